@@ -1,0 +1,35 @@
+-- The listing database: ordered pages of end users, and the organizations.
+-- Text compares byte by byte (BINARY), which is the order that the API promises.
+
+-- Where each tenant's listing stands: the fence that makes a late or repeated
+-- batch a no-op. `batch` is the attempt that moved it last.
+CREATE TABLE projections (
+  tenant   TEXT PRIMARY KEY,
+  sequence INTEGER NOT NULL,
+  batch    TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- `document` is the record as the API shows it; the other columns are what
+-- pages are ordered and fenced by.
+CREATE TABLE end_users (
+  tenant      TEXT NOT NULL,
+  user_id     TEXT NOT NULL,
+  incarnation INTEGER NOT NULL,
+  version     INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL,
+  document    TEXT NOT NULL,
+  PRIMARY KEY (tenant, user_id)
+) WITHOUT ROWID;
+
+CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
+
+-- The organizations themselves. Unlike the listing this is no projection: a slug
+-- and a Clerk organization are unique across all organizations, which only a
+-- store that holds all of them can decide.
+CREATE TABLE organizations (
+  id           TEXT PRIMARY KEY,
+  slug         TEXT NOT NULL UNIQUE,
+  clerk_org_id TEXT UNIQUE,
+  version      INTEGER NOT NULL,
+  document     TEXT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,264 @@
+//! Keys that certify themselves.
+//!
+//! `{prefix}_{mode}_` + organization ULID (26) + secret (32 base62) + tag (8 base62),
+//! where tag = HMAC-SHA256(`KEY_SECRET`, everything before it), truncated.
+//!
+//! Invariant: a text becomes an [`ApiKey`] only when its tag is right. So the
+//! edge refuses forgeries without asking any store, and a key names the tenant
+//! whose object decides about it. The tag only shields the objects from noise
+//! (8 characters are 47 bits): what grants access is the object's row for the
+//! key's digest.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Refusal;
+use super::identifiers::{Mode, OrganizationId, Tenant, ULID_LENGTH};
+use super::secret::{KeyRing, Secret};
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const SECRET_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 8;
+const PURPOSE: &str = "rollcall api key v1";
+
+/// `[a-z]{2,12}`: the part of a key that says whose product it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
+        let text = text.into();
+        if (2..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            Ok(Self(text))
+        } else {
+            Err(Refusal::new("must have 2 to 12 letters from a to z"))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for KeyPrefix {
+    fn default() -> Self {
+        Self("sk".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPrefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// SHA-256 of a whole key in URL-safe base64: what the object stores and is
+/// asked for. The key's 190 random bits make a salt or a slow hash needless.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyDigest(String);
+
+impl KeyDigest {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A key whose tag was right, or that was just made.
+#[derive(Clone)]
+pub struct ApiKey {
+    text: String,
+    tenant: Tenant,
+}
+
+impl ApiKey {
+    /// Makes a key from 32 random bytes.
+    pub fn mint(prefix: &KeyPrefix, tenant: Tenant, random: [u8; 32], secret: &Secret) -> Self {
+        let mut text = format!("{}_{}_{}", prefix.as_str(), tenant.mode.as_str(), tenant.organization);
+        let (high, low) = random.split_at(16);
+        for half in [high, low] {
+            // 128 random bits for 95 bits of output: the bias is below 2^-32.
+            push_base62(&mut text, to_u128(half), SECRET_LENGTH / 2);
+        }
+        let tag = tag(&text, secret);
+        text.push_str(&tag);
+        Self { text, tenant }
+    }
+
+    /// Reads a key. `None` tells nothing about what is wrong with it.
+    pub fn parse(text: &str, ring: &KeyRing) -> Option<Self> {
+        let mut parts = text.splitn(3, '_');
+        let (prefix, mode, body) = (parts.next()?, parts.next()?, parts.next()?);
+        KeyPrefix::new(prefix).ok()?;
+        let mode: Mode = mode.parse().ok()?;
+        let well_formed = body.len() == ULID_LENGTH + SECRET_LENGTH + TAG_LENGTH
+            && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !well_formed {
+            return None;
+        }
+        let (signed, given_tag) = text.split_at_checked(text.len().checked_sub(TAG_LENGTH)?)?;
+        if !ring.any(|secret| tag(signed, secret).as_bytes().ct_eq(given_tag.as_bytes()).into()) {
+            return None;
+        }
+        let organization: OrganizationId = body.get(..ULID_LENGTH)?.parse().ok()?;
+        Some(Self { text: text.to_owned(), tenant: Tenant { organization, mode } })
+    }
+
+    pub const fn tenant(&self) -> Tenant {
+        self.tenant
+    }
+
+    pub fn digest(&self) -> KeyDigest {
+        KeyDigest(URL_SAFE_NO_PAD.encode(Sha256::digest(self.text.as_bytes())))
+    }
+
+    /// The key itself. It is shown once, in the answer to its issue.
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ApiKey({})", self.tenant)
+    }
+}
+
+fn tag(signed: &str, secret: &Secret) -> String {
+    let code = secret.authenticate(PURPOSE, signed.as_bytes());
+    let mut tag = String::with_capacity(TAG_LENGTH);
+    push_base62(&mut tag, to_u128(&code), TAG_LENGTH);
+    tag
+}
+
+/// The first 16 bytes as a big-endian number.
+fn to_u128(bytes: &[u8]) -> u128 {
+    bytes.iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+}
+
+fn push_base62(out: &mut String, mut number: u128, digits: usize) {
+    for _ in 0..digits {
+        let digit = usize::try_from(number % 62).unwrap_or_default();
+        out.push(BASE62.get(digit).copied().map_or('0', char::from));
+        number /= 62;
+    }
+}
+
+/// What a key is presented in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// `Authorization: Bearer`.
+    Api,
+    /// `X-Assistant-Service-Key`.
+    Service,
+}
+
+impl KeyKind {
+    pub const ALL: [Self; 2] = [Self::Api, Self::Service];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What a key may do. Ordered: what a scope may do, every greater one may do too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Read,
+    ReadWrite,
+}
+
+impl Scope {
+    pub const ALL: [Self; 2] = [Self::Read, Self::ReadWrite];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadWrite => "read_write",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::timestamp::Timestamp;
+
+    fn ring(current: &str, previous: Option<&str>) -> KeyRing {
+        let secret = |text: &str| Secret::new(text.repeat(32)).unwrap();
+        KeyRing { current: secret(current), previous: previous.map(secret) }
+    }
+
+    fn mint(ring: &KeyRing, seed: u8) -> ApiKey {
+        let organization = OrganizationId::new(Timestamp::from_millis(1_700_000_000_000), [seed; 10]);
+        let mode = if seed % 2 == 0 { Mode::Live } else { Mode::Test };
+        let mut random = [seed; 32];
+        random[31] = seed.wrapping_mul(31);
+        ApiKey::mint(&KeyPrefix::new("uniq").unwrap(), Tenant { organization, mode }, random, &ring.current)
+    }
+
+    #[test]
+    fn golden_key() {
+        let key = mint(&ring("k", None), 4);
+        assert_eq!(key.reveal(), "uniq_live_01HF7YAT000G2081040G2081044kpEMjJKPZfuQAxV0mpEMjJKPZfuQAxVXaV5y4Dt");
+    }
+
+    #[test]
+    fn every_key_reads_back_and_no_changed_one_does() {
+        let ring = ring("k", None);
+        for seed in 0..=255 {
+            let key = mint(&ring, seed);
+            let text = key.reveal();
+            let (head, body) = text.rsplit_once('_').unwrap();
+            assert!(head == "uniq_live" || head == "uniq_test");
+            assert!(body.len() == 66 && body.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            let read = ApiKey::parse(text, &ring).unwrap();
+            assert_eq!(read.tenant(), key.tenant());
+            assert_eq!(read.digest(), key.digest());
+            for index in 0..text.len() {
+                for replacement in ['A', 'a', '0', '_', 'é'] {
+                    let mut changed: Vec<char> = text.chars().collect();
+                    if changed[index] == replacement {
+                        continue;
+                    }
+                    changed[index] = replacement;
+                    let changed: String = changed.into_iter().collect();
+                    assert!(ApiKey::parse(&changed, &ring).is_none(), "{changed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_texts_are_no_keys() {
+        let ring = ring("k", None);
+        let key = mint(&ring, 4);
+        for text in
+            ["", "_", "__", "sk_live_", "sk_live", "🦀_live_🦀", &key.reveal()[1..], &format!("{}0", key.reveal())]
+        {
+            assert!(ApiKey::parse(text, &ring).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_secret_is_accepted_while_it_is_kept() {
+        let old = mint(&ring("o", None), 4);
+        assert!(ApiKey::parse(old.reveal(), &ring("n", Some("o"))).is_some());
+        assert!(ApiKey::parse(old.reveal(), &ring("n", None)).is_none());
+    }
+
+    #[test]
+    fn a_key_is_never_printed_by_accident() {
+        let key = mint(&ring("k", None), 4);
+        assert!(!format!("{key:?}").contains(&key.reveal()[40..]));
+    }
+}

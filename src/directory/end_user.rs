@@ -1,0 +1,80 @@
+//! The end user: one row per (organization, mode, user id).
+
+use serde::{Deserialize, Serialize};
+
+use super::metadata::Metadata;
+use super::names::{Name, UserId};
+use super::timestamp::Timestamp;
+
+/// Orders every state that an id ever had, across erasure and re-creation:
+/// first by incarnation, then by version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Revision {
+    /// 1 for the first record under this id, one more after each erasure.
+    pub incarnation: i64,
+    /// 1 when the record is made, one more with each change of it.
+    pub version: i64,
+}
+
+impl Revision {
+    pub const FIRST: Self = Self { incarnation: 1, version: 1 };
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Active,
+    DeletionPending,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::DeletionPending => "deletion_pending",
+        }
+    }
+}
+
+/// The record as dialect 1 shows it, which is also the form in which the
+/// listing and the cache hold it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndUser {
+    pub user_id: UserId,
+    pub display_name: Option<Name>,
+    pub metadata: Metadata,
+    pub status: Status,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_interaction_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The stored and the sent form at once: a change here needs a plan for
+    /// what the stores already hold.
+    #[test]
+    fn golden_form() {
+        let user = EndUser {
+            user_id: UserId::new("a/b 🦀").unwrap(),
+            display_name: None,
+            metadata: Metadata::from_stored(r#"{"n":9007199254740993}"#.to_owned()).unwrap(),
+            status: Status::Active,
+            version: 1,
+            created_at: Timestamp::from_millis(1_700_000_000_123),
+            updated_at: Timestamp::from_millis(1_700_000_000_123),
+            last_interaction_at: None,
+        };
+        let text = serde_json::to_string(&user).unwrap();
+        assert_eq!(
+            text,
+            "{\"user_id\":\"a/b 🦀\",\"display_name\":null,\"metadata\":{\"n\":9007199254740993},\"status\":\"active\",\
+             \"version\":1,\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\",\
+             \"last_interaction_at\":null}"
+        );
+        assert_eq!(serde_json::from_str::<EndUser>(&text).unwrap(), user);
+    }
+}

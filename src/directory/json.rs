@@ -1,0 +1,251 @@
+//! JSON from strangers, read strictly.
+//!
+//! Invariant: text that passed [`Document::parse`] is valid JSON with no member
+//! named twice in one object and no escape that is not Unicode. It is passed on
+//! as text, so that a number of any size and precision leaves as it came
+//! (RFC 8259, section 6, leaves both open; `f64` would lose past 2^53).
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Refusal;
+
+/// Members of one JSON object in the order given, each value still text.
+#[derive(Debug, Default)]
+pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Reader).map(Members)
+    }
+}
+
+/// A JSON text that is well-formed and unambiguous.
+#[derive(Debug)]
+pub struct Document<'a> {
+    text: &'a RawValue,
+}
+
+impl<'a> Document<'a> {
+    /// Reads one JSON value from bytes.
+    ///
+    /// Refuses what is not UTF-8, not JSON, names a member twice, or escapes half
+    /// a surrogate pair.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Refusal::new("the body is not valid UTF-8"))?;
+        if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+            return Err(Refusal::new("the body is empty; a JSON object is expected"));
+        }
+        let text: &RawValue =
+            serde_json::from_str(text).map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))?;
+        check(text)?;
+        Ok(Self { text })
+    }
+
+    /// The members of the document's object.
+    pub fn members(&self) -> Result<Members<'a>, Refusal> {
+        if !is_object(self.text) {
+            return Err(Refusal::new("the body must be a JSON object"));
+        }
+        serde_json::from_str(self.text.get())
+            .map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))
+    }
+}
+
+pub fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+/// How deeply arrays and objects are nested: 0 for a scalar, 1 for `{}`.
+pub fn depth(value: &RawValue) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
+    for token in tokens(value) {
+        match token {
+            Token::Open(_) => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            Token::Close(_) => depth = depth.saturating_sub(1),
+            Token::Colon | Token::Comma | Token::String(_) | Token::Scalar(_) => {}
+        }
+    }
+    deepest
+}
+
+/// The same value without white space between its tokens.
+pub fn compact(value: &RawValue) -> String {
+    let mut out = String::with_capacity(value.get().len());
+    for token in tokens(value) {
+        match token {
+            Token::Open(bracket) | Token::Close(bracket) => out.push(bracket),
+            Token::Colon => out.push(':'),
+            Token::Comma => out.push(','),
+            Token::String(text) | Token::Scalar(text) => out.push_str(text),
+        }
+    }
+    out
+}
+
+/// Refuses what `serde_json` lets through in a value it only copies: members
+/// named twice, and escaped halves of surrogate pairs.
+///
+/// One pass without recursion, so that nesting costs the sender more than us.
+fn check(value: &RawValue) -> Result<(), Refusal> {
+    let mut objects: Vec<HashSet<String>> = Vec::new();
+    let mut tokens = tokens(value).peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Open('{') => objects.push(HashSet::new()),
+            Token::Close('}') => {
+                objects.pop();
+            }
+            Token::String(text) => {
+                let string = serde_json::from_str::<String>(text)
+                    .map_err(|_| Refusal::new("the body is not valid JSON: a string escapes half a surrogate pair"))?;
+                let is_name = matches!(tokens.peek(), Some(Token::Colon));
+                if let (true, Some(names)) = (is_name, objects.last_mut()) {
+                    if let Some(name) = names.replace(string) {
+                        return Err(Refusal::new(format!("the body names the member {name:?} twice in one object")));
+                    }
+                }
+            }
+            Token::Open(_) | Token::Close(_) | Token::Colon | Token::Comma | Token::Scalar(_) => {}
+        }
+    }
+    Ok(())
+}
+
+enum Token<'a> {
+    Open(char),
+    Close(char),
+    Colon,
+    Comma,
+    /// With its quotes and escapes.
+    String(&'a str),
+    /// A number, `true`, `false` or `null`, as written.
+    Scalar(&'a str),
+}
+
+/// The tokens of a text that is known to be valid JSON, which is what makes
+/// this short: every boundary can be found by looking at one character.
+fn tokens(value: &RawValue) -> impl Iterator<Item = Token<'_>> {
+    let mut rest = value.get();
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+        let first = rest.chars().next()?;
+        let length = match first {
+            '"' => string_length(rest),
+            '{' | '[' | '}' | ']' | ':' | ',' => 1,
+            _ => rest.find([' ', '\t', '\r', '\n', ',', ']', '}']).unwrap_or(rest.len()),
+        };
+        let (text, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some(match first {
+            '{' | '[' => Token::Open(first),
+            '}' | ']' => Token::Close(first),
+            ':' => Token::Colon,
+            ',' => Token::Comma,
+            '"' => Token::String(text),
+            _ => Token::Scalar(text),
+        })
+    })
+}
+
+/// Bytes from an opening quote to its closing one, both included.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index.saturating_add(1),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        match Document::parse(text.as_bytes()) {
+            Err(refusal) => refusal.0,
+            Ok(document) => document.members().expect_err(text).0,
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_unambiguous_object() {
+        for (text, reason) in [
+            ("", "empty"),
+            (" \n", "empty"),
+            ("{", "not valid JSON"),
+            ("{} {}", "not valid JSON"),
+            ("{'a':1}", "not valid JSON"),
+            ("{\"a\":01}", "not valid JSON"),
+            ("{\"a\":NaN}", "not valid JSON"),
+            ("[]", "must be a JSON object"),
+            ("\"x\"", "must be a JSON object"),
+            ("{\"a\":1,\"a\":2}", "\"a\" twice"),
+            ("{\"a\":1,\"\\u0061\":2}", "\"a\" twice"),
+            ("{\"m\":{\"x\":[{\"k\":1,\"k\":1}]}}", "\"k\" twice"),
+            ("{\"a\":\"\\ud800\"}", "surrogate"),
+            ("{\"\\udc00\":1}", "surrogate"),
+        ] {
+            let refusal = refused(text);
+            assert!(refusal.contains(reason), "{text}: {refusal}");
+        }
+        assert!(Document::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn the_same_name_in_different_objects_is_fine() {
+        let text = r#"{"a":{"a":[{"a":1},{"a":2}],"b":"a"},"b":"\ud83e\udd80"}"#;
+        assert_eq!(Document::parse(text.as_bytes()).unwrap().members().unwrap().0.len(), 2);
+    }
+
+    #[test]
+    fn numbers_stay_as_they_are_written() {
+        let text = r#" { "big" : 12345678901234567890123 , "exact" : 0.10000000000000000000001, "far": 1e999, "s": " , : \\\" " } "#;
+        let document = Document::parse(text.as_bytes()).unwrap();
+        assert_eq!(
+            compact(document.text),
+            r#"{"big":12345678901234567890123,"exact":0.10000000000000000000001,"far":1e999,"s":" , : \\\" "}"#
+        );
+    }
+
+    #[test]
+    fn depth_counts_nesting_and_not_brackets_in_strings() {
+        for (text, expected) in [("1", 0), ("\"{[\"", 0), ("{}", 1), ("{\"a\":[{}],\"b\":{}}", 3)] {
+            assert_eq!(depth(&RawValue::from_string(text.to_owned()).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_does_not_exhaust_the_stack() {
+        let text = format!("{{\"a\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000));
+        let document = Document::parse(text.as_bytes()).unwrap();
+        assert_eq!(depth(document.text), 30_001);
+    }
+}

@@ -1,0 +1,95 @@
+//! Metadata: the operator's own JSON about a user.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Refusal, json};
+
+/// Largest metadata, in bytes of compact JSON.
+pub const METADATA_BYTES_MAX: usize = 16 * 1024;
+/// Deepest nesting of metadata; the metadata object itself is level 1.
+pub const METADATA_DEPTH_MAX: usize = 8;
+
+/// A JSON object kept as compact text: members in the order given, numbers and
+/// strings exactly as written.
+#[derive(Debug, Clone)]
+pub struct Metadata(Box<RawValue>);
+
+impl Metadata {
+    /// Takes a value that [`json::Document`] has read.
+    pub fn new(value: &RawValue) -> Result<Self, Refusal> {
+        if !json::is_object(value) {
+            return Err(Refusal::new("must be a JSON object"));
+        }
+        if json::depth(value) > METADATA_DEPTH_MAX {
+            return Err(Refusal::new("must not be nested deeper than 8 levels"));
+        }
+        let text = json::compact(value);
+        if text.len() > METADATA_BYTES_MAX {
+            return Err(Refusal::new("must not be larger than 16384 bytes of JSON"));
+        }
+        Self::from_stored(text)
+    }
+
+    /// Takes back what [`Metadata::as_str`] gave to a store.
+    pub fn from_stored(text: String) -> Result<Self, Refusal> {
+        RawValue::from_string(text).map(Self).map_err(|_| Refusal::new("must be JSON"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self(RawValue::from_string("{}".to_owned()).unwrap_or_default())
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(text: &str) -> Result<Metadata, Refusal> {
+        Metadata::new(&RawValue::from_string(text.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn keeps_order_and_numbers() {
+        let text = r#"{"z":9007199254740993,"a":1.0,"e":1e400,"s":"\u00e9"}"#;
+        assert_eq!(metadata(text).unwrap().as_str(), text);
+    }
+
+    #[test]
+    fn is_bounded_in_depth_and_size() {
+        assert!(metadata("[]").is_err());
+        assert!(metadata("null").is_err());
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        assert!(metadata(&nested(8)).is_ok());
+        assert!(metadata(&nested(9)).is_err());
+        let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+        assert!(metadata(&sized(METADATA_BYTES_MAX)).is_ok());
+        assert!(metadata(&sized(METADATA_BYTES_MAX + 1)).is_err());
+        // White space between tokens is not stored and does not count.
+        assert!(metadata(&format!("{{{}}}", " ".repeat(METADATA_BYTES_MAX))).is_ok());
+    }
+}

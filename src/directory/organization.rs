@@ -1,0 +1,85 @@
+//! An organization's settings: who it is and what it may use.
+
+use serde::{Deserialize, Serialize};
+
+use super::Refusal;
+use super::identifiers::OrganizationId;
+use super::names::Name;
+use super::timestamp::Timestamp;
+
+/// Highest sustained rate, in requests per second. One Durable Object serves
+/// about 1,000 requests/s, so more could be promised but not kept.
+pub const REQUESTS_PER_SECOND_MAX: u32 = 10_000;
+/// Largest bucket, in requests.
+pub const BURST_MAX: u32 = 100_000;
+/// Highest quota. Well below 2^53, where a JSON reader may lose precision.
+pub const QUOTA_MAX: u64 = 1_000_000_000_000;
+
+/// What one mode of an organization may use. Live and test have the same limits
+/// and are counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Sustained rate, 1 to [`REQUESTS_PER_SECOND_MAX`].
+    pub requests_per_second: u32,
+    /// Requests that a full bucket admits at once, 1 to [`BURST_MAX`].
+    pub burst: u32,
+    /// Turns in a billing period, 0 to [`QUOTA_MAX`].
+    pub turns_per_period: u64,
+    /// Active relationships in a billing period, 0 to [`QUOTA_MAX`].
+    pub active_relationships: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { requests_per_second: 50, burst: 100, turns_per_period: 10_000, active_relationships: 1_000 }
+    }
+}
+
+/// `[a-z0-9](-?[a-z0-9])*`, 2 to 64 characters: an organization's name in URLs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slug(String);
+
+impl Slug {
+    pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
+        let text = text.into();
+        let characters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let hyphens = !text.starts_with('-') && !text.ends_with('-') && !text.contains("--");
+        if (2..=64).contains(&text.len()) && characters && hyphens {
+            Ok(Self(text))
+        } else {
+            Err(Refusal::new("must have 2 to 64 characters from a-z, 0-9 and single hyphens between them"))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An organization as the admin API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Organization {
+    pub id: OrganizationId,
+    pub name: Name,
+    pub slug: Slug,
+    pub clerk_org_id: Option<String>,
+    pub limits: Limits,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs() {
+        for good in ["ab", "a-b", "0-9-x", &"a".repeat(64)] {
+            assert!(Slug::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "-ab", "ab-", "a--b", "A-b", "a b", "é-é", &"a".repeat(65)] {
+            assert!(Slug::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Rollcall: the user directory for AI products that runs at the edge.
+//!
+//! `ARCHITECTURE.md` has the map and walks one request through it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod directory;
+pub mod organization;
+pub mod projection;

@@ -1,0 +1,219 @@
+//! The organization object: the single writer of one tenant.
+//!
+//! Invariants, each kept by construction and attacked by the simulation:
+//!
+//! 1. **One command is one transaction.** [`Organization::handle`] runs inside
+//!    one; an error rolls back every statement of it, and what was held in
+//!    memory is dropped and read again.
+//! 2. **A change and its outbox row commit together**, so no projection can
+//!    miss a change and none can hear of one that did not happen.
+//! 3. **At most one record per user id**, by the primary key; of any number of
+//!    racing creations exactly one is told that it created.
+//! 4. **The bucket never admits more than `burst + rate·t`** in any interval,
+//!    restarts included: see [`limiter`].
+//!
+//! Everything here is synchronous and pure but for the SQL it is handed. Only
+//! `object.rs` knows Durable Objects.
+
+pub mod keys;
+pub mod limiter;
+#[cfg(target_arch = "wasm32")]
+pub mod object;
+pub mod outbox;
+pub mod protocol;
+pub mod quotas;
+pub mod registry;
+mod schema;
+pub mod settings;
+pub mod sql;
+
+use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
+use crate::directory::identifiers::{BatchId, RequestId};
+use crate::directory::timestamp::Timestamp;
+
+use keys::KeyCheck;
+use limiter::Limiter;
+use outbox::{Batch, Outbox, Projection};
+use protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use settings::Settings;
+use sql::{Sql, SqlError};
+
+/// The core of one tenant's object.
+///
+/// Holds nothing that the SQL does not: dropping it at any moment loses nothing
+/// but the tokens between the bucket and its high-water mark.
+#[derive(Debug, Default)]
+pub struct Organization {
+    memory: Option<Memory>,
+}
+
+/// What is kept in memory between commands.
+#[derive(Debug)]
+struct Memory {
+    settings: Option<Settings>,
+    /// Present as soon as there are settings to take the limits from.
+    limiter: Option<Limiter>,
+    outbox: Outbox,
+}
+
+impl Organization {
+    /// Executes one call and returns the reply. Must run inside a transaction
+    /// that is rolled back when this fails.
+    pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
+        // Taken out, so that a failure half-way leaves nothing stale behind.
+        let mut memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::load(sql, now)?,
+        };
+        let reply = memory.handle(sql, call, now)?;
+        self.memory = Some(memory);
+        Ok(reply)
+    }
+
+    /// The changes that a projection has not confirmed yet, oldest first, bounded
+    /// in number and size; `None` when it has confirmed them all.
+    pub fn next_batch<S: Sql>(
+        &mut self,
+        sql: &S,
+        projection: Projection,
+        id: BatchId,
+        now: Timestamp,
+    ) -> Result<Option<Batch>, SqlError> {
+        let memory = self.memory(sql, now)?;
+        let Some(settings) = &memory.settings else { return Ok(None) };
+        memory.outbox.next_batch(sql, projection, id, settings.tenant)
+    }
+
+    /// Records that a projection holds everything up to this sequence number.
+    /// Must run inside a transaction.
+    pub fn acknowledge<S: Sql>(
+        &mut self,
+        sql: &S,
+        projection: Projection,
+        sequence: i64,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        let mut memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::load(sql, now)?,
+        };
+        memory.outbox.acknowledge(sql, projection, sequence)?;
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    /// The sequence number of the newest change.
+    pub fn last_sequence<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<i64, SqlError> {
+        Ok(self.memory(sql, now)?.outbox.last_sequence())
+    }
+
+    /// The sequence number up to which a projection has confirmed.
+    pub fn acknowledged<S: Sql>(&mut self, sql: &S, projection: Projection, now: Timestamp) -> Result<i64, SqlError> {
+        Ok(self.memory(sql, now)?.outbox.acknowledged(projection))
+    }
+
+    fn memory<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<&Memory, SqlError> {
+        let memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::load(sql, now)?,
+        };
+        Ok(self.memory.insert(memory))
+    }
+}
+
+impl Memory {
+    fn load<S: Sql>(sql: &S, now: Timestamp) -> Result<Self, SqlError> {
+        schema::migrate(sql)?;
+        let settings = Settings::load(sql)?;
+        let limiter = match &settings {
+            Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
+            None => None,
+        };
+        Ok(Self { settings, limiter, outbox: Outbox::load(sql)? })
+    }
+
+    fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
+        let admission = match call.caller {
+            Caller::Operator => None,
+            Caller::Key { digest, kind, scope, cost } => match self.admit(sql, &digest, kind, scope, cost, now)? {
+                Ok(admission) => Some(admission),
+                Err((denial, admission)) => return Ok(Reply { admission, outcome: Outcome::Denied(denial) }),
+            },
+        };
+        let outcome = self.execute(sql, call.request_id, call.command, now)?;
+        Ok(Reply { admission, outcome })
+    }
+
+    /// Key, scope, bucket, in this order: 401 before 403 before 429. Only the
+    /// last of them takes a token.
+    #[expect(clippy::type_complexity, reason = "a denial may or may not have reached the bucket")]
+    fn admit<S: Sql>(
+        &mut self,
+        sql: &S,
+        digest: &KeyDigest,
+        kind: KeyKind,
+        scope: Scope,
+        cost: u32,
+        now: Timestamp,
+    ) -> Result<Result<Admission, (Denial, Option<Admission>)>, SqlError> {
+        let (Some(settings), Some(limiter)) = (&self.settings, &mut self.limiter) else {
+            return Ok(Err((Denial::InvalidKey, None)));
+        };
+        match keys::check(sql, digest, kind, now)? {
+            KeyCheck::Unknown => return Ok(Err((Denial::InvalidKey, None))),
+            KeyCheck::Expired => return Ok(Err((Denial::ExpiredKey, None))),
+            KeyCheck::Valid { scope: granted } if granted < scope => {
+                let quota = quotas::read(sql, settings, now)?;
+                return Ok(Err((Denial::ScopeTooSmall { quota }, None)));
+            }
+            KeyCheck::Valid { .. } => {}
+        }
+        let decision = limiter.take(sql, now, cost)?;
+        let admission = Admission::new(limiter.rate(), &decision, now);
+        if decision.allowed {
+            return Ok(Ok(admission));
+        }
+        let quota = quotas::read(sql, settings, now)?;
+        Ok(Err((Denial::RateLimited { retry_after_ms: decision.retry_after_ms(), quota }, Some(admission))))
+    }
+
+    fn execute<S: Sql>(
+        &mut self,
+        sql: &S,
+        request_id: RequestId,
+        command: Command,
+        now: Timestamp,
+    ) -> Result<Outcome, SqlError> {
+        match command {
+            Command::Admit => Ok(Outcome::Admitted),
+            Command::CreateEndUser { user_id, display_name, metadata } => {
+                let new = registry::NewEndUser { user_id, display_name, metadata };
+                registry::create(sql, &mut self.outbox, request_id, new, now)
+            }
+            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
+            Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
+            Command::Configure(settings) => self.configure(sql, settings, now),
+            Command::IssueKey { settings, key } => {
+                self.configure(sql, settings, now)?;
+                keys::issue(sql, &key)
+            }
+            Command::ListKeys { after, limit } => keys::list(sql, after, limit),
+            Command::RevokeKey { key_id } => keys::revoke(sql, key_id, now),
+        }
+    }
+
+    /// Takes over settings that are newer than those held, so that a late or
+    /// repeated delivery can't bring older limits back.
+    fn configure<S: Sql>(&mut self, sql: &S, settings: Settings, now: Timestamp) -> Result<Outcome, SqlError> {
+        let newer = self.settings.as_ref().is_none_or(|held| settings.version > held.version);
+        if newer {
+            settings.store(sql)?;
+            match &mut self.limiter {
+                Some(limiter) => limiter.set_rate(settings.limits.into(), now),
+                None => self.limiter = Some(Limiter::load(sql, settings.limits.into(), now)?),
+            }
+            self.settings = Some(settings);
+        }
+        Ok(Outcome::Configured)
+    }
+}

@@ -1,0 +1,161 @@
+//! The outbox: which users changed and which projection has heard of it.
+//!
+//! Invariants:
+//!
+//! - Sequence numbers only grow, across restarts too: the next one is above both
+//!   the highest row and the highest acknowledgement.
+//! - The outbox is level-triggered. A row says *that* a user changed; a batch
+//!   carries the state at the moment it is composed. A user who changes later
+//!   has a later row, so acknowledging a batch never hides a change.
+//! - A row is removed once every projection has acknowledged it.
+
+use serde_json::value::RawValue;
+
+use super::registry;
+use super::schema;
+use super::sql::{Sql, SqlError};
+use crate::directory::end_user::Revision;
+use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::names::UserId;
+use crate::directory::timestamp::Timestamp;
+
+/// Most outbox rows in one batch.
+const BATCH_ROWS_MAX: i64 = 100;
+/// A batch is closed when its documents have reached this size: with one more
+/// document (17 KB) it stays far below what D1 takes for one parameter (2 MB).
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+
+/// The stores that are derived from the object. Each acknowledges for itself,
+/// so that one of them failing does not hold the other back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    /// D1: the ordered listing.
+    Listing,
+    /// KV: records for point reads.
+    Cache,
+}
+
+impl Projection {
+    pub const ALL: [Self; 2] = [Self::Listing, Self::Cache];
+
+    const fn acknowledgement(self) -> &'static str {
+        match self {
+            Self::Listing => "listing_sequence",
+            Self::Cache => "cache_sequence",
+        }
+    }
+}
+
+/// Everything a projection needs to move from one sequence number to another.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Different for every attempt, also for one that repeats another.
+    pub id: BatchId,
+    pub tenant: Tenant,
+    /// The sequence number the projection must be at.
+    pub from: i64,
+    /// The one it is at afterwards.
+    pub to: i64,
+    pub changes: Vec<Change>,
+}
+
+/// The latest state of one user.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub user_id: UserId,
+    pub revision: Revision,
+    pub created_at: Timestamp,
+    pub document: Box<RawValue>,
+}
+
+#[derive(Debug)]
+pub struct Outbox {
+    last_sequence: i64,
+    listing: i64,
+    cache: i64,
+}
+
+impl Outbox {
+    pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
+        let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
+        let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
+        let highest = match sql.first("SELECT coalesce(max(sequence), 0) FROM outbox", &[])? {
+            Some(mut row) => row.integer()?,
+            None => 0,
+        };
+        Ok(Self { last_sequence: highest.max(listing).max(cache), listing, cache })
+    }
+
+    pub const fn last_sequence(&self) -> i64 {
+        self.last_sequence
+    }
+
+    pub const fn acknowledged(&self, projection: Projection) -> i64 {
+        match projection {
+            Projection::Listing => self.listing,
+            Projection::Cache => self.cache,
+        }
+    }
+
+    /// Notes that a user changed. Belongs into the transaction of the change.
+    pub fn append<S: Sql>(&mut self, sql: &S, user_id: &UserId) -> Result<(), SqlError> {
+        self.last_sequence = self.last_sequence.saturating_add(1);
+        sql.run(
+            "INSERT INTO outbox (sequence, user_id) VALUES (?, ?)",
+            &[self.last_sequence.into(), user_id.as_str().into()],
+        )?;
+        Ok(())
+    }
+
+    pub fn next_batch<S: Sql>(
+        &self,
+        sql: &S,
+        projection: Projection,
+        id: BatchId,
+        tenant: Tenant,
+    ) -> Result<Option<Batch>, SqlError> {
+        let from = self.acknowledged(projection);
+        if from >= self.last_sequence {
+            return Ok(None);
+        }
+        let rows = sql.run(
+            &format!(
+                "SELECT o.sequence, {} FROM outbox o JOIN users u ON u.user_id = o.user_id
+                 WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?",
+                registry::COLUMNS
+            ),
+            &[from.into(), BATCH_ROWS_MAX.into()],
+        )?;
+        let (mut to, mut bytes) = (from, 0_usize);
+        let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            to = row.integer()?;
+            let (user, revision) = registry::read_row(&mut row)?;
+            let document = registry::document(&user)?;
+            bytes = bytes.saturating_add(document.get().len());
+            let change = Change { created_at: user.created_at, user_id: user.user_id, revision, document };
+            if !changes.iter().any(|earlier| earlier.user_id == change.user_id) {
+                changes.push(change);
+            }
+            if bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(Some(Batch { id, tenant, from, to, changes }))
+    }
+
+    /// Moves a projection's acknowledgement forward, never back.
+    pub fn acknowledge<S: Sql>(&mut self, sql: &S, projection: Projection, sequence: i64) -> Result<(), SqlError> {
+        if sequence <= self.acknowledged(projection) {
+            return Ok(());
+        }
+        schema::write(sql, projection.acknowledgement(), sequence)?;
+        match projection {
+            Projection::Listing => self.listing = sequence,
+            Projection::Cache => self.cache = sequence,
+        }
+        let both = self.listing.min(self.cache);
+        sql.run("DELETE FROM outbox WHERE sequence <= ?", &[both.into()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! What the edge and the object say to each other, as JSON text.
+//!
+//! Both ends are the same build of the same crate, but during a deployment an
+//! edge may speak to an object of the build before it: members may be added, and
+//! are then optional; none changes its meaning.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::keys::{KeyRecord, NewKey};
+use super::limiter::{Decision, Rate};
+use super::quotas::Quota;
+use super::settings::Settings;
+use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
+use crate::directory::end_user::Revision;
+use crate::directory::identifiers::{KeyId, RequestId};
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
+
+/// One request to the object.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// The HTTP request on whose behalf this is. A call that is repeated because
+    /// its answer was lost keeps it, and so gets the answer it would have had.
+    pub request_id: RequestId,
+    pub caller: Caller,
+    pub command: Command,
+}
+
+/// On whose authority.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Caller {
+    /// The bearer of a key, to be checked by the object.
+    Key {
+        digest: KeyDigest,
+        kind: KeyKind,
+        /// What the route needs.
+        scope: Scope,
+        /// Tokens the route takes.
+        cost: u32,
+    },
+    /// The operator, whom the edge has checked.
+    Operator,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Only check the caller and take the tokens.
+    Admit,
+    CreateEndUser {
+        user_id: UserId,
+        display_name: Option<Name>,
+        metadata: Metadata,
+    },
+    /// Name the revision of a user that is in force.
+    LocateEndUser {
+        user_id: UserId,
+    },
+    /// Give the whole record of a user.
+    ReadEndUser {
+        user_id: UserId,
+    },
+    Configure(Settings),
+    IssueKey {
+        settings: Settings,
+        key: NewKey,
+    },
+    ListKeys {
+        after: Option<KeyId>,
+        limit: u32,
+    },
+    RevokeKey {
+        key_id: KeyId,
+    },
+}
+
+/// The object's answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// Present when the bucket was asked.
+    pub admission: Option<Admission>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Denied(Denial),
+    Admitted,
+    EndUserCreated {
+        revision: Revision,
+        document: Box<RawValue>,
+    },
+    /// The record that is held, whether it was asked for or in the way.
+    EndUser {
+        revision: Revision,
+        document: Box<RawValue>,
+    },
+    EndUserLocated {
+        revision: Revision,
+    },
+    NotFound,
+    Configured,
+    KeyIssued,
+    Keys(Vec<KeyRecord>),
+    KeyRevoked,
+}
+
+/// Why a caller was not let in.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Denial {
+    InvalidKey,
+    ExpiredKey,
+    ScopeTooSmall { quota: Quota },
+    RateLimited { retry_after_ms: i64, quota: Quota },
+}
+
+/// What a bucket says about itself after a request, for the rate-limit headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Sustained rate, in requests per second.
+    pub per_second: u32,
+    /// Size of the bucket, in requests.
+    pub burst: u32,
+    /// Seconds in which an empty bucket fills.
+    pub window_s: u32,
+    /// Whole tokens left.
+    pub remaining: u32,
+    /// When the bucket is full again.
+    pub full_at: Timestamp,
+    /// The same as a distance from the object's clock, in milliseconds.
+    pub full_in_ms: i64,
+}
+
+impl Admission {
+    pub fn new(rate: Rate, decision: &Decision, now: Timestamp) -> Self {
+        let full_at = Timestamp::from_micros_ceil(decision.full_at_us);
+        Self {
+            per_second: rate.per_second(),
+            burst: rate.burst(),
+            window_s: rate.window_s(),
+            remaining: decision.remaining,
+            full_at,
+            full_in_ms: full_at.millis().saturating_sub(now.millis()).max(0),
+        }
+    }
+}

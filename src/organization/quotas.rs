@@ -1,0 +1,128 @@
+//! What a tenant has used of its billing period.
+//!
+//! Invariant: a period is identified by its start, so a new one begins with
+//! nothing counted and no job has to run at its beginning.
+
+use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::settings::Settings;
+use super::sql::{Sql, SqlError};
+use crate::directory::timestamp::Timestamp;
+
+/// A billing period: a month that begins on the organization's anchor day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// First instant of the period.
+    pub start: Timestamp,
+    /// First instant of the next one.
+    pub end: Timestamp,
+}
+
+impl Period {
+    /// The period that contains `now`.
+    ///
+    /// It begins at 00:00 UTC on the anchor's day of the month, or on the last day
+    /// of a month that has no such day; every period is counted from the anchor
+    /// itself, so that an anchor on the 31st is not worn down to the 28th by a
+    /// February in between.
+    pub fn containing(anchor: Timestamp, now: Timestamp) -> Self {
+        let anchor = midnight(anchor.to_utc());
+        let today = now.to_utc();
+        let months = i64::from(today.year())
+            .saturating_sub(i64::from(anchor.year()))
+            .saturating_mul(12)
+            .saturating_add(i64::from(today.month()))
+            .saturating_sub(i64::from(anchor.month()));
+        // This month's anniversary, unless it is still to come.
+        let index = if start_of(anchor, months) > now { months.saturating_sub(1) } else { months };
+        Self { start: start_of(anchor, index), end: start_of(anchor, index.saturating_add(1)) }
+    }
+}
+
+fn midnight(instant: DateTime<Utc>) -> DateTime<Utc> {
+    instant.with_time(NaiveTime::MIN).single().unwrap_or(instant)
+}
+
+fn start_of(anchor: DateTime<Utc>, months: i64) -> Timestamp {
+    let count = Months::new(u32::try_from(months.unsigned_abs()).unwrap_or(u32::MAX));
+    let moved = if months < 0 { anchor.checked_sub_months(count) } else { anchor.checked_add_months(count) };
+    moved.map_or(Timestamp::from_millis(i64::MAX), Timestamp::from)
+}
+
+/// Used and granted, for the five quota headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    pub turns_used: u64,
+    pub turns_limit: u64,
+    pub relationships_used: u64,
+    pub relationships_limit: u64,
+    pub resets_at: Timestamp,
+}
+
+/// Reads what the current period has used.
+pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
+    let period = Period::containing(settings.anchor, now);
+    let used = |metric: &str| -> Result<u64, SqlError> {
+        let row = sql.first(
+            "SELECT value FROM counters WHERE metric = ? AND period_start = ?",
+            &[metric.into(), period.start.millis().into()],
+        )?;
+        let value = row.map(|mut row| row.integer()).transpose()?.unwrap_or_default();
+        Ok(u64::try_from(value).unwrap_or_default())
+    };
+    Ok(Quota {
+        turns_used: used("turns")?,
+        turns_limit: settings.limits.turns_per_period,
+        relationships_used: used("active_relationships")?,
+        relationships_limit: settings.limits.active_relationships,
+        resets_at: period.end,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn period(anchor: &str, now: &str) -> (String, String) {
+        let period = Period::containing(at(anchor), at(now));
+        (period.start.to_string()[..10].to_owned(), period.end.to_string()[..10].to_owned())
+    }
+
+    #[test]
+    fn periods_follow_the_anchor_day() {
+        for (anchor, now, start, end) in [
+            ("2026-01-15T17:00:00Z", "2026-01-15T17:00:00Z", "2026-01-15", "2026-02-15"),
+            ("2026-01-15T17:00:00Z", "2026-02-14T23:59:59.999Z", "2026-01-15", "2026-02-15"),
+            ("2026-01-15T17:00:00Z", "2026-02-15T00:00:00Z", "2026-02-15", "2026-03-15"),
+            ("2026-01-31T00:00:00Z", "2026-02-27T12:00:00Z", "2026-01-31", "2026-02-28"),
+            ("2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z", "2026-02-28", "2026-03-31"),
+            ("2026-01-31T00:00:00Z", "2026-04-30T00:00:00Z", "2026-04-30", "2026-05-31"),
+            ("2024-01-30T00:00:00Z", "2024-02-29T00:00:00Z", "2024-02-29", "2024-03-30"),
+            ("2024-02-29T00:00:00Z", "2025-02-28T00:00:00Z", "2025-02-28", "2025-03-29"),
+            ("2025-12-31T23:00:00Z", "2026-12-31T00:00:00Z", "2026-12-31", "2027-01-31"),
+        ] {
+            assert_eq!(period(anchor, now), (start.to_owned(), end.to_owned()), "{anchor} {now}");
+        }
+    }
+
+    #[test]
+    fn every_instant_is_in_exactly_one_period() {
+        for anchor_day in 0..62 {
+            let anchor = Timestamp::from_millis((19_700 + anchor_day) * 86_400_000 + 12_345);
+            let mut previous = Period::containing(anchor, anchor);
+            assert!(previous.start <= anchor && anchor < previous.end);
+            for hour in 0..(24 * 800) {
+                let now = Timestamp::from_millis(anchor.millis() + hour * 3_600_000);
+                let period = Period::containing(anchor, now);
+                assert!(period.start <= now && now < period.end);
+                assert!(period == previous || period.start == previous.end);
+                previous = period;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The users of a tenant.
+//!
+//! Invariant: a user id has at most one row, and every change of the row writes
+//! an outbox row in the same transaction.
+
+use serde_json::value::RawValue;
+
+use super::outbox::Outbox;
+use super::protocol::Outcome;
+use super::sql::{Row, Sql, SqlError};
+use crate::directory::end_user::{EndUser, Revision, Status};
+use crate::directory::identifiers::RequestId;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
+
+/// The columns that [`read_row`] expects, in its order.
+pub const COLUMNS: &str = "u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
+                           u.created_at, u.updated_at, u.last_interaction_at";
+
+#[derive(Debug)]
+pub struct NewEndUser {
+    pub user_id: UserId,
+    pub display_name: Option<Name>,
+    pub metadata: Metadata,
+}
+
+/// Makes a user, or finds the one that is there; what is supplied is then ignored.
+///
+/// The row remembers the request that made it. A call that the edge repeats
+/// because the answer was lost is therefore told again that it created, and
+/// among racing requests exactly one is.
+pub fn create<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    request_id: RequestId,
+    new: NewEndUser,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let request_id = request_id.to_string();
+    let inserted = sql.first(
+        "INSERT INTO users (user_id, incarnation, version, state, display_name, metadata, created_at, updated_at, created_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) ON CONFLICT (user_id) DO NOTHING RETURNING 1",
+        &[
+            new.user_id.as_str().into(),
+            Revision::FIRST.incarnation.into(),
+            Revision::FIRST.version.into(),
+            Status::Active.as_str().into(),
+            new.display_name.as_ref().map(Name::as_str).into(),
+            new.metadata.as_str().into(),
+            now.millis().into(),
+            request_id.as_str().into(),
+        ],
+    )?;
+    if inserted.is_some() {
+        outbox.append(sql, &new.user_id)?;
+        let user = EndUser {
+            user_id: new.user_id,
+            display_name: new.display_name,
+            metadata: new.metadata,
+            status: Status::Active,
+            version: Revision::FIRST.version,
+            created_at: now,
+            updated_at: now,
+            last_interaction_at: None,
+        };
+        return Ok(Outcome::EndUserCreated { revision: Revision::FIRST, document: document(&user)? });
+    }
+    let found = sql.first(
+        &format!("SELECT {COLUMNS}, u.created_by FROM users u WHERE u.user_id = ?"),
+        &[new.user_id.as_str().into()],
+    )?;
+    let Some(mut row) = found else {
+        return Err(SqlError("a user was in the way and is not there".to_owned()));
+    };
+    let (user, revision) = read_row(&mut row)?;
+    let document = document(&user)?;
+    let untouched = revision == Revision::FIRST && row.text()? == request_id;
+    Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
+}
+
+/// Names the revision in force, for a reader who may hold it already.
+pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
+    let found = sql.first("SELECT incarnation, version FROM users WHERE user_id = ?", &[user_id.as_str().into()])?;
+    let Some(mut row) = found else { return Ok(Outcome::NotFound) };
+    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+    Ok(Outcome::EndUserLocated { revision })
+}
+
+/// Gives the whole record.
+pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
+    let found = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
+    let Some(mut row) = found else { return Ok(Outcome::NotFound) };
+    let (user, revision) = read_row(&mut row)?;
+    Ok(Outcome::EndUser { revision, document: document(&user)? })
+}
+
+/// Reads the columns named by [`COLUMNS`].
+pub fn read_row(row: &mut Row) -> Result<(EndUser, Revision), SqlError> {
+    let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+    let state = row.text()?;
+    let status = [Status::Active, Status::DeletionPending]
+        .into_iter()
+        .find(|status| status.as_str() == state)
+        .ok_or_else(|| SqlError::corrupt("user state", "no such state"))?;
+    let display_name =
+        row.optional_text()?.map(Name::new).transpose().map_err(|error| SqlError::corrupt("display name", error))?;
+    let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
+    let user = EndUser {
+        user_id,
+        display_name,
+        metadata,
+        status,
+        version: revision.version,
+        created_at: Timestamp::from_millis(row.integer()?),
+        updated_at: Timestamp::from_millis(row.integer()?),
+        last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
+    };
+    Ok((user, revision))
+}
+
+/// The record as JSON, built once and passed on as text from here to the caller.
+pub fn document(user: &EndUser) -> Result<Box<RawValue>, SqlError> {
+    serde_json::value::to_raw_value(user).map_err(|error| SqlError::corrupt("user", error))
+}

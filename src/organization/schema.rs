@@ -1,0 +1,81 @@
+//! The object's tables, brought up to date step by step.
+//!
+//! Invariant: `PRAGMA`-free and append-only. A step that has shipped is never
+//! edited; a change is a new step at the end.
+
+use super::sql::{Sql, SqlError};
+
+/// Each step is a list of statements; `state('schema')` counts the steps done.
+///
+/// The tables are `WITHOUT ROWID` where the key is not an integer, so that a
+/// lookup is one search, and compare text byte by byte (`BINARY`, the default).
+const STEPS: &[&[&str]] = &[&[
+    "CREATE TABLE settings (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        document TEXT NOT NULL
+    )",
+    "CREATE TABLE keys (
+        digest TEXT PRIMARY KEY,
+        key_id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        prefix TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        revoked_at INTEGER,
+        last_used_day INTEGER
+    ) WITHOUT ROWID",
+    "CREATE TABLE users (
+        user_id TEXT PRIMARY KEY,
+        incarnation INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        display_name TEXT,
+        metadata TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        last_interaction_at INTEGER,
+        created_by TEXT NOT NULL
+    ) WITHOUT ROWID",
+    "CREATE TABLE outbox (
+        sequence INTEGER PRIMARY KEY,
+        user_id TEXT NOT NULL
+    )",
+    "CREATE TABLE counters (
+        metric TEXT NOT NULL,
+        period_start INTEGER NOT NULL,
+        value INTEGER NOT NULL,
+        PRIMARY KEY (metric, period_start)
+    ) WITHOUT ROWID",
+]];
+
+pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
+    sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
+    let done = usize::try_from(read(sql, "schema")?).unwrap_or_default();
+    for step in STEPS.iter().skip(done) {
+        for statement in *step {
+            sql.run(statement, &[])?;
+        }
+    }
+    if done < STEPS.len() {
+        write(sql, "schema", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    }
+    Ok(())
+}
+
+/// A number of the object as a whole; 0 when it was never written.
+pub fn read<S: Sql>(sql: &S, name: &str) -> Result<i64, SqlError> {
+    match sql.first("SELECT value FROM state WHERE name = ?", &[name.into()])? {
+        Some(mut row) => row.integer(),
+        None => Ok(0),
+    }
+}
+
+pub fn write<S: Sql>(sql: &S, name: &str, value: i64) -> Result<(), SqlError> {
+    sql.run(
+        "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[name.into(), value.into()],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The ordered listing in D1: how a batch is applied and how a page is read.
+//!
+//! Invariants:
+//!
+//! - **The fence.** A batch moves its tenant's row in `projections` from the
+//!   sequence number it starts at, and every other statement of it holds only if
+//!   that very attempt did. A batch that comes late, twice or out of order
+//!   therefore changes nothing.
+//! - **Bounded pages.** A page of `n` reads `n + 1` rows of one index range,
+//!   however deep it lies in the list. Each order has its own index and each
+//!   direction its own statement, as a condition that can be switched off by a
+//!   parameter makes SQLite scan.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Database, Statement, StoreError};
+use crate::directory::cursor::Binding;
+use crate::directory::identifiers::Tenant;
+use crate::directory::names::{UserId, UserIdPrefix};
+use crate::directory::timestamp::Timestamp;
+use crate::organization::outbox::Batch;
+use crate::organization::sql::Parameter;
+
+const FENCE: &str = "
+    INSERT INTO projections (tenant, sequence, batch)
+    SELECT ?1, ?2, ?3 WHERE ?4 = 0 OR EXISTS (SELECT 1 FROM projections WHERE tenant = ?1)
+    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
+    WHERE projections.sequence = ?4";
+
+const UPSERT: &str = "
+    INSERT INTO end_users (tenant, user_id, incarnation, version, created_at, document)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?2)
+    WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)
+    ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
+      created_at = excluded.created_at, document = excluded.document";
+
+const POSITION: &str = "SELECT sequence AS text FROM projections WHERE tenant = ?1";
+
+/// A batch as text, ready to be bound.
+#[derive(Debug)]
+pub struct Application {
+    tenant: String,
+    id: String,
+    from: i64,
+    to: i64,
+    rows: String,
+}
+
+impl Application {
+    pub fn new(batch: &Batch) -> Result<Self, serde_json::Error> {
+        let rows: Vec<_> = batch
+            .changes
+            .iter()
+            .map(|change| {
+                let revision = change.revision;
+                // The document travels as a string, so that SQLite passes it on untouched.
+                (
+                    &change.user_id,
+                    revision.incarnation,
+                    revision.version,
+                    change.created_at.millis(),
+                    change.document.get(),
+                )
+            })
+            .collect();
+        Ok(Self {
+            tenant: batch.tenant.to_string(),
+            id: batch.id.to_string(),
+            from: batch.from,
+            to: batch.to,
+            rows: serde_json::to_string(&rows)?,
+        })
+    }
+
+    /// To be run in one transaction. The first one changes a row if and only if
+    /// the batch was applied.
+    pub fn statements(&self) -> Vec<Statement<'_>> {
+        let (tenant, id) = (Parameter::Text(&self.tenant), Parameter::Text(&self.id));
+        vec![
+            Statement { sql: Cow::Borrowed(FENCE), parameters: vec![tenant, self.to.into(), id, self.from.into()] },
+            Statement { sql: Cow::Borrowed(UPSERT), parameters: vec![tenant, Parameter::Text(&self.rows), id] },
+        ]
+    }
+
+    /// Asks where the tenant's listing stands.
+    pub fn position(&self) -> Statement<'_> {
+        Statement { sql: Cow::Borrowed(POSITION), parameters: vec![Parameter::Text(&self.tenant)] }
+    }
+}
+
+/// What may be acknowledged after an attempt that the fence turned away.
+///
+/// The listing is then where an earlier attempt brought it, one whose answer was
+/// lost: anywhere after `from` and up to the newest change. Anywhere else it is
+/// not ours.
+pub fn acknowledge_position(position: Option<i64>, from: i64, last_sequence: i64) -> Result<i64, StoreError> {
+    match position {
+        Some(position) if position >= from && position <= last_sequence => Ok(position),
+        other => Err(StoreError(format!(
+            "the listing stands at {other:?}, which is not between {from} and {last_sequence}: it was lost or restored"
+        ))),
+    }
+}
+
+/// Applies one batch and returns the sequence number to acknowledge.
+pub async fn apply<D: Database>(database: &D, batch: &Batch, last_sequence: i64) -> Result<i64, StoreError> {
+    let application = Application::new(batch).map_err(|error| StoreError(error.to_string()))?;
+    let changed = database.batch(&application.statements()).await?;
+    if changed.first().is_some_and(|rows| *rows > 0) {
+        return Ok(batch.to);
+    }
+    let texts = database.query(&application.position()).await?;
+    let position = texts.rows.first().and_then(|text| text.parse().ok());
+    acknowledge_position(position, batch.from, last_sequence)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// Which end users, in which order, from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub direction: Direction,
+    pub range: Range,
+}
+
+/// The order, with the filters that its index can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Range {
+    UserId {
+        prefix: Option<UserIdPrefix>,
+    },
+    /// Both ends exclusive.
+    CreatedAt {
+        after: Option<Timestamp>,
+        before: Option<Timestamp>,
+    },
+}
+
+/// The place of a row in a list: what a cursor holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub user_id: UserId,
+    pub created_at: Timestamp,
+}
+
+impl Query {
+    /// Everything that a cursor of this list is bound to.
+    pub fn binding(&self, tenant: Tenant) -> Binding {
+        let tenant = tenant.to_string();
+        let direction = match self.direction {
+            Direction::Ascending => "asc",
+            Direction::Descending => "desc",
+        };
+        let instant = |instant: &Option<Timestamp>| instant.map_or(String::new(), |instant| instant.to_string());
+        match &self.range {
+            Range::UserId { prefix } => {
+                let prefix = prefix.as_ref().map_or("", UserIdPrefix::as_str);
+                Binding::new(&[&tenant, "end-users", direction, "user_id", prefix])
+            }
+            Range::CreatedAt { after, before } => {
+                let (after, before) = (instant(after), instant(before));
+                Binding::new(&[&tenant, "end-users", direction, "created_at", &after, &before])
+            }
+        }
+    }
+
+    /// The statement for the page after a row. Reads at most `limit + 1` rows of
+    /// the range, and one more of the table for each when ordered by creation.
+    pub fn page(&self, tenant: Tenant, after: Option<&Position>, limit: u32) -> Page {
+        let bounds = match &self.range {
+            Range::UserId { prefix } => self.user_id_bounds(prefix.as_ref(), after),
+            Range::CreatedAt { after: from, before: to } => self.created_at_bounds(*from, *to, after),
+        };
+        Page { tenant: tenant.to_string(), direction: self.direction, bounds, limit }
+    }
+
+    fn user_id_bounds(&self, prefix: Option<&UserIdPrefix>, after: Option<&Position>) -> Bounds {
+        let mut lower = prefix.map_or(String::new(), |prefix| prefix.as_str().to_owned());
+        let mut upper = prefix.and_then(UserIdPrefix::successor);
+        if let Some(position) = after {
+            match self.direction {
+                Direction::Ascending => lower = just_after(&position.user_id),
+                Direction::Descending => upper = Some(position.user_id.as_str().to_owned()),
+            }
+        }
+        Bounds::UserId { lower, upper }
+    }
+
+    fn created_at_bounds(&self, from: Option<Timestamp>, to: Option<Timestamp>, after: Option<&Position>) -> Bounds {
+        let first = from.map_or(0, |from| from.millis().saturating_add(1));
+        let mut lower = (first, String::new());
+        // Beyond the last instant that a timestamp can hold.
+        let mut upper = (to.map_or(i64::from(u32::MAX).saturating_mul(1_000_000), Timestamp::millis), String::new());
+        if let Some(position) = after {
+            let millis = position.created_at.millis();
+            match self.direction {
+                Direction::Ascending => lower = (millis, just_after(&position.user_id)),
+                Direction::Descending => upper = (millis, position.user_id.as_str().to_owned()),
+            }
+        }
+        Bounds::CreatedAt { lower, upper }
+    }
+}
+
+/// The least text above an id: ids have no control characters, so nothing that
+/// begins with the id lies below its continuation with the lowest of them but NUL.
+fn just_after(user_id: &UserId) -> String {
+    format!("{user_id}\u{1}")
+}
+
+/// A half-open range of an index: lower bound included, upper excluded.
+#[derive(Debug)]
+enum Bounds {
+    UserId { lower: String, upper: Option<String> },
+    CreatedAt { lower: (i64, String), upper: (i64, String) },
+}
+
+/// A page to be read.
+#[derive(Debug)]
+pub struct Page {
+    tenant: String,
+    direction: Direction,
+    bounds: Bounds,
+    limit: u32,
+}
+
+/// Documents joined into one text by the database. Fifty of the largest (17 KB
+/// each) stay below what D1 allows for one value (2 MB); a page crosses into
+/// wasm as a few texts instead of hundreds of objects.
+const DOCUMENTS_PER_TEXT: u32 = 50;
+
+impl Page {
+    pub fn statement(&self) -> Statement<'_> {
+        let direction = match self.direction {
+            Direction::Ascending => "ASC",
+            Direction::Descending => "DESC",
+        };
+        // One row more than asked for tells whether there is a next page.
+        let limit = Parameter::Integer(i64::from(self.limit).saturating_add(1));
+        let mut parameters = vec![Parameter::Text(&self.tenant), limit];
+        let (condition, order) = match &self.bounds {
+            Bounds::UserId { lower, upper } => {
+                parameters.push(Parameter::Text(lower));
+                let mut condition = "user_id >= ?3".to_owned();
+                if let Some(upper) = upper {
+                    parameters.push(Parameter::Text(upper));
+                    condition.push_str(" AND user_id < ?4");
+                }
+                (condition, format!("user_id {direction}"))
+            }
+            Bounds::CreatedAt { lower, upper } => {
+                parameters.extend::<[Parameter<'_>; 4]>([
+                    lower.0.into(),
+                    lower.1.as_str().into(),
+                    upper.0.into(),
+                    upper.1.as_str().into(),
+                ]);
+                // The first two bound the index range; the row values settle equal instants.
+                let condition = "created_at >= ?3 AND created_at <= ?5 \
+                                 AND (created_at, user_id) >= (?3, ?4) AND (created_at, user_id) < (?5, ?6)";
+                (condition.to_owned(), format!("created_at {direction}, user_id {direction}"))
+            }
+        };
+        let mut sql = String::with_capacity(512);
+        let written = write!(
+            sql,
+            "SELECT '[' || group_concat(document, ',' ORDER BY place) || ']' AS text FROM (
+               SELECT document, row_number() OVER (ORDER BY {order}) AS place FROM (
+                 SELECT user_id, created_at, document FROM end_users
+                 WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2))
+             GROUP BY (place - 1) / {DOCUMENTS_PER_TEXT} ORDER BY min(place)"
+        );
+        debug_assert!(written.is_ok(), "writing into a String does not fail");
+        Statement { sql: Cow::Owned(sql), parameters }
+    }
+
+    /// The documents of the page, and where it ended if more follow.
+    pub fn read(&self, texts: &[String]) -> Result<(Vec<Box<RawValue>>, Option<Position>), serde_json::Error> {
+        let mut documents: Vec<Box<RawValue>> = Vec::new();
+        for text in texts {
+            documents.append(&mut serde_json::from_str(text)?);
+        }
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if documents.len() <= limit {
+            return Ok((documents, None));
+        }
+        documents.truncate(limit);
+        let last = documents.last().map(|document| serde_json::from_str(document.get())).transpose()?;
+        Ok((documents, last))
+    }
+}

@@ -1,0 +1,59 @@
+//! The projections: what is derived from the objects and can be rebuilt from them.
+//!
+//! [`listing`] is D1 (ordered pages), [`cache`] is KV (records for point reads),
+//! [`flush`] brings both up to date with an object. Which statements and which
+//! values are written is decided here, purely; how they get there is behind the
+//! two small traits below.
+
+pub mod cache;
+pub mod flush;
+pub mod listing;
+
+use std::fmt;
+
+use crate::organization::sql::Parameter;
+
+/// One statement for the listing database.
+#[derive(Debug, Clone)]
+pub struct Statement<'a> {
+    pub sql: std::borrow::Cow<'static, str>,
+    pub parameters: Vec<Parameter<'a>>,
+}
+
+/// Texts that a query returned, and what it cost.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// The column `text` of each row.
+    pub rows: Vec<String>,
+    /// Rows the database read to answer; what D1 bills.
+    pub rows_read: u64,
+}
+
+/// A store could not be reached or refused. Says why for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// The listing database.
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
+pub trait Database {
+    /// Runs statements in one transaction, all or none; for each the number of rows it changed.
+    async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError>;
+
+    /// Runs one query whose only column is called `text`.
+    async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError>;
+}
+
+/// The record cache.
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
+pub trait Cache {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
+    async fn put(&self, key: &str, value: &str) -> Result<(), StoreError>;
+}
