@@ -14,5 +14,30 @@
 )]
 
 pub mod directory;
+pub mod edge;
 pub mod organization;
 pub mod projection;
+
+#[cfg(target_arch = "wasm32")]
+mod platform;
+
+#[cfg(target_arch = "wasm32")]
+mod worker_exports {
+    use std::cell::RefCell;
+
+    use worker::{Context, Env, Request, Response, event};
+
+    use crate::edge;
+    use crate::edge::public_limiter::PublicLimiter;
+    use crate::platform::{HttpRequest, WorkerRuntime, into_response};
+
+    thread_local! {
+        static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
+    }
+
+    #[event(fetch)]
+    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+        let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
+        into_response(edge::serve(&runtime, &HttpRequest(request)).await)
+    }
+}

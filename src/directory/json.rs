@@ -122,10 +122,9 @@ fn check(value: &RawValue) -> Result<(), Refusal> {
                 let string = serde_json::from_str::<String>(text)
                     .map_err(|_| Refusal::new("the body is not valid JSON: a string escapes half a surrogate pair"))?;
                 let is_name = matches!(tokens.peek(), Some(Token::Colon));
-                if let (true, Some(names)) = (is_name, objects.last_mut()) {
-                    if let Some(name) = names.replace(string) {
-                        return Err(Refusal::new(format!("the body names the member {name:?} twice in one object")));
-                    }
+                let repeated = objects.last_mut().filter(|_| is_name).and_then(|names| names.replace(string));
+                if let Some(name) = repeated {
+                    return Err(Refusal::new(format!("the body names the member {name:?} twice in one object")));
                 }
             }
             Token::Open(_) | Token::Close(_) | Token::Colon | Token::Comma | Token::Scalar(_) => {}

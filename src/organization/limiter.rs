@@ -65,17 +65,17 @@ impl Rate {
         (self.burst as u128).saturating_mul(TOKEN)
     }
 
-    fn from_us(self, us: i64) -> u128 {
+    fn units_at(self, us: i64) -> u128 {
         u128::try_from(us).unwrap_or_default().saturating_mul(self.units_per_us())
     }
 
-    fn to_us_ceil(self, units: u128) -> i64 {
+    fn us_at_ceil(self, units: u128) -> i64 {
         i64::try_from(units.div_ceil(self.units_per_us())).unwrap_or(i64::MAX)
     }
 
     /// One step of GCRA: asks for `cost` tokens at `now_us`.
     pub fn take(self, tat: &mut Tat, now_us: i64, cost: u32) -> Decision {
-        let now = self.from_us(now_us);
+        let now = self.units_at(now_us);
         let capacity = self.capacity();
         let start = tat.0.max(now);
         let end = start.saturating_add(u128::from(cost).saturating_mul(TOKEN));
@@ -88,8 +88,8 @@ impl Rate {
         Decision {
             allowed,
             remaining: u32::try_from(capacity.saturating_sub(debt) / TOKEN).unwrap_or(u32::MAX),
-            full_at_us: self.to_us_ceil(tat.0.max(now)),
-            retry_after_us: if allowed { 0 } else { self.to_us_ceil(needed.saturating_sub(capacity)) },
+            full_at_us: self.us_at_ceil(tat.0.max(now)),
+            retry_after_us: if allowed { 0 } else { self.us_at_ceil(needed.saturating_sub(capacity)) },
         }
     }
 }
@@ -108,7 +108,7 @@ pub struct Tat(u128);
 impl Tat {
     /// A bucket that is full at this instant.
     pub fn full_at(rate: Rate, us: i64) -> Self {
-        Self(rate.from_us(us))
+        Self(rate.units_at(us))
     }
 }
 
@@ -150,8 +150,8 @@ impl Limiter {
     /// more than `rate·t` from here on.
     pub fn load<S: Sql>(sql: &S, rate: Rate, now: Timestamp) -> Result<Self, SqlError> {
         let high_water_us = schema::read(sql, HIGH_WATER)?;
-        let empty = rate.from_us(now.micros()).saturating_add(rate.capacity());
-        let tat = Tat(rate.from_us(high_water_us).min(empty));
+        let empty = rate.units_at(now.micros()).saturating_add(rate.capacity());
+        let tat = Tat(rate.units_at(high_water_us).min(empty));
         Ok(Self { rate, tat, high_water_us, last_us: now.micros() })
     }
 
@@ -162,9 +162,9 @@ impl Limiter {
     pub fn take<S: Sql>(&mut self, sql: &S, now: Timestamp, cost: u32) -> Result<Decision, SqlError> {
         self.last_us = self.last_us.max(now.micros());
         let decision = self.rate.take(&mut self.tat, self.last_us, cost);
-        if self.tat > Tat(self.rate.from_us(self.high_water_us)) {
+        if self.tat > Tat(self.rate.units_at(self.high_water_us)) {
             let ahead = u128::from(self.rate.chunk()).saturating_mul(TOKEN);
-            self.high_water_us = self.rate.to_us_ceil(self.tat.0.saturating_add(ahead));
+            self.high_water_us = self.rate.us_at_ceil(self.tat.0.saturating_add(ahead));
             schema::write(sql, HIGH_WATER, self.high_water_us)?;
         }
         Ok(decision)
@@ -174,9 +174,9 @@ impl Limiter {
     /// most a whole bucket of the new size.
     pub fn set_rate(&mut self, rate: Rate, now: Timestamp) {
         self.last_us = self.last_us.max(now.micros());
-        let tat_us = self.rate.to_us_ceil(self.tat.0);
-        let empty = rate.from_us(self.last_us).saturating_add(rate.capacity());
-        self.tat = Tat(rate.from_us(tat_us).min(empty));
+        let tat_us = self.rate.us_at_ceil(self.tat.0);
+        let empty = rate.units_at(self.last_us).saturating_add(rate.capacity());
+        self.tat = Tat(rate.units_at(tat_us).min(empty));
         self.rate = rate;
     }
 }

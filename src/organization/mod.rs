@@ -137,16 +137,17 @@ impl Memory {
             Caller::Operator => None,
             Caller::Key { digest, kind, scope, cost } => match self.admit(sql, &digest, kind, scope, cost, now)? {
                 Ok(admission) => Some(admission),
-                Err((denial, admission)) => return Ok(Reply { admission, outcome: Outcome::Denied(denial) }),
+                Err((denial, admission)) => {
+                    return Ok(Reply { admission, outcome: Outcome::Denied(denial), listed: None });
+                }
             },
         };
         let outcome = self.execute(sql, call.request_id, call.command, now)?;
-        Ok(Reply { admission, outcome })
+        Ok(Reply { admission, outcome, listed: None })
     }
 
     /// Key, scope, bucket, in this order: 401 before 403 before 429. Only the
     /// last of them takes a token.
-    #[expect(clippy::type_complexity, reason = "a denial may or may not have reached the bucket")]
     fn admit<S: Sql>(
         &mut self,
         sql: &S,

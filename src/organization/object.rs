@@ -1,1 +1,272 @@
+//! The Durable Object around the core: storage, the flush, the alarm.
+//!
+//! Invariants:
+//!
+//! - Everything that decides is synchronous and in one transaction; the output
+//!   gate holds the reply back until it is durable.
+//! - While the outbox holds a row, an alarm is set. It is set in the transaction
+//!   that writes the row, so no crash can come between the two.
+//! - At most one flush per projection runs; whoever needs it shares it.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use worker::{Env, State};
+
+use super::Organization;
+use super::outbox::{Batch, Projection};
+use super::protocol::{Call, Outcome, Reply};
+use super::sql::SqlError;
+use crate::directory::identifiers::BatchId;
+use crate::directory::timestamp::Timestamp;
+use crate::platform::{self, D1, Kv, ObjectSql};
+use crate::projection::{StoreError, flush};
+
+/// From the first change to the alarm that takes over if the flush at once did
+/// not get through, in milliseconds.
+const ALARM_FIRST_MS: i64 = 5_000;
+/// Longest pause between two attempts of the alarm, in milliseconds.
+const ALARM_LAST_MS: i64 = 60_000;
+/// How long writers leave a store alone that has just failed, in milliseconds.
+const FLUSH_PAUSE_MS: i64 = 1_000;
+/// A reader waits for at most this many flushes: the one under way, which may
+/// have begun before its own change, and one more.
+const FLUSHES_AWAITED: usize = 3;
+
+/// What `entry.mjs` wraps in a class that has RPC.
+#[wasm_bindgen]
+pub struct OrganizationObject {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    storage: JsValue,
+    env: Env,
+    sql: ObjectSql,
+    core: RefCell<Organization>,
+    /// Whether an alarm is known to be set.
+    alarm_set: Cell<bool>,
+    alarm_failures: Cell<u32>,
+    listing: SharedFlush,
+    cache: SharedFlush,
+}
+
+/// The flush of one projection.
+struct SharedFlush {
+    /// The one that is under way, for others to wait for. All requests to an
+    /// object share its I/O context, so a promise of one may be awaited by another.
+    under_way: RefCell<Option<js_sys::Promise>>,
+    /// After a failure writers leave the store alone until then; the alarm and
+    /// readers do not wait.
+    not_before: Cell<Timestamp>,
+}
+
+impl SharedFlush {
+    const fn new() -> Self {
+        Self { under_way: RefCell::new(None), not_before: Cell::new(Timestamp::EPOCH) }
+    }
+}
+
+#[wasm_bindgen]
+impl OrganizationObject {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: worker::worker_sys::DurableObjectState, env: Env) -> Result<OrganizationObject, JsValue> {
+        let storage = js_sys::Reflect::get(&state, &JsValue::from_str("storage"))?;
+        let sql = ObjectSql(State::from(state).storage().sql());
+        let inner = Inner {
+            storage,
+            env,
+            sql,
+            core: RefCell::default(),
+            alarm_set: Cell::new(false),
+            alarm_failures: Cell::new(0),
+            listing: SharedFlush::new(),
+            cache: SharedFlush::new(),
+        };
+        Ok(Self { inner: Rc::new(inner) })
+    }
+
+    /// Executes a call and answers as soon as it is committed.
+    pub fn handle(&self, call: &str) -> Result<String, JsValue> {
+        let reply = Inner::commit(&self.inner, call)?;
+        write(&reply)
+    }
+
+    /// Executes a call and answers when the listing holds everything up to it,
+    /// or says that it does not.
+    #[wasm_bindgen(js_name = handleListed)]
+    pub async fn handle_listed(&self, call: String) -> Result<String, JsValue> {
+        let inner = Rc::clone(&self.inner);
+        let mut reply = Inner::commit(&inner, &call)?;
+        if !matches!(reply.outcome, Outcome::Denied(_)) {
+            reply.listed = Some(Inner::list_everything(&inner).await?);
+        }
+        write(&reply)
+    }
+
+    /// The backstop: flushes what no request has flushed, and comes again until
+    /// nothing is left.
+    pub async fn alarm(&self) -> Result<(), JsValue> {
+        let inner = Rc::clone(&self.inner);
+        inner.alarm_set.set(false);
+        let listing = Inner::flush(&inner, Projection::Listing);
+        let cache = Inner::flush(&inner, Projection::Cache);
+        let flushed = succeeded(listing).await & succeeded(cache).await;
+        let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
+        inner.alarm_failures.set(failures);
+        if inner.pending()? {
+            inner.set_alarm(backoff_ms(failures))?;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// One call, one transaction. Starts the flush of what it changed.
+    fn commit(inner: &Rc<Self>, call: &str) -> Result<Reply, JsValue> {
+        let call: Call = serde_json::from_str(call).map_err(|error| js_error(&error))?;
+        let now = platform::now();
+        let reply = inner.transaction(|core| core.handle(&inner.sql, call, now))?;
+        if inner.pending()? {
+            // Still the same turn: the storage commits the alarm and the rows together.
+            if !inner.alarm_set.get() {
+                inner.set_alarm(ALARM_FIRST_MS)?;
+            }
+            for projection in Projection::ALL {
+                if inner.flush_is_due(projection, now) {
+                    drop(Self::flush(inner, projection));
+                }
+            }
+        }
+        Ok(reply)
+    }
+
+    fn transaction<T>(&self, body: impl FnOnce(&mut Organization) -> Result<T, SqlError>) -> Result<T, JsValue> {
+        let run = || {
+            let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
+            body(&mut core)
+        };
+        platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
+    }
+
+    fn last_sequence(&self) -> Result<i64, JsValue> {
+        self.transaction(|core| core.last_sequence(&self.sql, platform::now()))
+    }
+
+    fn acknowledged(&self, projection: Projection) -> Result<i64, JsValue> {
+        self.transaction(|core| core.acknowledged(&self.sql, projection, platform::now()))
+    }
+
+    /// Whether a projection lacks a change.
+    fn pending(&self) -> Result<bool, JsValue> {
+        let last = self.last_sequence()?;
+        Ok(self.acknowledged(Projection::Listing)? < last || self.acknowledged(Projection::Cache)? < last)
+    }
+
+    fn flush_is_due(&self, projection: Projection, now: Timestamp) -> bool {
+        now >= self.shared(projection).not_before.get()
+    }
+
+    const fn shared(&self, projection: Projection) -> &SharedFlush {
+        match projection {
+            Projection::Listing => &self.listing,
+            Projection::Cache => &self.cache,
+        }
+    }
+
+    /// Waits until the listing holds every change up to now.
+    async fn list_everything(inner: &Rc<Self>) -> Result<bool, JsValue> {
+        let goal = inner.last_sequence()?;
+        for _ in 0..FLUSHES_AWAITED {
+            if inner.acknowledged(Projection::Listing)? >= goal {
+                return Ok(true);
+            }
+            if !succeeded(Self::flush(inner, Projection::Listing)).await {
+                break;
+            }
+        }
+        Ok(inner.acknowledged(Projection::Listing)? >= goal)
+    }
+
+    /// Starts a flush, or joins the one under way. The promise tells whether it
+    /// succeeded; it never rejects.
+    fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
+        let shared = inner.shared(projection);
+        if let Some(under_way) = shared.under_way.borrow().as_ref() {
+            return under_way.clone();
+        }
+        let flushing = Rc::clone(inner);
+        let promise = future_to_promise(async move {
+            let result = flushing.flush_now(projection).await;
+            let shared = flushing.shared(projection);
+            shared.under_way.replace(None);
+            if let Err(error) = &result {
+                let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
+                shared.not_before.set(pause);
+                worker::console_error!("{{\"flush\":\"{projection:?}\",\"reason\":{}}}", quoted(&error.0));
+            }
+            Ok(JsValue::from_bool(result.is_ok()))
+        });
+        shared.under_way.replace(Some(promise.clone()));
+        promise
+    }
+
+    async fn flush_now(&self, projection: Projection) -> Result<(), StoreError> {
+        let store = |error: worker::Error| StoreError(error.to_string());
+        match projection {
+            Projection::Listing => flush::listing(self, &D1(self.env.d1(platform::LISTING).map_err(store)?)).await,
+            Projection::Cache => flush::cache(self, &Kv(self.env.kv(platform::RECORDS).map_err(store)?)).await,
+        }
+    }
+
+    fn set_alarm(&self, in_ms: i64) -> Result<(), JsValue> {
+        platform::set_alarm(&self.storage, platform::now().millis().saturating_add(in_ms))?;
+        self.alarm_set.set(true);
+        Ok(())
+    }
+}
+
+impl flush::Source for Inner {
+    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
+        let now = platform::now();
+        let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
+        let batch = self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now));
+        batch.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
+        let acknowledged = self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()));
+        acknowledged.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn last_sequence(&self) -> Result<i64, StoreError> {
+        Inner::last_sequence(self).map_err(|error| StoreError(platform::describe(&error)))
+    }
+}
+
+async fn succeeded(flush: js_sys::Promise) -> bool {
+    JsFuture::from(flush).await.is_ok_and(|success| success.is_truthy())
+}
+
+/// At once after a success that left something over, then 1 s, 2 s, 4 s … up to
+/// [`ALARM_LAST_MS`].
+fn backoff_ms(failures: u32) -> i64 {
+    match failures.checked_sub(1) {
+        None => 0,
+        Some(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings.min(16)).min(ALARM_LAST_MS),
+    }
+}
+
+fn write(reply: &Reply) -> Result<String, JsValue> {
+    serde_json::to_string(reply).map_err(|error| js_error(&error))
+}
+
+fn js_error(error: &dyn std::fmt::Display) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}

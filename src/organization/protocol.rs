@@ -83,6 +83,10 @@ pub struct Reply {
     /// Present when the bucket was asked.
     pub admission: Option<Admission>,
     pub outcome: Outcome,
+    /// Whether the listing holds every change up to this call; present when the
+    /// call asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<bool>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

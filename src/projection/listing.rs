@@ -12,7 +12,6 @@
 //!   parameter makes SQLite scan.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -232,11 +231,6 @@ pub struct Page {
     limit: u32,
 }
 
-/// Documents joined into one text by the database. Fifty of the largest (17 KB
-/// each) stay below what D1 allows for one value (2 MB); a page crosses into
-/// wasm as a few texts instead of hundreds of objects.
-const DOCUMENTS_PER_TEXT: u32 = 50;
-
 impl Page {
     pub fn statement(&self) -> Statement<'_> {
         let direction = match self.direction {
@@ -269,25 +263,15 @@ impl Page {
                 (condition.to_owned(), format!("created_at {direction}, user_id {direction}"))
             }
         };
-        let mut sql = String::with_capacity(512);
-        let written = write!(
-            sql,
-            "SELECT '[' || group_concat(document, ',' ORDER BY place) || ']' AS text FROM (
-               SELECT document, row_number() OVER (ORDER BY {order}) AS place FROM (
-                 SELECT user_id, created_at, document FROM end_users
-                 WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2))
-             GROUP BY (place - 1) / {DOCUMENTS_PER_TEXT} ORDER BY min(place)"
+        let sql = format!(
+            "SELECT document AS text FROM end_users WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2"
         );
-        debug_assert!(written.is_ok(), "writing into a String does not fail");
         Statement { sql: Cow::Owned(sql), parameters }
     }
 
     /// The documents of the page, and where it ended if more follow.
-    pub fn read(&self, texts: &[String]) -> Result<(Vec<Box<RawValue>>, Option<Position>), serde_json::Error> {
-        let mut documents: Vec<Box<RawValue>> = Vec::new();
-        for text in texts {
-            documents.append(&mut serde_json::from_str(text)?);
-        }
+    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<Box<RawValue>>, Option<Position>), serde_json::Error> {
+        let mut documents = texts.into_iter().map(RawValue::from_string).collect::<Result<Vec<_>, _>>()?;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if documents.len() <= limit {
             return Ok((documents, None));

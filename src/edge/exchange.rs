@@ -1,0 +1,215 @@
+//! One request on its way through the edge: what is known of it so far, and
+//! the one way to ask an object.
+
+use std::rc::Rc;
+
+use super::configuration::Configuration;
+use super::fault::{CredentialFault, Fault};
+use super::headers::Charged;
+use super::http::{BodyError, Incoming, Target};
+use super::log::ServedBy;
+use super::public_limiter::Client;
+use super::runtime::{CallError, Door, Runtime};
+use crate::directory::api_key::{ApiKey, KeyKind, Scope};
+use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
+use crate::directory::timestamp::Timestamp;
+use crate::organization::protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
+
+/// How long a caller should wait when a store or an object is out of reach.
+const UNAVAILABLE_RETRY_S: u32 = 1;
+/// The same when an object is overloaded: time to drain.
+const OVERLOADED_RETRY_S: u32 = 5;
+
+/// A request and what has been found out about it. The response's headers and
+/// the log line are made from this.
+pub struct Exchange<'a, R, I> {
+    pub runtime: &'a R,
+    pub incoming: &'a I,
+    pub target: Target<'a>,
+    pub request_id: RequestId,
+    pub received_at: Timestamp,
+    pub organization_id: Option<OrganizationId>,
+    pub charged: Option<Charged>,
+    pub rows_read: Option<u64>,
+    pub served_by: Option<ServedBy>,
+}
+
+/// A caller whose key is genuine; whether it is in force, the object knows.
+#[derive(Debug, Clone)]
+pub struct KeyHolder {
+    pub tenant: Tenant,
+    key: ApiKey,
+    kind: KeyKind,
+    scope: Scope,
+    cost: u32,
+}
+
+impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
+    pub fn configuration(&self) -> Result<Rc<Configuration>, Fault> {
+        self.runtime
+            .configuration()
+            .map_err(|refusal| Fault::Internal { reason: format!("the configuration is not usable: {refusal}") })
+    }
+
+    pub fn random<const N: usize>(&self) -> Result<[u8; N], Fault> {
+        self.runtime.random().map_err(|refusal| Fault::Internal { reason: refusal.0 })
+    }
+
+    /// Takes a token from the client address's bucket.
+    pub fn take_public_token(&mut self) -> Result<(), Fault> {
+        let rate = self.configuration()?.public_rate;
+        let client = Client::of_header(self.incoming.header("CF-Connecting-IP").as_deref());
+        let decision = self.runtime.public_limiter().borrow_mut().take(rate, client, self.received_at);
+        self.charged = Some(Charged::Client(Admission::new(rate, &decision, self.received_at)));
+        if decision.allowed {
+            Ok(())
+        } else {
+            Err(Fault::RateLimited { retry_after_ms: decision.retry_after_ms(), quota: None })
+        }
+    }
+
+    /// Refuses a credential. Guessing costs a token of the guesser's address.
+    pub fn refuse_credential(&mut self, fault: CredentialFault) -> Fault {
+        match self.take_public_token() {
+            Ok(()) => Fault::Credential(fault),
+            Err(limited) => limited,
+        }
+    }
+
+    fn bearer(&self) -> Option<String> {
+        let header = self.incoming.header("Authorization")?;
+        let (scheme, token) = header.split_once(' ')?;
+        // The scheme is case-insensitive (RFC 9110, section 11.1).
+        scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
+    }
+
+    /// Reads the API key and checks what can be checked without asking anyone.
+    pub fn api_key(&mut self, scope: Scope, cost: u32) -> Result<KeyHolder, Fault> {
+        let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
+        let configuration = self.configuration()?;
+        let Some(key) = ApiKey::parse(&token, &configuration.key_ring) else {
+            return Err(self.refuse_credential(CredentialFault::Invalid));
+        };
+        let tenant = key.tenant();
+        self.organization_id = Some(tenant.organization);
+        Ok(KeyHolder { tenant, key, kind: KeyKind::Api, scope, cost })
+    }
+
+    pub fn admin(&mut self) -> Result<(), Fault> {
+        let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
+        let configuration = self.configuration()?;
+        match &configuration.admin_token {
+            Some(secret) if secret.equals(&token) => Ok(()),
+            _ => Err(self.refuse_credential(CredentialFault::Invalid)),
+        }
+    }
+
+    /// Reads a JSON body. The fault, if any, is not yet to be answered: key,
+    /// scope and bucket come first (see [`Exchange::ask`]).
+    pub async fn json_body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
+        let is_json = self.incoming.header("Content-Type").is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default();
+            essence.trim().eq_ignore_ascii_case("application/json")
+        });
+        let body = self.incoming.body(bytes_max).await.map_err(|error| match error {
+            BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
+            BodyError::Broken(reason) => {
+                Fault::Malformed(crate::directory::Refusal::new(format!("the body could not be read: {reason}")))
+            }
+        })?;
+        if is_json { Ok(body) } else { Err(Fault::UnsupportedMediaType) }
+    }
+
+    /// Asks the caller's object: one call, in which the key, the scope and the
+    /// bucket are checked and the command is committed.
+    ///
+    /// When the input was wrong there is no command, and the object only admits:
+    /// 401, 403 and 429 win over 413, 415, 400 and 422, and a bad request costs
+    /// what a good one does.
+    pub async fn ask(
+        &mut self,
+        holder: &KeyHolder,
+        door: Door,
+        command: Result<Command, Fault>,
+    ) -> Result<Answer, Fault> {
+        let (command, input_fault) = match command {
+            Ok(command) => (command, None),
+            Err(fault) => (Command::Admit, Some(fault)),
+        };
+        let caller =
+            Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost: holder.cost };
+        // Nothing is listed for a request that is refused anyway.
+        let door = if input_fault.is_some() { Door::Handle } else { door };
+        let reply = self.call(holder.tenant, door, &Call { request_id: self.request_id, caller, command }).await?;
+        if let Some(admission) = reply.admission {
+            self.charged = Some(Charged::Organization(admission));
+        }
+        match (reply.outcome, input_fault) {
+            (Outcome::Denied(denial), _) => Err(match denial {
+                Denial::InvalidKey => self.refuse_credential(CredentialFault::Invalid),
+                Denial::ExpiredKey => self.refuse_credential(CredentialFault::Expired),
+                Denial::ScopeTooSmall { quota } => Fault::ScopeTooSmall { quota },
+                Denial::RateLimited { retry_after_ms, quota } => {
+                    Fault::RateLimited { retry_after_ms, quota: Some(quota) }
+                }
+            }),
+            (_, Some(fault)) => Err(fault),
+            (outcome, None) => Ok(Answer { outcome, listed: reply.listed }),
+        }
+    }
+
+    /// Asks again on behalf of a request that was already admitted and paid for.
+    pub async fn ask_further(&mut self, holder: &KeyHolder, command: Command) -> Result<Outcome, Fault> {
+        let paid = KeyHolder { cost: 0, ..holder.clone() };
+        let charged = self.charged;
+        let answer = self.ask(&paid, Door::Handle, Ok(command)).await?;
+        self.charged = charged;
+        Ok(answer.outcome)
+    }
+
+    /// Asks an object with the operator's authority.
+    pub async fn ask_as_operator(&mut self, tenant: Tenant, command: Command) -> Result<Outcome, Fault> {
+        let call = Call { request_id: self.request_id, caller: Caller::Operator, command };
+        Ok(self.call(tenant, Door::Handle, &call).await?.outcome)
+    }
+
+    /// Every command may be repeated: what it would do twice it does once, by
+    /// the request id or by the key's digest. So a call that failed on the way is
+    /// tried once more, unless the object is overloaded.
+    async fn call(&self, tenant: Tenant, door: Door, call: &Call) -> Result<Reply, Fault> {
+        let text = serde_json::to_string(call).map_err(internal)?;
+        let reply = match self.runtime.call(tenant, door, &text).await {
+            Err(error) if error.retryable && !error.overloaded => self.runtime.call(tenant, door, &text).await,
+            answered => answered,
+        };
+        serde_json::from_str(&reply.map_err(unavailable)?).map_err(internal)
+    }
+}
+
+/// What an object answered to a caller it let in.
+#[derive(Debug)]
+pub struct Answer {
+    pub outcome: Outcome,
+    /// Whether the listing holds everything up to this call; only behind
+    /// [`Door::HandleListed`].
+    pub listed: Option<bool>,
+}
+
+pub fn internal(error: impl std::fmt::Display) -> Fault {
+    Fault::Internal { reason: error.to_string() }
+}
+
+/// An object answered something that its command does not have as an answer.
+pub fn unexpected(outcome: &Outcome) -> Fault {
+    Fault::Internal { reason: format!("unexpected outcome: {:?}", std::mem::discriminant(outcome)) }
+}
+
+pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
+    Fault::Unavailable { retry_after_s: UNAVAILABLE_RETRY_S, reason: error.to_string() }
+}
+
+/// The limiter and the quotas live in the object: what can't ask it is refused.
+fn unavailable(error: CallError) -> Fault {
+    let retry_after_s = if error.overloaded { OVERLOADED_RETRY_S } else { UNAVAILABLE_RETRY_S };
+    Fault::Unavailable { retry_after_s, reason: error.message }
+}

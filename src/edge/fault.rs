@@ -1,0 +1,232 @@
+//! Everything that can be wrong with a request, in one enum. How a fault looks
+//! to the caller is decided by the dialect, in [`super::dialect`].
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::directory::Refusal;
+use crate::organization::quotas::Quota;
+
+/// Where in the request a fault lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    Body,
+    Query,
+    Path,
+}
+
+impl Location {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Query => "query",
+            Self::Path => "path",
+        }
+    }
+}
+
+/// One thing that is wrong with one field.
+#[derive(Debug, Clone)]
+pub struct FieldFault {
+    pub location: Location,
+    /// Dotted, with indices: `users[3].metadata`.
+    pub path: String,
+    pub message: String,
+    /// What was sent, when it is short enough to be worth repeating.
+    pub value: Option<Box<RawValue>>,
+}
+
+/// Longest value that is repeated to its sender, in bytes.
+const ECHO_BYTES_MAX: usize = 256;
+
+impl FieldFault {
+    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, value: Option<&RawValue>) -> Self {
+        let value = value.filter(|value| value.get().len() <= ECHO_BYTES_MAX).map(ToOwned::to_owned);
+        Self { location, path: path.into(), message: refusal.0, value }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    Missing,
+    /// Malformed, forged, unknown, revoked, or of the wrong kind: which one is
+    /// nobody's business.
+    Invalid,
+    Expired,
+}
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    RouteNotFound,
+    MethodNotAllowed {
+        allow: String,
+    },
+    Credential(CredentialFault),
+    ScopeTooSmall {
+        quota: Quota,
+    },
+    /// `quota` is there when the bucket was the organization's.
+    RateLimited {
+        retry_after_ms: i64,
+        quota: Option<Quota>,
+    },
+    PayloadTooLarge {
+        bytes_max: usize,
+    },
+    UnsupportedMediaType,
+    Malformed(Refusal),
+    Invalid(Vec<FieldFault>),
+    /// The kind of resource, in words.
+    NotFound(&'static str),
+    Conflict(String),
+    /// A store or an object can't be reached. The reason is for the log.
+    Unavailable {
+        retry_after_s: u32,
+        reason: String,
+    },
+    /// Our own fault. The reason is for the log.
+    Internal {
+        reason: String,
+    },
+}
+
+/// The class of a fault, in dialect 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Validation,
+    Authentication,
+    Permission,
+    NotFound,
+    Conflict,
+    RateLimit,
+    Internal,
+}
+
+impl Fault {
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Credential(_) => 401,
+            Self::ScopeTooSmall { .. } => 403,
+            Self::RouteNotFound | Self::NotFound(_) => 404,
+            Self::MethodNotAllowed { .. } => 405,
+            Self::Conflict(_) => 409,
+            Self::PayloadTooLarge { .. } => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid(_) => 422,
+            Self::RateLimited { .. } => 429,
+            Self::Internal { .. } => 500,
+            Self::Unavailable { .. } => 503,
+        }
+    }
+
+    /// The stable name of the fault: what programs should look at.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "invalid_request",
+            Self::Credential(CredentialFault::Missing) => "authentication_error",
+            Self::Credential(CredentialFault::Invalid) => "invalid_token",
+            Self::Credential(CredentialFault::Expired) => "token_expired",
+            Self::ScopeTooSmall { .. } => "permission_denied",
+            Self::RouteNotFound | Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Conflict(_) => "conflict",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Invalid(_) => "validation_error",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::Internal { .. } => "internal_error",
+            Self::Unavailable { .. } => "service_unavailable",
+        }
+    }
+
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Malformed(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::PayloadTooLarge { .. }
+            | Self::UnsupportedMediaType
+            | Self::Invalid(_) => Kind::Validation,
+            Self::Credential(_) => Kind::Authentication,
+            Self::ScopeTooSmall { .. } => Kind::Permission,
+            Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
+            Self::Conflict(_) => Kind::Conflict,
+            Self::RateLimited { .. } => Kind::RateLimit,
+            Self::Internal { .. } | Self::Unavailable { .. } => Kind::Internal,
+        }
+    }
+
+    /// The short name of the fault for people, the same for every occurrence.
+    pub const fn title(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Malformed request",
+            Self::Credential(_) => "Authentication failed",
+            Self::ScopeTooSmall { .. } => "Permission denied",
+            Self::RouteNotFound | Self::NotFound(_) => "Not found",
+            Self::MethodNotAllowed { .. } => "Method not allowed",
+            Self::Conflict(_) => "Conflict",
+            Self::PayloadTooLarge { .. } => "Body too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Invalid(_) => "Validation failed",
+            Self::RateLimited { .. } => "Rate limit exceeded",
+            Self::Internal { .. } => "Internal error",
+            Self::Unavailable { .. } => "Service unavailable",
+        }
+    }
+
+    /// What is wrong with this request. Never tells anything about the inside.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Malformed(refusal) => refusal.0.clone(),
+            Self::Credential(CredentialFault::Missing) => {
+                "No credential was sent, or not in the way this path expects it.".to_owned()
+            }
+            Self::Credential(CredentialFault::Invalid) => "The credential is not valid here.".to_owned(),
+            Self::Credential(CredentialFault::Expired) => "The credential has expired.".to_owned(),
+            Self::ScopeTooSmall { .. } => "The key's scope does not allow this request.".to_owned(),
+            Self::RouteNotFound => "There is nothing at this path.".to_owned(),
+            Self::NotFound(what) => format!("There is no such {what}."),
+            Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
+            Self::Conflict(message) => message.clone(),
+            Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
+            Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
+            Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
+            Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
+            Self::Internal { .. } => "Something went wrong on our side; it has been logged.".to_owned(),
+            Self::Unavailable { .. } => "A store is out of reach for the moment; retry later.".to_owned(),
+        }
+    }
+
+    /// What the caller could do about it, in one sentence.
+    pub const fn suggestion(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Send a well-formed request as described in the documentation.",
+            Self::Credential(_) => "Send a valid, unexpired credential of the kind this path expects.",
+            Self::ScopeTooSmall { .. } => "Use a key with the scope read_write.",
+            Self::RouteNotFound => "Check the path against the documentation.",
+            Self::NotFound(_) => "Check the id, and that the key belongs to the right organization and mode.",
+            Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
+            Self::Conflict(_) => "Read the resource as it is now, then decide.",
+            Self::PayloadTooLarge { .. } => "Send less in one request.",
+            Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",
+            Self::Invalid(_) => "Correct the fields that are named and send the request again.",
+            Self::RateLimited { .. } => "Wait for the seconds in Retry-After and send the request again.",
+            Self::Internal { .. } => "Send the request again; if it keeps failing, report the request id.",
+            Self::Unavailable { .. } => "Send the request again after the seconds in Retry-After.",
+        }
+    }
+
+    /// What the log should know beyond the code.
+    pub fn log_reason(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { reason, .. } | Self::Internal { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+fn describe(fault: &FieldFault) -> String {
+    format!("{} {}", fault.path, fault.message)
+}

@@ -1,0 +1,266 @@
+//! Bodies, queries and path parameters, read field by field.
+//!
+//! Parse, don't validate: what comes out is typed and right, and what is wrong
+//! comes out all at once, each fault with the path of its field.
+
+use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
+
+use super::fault::{Fault, FieldFault, Location};
+use crate::directory::json::Document;
+use crate::directory::{Refusal, json};
+
+/// Largest body of an ordinary request, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The fields of one JSON object, taken out one by one.
+pub struct Fields<'a> {
+    members: Vec<(String, &'a RawValue)>,
+    /// Path of the object itself, with its final dot; empty at the top.
+    prefix: String,
+    faults: Vec<FieldFault>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn of_body(body: &'a [u8]) -> Result<Self, Fault> {
+        let members = Document::parse(body).and_then(|document| document.members()).map_err(Fault::Malformed)?;
+        Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
+    }
+
+    /// A field that must be there and must not be `null`.
+    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
+        if let Some(value) = self.take(name) {
+            return self.read(name, value, read);
+        }
+        self.refuse(name, Refusal::new("is required"), None);
+        None
+    }
+
+    /// A field that may be missing.
+    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
+        let value = self.take(name)?;
+        self.read(name, value, read)
+    }
+
+    /// A field that may be missing and may be `null`, which is `Some(None)`.
+    pub fn nullable<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<Option<T>> {
+        let value = self.take(name)?;
+        if value.get() == "null" { Some(None) } else { self.read(name, value, read).map(Some) }
+    }
+
+    /// A field that is itself an object; its faults are reported with these.
+    pub fn object(&mut self, name: &str) -> Option<Fields<'a>> {
+        let value = self.take(name)?;
+        let members = match serde_json::from_str::<json::Members<'a>>(value.get()) {
+            Ok(members) if json::is_object(value) => members,
+            _ => {
+                self.refuse(name, Refusal::new("must be an object"), Some(value));
+                return None;
+            }
+        };
+        Some(Fields { members: members.0, prefix: format!("{}{name}.", self.prefix), faults: Vec::new() })
+    }
+
+    /// Takes over what a nested object found, after all its fields were taken.
+    pub fn absorb(&mut self, nested: Fields<'_>) {
+        self.faults.extend(nested.into_faults());
+    }
+
+    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&RawValue>) {
+        let path = format!("{}{name}", self.prefix);
+        self.faults.push(FieldFault::new(Location::Body, path, refusal, value));
+    }
+
+    /// Reports every fault, unknown fields included.
+    pub fn finish(self) -> Result<(), Fault> {
+        let faults = self.into_faults();
+        if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
+    }
+
+    fn into_faults(mut self) -> Vec<FieldFault> {
+        for (name, value) in std::mem::take(&mut self.members) {
+            self.refuse(&name, Refusal::new("is not a known field"), Some(value));
+        }
+        self.faults
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let index = self.members.iter().position(|(member, _)| member == name)?;
+        Some(self.members.swap_remove(index).1)
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &str,
+        value: &'a RawValue,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        match read(value) {
+            Ok(read) => Some(read),
+            Err(refusal) => {
+                self.refuse(name, refusal, Some(value));
+                None
+            }
+        }
+    }
+}
+
+pub fn string(value: &RawValue) -> Result<String, Refusal> {
+    serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be a string"))
+}
+
+/// A whole number within bounds, both included.
+pub fn integer(value: &RawValue, min: u64, max: u64) -> Result<u64, Refusal> {
+    serde_json::from_str::<u64>(value.get())
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
+}
+
+/// One of the named values of an enum.
+pub fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Refusal> {
+    choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        Refusal::new(format!("must be one of {}", names.join(", ")))
+    })
+}
+
+/// The parameters of a query, taken out one by one.
+pub struct QueryFields {
+    members: Vec<(String, String)>,
+    faults: Vec<FieldFault>,
+}
+
+impl QueryFields {
+    /// Reads `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), but
+    /// refuses what is not UTF-8 instead of replacing it.
+    pub fn parse(query: &str) -> Result<Self, Fault> {
+        let mut fields = Self { members: Vec::new(), faults: Vec::new() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?);
+            if fields.members.iter().any(|(member, _)| *member == name) {
+                fields.refuse(&name, Refusal::new("is given more than once"), None);
+            } else {
+                fields.members.push((name, value));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Checks the query of a route that has no parameters.
+    pub fn none(query: &str) -> Result<(), Fault> {
+        Self::parse(query)?.finish()
+    }
+
+    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Option<T> {
+        let index = self.members.iter().position(|(member, _)| member == name)?;
+        let (_, value) = self.members.swap_remove(index);
+        match read(&value) {
+            Ok(read) => Some(read),
+            Err(refusal) => {
+                self.refuse(name, refusal, Some(&value));
+                None
+            }
+        }
+    }
+
+    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&str>) {
+        let value = value.and_then(|value| serde_json::value::to_raw_value(value).ok());
+        self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_deref()));
+    }
+
+    pub fn finish(mut self) -> Result<(), Fault> {
+        for (name, value) in std::mem::take(&mut self.members) {
+            self.refuse(&name, Refusal::new("is not a known parameter"), Some(&value));
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(self.faults)) }
+    }
+}
+
+/// A whole number within bounds, both included, in a query.
+pub fn query_integer(value: &str, min: u32, max: u32) -> Result<u32, Refusal> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    value
+        .parse::<u32>()
+        .ok()
+        .filter(|number| digits && (min..=max).contains(number))
+        .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
+}
+
+/// A path parameter as a value of the vocabulary.
+pub fn path_parameter<T>(
+    name: &str,
+    encoded: Option<&&str>,
+    read: impl FnOnce(String) -> Result<T, Refusal>,
+) -> Result<T, Fault> {
+    let text = decode(encoded.copied().unwrap_or_default())?;
+    read(text).map_err(|refusal| Fault::Invalid(vec![FieldFault::new(Location::Path, name, refusal, None)]))
+}
+
+/// Percent-decodes strictly: `%` must begin an escape, and the bytes must be UTF-8.
+fn decode(encoded: &str) -> Result<String, Fault> {
+    let malformed = || Fault::Malformed(Refusal::new("the URL holds a percent-escape that is not valid UTF-8"));
+    let escapes_are_whole = encoded.split('%').skip(1).all(|rest| {
+        let mut digits = rest.bytes().take(2);
+        digits.len() == 2 && digits.all(|digit| digit.is_ascii_hexdigit())
+    });
+    if !escapes_are_whole {
+        return Err(malformed());
+    }
+    percent_decode_str(encoded).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_are_listed_at_once() {
+        let mut fields = Fields::of_body(br#"{"a":1,"n":null,"x":true,"o":{"p":"q","r":0}}"#).unwrap();
+        assert_eq!(fields.required("a", string), None);
+        assert_eq!(fields.required("b", string), None);
+        assert_eq!(fields.nullable("n", string), Some(None));
+        let mut nested = fields.object("o").unwrap();
+        assert_eq!(nested.optional("r", |value| integer(value, 1, 9)), None);
+        fields.absorb(nested);
+        let Err(Fault::Invalid(faults)) = fields.finish() else { panic!("no faults") };
+        let faults: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
+        assert_eq!(
+            faults,
+            [
+                "a: must be a string",
+                "b: is required",
+                "o.r: must be a whole number from 1 to 9",
+                "o.p: is not a known field",
+                "x: is not a known field"
+            ]
+        );
+    }
+
+    #[test]
+    fn queries_are_decoded_strictly() {
+        let mut query = QueryFields::parse("a=x+y%2B&b=%F0%9F%A6%80&&c").unwrap();
+        let text = |text: &str| Ok(text.to_owned());
+        assert_eq!(query.optional("a", text).as_deref(), Some("x y+"));
+        assert_eq!(query.optional("b", text).as_deref(), Some("🦀"));
+        assert_eq!(query.optional("c", text).as_deref(), Some(""));
+        assert!(query.finish().is_ok());
+        for bad in ["a=%", "a=%f", "a=%zz", "a=%ff"] {
+            assert!(matches!(QueryFields::parse(bad), Err(Fault::Malformed(_))), "{bad}");
+        }
+        assert!(matches!(QueryFields::parse("a=1&a=2").unwrap().finish(), Err(Fault::Invalid(_))));
+    }
+
+    #[test]
+    fn integers_have_one_spelling() {
+        for bad in ["", "+1", "-1", "1.0", "1e1", " 1", "0", "201", "99999999999"] {
+            assert!(query_integer(bad, 1, 200).is_err(), "{bad}");
+        }
+        assert_eq!(query_integer("200", 1, 200), Ok(200));
+    }
+}

@@ -1,0 +1,38 @@
+//! One structured line per request.
+//!
+//! Invariant: what is written comes from this struct alone. No header, no body,
+//! no path and no credential is a member of it, so none can be logged.
+
+use serde::Serialize;
+
+use crate::directory::identifiers::{OrganizationId, RequestId};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line<'a> {
+    pub request_id: RequestId,
+    pub method: &'a str,
+    /// The route's pattern, not the path, which holds user ids.
+    pub route: &'static str,
+    pub status: u16,
+    pub organization_id: Option<OrganizationId>,
+    pub duration_ms: i64,
+    /// `ok`, or the code of the fault.
+    pub outcome: &'static str,
+    /// Rows the listing database read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_read: Option<u64>,
+    /// Where a point read found the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub served_by: Option<ServedBy>,
+    /// Why a request failed through no fault of the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServedBy {
+    Kv,
+    Object,
+}

@@ -1,0 +1,169 @@
+//! The edge: from an HTTP request to a command, and from a reply to a response.
+//!
+//! Invariant: which fault wins is decided by the order of the code, and is the
+//! same on every route: the route (404, 405), then the credential (401), the
+//! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
+//! resource (404, 409, 412).
+
+pub mod configuration;
+mod dialect;
+mod end_users;
+mod exchange;
+mod fault;
+mod fields;
+mod headers;
+pub mod http;
+mod keys;
+mod log;
+mod organizations;
+mod pages;
+mod probes;
+pub mod public_limiter;
+pub mod routes;
+pub mod runtime;
+
+use crate::directory::identifiers::RequestId;
+use crate::directory::timestamp::Timestamp;
+
+use exchange::Exchange;
+use fault::Fault;
+use http::{Incoming, Response, Target};
+use routes::{Action, AdminEndpoint, ApiKeyEndpoint, Dialect, Match, PublicEndpoint, Route};
+use runtime::Runtime;
+
+/// The route of a request that has none, in the log.
+const UNMATCHED: &str = "unmatched";
+
+/// Answers one request. Never fails: what goes wrong becomes a response.
+pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Response {
+    let received_at = runtime.now();
+    let request_id = request_id(runtime, received_at);
+    let (url, method) = (incoming.url(), incoming.method());
+    let target = Target::parse(&url);
+    let mut exchange = Exchange {
+        runtime,
+        incoming,
+        target,
+        request_id,
+        received_at,
+        organization_id: None,
+        charged: None,
+        rows_read: None,
+        served_by: None,
+    };
+    let (dialect, route, result) = if method == "OPTIONS" {
+        (Dialect::of_path(target.path), UNMATCHED, preflight(&exchange))
+    } else {
+        match routes::find(&method, target.path) {
+            Match::Found { route, parameters } => {
+                (route.dialect, route.pattern, dispatch(&mut exchange, route, &parameters).await)
+            }
+            Match::MethodNotAllowed { dialect, allow } => (dialect, UNMATCHED, Err(Fault::MethodNotAllowed { allow })),
+            Match::NotFound { dialect } => (dialect, UNMATCHED, Err(Fault::RouteNotFound)),
+        }
+    };
+    let (outcome, reason) = match &result {
+        Ok(_) => ("ok", None),
+        Err(fault) => (fault.code(), fault.log_reason()),
+    };
+    let status = match &result {
+        Ok(response) => response.status,
+        Err(fault) => fault.status(),
+    };
+    let line = log::Line {
+        request_id,
+        method: &method,
+        route,
+        status,
+        organization_id: exchange.organization_id,
+        duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
+        outcome,
+        rows_read: exchange.rows_read,
+        served_by: exchange.served_by,
+        reason,
+    };
+    if let Ok(line) = serde_json::to_string(&line) {
+        runtime.log(&line);
+    }
+    finish(&exchange, dialect, result, method == "HEAD")
+}
+
+fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
+    // Without entropy the request still has an id; whatever needs a secret fails by itself.
+    RequestId::new(now, runtime.random().unwrap_or_default())
+}
+
+/// Adds the headers that follow from what the exchange found out.
+fn finish<R: Runtime, I: Incoming>(
+    exchange: &Exchange<'_, R, I>,
+    dialect: Dialect,
+    result: Result<Response, Fault>,
+    head: bool,
+) -> Response {
+    let mut response = match result {
+        Ok(response) => response,
+        Err(fault) => {
+            let response = dialect::render(dialect, &fault, exchange.request_id, exchange.target.origin);
+            headers::quota(response, &fault)
+        }
+    };
+    if let Some(charged) = exchange.charged {
+        response = headers::rate_limit(response, charged);
+    }
+    // What depends on a credential, or on the moment, is nobody else's to keep.
+    response = response.with("Cache-Control", "no-store");
+    let configuration = exchange.runtime.configuration().ok();
+    let origin = exchange.incoming.header("Origin");
+    response = headers::cross_origin(response, dialect, origin.as_deref(), configuration.as_deref());
+    if head {
+        response.body = None;
+    }
+    headers::universal(response, exchange.request_id)
+}
+
+/// `OPTIONS`, with or without the headers of a preflight: no credential needed,
+/// nothing told about the path.
+fn preflight<R: Runtime, I: Incoming>(exchange: &Exchange<'_, R, I>) -> Result<Response, Fault> {
+    let configuration = exchange.configuration()?;
+    let origin = exchange.incoming.header("Origin");
+    let response = Response::new(204);
+    let cross_origin = Dialect::of_path(exchange.target.path).cross_origin();
+    let allowed = cross_origin && headers::allowed(origin.as_deref(), Some(&configuration)).is_some();
+    Ok(if allowed { headers::preflight(response) } else { response })
+}
+
+async fn dispatch<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    route: &Route,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    match route.action {
+        Action::Public(endpoint) => {
+            exchange.take_public_token()?;
+            match endpoint {
+                PublicEndpoint::Health => Ok(probes::health()),
+                PublicEndpoint::Ready => probes::ready(exchange).await,
+            }
+        }
+        Action::ApiKey { scope, cost, endpoint } => {
+            let holder = exchange.api_key(scope, cost)?;
+            match endpoint {
+                ApiKeyEndpoint::CreateEndUser => end_users::create(exchange, &holder).await,
+                ApiKeyEndpoint::ListEndUsers => end_users::list(exchange, &holder).await,
+                ApiKeyEndpoint::GetEndUser => end_users::get(exchange, &holder, parameters).await,
+            }
+        }
+        Action::Admin(endpoint) => {
+            exchange.admin()?;
+            match endpoint {
+                AdminEndpoint::CreateOrganization => organizations::create(exchange).await,
+                AdminEndpoint::ListOrganizations => organizations::list(exchange).await,
+                AdminEndpoint::GetOrganization => organizations::get(exchange, parameters).await,
+                AdminEndpoint::UpdateOrganization => organizations::update(exchange, parameters).await,
+                AdminEndpoint::IssueKey => keys::issue(exchange, parameters).await,
+                AdminEndpoint::ListKeys => keys::list(exchange, parameters).await,
+                AdminEndpoint::RevokeKey => keys::revoke(exchange, parameters).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `GET /health` and `GET /ready`.
+
+use serde::Serialize;
+
+use super::exchange::{Exchange, internal};
+use super::fault::Fault;
+use super::http::{Incoming, Response};
+use super::runtime::Runtime;
+use crate::projection::{Cache, Database, Statement};
+
+/// The Worker answers: nothing else is asked.
+pub fn health() -> Response {
+    let body = format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    Response::json(200, body)
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    configuration: Check,
+    objects: Check,
+    kv: Check,
+    d1: Check,
+}
+
+#[derive(Serialize)]
+struct Check {
+    ok: bool,
+    latency_ms: i64,
+}
+
+/// Every binding is reached, each with its latency: 200, or 503 when one is not.
+pub async fn ready<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
+    let runtime = exchange.runtime;
+    let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;
+    let objects = timed(runtime, async { runtime.ping_object().await.is_ok() }).await;
+    let kv = timed(runtime, async {
+        match runtime.cache() {
+            Ok(cache) => cache.get("readiness").await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
+    let d1 = timed(runtime, async {
+        let select = Statement { sql: "SELECT slug AS text FROM organizations LIMIT 1".into(), parameters: Vec::new() };
+        match runtime.database() {
+            Ok(database) => database.query(&select).await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
+    let ready = configuration.ok && objects.ok && kv.ok && d1.ok;
+    let readiness = Readiness {
+        status: if ready { "ready" } else { "not_ready" },
+        checks: Checks { configuration, objects, kv, d1 },
+    };
+    let body = serde_json::to_string(&readiness).map_err(internal)?;
+    let response = Response::json(if ready { 200 } else { 503 }, body);
+    Ok(if ready { response } else { response.with("Retry-After", "1") })
+}
+
+async fn timed<R: Runtime>(runtime: &R, check: impl Future<Output = bool>) -> Check {
+    let started = runtime.now();
+    let ok = check.await;
+    Check { ok, latency_ms: runtime.now().millis().saturating_sub(started.millis()) }
+}

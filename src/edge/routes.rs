@@ -1,0 +1,240 @@
+//! The one route table. Routing, scopes, costs, 405 and CORS all read it; a
+//! route that is not here does not exist.
+
+use crate::directory::api_key::Scope;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// `HEAD` is answered as `GET`, without the body (RFC 9110, section 9.3.2).
+    fn serves(self, method: &str) -> bool {
+        self.as_str() == method || (self == Self::Get && method == "HEAD")
+    }
+}
+
+/// Which API a path belongs to: how its errors look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    EndUsers,
+    Agents,
+    Principals,
+    Admin,
+    Public,
+}
+
+impl Dialect {
+    /// The dialect in which an unknown path is refused.
+    pub fn of_path(path: &str) -> Self {
+        let under =
+            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if under("/v1") {
+            Self::EndUsers
+        } else if under("/api/v1/principals") {
+            Self::Principals
+        } else if under("/api") {
+            Self::Agents
+        } else if under("/admin") {
+            Self::Admin
+        } else {
+            Self::Public
+        }
+    }
+
+    /// Whether a browser on another origin may ever call it. Service keys and the
+    /// admin token have no business in a browser.
+    pub const fn cross_origin(self) -> bool {
+        match self {
+            Self::EndUsers | Self::Agents | Self::Public => true,
+            Self::Principals | Self::Admin => false,
+        }
+    }
+}
+
+/// What a route does, and for whom. The caller's credential and the endpoints it
+/// opens are one value, so that neither can be paired with the wrong other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// For anyone; costs a token of the client address's bucket.
+    Public(PublicEndpoint),
+    /// For the holder of an API key with at least this scope; costs tokens of the
+    /// organization's bucket.
+    ApiKey { scope: Scope, cost: u32, endpoint: ApiKeyEndpoint },
+    /// For the operator.
+    Admin(AdminEndpoint),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublicEndpoint {
+    Health,
+    Ready,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiKeyEndpoint {
+    CreateEndUser,
+    ListEndUsers,
+    GetEndUser,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminEndpoint {
+    CreateOrganization,
+    ListOrganizations,
+    GetOrganization,
+    UpdateOrganization,
+    IssueKey,
+    ListKeys,
+    RevokeKey,
+}
+
+#[derive(Debug)]
+pub struct Route {
+    pub method: Method,
+    /// Segments in braces take any one segment that is not empty.
+    pub pattern: &'static str,
+    pub dialect: Dialect,
+    pub action: Action,
+}
+
+const fn public(method: Method, pattern: &'static str, endpoint: PublicEndpoint) -> Route {
+    Route { method, pattern, dialect: Dialect::Public, action: Action::Public(endpoint) }
+}
+
+const fn end_users(method: Method, pattern: &'static str, scope: Scope, endpoint: ApiKeyEndpoint) -> Route {
+    Route { method, pattern, dialect: Dialect::EndUsers, action: Action::ApiKey { scope, cost: 1, endpoint } }
+}
+
+const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -> Route {
+    Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(endpoint) }
+}
+
+use Method::{Delete, Get, Patch, Post};
+
+pub static ROUTES: &[Route] = &[
+    public(Get, "/health", PublicEndpoint::Health),
+    public(Get, "/ready", PublicEndpoint::Ready),
+    end_users(Post, "/v1/end-users", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUser),
+    end_users(Get, "/v1/end-users", Scope::Read, ApiKeyEndpoint::ListEndUsers),
+    end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
+    admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
+    admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
+    admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),
+    admin(Patch, "/admin/v1/organizations/{organization_id}", AdminEndpoint::UpdateOrganization),
+    admin(Post, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::IssueKey),
+    admin(Get, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::ListKeys),
+    admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", AdminEndpoint::RevokeKey),
+];
+
+/// The values of a pattern's braces, in order, still percent-encoded.
+pub type Parameters<'a> = Vec<&'a str>;
+
+pub enum Match<'a> {
+    Found {
+        route: &'static Route,
+        parameters: Parameters<'a>,
+    },
+    /// The path exists; these are its methods, for `Allow` (RFC 9110, section 10.2.1).
+    MethodNotAllowed {
+        dialect: Dialect,
+        allow: String,
+    },
+    NotFound {
+        dialect: Dialect,
+    },
+}
+
+pub fn find<'a>(method: &str, path: &'a str) -> Match<'a> {
+    let mut allow: Vec<&str> = Vec::new();
+    let mut dialect = Dialect::of_path(path);
+    for route in ROUTES {
+        let Some(parameters) = match_pattern(route.pattern, path) else { continue };
+        if route.method.serves(method) {
+            return Match::Found { route, parameters };
+        }
+        dialect = route.dialect;
+        allow.push(route.method.as_str());
+        if route.method == Get {
+            allow.push("HEAD");
+        }
+    }
+    if allow.is_empty() {
+        return Match::NotFound { dialect };
+    }
+    allow.push("OPTIONS");
+    Match::MethodNotAllowed { dialect, allow: allow.join(", ") }
+}
+
+fn match_pattern<'a>(pattern: &str, path: &'a str) -> Option<Parameters<'a>> {
+    let mut parameters = Vec::new();
+    let mut given = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = given.next()?;
+        if expected.starts_with('{') {
+            if segment.is_empty() {
+                return None;
+            }
+            parameters.push(segment);
+        } else if expected != segment {
+            return None;
+        }
+    }
+    given.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe(method: &str, path: &str) -> String {
+        match find(method, path) {
+            Match::Found { route, parameters } => format!("{} {} {parameters:?}", route.method.as_str(), route.pattern),
+            Match::MethodNotAllowed { dialect, allow } => format!("{dialect:?} 405 {allow}"),
+            Match::NotFound { dialect } => format!("{dialect:?} 404"),
+        }
+    }
+
+    #[test]
+    fn paths_find_their_route() {
+        for (method, path, expected) in [
+            ("GET", "/v1/end-users/a%2Fb", "GET /v1/end-users/{user_id} [\"a%2Fb\"]"),
+            ("HEAD", "/v1/end-users/a", "GET /v1/end-users/{user_id} [\"a\"]"),
+            ("POST", "/v1/end-users", "POST /v1/end-users []"),
+            ("PUT", "/v1/end-users", "EndUsers 405 POST, GET, HEAD, OPTIONS"),
+            ("GET", "/v1/end-users/", "EndUsers 404"),
+            ("GET", "/v1/end-users/a/b", "EndUsers 404"),
+            ("GET", "/v1", "EndUsers 404"),
+            ("GET", "/v1x", "Public 404"),
+            ("GET", "/api/v1/principals", "Principals 404"),
+            ("GET", "/api/v1/other", "Agents 404"),
+            ("GET", "/admin", "Admin 404"),
+            ("GET", "//health", "Public 404"),
+        ] {
+            assert_eq!(describe(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn no_route_hides_another() {
+        for route in ROUTES {
+            let Match::Found { route: found, .. } = find(route.method.as_str(), route.pattern) else {
+                panic!("{} is not found", route.pattern);
+            };
+            assert!(std::ptr::eq(found, route), "{} is hidden by {}", route.pattern, found.pattern);
+        }
+    }
+}

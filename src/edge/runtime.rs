@@ -1,0 +1,49 @@
+//! What the edge needs of its surroundings.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::configuration::Configuration;
+use super::public_limiter::PublicLimiter;
+use crate::directory::Refusal;
+use crate::directory::identifiers::Tenant;
+use crate::directory::timestamp::Timestamp;
+use crate::projection::{Cache, Database};
+
+/// Which door of the object a call goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Answer as soon as the command is committed.
+    Handle,
+    /// Bring the listing up to date before answering.
+    HandleListed,
+}
+
+/// A call to an object failed on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// The object has more than it can do: asking again makes it worse.
+    pub overloaded: bool,
+    /// The platform says that trying again may help.
+    pub retryable: bool,
+    pub message: String,
+}
+
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
+pub trait Runtime {
+    type Database: Database;
+    type Cache: Cache;
+
+    fn now(&self) -> Timestamp;
+    /// Bytes from the platform's cryptographic generator.
+    fn random<const N: usize>(&self) -> Result<[u8; N], Refusal>;
+    fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
+    fn public_limiter(&self) -> &RefCell<PublicLimiter>;
+    fn database(&self) -> Result<Self::Database, Refusal>;
+    fn cache(&self) -> Result<Self::Cache, Refusal>;
+    /// Calls the tenant's object, with a fresh stub and a time limit.
+    async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError>;
+    /// Reaches some object and comes back.
+    async fn ping_object(&self) -> Result<(), CallError>;
+    fn log(&self, line: &str);
+}

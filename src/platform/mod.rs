@@ -1,0 +1,29 @@
+//! The platform at the rim: the only place, with `lib.rs` and the object, where
+//! types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen` appear.
+
+mod clock;
+mod d1;
+mod entropy;
+mod http;
+mod kv;
+mod rpc;
+mod runtime;
+mod sql;
+mod timeout;
+
+pub use clock::now;
+pub use d1::D1;
+pub use entropy::random;
+pub use http::{HttpRequest, into_response};
+pub use kv::Kv;
+pub use runtime::{LISTING, RECORDS, WorkerRuntime};
+pub use sql::{ObjectSql, set_alarm, transaction};
+pub use timeout::within;
+
+use wasm_bindgen::JsValue;
+
+/// What a JavaScript error says, for the log.
+pub fn describe(error: &JsValue) -> String {
+    let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
+    message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
+}

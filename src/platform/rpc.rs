@@ -1,0 +1,69 @@
+//! Calls to an organization's object, by RPC: text in, text out.
+//!
+//! Measured on workerd, CPU per request for one call to an object: 245–255 µs
+//! this way, 370–560 µs by `stub.fetch` to a `#[durable_object]` class.
+
+use wasm_bindgen::prelude::*;
+
+use super::{describe, within};
+use crate::directory::identifiers::Tenant;
+use crate::edge::runtime::{CallError, Door};
+
+/// Longest wait for an object, in milliseconds.
+const LIMIT_MS: u64 = 15_000;
+
+#[wasm_bindgen]
+extern "C" {
+    pub type Namespace;
+
+    type Stub;
+
+    #[wasm_bindgen(method, catch, js_name = getByName)]
+    fn get_by_name(this: &Namespace, name: &str) -> Result<Stub, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn handle(this: &Stub, call: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = handleListed)]
+    async fn handle_listed(this: &Stub, call: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    async fn ping(this: &Stub) -> Result<JsValue, JsValue>;
+}
+
+impl Namespace {
+    /// One call with a stub of its own: after an error a stub may be broken for good.
+    pub async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError> {
+        let stub = self.get_by_name(&tenant.to_string()).map_err(call_error)?;
+        let answer = async {
+            match door {
+                Door::Handle => stub.handle(call).await,
+                Door::HandleListed => stub.handle_listed(call).await,
+            }
+        };
+        let reply = within(LIMIT_MS, answer).await.ok_or_else(timed_out)?.map_err(call_error)?;
+        reply.as_string().ok_or_else(|| failed("the object answered with something that is no text"))
+    }
+
+    pub async fn ping_object(&self) -> Result<(), CallError> {
+        let stub = self.get_by_name("readiness").map_err(call_error)?;
+        within(LIMIT_MS, stub.ping()).await.ok_or_else(timed_out)?.map_err(call_error)?;
+        Ok(())
+    }
+}
+
+/// <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/>
+fn call_error(error: JsValue) -> CallError {
+    let flag = |name: &str| {
+        js_sys::Reflect::get(&error, &JsValue::from_str(name)).ok().and_then(|flag| flag.as_bool()).unwrap_or(false)
+    };
+    CallError { overloaded: flag("overloaded"), retryable: flag("retryable"), message: describe(&error) }
+}
+
+fn failed(message: &str) -> CallError {
+    CallError { overloaded: false, retryable: false, message: message.to_owned() }
+}
+
+fn timed_out() -> CallError {
+    failed("the object did not answer in time")
+}

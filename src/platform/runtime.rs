@@ -1,0 +1,99 @@
+//! The edge's surroundings on Workers.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
+
+use super::rpc::Namespace;
+use super::{D1, Kv, clock, entropy};
+use crate::directory::Refusal;
+use crate::directory::identifiers::Tenant;
+use crate::directory::timestamp::Timestamp;
+use crate::edge::configuration::Configuration;
+use crate::edge::public_limiter::PublicLimiter;
+use crate::edge::runtime::{CallError, Door, Runtime};
+
+/// The names of the bindings in `wrangler.toml`.
+pub const LISTING: &str = "LISTING";
+pub const RECORDS: &str = "RECORDS";
+const ORGANIZATIONS: &str = "ORGANIZATIONS";
+
+thread_local! {
+    /// Read once per isolate: variables and secrets change only by a new deployment.
+    static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
+}
+
+/// One request's view of the bindings.
+pub struct WorkerRuntime<'a> {
+    env: Env,
+    limiter: &'a RefCell<PublicLimiter>,
+}
+
+impl<'a> WorkerRuntime<'a> {
+    pub const fn new(env: Env, limiter: &'a RefCell<PublicLimiter>) -> Self {
+        Self { env, limiter }
+    }
+
+    fn objects(&self) -> Result<Namespace, CallError> {
+        js_sys::Reflect::get(&self.env, &JsValue::from_str(ORGANIZATIONS))
+            .ok()
+            .filter(JsValue::is_object)
+            .map(JsCast::unchecked_into)
+            .ok_or_else(|| CallError {
+                overloaded: false,
+                retryable: false,
+                message: format!("the binding {ORGANIZATIONS} is missing"),
+            })
+    }
+}
+
+impl Runtime for WorkerRuntime<'_> {
+    type Database = D1;
+    type Cache = Kv;
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn random<const N: usize>(&self) -> Result<[u8; N], Refusal> {
+        entropy::random()
+    }
+
+    fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
+        CONFIGURATION.with_borrow_mut(|held| {
+            if let Some(configuration) = held {
+                return Ok(Rc::clone(configuration));
+            }
+            let read = |name: &str| self.env.var(name).ok().map(|variable| variable.to_string());
+            let configuration = Rc::new(Configuration::read(read)?);
+            *held = Some(Rc::clone(&configuration));
+            Ok(configuration)
+        })
+    }
+
+    fn public_limiter(&self) -> &RefCell<PublicLimiter> {
+        self.limiter
+    }
+
+    fn database(&self) -> Result<D1, Refusal> {
+        self.env.d1(LISTING).map(D1).map_err(|error| Refusal::new(format!("the binding {LISTING}: {error}")))
+    }
+
+    fn cache(&self) -> Result<Kv, Refusal> {
+        self.env.kv(RECORDS).map(Kv).map_err(|error| Refusal::new(format!("the binding {RECORDS}: {error}")))
+    }
+
+    async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError> {
+        self.objects()?.call(tenant, door, call).await
+    }
+
+    async fn ping_object(&self) -> Result<(), CallError> {
+        self.objects()?.ping_object().await
+    }
+
+    fn log(&self, line: &str) {
+        worker::console_log!("{line}");
+    }
+}
