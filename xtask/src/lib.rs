@@ -1,1 +1,36 @@
+//! The developer commands of Rollcall, as a library, so that the tests build and
+//! start the Worker the very way the commands do.
 
+pub mod demo;
+pub mod dev;
+pub mod fingerprint;
+pub mod migrations;
+pub mod process;
+pub mod runtime;
+pub mod secrets;
+pub mod tools;
+pub mod wasm;
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong, in words for the developer who typed the command.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The project's top folder.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Says what is being done.
+pub fn step(text: impl std::fmt::Display) {
+    eprintln!("\u{25b8} {text}");
+}
+
+/// Tools and Worker, as any command that runs the Worker needs them.
+pub fn prepare() -> Result<tools::Tools> {
+    let tools = tools::ensure()?;
+    wasm::build(&tools)?;
+    Ok(tools)
+}

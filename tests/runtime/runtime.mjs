@@ -1,0 +1,38 @@
+// Serves the built Worker in workerd, without the proxy that `wrangler dev`
+// puts in front, on a free port. Configuration comes as JSON in the first
+// argument: { state, vars, entry }. When it serves it prints one line,
+// {"ready":URL}. It ends when its standard input ends, so that it never
+// outlives the test that started it, however that ended.
+import { readFileSync } from "node:fs";
+import { Miniflare, convertV4MiniflareOptions } from "miniflare";
+
+const { state, vars, entry } = JSON.parse(process.argv[2]);
+const root = new URL("../../", import.meta.url).pathname;
+const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
+
+const runtime = new Miniflare(convertV4MiniflareOptions({
+  host: "127.0.0.1",
+  port: 0,
+  name: "rollcall",
+  compatibilityDate: "2026-10-01",
+  modulesRoot: root,
+  modules: [
+    ...(entry ? [file("ESModule", entry)] : []),
+    file("ESModule", "src/entry.mjs"),
+    file("ESModule", "build/index.js"),
+    file("CompiledWasm", "build/index_bg.wasm"),
+  ],
+  bindings: vars,
+  kvNamespaces: { RECORDS: "records" },
+  d1Databases: { LISTING: "listing" },
+  durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
+  resourcePersistencePath: `${state}/v3`,
+  cf: false,
+}));
+const url = await runtime.ready;
+console.log(JSON.stringify({ ready: url.origin }));
+process.stdin.on("end", async () => {
+  await runtime.dispose();
+  process.exit(0);
+});
+process.stdin.resume();

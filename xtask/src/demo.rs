@@ -1,0 +1,98 @@
+//! The demo organization: made on first run, kept with the state.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{Result, secrets, step};
+
+/// Credentials of the demo organization. All but `uniq_key` are of mode live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Demo {
+    pub organization_id: String,
+    /// Scope `read_write`.
+    pub api_key: String,
+    /// Scope `read`.
+    pub read_key: String,
+    pub service_key: String,
+    /// Scope `read_write`, prefix `uniq`, mode test.
+    pub uniq_key: String,
+}
+
+/// The operator's side of the API.
+#[derive(Debug)]
+pub struct Admin {
+    url: String,
+    token: String,
+    agent: ureq::Agent,
+}
+
+impl Admin {
+    pub fn new(url: &str, token: &str) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Self { url: url.to_owned(), token: token.to_owned(), agent }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let mut response = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .send_json(body)?;
+        let answer: Value = response.body_mut().read_json()?;
+        if response.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(format!("POST {path} answered {}: {answer}", response.status()).into())
+        }
+    }
+
+    pub fn create_organization(&self, name: &str, limits: &Value) -> Result<String> {
+        let organization = self.post("/admin/v1/organizations", &json!({ "name": name, "limits": limits }))?;
+        text(&organization, "id")
+    }
+
+    pub fn issue_key(&self, organization_id: &str, request: &Value) -> Result<String> {
+        let key = self.post(&format!("/admin/v1/organizations/{organization_id}/keys"), request)?;
+        text(&key, "key")
+    }
+
+    fn knows(&self, organization_id: &str) -> bool {
+        self.agent
+            .get(format!("{}/admin/v1/organizations/{organization_id}", self.url))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .call()
+            .is_ok_and(|response| response.status().is_success())
+    }
+}
+
+fn text(value: &Value, name: &str) -> Result<String> {
+    let text = value.get(name).and_then(Value::as_str).ok_or_else(|| format!("the answer has no {name}: {value}"))?;
+    Ok(text.to_owned())
+}
+
+/// The demo organization of this state; made if there is none.
+pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
+    let file = state.join("demo.json");
+    let held = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Demo>(&text).ok());
+    if let Some(demo) = held.filter(|demo| admin.knows(&demo.organization_id)) {
+        return Ok(demo);
+    }
+    step("Making the demo organization and its keys");
+    let organization_id = admin.create_organization("Demo", &json!({}))?;
+    let issue = |kind: &str, mode: &str, scope: &str, prefix: &str, name: &str| {
+        let request = json!({ "kind": kind, "mode": mode, "scope": scope, "prefix": prefix, "name": name });
+        admin.issue_key(&organization_id, &request)
+    };
+    let demo = Demo {
+        api_key: issue("api", "live", "read_write", "sk", "Demo")?,
+        read_key: issue("api", "live", "read", "sk", "Demo, read only")?,
+        service_key: issue("service", "live", "read_write", "sk", "Demo, service")?,
+        uniq_key: issue("api", "test", "read_write", "uniq", "Demo, test mode")?,
+        organization_id,
+    };
+    secrets::write_private(&file, &serde_json::to_string_pretty(&demo)?)?;
+    Ok(demo)
+}

@@ -1,0 +1,133 @@
+//! `cargo dev`: everything from nothing to a server that answers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::demo::{self, Admin, Demo};
+use crate::runtime::Runtime;
+use crate::secrets::{self, Secrets};
+use crate::tools::Tools;
+use crate::{Result, migrations, prepare, root, step};
+
+const PORT_DEFAULT: u16 = 8787;
+/// Longest wait for the server, which first builds the Worker if it changed.
+const READY_LIMIT: Duration = Duration::from_mins(5);
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// 0 is any free port.
+    pub port: u16,
+    pub state: PathBuf,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: PORT_DEFAULT, state: PathBuf::from(".wrangler/state") }
+    }
+}
+
+/// Serves until it is told to stop.
+pub fn run(options: &Options) -> Result<()> {
+    let dev_json = root().join("target/dev.json");
+    let _ = fs::remove_file(&dev_json);
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = Arc::clone(&stopped);
+    ctrlc::set_handler(move || stop.store(true, Ordering::SeqCst))?;
+
+    let tools = prepare()?;
+    let secrets = secrets::ensure()?;
+    let state = std::env::current_dir()?.join(&options.state);
+    fs::create_dir_all(&state)?;
+    migrations::apply(&tools, &state)?;
+    let (mut runtime, url) = serve(&tools, &state, options.port)?;
+    let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
+    announce(&url, &secrets, &demo);
+    write_dev_json(&dev_json, &url, &secrets, &demo)?;
+
+    while !stopped.load(Ordering::SeqCst) {
+        if let Some(line) = runtime.next_line(Duration::from_millis(100)) {
+            println!("{line}");
+        } else if let Some(status) = runtime.ended()? {
+            let _ = fs::remove_file(&dev_json);
+            return Err(format!("the local runtime ended by itself ({status})").into());
+        }
+    }
+    let _ = fs::remove_file(&dev_json);
+    step("Stopping");
+    runtime.stop();
+    Ok(())
+}
+
+fn serve(tools: &Tools, state: &Path, port: u16) -> Result<(Runtime, String)> {
+    let port = free_port(port)?;
+    step(format!("Starting the local runtime on port {port}"));
+    let mut command = tools.command(tools.binary("node"));
+    command
+        .arg(root().join("xtask/src/guard.mjs"))
+        .arg(tools.binary("wrangler"))
+        .args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0"])
+        .args(["--show-interactive-dev-session=false", "--persist-to"])
+        .arg(state);
+    let runtime = Runtime::start(&mut command)?;
+    let url = runtime.wait_for(READY_LIMIT, |line| {
+        let (_, url) = line.split_once("Ready on ")?;
+        Some(url.trim().to_owned())
+    })?;
+    Ok((runtime, url.replace("127.0.0.1", "localhost")))
+}
+
+/// The port asked for, or a free one if it is taken or 0.
+fn free_port(port: u16) -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn announce(url: &str, secrets: &Secrets, demo: &Demo) {
+    let Demo { organization_id, api_key, read_key, service_key, uniq_key } = demo;
+    println!(
+        "
+Rollcall is serving at {url}
+
+  organization      {organization_id}
+  admin token       {}
+  API key           {api_key}
+  read-only key     {read_key}
+  service key       {service_key}
+  test-mode key     {uniq_key}
+
+Register a user, register it again, list:
+
+  curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -d '{{\"user_id\":\"ada\",\"metadata\":{{\"plan\":\"pro\"}}}}'
+  curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -d '{{\"user_id\":\"ada\",\"metadata\":{{\"plan\":\"other\"}}}}'
+  curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}'
+
+Ctrl-C stops it.
+",
+        secrets.admin_token
+    );
+}
+
+/// What programs that drive the server read. Written last, and in one step, so
+/// that who sees it sees all of it.
+fn write_dev_json(path: &Path, url: &str, secrets: &Secrets, demo: &Demo) -> Result<()> {
+    let document = json!({
+        "url": url,
+        "pid": std::process::id(),
+        "organization_id": demo.organization_id,
+        "admin_token": secrets.admin_token,
+        "api_key": demo.api_key,
+        "read_key": demo.read_key,
+        "service_key": demo.service_key,
+        "session_token": null,
+        "uniq_key": demo.uniq_key,
+    });
+    let written = path.with_extension("json.new");
+    secrets::write_private(&written, &serde_json::to_string_pretty(&document)?)?;
+    Ok(fs::rename(written, path)?)
+}

@@ -1,0 +1,100 @@
+//! A local runtime as a child process that never outlives its parent.
+//!
+//! Invariant: the child's standard input is a pipe that we hold. When this
+//! process ends, however it ends, the pipe closes, and the script at the other
+//! end takes its whole process group down with it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// A running child and its output, line by line.
+#[derive(Debug)]
+pub struct Runtime {
+    child: Child,
+    /// Held open for as long as the child shall live.
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Runtime {
+    /// Starts a command in a process group of its own.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let stdin = child.stdin.take();
+        let (sender, lines) = channel();
+        let stdout = child.stdout.take().ok_or("the child has no output")?;
+        let stderr = child.stderr.take().ok_or("the child has no error output")?;
+        let errors = sender.clone();
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(std::result::Result::ok).all(|line| sender.send(line).is_ok())
+        });
+        thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(std::result::Result::ok).all(|line| errors.send(line).is_ok())
+        });
+        Ok(Self { child, stdin, lines })
+    }
+
+    /// Waits for a line in which `find` finds something; gives up when the child
+    /// ends or the time is over, and then says what it printed.
+    pub fn wait_for<T>(&self, limit: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
+        let deadline = Instant::now() + limit;
+        let mut printed = String::new();
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if let Some(found) = find(&line) {
+                return Ok(found);
+            }
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        Err(format!("the local runtime did not start; it printed:\n{printed}").into())
+    }
+
+    /// The next line of output, if one comes in time.
+    pub fn next_line(&self, limit: Duration) -> Option<String> {
+        self.lines.recv_timeout(limit).ok()
+    }
+
+    /// Lines that have come and were not read yet.
+    pub fn drain(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Ends the child and everything it started, and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.stdin = None;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.kill();
+    }
+
+    /// Kills the child and everything it started, without a warning: what a
+    /// power cut would do to them.
+    pub fn kill(&mut self) {
+        #[cfg(unix)]
+        {
+            let group = format!("-{}", self.child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

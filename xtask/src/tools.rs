@@ -1,0 +1,171 @@
+//! The tools that Rollcall is built and run with, each installed once.
+//!
+//! From a machine with Rust and Node/npm: the wasm target by rustup, worker-build
+//! and wasm-bindgen into a cache outside `target/`, which outlives checkouts, and
+//! from npm wrangler, binaryen (wasm-opt) and a Node that is new enough for them.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Result, fingerprint, process, root, step};
+
+const WORKER_BUILD_VERSION: &str = "0.8.7";
+/// The same as in Cargo.toml: the tool and the library must match exactly.
+const WASM_BINDGEN_VERSION: &str = "0.2.130";
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Where everything is.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    pub worker_build: PathBuf,
+    pub wasm_bindgen: PathBuf,
+    /// `node_modules/.bin`.
+    pub npm_binaries: PathBuf,
+}
+
+impl Tools {
+    /// A command that finds the project's own Node, wrangler and wasm-opt first.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(root()).env("PATH", self.path()).env("WRANGLER_SEND_METRICS", "false").env("NO_COLOR", "1");
+        command
+    }
+
+    pub fn binary(&self, name: &str) -> PathBuf {
+        self.npm_binaries.join(name)
+    }
+
+    fn path(&self) -> OsString {
+        let rest = env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(self.npm_binaries.clone()).chain(env::split_paths(&rest));
+        env::join_paths(all).unwrap_or(rest)
+    }
+
+    /// What a build depends on besides the sources.
+    pub const VERSIONS: &'static [&'static str] = &[WORKER_BUILD_VERSION, WASM_BINDGEN_VERSION];
+}
+
+/// Installs what is missing and says where everything is.
+pub fn ensure() -> Result<Tools> {
+    ensure_wasm_target()?;
+    ensure_npm_packages()?;
+    let wasm_bindgen = ensure_wasm_bindgen()?;
+    let worker_build = ensure_crate("worker-build", "worker-build", WORKER_BUILD_VERSION, true)?;
+    Ok(Tools { worker_build, wasm_bindgen, npm_binaries: root().join("node_modules/.bin") })
+}
+
+/// The cache of tools: `ROLLCALL_TOOLS`, or `rollcall` in the user's cache folder.
+fn cache() -> Result<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("ROLLCALL_TOOLS")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("rollcall")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/rollcall")))
+        .or_else(|| folder("LOCALAPPDATA").map(|data| data.join("rollcall")))
+        .ok_or_else(|| "set HOME or ROLLCALL_TOOLS: there is no folder to keep tools in".into())
+}
+
+fn ensure_wasm_target() -> Result<()> {
+    let purpose = "Finding the wasm target";
+    let sysroot = process::run_quietly(Command::new("rustc").args(["--print", "sysroot"]), purpose)?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
+        return Ok(());
+    }
+    step(format!("Installing the Rust target {WASM_TARGET}"));
+    process::run(Command::new("rustup").args(["target", "add", WASM_TARGET]), "Installing the wasm target").map_err(
+        |error| format!("{error}\nInstall Rust by https://rustup.rs, or the target by your package manager.").into(),
+    )
+}
+
+fn ensure_npm_packages() -> Result<()> {
+    let fingerprint = fingerprint::of(&["package.json", "package-lock.json"], &[])?;
+    fingerprint::unless_done(&root().join("node_modules/.fingerprint"), &fingerprint, || {
+        step("Installing the npm packages (wrangler, Node 22, binaryen)");
+        let mut npm = Command::new("npm");
+        npm.current_dir(root()).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+        process::run(&mut npm, "Installing the npm packages").map_err(|error| {
+            format!("{error}\nNode.js with npm is needed: https://nodejs.org, any version from 18 on.")
+        })?;
+        ensure_node()
+    })
+}
+
+/// The package `node` fetches its binary by an install script, which npm may
+/// have been told not to run.
+fn ensure_node() -> Result<()> {
+    let version = || {
+        let node = root().join("node_modules/.bin/node");
+        process::run_quietly(Command::new(node).arg("--version"), "Trying the project's Node")
+    };
+    if version().is_ok() {
+        return Ok(());
+    }
+    step("Fetching the binary of Node 22");
+    let mut script = Command::new("node");
+    script.current_dir(root().join("node_modules/node")).arg("installArchSpecificPackage");
+    process::run(&mut script, "Fetching Node 22")?;
+    version().map(drop)
+}
+
+/// Downloads wasm-bindgen where there is a release for this machine, else builds it.
+fn ensure_wasm_bindgen() -> Result<PathBuf> {
+    let folder = cache()?.join(format!("wasm-bindgen-cli-{WASM_BINDGEN_VERSION}"));
+    let binary = folder.join("bin/wasm-bindgen");
+    if !binary.is_file() && download_wasm_bindgen(&folder).is_none() {
+        // `--locked` does not build: its lock file names yanked versions.
+        return ensure_crate("wasm-bindgen-cli", "wasm-bindgen", WASM_BINDGEN_VERSION, false);
+    }
+    Ok(binary)
+}
+
+fn download_wasm_bindgen(folder: &Path) -> Option<()> {
+    let machine = match (env::consts::OS, env::consts::ARCH) {
+        ("linux", "x86_64") => "x86_64-unknown-linux-musl",
+        ("linux", "aarch64") => "aarch64-unknown-linux-gnu",
+        ("macos", "x86_64") => "x86_64-apple-darwin",
+        ("macos", "aarch64") => "aarch64-apple-darwin",
+        _ => return None,
+    };
+    let name = format!("wasm-bindgen-{WASM_BINDGEN_VERSION}-{machine}");
+    let url =
+        format!("https://github.com/wasm-bindgen/wasm-bindgen/releases/download/{WASM_BINDGEN_VERSION}/{name}.tar.gz");
+    step(format!("Downloading wasm-bindgen {WASM_BINDGEN_VERSION}"));
+    let unpacked = folder.with_extension("download");
+    fs::create_dir_all(&unpacked).ok()?;
+    let archive = unpacked.join("archive.tar.gz");
+    let mut curl = Command::new("curl");
+    curl.args(["-fsSL", "--connect-timeout", "5", "--max-time", "120", "-o"]).arg(&archive).arg(url);
+    process::run_quietly(&mut curl, "Downloading").ok()?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xzf").arg(&archive).arg("-C").arg(&unpacked);
+    process::run_quietly(&mut tar, "Unpacking").ok()?;
+    let downloaded = unpacked.join(&name).join("wasm-bindgen");
+    process::run_quietly(Command::new(&downloaded).arg("--version"), "Trying wasm-bindgen").ok()?;
+    fs::create_dir_all(folder.join("bin")).ok()?;
+    fs::rename(downloaded, folder.join("bin/wasm-bindgen")).ok()?;
+    fs::remove_dir_all(&unpacked).ok()
+}
+
+/// Builds a tool from crates.io. Without the costly optimisations: it is run a
+/// few times a day, and its release profile would take four times as long to build.
+fn ensure_crate(name: &str, binary: &str, version: &str, locked: bool) -> Result<PathBuf> {
+    let folder = cache()?.join(format!("{name}-{version}"));
+    let installed = folder.join("bin").join(binary);
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    step(format!("Building {name} {version} from crates.io (once; a few minutes)"));
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["install", name, "--version", version, "--root"])
+        .arg(&folder)
+        .args(locked.then_some("--locked"))
+        .current_dir(env::temp_dir())
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    process::run(&mut cargo, &format!("Building {name}"))?;
+    Ok(installed)
+}

@@ -1,0 +1,49 @@
+//! Building the Worker: worker-build, then wasm-opt.
+
+use std::fs::{self, File};
+
+use crate::tools::Tools;
+use crate::{Result, fingerprint, process, root, step};
+
+/// Everything that the module is made from.
+const SOURCES: &[&str] = &["src", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
+
+/// Builds `build/` unless nothing has changed since it was built.
+pub fn build(tools: &Tools) -> Result<()> {
+    let target = root().join("target");
+    fs::create_dir_all(&target)?;
+    // `cargo test`, `cargo dev` and wrangler may all want to build at once.
+    let lock = File::create(target.join("wasm.lock"))?;
+    lock.lock()?;
+    let fingerprint = fingerprint::of(SOURCES, Tools::VERSIONS)?;
+    let stamp = root().join("build/.fingerprint");
+    fingerprint::unless_done(&stamp, &fingerprint, || {
+        step("Building the Worker (wasm, release)");
+        let mut worker_build = tools.command(&tools.worker_build);
+        worker_build
+            .args(["--release", "--no-opt"])
+            .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
+            .env("ESBUILD_BIN", tools.binary("esbuild"));
+        process::run(&mut worker_build, "Building the Worker")?;
+        optimize(tools)
+    })
+}
+
+/// `worker-build` keeps the names of functions, which are a tenth of the
+/// compressed module and of no use to who runs it; so wasm-opt is run here.
+fn optimize(tools: &Tools) -> Result<()> {
+    let module = root().join("build/index_bg.wasm");
+    let optimized = root().join("build/optimized.wasm");
+    let mut wasm_opt = tools.command(tools.binary("wasm-opt"));
+    wasm_opt.arg(&module).arg("-o").arg(&optimized).args(["-Oz", "--strip-debug", "--strip-producers"]).args([
+        "--enable-mutable-globals",
+        "--enable-sign-ext",
+        "--enable-nontrapping-float-to-int",
+        "--enable-bulk-memory",
+        "--enable-multivalue",
+        "--enable-reference-types",
+        "--enable-exception-handling",
+    ]);
+    process::run(&mut wasm_opt, "Optimizing the wasm module")?;
+    Ok(fs::rename(optimized, module)?)
+}
