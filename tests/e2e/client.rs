@@ -1,0 +1,123 @@
+//! A client that shows responses as they are: every header, no redirects, no
+//! statuses turned into errors.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// What the runtime's own HTTP server adds to every response.
+const TRANSPORT: &[&str] = &["content-length", "date", "connection", "keep-alive", "transfer-encoding"];
+
+#[derive(Debug, Clone)]
+pub struct Client {
+    url: String,
+    credential: Option<String>,
+    agent: ureq::Agent,
+    headers: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case, without those of the transport.
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+}
+
+impl Client {
+    pub fn new(url: &str, credential: Option<&str>) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .max_idle_connections_per_host(64)
+            .build()
+            .into();
+        Self { url: url.to_owned(), credential: credential.map(str::to_owned), agent, headers: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        self.send("GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Response {
+        self.send("POST", path, Some(("application/json", body.to_string().as_bytes())))
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Response {
+        self.send("PATCH", path, Some(("application/json", body.to_string().as_bytes())))
+    }
+
+    pub fn delete(&self, path: &str) -> Response {
+        self.send("DELETE", path, None)
+    }
+
+    pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Response {
+        self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Fails when the connection does.
+    pub fn try_send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Response, ureq::Error> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(credential) = &self.credential {
+            request = request.header("Authorization", format!("Bearer {credential}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match body {
+            Some((content_type, body)) => {
+                if !content_type.is_empty() {
+                    request = request.header("Content-Type", content_type);
+                }
+                self.agent.run(request.body(body)?)?
+            }
+            None => self.agent.run(request.body(())?)?,
+        };
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?").to_owned()))
+            .filter(|(name, _)| !TRANSPORT.contains(&name.as_str()))
+            .collect();
+        let body = response.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string()?;
+        Ok(Response { status: response.status().as_u16(), headers, body })
+    }
+}
+
+impl Response {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name}: {self:?}"))
+    }
+
+    /// Asserts that exactly these headers are there.
+    pub fn assert_header_names(&self, expected: &[&[&str]]) {
+        let mut expected: Vec<&str> = expected.concat();
+        expected.sort_unstable();
+        let given: Vec<&str> = self.headers.keys().map(String::as_str).collect();
+        assert_eq!(given, expected, "{self:?}");
+    }
+}
+
+/// Percent-encodes everything but unreserved characters.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

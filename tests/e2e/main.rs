@@ -1,0 +1,18 @@
+//! The contract, through real HTTP, against the real local runtime with its
+//! real KV, D1 and Durable Objects.
+//!
+//! One runtime serves all tests that can share one; each test has organizations
+//! of its own, so that none depends on another or on their order.
+
+mod client;
+mod create_end_user;
+mod durability;
+mod faults;
+mod get_end_user;
+mod list_end_users;
+mod organizations;
+mod public;
+mod rate_limit;
+mod scale;
+mod server;
+mod tenants;

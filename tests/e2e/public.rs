@@ -1,0 +1,126 @@
+//! Public paths, unknown paths, CORS, the log.
+
+use serde_json::{Value, json};
+
+use crate::server::{Options, Server, expect, roomy, shared};
+
+#[test]
+fn health_and_readiness() {
+    let server = shared();
+    let health = server.anonymous().get("/health");
+    assert_eq!(health.status, 200);
+    assert_eq!(health.json(), json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }));
+    let ready = expect(200, server.anonymous().get("/ready"));
+    assert_eq!(ready["status"], "ready");
+    for check in ["configuration", "objects", "kv", "d1"] {
+        assert_eq!(ready["checks"][check]["ok"], true, "{check}");
+        assert!(ready["checks"][check]["latency_ms"].is_u64(), "{check}");
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_refused_in_their_dialect() {
+    let client = shared().anonymous();
+    for (method, path, status, content_type) in [
+        ("GET", "/v1/nothing", 404, "application/json"),
+        ("GET", "/v1/end-users/", 404, "application/json"),
+        ("GET", "/nothing", 404, "application/problem+json"),
+        ("GET", "/api/v1/nothing", 404, "application/problem+json"),
+        ("GET", "/api/v1/principals/x/y/z", 404, "application/json"),
+        ("DELETE", "/v1/end-users", 405, "application/json"),
+        ("PUT", "/v1/end-users/ada", 405, "application/json"),
+        ("BREW", "/v1/end-users", 405, "application/json"),
+        ("POST", "/health", 405, "application/problem+json"),
+    ] {
+        let response = client.send(method, path, None);
+        assert_eq!(response.status, status, "{method} {path}: {response:?}");
+        assert_eq!(response.header("content-type"), content_type, "{method} {path}");
+        assert_eq!(response.header("x-request-id").len(), 26);
+        assert_eq!(response.header("x-content-type-options"), "nosniff");
+        assert!(response.body.contains(response.header("x-request-id")));
+        assert_eq!(response.headers.contains_key("allow"), status == 405);
+    }
+    assert_eq!(client.send("DELETE", "/v1/end-users", None).header("allow"), "POST, GET, HEAD, OPTIONS");
+}
+
+#[test]
+fn cross_origin_calls_are_for_allowed_origins_only() {
+    let client = shared().new_client();
+    let from = |origin: &str| client.clone().with_header("Origin", origin);
+    let preflight = |path: &str, origin: &str| {
+        shared()
+            .anonymous()
+            .with_header("Origin", origin)
+            .with_header("Access-Control-Request-Method", "POST")
+            .with_header("Access-Control-Request-Headers", "authorization, content-type")
+            .send("OPTIONS", path, None)
+    };
+    let allowed = from("https://app.example").get("/v1/end-users");
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example");
+    assert!(allowed.header("access-control-expose-headers").contains("X-RateLimit-Remaining"));
+    assert_eq!(allowed.header("vary"), "Origin");
+    let answered = preflight("/v1/end-users", "https://app.example");
+    assert_eq!((answered.status, answered.body.as_str()), (204, ""));
+    assert_eq!(answered.header("access-control-allow-origin"), "https://app.example");
+    assert!(answered.header("access-control-allow-methods").contains("POST"));
+    let headers = answered.header("access-control-allow-headers").to_lowercase();
+    assert!(headers.contains("authorization") && !headers.contains("x-assistant-service-key"));
+
+    for stranger in ["https://evil.example", "https://app.example.evil.example", "null", "http://app.example"] {
+        for response in [from(stranger).get("/v1/end-users"), preflight("/v1/end-users", stranger)] {
+            assert!(!response.headers.keys().any(|name| name.starts_with("access-control")), "{response:?}");
+            assert_eq!(response.header("vary"), "Origin");
+        }
+    }
+    for path in ["/admin/v1/organizations", "/api/v1/principals"] {
+        for response in [from("https://app.example").get(path), preflight(path, "https://app.example")] {
+            assert!(!response.headers.keys().any(|name| name.starts_with("access-control")), "{path}: {response:?}");
+        }
+    }
+}
+
+#[test]
+fn every_request_leaves_one_log_line_without_secrets() {
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let issued = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "name": "k" }));
+    let key = issued["key"].as_str().expect("a key").to_owned();
+    let client = server.with_key(&key);
+    let canary = "canary-5f2d";
+    let responses = [
+        (
+            "POST",
+            "/v1/end-users",
+            client.post("/v1/end-users", &json!({ "user_id": canary, "metadata": { "m": canary } })),
+        ),
+        ("GET", "/v1/end-users/{user_id}", client.get(&format!("/v1/end-users/{canary}"))),
+        ("POST", "/v1/end-users", client.post("/v1/end-users", &json!({ "user_id": [canary] }))),
+        ("GET", "/v1/end-users", server.with_key(&format!("{canary}{key}")).get("/v1/end-users")),
+        ("GET", "unmatched", client.get(&format!("/v1/{canary}"))),
+    ];
+    for (method, route, response) in &responses {
+        let line = server.log_line(response.header("x-request-id"));
+        assert_eq!((&line["method"], &line["route"]), (&json!(method), &json!(route)));
+        assert_eq!(line["status"], response.status);
+        assert!(line["durationMs"].is_u64());
+        let outcome = if response.status < 400 { json!("ok") } else { response.json()["error"]["code"].clone() };
+        assert_eq!(line["outcome"], outcome);
+        let known = response.status != 401 && *route != "unmatched";
+        assert_eq!(line["organizationId"], if known { json!(organization.id) } else { Value::Null });
+        let text = line.to_string();
+        assert!(!text.contains(canary) && !text.contains(&key), "{text}");
+    }
+    let rest = server.log_lines().join("\n");
+    assert!(!rest.contains(canary) && !rest.contains(&key), "{rest}");
+}
+
+#[test]
+fn a_worker_without_its_secrets_says_so_and_leaks_nothing() {
+    let server = Server::start(Options { vars: vec![("KEY_SECRET", String::new())], entry: None });
+    let response = server.with_key("sk_live_x").get("/v1/end-users");
+    assert_eq!(response.status, 500);
+    assert_eq!(response.json()["error"]["code"], "internal_error");
+    assert!(!response.body.contains("KEY_SECRET"));
+    let line = server.log_line(response.header("x-request-id"));
+    assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("KEY_SECRET: is not set")), "{line}");
+}

@@ -1,0 +1,153 @@
+//! The buckets as callers see them, against an oracle.
+
+use std::thread;
+use std::time::Duration;
+
+use rollcall::directory::timestamp::Timestamp;
+use serde_json::json;
+
+use crate::client::Response;
+use crate::server::{Options, Server, shared};
+
+const RATE: i64 = 50;
+const BURST: i64 = 100;
+
+/// The token bucket in its textbook form, told the instants of the answers.
+///
+/// The object's clock is read out of `X-RateLimit-Reset`: the bucket is full
+/// `taken / rate` after the instant at which it was asked.
+struct Oracle {
+    /// Thousandths of a token, at `at_ms`.
+    tokens_milli: i64,
+    at_ms: i64,
+}
+
+impl Oracle {
+    fn refill(&mut self, now_ms: i64) {
+        self.tokens_milli = (self.tokens_milli + (now_ms - self.at_ms) * RATE).min(BURST * 1_000);
+        self.at_ms = now_ms;
+    }
+
+    /// Whether it admits, and what it says afterwards: remaining, milliseconds
+    /// until full, milliseconds until a retry can succeed.
+    fn take(&mut self, now_ms: i64) -> (bool, i64, i64, i64) {
+        self.refill(now_ms);
+        let admitted = self.tokens_milli >= 1_000;
+        if admitted {
+            self.tokens_milli -= 1_000;
+        }
+        let wait = |missing: i64| (missing + RATE - 1) / RATE;
+        let full_in_ms = wait(BURST * 1_000 - self.tokens_milli);
+        let retry_in_ms = if admitted { 0 } else { wait(1_000 - self.tokens_milli) };
+        (admitted, self.tokens_milli / 1_000, full_in_ms, retry_in_ms)
+    }
+}
+
+/// Checks a response against the oracle. The instant at which the object looked
+/// is not in the response; the only ones possible are those between the sending
+/// and the arrival, and exactly the right one must explain all headers at once.
+fn assert_explained(oracle: &mut Oracle, response: &Response, sent_ms: i64, arrived_ms: i64) -> bool {
+    let reset_ms = Timestamp::parse(response.header("x-ratelimit-reset")).expect("an instant").millis();
+    let remaining: i64 = response.header("x-ratelimit-remaining").parse().expect("a number");
+    for now_ms in sent_ms.max(oracle.at_ms)..=arrived_ms.max(oracle.at_ms) {
+        let mut candidate = Oracle { tokens_milli: oracle.tokens_milli, at_ms: oracle.at_ms };
+        let (admitted, left, full_in_ms, retry_in_ms) = candidate.take(now_ms);
+        if now_ms + full_in_ms == reset_ms && left == remaining && admitted == (response.status != 429) {
+            if !admitted {
+                let seconds: i64 = response.header("retry-after").parse().expect("a number");
+                assert_eq!(seconds, (retry_in_ms + 999) / 1_000, "{response:?}");
+                assert_eq!(response.json()["error"]["details"]["retry_after_ms"], retry_in_ms);
+            }
+            *oracle = candidate;
+            return admitted;
+        }
+    }
+    panic!("no instant from {sent_ms} to {arrived_ms} explains {response:?}");
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    i64::try_from(now.as_millis()).expect("a sane clock")
+}
+
+/// A burst of 200 on a bucket of 100 at 50/s, one after the other, so that the
+/// order in which the object sees them is known.
+#[test]
+fn a_burst_is_answered_as_the_oracle_says() {
+    let server = shared();
+    let organization = server.organization_with(&json!({ "requests_per_second": RATE, "burst": BURST }));
+    let client = server.client(&organization, "live", "read_write");
+    let mut oracle = Oracle { tokens_milli: BURST * 1_000, at_ms: 0 };
+    let mut admitted = 0;
+    for index in 0..200 {
+        let sent_ms = now_ms();
+        let response = client.post("/v1/end-users", &json!({ "user_id": format!("u{index}") }));
+        assert_eq!(response.header("x-ratelimit-limit"), RATE.to_string());
+        admitted += i64::from(assert_explained(&mut oracle, &response, sent_ms, now_ms()));
+    }
+    println!("200 requests on a bucket of {BURST} at {RATE}/s: {admitted} admitted, as the oracle says");
+    assert!(admitted >= BURST);
+}
+
+/// 16 clients at once: what is admitted never exceeds burst + rate·t.
+#[test]
+fn a_racing_burst_never_exceeds_the_bound() {
+    let server = shared();
+    let organization = server.organization_with(&json!({ "requests_per_second": RATE, "burst": BURST }));
+    let client = server.client(&organization, "live", "read_write");
+    let started_ms = now_ms();
+    let admitted: i64 = thread::scope(|scope| {
+        let racers: Vec<_> = (0..16)
+            .map(|_| scope.spawn(|| (0..50).map(|_| i64::from(client.get("/v1/end-users").status == 200)).sum::<i64>()))
+            .collect();
+        racers.into_iter().map(|racer| racer.join().expect("a racer")).sum()
+    });
+    let elapsed_ms = now_ms() - started_ms;
+    let bound = BURST + RATE * elapsed_ms / 1_000 + 1;
+    println!("800 racing requests in {elapsed_ms} ms: {admitted} admitted, bound {bound}");
+    assert!((BURST..=bound).contains(&admitted));
+}
+
+#[test]
+fn retry_after_is_when_a_retry_succeeds() {
+    let server = shared();
+    let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 2 }));
+    let client = server.client(&organization, "live", "read");
+    let limited = loop {
+        let response = client.get("/v1/end-users");
+        if response.status == 429 {
+            break response;
+        }
+    };
+    let seconds: u64 = limited.header("retry-after").parse().expect("a number");
+    thread::sleep(Duration::from_secs(seconds));
+    assert_eq!(client.get("/v1/end-users").status, 200);
+}
+
+#[test]
+fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
+    let vars = vec![("PUBLIC_REQUESTS_PER_SECOND", "1".to_owned()), ("PUBLIC_BURST", "5".to_owned())];
+    let server = Server::start(Options { vars, entry: None });
+    let organization = server.organization();
+    let good = server.client(&organization, "live", "read");
+    let (anonymous, guesser) = (server.anonymous(), server.with_key("guess"));
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(anonymous.get("/health").status);
+        statuses.push(guesser.get("/v1/end-users").status);
+    }
+    assert_eq!(statuses[..5], [200, 401, 200, 401, 200]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let limited = loop {
+        let response = guesser.get("/v1/end-users");
+        if response.status == 429 {
+            break response;
+        }
+    };
+    assert_eq!(limited.header("x-ratelimit-limit"), "1");
+    assert!(limited.header("ratelimit-policy").starts_with("\"ip\";q=5;"));
+    assert!(!limited.headers.contains_key("x-quota-reset"), "nobody's quota");
+    assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
+    // Whoever has a good key is not held up by a bad neighbour.
+    assert_eq!(good.get("/v1/end-users").status, 200);
+}

@@ -1,0 +1,51 @@
+//! The bound on a page's work, at 50,000 users.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::server::{Options, Server, expect, roomy};
+
+const USERS: usize = 50_000;
+const WRITERS: usize = 16;
+
+#[test]
+fn the_first_and_the_last_page_read_101_rows() {
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let client = server.new_client();
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let client = &client;
+            scope.spawn(move || {
+                for index in (writer..USERS).step_by(WRITERS) {
+                    let created = client.post("/v1/end-users", &json!({ "user_id": format!("user-{index:06}") }));
+                    assert_eq!(created.status, 201);
+                }
+            });
+        }
+    });
+    let page = |query: &str| {
+        let response = client.get(&format!("/v1/end-users?limit=100{query}"));
+        let rows_read = server.log_line(response.header("x-request-id"))["rowsRead"].as_u64().expect("rowsRead");
+        let page = expect(200, response);
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(100));
+        (page, rows_read)
+    };
+    let (first, first_rows) = page("");
+    assert_eq!(first["data"][0]["user_id"], "user-000000");
+    assert_eq!(first_rows, 101, "100 and the one that tells of more");
+    let (mut last, mut last_rows, mut pages) = (first, first_rows, 1);
+    while let Some(cursor) = last["next_cursor"].as_str().map(str::to_owned) {
+        (last, last_rows) = page(&format!("&cursor={cursor}"));
+        assert!(last_rows <= 101);
+        pages += 1;
+    }
+    assert_eq!(pages * 100, USERS);
+    assert_eq!(last["data"][99]["user_id"], format!("user-{:06}", USERS - 1));
+    println!("{USERS} users, pages of 100: the first read {first_rows} rows, the last {last_rows}");
+    let (_, newest_rows) = page("&order=desc");
+    assert_eq!(newest_rows, 101);
+    let (_, by_creation_rows) = page("&order_by=created_at&order=desc");
+    println!("by creation, newest first: {by_creation_rows} rows");
+    assert!(by_creation_rows <= 202, "an index row and a record each");
+}

@@ -1,0 +1,215 @@
+//! A local runtime with the built Worker, and what tests ask of the operator.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use xtask::runtime::Runtime;
+use xtask::tools::Tools;
+use xtask::{migrations, secrets};
+
+use crate::client::{Client, Response};
+
+const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// How a server differs from the shared one.
+#[derive(Debug, Default, Clone)]
+pub struct Options {
+    /// Variables of the Worker, besides its secrets.
+    pub vars: Vec<(&'static str, String)>,
+    /// The module to serve, when it is not the shipped entry.
+    pub entry: Option<&'static str>,
+}
+
+pub struct Server {
+    url: String,
+    admin_token: String,
+    key_secret: String,
+    state: PathBuf,
+    options: Options,
+    runtime: Mutex<Runtime>,
+}
+
+/// A folder for state, gone with the test. In memory where the machine has such
+/// a folder, as a local disk answers a hundred times slower than a data centre's.
+fn new_state() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let state = parent.join(format!("rollcall-test-{}-{count}", std::process::id()));
+    std::fs::create_dir_all(&state).expect("a folder for the state");
+    state
+}
+
+fn tools() -> &'static Tools {
+    static TOOLS: OnceLock<Tools> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        remove_abandoned_states();
+        xtask::prepare().expect("the tools and the Worker")
+    })
+}
+
+/// The shared server lives as long as the process, so its state is removed by
+/// the next run.
+fn remove_abandoned_states() {
+    let parents = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
+    for entry in parents.iter().filter_map(|parent| parent.read_dir().ok()).flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("rollcall-test-").and_then(|rest| rest.split('-').next());
+        let alive = |process: &str| Path::new("/proc").join(process).is_dir() || !Path::new("/proc/self").exists();
+        if process.is_some_and(|process| !alive(process)) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The server that tests share. Its public bucket is too large to be felt.
+pub fn shared() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(Options { vars: roomy(), entry: None }))
+}
+
+/// Variables that keep the public bucket out of a test's way.
+pub fn roomy() -> Vec<(&'static str, String)> {
+    vec![
+        ("PUBLIC_REQUESTS_PER_SECOND", "1000000".to_owned()),
+        ("PUBLIC_BURST", "1000000".to_owned()),
+        ("ALLOWED_ORIGINS", "https://app.example".to_owned()),
+    ]
+}
+
+impl Server {
+    pub fn start(options: Options) -> Self {
+        let state = new_state();
+        let key_secret = secrets::random_secret().expect("entropy");
+        let admin_token = secrets::random_secret().expect("entropy");
+        migrations::apply(tools(), &state).expect("the migrations");
+        let (runtime, url) = start_runtime(&state, &options, &key_secret, &admin_token);
+        Self { url, admin_token, key_secret, state, options, runtime: Mutex::new(runtime) }
+    }
+
+    /// Kills the runtime with everything in it and starts it again on the same state.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    pub fn kill(&self) {
+        self.runtime.lock().expect("the runtime").kill();
+    }
+
+    pub fn restart(&mut self) {
+        let (runtime, url) = start_runtime(&self.state, &self.options, &self.key_secret, &self.admin_token);
+        *self.runtime.lock().expect("the runtime") = runtime;
+        self.url = url;
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Structured log lines that have come since the last call.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.runtime.lock().expect("the runtime").drain()
+    }
+
+    /// Waits for the log line of a request.
+    pub fn log_line(&self, request_id: &str) -> Value {
+        let runtime = self.runtime.lock().expect("the runtime");
+        let line = runtime.wait_for(Duration::from_secs(10), |line| line.contains(request_id).then(|| line.to_owned()));
+        serde_json::from_str(&line.expect("a log line")).expect("a JSON log line")
+    }
+
+    /// A client without a credential.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.url, None)
+    }
+
+    pub fn admin(&self) -> Client {
+        Client::new(&self.url, Some(&self.admin_token))
+    }
+
+    pub fn with_key(&self, key: &str) -> Client {
+        Client::new(&self.url, Some(key))
+    }
+
+    /// Makes an organization that no bucket slows down.
+    pub fn organization(&self) -> Organization {
+        self.organization_with(&json!({ "requests_per_second": 100_000, "burst": 1_000_000 }))
+    }
+
+    pub fn organization_with(&self, limits: &Value) -> Organization {
+        let response =
+            self.admin().post("/admin/v1/organizations", &json!({ "name": "Test & Sons", "limits": limits }));
+        assert_eq!(response.status, 201, "{response:?}");
+        let id = response.json()["id"].as_str().expect("an id").to_owned();
+        Organization { id }
+    }
+
+    /// Issues a key and returns the whole answer.
+    pub fn issue(&self, organization: &Organization, request: &Value) -> Value {
+        let response = self.admin().post(&format!("/admin/v1/organizations/{}/keys", organization.id), request);
+        assert_eq!(response.status, 201, "{response:?}");
+        response.json()
+    }
+
+    /// A client with a fresh API key.
+    pub fn client(&self, organization: &Organization, mode: &str, scope: &str) -> Client {
+        let request = json!({ "kind": "api", "mode": mode, "scope": scope, "name": "test" });
+        self.with_key(self.issue(organization, &request)["key"].as_str().expect("a key"))
+    }
+
+    /// A client that may do everything, of a new organization.
+    pub fn new_client(&self) -> Client {
+        self.client(&self.organization(), "live", "read_write")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+fn start_runtime(state: &Path, options: &Options, key_secret: &str, admin_token: &str) -> (Runtime, String) {
+    let mut vars = serde_json::Map::new();
+    vars.insert("KEY_SECRET".to_owned(), key_secret.into());
+    vars.insert("ADMIN_TOKEN".to_owned(), admin_token.into());
+    vars.extend(options.vars.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
+    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry });
+    let mut command = tools().command(tools().binary("node"));
+    command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
+    let runtime = Runtime::start(&mut command).expect("the local runtime");
+    let url = runtime
+        .wait_for(START_LIMIT, |line| {
+            let ready: Value = serde_json::from_str(line).ok()?;
+            Some(ready.get("ready")?.as_str()?.to_owned())
+        })
+        .expect("the local runtime");
+    (runtime, url)
+}
+
+#[derive(Debug, Clone)]
+pub struct Organization {
+    pub id: String,
+}
+
+impl Organization {
+    pub fn path(&self) -> String {
+        format!("/admin/v1/organizations/{}", self.id)
+    }
+}
+
+/// Asserts a status and returns the body.
+pub fn expect(status: u16, response: Response) -> Value {
+    assert_eq!(response.status, status, "{response:?}");
+    response.json()
+}

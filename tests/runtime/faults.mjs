@@ -1,0 +1,78 @@
+// The Worker as it ships, with stores that can be made to fail: the shipped
+// entry module, its bindings wrapped. `POST /__faults` with {"kv":bool,"d1":bool}
+// says which of them fails from now on; objects and edge share the isolate, so
+// one variable serves both.
+import Edge, { Organization as Shipped } from "../../src/entry.mjs";
+
+const failing = { kv: false, d1: false };
+
+function guard(binding, name, methods) {
+  return new Proxy(binding, {
+    get(target, property) {
+      const value = Reflect.get(target, property, target);
+      if (typeof value !== "function") return value;
+      return (...args) => {
+        if (failing[name] && methods.includes(property)) {
+          return Promise.reject(new Error(`injected fault: ${name}.${property}`));
+        }
+        return value.apply(target, args);
+      };
+    },
+  });
+}
+
+// D1 fails where a statement is executed, not where it is prepared.
+function guardStatement(statement) {
+  return new Proxy(statement, {
+    get(target, property) {
+      const value = Reflect.get(target, property, target);
+      if (property === "bind") return (...args) => guardStatement(value.apply(target, args));
+      if (typeof value !== "function") return value;
+      return (...args) => {
+        if (failing.d1) return Promise.reject(new Error(`injected fault: d1.${property}`));
+        return value.apply(target, args);
+      };
+    },
+  });
+}
+
+function faulty(env) {
+  return new Proxy(env, {
+    get(target, property) {
+      const value = Reflect.get(target, property, target);
+      if (property === "RECORDS") return guard(value, "kv", ["get", "put", "delete"]);
+      if (property === "LISTING") {
+        return new Proxy(value, {
+          get(database, method) {
+            if (method === "prepare") return (sql) => guardStatement(database.prepare(sql));
+            if (method === "batch") {
+              return (statements) =>
+                failing.d1
+                  ? Promise.reject(new Error("injected fault: d1.batch"))
+                  : database.batch(statements);
+            }
+            return Reflect.get(database, method, database);
+          },
+        });
+      }
+      return value;
+    },
+  });
+}
+
+export class Organization extends Shipped {
+  constructor(ctx, env) {
+    super(ctx, faulty(env));
+  }
+}
+
+export default class extends Edge {
+  constructor(ctx, env) {
+    super(ctx, faulty(env));
+  }
+  async fetch(request) {
+    if (new URL(request.url).pathname !== "/__faults") return super.fetch(request);
+    Object.assign(failing, await request.json());
+    return Response.json(failing);
+  }
+}
