@@ -3,7 +3,10 @@
 //! Invariants:
 //!
 //! - In **every** interval of length `t` at most `burst + rate·t` tokens are
-//!   granted, whatever crashes, restarts and clock steps lie in it.
+//!   granted, whatever crashes, restarts and backward steps of the clock lie in
+//!   it. (`t` is what the clock says has passed. A clock that is set back, then
+//!   seen by a restart, then set forth again says more than really has: no one
+//!   who has only that clock can know better.)
 //! - `high_water ≥ tat`, and it is durable before the answer leaves. A bucket
 //!   that starts from `tat = high_water` may grant less than it could, by at
 //!   most [`Rate::chunk`] tokens, and never more.
@@ -143,16 +146,11 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Starts from the high-water mark.
-    ///
-    /// A mark further ahead than a full bucket's debt can only come from a clock
-    /// that was wrong; it is brought back to an empty bucket, which grants no
-    /// more than `rate·t` from here on.
+    /// Starts from the high-water mark, wherever the clock stands: one that was
+    /// set back finds an empty bucket until it is where it was.
     pub fn load<S: Sql>(sql: &S, rate: Rate, now: Timestamp) -> Result<Self, SqlError> {
         let high_water_us = schema::read(sql, HIGH_WATER)?;
-        let empty = rate.units_at(now.micros()).saturating_add(rate.capacity());
-        let tat = Tat(rate.units_at(high_water_us).min(empty));
-        Ok(Self { rate, tat, high_water_us, last_us: now.micros() })
+        Ok(Self { rate, tat: Tat(rate.units_at(high_water_us)), high_water_us, last_us: now.micros() })
     }
 
     pub const fn rate(&self) -> Rate {
@@ -163,20 +161,27 @@ impl Limiter {
         self.last_us = self.last_us.max(now.micros());
         let decision = self.rate.take(&mut self.tat, self.last_us, cost);
         if self.tat > Tat(self.rate.units_at(self.high_water_us)) {
-            let ahead = u128::from(self.rate.chunk()).saturating_mul(TOKEN);
-            self.high_water_us = self.rate.us_at_ceil(self.tat.0.saturating_add(ahead));
-            schema::write(sql, HIGH_WATER, self.high_water_us)?;
+            self.raise_high_water(sql)?;
         }
         Ok(decision)
     }
 
-    /// Changes the limits. The debt stays as long as it was in time, and is at
-    /// most a whole bucket of the new size.
-    pub fn set_rate(&mut self, rate: Rate, now: Timestamp) {
-        self.last_us = self.last_us.max(now.micros());
+    /// Changes the limits. The debt stays as long as it was in time, but is at
+    /// most a whole bucket of the new size. That is also the way out when a clock
+    /// that ran ahead has left a mark far in the future: set the limits again.
+    pub fn set_rate<S: Sql>(&mut self, sql: &S, rate: Rate, now: Timestamp) -> Result<(), SqlError> {
+        self.last_us = now.micros();
         let tat_us = self.rate.us_at_ceil(self.tat.0);
         let empty = rate.units_at(self.last_us).saturating_add(rate.capacity());
         self.tat = Tat(rate.units_at(tat_us).min(empty));
         self.rate = rate;
+        self.raise_high_water(sql)
+    }
+
+    /// Puts the mark one chunk ahead of the bucket.
+    fn raise_high_water<S: Sql>(&mut self, sql: &S) -> Result<(), SqlError> {
+        let ahead = u128::from(self.rate.chunk()).saturating_mul(TOKEN);
+        self.high_water_us = self.rate.us_at_ceil(self.tat.0.saturating_add(ahead));
+        schema::write(sql, HIGH_WATER, self.high_water_us)
     }
 }

@@ -210,7 +210,7 @@ impl Memory {
         if newer {
             settings.store(sql)?;
             match &mut self.limiter {
-                Some(limiter) => limiter.set_rate(settings.limits.into(), now),
+                Some(limiter) => limiter.set_rate(sql, settings.limits.into(), now)?,
                 None => self.limiter = Some(Limiter::load(sql, settings.limits.into(), now)?),
             }
             self.settings = Some(settings);

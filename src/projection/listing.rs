@@ -37,7 +37,7 @@ const UPSERT: &str = "
     ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
       created_at = excluded.created_at, document = excluded.document";
 
-const POSITION: &str = "SELECT sequence AS text FROM projections WHERE tenant = ?1";
+const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
 /// A batch as text, ready to be bound.
 #[derive(Debug)]

@@ -111,10 +111,6 @@ impl Server {
         &self.url
     }
 
-    pub fn state(&self) -> &Path {
-        &self.state
-    }
-
     /// Structured log lines that have come since the last call.
     pub fn log_lines(&self) -> Vec<String> {
         self.runtime.lock().expect("the runtime").drain()

@@ -1,0 +1,74 @@
+//! The listing's statements: the plan that SQLite makes of each page, and the fence.
+
+use rollcall::directory::end_user::Revision;
+use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
+use rollcall::directory::names::{UserId, UserIdPrefix};
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::outbox::{Batch, Change};
+use rollcall::projection::listing::{Application, Direction, Position, Query, Range};
+use serde_json::value::RawValue;
+
+use crate::sqlite::Sqlite;
+
+fn tenant() -> Tenant {
+    Tenant { organization: OrganizationId::new(Timestamp::from_millis(1), [1; 10]), mode: Mode::Live }
+}
+
+fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
+    let changes = users.iter().map(|(user_id, version)| Change {
+        user_id: UserId::new(*user_id).expect("an id"),
+        revision: Revision { incarnation: 1, version: *version },
+        created_at: Timestamp::from_millis(1),
+        document: RawValue::from_string(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}")).expect("JSON"),
+    });
+    Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
+}
+
+fn apply(database: &Sqlite, batch: &Batch) -> bool {
+    database.batch(&Application::new(batch).expect("JSON").statements()).expect("a batch")[0] > 0
+}
+
+fn documents(database: &Sqlite) -> Vec<String> {
+    let query = Query { direction: Direction::Ascending, range: Range::UserId { prefix: None } };
+    database.texts(&query.page(tenant(), None, 10).statement()).expect("a page")
+}
+
+#[test]
+fn the_fence_turns_away_what_comes_late_twice_or_too_early() {
+    let database = Sqlite::listing();
+    let (first, second) = (batch(1, 0, 2, &[("a", 1), ("b", 1)]), batch(2, 2, 3, &[("a", 2)]));
+    assert!(!apply(&database, &second), "too early");
+    assert!(documents(&database).is_empty());
+    assert!(apply(&database, &first));
+    assert!(!apply(&database, &first), "twice");
+    assert!(apply(&database, &second));
+    assert!(!apply(&database, &first), "late");
+    assert!(!apply(&database, &batch(3, 0, 9, &[("a", 9)])), "late, and further");
+    let expected = ["{\"v\":2,\"s\":\"a\\\"b\",\"n\":1e999}", "{\"v\":1,\"s\":\"a\\\"b\",\"n\":1e999}"];
+    assert_eq!(documents(&database), expected, "to the letter");
+}
+
+/// Every page is one search of one index, with both ends of the range in it.
+#[test]
+fn every_page_is_a_range_of_an_index() {
+    let database = Sqlite::listing();
+    let prefix = Some(UserIdPrefix::new("ab").expect("a prefix"));
+    let instant = Some(Timestamp::from_millis(5));
+    let position = Position { user_id: UserId::new("abc").expect("an id"), created_at: Timestamp::from_millis(7) };
+    let ranges = [
+        (Range::UserId { prefix: None }, "PRIMARY KEY (tenant=? AND user_id>"),
+        (Range::UserId { prefix }, "PRIMARY KEY (tenant=? AND user_id>? AND user_id<?)"),
+        (Range::CreatedAt { after: None, before: None }, "(tenant=? AND created_at>? AND created_at<?)"),
+        (Range::CreatedAt { after: instant, before: instant }, "(tenant=? AND created_at>? AND created_at<?)"),
+    ];
+    for (range, index) in ranges {
+        for direction in [Direction::Ascending, Direction::Descending] {
+            for after in [None, Some(&position)] {
+                let query = Query { direction, range: range.clone() };
+                let plan = database.plan(&query.page(tenant(), after, 100).statement());
+                assert!(plan.starts_with("SEARCH end_users") && plan.contains(index), "{query:?}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{query:?}: {plan}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The object's SQL, and D1's, over SQLite on the host.
+
+use std::cell::Cell;
+
+use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
+use rollcall::projection::Statement;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql, params_from_iter};
+
+/// A database in memory, which can be told to fail at a statement.
+pub struct Sqlite {
+    connection: Connection,
+    /// Statements until one fails; none does while this is `None`.
+    pub fail_after: Cell<Option<u32>>,
+}
+
+struct Bound<'a>(Parameter<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Parameter::Null => ValueRef::Null,
+            Parameter::Integer(number) => ValueRef::Integer(number),
+            Parameter::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+fn sql_error(error: impl std::fmt::Display) -> SqlError {
+    SqlError(error.to_string())
+}
+
+impl Sqlite {
+    pub fn new() -> Self {
+        Self { connection: Connection::open_in_memory().expect("SQLite"), fail_after: Cell::new(None) }
+    }
+
+    /// A database with the listing's migrations.
+    pub fn listing() -> Self {
+        let database = Self::new();
+        for migration in [include_str!("../../migrations/0001_directory.sql")] {
+            database.connection.execute_batch(migration).expect("the migration");
+        }
+        database
+    }
+
+    /// Runs a body in one transaction: all of it, or, when it fails, nothing.
+    pub fn transaction<T>(&self, body: impl FnOnce(&Self) -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql_error)?;
+        let result = body(self);
+        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        self.connection.execute_batch(end).map_err(sql_error)?;
+        result
+    }
+
+    /// What `D1Database.batch` does: one transaction, rows changed by each.
+    pub fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, SqlError> {
+        self.transaction(|database| {
+            let run = |statement: &Statement<'_>| {
+                let mut prepared = database.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
+                let changed = prepared.execute(params_from_iter(statement.parameters.iter().copied().map(Bound)));
+                changed.map(|rows| rows as u64).map_err(sql_error)
+            };
+            statements.iter().map(run).collect()
+        })
+    }
+
+    /// The column `text` of each row.
+    pub fn texts(&self, statement: &Statement<'_>) -> Result<Vec<String>, SqlError> {
+        let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
+        let parameters = params_from_iter(statement.parameters.iter().copied().map(Bound));
+        let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
+        rows.collect::<Result<_, _>>().map_err(sql_error)
+    }
+
+    /// How SQLite goes about a statement.
+    pub fn plan(&self, statement: &Statement<'_>) -> String {
+        let explain = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+        let mut prepared = self.connection.prepare(&explain).expect("a statement");
+        let parameters = params_from_iter(statement.parameters.iter().copied().map(Bound));
+        let steps = prepared.query_map(parameters, |row| row.get::<_, String>("detail")).expect("a plan");
+        steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Sql for Sqlite {
+    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
+        match self.fail_after.get() {
+            Some(0) => return Err(SqlError("injected fault".to_owned())),
+            Some(left) => self.fail_after.set(Some(left - 1)),
+            None => {}
+        }
+        let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
+        let columns = prepared.column_count();
+        let mut rows = prepared.query(params_from_iter(parameters.iter().copied().map(Bound))).map_err(sql_error)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(sql_error)? {
+            let values = (0..columns).map(|column| match row.get_ref(column).map_err(sql_error)? {
+                ValueRef::Null => Ok(Value::Null),
+                ValueRef::Integer(number) => Ok(Value::Integer(number)),
+                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(Value::Text).map_err(sql_error),
+                ValueRef::Real(_) | ValueRef::Blob(_) => Err(SqlError("neither integer nor text".to_owned())),
+            });
+            all.push(Row::new(values.collect::<Result<_, _>>()?));
+        }
+        Ok(all)
+    }
+}
