@@ -200,7 +200,7 @@ mod tests {
 
     fn mint(ring: &KeyRing, seed: u8) -> ApiKey {
         let organization = OrganizationId::new(Timestamp::from_millis(1_700_000_000_000), [seed; 10]);
-        let mode = if seed % 2 == 0 { Mode::Live } else { Mode::Test };
+        let mode = if seed.is_multiple_of(2) { Mode::Live } else { Mode::Test };
         let mut random = [seed; 32];
         random[31] = seed.wrapping_mul(31);
         ApiKey::mint(&KeyPrefix::new("uniq").unwrap(), Tenant { organization, mode }, random, &ring.current)

@@ -38,8 +38,13 @@ impl Sqlite {
     /// A database with the listing's migrations.
     pub fn listing() -> Self {
         let database = Self::new();
-        for migration in [include_str!("../../migrations/0001_directory.sql")] {
-            database.connection.execute_batch(migration).expect("the migration");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut migrations: Vec<_> =
+            std::fs::read_dir(folder).expect("the migrations").map(|entry| entry.expect("a file").path()).collect();
+        migrations.sort();
+        for migration in migrations {
+            let statements = std::fs::read_to_string(migration).expect("a migration");
+            database.connection.execute_batch(&statements).expect("a migration");
         }
         database
     }

@@ -112,7 +112,9 @@ fn equal_instants_are_settled_by_id() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().expect("a writer"));
+    for thread in threads {
+        thread.join().expect("a writer");
+    }
     let whole = walk(&client, "order_by=created_at", 200);
     assert_eq!(whole.len(), 200);
     assert_eq!(walk(&client, "order_by=created_at", 7), whole);

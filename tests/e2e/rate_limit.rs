@@ -52,13 +52,16 @@ fn assert_explained(oracle: &mut Oracle, response: &Response, sent_ms: i64, arri
     for now_ms in sent_ms.max(oracle.at_ms)..=arrived_ms.max(oracle.at_ms) {
         let mut candidate = Oracle { tokens_milli: oracle.tokens_milli, at_ms: oracle.at_ms };
         let (admitted, left, full_in_ms, retry_in_ms) = candidate.take(now_ms);
+        if admitted != (response.status != 429) {
+            continue;
+        }
         let explains_retry = admitted || {
             let seconds: i64 = response.header("retry-after").parse().expect("a number");
             let retry_after_ms = &response.json()["error"]["details"]["retry_after_ms"];
             *retry_after_ms == retry_in_ms && seconds == (retry_in_ms + 999) / 1_000
         };
         let explains_bucket = now_ms + full_in_ms == reset_ms && left == remaining;
-        if explains_bucket && explains_retry && admitted == (response.status != 429) {
+        if explains_bucket && explains_retry {
             *oracle = candidate;
             return admitted;
         }
