@@ -228,7 +228,10 @@ impl World {
                 assert_eq!(other, None, "{user_id} was created twice");
                 self.statistics.created += 1;
             }
-            Outcome::EndUser { .. } => {}
+            Outcome::EndUser { document, .. } => {
+                // Else its own creation, whose answer was lost, would be told to nobody.
+                assert!(!document.get().contains(&request_id.to_string()), "{user_id}'s creator was told 200");
+            }
             // After crashes and with a clock set back, the bucket is careful.
             Outcome::Denied(Denial::RateLimited { .. }) => return,
             other => panic!("{other:?}"),

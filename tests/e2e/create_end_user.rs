@@ -8,7 +8,8 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Response, encode};
-use crate::server::{expect, shared};
+use crate::server::{Options, Server, expect, roomy, shared};
+use crate::stores::Store;
 
 const ALWAYS: &[&str] = &["cache-control", "vary", "x-content-type-options", "x-request-id", "content-type"];
 const BUCKET: &[&str] =
@@ -324,12 +325,15 @@ fn ids_round_trip_whatever_they_hold() {
     assert_eq!(listed, sorted, "byte order");
 }
 
-/// 64 racing creations of each of 200 ids: exactly one 201 per id.
+/// 64 racing creations of each of 200 ids: exactly one 201 per id, one record for
+/// all, and one row each in the object, in D1 and in KV.
 #[test]
 fn racing_creations_make_one_user_each() {
     const RACERS: usize = 64;
     const IDS: usize = 200;
-    let client = Arc::new(shared().new_client());
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let client = Arc::new(server.client(&organization, "live", "read_write"));
     let threads: Vec<_> = (0..RACERS)
         .map(|racer| {
             let client = Arc::clone(&client);
@@ -362,4 +366,9 @@ fn racing_creations_make_one_user_each() {
     let page = expect(200, client.get("/v1/end-users?limit=200"));
     assert_eq!(page["data"].as_array().map(Vec::len), Some(IDS));
     assert_eq!(page["has_more"], false);
+    let tenant = format!("{}/live", organization.id);
+    for store in [Store::Objects, Store::D1, Store::Kv] {
+        store.assert_users_eventually(server.state(), &tenant, i64::try_from(IDS).expect("few"));
+        println!("{store:?}: {IDS} rows");
+    }
 }

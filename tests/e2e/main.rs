@@ -15,4 +15,5 @@ mod public;
 mod rate_limit;
 mod scale;
 mod server;
+mod stores;
 mod tenants;

@@ -111,6 +111,11 @@ impl Server {
         &self.url
     }
 
+    /// The folder in which the runtime keeps its stores.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Structured log lines that have come since the last call.
     pub fn log_lines(&self) -> Vec<String> {
         self.runtime.lock().expect("the runtime").drain()

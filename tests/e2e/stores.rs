@@ -1,0 +1,63 @@
+//! Looking into the stores behind the API: the runtime keeps each in SQLite
+//! files below the state's folder.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+/// The stores, by the folder in which the runtime keeps them, each with the
+/// statement that counts one tenant's users.
+#[derive(Debug, Clone, Copy)]
+pub enum Store {
+    Objects,
+    D1,
+    Kv,
+}
+
+impl Store {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Objects => "v3/do/rollcall-Organization",
+            Self::D1 => "v3/d1/miniflare-D1DatabaseObject",
+            Self::Kv => "v3/kv/miniflare-KVNamespaceObject",
+        }
+    }
+
+    /// `?1` is the tenant. An object's file holds one tenant only.
+    const fn count(self) -> &'static str {
+        match self {
+            Self::Objects => {
+                "SELECT count(*) FROM users WHERE (SELECT json_extract(document, '$.tenant.organization') || '/' ||
+                 json_extract(document, '$.tenant.mode') FROM settings) = ?1"
+            }
+            Self::D1 => "SELECT count(*) FROM end_users WHERE tenant = ?1",
+            Self::Kv => "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'",
+        }
+    }
+
+    /// Rows of a tenant's users in this store.
+    pub fn users(self, state: &Path, tenant: &str) -> i64 {
+        let files = state.join(self.folder()).read_dir().expect("the store's folder");
+        let count = |file: &Path| {
+            let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
+            // The runtime's own files have none of these tables.
+            database.query_row(self.count(), [tenant], |row| row.get(0)).unwrap_or(0_i64)
+        };
+        files
+            .map(|entry| entry.expect("a file").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "sqlite"))
+            .map(|path| count(&path))
+            .sum()
+    }
+
+    /// Waits until the store has caught up.
+    pub fn assert_users_eventually(self, state: &Path, tenant: &str, expected: i64) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.users(state, tenant) != expected {
+            let users = self.users(state, tenant);
+            assert!(Instant::now() < deadline, "{self:?} holds {users} users, not {expected}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
