@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Refusal, json};
+use super::{Refusal, json, merge_patch};
 
 /// Largest metadata, in bytes of compact JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
@@ -29,6 +29,14 @@ impl Metadata {
             return Err(Refusal::new("must not be larger than 16384 bytes of JSON"));
         }
         Self::from_stored(text)
+    }
+
+    /// The metadata after a JSON Merge Patch (RFC 7396), if it may be such.
+    pub fn merged(&self, patch: &RawValue) -> Result<Self, Refusal> {
+        let merged = merge_patch::apply(Some(&self.0), patch)?;
+        let merged = RawValue::from_string(merged).map_err(|_| Refusal::new("must be JSON"))?;
+        // `null` removes the member from the record, which then has none.
+        if merged.get() == "null" { Ok(Self::default()) } else { Self::new(&merged) }
     }
 
     /// Takes back what [`Metadata::as_str`] gave to a store.

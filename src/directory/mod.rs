@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod end_user;
 pub mod identifiers;
 pub mod json;
+pub mod merge_patch;
 pub mod metadata;
 pub mod names;
 pub mod organization;

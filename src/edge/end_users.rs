@@ -6,8 +6,9 @@ use futures_util::future::{Either, select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
-use super::exchange::{Exchange, KeyHolder, internal, store_unavailable, unexpected};
-use super::fault::Fault;
+use super::conditional::{entity_tag, if_match, none_match_names};
+use super::exchange::{Exchange, KeyHolder, PatchBody, internal, store_unavailable, unexpected};
+use super::fault::{Fault, FieldFault, Location};
 use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, choice, path_parameter, string};
 use super::http::{Incoming, Response};
 use super::log::ServedBy;
@@ -19,7 +20,7 @@ use crate::directory::end_user::{EndUser, Revision};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Command, EndUserChange, Outcome};
 use crate::projection::listing::{Direction, Position, Query, Range};
 use crate::projection::{Cache, Database, cache};
 
@@ -75,6 +76,10 @@ pub async fn get<R: Runtime, I: Incoming>(
         }
     };
     let (revision, cached) = locate(exchange, holder, &user_id).await?;
+    let none_match = exchange.incoming.header("If-None-Match");
+    if none_match.is_some_and(|header| none_match_names(&header, revision)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    }
     if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
         exchange.served_by = Some(ServedBy::Kv);
         return with_relationships(revision, document);
@@ -85,6 +90,50 @@ pub async fn get<R: Runtime, I: Incoming>(
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
+}
+
+/// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
+/// `application/merge-patch+json` is applied to the record (RFC 7396). No body is
+/// no change.
+pub async fn update<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    let body = exchange.patch_body(BODY_BYTES_MAX).await;
+    let if_match = exchange.incoming.header("If-Match").map(|header| if_match(&header));
+    let command = QueryFields::none(exchange.target.query)
+        .and_then(|()| path_parameter("user_id", parameters.first(), UserId::new))
+        .and_then(|user_id| Ok(Command::UpdateEndUser { user_id, change: read_change(&body?)?, if_match }));
+    match exchange.ask(holder, Door::Handle, command).await?.outcome {
+        Outcome::EndUser { revision, document } => Ok(single(200, revision, &document)),
+        Outcome::NotFound => Err(Fault::NotFound("end user")),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
+        Outcome::Refused { field, reason } => {
+            Err(Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)]))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn read_change(body: &PatchBody) -> Result<EndUserChange, Fault> {
+    let mut fields = match body {
+        PatchBody::Empty => return Ok(EndUserChange::Replace { display_name: None, metadata: None }),
+        PatchBody::Replace(body) | PatchBody::Merge(body) => Fields::of_body(body)?,
+    };
+    let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
+    let change = match body {
+        PatchBody::Merge(_) => {
+            let metadata = fields.optional("metadata", |value| Ok(value.to_owned()));
+            EndUserChange::Merge { display_name, metadata }
+        }
+        PatchBody::Empty | PatchBody::Replace(_) => {
+            EndUserChange::Replace { display_name, metadata: fields.optional("metadata", Metadata::new) }
+        }
+    };
+    fields.finish()?;
+    Ok(change)
 }
 
 /// Asks the object and KV at once. KV is waited for only when the object knows
@@ -198,16 +247,6 @@ fn read_list(query: &str, decode: impl FnOnce(&str, &Query) -> Result<String, Re
 /// One record, as it is.
 fn single(status: u16, revision: Revision, document: &RawValue) -> Response {
     Response::json(status, document.get().to_owned()).with("ETag", entity_tag(revision))
-}
-
-/// A quoted version (RFC 9110, section 8.8.3). A record made anew under an id
-/// that was erased begins again at version 1, so its incarnation is told too.
-fn entity_tag(revision: Revision) -> String {
-    if revision.incarnation == Revision::FIRST.incarnation {
-        format!("\"{}\"", revision.version)
-    } else {
-        format!("\"{}.{}\"", revision.incarnation, revision.version)
-    }
 }
 
 /// One record as a single read shows it, with its relationships.

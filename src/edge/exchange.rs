@@ -10,6 +10,7 @@ use super::http::{BodyError, Incoming, Target};
 use super::log::ServedBy;
 use super::public_limiter::Client;
 use super::runtime::{CallError, Door, Runtime};
+use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
@@ -42,6 +43,16 @@ pub struct KeyHolder {
     kind: KeyKind,
     scope: Scope,
     cost: u32,
+}
+
+/// The body of a `PATCH`, by what its type makes of it.
+#[derive(Debug)]
+pub enum PatchBody {
+    Empty,
+    /// `application/json`.
+    Replace(Vec<u8>),
+    /// `application/merge-patch+json`.
+    Merge(Vec<u8>),
 }
 
 impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
@@ -107,17 +118,39 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     /// Reads a JSON body. The fault, if any, is not yet to be answered: key,
     /// scope and bucket come first (see [`Exchange::ask`]).
     pub async fn json_body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        let is_json = self.incoming.header("Content-Type").is_some_and(|value| {
-            let essence = value.split(';').next().unwrap_or_default();
-            essence.trim().eq_ignore_ascii_case("application/json")
-        });
-        let body = self.incoming.body(bytes_max).await.map_err(|error| match error {
+        let body = self.body(bytes_max).await?;
+        if self.content_type().as_deref() == Some("application/json") {
+            Ok(body)
+        } else {
+            Err(Fault::UnsupportedMediaType)
+        }
+    }
+
+    /// Reads the body of a `PATCH`, which may be of two types or not be there.
+    pub async fn patch_body(&self, bytes_max: usize) -> Result<PatchBody, Fault> {
+        let body = self.body(bytes_max).await?;
+        match self.content_type().as_deref() {
+            _ if body.is_empty() => Ok(PatchBody::Empty),
+            Some("application/json") => Ok(PatchBody::Replace(body)),
+            Some("application/merge-patch+json") => Ok(PatchBody::Merge(body)),
+            _ => Err(Fault::UnsupportedMediaType),
+        }
+    }
+
+    /// The media type without its parameters, in lower case.
+    fn content_type(&self) -> Option<String> {
+        let header = self.incoming.header("Content-Type")?;
+        let essence = header.split(';').next().unwrap_or_default();
+        Some(essence.trim().to_ascii_lowercase())
+    }
+
+    async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
+        self.incoming.body(bytes_max).await.map_err(|error| match error {
             BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
             BodyError::Broken(reason) => {
-                Fault::Malformed(crate::directory::Refusal::new(format!("the body could not be read: {reason}")))
+                Fault::Malformed(Refusal::new(format!("the body could not be read: {reason}")))
             }
-        })?;
-        if is_json { Ok(body) } else { Err(Fault::UnsupportedMediaType) }
+        })
     }
 
     /// Asks the caller's object: one call, in which the key, the scope and the

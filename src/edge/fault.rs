@@ -80,6 +80,10 @@ pub enum Fault {
     /// The kind of resource, in words.
     NotFound(&'static str),
     Conflict(String),
+    /// The resource is being erased.
+    DeletionPending,
+    /// `If-Match` names another version than the one in force.
+    PreconditionFailed,
     /// A store or an object can't be reached. The reason is for the log.
     Unavailable {
         retry_after_s: u32,
@@ -112,7 +116,8 @@ impl Fault {
             Self::ScopeTooSmall { .. } => 403,
             Self::RouteNotFound | Self::NotFound(_) => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::Conflict(_) => 409,
+            Self::Conflict(_) | Self::DeletionPending => 409,
+            Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
             Self::Invalid(_) => 422,
@@ -133,6 +138,8 @@ impl Fault {
             Self::RouteNotFound | Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Conflict(_) => "conflict",
+            Self::DeletionPending => "deletion_pending",
+            Self::PreconditionFailed => "precondition_failed",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid(_) => "validation_error",
@@ -152,7 +159,7 @@ impl Fault {
             Self::Credential(_) => Kind::Authentication,
             Self::ScopeTooSmall { .. } => Kind::Permission,
             Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
-            Self::Conflict(_) => Kind::Conflict,
+            Self::Conflict(_) | Self::DeletionPending | Self::PreconditionFailed => Kind::Conflict,
             Self::RateLimited { .. } => Kind::RateLimit,
             Self::Internal { .. } | Self::Unavailable { .. } => Kind::Internal,
         }
@@ -167,6 +174,8 @@ impl Fault {
             Self::RouteNotFound | Self::NotFound(_) => "Not found",
             Self::MethodNotAllowed { .. } => "Method not allowed",
             Self::Conflict(_) => "Conflict",
+            Self::DeletionPending => "Deletion pending",
+            Self::PreconditionFailed => "Precondition failed",
             Self::PayloadTooLarge { .. } => "Body too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Invalid(_) => "Validation failed",
@@ -190,6 +199,8 @@ impl Fault {
             Self::NotFound(what) => format!("There is no such {what}."),
             Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
             Self::Conflict(message) => message.clone(),
+            Self::DeletionPending => "This is being erased and takes no change.".to_owned(),
+            Self::PreconditionFailed => "The resource has another version than the one in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
             Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
@@ -208,6 +219,8 @@ impl Fault {
             Self::RouteNotFound => "Check the path against the documentation.",
             Self::NotFound(_) => "Check the id, and that the key belongs to the right organization and mode.",
             Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
+            Self::DeletionPending => "Wait until the receipt says completed.",
+            Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",
             Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",

@@ -89,6 +89,7 @@ pub enum ApiKeyEndpoint {
     CreateEndUser,
     ListEndUsers,
     GetEndUser,
+    UpdateEndUser,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,7 @@ pub static ROUTES: &[Route] = &[
     end_users(Post, "/v1/end-users", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUser),
     end_users(Get, "/v1/end-users", Scope::Read, ApiKeyEndpoint::ListEndUsers),
     end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
+    end_users(Patch, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateEndUser),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),

@@ -191,6 +191,9 @@ impl Memory {
                 let new = registry::NewEndUser { user_id, display_name, metadata };
                 registry::create(sql, &mut self.outbox, request_id, new, now)
             }
+            Command::UpdateEndUser { user_id, change, if_match } => {
+                registry::update(sql, &mut self.outbox, &user_id, change, if_match.as_ref(), now)
+            }
             Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),

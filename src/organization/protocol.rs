@@ -55,6 +55,13 @@ pub enum Command {
         display_name: Option<Name>,
         metadata: Metadata,
     },
+    UpdateEndUser {
+        user_id: UserId,
+        change: EndUserChange,
+        /// `If-Match`: the change is made only to one of these.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        if_match: Option<Precondition>,
+    },
     /// Name the revision of a user that is in force.
     LocateEndUser {
         user_id: UserId,
@@ -75,6 +82,49 @@ pub enum Command {
     RevokeKey {
         key_id: KeyId,
     },
+}
+
+/// What to make of a user's record.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndUserChange {
+    /// What is given replaces what is held; what is not given stays.
+    Replace {
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+        display_name: Option<Option<Name>>,
+        metadata: Option<Metadata>,
+    },
+    /// RFC 7396. The display name is read already; the metadata patch can only
+    /// be applied where the metadata is.
+    Merge {
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+        display_name: Option<Option<Name>>,
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+        metadata: Option<Box<RawValue>>,
+    },
+}
+
+/// Keeps `null`, which clears, apart from a member that is not there.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Which revisions a conditional request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precondition {
+    /// `*`: any that exists.
+    Any,
+    Revisions(Vec<Revision>),
+}
+
+impl Precondition {
+    pub fn holds(&self, revision: Revision) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Revisions(revisions) => revisions.contains(&revision),
+        }
+    }
 }
 
 /// The object's answer.
@@ -107,6 +157,15 @@ pub enum Outcome {
         revision: Revision,
     },
     NotFound,
+    /// The record is not of a revision that the request was made for.
+    PreconditionFailed,
+    /// The record is being erased and takes no change.
+    DeletionPending,
+    /// The change would make a record that may not be: the field and the reason.
+    Refused {
+        field: String,
+        reason: String,
+    },
     Configured,
     KeyIssued,
     Keys(Vec<KeyRecord>),

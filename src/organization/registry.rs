@@ -6,8 +6,9 @@
 use serde_json::value::RawValue;
 
 use super::outbox::Outbox;
-use super::protocol::Outcome;
+use super::protocol::{EndUserChange, Outcome, Precondition};
 use super::sql::{Row, Sql, SqlError};
+use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
@@ -79,6 +80,74 @@ pub fn create<S: Sql>(
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
 }
 
+/// Changes a user's record. A change that changes nothing makes no new version.
+pub fn update<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    user_id: &UserId,
+    change: EndUserChange,
+    if_match: Option<&Precondition>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let Some((held, revision)) = find(sql, user_id)? else { return Ok(Outcome::NotFound) };
+    if held.status == Status::DeletionPending {
+        return Ok(Outcome::DeletionPending);
+    }
+    if if_match.is_some_and(|condition| !condition.holds(revision)) {
+        return Ok(Outcome::PreconditionFailed);
+    }
+    let mut user = held.clone();
+    if let Err(refusal) = apply(&mut user, change) {
+        return Ok(Outcome::Refused { field: "metadata".to_owned(), reason: refusal.0 });
+    }
+    if user == held {
+        return Ok(Outcome::EndUser { revision, document: document(&user)? });
+    }
+    let revision = Revision { version: revision.version.saturating_add(1), ..revision };
+    user.version = revision.version;
+    // A clock that was set back does not make a record that changed before it was made.
+    user.updated_at = now.max(held.updated_at);
+    sql.run(
+        "UPDATE users SET version = ?2, display_name = ?3, metadata = ?4, updated_at = ?5 WHERE user_id = ?1",
+        &[
+            user_id.as_str().into(),
+            user.version.into(),
+            user.display_name.as_ref().map(Name::as_str).into(),
+            user.metadata.as_str().into(),
+            user.updated_at.millis().into(),
+        ],
+    )?;
+    outbox.append(sql, user_id)?;
+    Ok(Outcome::EndUser { revision, document: document(&user)? })
+}
+
+/// Fails only by metadata that would be too large, too deep or no object.
+fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
+    let display_name = match change {
+        EndUserChange::Replace { display_name, metadata } => {
+            if let Some(metadata) = metadata {
+                user.metadata = metadata;
+            }
+            display_name
+        }
+        EndUserChange::Merge { display_name, metadata } => {
+            if let Some(patch) = metadata {
+                user.metadata = user.metadata.merged(&patch)?;
+            }
+            display_name
+        }
+    };
+    if let Some(display_name) = display_name {
+        user.display_name = display_name;
+    }
+    Ok(())
+}
+
+fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<(EndUser, Revision)>, SqlError> {
+    let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
+    row.map(|mut row| read_row(&mut row)).transpose()
+}
+
 /// Names the revision in force, for a reader who may hold it already.
 pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
     let found = sql.first("SELECT incarnation, version FROM users WHERE user_id = ?", &[user_id.as_str().into()])?;
@@ -89,9 +158,7 @@ pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
 
 /// Gives the whole record.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let found = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
-    let Some(mut row) = found else { return Ok(Outcome::NotFound) };
-    let (user, revision) = read_row(&mut row)?;
+    let Some((user, revision)) = find(sql, user_id)? else { return Ok(Outcome::NotFound) };
     Ok(Outcome::EndUser { revision, document: document(&user)? })
 }
 

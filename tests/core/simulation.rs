@@ -28,7 +28,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
 use rollcall::organization::keys::NewKey;
 use rollcall::organization::outbox::{Batch, Projection};
-use rollcall::organization::protocol::{Call, Caller, Command, Denial, Outcome, Reply};
+use rollcall::organization::protocol::{Call, Caller, Command, Denial, EndUserChange, Outcome, Reply};
 use rollcall::organization::settings::Settings;
 use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::projection::cache;
@@ -72,6 +72,8 @@ struct World {
     /// Which request was told that it created, by user.
     created_by: BTreeMap<UserId, RequestId>,
     acknowledged: BTreeSet<UserId>,
+    /// The newest revision that a change was acknowledged with.
+    versions: BTreeMap<UserId, Revision>,
     statistics: Statistics,
 }
 
@@ -111,6 +113,7 @@ impl World {
             tenant,
             created_by: BTreeMap::new(),
             acknowledged: BTreeSet::new(),
+            versions: BTreeMap::new(),
             statistics: Statistics::default(),
         };
         world.provision();
@@ -180,7 +183,8 @@ impl World {
             _ => self.random.i64(0..3),
         };
         match self.random.u8(0..100) {
-            0..35 => self.create(),
+            0..22 => self.create(),
+            22..35 => self.update(),
             35..45 => self.read(),
             45..50 => self.list(),
             50..62 => self.send_to_listing(),
@@ -237,6 +241,28 @@ impl World {
             other => panic!("{other:?}"),
         }
         self.acknowledged.insert(user_id);
+    }
+
+    /// A change of metadata, now and then to what it is already.
+    fn update(&mut self) {
+        let user_id = self.user_id();
+        let request_id = RequestId::new(self.now(), self.bytes());
+        let metadata = Metadata::from_stored(format!("{{\"n\":{}}}", self.random.u8(0..4))).expect("JSON");
+        let wanted = metadata.as_str().to_owned();
+        let change = EndUserChange::Replace { display_name: None, metadata: Some(metadata) };
+        let command = Command::UpdateEndUser { user_id: user_id.clone(), change, if_match: None };
+        match self.handle(self.call(request_id, command)).expect("a reply").outcome {
+            Outcome::EndUser { revision, document } => {
+                assert!(document.get().contains(&wanted), "the change is in the answer");
+                self.acknowledged.insert(user_id.clone());
+                let newest = self.versions.entry(user_id).or_insert(revision);
+                assert!(*newest <= revision, "versions only grow");
+                *newest = revision;
+            }
+            Outcome::NotFound => assert!(!self.acknowledged.contains(&user_id), "{user_id} is lost"),
+            Outcome::Denied(Denial::RateLimited { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A point read as the edge does it, by a reader whose KV may be stale.
@@ -416,13 +442,16 @@ impl World {
         for user_id in &self.acknowledged {
             assert!(users.contains_key(user_id.as_str()), "{user_id} was acknowledged and is lost");
         }
+        for (user_id, revision) in &self.versions {
+            assert!(users[user_id.as_str()].0 >= *revision, "{user_id}: an acknowledged change is lost");
+        }
         let listed = self.listed();
-        for (user_id, document) in &listed {
-            assert_eq!(users.get(user_id).map(|(_, document)| document), Some(document), "a listed user that is none");
+        for user_id in listed.keys() {
+            assert!(users.contains_key(user_id), "a listed user that is none");
         }
         let unlisted = self.unflushed("listing_sequence");
-        for user_id in users.keys().filter(|user_id| !unlisted.contains(*user_id)) {
-            assert!(listed.contains_key(user_id), "{user_id} was acknowledged by the listing and is not in it");
+        for (user_id, (_, document)) in users.iter().filter(|(user_id, _)| !unlisted.contains(*user_id)) {
+            assert_eq!(listed.get(user_id), Some(document), "{user_id} was acknowledged by the listing");
         }
         let uncached = self.unflushed("cache_sequence");
         for (user_id, (revision, document)) in users.iter().filter(|(user_id, _)| !uncached.contains(*user_id)) {

@@ -17,3 +17,4 @@ mod scale;
 mod server;
 mod stores;
 mod tenants;
+mod update_end_user;

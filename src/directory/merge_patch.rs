@@ -1,0 +1,121 @@
+//! JSON Merge Patch (RFC 7396), over JSON that stays text: what a patch does not
+//! touch keeps its order and every digit of its numbers.
+
+use serde_json::value::RawValue;
+
+use super::Refusal;
+use super::json::{self, Members};
+
+/// Deepest patch that is applied: every level is one step of recursion.
+pub const PATCH_DEPTH_MAX: usize = 16;
+
+/// `MergePatch(Target, Patch)` of RFC 7396, section 2. `None` is an absent
+/// target. Both must have been read by [`json::Document`].
+pub fn apply(target: Option<&RawValue>, patch: &RawValue) -> Result<String, Refusal> {
+    if json::depth(patch) > PATCH_DEPTH_MAX {
+        return Err(Refusal::new(format!("must not be nested deeper than {PATCH_DEPTH_MAX} levels")));
+    }
+    merge(target, patch)
+}
+
+fn merge(target: Option<&RawValue>, patch: &RawValue) -> Result<String, Refusal> {
+    if !json::is_object(patch) {
+        return Ok(json::compact(patch));
+    }
+    let mut merged: Vec<(String, String)> = Vec::new();
+    if let Some(target) = target.filter(|target| json::is_object(target)) {
+        for (name, value) in members(target)?.0 {
+            merged.push((name, json::compact(value)));
+        }
+    }
+    for (name, value) in members(patch)?.0 {
+        let held = merged.iter().position(|(member, _)| *member == name);
+        if value.get() == "null" {
+            if let Some(index) = held {
+                merged.remove(index);
+            }
+            continue;
+        }
+        let existing = held.and_then(|index| merged.get(index)).map(|(_, text)| text.clone());
+        let existing = existing.map(RawValue::from_string).transpose().map_err(unreadable)?;
+        let result = merge(existing.as_deref(), value)?;
+        match held.and_then(|index| merged.get_mut(index)) {
+            Some(member) => member.1 = result,
+            None => merged.push((name, result)),
+        }
+    }
+    write(&merged)
+}
+
+fn members(value: &RawValue) -> Result<Members<'_>, Refusal> {
+    serde_json::from_str(value.get()).map_err(unreadable)
+}
+
+fn write(members: &[(String, String)]) -> Result<String, Refusal> {
+    let mut text = String::from("{");
+    for (index, (name, value)) in members.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::to_string(name).map_err(unreadable)?);
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    Ok(text)
+}
+
+fn unreadable(error: serde_json::Error) -> Refusal {
+    Refusal::new(format!("is not valid JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(target: &str, patch: &str) -> String {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        apply(Some(&raw(target)), &raw(patch)).unwrap()
+    }
+
+    /// RFC 7396, Appendix A, every case.
+    #[test]
+    fn appendix_a() {
+        for (original, patch, result) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+            (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),
+            (r#"{"a":"foo"}"#, "null", "null"),
+            (r#"{"a":"foo"}"#, r#""bar""#, r#""bar""#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            assert_eq!(merged(original, patch), result, "{original} {patch}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_touched_stays_to_the_letter() {
+        let target = r#"{"z":12345678901234567890123,"a":{"e":1e999,"s":"\u00e9"}}"#;
+        assert_eq!(
+            merged(target, r#"{ "a" : { "x" : -0 } }"#),
+            r#"{"z":12345678901234567890123,"a":{"e":1e999,"s":"\u00e9","x":-0}}"#
+        );
+    }
+
+    #[test]
+    fn a_patch_has_a_bottom() {
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let raw = |text: String| RawValue::from_string(text).unwrap();
+        assert!(apply(None, &raw(nested(PATCH_DEPTH_MAX))).is_ok());
+        assert!(apply(None, &raw(nested(PATCH_DEPTH_MAX + 1))).is_err());
+    }
+}
