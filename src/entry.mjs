@@ -1,5 +1,5 @@
-// The dozen lines that let Rust be called by RPC: only a class that extends
-// DurableObject can be. Everything else is in the crate.
+// What lets Rust be called by RPC: only a class that extends DurableObject can
+// be. Everything else is in the crate.
 import { DurableObject } from "cloudflare:workers";
 import Edge, { OrganizationObject } from "../build/index.js";
 
@@ -18,7 +18,7 @@ export class Organization extends DurableObject {
     }
   }
   handleListed(call) {
-    return this.core.handleListed(call);
+    return this.core.listed(this.handle(call));
   }
   alarm() {
     return this.core.alarm();

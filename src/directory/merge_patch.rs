@@ -1,6 +1,8 @@
 //! JSON Merge Patch (RFC 7396), over JSON that stays text: what a patch does not
 //! touch keeps its order and every digit of its numbers.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 
 use super::Refusal;
@@ -22,38 +24,41 @@ fn merge(target: Option<&RawValue>, patch: &RawValue) -> Result<String, Refusal>
     if !json::is_object(patch) {
         return Ok(json::compact(patch));
     }
-    let mut merged: Vec<(String, String)> = Vec::new();
+    // In the target's order; `index` finds a member without looking at the others.
+    let mut merged: Vec<Option<(String, String)>> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
     if let Some(target) = target.filter(|target| json::is_object(target)) {
         for (name, value) in members(target)?.0 {
-            merged.push((name, json::compact(value)));
+            index.insert(name.clone(), merged.len());
+            merged.push(Some((name, json::compact(value))));
         }
     }
     for (name, value) in members(patch)?.0 {
-        let held = merged.iter().position(|(member, _)| *member == name);
+        let held = index.get(&name).and_then(|place| merged.get_mut(*place));
         if value.get() == "null" {
-            if let Some(index) = held {
-                merged.remove(index);
+            if let Some(member) = held {
+                *member = None;
             }
             continue;
         }
-        let existing = held.and_then(|index| merged.get(index)).map(|(_, text)| text.clone());
+        let existing = held.as_ref().and_then(|member| member.as_ref()).map(|(_, text)| text.clone());
         let existing = existing.map(RawValue::from_string).transpose().map_err(unreadable)?;
         let result = merge(existing.as_deref(), value)?;
-        match held.and_then(|index| merged.get_mut(index)) {
-            Some(member) => member.1 = result,
-            None => merged.push((name, result)),
+        match held {
+            Some(member) => *member = Some((name, result)),
+            None => merged.push(Some((name, result))),
         }
     }
-    write(&merged)
+    write(merged.iter().flatten())
 }
 
 fn members(value: &RawValue) -> Result<Members<'_>, Refusal> {
     serde_json::from_str(value.get()).map_err(unreadable)
 }
 
-fn write(members: &[(String, String)]) -> Result<String, Refusal> {
+fn write<'a>(members: impl Iterator<Item = &'a (String, String)>) -> Result<String, Refusal> {
     let mut text = String::from("{");
-    for (index, (name, value)) in members.iter().enumerate() {
+    for (index, (name, value)) in members.enumerate() {
         if index > 0 {
             text.push(',');
         }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::conditional::{entity_tag, if_match, none_match_names};
 use super::exchange::{Exchange, KeyHolder, PatchBody, internal, store_unavailable, unexpected};
 use super::fault::{Fault, FieldFault, Location};
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, choice, path_parameter, string};
+use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, path_parameter, string};
 use super::http::{Incoming, Response};
 use super::log::ServedBy;
 use super::pages;
@@ -20,7 +20,7 @@ use crate::directory::end_user::{EndUser, Revision};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
-use crate::organization::protocol::{Command, EndUserChange, Outcome};
+use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::projection::listing::{Direction, Position, Query, Range};
 use crate::projection::{Cache, Database, cache};
 
@@ -34,7 +34,8 @@ pub async fn create<R: Runtime, I: Incoming>(
     holder: &KeyHolder,
 ) -> Result<Response, Fault> {
     let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let command = QueryFields::none(exchange.target.query).and_then(|()| read_new(&body?));
+    let command = both(QueryFields::none(exchange.target.query), body.and_then(|body| read_new(&body)));
+    let command = command.map(|((), command)| command);
     match exchange.ask(holder, Door::Handle, command).await?.outcome {
         Outcome::EndUserCreated { revision, document } => {
             let user: EndUser = serde_json::from_str(document.get()).map_err(internal)?;
@@ -42,18 +43,25 @@ pub async fn create<R: Runtime, I: Incoming>(
             Ok(single(201, revision, &document).with("Location", format!("/v1/end-users/{id}")))
         }
         Outcome::EndUser { revision, document } => Ok(single(200, revision, &document)),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
         other => Err(unexpected(&other)),
     }
 }
 
 fn read_new(body: &[u8]) -> Result<Command, Fault> {
     let mut fields = Fields::of_body(body)?;
+    let new = take_new(&mut fields);
+    fields.finish()?;
+    let new = new.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    Ok(Command::CreateEndUser(new))
+}
+
+/// The fields of a user to be made; `None` if any is wrong.
+pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
     let user_id = fields.required("user_id", |value| UserId::new(string(value)?));
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
     let metadata = fields.optional("metadata", Metadata::new);
-    fields.finish()?;
-    let user_id = user_id.ok_or_else(|| internal("a required field is missing without a fault"))?;
-    Ok(Command::CreateEndUser { user_id, display_name: display_name.flatten(), metadata: metadata.unwrap_or_default() })
+    Some(NewEndUser { user_id: user_id?, display_name: display_name.flatten(), metadata: metadata.unwrap_or_default() })
 }
 
 /// `GET /v1/end-users/{user_id}`: strongly consistent.
@@ -66,10 +74,9 @@ pub async fn get<R: Runtime, I: Incoming>(
     holder: &KeyHolder,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    let user_id = QueryFields::none(exchange.target.query)
-        .and_then(|()| path_parameter("user_id", parameters.first(), UserId::new));
-    let user_id = match user_id {
-        Ok(user_id) => user_id,
+    let path = path_parameter("user_id", parameters.first(), UserId::new);
+    let user_id = match both(path, QueryFields::none(exchange.target.query)) {
+        Ok((user_id, ())) => user_id,
         Err(fault) => {
             exchange.ask(holder, Door::Handle, Err(fault)).await?;
             return Err(internal("a faulty request was let through"));
@@ -102,9 +109,10 @@ pub async fn update<R: Runtime, I: Incoming>(
 ) -> Result<Response, Fault> {
     let body = exchange.patch_body(BODY_BYTES_MAX).await;
     let if_match = exchange.incoming.header("If-Match").map(|header| if_match(&header));
-    let command = QueryFields::none(exchange.target.query)
-        .and_then(|()| path_parameter("user_id", parameters.first(), UserId::new))
-        .and_then(|user_id| Ok(Command::UpdateEndUser { user_id, change: read_change(&body?)?, if_match }));
+    let path = path_parameter("user_id", parameters.first(), UserId::new);
+    let change = body.and_then(|body| read_change(&body));
+    let command = both(both(path, QueryFields::none(exchange.target.query)), change)
+        .map(|((user_id, ()), change)| Command::UpdateEndUser { user_id, change, if_match });
     match exchange.ask(holder, Door::Handle, command).await?.outcome {
         Outcome::EndUser { revision, document } => Ok(single(200, revision, &document)),
         Outcome::NotFound => Err(Fault::NotFound("end user")),

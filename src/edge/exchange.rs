@@ -55,6 +55,14 @@ pub enum PatchBody {
     Merge(Vec<u8>),
 }
 
+impl KeyHolder {
+    /// The same caller, for a request that costs other than its route says.
+    #[must_use]
+    pub fn at_cost(self, cost: u32) -> Self {
+        Self { cost, ..self }
+    }
+}
+
 impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     pub fn configuration(&self) -> Result<Rc<Configuration>, Fault> {
         self.runtime
@@ -173,7 +181,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost: holder.cost };
         // Nothing is listed for a request that is refused anyway.
         let door = if input_fault.is_some() { Door::Handle } else { door };
-        let reply = self.call(holder.tenant, door, &Call { request_id: self.request_id, caller, command }).await?;
+        let call = Call { request_id: self.request_id, repeated: false, caller, command };
+        let reply = self.call(holder.tenant, door, call).await?;
         if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
         }
@@ -193,7 +202,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks again on behalf of a request that was already admitted and paid for.
     pub async fn ask_further(&mut self, holder: &KeyHolder, command: Command) -> Result<Outcome, Fault> {
-        let paid = KeyHolder { cost: 0, ..holder.clone() };
+        let paid = holder.clone().at_cost(0);
         let charged = self.charged;
         let answer = self.ask(&paid, Door::Handle, Ok(command)).await?;
         self.charged = charged;
@@ -202,17 +211,20 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks an object with the operator's authority.
     pub async fn ask_as_operator(&mut self, tenant: Tenant, command: Command) -> Result<Outcome, Fault> {
-        let call = Call { request_id: self.request_id, caller: Caller::Operator, command };
-        Ok(self.call(tenant, Door::Handle, &call).await?.outcome)
+        let call = Call { request_id: self.request_id, repeated: false, caller: Caller::Operator, command };
+        Ok(self.call(tenant, Door::Handle, call).await?.outcome)
     }
 
-    /// Every command may be repeated: what it would do twice it does once, by
-    /// the request id or by the key's digest. So a call that failed on the way is
-    /// tried once more, unless the object is overloaded.
-    async fn call(&self, tenant: Tenant, door: Door, call: &Call) -> Result<Reply, Fault> {
-        let text = serde_json::to_string(call).map_err(internal)?;
+    /// Calls an object. A call that failed on the way is tried once more where that
+    /// cannot do anything twice, unless the object is overloaded.
+    async fn call(&self, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
+        let text = serde_json::to_string(&call).map_err(internal)?;
         let reply = match self.runtime.call(tenant, door, &text).await {
-            Err(error) if error.retryable && !error.overloaded => self.runtime.call(tenant, door, &text).await,
+            Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
+                call.repeated = true;
+                let text = serde_json::to_string(&call).map_err(internal)?;
+                self.runtime.call(tenant, door, &text).await
+            }
             answered => answered,
         };
         serde_json::from_str(&reply.map_err(unavailable)?).map_err(internal)

@@ -241,5 +241,7 @@ impl Fault {
 }
 
 fn describe(fault: &FieldFault) -> String {
-    format!("{} {}", fault.path, fault.message)
+    // The path is empty when the whole value is at fault.
+    let path = if fault.path.is_empty() { "it" } else { &fault.path };
+    format!("{path} {}", fault.message)
 }

@@ -13,6 +13,13 @@ use crate::directory::{Refusal, json};
 /// Largest body of an ordinary request, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Most unknown fields that are listed: an answer does not grow with the nonsense
+/// that was sent.
+const UNKNOWN_FIELDS_MAX: usize = 50;
+
+/// Largest body of a batch, in bytes.
+pub const BATCH_BODY_BYTES_MAX: usize = 1024 * 1024;
+
 /// The fields of one JSON object, taken out one by one.
 pub struct Fields<'a> {
     members: Vec<(String, &'a RawValue)>,
@@ -24,6 +31,14 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub fn of_body(body: &'a [u8]) -> Result<Self, Fault> {
         let members = Document::parse(body).and_then(|document| document.members()).map_err(Fault::Malformed)?;
+        Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
+    }
+
+    /// The fields of an element of an array, which is judged by itself.
+    pub fn of_element(element: &'a RawValue) -> Result<Self, Fault> {
+        let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element));
+        let members = json::is_object(element).then(|| serde_json::from_str::<json::Members<'a>>(element.get()).ok());
+        let members = members.flatten().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
     }
 
@@ -82,7 +97,7 @@ impl<'a> Fields<'a> {
     }
 
     fn into_faults(mut self) -> Vec<FieldFault> {
-        for (name, value) in std::mem::take(&mut self.members) {
+        for (name, value) in std::mem::take(&mut self.members).into_iter().take(UNKNOWN_FIELDS_MAX) {
             self.refuse(&name, Refusal::new("is not a known field"), Some(value));
         }
         self.faults
@@ -129,6 +144,9 @@ pub fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Refusal>
     })
 }
 
+/// Most parameters of a query; no route has half as many.
+const PARAMETERS_MAX: usize = 32;
+
 /// The parameters of a query, taken out one by one.
 pub struct QueryFields {
     members: Vec<(String, String)>,
@@ -140,6 +158,9 @@ impl QueryFields {
     /// refuses what is not UTF-8 instead of replacing it.
     pub fn parse(query: &str) -> Result<Self, Fault> {
         let mut fields = Self { members: Vec::new(), faults: Vec::new() };
+        if query.split('&').count() > PARAMETERS_MAX {
+            return Err(Fault::Malformed(Refusal::new(format!("the URL has more than {PARAMETERS_MAX} parameters"))));
+        }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?);
@@ -213,6 +234,29 @@ fn decode(encoded: &str) -> Result<String, Fault> {
         return Err(malformed());
     }
     percent_decode_str(encoded).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| malformed())
+}
+
+/// Puts two inputs together. When both are faulty, what makes the request
+/// unreadable (413, 415, 400, in this order) wins over what makes it wrong (422),
+/// and everything that is wrong is listed together.
+pub fn both<A, B>(first: Result<A, Fault>, second: Result<B, Fault>) -> Result<(A, B), Fault> {
+    const fn rank(fault: &Fault) -> u8 {
+        match fault {
+            Fault::PayloadTooLarge { .. } => 0,
+            Fault::UnsupportedMediaType => 1,
+            Fault::Malformed(_) => 2,
+            _ => 3,
+        }
+    }
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(fault), Ok(_)) | (Ok(_), Err(fault)) => Err(fault),
+        (Err(Fault::Invalid(mut faults)), Err(Fault::Invalid(more))) => {
+            faults.extend(more);
+            Err(Fault::Invalid(faults))
+        }
+        (Err(first), Err(second)) => Err(if rank(&first) <= rank(&second) { first } else { second }),
+    }
 }
 
 #[cfg(test)]

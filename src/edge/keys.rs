@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::exchange::{Exchange, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, choice, path_parameter, string};
+use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, path_parameter, string};
 use super::http::{Incoming, Response};
 use super::runtime::Runtime;
 use super::{organizations, pages};
 use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
 use crate::directory::cursor::{self, Binding};
-use crate::directory::identifiers::{KeyId, Mode, Tenant};
+use crate::directory::identifiers::{KeyId, Mode, OrganizationId, Tenant};
 use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::keys::{KeyRecord, NewKey};
@@ -41,9 +41,9 @@ pub async fn issue<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let body = exchange.json_body(BODY_BYTES_MAX).await?;
-    let request = read_issue(&body, exchange.received_at)?;
+    let body = exchange.json_body(BODY_BYTES_MAX).await;
+    let request = body.and_then(|body| read_issue(&body, exchange.received_at));
+    let ((), request) = both(QueryFields::none(exchange.target.query), request)?;
     let organization = organizations::find(exchange, parameters).await?;
     let settings = organizations::settings(&organization, request.mode);
     let tenant = settings.tenant;
@@ -127,15 +127,16 @@ pub async fn list<R: Runtime, I: Incoming>(
     let limit = pages::limit(&mut query);
     let cursor = query.optional("cursor", |text| Ok(text.to_owned()));
     query.finish()?;
-    let organization = organizations::find(exchange, parameters).await?;
     let configuration = exchange.configuration()?;
-    let binding = Binding::new(&["admin", "keys", &organization.id.to_string()]);
+    let organization_id: OrganizationId = path_parameter("organization_id", parameters.first(), |text| text.parse())?;
+    let binding = Binding::new(&["admin", "keys", &organization_id.to_string()]);
     let after: Option<KeyId> = cursor
         .map(|text| {
             let key = cursor::decode(&text, &binding, &configuration.key_ring).map_err(Fault::Malformed)?;
             key.parse().map_err(internal)
         })
         .transpose()?;
+    let organization = organizations::find(exchange, parameters).await?;
     let mut records: Vec<(Mode, KeyRecord)> = Vec::new();
     for mode in Mode::ALL {
         let tenant = Tenant { organization: organization.id, mode };

@@ -5,6 +5,7 @@
 //! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
 //! resource (404, 409, 412).
 
+mod batch;
 mod conditional;
 pub mod configuration;
 mod dialect;
@@ -152,6 +153,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 ApiKeyEndpoint::CreateEndUser => end_users::create(exchange, &holder).await,
                 ApiKeyEndpoint::ListEndUsers => end_users::list(exchange, &holder).await,
                 ApiKeyEndpoint::GetEndUser => end_users::get(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::CreateEndUsers => batch::create(exchange, holder).await,
                 ApiKeyEndpoint::UpdateEndUser => end_users::update(exchange, &holder, parameters).await,
             }
         }

@@ -11,13 +11,15 @@
 
 use serde_json::value::RawValue;
 
+use super::conditional::{entity_tag, if_match, none_match_names};
 use super::exchange::{Exchange, internal, store_unavailable, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, integer, path_parameter, string};
+use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, integer, path_parameter, string};
 use super::http::{Incoming, Response};
 use super::pages;
 use super::runtime::Runtime;
 use crate::directory::cursor::{self, Binding};
+use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
@@ -30,9 +32,9 @@ const UPDATE_ATTEMPTS: usize = 5;
 
 /// `POST /admin/v1/organizations`.
 pub async fn create<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let body = exchange.json_body(BODY_BYTES_MAX).await?;
-    let mut changes = read_changes(&body, true)?;
+    let body = exchange.json_body(BODY_BYTES_MAX).await;
+    let changes = body.and_then(|body| read_changes(&body, true));
+    let ((), mut changes) = both(QueryFields::none(exchange.target.query), changes)?;
     let now = exchange.received_at;
     let id = OrganizationId::new(now, exchange.random()?);
     let name = changes.name.take().ok_or_else(|| internal("a required field is missing without a fault"))?;
@@ -107,6 +109,11 @@ pub async fn get<R: Runtime, I: Incoming>(
 ) -> Result<Response, Fault> {
     QueryFields::none(exchange.target.query)?;
     let organization = find(exchange, parameters).await?;
+    let revision = revision(&organization);
+    let none_match = exchange.incoming.header("If-None-Match");
+    if none_match.is_some_and(|header| none_match_names(&header, revision)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    }
     respond(200, &organization)
 }
 
@@ -116,12 +123,16 @@ pub async fn update<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let body = exchange.json_body(BODY_BYTES_MAX).await?;
-    let changes = read_changes(&body, false)?;
+    let body = exchange.json_body(BODY_BYTES_MAX).await;
+    let changes = body.and_then(|body| read_changes(&body, false));
+    let ((), changes) = both(QueryFields::none(exchange.target.query), changes)?;
+    let if_match = exchange.incoming.header("If-Match").map(|header| if_match(&header));
     let database = exchange.runtime.database().map_err(internal)?;
     for _ in 0..UPDATE_ATTEMPTS {
         let found = find(exchange, parameters).await?;
+        if if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
+            return Err(Fault::PreconditionFailed);
+        }
         let updated = Organization {
             id: found.id,
             name: changes.name.clone().unwrap_or(found.name),
@@ -231,9 +242,14 @@ pub async fn find<R: Runtime, I: Incoming>(
     serde_json::from_str(document).map_err(internal)
 }
 
+/// An organization has one incarnation; its version is its revision.
+const fn revision(organization: &Organization) -> Revision {
+    Revision { incarnation: Revision::FIRST.incarnation, version: organization.version }
+}
+
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
     let body = serde_json::to_string(organization).map_err(internal)?;
-    Ok(Response::json(status, body).with("ETag", format!("\"{}\"", organization.version)))
+    Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
 }
 
 /// What a body asks to be set; `None` leaves a field as it is.

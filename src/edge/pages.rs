@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::fields::{QueryFields, query_integer};
 use super::http::Response;
 
-/// Most items on a page; one page is then at most 3.4 MB.
+/// Most items on a page; one page is then at most 3.8 MB.
 pub const LIMIT_MAX: u32 = 200;
 pub const LIMIT_DEFAULT: u32 = 50;
 

@@ -90,6 +90,7 @@ pub enum ApiKeyEndpoint {
     ListEndUsers,
     GetEndUser,
     UpdateEndUser,
+    CreateEndUsers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +131,7 @@ pub static ROUTES: &[Route] = &[
     public(Get, "/health", PublicEndpoint::Health),
     public(Get, "/ready", PublicEndpoint::Ready),
     end_users(Post, "/v1/end-users", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUser),
+    end_users(Post, "/v1/end-users/batch", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUsers),
     end_users(Get, "/v1/end-users", Scope::Read, ApiKeyEndpoint::ListEndUsers),
     end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
     end_users(Patch, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateEndUser),

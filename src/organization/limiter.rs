@@ -157,9 +157,17 @@ impl Limiter {
         self.rate
     }
 
+    /// Asks for `cost` tokens, or for a whole bucket when it holds fewer: a request
+    /// that no bucket could ever admit would be told to retry for ever.
     pub fn take<S: Sql>(&mut self, sql: &S, now: Timestamp, cost: u32) -> Result<Decision, SqlError> {
+        let cost = cost.min(self.rate.burst);
         self.last_us = self.last_us.max(now.micros());
-        let decision = self.rate.take(&mut self.tat, self.last_us, cost);
+        let mut decision = self.rate.take(&mut self.tat, self.last_us, cost);
+        if !decision.allowed {
+            // A clock that was set back has to come up again first.
+            let held_us = self.last_us.saturating_sub(now.micros());
+            decision.retry_after_us = decision.retry_after_us.saturating_add(held_us);
+        }
         if self.tat > Tat(self.rate.units_at(self.high_water_us)) {
             self.raise_high_water(sql)?;
         }

@@ -102,14 +102,20 @@ impl Organization {
         Ok(())
     }
 
-    /// The sequence number of the newest change.
-    pub fn last_sequence<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<i64, SqlError> {
-        Ok(self.memory(sql, now)?.outbox.last_sequence())
+    /// The sequence number of the newest change, as far as it is in memory: it is
+    /// after every call that succeeded.
+    pub fn last_sequence(&self) -> Option<i64> {
+        self.memory.as_ref().map(|memory| memory.outbox.last_sequence())
     }
 
-    /// The sequence number up to which a projection has confirmed.
-    pub fn acknowledged<S: Sql>(&mut self, sql: &S, projection: Projection, now: Timestamp) -> Result<i64, SqlError> {
-        Ok(self.memory(sql, now)?.outbox.acknowledged(projection))
+    /// The sequence number up to which a projection has confirmed, likewise.
+    pub fn acknowledged(&self, projection: Projection) -> Option<i64> {
+        self.memory.as_ref().map(|memory| memory.outbox.acknowledged(projection))
+    }
+
+    /// Whether a projection lacks a change, likewise.
+    pub fn is_behind(&self, projection: Projection) -> bool {
+        self.acknowledged(projection) < self.last_sequence()
     }
 
     fn memory<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<&Memory, SqlError> {
@@ -133,16 +139,22 @@ impl Memory {
     }
 
     fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
-        let admission = match call.caller {
+        let Call { request_id, repeated, caller, command } = call;
+        let admission = match caller {
             Caller::Operator => None,
-            Caller::Key { digest, kind, scope, cost } => match self.admit(sql, &digest, kind, scope, cost, now)? {
-                Ok(admission) => Some(admission),
-                Err((denial, admission)) => {
-                    return Ok(Reply { admission, outcome: Outcome::Denied(denial), listed: None });
+            Caller::Key { digest, kind, scope, cost } => {
+                // What was done and paid for already, and only not heard of, is free.
+                let paid = repeated && registry::was_done(sql, request_id, &command)?;
+                let cost = if paid { 0 } else { cost };
+                match self.admit(sql, &digest, kind, scope, cost, now)? {
+                    Ok(admission) => Some(admission),
+                    Err((denial, admission)) => {
+                        return Ok(Reply { admission, outcome: Outcome::Denied(denial), listed: None });
+                    }
                 }
-            },
+            }
         };
-        let outcome = self.execute(sql, call.request_id, call.command, now)?;
+        let outcome = self.execute(sql, request_id, command, now)?;
         Ok(Reply { admission, outcome, listed: None })
     }
 
@@ -187,10 +199,8 @@ impl Memory {
     ) -> Result<Outcome, SqlError> {
         match command {
             Command::Admit => Ok(Outcome::Admitted),
-            Command::CreateEndUser { user_id, display_name, metadata } => {
-                let new = registry::NewEndUser { user_id, display_name, metadata };
-                registry::create(sql, &mut self.outbox, request_id, new, now)
-            }
+            Command::CreateEndUser(new) => registry::create(sql, &mut self.outbox, request_id, new, now),
+            Command::CreateEndUsers { users } => registry::create_many(sql, &mut self.outbox, request_id, users, now),
             Command::UpdateEndUser { user_id, change, if_match } => {
                 registry::update(sql, &mut self.outbox, &user_id, change, if_match.as_ref(), now)
             }

@@ -32,7 +32,7 @@ const ALARM_LAST_MS: i64 = 60_000;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
 /// A reader waits for at most this many flushes: the one under way, which may
-/// have begun before its own change, and one more.
+/// have begun before its own change, and two more, as each is bounded.
 const FLUSHES_AWAITED: usize = 3;
 
 /// What `entry.mjs` wraps in a class that has RPC.
@@ -88,20 +88,20 @@ impl OrganizationObject {
         Ok(Self { inner: Rc::new(inner) })
     }
 
-    /// Executes a call and answers as soon as it is committed.
+    /// Executes a call and answers as soon as it is committed. Synchronous, so
+    /// that even a trap is an exception at the caller.
     pub fn handle(&self, call: &str) -> Result<String, JsValue> {
         let reply = Inner::commit(&self.inner, call)?;
         write(&reply)
     }
 
-    /// Executes a call and answers when the listing holds everything up to it,
-    /// or says that it does not.
-    #[wasm_bindgen(js_name = handleListed)]
-    pub async fn handle_listed(&self, call: String) -> Result<String, JsValue> {
+    /// Holds the reply to a call back until the listing has everything up to it,
+    /// or notes in it that it has not.
+    pub async fn listed(&self, reply: String) -> Result<String, JsValue> {
         let inner = Rc::clone(&self.inner);
-        let mut reply = Inner::commit(&inner, &call)?;
+        let mut reply: Reply = serde_json::from_str(&reply).map_err(|error| js_error(&error))?;
         if !matches!(reply.outcome, Outcome::Denied(_)) {
-            reply.listed = Some(Inner::list_everything(&inner).await?);
+            reply.listed = Some(Inner::list_everything(&inner).await);
         }
         write(&reply)
     }
@@ -116,28 +116,33 @@ impl OrganizationObject {
         let flushed = succeeded(listing).await & succeeded(cache).await;
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
-        if inner.pending()? {
-            inner.set_alarm(backoff_ms(failures))?;
+        if inner.is_behind() {
+            platform::set_alarm(&inner.storage, platform::now().millis().saturating_add(backoff_ms(failures)))?;
+            inner.alarm_set.set(true);
         }
         Ok(())
     }
 }
 
 impl Inner {
-    /// One call, one transaction. Starts the flush of what it changed.
+    /// One call, one transaction, the alarm included. Starts the flush of what it
+    /// changed.
     fn commit(inner: &Rc<Self>, call: &str) -> Result<Reply, JsValue> {
         let call: Call = serde_json::from_str(call).map_err(|error| js_error(&error))?;
         let now = platform::now();
-        let reply = inner.transaction(|core| core.handle(&inner.sql, call, now))?;
-        if inner.pending()? {
-            // Still the same turn: the storage commits the alarm and the rows together.
-            if !inner.alarm_set.get() {
-                inner.set_alarm(ALARM_FIRST_MS)?;
+        let reply = inner.transaction(|core| {
+            let reply = core.handle(&inner.sql, call, now)?;
+            if Projection::ALL.into_iter().any(|projection| core.is_behind(projection)) && !inner.alarm_set.get() {
+                platform::set_alarm(&inner.storage, now.millis().saturating_add(ALARM_FIRST_MS))
+                    .map_err(|error| SqlError(platform::describe(&error)))?;
+                inner.alarm_set.set(true);
             }
-            for projection in Projection::ALL {
-                if inner.flush_is_due(projection, now) {
-                    drop(Self::flush(inner, projection));
-                }
+            Ok(reply)
+        });
+        let reply = reply.inspect_err(|_| inner.alarm_set.set(false))?;
+        for projection in Projection::ALL {
+            if inner.core.borrow().is_behind(projection) && now >= inner.shared(projection).not_before.get() {
+                drop(Self::flush(inner, projection));
             }
         }
         Ok(reply)
@@ -151,22 +156,10 @@ impl Inner {
         platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
     }
 
-    fn last_sequence(&self) -> Result<i64, JsValue> {
-        self.transaction(|core| core.last_sequence(&self.sql, platform::now()))
-    }
-
-    fn acknowledged(&self, projection: Projection) -> Result<i64, JsValue> {
-        self.transaction(|core| core.acknowledged(&self.sql, projection, platform::now()))
-    }
-
-    /// Whether a projection lacks a change.
-    fn pending(&self) -> Result<bool, JsValue> {
-        let last = self.last_sequence()?;
-        Ok(self.acknowledged(Projection::Listing)? < last || self.acknowledged(Projection::Cache)? < last)
-    }
-
-    fn flush_is_due(&self, projection: Projection, now: Timestamp) -> bool {
-        now >= self.shared(projection).not_before.get()
+    /// Whether any projection lacks a change.
+    fn is_behind(&self) -> bool {
+        let core = self.core.borrow();
+        Projection::ALL.into_iter().any(|projection| core.is_behind(projection))
     }
 
     const fn shared(&self, projection: Projection) -> &SharedFlush {
@@ -177,17 +170,15 @@ impl Inner {
     }
 
     /// Waits until the listing holds every change up to now.
-    async fn list_everything(inner: &Rc<Self>) -> Result<bool, JsValue> {
-        let goal = inner.last_sequence()?;
+    async fn list_everything(inner: &Rc<Self>) -> bool {
+        let goal = inner.core.borrow().last_sequence();
+        let reached = || inner.core.borrow().acknowledged(Projection::Listing) >= goal;
         for _ in 0..FLUSHES_AWAITED {
-            if inner.acknowledged(Projection::Listing)? >= goal {
-                return Ok(true);
-            }
-            if !succeeded(Self::flush(inner, Projection::Listing)).await {
+            if reached() || !succeeded(Self::flush(inner, Projection::Listing)).await {
                 break;
             }
         }
-        Ok(inner.acknowledged(Projection::Listing)? >= goal)
+        reached()
     }
 
     /// Starts a flush, or joins the one under way. The promise tells whether it
@@ -220,12 +211,6 @@ impl Inner {
             Projection::Cache => flush::cache(self, &Kv(self.env.kv(platform::RECORDS).map_err(store)?)).await,
         }
     }
-
-    fn set_alarm(&self, in_ms: i64) -> Result<(), JsValue> {
-        platform::set_alarm(&self.storage, platform::now().millis().saturating_add(in_ms))?;
-        self.alarm_set.set(true);
-        Ok(())
-    }
 }
 
 impl flush::Source for Inner {
@@ -242,7 +227,8 @@ impl flush::Source for Inner {
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
-        Inner::last_sequence(self).map_err(|error| StoreError(platform::describe(&error)))
+        let last_sequence = self.core.borrow().last_sequence();
+        last_sequence.ok_or_else(|| StoreError("the object has begun again".to_owned()))
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Call {
     /// The HTTP request on whose behalf this is. A call that is repeated because
     /// its answer was lost keeps it, and so gets the answer it would have had.
     pub request_id: RequestId,
+    /// Whether this is such a repetition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     pub caller: Caller,
     pub command: Command,
 }
@@ -50,10 +53,10 @@ pub enum Caller {
 pub enum Command {
     /// Only check the caller and take the tokens.
     Admit,
-    CreateEndUser {
-        user_id: UserId,
-        display_name: Option<Name>,
-        metadata: Metadata,
+    CreateEndUser(NewEndUser),
+    /// As many creations in one commit, each as if it came alone.
+    CreateEndUsers {
+        users: Vec<NewEndUser>,
     },
     UpdateEndUser {
         user_id: UserId,
@@ -82,6 +85,44 @@ pub enum Command {
     RevokeKey {
         key_id: KeyId,
     },
+}
+
+impl Command {
+    /// Whether the command, executed twice, is as if executed once, whatever came
+    /// in between: creations remember their request, issued keys their digest. A
+    /// change does not: repeated, it could undo another that came after it.
+    pub const fn may_be_repeated(&self) -> bool {
+        match self {
+            Self::UpdateEndUser { .. } => false,
+            Self::Admit
+            | Self::CreateEndUser(_)
+            | Self::CreateEndUsers { .. }
+            | Self::LocateEndUser { .. }
+            | Self::ReadEndUser { .. }
+            | Self::Configure(_)
+            | Self::IssueKey { .. }
+            | Self::ListKeys { .. }
+            | Self::RevokeKey { .. } => true,
+        }
+    }
+}
+
+/// A user to be made, unless there is one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewEndUser {
+    pub user_id: UserId,
+    pub display_name: Option<Name>,
+    pub metadata: Metadata,
+}
+
+/// What became of one user of [`Command::CreateEndUsers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Creation {
+    Created,
+    Existing,
+    /// The one that is there is being erased.
+    DeletionPending,
 }
 
 /// What to make of a user's record.
@@ -153,6 +194,8 @@ pub enum Outcome {
         revision: Revision,
         document: Box<RawValue>,
     },
+    /// In the order of the command.
+    EndUsersCreated(Vec<Creation>),
     EndUserLocated {
         revision: Revision,
     },

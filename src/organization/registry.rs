@@ -3,10 +3,12 @@
 //! Invariant: a user id has at most one row, and every change of the row writes
 //! an outbox row in the same transaction.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use super::outbox::Outbox;
-use super::protocol::{EndUserChange, Outcome, Precondition};
+use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
@@ -18,13 +20,6 @@ use crate::directory::timestamp::Timestamp;
 /// The columns that [`read_row`] expects, in its order.
 pub const COLUMNS: &str = "u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
                            u.created_at, u.updated_at, u.last_interaction_at";
-
-#[derive(Debug)]
-pub struct NewEndUser {
-    pub user_id: UserId,
-    pub display_name: Option<Name>,
-    pub metadata: Metadata,
-}
 
 /// Makes a user, or finds the one that is there; what is supplied is then ignored.
 ///
@@ -76,8 +71,54 @@ pub fn create<S: Sql>(
     };
     let (user, revision) = read_row(&mut row)?;
     let document = document(&user)?;
+    if user.status == Status::DeletionPending {
+        return Ok(Outcome::DeletionPending);
+    }
     let untouched = revision == Revision::FIRST && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
+}
+
+/// Whether this very request has made a user before: its call is then a
+/// repetition of one that was committed.
+pub fn was_done<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
+    let users = match command {
+        Command::CreateEndUser(new) => std::slice::from_ref(new),
+        Command::CreateEndUsers { users } => users.as_slice(),
+        _ => &[],
+    };
+    let request_id = request_id.to_string();
+    for new in users {
+        let made = sql.first(
+            "SELECT 1 FROM users WHERE user_id = ? AND created_by = ?",
+            &[new.user_id.as_str().into(), request_id.as_str().into()],
+        )?;
+        if made.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes each user as [`create`] does, in the order given. A second row with an
+/// id that this very command has made finds it existing.
+pub fn create_many<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    request_id: RequestId,
+    users: Vec<NewEndUser>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let mut seen = HashSet::with_capacity(users.len());
+    let mut creations = Vec::with_capacity(users.len());
+    for new in users {
+        let repeated = !seen.insert(new.user_id.clone());
+        creations.push(match create(sql, outbox, request_id, new, now)? {
+            Outcome::EndUserCreated { .. } if !repeated => Creation::Created,
+            Outcome::DeletionPending => Creation::DeletionPending,
+            _ => Creation::Existing,
+        });
+    }
+    Ok(Outcome::EndUsersCreated(creations))
 }
 
 /// Changes a user's record. A change that changes nothing makes no new version.

@@ -25,6 +25,17 @@ thread_local! {
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
 }
 
+/// A variable as text. What `wrangler.toml` gives as a number is a number here;
+/// anything else that is not text becomes a text that no setting accepts.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    if value.is_undefined() || value.is_null() {
+        return None;
+    }
+    let number = value.as_f64().map(|number| number.to_string());
+    Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
+}
+
 /// One request's view of the bindings.
 pub struct WorkerRuntime<'a> {
     env: Env,
@@ -66,7 +77,7 @@ impl Runtime for WorkerRuntime<'_> {
             if let Some(configuration) = held {
                 return Ok(Rc::clone(configuration));
             }
-            let read = |name: &str| self.env.var(name).ok().map(|variable| variable.to_string());
+            let read = |name: &str| variable(&self.env, name);
             let configuration = Rc::new(Configuration::read(read)?);
             *held = Some(Rc::clone(&configuration));
             Ok(configuration)

@@ -144,7 +144,7 @@ fn a_missing_or_wrong_credential_is_401() {
 fn an_expired_key_is_401_token_expired() {
     let server = shared();
     let organization = server.organization();
-    let soon = humane_in_ms(1_500);
+    let soon = in_ms(8_000);
     let request = json!({ "kind": "api", "mode": "live", "name": "short", "expires_at": soon });
     let issued = server.issue(&organization, &request);
     assert_eq!(issued["expires_at"], soon.as_str());
@@ -162,7 +162,7 @@ fn an_expired_key_is_401_token_expired() {
 }
 
 /// An instant this far from now, as the API writes it.
-fn humane_in_ms(distance_ms: u64) -> String {
+fn in_ms(distance_ms: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
     let millis = i64::try_from(now.as_millis()).expect("a sane clock") + i64::try_from(distance_ms).expect("short");
     rollcall::directory::timestamp::Timestamp::from_millis(millis).to_string()
@@ -255,9 +255,12 @@ fn wrong_fields_are_422_all_at_once() {
         assert_eq!(response.status, 422, "{body}");
         assert_eq!(response.json()["error"]["details"]["fields"][0]["path"], path, "{body}");
     }
-    let query = client.post("/v1/end-users?dry_run=1", &json!({ "user_id": "a" }));
-    assert_eq!(query.status, 422);
-    assert_eq!(query.json()["error"]["details"]["fields"][0]["path"], "dry_run");
+    let both = client.post("/v1/end-users?dry_run=1", &json!({ "user_id": 7 })).json();
+    let fields = both["error"]["details"]["fields"].as_array().expect("fields");
+    let paths: Vec<_> = fields.iter().map(|field| &field["path"]).collect();
+    assert_eq!(paths, ["dry_run", "user_id"], "query and body at once");
+    let unreadable = client.send("POST", "/v1/end-users?dry_run=1", Some(("text/plain", b"{}")));
+    assert_eq!(unreadable.status, 415, "what cannot be read wins over what is wrong");
     assert_eq!(expect(200, client.get(PATH))["data"], json!([]));
 }
 
@@ -266,23 +269,28 @@ fn an_exhausted_bucket_is_429_with_everything_a_client_needs() {
     let server = shared();
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 2 }));
     let client = server.client(&organization, "live", "read_write");
-    assert_eq!(client.post(PATH, &json!({ "user_id": "a" })).status, 201);
-    assert_eq!(send(&client, "application/json", b"{").status, 400, "a bad body takes a token too");
-    let limited = client.post(PATH, &json!({ "user_id": "b" }));
-    assert_eq!(limited.status, 429);
+    let fresh = send(&client, "application/json", b"{");
+    assert_eq!((fresh.status, fresh.header("x-ratelimit-remaining")), (400, "1"), "a bad body takes a token too");
+    let limited = loop {
+        let response = client.post(PATH, &json!({ "user_id": "a" }));
+        if response.status == 429 {
+            break response;
+        }
+        assert!(matches!(response.status, 201 | 200));
+    };
     limited.assert_header_names(&[ALWAYS, BUCKET, QUOTA, &["retry-after"]]);
     assert_eq!(limited.header("x-ratelimit-limit"), "1");
     assert_eq!(limited.header("x-ratelimit-remaining"), "0");
     assert_eq!(limited.header("retry-after"), "1");
     assert_eq!(limited.header("ratelimit-policy"), "\"org\";q=2;w=2");
-    assert_eq!(limited.header("ratelimit"), "\"org\";r=0;t=2");
+    assert!(limited.header("ratelimit").starts_with("\"org\";r=0;t="));
     let retry_after_ms = limited.json()["error"]["details"]["retry_after_ms"].as_i64().expect("milliseconds");
     assert!((1..=1_000).contains(&retry_after_ms));
     let message = "Too many requests; retry after the time in Retry-After.";
     let details = json!({ "retry_after_ms": retry_after_ms });
     assert_error(&limited, "rate_limit_exceeded", "rate_limit", message, &details);
-    // The bucket is judged before the body.
-    assert_eq!(send(&client, "text/plain", b"{").status, 429);
+    // The bucket is judged before the body: now and then there is a token again.
+    while send(&client, "text/plain", b"{").status != 429 {}
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! KV or D1 down: writes are answered all the same, and both catch up.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use crate::server::{Options, Server, expect, roomy};
+use crate::stores::Store;
 
 fn server() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
@@ -16,19 +14,11 @@ fn set(server: &Server, faults: &Value) {
     assert_eq!(response.status, 200, "{response:?}");
 }
 
-/// Asks again and again until the answer is as expected.
-fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    while !check() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn kv_down_fails_no_write_and_no_read_and_catches_up() {
     let server = server();
-    let client = server.new_client();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
     set(&server, &json!({ "kv": true }));
     for index in 0..30 {
         let created = client.post("/v1/end-users", &json!({ "user_id": format!("u{index:02}") }));
@@ -38,13 +28,10 @@ fn kv_down_fails_no_write_and_no_read_and_catches_up() {
     assert_eq!(expect(200, client.get("/v1/end-users"))["data"].as_array().map(Vec::len), Some(30));
     assert_eq!(server.anonymous().get("/ready").status, 503);
     set(&server, &json!({ "kv": false }));
-    for index in 0..30 {
-        // No further write helps: the alarm does it.
-        eventually("KV serves the record", || {
-            let read = client.get(&format!("/v1/end-users/u{index:02}"));
-            server.log_line(read.header("x-request-id"))["servedBy"] == "kv"
-        });
-    }
+    // Nobody asks any more: the alarm does it.
+    Store::Kv.assert_users_eventually(server.state(), &format!("{}/live", organization.id), 30);
+    let read = client.get("/v1/end-users/u29");
+    assert_eq!(server.log_line(read.header("x-request-id"))["servedBy"], "kv");
     assert_eq!(server.anonymous().get("/ready").status, 200);
 }
 
@@ -70,28 +57,21 @@ fn d1_down_fails_no_write_and_catches_up() {
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
 }
 
-/// Killed while both stores are down: the outbox is durable, and the alarm finds it.
+/// Killed while both stores are down: the outbox is durable, the alarm is too,
+/// and brings both up to date though nobody asks.
 #[test]
 fn a_crash_with_both_stores_down_loses_nothing() {
     let mut server = server();
-    let client_key = {
-        let organization = server.organization();
-        let issued = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "name": "k" }));
-        issued["key"].as_str().expect("a key").to_owned()
-    };
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
     set(&server, &json!({ "kv": true, "d1": true }));
     for index in 0..150 {
-        let response =
-            server.with_key(&client_key).post("/v1/end-users", &json!({ "user_id": format!("u{index:03}") }));
-        assert_eq!(response.status, 201);
+        let created = client.post("/v1/end-users", &json!({ "user_id": format!("u{index:03}") }));
+        assert_eq!(created.status, 201);
     }
     server.kill_and_restart();
-    let client = server.with_key(&client_key);
-    eventually("KV serves the last record", || {
-        let read = client.get("/v1/end-users/u149");
-        assert_eq!(read.status, 200);
-        server.log_line(read.header("x-request-id"))["servedBy"] == "kv"
-    });
-    let page = expect(200, client.get("/v1/end-users?limit=200"));
-    assert_eq!(page["data"].as_array().map(Vec::len), Some(150));
+    let tenant = format!("{}/live", organization.id);
+    for store in [Store::Objects, Store::D1, Store::Kv] {
+        store.assert_users_eventually(server.state(), &tenant, 150);
+    }
 }

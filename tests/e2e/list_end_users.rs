@@ -155,6 +155,7 @@ fn wrong_parameters_are_422_all_at_once() {
         assert_eq!(given, paths, "{query}");
     }
     assert_eq!(client.get("/v1/end-users?limit=%ff").status, 400);
+    assert_eq!(client.get(&format!("/v1/end-users?{}", "a&".repeat(5_000))).status, 400, "bounded work");
 }
 
 #[test]

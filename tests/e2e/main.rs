@@ -4,6 +4,7 @@
 //! One runtime serves all tests that can share one; each test has organizations
 //! of its own, so that none depends on another or on their order.
 
+mod batch;
 mod client;
 mod create_end_user;
 mod durability;

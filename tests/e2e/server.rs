@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -98,12 +98,12 @@ impl Server {
     }
 
     pub fn kill(&self) {
-        self.runtime.lock().expect("the runtime").kill();
+        self.runtime().kill();
     }
 
     pub fn restart(&mut self) {
         let (runtime, url) = start_runtime(&self.state, &self.options, &self.key_secret, &self.admin_token);
-        *self.runtime.lock().expect("the runtime") = runtime;
+        *self.runtime() = runtime;
         self.url = url;
     }
 
@@ -116,15 +116,20 @@ impl Server {
         &self.state
     }
 
+    /// Usable after a failed assertion too, to end the runtime.
+    fn runtime(&self) -> MutexGuard<'_, Runtime> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Structured log lines that have come since the last call.
     pub fn log_lines(&self) -> Vec<String> {
-        self.runtime.lock().expect("the runtime").drain()
+        self.runtime().drain()
     }
 
     /// Waits for the log line of a request.
     pub fn log_line(&self, request_id: &str) -> Value {
-        let runtime = self.runtime.lock().expect("the runtime");
-        let line = runtime.wait_for(Duration::from_secs(10), |line| line.contains(request_id).then(|| line.to_owned()));
+        let find = |line: &str| line.contains(request_id).then(|| line.to_owned());
+        let line = self.runtime().wait_for(Duration::from_secs(10), find);
         serde_json::from_str(&line.expect("a log line")).expect("a JSON log line")
     }
 

@@ -4,10 +4,11 @@
 // {"ready":URL}. It ends when its standard input ends, so that it never
 // outlives the test that started it, however that ended.
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
 const { state, vars, entry } = JSON.parse(process.argv[2]);
-const root = new URL("../../", import.meta.url).pathname;
+const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
 
 const runtime = new Miniflare(convertV4MiniflareOptions({

@@ -59,12 +59,19 @@ impl Admin {
         text(&key, "key")
     }
 
-    fn knows(&self, organization_id: &str) -> bool {
-        self.agent
-            .get(format!("{}/admin/v1/organizations/{organization_id}", self.url))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .call()
-            .is_ok_and(|response| response.status().is_success())
+    /// The status of a `GET` with any credential.
+    fn status(&self, path: &str, credential: &str) -> Result<u16> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        Ok(request.header("Authorization", format!("Bearer {credential}")).call()?.status().as_u16())
+    }
+
+    /// Whether the organization exists; anything but a clear answer is an error.
+    fn knows(&self, organization_id: &str) -> Result<bool> {
+        match self.status(&format!("/admin/v1/organizations/{organization_id}"), &self.token)? {
+            200 => Ok(true),
+            404 => Ok(false),
+            other => Err(format!("asking for the demo organization was answered {other}").into()),
+        }
     }
 }
 
@@ -73,15 +80,25 @@ fn text(value: &Value, name: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// The demo organization of this state; made if there is none.
+/// The demo organization of this state, with keys that are good; made if there
+/// is none.
 pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
     let file = state.join("demo.json");
     let held = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Demo>(&text).ok());
-    if let Some(demo) = held.filter(|demo| admin.knows(&demo.organization_id)) {
-        return Ok(demo);
-    }
-    step("Making the demo organization and its keys");
-    let organization_id = admin.create_organization("Demo", &json!({}))?;
+    let organization_id = match held {
+        Some(demo) if admin.knows(&demo.organization_id)? => {
+            // The keys may be of another `KEY_SECRET`: this state with another `.dev.vars`.
+            if admin.status("/v1/end-users?limit=1", &demo.read_key)? != 401 {
+                return Ok(demo);
+            }
+            step("Issuing new keys for the demo organization");
+            demo.organization_id
+        }
+        _ => {
+            step("Making the demo organization and its keys");
+            admin.create_organization("Demo", &json!({}))?
+        }
+    };
     let issue = |kind: &str, mode: &str, scope: &str, prefix: &str, name: &str| {
         let request = json!({ "kind": kind, "mode": mode, "scope": scope, "prefix": prefix, "name": name });
         admin.issue_key(&organization_id, &request)

@@ -3,8 +3,6 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,7 +11,7 @@ use crate::demo::{self, Admin, Demo};
 use crate::runtime::Runtime;
 use crate::secrets::{self, Secrets};
 use crate::tools::Tools;
-use crate::{Result, migrations, prepare, root, step};
+use crate::{Result, interrupt, migrations, prepare, root, step};
 
 const PORT_DEFAULT: u16 = 8787;
 /// Longest wait for the server, which first builds the Worker if it changed.
@@ -23,12 +21,13 @@ const READY_LIMIT: Duration = Duration::from_mins(5);
 pub struct Options {
     /// 0 is any free port.
     pub port: u16,
-    pub state: PathBuf,
+    /// `.wrangler/state` of the project when it is not given.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: PORT_DEFAULT, state: PathBuf::from(".wrangler/state") }
+        Self { port: PORT_DEFAULT, state: None }
     }
 }
 
@@ -36,13 +35,14 @@ impl Default for Options {
 pub fn run(options: &Options) -> Result<()> {
     let dev_json = root().join("target/dev.json");
     let _ = fs::remove_file(&dev_json);
-    let stopped = Arc::new(AtomicBool::new(false));
-    let stop = Arc::clone(&stopped);
-    ctrlc::set_handler(move || stop.store(true, Ordering::SeqCst))?;
-
+    interrupt::watch()?;
     let tools = prepare()?;
     let secrets = secrets::ensure()?;
-    let state = std::env::current_dir()?.join(&options.state);
+    // A folder that is named is meant from where one stands; the default is the project's.
+    let state = match &options.state {
+        Some(state) => std::env::current_dir()?.join(state),
+        None => root().join(".wrangler/state"),
+    };
     fs::create_dir_all(&state)?;
     migrations::apply(&tools, &state)?;
     let (mut runtime, url) = serve(&tools, &state, options.port)?;
@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
     announce(&url, &secrets, &demo);
     write_dev_json(&dev_json, &url, &secrets, &demo)?;
 
-    while !stopped.load(Ordering::SeqCst) {
+    while !interrupt::happened() {
         if let Some(line) = runtime.next_line(Duration::from_millis(100)) {
             println!("{line}");
         } else if let Some(status) = runtime.ended()? {
@@ -79,7 +79,7 @@ fn serve(tools: &Tools, state: &Path, port: u16) -> Result<(Runtime, String)> {
         let (_, url) = line.split_once("Ready on ")?;
         Some(url.trim().to_owned())
     })?;
-    Ok((runtime, url.replace("127.0.0.1", "localhost")))
+    Ok((runtime, url))
 }
 
 /// The port asked for, or a free one if it is taken or 0.

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod dev;
 pub mod fingerprint;
+pub mod interrupt;
 pub mod migrations;
 pub mod process;
 pub mod runtime;
@@ -29,7 +30,14 @@ pub fn step(text: impl std::fmt::Display) {
 }
 
 /// Tools and Worker, as any command that runs the Worker needs them.
+///
+/// `cargo test`, `cargo dev` and wrangler may all want this at once: a lock lets
+/// one of them do it and the others find it done.
 pub fn prepare() -> Result<tools::Tools> {
+    let target = root().join("target");
+    std::fs::create_dir_all(&target)?;
+    let lock = std::fs::File::create(target.join("prepare.lock"))?;
+    lock.lock()?;
     let tools = tools::ensure()?;
     wasm::build(&tools)?;
     Ok(tools)

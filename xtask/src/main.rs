@@ -41,7 +41,7 @@ fn dev_options(arguments: &[String]) -> Result<dev::Options> {
         let mut value = || inline.clone().or_else(|| rest.next().cloned()).ok_or(USAGE);
         match name {
             "--port" => options.port = value()?.parse().map_err(|_| "--port takes a number from 0 to 65535")?,
-            "--state" => options.state = PathBuf::from(value()?),
+            "--state" => options.state = Some(PathBuf::from(value()?)),
             _ => return Err(USAGE.into()),
         }
     }

@@ -6,11 +6,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::{Result, interrupt, process};
 
 /// A running child and its output, line by line.
 #[derive(Debug)]
@@ -24,9 +24,8 @@ pub struct Runtime {
 impl Runtime {
     /// Starts a command in a process group of its own.
     pub fn start(command: &mut Command) -> Result<Self> {
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(command, 0);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            process::in_group(command).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();
         let (sender, lines) = channel();
         let stdout = child.stdout.take().ok_or("the child has no output")?;
@@ -46,12 +45,19 @@ impl Runtime {
     pub fn wait_for<T>(&self, limit: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + limit;
         let mut printed = String::new();
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if let Some(found) = find(&line) {
-                return Ok(found);
+        loop {
+            match self.lines.recv_timeout(Duration::from_millis(100)) {
+                Ok(line) => {
+                    if let Some(found) = find(&line) {
+                        return Ok(found);
+                    }
+                    printed.push_str(&line);
+                    printed.push('\n');
+                }
+                Err(RecvTimeoutError::Timeout) if interrupt::happened() => return Err("interrupted".into()),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
+                Err(_) => break,
             }
-            printed.push_str(&line);
-            printed.push('\n');
         }
         Err(format!("the local runtime did not start; it printed:\n{printed}").into())
     }
@@ -83,13 +89,7 @@ impl Runtime {
     /// Kills the child and everything it started, without a warning: what a
     /// power cut would do to them.
     pub fn kill(&mut self) {
-        #[cfg(unix)]
-        {
-            let group = format!("-{}", self.child.id());
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::kill_group(&mut self.child);
     }
 }
 

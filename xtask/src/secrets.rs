@@ -1,7 +1,8 @@
 //! Development secrets: made on first run, kept in a file that git ignores.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::{Result, root, step};
@@ -58,11 +59,9 @@ fn ensure_one(text: &mut String, name: &str) -> Result<String> {
 
 /// Writes a file that only its owner can read.
 pub fn write_private(path: &std::path::Path, text: &str) -> Result<()> {
-    fs::write(path, text)?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(options.open(path)?.write_all(text.as_bytes())?)
 }

@@ -1,6 +1,6 @@
 //! Building the Worker: worker-build, then wasm-opt.
 
-use std::fs::{self, File};
+use std::fs;
 
 use crate::tools::Tools;
 use crate::{Result, fingerprint, process, root, step};
@@ -10,11 +10,6 @@ const SOURCES: &[&str] = &["src", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs
 
 /// Builds `build/` unless nothing has changed since it was built.
 pub fn build(tools: &Tools) -> Result<()> {
-    let target = root().join("target");
-    fs::create_dir_all(&target)?;
-    // `cargo test`, `cargo dev` and wrangler may all want to build at once.
-    let lock = File::create(target.join("wasm.lock"))?;
-    lock.lock()?;
     let fingerprint = fingerprint::of(SOURCES, Tools::VERSIONS)?;
     let stamp = root().join("build/.fingerprint");
     fingerprint::unless_done(&stamp, &fingerprint, || {
@@ -22,6 +17,10 @@ pub fn build(tools: &Tools) -> Result<()> {
         let mut worker_build = tools.command(&tools.worker_build);
         worker_build
             .args(["--release", "--no-opt"])
+            // A request whose caller hangs up is finished all the same: the runtime
+            // would drop it half-way, its memory would never be freed, and its log
+            // line never be written.
+            .env("RUN_TO_COMPLETION", "1")
             .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
             .env("ESBUILD_BIN", tools.binary("esbuild"));
         process::run(&mut worker_build, "Building the Worker")?;

@@ -1,0 +1,135 @@
+//! `POST /v1/end-users/batch`: as many creations in one commit, each judged by
+//! itself. A row that is wrong is refused and spoils no other.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::end_users::take_new;
+use super::exchange::{Exchange, KeyHolder, internal, unexpected};
+use super::fault::Fault;
+use super::fields::{BATCH_BODY_BYTES_MAX, Fields, QueryFields, both, string};
+use super::http::{Incoming, Response};
+use super::runtime::{Door, Runtime};
+use crate::directory::Refusal;
+use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
+
+/// Most rows of one batch.
+const ROWS_MAX: usize = 500;
+/// Rows that one token pays for: they share one call, one commit and one flush.
+const ROWS_PER_TOKEN: usize = 10;
+
+#[derive(Serialize)]
+struct Answer {
+    results: Vec<RowResult>,
+    created: usize,
+    existing: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct RowResult {
+    /// As given; `null` when none that is a string was.
+    user_id: Option<String>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<RowError>,
+}
+
+#[derive(Serialize)]
+struct RowError {
+    code: &'static str,
+    message: String,
+}
+
+/// A row that was read: its id as far as there is one, and a user or a fault.
+type Row = (Option<String>, Result<NewEndUser, Fault>);
+
+pub async fn create<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: KeyHolder,
+) -> Result<Response, Fault> {
+    let body = exchange.json_body(BATCH_BODY_BYTES_MAX).await;
+    let rows = both(QueryFields::none(exchange.target.query), body.and_then(|body| read(&body)));
+    let (command, row_results, cost) = match rows {
+        Ok(((), rows)) => {
+            let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
+            let (users, results) = split(rows);
+            (Ok(Command::CreateEndUsers { users }), results, cost)
+        }
+        Err(fault) => (Err(fault), Vec::new(), 1),
+    };
+    match exchange.ask(&holder.at_cost(cost), Door::Handle, command).await?.outcome {
+        Outcome::EndUsersCreated(creations) => respond(row_results, creations),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn read(body: &[u8]) -> Result<Vec<Row>, Fault> {
+    let mut fields = Fields::of_body(body)?;
+    let rows = fields.required("users", |value| {
+        let rows: Vec<&RawValue> =
+            serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be an array of users"))?;
+        if (1..=ROWS_MAX).contains(&rows.len()) { Ok(rows) } else { Err(Refusal::new("must hold 1 to 500 users")) }
+    });
+    fields.finish()?;
+    let rows = rows.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    Ok(rows.into_iter().map(|row| (row_id(row), read_row(row))).collect())
+}
+
+fn row_id(row: &RawValue) -> Option<String> {
+    let mut fields = Fields::of_element(row).ok()?;
+    fields.optional("user_id", string)
+}
+
+fn read_row(row: &RawValue) -> Result<NewEndUser, Fault> {
+    let mut fields = Fields::of_element(row)?;
+    let new = take_new(&mut fields);
+    fields.finish()?;
+    new.ok_or_else(|| internal("a required field is missing without a fault"))
+}
+
+/// A row's id and its fault, if it has one; else its outcome is the object's.
+type Judged = (Option<String>, Option<Fault>);
+
+/// The users to be made, and what is known of every row.
+fn split(rows: Vec<Row>) -> (Vec<NewEndUser>, Vec<Judged>) {
+    let mut users = Vec::with_capacity(rows.len());
+    let mut results = Vec::with_capacity(rows.len());
+    for (user_id, row) in rows {
+        match row {
+            Ok(new) => {
+                users.push(new);
+                results.push((user_id, None));
+            }
+            Err(fault) => results.push((user_id, Some(fault))),
+        }
+    }
+    (users, results)
+}
+
+fn respond(rows: Vec<Judged>, creations: Vec<Creation>) -> Result<Response, Fault> {
+    let mut creations = creations.into_iter();
+    let mut answer = Answer { results: Vec::with_capacity(rows.len()), created: 0, existing: 0, failed: 0 };
+    for (user_id, fault) in rows {
+        let fault = match fault {
+            Some(fault) => fault,
+            None => match creations.next().ok_or_else(|| internal("a row has no outcome"))? {
+                Creation::Created => {
+                    answer.created = answer.created.saturating_add(1);
+                    answer.results.push(RowResult { user_id, status: 201, error: None });
+                    continue;
+                }
+                Creation::Existing => {
+                    answer.existing = answer.existing.saturating_add(1);
+                    answer.results.push(RowResult { user_id, status: 200, error: None });
+                    continue;
+                }
+                Creation::DeletionPending => Fault::DeletionPending,
+            },
+        };
+        answer.failed = answer.failed.saturating_add(1);
+        let error = RowError { code: fault.code(), message: fault.message() };
+        answer.results.push(RowResult { user_id, status: fault.status(), error: Some(error) });
+    }
+    serde_json::to_string(&answer).map(|body| Response::json(200, body)).map_err(internal)
+}
