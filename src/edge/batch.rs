@@ -49,18 +49,19 @@ pub async fn create<R: Runtime, I: Incoming>(
     holder: KeyHolder,
 ) -> Result<Response, Fault> {
     let body = exchange.json_body(BATCH_BODY_BYTES_MAX).await;
-    let rows = both(QueryFields::none(exchange.target.query), body.and_then(|body| read(&body)));
-    let (command, row_results, cost) = match rows {
-        Ok(((), rows)) => {
+    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read(&body)));
+    let (command, idempotency, rows, cost) = match both(QueryFields::none(exchange.target.query), request) {
+        Ok(((), (idempotency, rows))) => {
             let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
-            let (users, results) = split(rows);
-            (Ok(Command::CreateEndUsers { users }), results, cost)
+            let (users, rows) = split(rows);
+            (Ok(Command::CreateEndUsers { users }), idempotency, rows, cost)
         }
-        Err(fault) => (Err(fault), Vec::new(), 1),
+        Err(fault) => (Err(fault), None, Vec::new(), 1),
     };
-    match exchange.ask(&holder.at_cost(cost), Door::Handle, command).await?.outcome {
-        Outcome::EndUsersCreated(creations) => respond(row_results, creations),
-        other => Err(unexpected(&other)),
+    let answer = exchange.ask_once(&holder.at_cost(cost), Door::Handle, command, idempotency).await?;
+    match &answer.outcome {
+        Outcome::EndUsersCreated(creations) => Ok(answer.mark(respond(rows, creations)?)),
+        other => Err(unexpected(other)),
     }
 }
 
@@ -107,8 +108,8 @@ fn split(rows: Vec<Row>) -> (Vec<NewEndUser>, Vec<Judged>) {
     (users, results)
 }
 
-fn respond(rows: Vec<Judged>, creations: Vec<Creation>) -> Result<Response, Fault> {
-    let mut creations = creations.into_iter();
+fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault> {
+    let mut creations = creations.iter();
     let mut answer = Answer { results: Vec::with_capacity(rows.len()), created: 0, existing: 0, failed: 0 };
     for (user_id, fault) in rows {
         let fault = match fault {

@@ -34,18 +34,24 @@ pub async fn create<R: Runtime, I: Incoming>(
     holder: &KeyHolder,
 ) -> Result<Response, Fault> {
     let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let command = both(QueryFields::none(exchange.target.query), body.and_then(|body| read_new(&body)));
-    let command = command.map(|((), command)| command);
-    match exchange.ask(holder, Door::Handle, command).await?.outcome {
+    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read_new(&body)));
+    let request = both(QueryFields::none(exchange.target.query), request);
+    let (command, idempotency) = match request {
+        Ok(((), (idempotency, command))) => (Ok(command), idempotency),
+        Err(fault) => (Err(fault), None),
+    };
+    let answer = exchange.ask_once(holder, Door::Handle, command, idempotency).await?;
+    let response = match &answer.outcome {
         Outcome::EndUserCreated { revision, document } => {
             let user: EndUser = serde_json::from_str(document.get()).map_err(internal)?;
             let id = utf8_percent_encode(user.user_id.as_str(), SEGMENT);
-            Ok(single(201, revision, &document).with("Location", format!("/v1/end-users/{id}")))
+            single(201, *revision, document).with("Location", format!("/v1/end-users/{id}"))
         }
-        Outcome::EndUser { revision, document } => Ok(single(200, revision, &document)),
-        Outcome::DeletionPending => Err(Fault::DeletionPending),
-        other => Err(unexpected(&other)),
-    }
+        Outcome::EndUser { revision, document } => single(200, *revision, document),
+        Outcome::DeletionPending => return Err(Fault::DeletionPending),
+        other => return Err(unexpected(other)),
+    };
+    Ok(answer.mark(response))
 }
 
 fn read_new(body: &[u8]) -> Result<Command, Fault> {

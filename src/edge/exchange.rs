@@ -3,10 +3,14 @@
 
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
 use super::configuration::Configuration;
 use super::fault::{CredentialFault, Fault};
 use super::headers::Charged;
-use super::http::{BodyError, Incoming, Target};
+use super::http::{BodyError, Incoming, Response, Target};
 use super::log::ServedBy;
 use super::public_limiter::Client;
 use super::runtime::{CallError, Door, Runtime};
@@ -14,6 +18,7 @@ use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
+use crate::organization::idempotency::IdempotencyKey;
 use crate::organization::protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
 
 /// How long a caller should wait when a store or an object is out of reach.
@@ -161,6 +166,26 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         })
     }
 
+    /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The
+    /// fingerprint covers all that makes the request what it is.
+    pub fn idempotency_key(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, Fault> {
+        let Some(header) = self.incoming.header("Idempotency-Key") else { return Ok(None) };
+        let key = header.trim();
+        let key = key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(key);
+        if !(1..=255).contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let rule = "the Idempotency-Key header must hold 1 to 255 visible ASCII characters";
+            return Err(Fault::Malformed(Refusal::new(rule)));
+        }
+        let mut digest = Sha256::new();
+        for part in [self.incoming.method().as_bytes(), self.target.path.as_bytes(), self.target.query.as_bytes(), body]
+        {
+            digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            digest.update(part);
+        }
+        let fingerprint = URL_SAFE_NO_PAD.encode(digest.finalize());
+        Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))
+    }
+
     /// Asks the caller's object: one call, in which the key, the scope and the
     /// bucket are checked and the command is committed.
     ///
@@ -173,6 +198,17 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         door: Door,
         command: Result<Command, Fault>,
     ) -> Result<Answer, Fault> {
+        self.ask_once(holder, door, command, None).await
+    }
+
+    /// The same, for a request that may carry an `Idempotency-Key`.
+    pub async fn ask_once(
+        &mut self,
+        holder: &KeyHolder,
+        door: Door,
+        command: Result<Command, Fault>,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<Answer, Fault> {
         let (command, input_fault) = match command {
             Ok(command) => (command, None),
             Err(fault) => (Command::Admit, Some(fault)),
@@ -181,7 +217,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost: holder.cost };
         // Nothing is listed for a request that is refused anyway.
         let door = if input_fault.is_some() { Door::Handle } else { door };
-        let call = Call { request_id: self.request_id, repeated: false, caller, command };
+        let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
         let reply = self.call(holder.tenant, door, call).await?;
         if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
@@ -196,7 +232,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
                 }
             }),
             (_, Some(fault)) => Err(fault),
-            (outcome, None) => Ok(Answer { outcome, listed: reply.listed }),
+            (Outcome::IdempotencyMismatch, None) => Err(Fault::IdempotencyMismatch),
+            (outcome, None) => Ok(Answer { outcome, listed: reply.listed, replayed: reply.replayed }),
         }
     }
 
@@ -211,7 +248,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks an object with the operator's authority.
     pub async fn ask_as_operator(&mut self, tenant: Tenant, command: Command) -> Result<Outcome, Fault> {
-        let call = Call { request_id: self.request_id, repeated: false, caller: Caller::Operator, command };
+        let (request_id, caller) = (self.request_id, Caller::Operator);
+        let call = Call { request_id, repeated: false, caller, idempotency: None, command };
         Ok(self.call(tenant, Door::Handle, call).await?.outcome)
     }
 
@@ -238,6 +276,15 @@ pub struct Answer {
     /// Whether the listing holds everything up to this call; only behind
     /// [`Door::HandleListed`].
     pub listed: Option<bool>,
+    /// Whether this is what an earlier request with the same key was answered.
+    pub replayed: bool,
+}
+
+impl Answer {
+    /// Says in the response that it is not the first of its kind.
+    pub fn mark(&self, response: Response) -> Response {
+        if self.replayed { response.with("Idempotency-Replayed", "true") } else { response }
+    }
 }
 
 pub fn internal(error: impl std::fmt::Display) -> Fault {

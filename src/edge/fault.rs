@@ -82,6 +82,8 @@ pub enum Fault {
     Conflict(String),
     /// The resource is being erased.
     DeletionPending,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyMismatch,
     /// `If-Match` names another version than the one in force.
     PreconditionFailed,
     /// A store or an object can't be reached. The reason is for the log.
@@ -120,7 +122,7 @@ impl Fault {
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
-            Self::Invalid(_) => 422,
+            Self::Invalid(_) | Self::IdempotencyMismatch => 422,
             Self::RateLimited { .. } => 429,
             Self::Internal { .. } => 500,
             Self::Unavailable { .. } => 503,
@@ -140,6 +142,7 @@ impl Fault {
             Self::Conflict(_) => "conflict",
             Self::DeletionPending => "deletion_pending",
             Self::PreconditionFailed => "precondition_failed",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid(_) => "validation_error",
@@ -155,6 +158,7 @@ impl Fault {
             | Self::MethodNotAllowed { .. }
             | Self::PayloadTooLarge { .. }
             | Self::UnsupportedMediaType
+            | Self::IdempotencyMismatch
             | Self::Invalid(_) => Kind::Validation,
             Self::Credential(_) => Kind::Authentication,
             Self::ScopeTooSmall { .. } => Kind::Permission,
@@ -176,6 +180,7 @@ impl Fault {
             Self::Conflict(_) => "Conflict",
             Self::DeletionPending => "Deletion pending",
             Self::PreconditionFailed => "Precondition failed",
+            Self::IdempotencyMismatch => "Idempotency key reused",
             Self::PayloadTooLarge { .. } => "Body too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Invalid(_) => "Validation failed",
@@ -200,6 +205,7 @@ impl Fault {
             Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
             Self::Conflict(message) => message.clone(),
             Self::DeletionPending => "This is being erased and takes no change.".to_owned(),
+            Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
             Self::PreconditionFailed => "The resource has another version than the one in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
@@ -220,6 +226,7 @@ impl Fault {
             Self::NotFound(_) => "Check the id, and that the key belongs to the right organization and mode.",
             Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
             Self::DeletionPending => "Wait until the receipt says completed.",
+            Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
             Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",

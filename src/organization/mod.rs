@@ -15,6 +15,7 @@
 //! Everything here is synchronous and pure but for the SQL it is handed. Only
 //! `object.rs` knows Durable Objects.
 
+pub mod idempotency;
 pub mod keys;
 pub mod limiter;
 #[cfg(target_arch = "wasm32")]
@@ -31,6 +32,7 @@ use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::{BatchId, RequestId};
 use crate::directory::timestamp::Timestamp;
 
+use idempotency::Known;
 use keys::KeyCheck;
 use limiter::Limiter;
 use outbox::{Batch, Outbox, Projection};
@@ -54,6 +56,8 @@ struct Memory {
     /// Present as soon as there are settings to take the limits from.
     limiter: Option<Limiter>,
     outbox: Outbox,
+    /// Whether the alarm knows when the next kept answer expires.
+    expiry_is_scheduled: bool,
 }
 
 impl Organization {
@@ -113,6 +117,24 @@ impl Organization {
         self.memory.as_ref().map(|memory| memory.outbox.acknowledged(projection))
     }
 
+    /// Whether something waits for the alarm: a projection that lacks a change, or
+    /// an answer whose expiry is not scheduled.
+    pub fn needs_alarm(&self) -> bool {
+        let unscheduled = self.memory.as_ref().is_some_and(|memory| !memory.expiry_is_scheduled);
+        unscheduled || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
+    }
+
+    /// Removes answers that are no longer kept and says when the alarm should come
+    /// for the next one. Must run inside a transaction.
+    pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.memory(sql, now)?;
+        let next = idempotency::sweep(sql, now)?;
+        if let Some(memory) = &mut self.memory {
+            memory.expiry_is_scheduled = true;
+        }
+        Ok(next)
+    }
+
     /// Whether a projection lacks a change, likewise.
     pub fn is_behind(&self, projection: Projection) -> bool {
         self.acknowledged(projection) < self.last_sequence()
@@ -135,11 +157,11 @@ impl Memory {
             Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
             None => None,
         };
-        Ok(Self { settings, limiter, outbox: Outbox::load(sql)? })
+        Ok(Self { settings, limiter, outbox: Outbox::load(sql)?, expiry_is_scheduled: true })
     }
 
     fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
-        let Call { request_id, repeated, caller, command } = call;
+        let Call { request_id, repeated, caller, idempotency, command } = call;
         let admission = match caller {
             Caller::Operator => None,
             Caller::Key { digest, kind, scope, cost } => {
@@ -149,13 +171,30 @@ impl Memory {
                 match self.admit(sql, &digest, kind, scope, cost, now)? {
                     Ok(admission) => Some(admission),
                     Err((denial, admission)) => {
-                        return Ok(Reply { admission, outcome: Outcome::Denied(denial), listed: None });
+                        return Ok(Reply::new(admission, Outcome::Denied(denial)));
                     }
                 }
             }
         };
-        let outcome = self.execute(sql, request_id, command, now)?;
-        Ok(Reply { admission, outcome, listed: None })
+        let Some(key) = idempotency else {
+            return Ok(Reply::new(admission, self.execute(sql, request_id, command, now)?));
+        };
+        match idempotency::find(sql, &key, now)? {
+            Known::Mismatch => Ok(Reply::new(admission, Outcome::IdempotencyMismatch)),
+            Known::Answered { outcome, request_id: answered } => {
+                // The edge's own repetition is no retry of the caller's.
+                let replayed = answered != request_id;
+                Ok(Reply { replayed, ..Reply::new(admission, outcome) })
+            }
+            Known::No => {
+                let outcome = self.execute(sql, request_id, command, now)?;
+                if idempotency::is_kept(&outcome) {
+                    idempotency::store(sql, &key, request_id, &outcome, now)?;
+                    self.expiry_is_scheduled = false;
+                }
+                Ok(Reply::new(admission, outcome))
+            }
+        }
     }
 
     /// Key, scope, bucket, in this order: 401 before 403 before 429. Only the

@@ -4,8 +4,8 @@
 //!
 //! - Everything that decides is synchronous and in one transaction; the output
 //!   gate holds the reply back until it is durable.
-//! - While the outbox holds a row, an alarm is set. It is set in the transaction
-//!   that writes the row, so no crash can come between the two.
+//! - While the outbox holds a row, or an answer is kept, an alarm is set. It is
+//!   set in the transaction that writes them, so no crash can come between.
 //! - At most one flush per projection runs; whoever needs it shares it.
 
 use std::cell::{Cell, RefCell};
@@ -106,8 +106,8 @@ impl OrganizationObject {
         write(&reply)
     }
 
-    /// The backstop: flushes what no request has flushed, and comes again until
-    /// nothing is left.
+    /// The backstop: flushes what no request has flushed, sweeps what has expired,
+    /// and comes again as long as there is something to come for.
     pub async fn alarm(&self) -> Result<(), JsValue> {
         let inner = Rc::clone(&self.inner);
         inner.alarm_set.set(false);
@@ -116,11 +116,13 @@ impl OrganizationObject {
         let flushed = succeeded(listing).await & succeeded(cache).await;
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
-        if inner.is_behind() {
-            platform::set_alarm(&inner.storage, platform::now().millis().saturating_add(backoff_ms(failures)))?;
-            inner.alarm_set.set(true);
-        }
-        Ok(())
+        let now = platform::now();
+        inner.transaction(|core| {
+            let expiry = core.sweep(&inner.sql, now)?;
+            let again = core.needs_alarm().then(|| now.millis().saturating_add(backoff_ms(failures)));
+            let next = expiry.map(Timestamp::millis).into_iter().chain(again).min();
+            next.map_or(Ok(()), |at_ms| inner.set_alarm(at_ms.max(now.millis())))
+        })
     }
 }
 
@@ -132,10 +134,8 @@ impl Inner {
         let now = platform::now();
         let reply = inner.transaction(|core| {
             let reply = core.handle(&inner.sql, call, now)?;
-            if Projection::ALL.into_iter().any(|projection| core.is_behind(projection)) && !inner.alarm_set.get() {
-                platform::set_alarm(&inner.storage, now.millis().saturating_add(ALARM_FIRST_MS))
-                    .map_err(|error| SqlError(platform::describe(&error)))?;
-                inner.alarm_set.set(true);
+            if core.needs_alarm() && !inner.alarm_set.get() {
+                inner.set_alarm(now.millis().saturating_add(ALARM_FIRST_MS))?;
             }
             Ok(reply)
         });
@@ -156,10 +156,11 @@ impl Inner {
         platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
     }
 
-    /// Whether any projection lacks a change.
-    fn is_behind(&self) -> bool {
-        let core = self.core.borrow();
-        Projection::ALL.into_iter().any(|projection| core.is_behind(projection))
+    /// Belongs into the transaction whose work the alarm is for.
+    fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
+        platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
+        self.alarm_set.set(true);
+        Ok(())
     }
 
     const fn shared(&self, projection: Projection) -> &SharedFlush {

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::idempotency::IdempotencyKey;
 use super::keys::{KeyRecord, NewKey};
 use super::limiter::{Decision, Rate};
 use super::quotas::Quota;
@@ -28,6 +29,9 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
     pub caller: Caller,
+    /// When the caller wants one answer however often it asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<IdempotencyKey>,
     pub command: Command,
 }
 
@@ -178,6 +182,15 @@ pub struct Reply {
     /// call asked for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<bool>,
+    /// Whether the outcome is one that an earlier request was answered with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+}
+
+impl Reply {
+    pub const fn new(admission: Option<Admission>, outcome: Outcome) -> Self {
+        Self { admission, outcome, listed: None, replayed: false }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -204,6 +217,8 @@ pub enum Outcome {
     PreconditionFailed,
     /// The record is being erased and takes no change.
     DeletionPending,
+    /// The key was used for another request.
+    IdempotencyMismatch,
     /// The change would make a record that may not be: the field and the reason.
     Refused {
         field: String,

@@ -42,6 +42,14 @@ const STEPS: &[&[&str]] = &[&[
         sequence INTEGER PRIMARY KEY,
         user_id TEXT NOT NULL
     )",
+    "CREATE TABLE idempotency (
+        key TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) WITHOUT ROWID",
+    "CREATE INDEX idempotency_by_expiry ON idempotency (expires_at)",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,
         period_start INTEGER NOT NULL,

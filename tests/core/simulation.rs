@@ -138,6 +138,7 @@ impl World {
             request_id: RequestId::new(anchor, [0; 10]),
             repeated: false,
             caller: Caller::Operator,
+            idempotency: None,
             command: Command::IssueKey { settings, key },
         };
         self.handle(call).expect("a key");
@@ -163,7 +164,7 @@ impl World {
 
     fn call(&self, request_id: RequestId, command: Command) -> Call {
         let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
-        Call { request_id, repeated: false, caller, command }
+        Call { request_id, repeated: false, caller, idempotency: None, command }
     }
 
     fn user_id(&mut self) -> UserId {

@@ -10,6 +10,7 @@ mod create_end_user;
 mod durability;
 mod faults;
 mod get_end_user;
+mod idempotency;
 mod list_end_users;
 mod organizations;
 mod public;

@@ -1,0 +1,123 @@
+//! Kept answers: how long, and what a repetition of the edge's own is told.
+
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::Limits;
+use rollcall::directory::secret::Secret;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::Organization;
+use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
+use rollcall::organization::keys::NewKey;
+use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Outcome, Reply};
+use rollcall::organization::settings::Settings;
+use rollcall::organization::sql::Sql;
+
+use crate::sqlite::Sqlite;
+
+const START_MS: i64 = 1_700_000_000_000;
+
+struct Fixture {
+    sql: Sqlite,
+    object: Organization,
+    key: KeyDigest,
+}
+
+fn request_id(number: u8) -> RequestId {
+    RequestId::new(Timestamp::from_millis(START_MS), [number; 10])
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let now = Timestamp::from_millis(START_MS);
+        let tenant = Tenant { organization: OrganizationId::new(now, [1; 10]), mode: Mode::Live };
+        let secret = Secret::new("s".repeat(32)).expect("a secret");
+        let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
+        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now };
+        let new = NewKey {
+            digest: key.clone(),
+            key_id: KeyId::new(now, [1; 10]),
+            kind: KeyKind::Api,
+            scope: Scope::ReadWrite,
+            prefix: KeyPrefix::default(),
+            name: Name::new("key").expect("a name"),
+            created_at: now,
+            expires_at: None,
+        };
+        let mut fixture = Self { sql: Sqlite::new(), object: Organization::default(), key };
+        let command = Command::IssueKey { settings, key: new };
+        let caller = Caller::Operator;
+        let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, command };
+        fixture.handle(call, now);
+        fixture
+    }
+
+    fn handle(&mut self, call: Call, now: Timestamp) -> Reply {
+        let object = &mut self.object;
+        self.sql.transaction(|sql| object.handle(sql, call, now)).expect("a reply")
+    }
+
+    fn create(&mut self, number: u8, repeated: bool, idempotency: Option<&str>, now_ms: i64) -> Reply {
+        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
+        let idempotency =
+            idempotency.map(|key| IdempotencyKey { key: key.to_owned(), fingerprint: "the request".to_owned() });
+        let user_id = UserId::new("ada").expect("an id");
+        let command = Command::CreateEndUser(NewEndUser { user_id, display_name: None, metadata: Metadata::default() });
+        let call = Call { request_id: request_id(number), repeated, caller, idempotency, command };
+        self.handle(call, Timestamp::from_millis(now_ms))
+    }
+
+    fn kept(&self) -> i64 {
+        let row = self.sql.first("SELECT count(*) FROM idempotency", &[]).expect("the answers");
+        row.expect("a row").integer().expect("a number")
+    }
+}
+
+fn created(reply: &Reply) -> bool {
+    matches!(reply.outcome, Outcome::EndUserCreated { .. })
+}
+
+#[test]
+fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
+    let mut fixture = Fixture::new();
+    assert!(created(&fixture.create(1, false, Some("k"), START_MS)));
+    assert!(fixture.object.needs_alarm(), "for the expiry");
+    let last = fixture.create(2, false, Some("k"), START_MS + KEPT_MS - 1);
+    assert!(created(&last) && last.replayed);
+    let sweep = |fixture: &mut Fixture, now_ms: i64| {
+        let object = &mut fixture.object;
+        fixture.sql.transaction(|sql| object.sweep(sql, Timestamp::from_millis(now_ms))).expect("a sweep")
+    };
+    assert_eq!(sweep(&mut fixture, START_MS + KEPT_MS - 1), Some(Timestamp::from_millis(START_MS + KEPT_MS)));
+    assert_eq!(fixture.kept(), 1);
+    let expired = fixture.create(3, false, Some("k"), START_MS + KEPT_MS);
+    assert!(!created(&expired) && !expired.replayed, "as if it were never asked");
+    assert_eq!(sweep(&mut fixture, START_MS + 2 * KEPT_MS), None);
+    assert_eq!(fixture.kept(), 0);
+}
+
+#[test]
+fn an_answer_survives_a_restart() {
+    let mut fixture = Fixture::new();
+    fixture.create(1, false, Some("k"), START_MS);
+    fixture.object = Organization::default();
+    assert!(fixture.create(2, false, Some("k"), START_MS).replayed);
+}
+
+/// When the edge repeats a call because the answer was lost, the caller has not
+/// retried: it gets the answer as the first, and pays once.
+#[test]
+fn a_repeated_call_is_no_retry() {
+    for idempotency in [None, Some("k")] {
+        let mut fixture = Fixture::new();
+        let first = fixture.create(1, false, idempotency, START_MS);
+        let again = fixture.create(1, true, idempotency, START_MS);
+        assert!(created(&first) && created(&again) && !again.replayed);
+        let remaining = |reply: &Reply| reply.admission.expect("an admission").remaining;
+        assert_eq!(remaining(&first), remaining(&again), "paid once");
+        let other = fixture.create(2, false, None, START_MS);
+        assert!(!created(&other));
+        assert_eq!(remaining(&other), remaining(&first) - 1);
+    }
+}
