@@ -16,7 +16,7 @@ use super::pages;
 use super::runtime::{Door, Runtime};
 use crate::directory::Refusal;
 use crate::directory::cursor;
-use crate::directory::end_user::{EndUser, Revision};
+use crate::directory::end_user::Revision;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
@@ -36,16 +36,17 @@ pub async fn create<R: Runtime, I: Incoming>(
     let body = exchange.json_body(BODY_BYTES_MAX).await;
     let request = body.and_then(|body| both(exchange.idempotency_key(&body), read_new(&body)));
     let request = both(QueryFields::none(exchange.target.query), request);
-    let (command, idempotency) = match request {
-        Ok(((), (idempotency, command))) => (Ok(command), idempotency),
-        Err(fault) => (Err(fault), None),
+    let (command, idempotency, location) = match request {
+        Ok(((), (idempotency, new))) => {
+            let location = utf8_percent_encode(new.user_id.as_str(), SEGMENT).to_string();
+            (Ok(Command::CreateEndUser(new)), idempotency, location)
+        }
+        Err(fault) => (Err(fault), None, String::new()),
     };
     let answer = exchange.ask_once(holder, Door::Handle, command, idempotency).await?;
     let response = match &answer.outcome {
         Outcome::EndUserCreated { revision, document } => {
-            let user: EndUser = serde_json::from_str(document.get()).map_err(internal)?;
-            let id = utf8_percent_encode(user.user_id.as_str(), SEGMENT);
-            single(201, *revision, document).with("Location", format!("/v1/end-users/{id}"))
+            single(201, *revision, document).with("Location", format!("/v1/end-users/{location}"))
         }
         Outcome::EndUser { revision, document } => single(200, *revision, document),
         Outcome::DeletionPending => return Err(Fault::DeletionPending),
@@ -54,12 +55,11 @@ pub async fn create<R: Runtime, I: Incoming>(
     Ok(answer.mark(response))
 }
 
-fn read_new(body: &[u8]) -> Result<Command, Fault> {
+fn read_new(body: &[u8]) -> Result<NewEndUser, Fault> {
     let mut fields = Fields::of_body(body)?;
     let new = take_new(&mut fields);
     fields.finish()?;
-    let new = new.ok_or_else(|| internal("a required field is missing without a fault"))?;
-    Ok(Command::CreateEndUser(new))
+    new.ok_or_else(|| internal("a required field is missing without a fault"))
 }
 
 /// The fields of a user to be made; `None` if any is wrong.

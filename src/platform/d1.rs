@@ -1,8 +1,8 @@
 //! The listing database over D1.
 
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{D1Database, D1PreparedStatement, D1Result};
+use worker::{D1Database, D1PreparedStatement};
 
 use super::{describe, within};
 use crate::organization::sql::Parameter;
@@ -14,15 +14,17 @@ const LIMIT_MS: u64 = 10_000;
 #[derive(Debug)]
 pub struct D1(pub D1Database);
 
-/// What `all()` resolves to, as far as it is read.
+/// A statement's result, as far as it is read.
 #[derive(serde::Deserialize)]
 struct Answer {
+    #[serde(default)]
     results: Vec<TextRow>,
     meta: Figures,
 }
 
 #[derive(serde::Deserialize)]
 struct TextRow {
+    #[serde(default)]
     text: String,
 }
 
@@ -30,33 +32,46 @@ struct TextRow {
 struct Figures {
     #[serde(default)]
     rows_read: u64,
+    #[serde(default)]
+    changes: u64,
 }
 
 impl D1 {
     fn prepare(&self, statement: &Statement<'_>) -> Result<D1PreparedStatement, StoreError> {
         let parameters: Vec<JsValue> = statement.parameters.iter().map(bind).collect();
-        self.0.prepare(statement.sql.as_ref()).bind(&parameters).map_err(store_error)
+        self.0.prepare(statement.sql.as_ref()).bind(&parameters).map_err(|error| StoreError(format!("D1: {error}")))
     }
 }
 
 impl Database for D1 {
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
         let prepared = statements.iter().map(|statement| self.prepare(statement)).collect::<Result<Vec<_>, _>>()?;
-        let results = within(LIMIT_MS, self.0.batch(prepared)).await.ok_or_else(timed_out)?.map_err(store_error)?;
-        results.iter().map(|result| meta(result).map(|meta| to_u64(meta.changes))).collect()
+        let statements: js_sys::Array = prepared.iter().map(|statement| JsValue::from(statement.inner())).collect();
+        let batch: js_sys::Function = js_sys::Reflect::get(self.0.as_ref(), &JsValue::from_str("batch"))
+            .map_err(|error| store_error(&error))?
+            .unchecked_into();
+        let promise = batch.call1(self.0.as_ref(), &statements).map_err(|error| store_error(&error))?;
+        let answers: Vec<Answer> = settle(promise.unchecked_into()).await?;
+        Ok(answers.iter().map(|answer| answer.meta.changes).collect())
     }
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
         let prepared = self.prepare(statement)?;
-        let promise = prepared.inner().all().map_err(|error| StoreError(format!("D1: {}", describe(&error))))?;
-        let answer = within(LIMIT_MS, JsFuture::from(promise)).await.ok_or_else(timed_out)?;
-        let answer = answer.map_err(|error| StoreError(format!("D1: {}", describe(&error))))?;
-        // The whole answer as one text: for 100 rows 84 µs, against 196 µs value by value.
-        let text = js_sys::JSON::stringify(&answer).ok().and_then(|text| text.as_string());
-        let answer: Answer = serde_json::from_str(&text.unwrap_or_default())
-            .map_err(|error| StoreError(format!("D1: the answer does not read: {error}")))?;
+        let promise = prepared.inner().all().map_err(|error| store_error(&error))?;
+        let answer: Answer = settle(promise).await?;
         Ok(Texts { rows: answer.results.into_iter().map(|row| row.text).collect(), rows_read: answer.meta.rows_read })
     }
+}
+
+/// Waits for an answer and takes it over as one text: for 100 rows 84 µs, against
+/// 196 µs value by value.
+async fn settle<T: serde::de::DeserializeOwned>(promise: js_sys::Promise) -> Result<T, StoreError> {
+    let answer = within(LIMIT_MS, JsFuture::from(promise)).await;
+    let answer = answer.ok_or_else(|| StoreError("D1: no answer in time".to_owned()))?;
+    let answer = answer.map_err(|error| store_error(&error))?;
+    let text = js_sys::JSON::stringify(&answer).ok().and_then(|text| text.as_string());
+    serde_json::from_str(&text.unwrap_or_default())
+        .map_err(|error| StoreError(format!("D1: the answer does not read: {error}")))
 }
 
 fn bind(parameter: &Parameter<'_>) -> JsValue {
@@ -69,18 +84,6 @@ fn bind(parameter: &Parameter<'_>) -> JsValue {
     }
 }
 
-fn meta(result: &D1Result) -> Result<worker::D1ResultMeta, StoreError> {
-    result.meta().map_err(store_error)?.ok_or_else(|| StoreError("D1 answered without its figures".to_owned()))
-}
-
-fn to_u64(count: Option<usize>) -> u64 {
-    count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default()
-}
-
-fn store_error(error: worker::Error) -> StoreError {
-    StoreError(format!("D1: {error}"))
-}
-
-fn timed_out() -> StoreError {
-    StoreError("D1: no answer in time".to_owned())
+fn store_error(error: &JsValue) -> StoreError {
+    StoreError(format!("D1: {}", describe(error)))
 }

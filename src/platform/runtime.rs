@@ -32,7 +32,9 @@ fn variable(env: &Env, name: &str) -> Option<String> {
     if value.is_undefined() || value.is_null() {
         return None;
     }
-    let number = value.as_f64().map(|number| number.to_string());
+    // Whole numbers only: no setting takes another.
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction is cut off and then refused")]
+    let number = value.as_f64().filter(|number| number.fract() == 0.0).map(|number| (number as i64).to_string());
     Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
 }
 
