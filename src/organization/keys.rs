@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Outcome;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
@@ -78,7 +77,7 @@ pub fn check<S: Sql>(sql: &S, digest: &KeyDigest, kind: KeyKind, now: Timestamp)
 
 /// Stores a key; storing the same one again changes nothing, so that a call may
 /// be repeated when its answer was lost.
-pub fn issue<S: Sql>(sql: &S, key: &NewKey) -> Result<Outcome, SqlError> {
+pub fn issue<S: Sql>(sql: &S, key: &NewKey) -> Result<(), SqlError> {
     sql.run(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -93,28 +92,29 @@ pub fn issue<S: Sql>(sql: &S, key: &NewKey) -> Result<Outcome, SqlError> {
             key.expires_at.map(Timestamp::millis).into(),
         ],
     )?;
-    Ok(Outcome::KeyIssued)
+    Ok(())
 }
 
 /// Keys in the order of their issue, revoked ones included, at most `limit` of them.
-pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Outcome, SqlError> {
+pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Vec<KeyRecord>, SqlError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let rows = sql.run(
         "SELECT key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day
          FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?",
         &[after.as_str().into(), i64::from(limit).into()],
     )?;
-    rows.into_iter().map(read_record).collect::<Result<_, _>>().map(Outcome::Keys)
+    rows.into_iter().map(read_record).collect()
 }
 
-/// Revokes a key at once and for good; revoking it again changes nothing.
-pub fn revoke<S: Sql>(sql: &S, key_id: KeyId, now: Timestamp) -> Result<Outcome, SqlError> {
+/// Revokes a key at once and for good; revoking it again changes nothing. Says
+/// whether there is such a key.
+pub fn revoke<S: Sql>(sql: &S, key_id: KeyId, now: Timestamp) -> Result<bool, SqlError> {
     let key_id = key_id.to_string();
     let revoked = sql.first(
         "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1",
         &[now.millis().into(), key_id.as_str().into()],
     )?;
-    Ok(if revoked.is_some() { Outcome::KeyRevoked } else { Outcome::NotFound })
+    Ok(revoked.is_some())
 }
 
 fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {

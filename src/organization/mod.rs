@@ -27,6 +27,7 @@ pub mod registry;
 mod schema;
 pub mod settings;
 pub mod sql;
+pub mod user_row;
 
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::{BatchId, RequestId};
@@ -248,10 +249,14 @@ impl Memory {
             Command::Configure(settings) => self.configure(sql, settings, now),
             Command::IssueKey { settings, key } => {
                 self.configure(sql, settings, now)?;
-                keys::issue(sql, &key)
+                keys::issue(sql, &key)?;
+                Ok(Outcome::KeyIssued)
             }
-            Command::ListKeys { after, limit } => keys::list(sql, after, limit),
-            Command::RevokeKey { key_id } => keys::revoke(sql, key_id, now),
+            Command::ListKeys { after, limit } => keys::list(sql, after, limit).map(Outcome::Keys),
+            Command::RevokeKey { key_id } => {
+                let known = keys::revoke(sql, key_id, now)?;
+                Ok(if known { Outcome::KeyRevoked } else { Outcome::NotFound })
+            }
         }
     }
 

@@ -11,9 +11,9 @@
 
 use serde_json::value::RawValue;
 
-use super::registry;
 use super::schema;
 use super::sql::{Sql, SqlError};
+use super::user_row;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::names::UserId;
@@ -122,7 +122,7 @@ impl Outbox {
             &format!(
                 "SELECT o.sequence, {} FROM outbox o JOIN users u ON u.user_id = o.user_id
                  WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?",
-                registry::COLUMNS
+                user_row::COLUMNS
             ),
             &[from.into(), BATCH_ROWS_MAX.into()],
         )?;
@@ -130,8 +130,8 @@ impl Outbox {
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
         for mut row in rows {
             to = row.integer()?;
-            let (user, revision) = registry::read_row(&mut row)?;
-            let document = registry::document(&user)?;
+            let (user, revision) = user_row::read(&mut row)?;
+            let document = user_row::document(&user)?;
             bytes = bytes.saturating_add(document.get().len());
             let change = Change { created_at: user.created_at, user_id: user.user_id, revision, document };
             if !changes.iter().any(|earlier| earlier.user_id == change.user_id) {

@@ -5,21 +5,15 @@
 
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Sql, SqlError};
+use super::user_row;
 use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
-use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
-
-/// The columns that [`read_row`] expects, in its order.
-pub const COLUMNS: &str = "u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
-                           u.created_at, u.updated_at, u.last_interaction_at";
 
 /// Makes a user, or finds the one that is there; what is supplied is then ignored.
 ///
@@ -60,17 +54,17 @@ pub fn create<S: Sql>(
             updated_at: now,
             last_interaction_at: None,
         };
-        return Ok(Outcome::EndUserCreated { revision: Revision::FIRST, document: document(&user)? });
+        return Ok(Outcome::EndUserCreated { revision: Revision::FIRST, document: user_row::document(&user)? });
     }
     let found = sql.first(
-        &format!("SELECT {COLUMNS}, u.created_by FROM users u WHERE u.user_id = ?"),
+        &format!("SELECT {}, u.created_by FROM users u WHERE u.user_id = ?", user_row::COLUMNS),
         &[new.user_id.as_str().into()],
     )?;
     let Some(mut row) = found else {
         return Err(SqlError("a user was in the way and is not there".to_owned()));
     };
-    let (user, revision) = read_row(&mut row)?;
-    let document = document(&user)?;
+    let (user, revision) = user_row::read(&mut row)?;
+    let document = user_row::document(&user)?;
     if user.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
@@ -142,7 +136,7 @@ pub fn update<S: Sql>(
         return Ok(Outcome::Refused { field: "metadata".to_owned(), reason: refusal.0 });
     }
     if user == held {
-        return Ok(Outcome::EndUser { revision, document: document(&user)? });
+        return Ok(Outcome::EndUser { revision, document: user_row::document(&user)? });
     }
     let revision = Revision { version: revision.version.saturating_add(1), ..revision };
     user.version = revision.version;
@@ -159,7 +153,7 @@ pub fn update<S: Sql>(
         ],
     )?;
     outbox.append(sql, user_id)?;
-    Ok(Outcome::EndUser { revision, document: document(&user)? })
+    Ok(Outcome::EndUser { revision, document: user_row::document(&user)? })
 }
 
 /// Fails only by metadata that would be too large, too deep or no object.
@@ -185,8 +179,9 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<(EndUser, Revision)>, SqlError> {
-    let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
-    row.map(|mut row| read_row(&mut row)).transpose()
+    let row = sql
+        .first(&format!("SELECT {} FROM users u WHERE u.user_id = ?", user_row::COLUMNS), &[user_id.as_str().into()])?;
+    row.map(|mut row| user_row::read(&mut row)).transpose()
 }
 
 /// Names the revision in force, for a reader who may hold it already.
@@ -200,35 +195,5 @@ pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
 /// Gives the whole record.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
     let Some((user, revision)) = find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    Ok(Outcome::EndUser { revision, document: document(&user)? })
-}
-
-/// Reads the columns named by [`COLUMNS`].
-pub fn read_row(row: &mut Row) -> Result<(EndUser, Revision), SqlError> {
-    let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    let state = row.text()?;
-    let status = [Status::Active, Status::DeletionPending]
-        .into_iter()
-        .find(|status| status.as_str() == state)
-        .ok_or_else(|| SqlError::corrupt("user state", "no such state"))?;
-    let display_name =
-        row.optional_text()?.map(Name::new).transpose().map_err(|error| SqlError::corrupt("display name", error))?;
-    let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
-    let user = EndUser {
-        user_id,
-        display_name,
-        metadata,
-        status,
-        version: revision.version,
-        created_at: Timestamp::from_millis(row.integer()?),
-        updated_at: Timestamp::from_millis(row.integer()?),
-        last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
-    };
-    Ok((user, revision))
-}
-
-/// The record as JSON, built once and passed on as text from here to the caller.
-pub fn document(user: &EndUser) -> Result<Box<RawValue>, SqlError> {
-    serde_json::value::to_raw_value(user).map_err(|error| SqlError::corrupt("user", error))
+    Ok(Outcome::EndUser { revision, document: user_row::document(&user)? })
 }

@@ -407,11 +407,11 @@ impl World {
 
     /// Revision and document of every user, by id, as the object has them.
     fn users(&self) -> BTreeMap<String, (Revision, String)> {
-        let sql = format!("SELECT {} FROM users u ORDER BY u.user_id", rollcall::organization::registry::COLUMNS);
+        let sql = format!("SELECT {} FROM users u ORDER BY u.user_id", rollcall::organization::user_row::COLUMNS);
         let rows = self.storage.run(&sql, &[]).expect("the users");
         rows.into_iter()
             .map(|mut row| {
-                let (user, revision) = rollcall::organization::registry::read_row(&mut row).expect("a user");
+                let (user, revision) = rollcall::organization::user_row::read(&mut row).expect("a user");
                 (user.user_id.to_string(), (revision, serde_json::to_string(&user).expect("JSON")))
             })
             .collect()
