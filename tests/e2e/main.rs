@@ -11,6 +11,7 @@ mod durability;
 mod faults;
 mod get_end_user;
 mod idempotency;
+mod import;
 mod list_end_users;
 mod organizations;
 mod public;

@@ -4,6 +4,7 @@
 pub mod demo;
 pub mod dev;
 pub mod fingerprint;
+pub mod import;
 pub mod interrupt;
 pub mod migrations;
 pub mod process;

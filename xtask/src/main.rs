@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, prepare};
+use xtask::{Result, dev, import, interrupt, prepare};
 
 const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
   cargo xtask build                    build the Worker if anything changed
+  cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
+                                       the key is read from ROLLCALL_API_KEY. Without --url, into a
+                                       running cargo dev. Cut off, the same command goes on.
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +29,19 @@ fn run(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
         "build" if options.is_empty() => prepare().map(drop),
+        "import" => {
+            interrupt::watch()?;
+            import::run(&import_options(options)?).map(drop)
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn import_options(arguments: &[String]) -> Result<import::Options> {
+    let key = std::env::var("ROLLCALL_API_KEY").ok().filter(|key| !key.is_empty());
+    match arguments {
+        [file] => import::Options::new(PathBuf::from(file), None, key),
+        [file, flag, url] if flag == "--url" => import::Options::new(PathBuf::from(file), Some(url.clone()), key),
         _ => Err(USAGE.into()),
     }
 }

@@ -1,0 +1,114 @@
+//! `cargo xtask import`: every good line once, every bad one reported, though the
+//! import is killed and started again.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::{Options, Server, expect, roomy};
+
+const LINES: usize = 100_000;
+/// Every hundredth line is bad, each in one of these ways; the last two make a
+/// whole batch unreadable for the server.
+const BAD: [&str; 5] =
+    ["{\"user_id\":", "{\"user_id\":\"\"}", "[]", "{\"user_id\":\"x\",\"user_id\":\"y\"}", "{\"user_id\":\"\\ud800\"}"];
+
+fn is_bad(line: usize) -> bool {
+    line.is_multiple_of(100)
+}
+
+fn write_file(path: &Path) {
+    let mut text = String::new();
+    for line in 1..=LINES {
+        if is_bad(line) {
+            // The costly ways are rare.
+            let way = if line.is_multiple_of(2_000) { 3 + line / 2_000 % 2 } else { line / 100 % 3 };
+            text.push_str(BAD[way]);
+        } else {
+            write!(text, "{{\"user_id\":\"user-{line:06}\",\"metadata\":{{\"line\":{line}}}}}").expect("a string");
+        }
+        text.push_str(if line.is_multiple_of(7) { "\r\n" } else { "\n" });
+    }
+    std::fs::write(path, text).expect("the file");
+}
+
+fn start(server: &Server, key: &str, file: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(xtask::root()).args(["run", "--quiet", "--package", "xtask", "--", "import"]);
+    command.arg(file).args(["--url", server.url()]).env("ROLLCALL_API_KEY", key);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the import")
+}
+
+fn lines_done(file: &Path) -> u64 {
+    let text = std::fs::read_to_string(format!("{}.progress", file.display())).unwrap_or_default();
+    serde_json::from_str::<Value>(&text).ok().and_then(|progress| progress["line"].as_u64()).unwrap_or_default()
+}
+
+/// The listing catches up behind an import; until then it says 503.
+fn page(client: &Client, query: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_mins(3);
+    loop {
+        let response = client.get(&format!("/v1/end-users?limit=200{query}"));
+        if response.status != 503 {
+            return expect(200, response);
+        }
+        assert!(Instant::now() < deadline, "the listing never caught up");
+    }
+}
+
+#[test]
+fn a_killed_import_goes_on_and_loses_nothing() {
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let issued = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "name": "import" }));
+    let key = issued["key"].as_str().expect("a key");
+    let file = server.state().join("users.ndjson");
+    write_file(&file);
+
+    for kill_after in [20_000, 60_000] {
+        let mut import = start(&server, key, &file);
+        while lines_done(&file) < kill_after {
+            assert!(import.try_wait().expect("the import").is_none(), "it ended early");
+            thread::sleep(Duration::from_millis(5));
+        }
+        import.kill().expect("a kill");
+        import.wait().expect("the end");
+    }
+    assert!(start(&server, key, &file).wait().expect("the import").success());
+
+    let report = std::fs::read_to_string(format!("{}.refused.ndjson", file.display())).expect("the report");
+    let reported: Vec<usize> = report
+        .lines()
+        .map(|line| {
+            let refused: Value = serde_json::from_str(line).expect("a line of the report");
+            assert!(!refused["error"]["message"].as_str().expect("a message").is_empty(), "{refused}");
+            usize::try_from(refused["line"].as_u64().expect("a line")).expect("few lines")
+        })
+        .collect();
+    let bad: Vec<usize> = (1..=LINES).filter(|line| is_bad(*line)).collect();
+    assert_eq!(reported, bad, "every bad line once, in order");
+    assert_eq!(lines_done(&file), 0, "nothing is left to go on with");
+
+    let client = server.with_key(key);
+    let (mut listed, mut cursor) = (BTreeSet::new(), String::new());
+    loop {
+        let page = page(&client, &cursor);
+        for user in page["data"].as_array().expect("data") {
+            let id = user["user_id"].as_str().expect("an id");
+            assert_eq!(format!("user-{:06}", user["metadata"]["line"].as_u64().expect("a line")), id);
+            assert!(listed.insert(id.to_owned()), "{id} is there twice");
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(listed.len(), LINES - bad.len());
+    println!("{LINES} lines, killed twice: {} users, {} lines reported", listed.len(), reported.len());
+}

@@ -1,0 +1,358 @@
+//! `cargo xtask import FILE.ndjson`: users from a file, one JSON object a line,
+//! through `POST /v1/end-users/batch`.
+//!
+//! Invariants:
+//!
+//! - Memory is bounded by one batch, however long the file.
+//! - The progress file is replaced, in one step, only after a batch was answered
+//!   and its refused rows are in the report. An import that is cut off anywhere
+//!   goes on from there: at worst it sends one batch again, whose users are then
+//!   found existing, and the report is cut back to where the progress says.
+//! - Every line that was refused is in the report, once, with its number.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::{Result, interrupt, root, step};
+
+/// What the API takes in one batch.
+const ROWS_MAX: usize = 500;
+/// With the rest of the body this stays below the API's 1 MiB.
+const BATCH_BYTES_MAX: usize = 1_000_000;
+/// Attempts at a batch that the network swallows, a second more apart each.
+const ATTEMPTS_MAX: u64 = 8;
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub file: PathBuf,
+    pub url: String,
+    pub key: String,
+}
+
+impl Options {
+    /// Where to and as whom: given, or what a running `cargo dev` says.
+    pub fn new(file: PathBuf, url: Option<String>, key: Option<String>) -> Result<Self> {
+        let dev = || -> Result<Value> {
+            let text = fs::read_to_string(root().join("target/dev.json"));
+            let text = text.map_err(|_| "say --url and set ROLLCALL_API_KEY, or start cargo dev first")?;
+            Ok(serde_json::from_str(&text)?)
+        };
+        let of_dev = |name: &str| -> Result<String> {
+            let dev = dev()?;
+            Ok(dev.get(name).and_then(Value::as_str).ok_or("target/dev.json is incomplete")?.to_owned())
+        };
+        if url.is_some() && key.is_none() {
+            return Err("set ROLLCALL_API_KEY to a key with scope read_write".into());
+        }
+        Ok(Self {
+            file,
+            url: url.map_or_else(|| of_dev("url"), Ok)?.trim_end_matches('/').to_owned(),
+            key: key.map_or_else(|| of_dev("api_key"), Ok)?,
+        })
+    }
+}
+
+/// How far an import has come.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes of the file that are done.
+    offset: u64,
+    /// Lines of the file that are done.
+    line: u64,
+    /// Bytes of the report that belong to them.
+    report_bytes: u64,
+    pub created: u64,
+    pub existing: u64,
+    pub refused: u64,
+}
+
+/// One line of the file.
+struct Row {
+    line: u64,
+    text: Box<RawValue>,
+}
+
+/// A line of the report, and the line of the file that it is about.
+struct Refusal {
+    line: u64,
+    text: String,
+}
+
+/// A line that was not imported, as the report has it.
+#[derive(Serialize)]
+struct Refused<'a> {
+    line: u64,
+    user_id: Option<&'a str>,
+    status: u16,
+    error: Value,
+}
+
+/// Imports the file from where it was left, and says what became of it.
+pub fn run(options: &Options) -> Result<Progress> {
+    let mut import = Import::open(options)?;
+    while import.step()? {
+        if interrupt::happened() {
+            import.bar.abandon();
+            return Err("interrupted; the same command goes on from here".into());
+        }
+    }
+    import.finish()
+}
+
+struct Import<'a> {
+    options: &'a Options,
+    agent: ureq::Agent,
+    file: BufReader<File>,
+    report: File,
+    progress: Progress,
+    bar: ProgressBar,
+}
+
+/// A file beside the one that is imported.
+fn beside(file: &Path, extension: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(extension);
+    PathBuf::from(name)
+}
+
+impl<'a> Import<'a> {
+    fn open(options: &'a Options) -> Result<Self> {
+        let mut file = File::open(&options.file).map_err(|error| format!("{}: {error}", options.file.display()))?;
+        let size = file.metadata()?.len();
+        let progress = match fs::read_to_string(beside(&options.file, ".progress")) {
+            Ok(text) => serde_json::from_str(&text)?,
+            Err(_) => Progress::default(),
+        };
+        if progress.offset > size {
+            return Err("the progress file belongs to a longer file; remove it to begin anew".into());
+        }
+        if progress != Progress::default() {
+            step(format!("Going on after line {}", progress.line));
+        }
+        file.seek(SeekFrom::Start(progress.offset))?;
+        let report = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(beside(&options.file, ".refused.ndjson"))?;
+        report.set_len(progress.report_bytes)?;
+        let bar = ProgressBar::new(size).with_position(progress.offset);
+        let style = "{bar:40} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
+        bar.set_style(ProgressStyle::with_template(style)?);
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Ok(Self { options, agent, file: BufReader::new(file), report, progress, bar })
+    }
+
+    /// Imports one batch; false when the file is at its end.
+    fn step(&mut self) -> Result<bool> {
+        let mut next = self.progress.clone();
+        let (mut rows, mut bytes, mut refused) = (Vec::new(), 0, Vec::new());
+        let mut ended = false;
+        while rows.len() < ROWS_MAX && refused.len() < ROWS_MAX && bytes < BATCH_BYTES_MAX / 2 {
+            let Some((length, line)) = read_line(&mut self.file)? else {
+                ended = true;
+                break;
+            };
+            next.offset += length;
+            next.line += 1;
+            match line {
+                Line::Blank => {}
+                Line::Row(text) => {
+                    bytes += text.get().len();
+                    rows.push(Row { line: next.line, text });
+                }
+                Line::Refused(message) => refused.push(refusal(next.line, None, 400, "invalid_request", &message)?),
+            }
+        }
+        if ended && next == self.progress {
+            return Ok(false);
+        }
+        self.send(&rows, &mut next, &mut refused)?;
+        self.commit(next, refused)?;
+        Ok(!ended)
+    }
+
+    /// Sends rows; those that make a whole batch unreadable are found by halving it.
+    fn send(&self, rows: &[Row], next: &mut Progress, refused: &mut Vec<Refusal>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let body = json_body(rows);
+        let (status, answer) = self.post(&body)?;
+        match status {
+            200 => note(rows, &answer, next, refused),
+            400 | 413 if rows.len() > 1 => {
+                let (first, second) = rows.split_at(rows.len() / 2);
+                self.send(first, next, refused)?;
+                self.send(second, next, refused)
+            }
+            400 | 413 | 422 => {
+                let error = &answer["error"];
+                let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+                for row in rows {
+                    refused.push(refusal(row.line, None, status, &text("code"), &text("message"))?);
+                }
+                Ok(())
+            }
+            _ => Err(format!("the server answered {status}: {answer}").into()),
+        }
+    }
+
+    /// One batch, as often as it takes: the server says how long to wait.
+    fn post(&self, body: &str) -> Result<(u16, Value)> {
+        let mut attempt = 0;
+        loop {
+            let request = self
+                .agent
+                .post(format!("{}/v1/end-users/batch", self.options.url))
+                .header("Authorization", format!("Bearer {}", self.options.key))
+                .header("Content-Type", "application/json");
+            let wait_s = match request.send(body) {
+                Ok(mut response) => {
+                    let status = response.status().as_u16();
+                    if status != 429 && status != 503 {
+                        return Ok((status, response.body_mut().read_json()?));
+                    }
+                    let header = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
+                    header.and_then(|seconds| seconds.parse().ok()).unwrap_or(1)
+                }
+                Err(error) if attempt < ATTEMPTS_MAX => {
+                    attempt += 1;
+                    self.bar.set_message(format!("({error}; trying again)"));
+                    attempt
+                }
+                Err(error) => return Err(format!("{error}; the same command goes on from here").into()),
+            };
+            if interrupt::happened() {
+                return Err("interrupted; the same command goes on from here".into());
+            }
+            self.bar.set_message(format!("(waiting {wait_s} s)"));
+            thread::sleep(Duration::from_secs(wait_s));
+            self.bar.set_message("");
+        }
+    }
+
+    /// First the report, then the progress that speaks of it.
+    fn commit(&mut self, mut next: Progress, mut refused: Vec<Refusal>) -> Result<()> {
+        self.report.seek(SeekFrom::Start(next.report_bytes))?;
+        refused.sort_by_key(|refusal| refusal.line);
+        for Refusal { text, .. } in &refused {
+            self.report.write_all(text.as_bytes())?;
+            next.report_bytes += text.len() as u64;
+        }
+        self.report.sync_data()?;
+        next.refused += refused.len() as u64;
+        let path = beside(&self.options.file, ".progress");
+        let written = beside(&self.options.file, ".progress.new");
+        fs::write(&written, serde_json::to_string(&next)?)?;
+        fs::rename(written, path)?;
+        self.bar.set_position(next.offset);
+        self.progress = next;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Progress> {
+        self.bar.finish_and_clear();
+        fs::remove_file(beside(&self.options.file, ".progress")).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })?;
+        let report = beside(&self.options.file, ".refused.ndjson");
+        let Progress { created, existing, refused, line, .. } = &self.progress;
+        println!("{line} lines: {created} created, {existing} existing, {refused} refused");
+        if *refused == 0 {
+            fs::remove_file(report)?;
+        } else {
+            println!("refused lines are in {}", report.display());
+        }
+        Ok(self.progress)
+    }
+}
+
+/// Takes over what became of each row.
+fn note(rows: &[Row], answer: &Value, next: &mut Progress, refused: &mut Vec<Refusal>) -> Result<()> {
+    let results = answer["results"].as_array().filter(|results| results.len() == rows.len());
+    let results = results.ok_or("the server's answer does not fit the batch")?;
+    for (row, result) in rows.iter().zip(results) {
+        match result["status"].as_u64() {
+            Some(201) => next.created += 1,
+            Some(200) => next.existing += 1,
+            status => {
+                let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
+                let error = &result["error"];
+                let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+                let user_id = result["user_id"].as_str();
+                refused.push(refusal(row.line, user_id, status, &text("code"), &text("message"))?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json_body(rows: &[Row]) -> String {
+    let mut body = String::from("{\"users\":[");
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        body.push_str(row.text.get());
+    }
+    body.push_str("]}");
+    body
+}
+
+fn refusal(line: u64, user_id: Option<&str>, status: u16, code: &str, message: &str) -> Result<Refusal> {
+    let error = json!({ "code": code, "message": message });
+    let text = format!("{}\n", serde_json::to_string(&Refused { line, user_id, status, error })?);
+    Ok(Refusal { line, text })
+}
+
+enum Line {
+    Blank,
+    Row(Box<RawValue>),
+    Refused(String),
+}
+
+/// Reads one line, holding no more of it than a batch may have; returns its
+/// length in the file, too.
+fn read_line(file: &mut BufReader<File>) -> Result<Option<(u64, Line)>> {
+    let mut line = Vec::new();
+    let mut length = file.by_ref().take(BATCH_BYTES_MAX as u64 / 2).read_until(b'\n', &mut line)? as u64;
+    if length == 0 {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') && length == BATCH_BYTES_MAX as u64 / 2 {
+        length += skip_line(file)?;
+        return Ok(Some((length, Line::Refused(format!("the line is longer than {} bytes", BATCH_BYTES_MAX / 2)))));
+    }
+    if line.trim_ascii().is_empty() {
+        return Ok(Some((length, Line::Blank)));
+    }
+    let row = serde_json::from_slice::<Box<RawValue>>(line.trim_ascii());
+    Ok(Some((length, row.map_or_else(|error| Line::Refused(format!("not valid JSON: {error}")), Line::Row))))
+}
+
+/// Skips to the end of a line, piece by piece.
+fn skip_line(file: &mut BufReader<File>) -> Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let buffer = file.fill_buf()?;
+        let (length, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(index) => (index + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        file.consume(length);
+        skipped += length as u64;
+        if ended {
+            return Ok(skipped);
+        }
+    }
+}
