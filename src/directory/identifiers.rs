@@ -82,6 +82,10 @@ ulid_identifier! {
     RequestId
 }
 ulid_identifier! {
+    /// One erasure; names nobody.
+    DeletionId
+}
+ulid_identifier! {
     /// One attempt to apply a batch to a projection.
     BatchId
 }

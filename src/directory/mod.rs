@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod cursor;
+pub mod deletion;
 pub mod end_user;
 pub mod identifiers;
 pub mod json;

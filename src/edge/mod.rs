@@ -8,6 +8,7 @@
 mod batch;
 mod conditional;
 pub mod configuration;
+mod deletions;
 mod dialect;
 mod end_users;
 mod exchange;
@@ -154,6 +155,8 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 ApiKeyEndpoint::ListEndUsers => end_users::list(exchange, &holder).await,
                 ApiKeyEndpoint::GetEndUser => end_users::get(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::CreateEndUsers => batch::create(exchange, holder).await,
+                ApiKeyEndpoint::DeleteEndUser => deletions::request(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::GetDeletion => deletions::get(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::UpdateEndUser => end_users::update(exchange, &holder, parameters).await,
             }
         }

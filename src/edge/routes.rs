@@ -90,6 +90,8 @@ pub enum ApiKeyEndpoint {
     ListEndUsers,
     GetEndUser,
     UpdateEndUser,
+    DeleteEndUser,
+    GetDeletion,
     CreateEndUsers,
 }
 
@@ -135,6 +137,8 @@ pub static ROUTES: &[Route] = &[
     end_users(Get, "/v1/end-users", Scope::Read, ApiKeyEndpoint::ListEndUsers),
     end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
     end_users(Patch, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateEndUser),
+    end_users(Delete, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteEndUser),
+    end_users(Get, "/v1/deletions/{deletion_id}", Scope::Read, ApiKeyEndpoint::GetDeletion),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),

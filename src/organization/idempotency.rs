@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::protocol::Outcome;
 use super::sql::{Sql, SqlError};
 use crate::directory::identifiers::RequestId;
+use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
 /// How long an answer is kept.
@@ -54,23 +55,26 @@ pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Kno
     Ok(Known::Answered { outcome, request_id })
 }
 
-/// Keeps an answer, in the place of one that has expired.
+/// Keeps an answer, in the place of one that has expired. It goes with the user it
+/// is about; the answer to a batch names nobody.
 pub fn store<S: Sql>(
     sql: &S,
     key: &IdempotencyKey,
     request_id: RequestId,
+    user_id: Option<&UserId>,
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let outcome = serde_json::to_string(outcome).map_err(|error| SqlError::corrupt("answer", error))?;
     sql.run(
-        "INSERT OR REPLACE INTO idempotency (key, fingerprint, request_id, outcome, expires_at)
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO idempotency (key, fingerprint, request_id, outcome, user_id, expires_at)
+         VALUES (?, ?, ?, ?, ?, ?)",
         &[
             key.key.as_str().into(),
             key.fingerprint.as_str().into(),
             request_id.to_string().as_str().into(),
             outcome.as_str().into(),
+            user_id.map(UserId::as_str).into(),
             now.millis().saturating_add(KEPT_MS).into(),
         ],
     )?;
@@ -98,6 +102,7 @@ pub const fn is_kept(outcome: &Outcome) -> bool {
         | Outcome::Admitted
         | Outcome::EndUserLocated { .. }
         | Outcome::NotFound
+        | Outcome::Deletion(_)
         | Outcome::PreconditionFailed
         | Outcome::DeletionPending
         | Outcome::IdempotencyMismatch

@@ -15,6 +15,7 @@
 //! Everything here is synchronous and pure but for the SQL it is handed. Only
 //! `object.rs` knows Durable Objects.
 
+pub mod deletions;
 pub mod idempotency;
 pub mod keys;
 pub mod limiter;
@@ -59,6 +60,8 @@ struct Memory {
     outbox: Outbox,
     /// Whether the alarm knows when the next kept answer expires.
     expiry_is_scheduled: bool,
+    /// Erasures that are requested and not completed.
+    deletions_pending: i64,
 }
 
 impl Organization {
@@ -118,11 +121,28 @@ impl Organization {
         self.memory.as_ref().map(|memory| memory.outbox.acknowledged(projection))
     }
 
-    /// Whether something waits for the alarm: a projection that lacks a change, or
-    /// an answer whose expiry is not scheduled.
+    /// Whether something waits for the alarm: a projection that lacks a change, a
+    /// person who is to be erased, or an answer whose expiry is not scheduled.
     pub fn needs_alarm(&self) -> bool {
-        let unscheduled = self.memory.as_ref().is_some_and(|memory| !memory.expiry_is_scheduled);
-        unscheduled || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
+        let waiting = |memory: &Memory| !memory.expiry_is_scheduled || memory.deletions_pending > 0;
+        self.memory.as_ref().is_some_and(waiting)
+            || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
+    }
+
+    /// Completes erasures that every projection has confirmed, a bounded number;
+    /// returns whether more are due. Must run inside a transaction.
+    pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
+        let mut memory = match self.memory.take() {
+            Some(memory) => memory,
+            None => Memory::load(sql, now)?,
+        };
+        let mut completed = 0;
+        if memory.deletions_pending > 0 {
+            completed = deletions::purge(sql, memory.outbox.confirmed(), now)?;
+            memory.deletions_pending = deletions::pending(sql)?;
+        }
+        self.memory = Some(memory);
+        Ok(completed == deletions::BATCH_MAX)
     }
 
     /// Removes answers that are no longer kept and says when the alarm should come
@@ -158,7 +178,13 @@ impl Memory {
             Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
             None => None,
         };
-        Ok(Self { settings, limiter, outbox: Outbox::load(sql)?, expiry_is_scheduled: true })
+        Ok(Self {
+            settings,
+            limiter,
+            outbox: Outbox::load(sql)?,
+            expiry_is_scheduled: true,
+            deletions_pending: deletions::pending(sql)?,
+        })
     }
 
     fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
@@ -188,9 +214,13 @@ impl Memory {
                 Ok(Reply { replayed, ..Reply::new(admission, outcome) })
             }
             Known::No => {
+                let user_id = match &command {
+                    Command::CreateEndUser(new) => Some(new.user_id.clone()),
+                    _ => None,
+                };
                 let outcome = self.execute(sql, request_id, command, now)?;
                 if idempotency::is_kept(&outcome) {
-                    idempotency::store(sql, &key, request_id, &outcome, now)?;
+                    idempotency::store(sql, &key, request_id, user_id.as_ref(), &outcome, now)?;
                     self.expiry_is_scheduled = false;
                 }
                 Ok(Reply::new(admission, outcome))
@@ -244,6 +274,13 @@ impl Memory {
             Command::UpdateEndUser { user_id, change, if_match } => {
                 registry::update(sql, &mut self.outbox, &user_id, change, if_match.as_ref(), now)
             }
+            Command::DeleteEndUser { user_id, deletion_id, cascade, reason } => {
+                let request = deletions::Request { deletion_id, user_id, cascade, reason };
+                let outcome = deletions::request(sql, &mut self.outbox, &request, now)?;
+                self.deletions_pending = deletions::pending(sql)?;
+                Ok(outcome)
+            }
+            Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),
             Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),

@@ -116,6 +116,7 @@ impl OrganizationObject {
         let flushed = succeeded(listing).await & succeeded(cache).await;
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
+        inner.purge()?;
         let now = platform::now();
         inner.transaction(|core| {
             let expiry = core.sweep(&inner.sql, now)?;
@@ -156,6 +157,12 @@ impl Inner {
         platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
     }
 
+    /// Completes every erasure that is due, in bounded transactions.
+    fn purge(&self) -> Result<(), JsValue> {
+        while self.transaction(|core| core.purge(&self.sql, platform::now()))? {}
+        Ok(())
+    }
+
     /// Belongs into the transaction whose work the alarm is for.
     fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
         platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
@@ -192,6 +199,8 @@ impl Inner {
         let flushing = Rc::clone(inner);
         let promise = future_to_promise(async move {
             let result = flushing.flush_now(projection).await;
+            // Erasures wait for the projections, and for nothing else.
+            let result = result.and_then(|()| flushing.purge().map_err(|error| StoreError(platform::describe(&error))));
             let shared = flushing.shared(projection);
             shared.under_way.replace(None);
             if let Err(error) = &result {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::schema;
 use super::sql::{Sql, SqlError};
 use super::user_row;
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::{Revision, Status};
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
@@ -65,7 +65,8 @@ pub struct Change {
     pub user_id: UserId,
     pub revision: Revision,
     pub created_at: Timestamp,
-    pub document: Box<RawValue>,
+    /// `None` when the user is being erased: the projections are to hold nothing.
+    pub document: Option<Box<RawValue>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +96,11 @@ impl Outbox {
             Projection::Listing => self.listing,
             Projection::Cache => self.cache,
         }
+    }
+
+    /// The sequence number up to which every projection has confirmed.
+    pub fn confirmed(&self) -> i64 {
+        self.listing.min(self.cache)
     }
 
     /// Notes that a user changed. Belongs into the transaction of the change.
@@ -131,8 +137,11 @@ impl Outbox {
         for mut row in rows {
             to = row.integer()?;
             let (user, revision) = user_row::read(&mut row)?;
-            let document = user_row::document(&user)?;
-            bytes = bytes.saturating_add(document.get().len());
+            let document = match user.status {
+                Status::Active => Some(user_row::document(&user)?),
+                Status::DeletionPending => None,
+            };
+            bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.get().len()));
             let change = Change { created_at: user.created_at, user_id: user.user_id, revision, document };
             if !changes.iter().any(|earlier| earlier.user_id == change.user_id) {
                 changes.push(change);
@@ -154,8 +163,7 @@ impl Outbox {
             Projection::Listing => self.listing = sequence,
             Projection::Cache => self.cache = sequence,
         }
-        let both = self.listing.min(self.cache);
-        sql.run("DELETE FROM outbox WHERE sequence <= ?", &[both.into()])?;
+        sql.run("DELETE FROM outbox WHERE sequence <= ?", &[self.confirmed().into()])?;
         Ok(())
     }
 }

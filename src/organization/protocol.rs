@@ -13,8 +13,9 @@ use super::limiter::{Decision, Rate};
 use super::quotas::Quota;
 use super::settings::Settings;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
+use crate::directory::deletion::{Cascade, Receipt};
 use crate::directory::end_user::Revision;
-use crate::directory::identifiers::{KeyId, RequestId};
+use crate::directory::identifiers::{DeletionId, KeyId, RequestId};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
@@ -69,6 +70,15 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         if_match: Option<Precondition>,
     },
+    DeleteEndUser {
+        user_id: UserId,
+        deletion_id: DeletionId,
+        cascade: Cascade,
+        reason: Option<String>,
+    },
+    ReadDeletion {
+        deletion_id: DeletionId,
+    },
     /// Name the revision of a user that is in force.
     LocateEndUser {
         user_id: UserId,
@@ -101,6 +111,8 @@ impl Command {
             Self::Admit
             | Self::CreateEndUser(_)
             | Self::CreateEndUsers { .. }
+            | Self::DeleteEndUser { .. }
+            | Self::ReadDeletion { .. }
             | Self::LocateEndUser { .. }
             | Self::ReadEndUser { .. }
             | Self::Configure(_)
@@ -213,6 +225,7 @@ pub enum Outcome {
         revision: Revision,
     },
     NotFound,
+    Deletion(Receipt),
     /// The record is not of a revision that the request was made for.
     PreconditionFailed,
     /// The record is being erased and takes no change.

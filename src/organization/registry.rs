@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::deletions;
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
 use super::sql::{Sql, SqlError};
@@ -28,13 +29,14 @@ pub fn create<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let request_id = request_id.to_string();
+    let revision = Revision { incarnation: deletions::erasures(sql)?.saturating_add(1), version: 1 };
     let inserted = sql.first(
         "INSERT INTO users (user_id, incarnation, version, state, display_name, metadata, created_at, updated_at, created_by)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) ON CONFLICT (user_id) DO NOTHING RETURNING 1",
         &[
             new.user_id.as_str().into(),
-            Revision::FIRST.incarnation.into(),
-            Revision::FIRST.version.into(),
+            revision.incarnation.into(),
+            revision.version.into(),
             Status::Active.as_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
@@ -49,12 +51,12 @@ pub fn create<S: Sql>(
             display_name: new.display_name,
             metadata: new.metadata,
             status: Status::Active,
-            version: Revision::FIRST.version,
+            version: revision.version,
             created_at: now,
             updated_at: now,
             last_interaction_at: None,
         };
-        return Ok(Outcome::EndUserCreated { revision: Revision::FIRST, document: user_row::document(&user)? });
+        return Ok(Outcome::EndUserCreated { revision, document: user_row::document(&user)? });
     }
     let found = sql.first(
         &format!("SELECT {}, u.created_by FROM users u WHERE u.user_id = ?", user_row::COLUMNS),
@@ -68,7 +70,7 @@ pub fn create<S: Sql>(
     if user.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
-    let untouched = revision == Revision::FIRST && row.text()? == request_id;
+    let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
 }
 

@@ -47,8 +47,22 @@ const STEPS: &[&[&str]] = &[&[
         fingerprint TEXT NOT NULL,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
+        user_id TEXT,
         expires_at INTEGER NOT NULL
     ) WITHOUT ROWID",
+    "CREATE INDEX idempotency_by_user ON idempotency (user_id) WHERE user_id IS NOT NULL",
+    "CREATE TABLE deletions (
+        deletion_id TEXT PRIMARY KEY,
+        user_id TEXT,
+        sequence INTEGER NOT NULL,
+        cascade TEXT NOT NULL,
+        reason TEXT,
+        requested_at INTEGER NOT NULL,
+        completed_at INTEGER,
+        erased TEXT NOT NULL
+    ) WITHOUT ROWID",
+    "CREATE INDEX deletions_pending ON deletions (sequence) WHERE completed_at IS NULL",
+    "CREATE INDEX deletions_by_user ON deletions (user_id) WHERE user_id IS NOT NULL",
     "CREATE INDEX idempotency_by_expiry ON idempotency (expires_at)",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,

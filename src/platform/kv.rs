@@ -18,8 +18,11 @@ impl Cache for Kv {
         within(GET_LIMIT_MS, self.0.get(key).text()).await.ok_or_else(timed_out)?.map_err(store_error)
     }
 
-    async fn put(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        let put = self.0.put(key, value).map_err(store_error)?;
+    async fn put(&self, key: &str, value: &str, ttl_s: Option<u64>) -> Result<(), StoreError> {
+        let mut put = self.0.put(key, value).map_err(store_error)?;
+        if let Some(ttl_s) = ttl_s {
+            put = put.expiration_ttl(ttl_s);
+        }
         within(PUT_LIMIT_MS, put.execute()).await.ok_or_else(timed_out)?.map_err(store_error)
     }
 }

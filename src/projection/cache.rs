@@ -41,9 +41,19 @@ struct StoredEntry<'a> {
     document: &'a RawValue,
 }
 
-/// The value to store for a change.
-pub fn value(change: &Change) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Entry { revision: change.revision, document: &change.document })
+/// What to put in the place of an erased record: it says that there is none, which
+/// a missing value, that may be a cached miss, does not.
+const TOMBSTONE: &str = "{}";
+/// How long a tombstone is kept, in seconds: longer than any reader may see what
+/// was there before it (a minute), and not for ever, as its key is made from an id.
+const TOMBSTONE_TTL_S: u64 = 300;
+
+/// The value to store for a change, and for how many seconds if not for good.
+pub fn value(change: &Change) -> Result<(String, Option<u64>), serde_json::Error> {
+    match &change.document {
+        Some(document) => Ok((serde_json::to_string(&Entry { revision: change.revision, document })?, None)),
+        None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
+    }
 }
 
 /// The record in a stored value, if it is of this revision.
@@ -71,14 +81,17 @@ mod tests {
             user_id,
             revision: Revision { incarnation: 2, version: 3 },
             created_at: Timestamp::EPOCH,
-            document: RawValue::from_string("{\"n\":1e999}".to_owned()).unwrap(),
+            document: Some(RawValue::from_string("{\"n\":1e999}".to_owned()).unwrap()),
         };
-        let value = value(&change).unwrap();
+        let (value, ttl_s) = value(&change).unwrap();
+        assert_eq!(ttl_s, None);
         assert_eq!(value, r#"{"incarnation":2,"version":3,"document":{"n":1e999}}"#);
         assert_eq!(read(&value, change.revision).unwrap().get(), "{\"n\":1e999}");
         for other in [Revision { incarnation: 2, version: 2 }, Revision { incarnation: 1, version: 3 }] {
             assert!(read(&value, other).is_none());
         }
         assert!(read("not json", change.revision).is_none());
+        let (tombstone, ttl_s) = super::value(&Change { document: None, ..change.clone() }).unwrap();
+        assert!(read(&tombstone, change.revision).is_none() && ttl_s >= Some(60));
     }
 }

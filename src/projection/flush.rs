@@ -40,8 +40,8 @@ pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), Sto
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
             try_join_all(changes.iter().map(async |change| {
-                let value = cache::value(change).map_err(|error| StoreError(error.to_string()))?;
-                store.put(&cache::key(batch.tenant, &change.user_id), &value).await
+                let (value, ttl_s) = cache::value(change).map_err(|error| StoreError(error.to_string()))?;
+                store.put(&cache::key(batch.tenant, &change.user_id), &value, ttl_s).await
             }))
             .await?;
         }

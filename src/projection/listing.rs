@@ -37,6 +37,10 @@ const UPSERT: &str = "
     ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
       created_at = excluded.created_at, document = excluded.document";
 
+const REMOVE: &str = "
+    DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
 /// A batch as text, ready to be bound.
@@ -47,31 +51,36 @@ pub struct Application {
     from: i64,
     to: i64,
     rows: String,
+    /// Ids to remove; none is usual.
+    removed: Option<String>,
 }
 
 impl Application {
     pub fn new(batch: &Batch) -> Result<Self, serde_json::Error> {
-        let rows: Vec<_> = batch
-            .changes
-            .iter()
-            .map(|change| {
-                let revision = change.revision;
+        let mut rows = Vec::with_capacity(batch.changes.len());
+        let mut removed = Vec::new();
+        for change in &batch.changes {
+            let revision = change.revision;
+            match &change.document {
                 // The document travels as a string, so that SQLite passes it on untouched.
-                (
+                Some(document) => rows.push((
                     &change.user_id,
                     revision.incarnation,
                     revision.version,
                     change.created_at.millis(),
-                    change.document.get(),
-                )
-            })
-            .collect();
+                    document.get(),
+                )),
+                None => removed.push(&change.user_id),
+            }
+        }
+        let removed = if removed.is_empty() { None } else { Some(serde_json::to_string(&removed)?) };
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
             from: batch.from,
             to: batch.to,
             rows: serde_json::to_string(&rows)?,
+            removed,
         })
     }
 
@@ -79,10 +88,15 @@ impl Application {
     /// the batch was applied.
     pub fn statements(&self) -> Vec<Statement<'_>> {
         let (tenant, id) = (Parameter::Text(&self.tenant), Parameter::Text(&self.id));
-        vec![
-            Statement { sql: Cow::Borrowed(FENCE), parameters: vec![tenant, self.to.into(), id, self.from.into()] },
-            Statement { sql: Cow::Borrowed(UPSERT), parameters: vec![tenant, Parameter::Text(&self.rows), id] },
-        ]
+        let statement = |sql: &'static str, parameters| Statement { sql: Cow::Borrowed(sql), parameters };
+        let mut statements = vec![
+            statement(FENCE, vec![tenant, self.to.into(), id, self.from.into()]),
+            statement(UPSERT, vec![tenant, Parameter::Text(&self.rows), id]),
+        ];
+        if let Some(removed) = &self.removed {
+            statements.push(statement(REMOVE, vec![tenant, Parameter::Text(removed), id]));
+        }
+        statements
     }
 
     /// Asks where the tenant's listing stands.

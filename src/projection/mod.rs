@@ -55,5 +55,6 @@ pub trait Database {
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Cache {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
-    async fn put(&self, key: &str, value: &str) -> Result<(), StoreError>;
+    /// Stores a value, for a number of seconds or for good.
+    async fn put(&self, key: &str, value: &str, ttl_s: Option<u64>) -> Result<(), StoreError>;
 }

@@ -19,7 +19,9 @@ fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
         user_id: UserId::new(*user_id).expect("an id"),
         revision: Revision { incarnation: 1, version: *version },
         created_at: Timestamp::from_millis(1),
-        document: RawValue::from_string(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}")).expect("JSON"),
+        document: Some(
+            RawValue::from_string(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}")).expect("JSON"),
+        ),
     });
     Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
 }

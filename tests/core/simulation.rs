@@ -18,8 +18,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::deletion::{Cascade, ReceiptStatus};
 use rollcall::directory::end_user::Revision;
-use rollcall::directory::identifiers::{BatchId, KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId, Mode, OrganizationId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
@@ -83,6 +84,7 @@ struct Statistics {
     faults: u64,
     crashes: u64,
     created: u64,
+    deleted: u64,
 }
 
 impl World {
@@ -186,13 +188,15 @@ impl World {
         };
         match self.random.u8(0..100) {
             0..22 => self.create(),
-            22..35 => self.update(),
+            22..31 => self.update(),
+            31..35 => self.delete(),
             35..45 => self.read(),
             45..50 => self.list(),
             50..62 => self.send_to_listing(),
             62..75 => self.deliver_to_listing(),
             75..82 => self.send_to_cache(),
             82..95 => self.deliver_to_cache(),
+            95..97 => self.purge(),
             _ => self.crash(),
         }
         self.check();
@@ -239,7 +243,7 @@ impl World {
                 assert!(!document.get().contains(&request_id.to_string()), "{user_id}'s creator was told 200");
             }
             // After crashes and with a clock set back, the bucket is careful.
-            Outcome::Denied(Denial::RateLimited { .. }) => return,
+            Outcome::Denied(Denial::RateLimited { .. }) | Outcome::DeletionPending => return,
             other => panic!("{other:?}"),
         }
         self.acknowledged.insert(user_id);
@@ -262,9 +266,36 @@ impl World {
                 *newest = revision;
             }
             Outcome::NotFound => assert!(!self.acknowledged.contains(&user_id), "{user_id} is lost"),
+            Outcome::Denied(Denial::RateLimited { .. }) | Outcome::DeletionPending => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// An erasure; from its acknowledgement on nobody counts on the user.
+    fn delete(&mut self) {
+        let user_id = self.user_id();
+        let request_id = RequestId::new(self.now(), self.bytes());
+        let deletion_id = DeletionId::new(self.now(), self.bytes());
+        let command =
+            Command::DeleteEndUser { user_id: user_id.clone(), deletion_id, cascade: Cascade::All, reason: None };
+        match self.handle(self.call(request_id, command)).expect("a reply").outcome {
+            Outcome::Deletion(receipt) => {
+                assert_eq!(receipt.status, ReceiptStatus::DeletionPending);
+                self.acknowledged.remove(&user_id);
+                self.created_by.remove(&user_id);
+                self.versions.remove(&user_id);
+                self.statistics.deleted += 1;
+            }
+            Outcome::NotFound => assert!(!self.acknowledged.contains(&user_id), "{user_id} is lost"),
             Outcome::Denied(Denial::RateLimited { .. }) => {}
             other => panic!("{other:?}"),
         }
+    }
+
+    fn purge(&mut self) {
+        let now = self.now();
+        let (object, storage) = (&mut self.object, &self.storage);
+        storage.transaction(|sql| object.purge(sql, now)).expect("a purge");
     }
 
     /// A point read as the edge does it, by a reader whose KV may be stale.
@@ -297,7 +328,9 @@ impl World {
         let query = Query { direction: Direction::Ascending, range: Range::UserId { prefix: None } };
         let page = query.page(self.tenant, None, 200);
         let texts = self.listing.texts(&page.statement()).expect("a page");
-        let expected: Vec<String> = self.users().into_values().map(|(_, document)| document).collect();
+        let active =
+            |(user, (_, document)): (String, (Revision, String))| (!self.is_pending(&user)).then_some(document);
+        let expected: Vec<String> = self.users().into_iter().filter_map(active).collect();
         assert_eq!(texts, expected, "a list shows everything, in order");
     }
 
@@ -364,7 +397,8 @@ impl World {
         }
         let Some(batch) = self.next_batch(Projection::Cache) else { return };
         for change in &batch.changes {
-            let put = Put { key: cache::key(self.tenant, &change.user_id), value: cache::value(change).expect("JSON") };
+            let put =
+                Put { key: cache::key(self.tenant, &change.user_id), value: cache::value(change).expect("JSON").0 };
             self.to_cache.push((self.crashes, put));
         }
         self.cache_flush = Some(CacheFlush { to: batch.to, open: batch.changes.len() });
@@ -417,6 +451,11 @@ impl World {
             .collect()
     }
 
+    fn is_pending(&self, user_id: &str) -> bool {
+        let sql = "SELECT 1 FROM users WHERE user_id = ? AND state = 'deletion_pending'";
+        self.storage.first(sql, &[user_id.into()]).expect("the users").is_some()
+    }
+
     fn listed(&self) -> BTreeMap<String, String> {
         let statement = rollcall::projection::Statement {
             sql: "SELECT json_array(user_id, document) AS text FROM end_users".into(),
@@ -451,7 +490,8 @@ impl World {
         }
         let unlisted = self.unflushed("listing_sequence");
         for (user_id, (_, document)) in users.iter().filter(|(user_id, _)| !unlisted.contains(*user_id)) {
-            assert_eq!(listed.get(user_id), Some(document), "{user_id} was acknowledged by the listing");
+            let expected = if self.is_pending(user_id) { None } else { Some(document) };
+            assert_eq!(listed.get(user_id), expected, "{user_id} was acknowledged by the listing");
         }
         let uncached = self.unflushed("cache_sequence");
         for (user_id, (revision, document)) in users.iter().filter(|(user_id, _)| !uncached.contains(*user_id)) {
@@ -460,7 +500,9 @@ impl World {
             // one that took its place. Readers then fall back to the object.
             let held = self.kv.get(&key).expect("an acknowledged record is in KV");
             let current = |value: &String| cache::read(value, *revision).is_some_and(|held| held.get() == document);
-            assert!(held.iter().any(current), "{user_id} was acknowledged by the cache");
+            let gone = |value: &String| value == "{}";
+            let put = if self.is_pending(user_id) { held.iter().any(gone) } else { held.iter().any(current) };
+            assert!(put, "{user_id} was acknowledged by the cache");
         }
     }
 
@@ -488,15 +530,17 @@ impl World {
         }
         while let Some(batch) = self.next_batch(Projection::Cache) {
             for change in &batch.changes {
-                let value = cache::value(change).expect("JSON");
+                let (value, _) = cache::value(change).expect("JSON");
                 self.kv.entry(cache::key(self.tenant, &change.user_id)).or_default().push(value);
             }
             self.acknowledge_projection(Projection::Cache, batch.to);
         }
         self.check();
+        self.purge();
+        self.check();
         let users = self.users();
+        assert!(users.keys().all(|user_id| !self.is_pending(user_id)), "every erasure is completed");
         assert_eq!(self.listed().len(), users.len(), "D1 equals the object");
-        assert_eq!(self.kv.len(), users.len(), "KV equals the object");
         assert!(self.unflushed("listing_sequence").is_empty() && self.unflushed("cache_sequence").is_empty());
         let left = self.storage.first("SELECT count(*) FROM outbox", &[]).expect("the outbox");
         assert_eq!(left.expect("a row").integer(), Ok(0), "the outbox is empty");
@@ -532,6 +576,7 @@ fn nothing_acknowledged_is_lost_and_everything_converges() {
         total.faults += statistics.faults;
         total.crashes += statistics.crashes;
         total.created += statistics.created;
+        total.deleted += statistics.deleted;
     }
     println!("seeds {base}..{}: {total:?}, violations 0", base + seeds);
 }

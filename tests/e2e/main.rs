@@ -7,6 +7,7 @@
 mod batch;
 mod client;
 mod create_end_user;
+mod delete_end_user;
 mod durability;
 mod faults;
 mod get_end_user;

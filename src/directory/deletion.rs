@@ -1,0 +1,77 @@
+//! Erasures and their receipts.
+
+use serde::{Deserialize, Serialize};
+
+use super::identifiers::DeletionId;
+use super::timestamp::Timestamp;
+
+/// Longest reason for an erasure, in characters.
+pub const REASON_CHARACTERS_MAX: usize = 500;
+
+/// What is erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cascade {
+    /// The person and everything held about them.
+    All,
+    /// The moods.
+    ModelOnly,
+    /// The relationships.
+    MemoryOnly,
+}
+
+impl Cascade {
+    pub const ALL: [Self; 3] = [Self::All, Self::ModelOnly, Self::MemoryOnly];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::ModelOnly => "model_only",
+            Self::MemoryOnly => "memory_only",
+        }
+    }
+
+    /// The status of the answer to the request; the receipt itself says
+    /// `deletion_pending` for all of them.
+    pub const fn requested_status(self) -> &'static str {
+        match self {
+            Self::All => "deletion_pending",
+            Self::ModelOnly | Self::MemoryOnly => "partial_deletion_pending",
+        }
+    }
+}
+
+/// How much was erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    pub records: i64,
+    pub relationships: i64,
+    pub moods: i64,
+}
+
+/// What is left of an erasure: that it was, and nobody's name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub deletion_id: DeletionId,
+    pub status: ReceiptStatus,
+    pub cascade: Cascade,
+    pub requested_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub reason: Option<String>,
+    pub erased: Erased,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptStatus {
+    DeletionPending,
+    Completed,
+}
+
+/// Checks a reason: any text of at most [`REASON_CHARACTERS_MAX`] characters.
+pub fn reason(text: String) -> Result<String, super::Refusal> {
+    if text.chars().count() > REASON_CHARACTERS_MAX {
+        return Err(super::Refusal::new("must have at most 500 characters"));
+    }
+    Ok(text)
+}
