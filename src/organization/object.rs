@@ -46,8 +46,8 @@ struct Inner {
     env: Env,
     sql: ObjectSql,
     core: RefCell<Organization>,
-    /// Whether an alarm is known to be set.
-    alarm_set: Cell<bool>,
+    /// When the alarm is known to come, in milliseconds since the epoch.
+    alarm_at_ms: Cell<Option<i64>>,
     alarm_failures: Cell<u32>,
     listing: SharedFlush,
     cache: SharedFlush,
@@ -80,7 +80,7 @@ impl OrganizationObject {
             env,
             sql,
             core: RefCell::default(),
-            alarm_set: Cell::new(false),
+            alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
             listing: SharedFlush::new(),
             cache: SharedFlush::new(),
@@ -110,7 +110,7 @@ impl OrganizationObject {
     /// and comes again as long as there is something to come for.
     pub async fn alarm(&self) -> Result<(), JsValue> {
         let inner = Rc::clone(&self.inner);
-        inner.alarm_set.set(false);
+        inner.alarm_at_ms.set(None);
         let listing = Inner::flush(&inner, Projection::Listing);
         let cache = Inner::flush(&inner, Projection::Cache);
         let flushed = succeeded(listing).await & succeeded(cache).await;
@@ -135,12 +135,14 @@ impl Inner {
         let now = platform::now();
         let reply = inner.transaction(|core| {
             let reply = core.handle(&inner.sql, call, now)?;
-            if core.needs_alarm() && !inner.alarm_set.get() {
-                inner.set_alarm(now.millis().saturating_add(ALARM_FIRST_MS))?;
+            // One that is set may be for an expiry, a day from now.
+            let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
+            if core.needs_alarm() && inner.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
+                inner.set_alarm(wanted_ms)?;
             }
             Ok(reply)
         });
-        let reply = reply.inspect_err(|_| inner.alarm_set.set(false))?;
+        let reply = reply.inspect_err(|_| inner.alarm_at_ms.set(None))?;
         for projection in Projection::ALL {
             if inner.core.borrow().is_behind(projection) && now >= inner.shared(projection).not_before.get() {
                 drop(Self::flush(inner, projection));
@@ -166,7 +168,7 @@ impl Inner {
     /// Belongs into the transaction whose work the alarm is for.
     fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
         platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
-        self.alarm_set.set(true);
+        self.alarm_at_ms.set(Some(at_ms));
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! KV or D1 down: writes are answered all the same, and both catch up.
 
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use crate::server::{Options, Server, expect, roomy};
-use crate::stores::Store;
+use crate::stores::{Store, next_alarm_ms};
 
 fn server() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
@@ -55,6 +58,35 @@ fn d1_down_fails_no_write_and_catches_up() {
     set(&server, &json!({ "d1": false }));
     let page = expect(200, client.get("/v1/end-users"));
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
+}
+
+/// A kept answer sets the alarm to its expiry, a day away. A change that comes then
+/// is not left until that day.
+#[test]
+fn an_alarm_for_tomorrow_does_not_put_off_the_backstop() {
+    let server = server();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let keyed = client.clone().with_header("Idempotency-Key", "k");
+    assert_eq!(keyed.post("/v1/end-users", &json!({ "user_id": "first" })).status, 201);
+    let tenant = format!("{}/live", organization.id);
+    let hour_ms = 3_600_000;
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while next_alarm_ms(server.state()).is_none_or(|at_ms| at_ms < now_ms() + hour_ms) {
+        assert!(Instant::now() < deadline, "the alarm was never set for the expiry");
+        thread::sleep(Duration::from_millis(50));
+    }
+    set(&server, &json!({ "kv": true, "d1": true }));
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "second" })).status, 201);
+    set(&server, &json!({ "kv": false, "d1": false }));
+    for store in [Store::D1, Store::Kv] {
+        store.assert_users_eventually(server.state(), &tenant, 2);
+    }
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    i64::try_from(now.as_millis()).expect("a sane clock")
 }
 
 /// Killed while both stores are down: the outbox is durable, the alarm is too,

@@ -6,6 +6,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+/// When the next alarm of any object comes, in milliseconds since the epoch.
+pub fn next_alarm_ms(state: &Path) -> Option<i64> {
+    let file = state.join(Store::Objects.folder()).join("metadata.sqlite");
+    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let nanoseconds = database.query_row("SELECT min(scheduled_time) FROM _cf_ALARM", [], |row| row.get(0));
+    nanoseconds.ok().flatten().map(|nanoseconds: i64| nanoseconds / 1_000_000)
+}
+
 /// The stores, by the folder in which the runtime keeps them, each with the
 /// statement that counts one tenant's users.
 #[derive(Debug, Clone, Copy)]
