@@ -105,6 +105,22 @@ pub async fn get<R: Runtime, I: Incoming>(
     }
 }
 
+/// `GET /v1/end-users/{user_id}/export`: everything that is held about a user.
+pub async fn export<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    let path = path_parameter("user_id", parameters.first(), UserId::new);
+    let command =
+        both(path, QueryFields::none(exchange.target.query)).map(|(user_id, ())| Command::ExportEndUser { user_id });
+    match exchange.ask(holder, Door::Handle, command).await?.outcome {
+        Outcome::Export(document) => Ok(Response::json(200, document.get().to_owned())),
+        Outcome::NotFound => Err(Fault::NotFound("end user")),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
 /// `application/merge-patch+json` is applied to the record (RFC 7396). No body is
 /// no change.

@@ -156,6 +156,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 ApiKeyEndpoint::GetEndUser => end_users::get(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::CreateEndUsers => batch::create(exchange, holder).await,
                 ApiKeyEndpoint::DeleteEndUser => deletions::request(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::ExportEndUser => end_users::export(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::GetDeletion => deletions::get(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::UpdateEndUser => end_users::update(exchange, &holder, parameters).await,
             }

@@ -91,6 +91,7 @@ pub enum ApiKeyEndpoint {
     GetEndUser,
     UpdateEndUser,
     DeleteEndUser,
+    ExportEndUser,
     GetDeletion,
     CreateEndUsers,
 }
@@ -138,6 +139,7 @@ pub static ROUTES: &[Route] = &[
     end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
     end_users(Patch, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateEndUser),
     end_users(Delete, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteEndUser),
+    end_users(Get, "/v1/end-users/{user_id}/export", Scope::Read, ApiKeyEndpoint::ExportEndUser),
     end_users(Get, "/v1/deletions/{deletion_id}", Scope::Read, ApiKeyEndpoint::GetDeletion),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),

@@ -95,6 +95,15 @@ pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlErro
     row.map_or(Ok(Outcome::NotFound), |mut row| read_receipt(&mut row).map(Outcome::Deletion))
 }
 
+/// The receipts of erasures of a user that are not completed.
+pub fn pending_for<S: Sql>(sql: &S, user_id: &UserId) -> Result<Vec<Receipt>, SqlError> {
+    let rows = sql.run(
+        &format!("SELECT {COLUMNS} FROM deletions WHERE user_id = ? ORDER BY sequence"),
+        &[user_id.as_str().into()],
+    )?;
+    rows.into_iter().map(|mut row| read_receipt(&mut row)).collect()
+}
+
 /// Completes the erasures that every projection has confirmed, at most
 /// [`BATCH_MAX`]; returns how many it completed.
 pub fn purge<S: Sql>(sql: &S, confirmed_sequence: i64, now: Timestamp) -> Result<i64, SqlError> {

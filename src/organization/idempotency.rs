@@ -10,6 +10,7 @@
 //!   not, so that a caller may mend its request and keep the key.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::protocol::Outcome;
 use super::sql::{Sql, SqlError};
@@ -81,6 +82,32 @@ pub fn store<S: Sql>(
     Ok(())
 }
 
+/// A kept answer, as its user may see it.
+#[derive(Debug, Serialize)]
+pub struct KeptAnswer {
+    request_id: RequestId,
+    expires_at: Timestamp,
+    end_user: Box<RawValue>,
+}
+
+/// The kept answers that are about a user.
+pub fn kept_for<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+    let rows = sql.run(
+        "SELECT request_id, expires_at, outcome FROM idempotency WHERE user_id = ? AND expires_at > ? ORDER BY expires_at",
+        &[user_id.as_str().into(), now.millis().into()],
+    )?;
+    let mut kept = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let request_id = row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?;
+        let expires_at = Timestamp::from_millis(row.integer()?);
+        let outcome = serde_json::from_str(&row.text()?).map_err(|error| SqlError::corrupt("answer", error))?;
+        if let Outcome::EndUserCreated { document, .. } | Outcome::EndUser { document, .. } = outcome {
+            kept.push(KeptAnswer { request_id, expires_at, end_user: document });
+        }
+    }
+    Ok(kept)
+}
+
 /// Removes expired answers, a bounded number of them, and says when the next one
 /// expires: in the past if more are due, never if none is kept.
 pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
@@ -103,6 +130,7 @@ pub const fn is_kept(outcome: &Outcome) -> bool {
         | Outcome::EndUserLocated { .. }
         | Outcome::NotFound
         | Outcome::Deletion(_)
+        | Outcome::Export(_)
         | Outcome::PreconditionFailed
         | Outcome::DeletionPending
         | Outcome::IdempotencyMismatch

@@ -16,6 +16,7 @@
 //! `object.rs` knows Durable Objects.
 
 pub mod deletions;
+pub mod export;
 pub mod idempotency;
 pub mod keys;
 pub mod limiter;
@@ -281,6 +282,7 @@ impl Memory {
                 Ok(outcome)
             }
             Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),
+            Command::ExportEndUser { user_id } => export::export(sql, &user_id, now),
             Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),

@@ -79,6 +79,10 @@ pub enum Command {
     ReadDeletion {
         deletion_id: DeletionId,
     },
+    /// Give everything that is held about a user.
+    ExportEndUser {
+        user_id: UserId,
+    },
     /// Name the revision of a user that is in force.
     LocateEndUser {
         user_id: UserId,
@@ -113,6 +117,7 @@ impl Command {
             | Self::CreateEndUsers { .. }
             | Self::DeleteEndUser { .. }
             | Self::ReadDeletion { .. }
+            | Self::ExportEndUser { .. }
             | Self::LocateEndUser { .. }
             | Self::ReadEndUser { .. }
             | Self::Configure(_)
@@ -226,6 +231,7 @@ pub enum Outcome {
     },
     NotFound,
     Deletion(Receipt),
+    Export(Box<RawValue>),
     /// The record is not of a revision that the request was made for.
     PreconditionFailed,
     /// The record is being erased and takes no change.

@@ -4,8 +4,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use worker::{D1Database, D1PreparedStatement};
 
-use super::{describe, within};
-use crate::organization::sql::Parameter;
+use super::{bind, describe, within};
 use crate::projection::{Database, Statement, StoreError, Texts};
 
 /// Longest wait for D1, in milliseconds.
@@ -72,16 +71,6 @@ async fn settle<T: serde::de::DeserializeOwned>(promise: js_sys::Promise) -> Res
     let text = js_sys::JSON::stringify(&answer).ok().and_then(|text| text.as_string());
     serde_json::from_str(&text.unwrap_or_default())
         .map_err(|error| StoreError(format!("D1: the answer does not read: {error}")))
-}
-
-fn bind(parameter: &Parameter<'_>) -> JsValue {
-    match parameter {
-        Parameter::Null => JsValue::NULL,
-        // Exact up to 2^53, which `Parameter` promises.
-        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-        Parameter::Integer(number) => JsValue::from_f64(*number as f64),
-        Parameter::Text(text) => JsValue::from_str(text),
-    }
 }
 
 fn store_error(error: &JsValue) -> StoreError {

@@ -22,8 +22,20 @@ pub use timeout::within;
 
 use wasm_bindgen::JsValue;
 
+use crate::organization::sql::Parameter;
+
 /// What a JavaScript error says, for the log.
 pub fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
     message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
+}
+
+/// A parameter as both databases take it.
+fn bind(parameter: &Parameter<'_>) -> JsValue {
+    match parameter {
+        Parameter::Null => JsValue::NULL,
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which `Parameter` promises")]
+        Parameter::Integer(number) => JsValue::from_f64(*number as f64),
+        Parameter::Text(text) => JsValue::from_str(text),
+    }
 }

@@ -3,7 +3,7 @@
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue};
 
-use super::describe;
+use super::{bind, describe};
 use crate::organization::sql::{Parameter, Row, Sql, SqlError, Value};
 
 #[derive(Debug)]
@@ -17,15 +17,6 @@ impl Sql for ObjectSql {
             .raw()
             .map(|row| row.map_err(sql_error)?.into_iter().map(value).collect::<Result<_, _>>().map(Row::new))
             .collect()
-    }
-}
-
-fn bind(parameter: &Parameter<'_>) -> JsValue {
-    match parameter {
-        Parameter::Null => JsValue::NULL,
-        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which `Parameter` promises")]
-        Parameter::Integer(number) => JsValue::from_f64(*number as f64),
-        Parameter::Text(text) => JsValue::from_str(text),
     }
 }
 

@@ -21,6 +21,20 @@ fn a_user_is_readable_as_soon_as_it_is_made() {
 }
 
 #[test]
+fn an_export_holds_everything_about_a_user() {
+    let client = shared().new_client();
+    let keyed = client.clone().with_header("Idempotency-Key", "k");
+    let first = keyed.post("/v1/end-users", &json!({ "user_id": "a/b", "metadata": { "n": 1 } })).json();
+    let now = expect(200, client.patch("/v1/end-users/a%2Fb", &json!({ "metadata": { "n": 2 } })));
+    let export = expect(200, client.get("/v1/end-users/a%2Fb/export"));
+    assert_eq!(export["end_user"], now);
+    assert_eq!(export["kept_answers"][0]["end_user"], first);
+    assert_eq!(export["deletions"], json!([]));
+    assert!(export["exported_at"].is_string());
+    assert_eq!(client.get("/v1/end-users/nobody/export").status, 404);
+}
+
+#[test]
 fn an_unknown_user_is_404() {
     let client = shared().new_client();
     for path in ["/v1/end-users/nobody", "/v1/end-users/%F0%9F%A6%80", "/v1/end-users/a%2F..%2Fb"] {
