@@ -74,19 +74,18 @@ fn read(body: &[u8]) -> Result<Vec<Row>, Fault> {
     });
     fields.finish()?;
     let rows = rows.ok_or_else(|| internal("a required field is missing without a fault"))?;
-    Ok(rows.into_iter().map(|row| (row_id(row), read_row(row))).collect())
+    Ok(rows.into_iter().map(read_row).collect())
 }
 
-fn row_id(row: &RawValue) -> Option<String> {
-    let mut fields = Fields::of_element(row).ok()?;
-    fields.optional("user_id", string)
-}
-
-fn read_row(row: &RawValue) -> Result<NewEndUser, Fault> {
-    let mut fields = Fields::of_element(row)?;
+fn read_row(row: &RawValue) -> Row {
+    let mut fields = match Fields::of_element(row) {
+        Ok(fields) => fields,
+        Err(fault) => return (None, Err(fault)),
+    };
+    let user_id = fields.peek("user_id").and_then(|value| string(value).ok());
     let new = take_new(&mut fields);
-    fields.finish()?;
-    new.ok_or_else(|| internal("a required field is missing without a fault"))
+    let new = fields.finish().and_then(|()| new.ok_or_else(|| internal("a required field is missing without a fault")));
+    (user_id, new)
 }
 
 /// A row's id and its fault, if it has one; else its outcome is the object's.

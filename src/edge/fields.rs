@@ -103,6 +103,11 @@ impl<'a> Fields<'a> {
         self.faults
     }
 
+    /// A field as it was sent, left where it is.
+    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
+        self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+
     fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let index = self.members.iter().position(|(member, _)| member == name)?;
         Some(self.members.swap_remove(index).1)

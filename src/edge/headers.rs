@@ -5,7 +5,6 @@ use super::fault::Fault;
 use super::http::Response;
 use super::routes::Dialect;
 use crate::directory::identifiers::RequestId;
-use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::Admission;
 use crate::organization::quotas::Quota;
 
@@ -62,11 +61,7 @@ pub fn quota(response: Response, fault: &Fault) -> Response {
         .with("X-Quota-Turns-Limit", quota.turns_limit.to_string())
         .with("X-Quota-Relationships-Used", quota.relationships_used.to_string())
         .with("X-Quota-Relationships-Limit", quota.relationships_limit.to_string())
-        .with("X-Quota-Reset", reset(quota.resets_at))
-}
-
-fn reset(at: Timestamp) -> String {
-    at.to_string()
+        .with("X-Quota-Reset", quota.resets_at.to_string())
 }
 
 /// What CORS adds for a path that browsers on other origins may call. `Vary`

@@ -27,17 +27,12 @@ use crate::directory::timestamp::Timestamp;
 /// Erasures completed in one transaction, at most.
 pub const BATCH_MAX: i64 = 100;
 
-const ERASURES: &str = "erasures";
+/// The tenant's number of completed erasures, in `state`.
+pub const ERASURES: &str = "erasures";
 
-/// How many erasures the tenant has completed.
-pub fn erasures<S: Sql>(sql: &S) -> Result<i64, SqlError> {
-    schema::read(sql, ERASURES)
-}
-
-/// How many are requested and not completed.
-pub fn pending<S: Sql>(sql: &S) -> Result<i64, SqlError> {
-    let row = sql.first("SELECT count(*) FROM deletions WHERE completed_at IS NULL", &[])?;
-    row.map_or(Ok(0), |mut row| row.integer())
+/// Whether any is requested and not completed.
+pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+    Ok(sql.first("SELECT 1 FROM deletions WHERE completed_at IS NULL LIMIT 1", &[])?.is_some())
 }
 
 /// A request for an erasure.
@@ -52,10 +47,7 @@ pub struct Request {
 /// Marks a person for erasure. Asking again gives the receipt that there is.
 pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Timestamp) -> Result<Outcome, SqlError> {
     let user_id = request.user_id.as_str();
-    let found =
-        sql.first(&format!("SELECT {} FROM users u WHERE u.user_id = ?", user_row::COLUMNS), &[user_id.into()])?;
-    let Some(mut row) = found else { return Ok(Outcome::NotFound) };
-    let (user, _) = user_row::read(&mut row)?;
+    let Some((user, _)) = user_row::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
     if user.status == Status::DeletionPending {
         let row = sql.first(
             &format!("SELECT {COLUMNS} FROM deletions WHERE user_id = ? AND cascade = 'all'"),
@@ -128,10 +120,8 @@ pub fn purge<S: Sql>(sql: &S, confirmed_sequence: i64, now: Timestamp) -> Result
 /// Removes everything that the object holds of a person.
 fn erase<S: Sql>(sql: &S, user_id: &str) -> Result<Erased, SqlError> {
     sql.run("DELETE FROM idempotency WHERE user_id = ?", &[user_id.into()])?;
-    // Whatever else was asked to be erased of them is erased with them.
-    sql.run("UPDATE deletions SET user_id = NULL WHERE user_id = ? AND completed_at IS NOT NULL", &[user_id.into()])?;
     let removed = sql.run("DELETE FROM users WHERE user_id = ? RETURNING 1", &[user_id.into()])?;
-    schema::write(sql, ERASURES, erasures(sql)?.saturating_add(1))?;
+    schema::write(sql, ERASURES, schema::read(sql, ERASURES)?.saturating_add(1))?;
     Ok(Erased { records: i64::try_from(removed.len()).unwrap_or_default(), ..Erased::default() })
 }
 

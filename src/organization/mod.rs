@@ -61,19 +61,15 @@ struct Memory {
     outbox: Outbox,
     /// Whether the alarm knows when the next kept answer expires.
     expiry_is_scheduled: bool,
-    /// Erasures that are requested and not completed.
-    deletions_pending: i64,
+    /// Whether an erasure is requested and not completed.
+    deletion_is_pending: bool,
 }
 
 impl Organization {
     /// Executes one call and returns the reply. Must run inside a transaction
     /// that is rolled back when this fails.
     pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
-        // Taken out, so that a failure half-way leaves nothing stale behind.
-        let mut memory = match self.memory.take() {
-            Some(memory) => memory,
-            None => Memory::load(sql, now)?,
-        };
+        let mut memory = self.take(sql, now)?;
         let reply = memory.handle(sql, call, now)?;
         self.memory = Some(memory);
         Ok(reply)
@@ -88,7 +84,8 @@ impl Organization {
         id: BatchId,
         now: Timestamp,
     ) -> Result<Option<Batch>, SqlError> {
-        let memory = self.memory(sql, now)?;
+        let memory = self.take(sql, now)?;
+        let memory = self.memory.insert(memory);
         let Some(settings) = &memory.settings else { return Ok(None) };
         memory.outbox.next_batch(sql, projection, id, settings.tenant)
     }
@@ -102,10 +99,7 @@ impl Organization {
         sequence: i64,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let mut memory = match self.memory.take() {
-            Some(memory) => memory,
-            None => Memory::load(sql, now)?,
-        };
+        let mut memory = self.take(sql, now)?;
         memory.outbox.acknowledge(sql, projection, sequence)?;
         self.memory = Some(memory);
         Ok(())
@@ -125,7 +119,7 @@ impl Organization {
     /// Whether something waits for the alarm: a projection that lacks a change, a
     /// person who is to be erased, or an answer whose expiry is not scheduled.
     pub fn needs_alarm(&self) -> bool {
-        let waiting = |memory: &Memory| !memory.expiry_is_scheduled || memory.deletions_pending > 0;
+        let waiting = |memory: &Memory| !memory.expiry_is_scheduled || memory.deletion_is_pending;
         self.memory.as_ref().is_some_and(waiting)
             || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
     }
@@ -133,14 +127,11 @@ impl Organization {
     /// Completes erasures that every projection has confirmed, a bounded number;
     /// returns whether more are due. Must run inside a transaction.
     pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
-        let mut memory = match self.memory.take() {
-            Some(memory) => memory,
-            None => Memory::load(sql, now)?,
-        };
+        let mut memory = self.take(sql, now)?;
         let mut completed = 0;
-        if memory.deletions_pending > 0 {
+        if memory.deletion_is_pending {
             completed = deletions::purge(sql, memory.outbox.confirmed(), now)?;
-            memory.deletions_pending = deletions::pending(sql)?;
+            memory.deletion_is_pending = deletions::is_pending(sql)?;
         }
         self.memory = Some(memory);
         Ok(completed == deletions::BATCH_MAX)
@@ -149,11 +140,10 @@ impl Organization {
     /// Removes answers that are no longer kept and says when the alarm should come
     /// for the next one. Must run inside a transaction.
     pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        self.memory(sql, now)?;
+        let mut memory = self.take(sql, now)?;
         let next = idempotency::sweep(sql, now)?;
-        if let Some(memory) = &mut self.memory {
-            memory.expiry_is_scheduled = true;
-        }
+        memory.expiry_is_scheduled = true;
+        self.memory = Some(memory);
         Ok(next)
     }
 
@@ -162,12 +152,10 @@ impl Organization {
         self.acknowledged(projection) < self.last_sequence()
     }
 
-    fn memory<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<&Memory, SqlError> {
-        let memory = match self.memory.take() {
-            Some(memory) => memory,
-            None => Memory::load(sql, now)?,
-        };
-        Ok(self.memory.insert(memory))
+    /// Takes the memory out, or reads it anew, so that a failure half-way leaves
+    /// nothing stale behind. Whoever succeeds puts it back.
+    fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Memory, SqlError> {
+        self.memory.take().map_or_else(|| Memory::load(sql, now), Ok)
     }
 }
 
@@ -184,7 +172,7 @@ impl Memory {
             limiter,
             outbox: Outbox::load(sql)?,
             expiry_is_scheduled: true,
-            deletions_pending: deletions::pending(sql)?,
+            deletion_is_pending: deletions::is_pending(sql)?,
         })
     }
 
@@ -278,7 +266,7 @@ impl Memory {
             Command::DeleteEndUser { user_id, deletion_id, cascade, reason } => {
                 let request = deletions::Request { deletion_id, user_id, cascade, reason };
                 let outcome = deletions::request(sql, &mut self.outbox, &request, now)?;
-                self.deletions_pending = deletions::pending(sql)?;
+                self.deletion_is_pending = deletions::is_pending(sql)?;
                 Ok(outcome)
             }
             Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),

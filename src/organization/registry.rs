@@ -29,14 +29,13 @@ pub fn create<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let request_id = request_id.to_string();
-    let revision = Revision { incarnation: deletions::erasures(sql)?.saturating_add(1), version: 1 };
     let inserted = sql.first(
         "INSERT INTO users (user_id, incarnation, version, state, display_name, metadata, created_at, updated_at, created_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8) ON CONFLICT (user_id) DO NOTHING RETURNING 1",
+         VALUES (?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
+         ON CONFLICT (user_id) DO NOTHING RETURNING incarnation",
         &[
             new.user_id.as_str().into(),
-            revision.incarnation.into(),
-            revision.version.into(),
+            deletions::ERASURES.into(),
             Status::Active.as_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
@@ -44,7 +43,8 @@ pub fn create<S: Sql>(
             request_id.as_str().into(),
         ],
     )?;
-    if inserted.is_some() {
+    if let Some(mut row) = inserted {
+        let revision = Revision { incarnation: row.integer()?, version: 1 };
         outbox.append(sql, &new.user_id)?;
         let user = EndUser {
             user_id: new.user_id,
@@ -66,10 +66,10 @@ pub fn create<S: Sql>(
         return Err(SqlError("a user was in the way and is not there".to_owned()));
     };
     let (user, revision) = user_row::read(&mut row)?;
-    let document = user_row::document(&user)?;
     if user.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
+    let document = user_row::document(&user)?;
     let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
 }
@@ -126,7 +126,7 @@ pub fn update<S: Sql>(
     if_match: Option<&Precondition>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    let Some((held, revision)) = find(sql, user_id)? else { return Ok(Outcome::NotFound) };
+    let Some((held, revision)) = user_row::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
     if held.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
@@ -180,12 +180,6 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<(EndUser, Revision)>, SqlError> {
-    let row = sql
-        .first(&format!("SELECT {} FROM users u WHERE u.user_id = ?", user_row::COLUMNS), &[user_id.as_str().into()])?;
-    row.map(|mut row| user_row::read(&mut row)).transpose()
-}
-
 /// Names the revision in force, for a reader who may hold it already.
 pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
     let found = sql.first("SELECT incarnation, version FROM users WHERE user_id = ?", &[user_id.as_str().into()])?;
@@ -196,6 +190,6 @@ pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
 
 /// Gives the whole record.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let Some((user, revision)) = find(sql, user_id)? else { return Ok(Outcome::NotFound) };
+    let Some((user, revision)) = user_row::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
     Ok(Outcome::EndUser { revision, document: user_row::document(&user)? })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::sql::{Row, SqlError};
+use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -40,4 +40,10 @@ pub fn read(row: &mut Row) -> Result<(EndUser, Revision), SqlError> {
 /// The record as JSON, built once and passed on as text from here to the caller.
 pub fn document(user: &EndUser) -> Result<Box<RawValue>, SqlError> {
     serde_json::value::to_raw_value(user).map_err(|error| SqlError::corrupt("user", error))
+}
+
+/// Looks a user up.
+pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<(EndUser, Revision)>, SqlError> {
+    let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
+    row.map(|mut row| read(&mut row)).transpose()
 }
