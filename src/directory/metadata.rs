@@ -1,6 +1,6 @@
 //! Metadata: the operator's own JSON about a user.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Refusal, json, merge_patch};
@@ -12,8 +12,8 @@ pub const METADATA_DEPTH_MAX: usize = 8;
 
 /// A JSON object kept as compact text: members in the order given, numbers and
 /// strings exactly as written.
-#[derive(Debug, Clone)]
-pub struct Metadata(Box<RawValue>);
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata(json::Text);
 
 impl Metadata {
     /// Takes a value that [`json::Document`] has read.
@@ -32,8 +32,9 @@ impl Metadata {
     }
 
     /// The metadata after a JSON Merge Patch (RFC 7396), if it may be such.
-    pub fn merged(&self, patch: &RawValue) -> Result<Self, Refusal> {
-        let merged = merge_patch::apply(Some(&self.0), patch)?;
+    pub fn merged(&self, patch: &json::Text) -> Result<Self, Refusal> {
+        let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(|_| Refusal::new("must be JSON"));
+        let merged = merge_patch::apply(Some(raw(self.as_str())?), raw(patch.as_str())?)?;
         let merged = RawValue::from_string(merged).map_err(|_| Refusal::new("must be JSON"))?;
         // `null` removes the member from the record, which then has none.
         if merged.get() == "null" { Ok(Self::default()) } else { Self::new(&merged) }
@@ -41,35 +42,21 @@ impl Metadata {
 
     /// Takes back what [`Metadata::as_str`] gave to a store.
     pub fn from_stored(text: String) -> Result<Self, Refusal> {
-        RawValue::from_string(text).map(Self).map_err(|_| Refusal::new("must be JSON"))
+        if text.starts_with('{') && text.ends_with('}') {
+            Ok(Self(json::Text::from_stored(text)))
+        } else {
+            Err(Refusal::new("must be a JSON object"))
+        }
     }
 
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        self.0.as_str()
     }
 }
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self(RawValue::from_string("{}".to_owned()).unwrap_or_default())
-    }
-}
-
-impl PartialEq for Metadata {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Serialize for Metadata {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(Self)
+        Self(json::Text::from_stored("{}".to_owned()))
     }
 }
 

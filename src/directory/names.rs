@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Refusal;
 
@@ -42,6 +45,13 @@ impl UserId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// SHA-256 in URL-safe base64, 43 characters: the id where it must not stand
+    /// itself, as an index key that outlives its row or as part of a KV key, which
+    /// may have 512 bytes.
+    pub fn digest(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.as_bytes()))
     }
 }
 

@@ -4,7 +4,6 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::value::RawValue;
 
 use super::conditional::{entity_tag, if_match, none_match_names};
 use super::exchange::{Exchange, KeyHolder, PatchBody, internal, store_unavailable, unexpected};
@@ -17,6 +16,7 @@ use super::runtime::{Door, Runtime};
 use crate::directory::Refusal;
 use crate::directory::cursor;
 use crate::directory::end_user::Revision;
+use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
@@ -95,11 +95,11 @@ pub async fn get<R: Runtime, I: Incoming>(
     }
     if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
         exchange.served_by = Some(ServedBy::Kv);
-        return with_relationships(revision, document);
+        return with_relationships(revision, document.get());
     }
     exchange.served_by = Some(ServedBy::Object);
     match exchange.ask_further(holder, Command::ReadEndUser { user_id }).await? {
-        Outcome::EndUser { revision, document } => with_relationships(revision, &document),
+        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str()),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
@@ -115,7 +115,7 @@ pub async fn export<R: Runtime, I: Incoming>(
     let command =
         both(path, QueryFields::none(exchange.target.query)).map(|(user_id, ())| Command::ExportEndUser { user_id });
     match exchange.ask(holder, Door::Handle, command).await?.outcome {
-        Outcome::Export(document) => Ok(Response::json(200, document.get().to_owned())),
+        Outcome::Export(document) => Ok(Response::json(200, document.into_string())),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
@@ -155,7 +155,8 @@ fn read_change(body: &PatchBody) -> Result<EndUserChange, Fault> {
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
     let change = match body {
         PatchBody::Merge(_) => {
-            let metadata = fields.optional("metadata", |value| Ok(value.to_owned()));
+            let metadata =
+                fields.optional("metadata", |value| json::Text::of(&value).map_err(|_| Refusal::new("must be JSON")));
             EndUserChange::Merge { display_name, metadata }
         }
         PatchBody::Empty | PatchBody::Replace(_) => {
@@ -215,13 +216,13 @@ pub async fn list<R: Runtime, I: Incoming>(
     let texts = database.query(&page.statement()).await.map_err(store_unavailable)?;
     exchange.rows_read = Some(texts.rows_read);
     let (documents, last) = page.read(texts.rows).map_err(internal)?;
-    let next_cursor = last
+    let next_cursor: Option<String> = last
         .map(|position| {
             let key = serde_json::to_string(&position).map_err(internal)?;
             Ok(cursor::encode(&key, &request.query.binding(holder.tenant), &configuration.key_ring))
         })
         .transpose()?;
-    pages::render(&documents, next_cursor)
+    Ok(pages::render(&documents, next_cursor.as_deref()))
 }
 
 struct ListRequest {
@@ -275,13 +276,13 @@ fn read_list(query: &str, decode: impl FnOnce(&str, &Query) -> Result<String, Re
 }
 
 /// One record, as it is.
-fn single(status: u16, revision: Revision, document: &RawValue) -> Response {
-    Response::json(status, document.get().to_owned()).with("ETag", entity_tag(revision))
+fn single(status: u16, revision: Revision, document: &json::Text) -> Response {
+    Response::json(status, document.as_str().to_owned()).with("ETag", entity_tag(revision))
 }
 
 /// One record as a single read shows it, with its relationships.
-fn with_relationships(revision: Revision, document: &RawValue) -> Result<Response, Fault> {
-    let record = document.get().strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
+fn with_relationships(revision: Revision, document: &str) -> Result<Response, Fault> {
+    let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
     let body = format!("{record},\"relationships\":[],\"relationships_has_more\":false}}");
     Ok(Response::json(200, body).with("ETag", entity_tag(revision)))
 }

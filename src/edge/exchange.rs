@@ -19,7 +19,7 @@ use crate::directory::api_key::{ApiKey, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::idempotency::IdempotencyKey;
-use crate::organization::protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, Outcome, Reply};
 
 /// How long a caller should wait when a store or an object is out of reach.
 const UNAVAILABLE_RETRY_S: u32 = 1;
@@ -183,7 +183,9 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             digest.update(part);
         }
         let fingerprint = URL_SAFE_NO_PAD.encode(digest.finalize());
-        Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint }))
+        // Callers make keys from ids, and a key outlives the person's record in an index.
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes()));
+        Ok(Some(IdempotencyKey { digest, fingerprint }))
     }
 
     /// Asks the caller's object: one call, in which the key, the scope and the
@@ -256,16 +258,16 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     /// Calls an object. A call that failed on the way is tried once more where that
     /// cannot do anything twice, unless the object is overloaded.
     async fn call(&self, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
-        let text = serde_json::to_string(&call).map_err(internal)?;
-        let reply = match self.runtime.call(tenant, door, &text).await {
+        let bytes = protocol::encode(&call).map_err(internal)?;
+        let reply = match self.runtime.call(tenant, door, &bytes).await {
             Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
                 call.repeated = true;
-                let text = serde_json::to_string(&call).map_err(internal)?;
-                self.runtime.call(tenant, door, &text).await
+                let bytes = protocol::encode(&call).map_err(internal)?;
+                self.runtime.call(tenant, door, &bytes).await
             }
             answered => answered,
         };
-        serde_json::from_str(&reply.map_err(unavailable)?).map_err(internal)
+        protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)
     }
 }
 

@@ -152,14 +152,14 @@ pub async fn list<R: Runtime, I: Incoming>(
     records.truncate(limit);
     let views = records
         .iter()
-        .map(|(mode, record)| serde_json::value::to_raw_value(&view(*mode, record)))
+        .map(|(mode, record)| serde_json::to_string(&view(*mode, record)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(internal)?;
     let next_cursor = records
         .last()
         .filter(|_| has_more)
         .map(|(_, record)| cursor::encode(&record.key_id.to_string(), &binding, &configuration.key_ring));
-    pages::render(&views, next_cursor)
+    Ok(pages::render(&views, next_cursor.as_deref()))
 }
 
 fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {

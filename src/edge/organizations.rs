@@ -90,16 +90,15 @@ pub async fn list<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) ->
     exchange.rows_read = Some(texts.rows_read);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = texts.rows.len() > limit;
-    let documents: Vec<Box<RawValue>> =
-        texts.rows.into_iter().take(limit).map(RawValue::from_string).collect::<Result<_, _>>().map_err(internal)?;
+    let documents: Vec<String> = texts.rows.into_iter().take(limit).collect();
     let last = documents.last().filter(|_| has_more);
     let next_cursor = last
         .map(|document| {
-            let last: Organization = serde_json::from_str(document.get()).map_err(internal)?;
+            let last: Organization = serde_json::from_str(document).map_err(internal)?;
             Ok(cursor::encode(&last.id.to_string(), &binding, &configuration.key_ring))
         })
         .transpose()?;
-    pages::render(&documents, next_cursor)
+    Ok(pages::render(&documents, next_cursor.as_deref()))
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.

@@ -42,7 +42,7 @@ pub trait Runtime {
     fn database(&self) -> Result<Self::Database, Refusal>;
     fn cache(&self) -> Result<Self::Cache, Refusal>;
     /// Calls the tenant's object, with a fresh stub and a time limit.
-    async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError>;
+    async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Reaches some object and comes back.
     async fn ping_object(&self) -> Result<(), CallError>;
     fn log(&self, line: &str);

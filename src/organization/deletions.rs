@@ -13,11 +13,12 @@
 //! completed. So it grows for every id that was erased, and nothing has to be
 //! remembered of the id itself.
 
+use super::idempotency;
 use super::outbox::Outbox;
 use super::protocol::Outcome;
 use super::schema;
 use super::sql::{Row, Sql, SqlError};
-use super::user_row;
+use super::user_row::{self, UserRow};
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::DeletionId;
@@ -46,34 +47,31 @@ pub struct Request {
 
 /// Marks a person for erasure. Asking again gives the receipt that there is.
 pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Timestamp) -> Result<Outcome, SqlError> {
-    let user_id = request.user_id.as_str();
-    let Some((user, _)) = user_row::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
-    if user.status == Status::DeletionPending {
-        let row = sql.first(
-            &format!("SELECT {COLUMNS} FROM deletions WHERE user_id = ? AND cascade = 'all'"),
-            &[user_id.into()],
+    let Some(mut row) = UserRow::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
+    if row.user.status == Status::DeletionPending {
+        let receipt = sql.first(
+            &format!("SELECT {COLUMNS} FROM deletions WHERE user = ? AND cascade = 'all'"),
+            &[row.number.into()],
         )?;
-        let mut row = row.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
-        return Ok(Outcome::Deletion(read_receipt(&mut row)?));
+        let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
+        return Ok(Outcome::Deletion(read_receipt(&mut receipt)?));
     }
     if request.cascade == Cascade::All {
-        sql.run(
-            "UPDATE users SET state = ?2, version = version + 1, updated_at = max(updated_at, ?3) WHERE user_id = ?1",
-            &[user_id.into(), Status::DeletionPending.as_str().into(), now.millis().into()],
-        )?;
-        outbox.append(sql, &request.user_id)?;
+        row.user.status = Status::DeletionPending;
+        row.touch(now);
+        row.store(sql)?;
+        outbox.append(sql, row.number)?;
     }
     sql.run(
-        "INSERT INTO deletions (deletion_id, user_id, sequence, cascade, reason, requested_at, erased)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO deletions (deletion_id, user, sequence, cascade, reason, requested_at,
+         erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) ON CONFLICT DO NOTHING",
         &[
             request.deletion_id.to_string().as_str().into(),
-            user_id.into(),
+            row.number.into(),
             outbox.last_sequence().into(),
             request.cascade.as_str().into(),
             request.reason.as_deref().into(),
             now.millis().into(),
-            write_erased(Erased::default())?.as_str().into(),
         ],
     )?;
     read(sql, request.deletion_id)
@@ -88,11 +86,8 @@ pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlErro
 }
 
 /// The receipts of erasures of a user that are not completed.
-pub fn pending_for<S: Sql>(sql: &S, user_id: &UserId) -> Result<Vec<Receipt>, SqlError> {
-    let rows = sql.run(
-        &format!("SELECT {COLUMNS} FROM deletions WHERE user_id = ? ORDER BY sequence"),
-        &[user_id.as_str().into()],
-    )?;
+pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError> {
+    let rows = sql.run(&format!("SELECT {COLUMNS} FROM deletions WHERE user = ? ORDER BY sequence"), &[user.into()])?;
     rows.into_iter().map(|mut row| read_receipt(&mut row)).collect()
 }
 
@@ -100,17 +95,24 @@ pub fn pending_for<S: Sql>(sql: &S, user_id: &UserId) -> Result<Vec<Receipt>, Sq
 /// [`BATCH_MAX`]; returns how many it completed.
 pub fn purge<S: Sql>(sql: &S, confirmed_sequence: i64, now: Timestamp) -> Result<i64, SqlError> {
     let due = sql.run(
-        "SELECT deletion_id, user_id, cascade FROM deletions
+        "SELECT deletion_id, user, cascade FROM deletions
          WHERE completed_at IS NULL AND sequence <= ? ORDER BY sequence LIMIT ?",
         &[confirmed_sequence.into(), BATCH_MAX.into()],
     )?;
     let mut completed = 0_i64;
     for mut row in due {
-        let (deletion_id, user_id, cascade) = (row.text()?, row.text()?, row.text()?);
-        let erased = if cascade == Cascade::All.as_str() { erase(sql, &user_id)? } else { Erased::default() };
+        let (deletion_id, user, cascade) = (row.text()?, row.integer()?, row.text()?);
+        let erased = if cascade == Cascade::All.as_str() { erase(sql, user)? } else { Erased::default() };
         sql.run(
-            "UPDATE deletions SET completed_at = ?2, user_id = NULL, erased = ?3 WHERE deletion_id = ?1",
-            &[deletion_id.as_str().into(), now.millis().into(), write_erased(erased)?.as_str().into()],
+            "UPDATE deletions SET completed_at = ?2, user = NULL, erased_records = ?3, erased_relationships = ?4,
+             erased_moods = ?5 WHERE deletion_id = ?1",
+            &[
+                deletion_id.as_str().into(),
+                now.millis().into(),
+                erased.records.into(),
+                erased.relationships.into(),
+                erased.moods.into(),
+            ],
         )?;
         completed = completed.saturating_add(1);
     }
@@ -118,14 +120,16 @@ pub fn purge<S: Sql>(sql: &S, confirmed_sequence: i64, now: Timestamp) -> Result
 }
 
 /// Removes everything that the object holds of a person.
-fn erase<S: Sql>(sql: &S, user_id: &str) -> Result<Erased, SqlError> {
-    sql.run("DELETE FROM idempotency WHERE user_id = ?", &[user_id.into()])?;
-    let removed = sql.run("DELETE FROM users WHERE user_id = ? RETURNING 1", &[user_id.into()])?;
+fn erase<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
+    idempotency::forget(sql, user)?;
+    user_row::overwrite(sql, user)?;
+    let removed = sql.run("DELETE FROM users WHERE number = ? RETURNING 1", &[user.into()])?;
     schema::write(sql, ERASURES, schema::read(sql, ERASURES)?.saturating_add(1))?;
     Ok(Erased { records: i64::try_from(removed.len()).unwrap_or_default(), ..Erased::default() })
 }
 
-const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased";
+const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \
+                       erased_moods";
 
 fn read_receipt(row: &mut Row) -> Result<Receipt, SqlError> {
     let deletion_id = row.text()?.parse().map_err(|error| SqlError::corrupt("deletion id", error))?;
@@ -137,11 +141,7 @@ fn read_receipt(row: &mut Row) -> Result<Receipt, SqlError> {
     let reason = row.optional_text()?;
     let requested_at = Timestamp::from_millis(row.integer()?);
     let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
-    let erased = serde_json::from_str(&row.text()?).map_err(|error| SqlError::corrupt("counts", error))?;
+    let erased = Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? };
     let status = if completed_at.is_some() { ReceiptStatus::Completed } else { ReceiptStatus::DeletionPending };
     Ok(Receipt { deletion_id, status, cascade, requested_at, completed_at, reason, erased })
-}
-
-fn write_erased(erased: Erased) -> Result<String, SqlError> {
-    serde_json::to_string(&erased).map_err(|error| SqlError::corrupt("counts", error))
 }

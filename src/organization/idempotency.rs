@@ -10,11 +10,13 @@
 //!   not, so that a caller may mend its request and keep the key.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::protocol::Outcome;
-use super::sql::{Sql, SqlError};
+use super::erasure;
+use super::protocol::{Creation, Outcome};
+use super::sql::{Parameter, Row, Sql, SqlError};
+use crate::directory::end_user::Revision;
 use crate::directory::identifiers::RequestId;
+use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -24,10 +26,10 @@ pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Most answers that are swept in one go.
 const SWEEP_MAX: i64 = 500;
 
-/// A caller's key, and a digest of the request that it is for.
+/// Digests of a caller's key and of the request that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
-    pub key: String,
+    pub digest: String,
     pub fingerprint: String,
 }
 
@@ -44,87 +46,41 @@ pub enum Known {
 
 pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Known, SqlError> {
     let found = sql.first(
-        "SELECT fingerprint, request_id, outcome FROM idempotency WHERE key = ? AND expires_at > ?",
-        &[key.key.as_str().into(), now.millis().into()],
+        "SELECT fingerprint, request_id, outcome, incarnation, version, document FROM idempotency
+         WHERE digest = ? AND expires_at > ?",
+        &[key.digest.as_str().into(), now.millis().into()],
     )?;
     let Some(mut row) = found else { return Ok(Known::No) };
     if row.text()? != key.fingerprint {
         return Ok(Known::Mismatch);
     }
     let request_id = row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?;
-    let outcome = serde_json::from_str(&row.text()?).map_err(|error| SqlError::corrupt("answer", error))?;
-    Ok(Known::Answered { outcome, request_id })
+    Ok(Known::Answered { outcome: read_outcome(&mut row)?, request_id })
 }
 
-/// Keeps an answer, in the place of one that has expired. It goes with the user it
-/// is about; the answer to a batch names nobody.
-pub fn store<S: Sql>(
-    sql: &S,
-    key: &IdempotencyKey,
-    request_id: RequestId,
-    user_id: Option<&UserId>,
-    outcome: &Outcome,
-    now: Timestamp,
-) -> Result<(), SqlError> {
-    let outcome = serde_json::to_string(outcome).map_err(|error| SqlError::corrupt("answer", error))?;
-    sql.run(
-        "INSERT OR REPLACE INTO idempotency (key, fingerprint, request_id, outcome, user_id, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?)",
-        &[
-            key.key.as_str().into(),
-            key.fingerprint.as_str().into(),
-            request_id.to_string().as_str().into(),
-            outcome.as_str().into(),
-            user_id.map(UserId::as_str).into(),
-            now.millis().saturating_add(KEPT_MS).into(),
-        ],
-    )?;
-    Ok(())
+/// How an answer is stored.
+struct Kept {
+    outcome: &'static str,
+    revision: Option<Revision>,
+    document: String,
 }
 
-/// A kept answer, as its user may see it.
-#[derive(Debug, Serialize)]
-pub struct KeptAnswer {
-    request_id: RequestId,
-    expires_at: Timestamp,
-    end_user: Box<RawValue>,
-}
+const CREATED: &str = "created";
+const EXISTING: &str = "existing";
+const BATCH: &str = "batch";
 
-/// The kept answers that are about a user.
-pub fn kept_for<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
-    let rows = sql.run(
-        "SELECT request_id, expires_at, outcome FROM idempotency WHERE user_id = ? AND expires_at > ? ORDER BY expires_at",
-        &[user_id.as_str().into(), now.millis().into()],
-    )?;
-    let mut kept = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        let request_id = row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?;
-        let expires_at = Timestamp::from_millis(row.integer()?);
-        let outcome = serde_json::from_str(&row.text()?).map_err(|error| SqlError::corrupt("answer", error))?;
-        if let Outcome::EndUserCreated { document, .. } | Outcome::EndUser { document, .. } = outcome {
-            kept.push(KeptAnswer { request_id, expires_at, end_user: document });
-        }
-    }
-    Ok(kept)
-}
-
-/// Removes expired answers, a bounded number of them, and says when the next one
-/// expires: in the past if more are due, never if none is kept.
-pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    sql.run(
-        "DELETE FROM idempotency WHERE key IN
-         (SELECT key FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-        &[now.millis().into(), SWEEP_MAX.into()],
-    )?;
-    let next = sql.first("SELECT min(expires_at) FROM idempotency", &[])?;
-    let next = next.map(|mut row| row.optional_integer()).transpose()?.flatten();
-    Ok(next.map(Timestamp::from_millis))
-}
-
-/// Whether an outcome is the answer of something that was executed.
-pub const fn is_kept(outcome: &Outcome) -> bool {
+/// An outcome as it is stored; `None` for what was not executed, and is not kept.
+fn kept(outcome: &Outcome) -> Option<Kept> {
+    let record = |outcome, revision: &Revision, document: &json::Text| {
+        Some(Kept { outcome, revision: Some(*revision), document: document.as_str().to_owned() })
+    };
     match outcome {
-        Outcome::EndUserCreated { .. } | Outcome::EndUser { .. } | Outcome::EndUsersCreated(_) => true,
+        Outcome::EndUserCreated { revision, document } => record(CREATED, revision, document),
+        Outcome::EndUser { revision, document } => record(EXISTING, revision, document),
+        Outcome::EndUsersCreated(creations) => {
+            let document = creations.iter().map(|creation| creation.letter()).collect();
+            Some(Kept { outcome: BATCH, revision: None, document })
+        }
         Outcome::Denied(_)
         | Outcome::Admitted
         | Outcome::EndUserLocated { .. }
@@ -138,6 +94,107 @@ pub const fn is_kept(outcome: &Outcome) -> bool {
         | Outcome::Configured
         | Outcome::KeyIssued
         | Outcome::Keys(_)
-        | Outcome::KeyRevoked => false,
+        | Outcome::KeyRevoked => None,
     }
+}
+
+/// Reads the columns `outcome, incarnation, version, document`.
+fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
+    let outcome = row.text()?;
+    let revision = match (row.optional_integer()?, row.optional_integer()?) {
+        (Some(incarnation), Some(version)) => Some(Revision { incarnation, version }),
+        _ => None,
+    };
+    let document = row.text()?;
+    match (outcome.as_str(), revision) {
+        (CREATED, Some(revision)) => {
+            Ok(Outcome::EndUserCreated { revision, document: json::Text::from_stored(document) })
+        }
+        (EXISTING, Some(revision)) => Ok(Outcome::EndUser { revision, document: json::Text::from_stored(document) }),
+        (BATCH, None) => {
+            let creations = document.chars().map(Creation::of_letter).collect::<Option<_>>();
+            creations.map(Outcome::EndUsersCreated).ok_or_else(|| SqlError::corrupt("answer", "no such creation"))
+        }
+        _ => Err(SqlError::corrupt("answer", "no such outcome")),
+    }
+}
+
+/// Keeps an answer, in the place of one that has expired, and says whether it is
+/// one to keep. It goes with the user it is about; the answer to a batch names nobody.
+pub fn store<S: Sql>(
+    sql: &S,
+    key: &IdempotencyKey,
+    request_id: RequestId,
+    user_id: Option<&UserId>,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let Some(kept) = kept(outcome) else { return Ok(false) };
+    remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
+    sql.run(
+        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, incarnation, version, document, user, expires_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT number FROM users WHERE digest = ?), ?)",
+        &[
+            key.digest.as_str().into(),
+            key.fingerprint.as_str().into(),
+            request_id.to_string().as_str().into(),
+            kept.outcome.into(),
+            kept.revision.map(|revision| revision.incarnation).into(),
+            kept.revision.map(|revision| revision.version).into(),
+            kept.document.as_str().into(),
+            user_id.map(UserId::digest).as_deref().into(),
+            now.millis().saturating_add(KEPT_MS).into(),
+        ],
+    )?;
+    Ok(true)
+}
+
+/// Removes the answers about a user.
+pub fn forget<S: Sql>(sql: &S, user: i64) -> Result<(), SqlError> {
+    remove(sql, "user = ?", &[user.into()])
+}
+
+/// A kept answer, as its user may see it.
+#[derive(Debug, Serialize)]
+pub struct KeptAnswer {
+    request_id: RequestId,
+    expires_at: Timestamp,
+    end_user: json::Text,
+}
+
+/// The kept answers that are about a user.
+pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+    let rows = sql.run(
+        "SELECT request_id, expires_at, document FROM idempotency WHERE user = ? AND expires_at > ? ORDER BY expires_at",
+        &[user.into(), now.millis().into()],
+    )?;
+    let read = |mut row: Row| {
+        Ok(KeptAnswer {
+            request_id: row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?,
+            expires_at: Timestamp::from_millis(row.integer()?),
+            end_user: json::Text::from_stored(row.text()?),
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Removes expired answers, a bounded number of them, and says when the next one
+/// expires: in the past if more are due, never if none is kept.
+pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    remove(
+        sql,
+        "number IN (SELECT number FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+        &[now.millis().into(), SWEEP_MAX.into()],
+    )?;
+    let next = sql.first("SELECT min(expires_at) FROM idempotency", &[])?;
+    let next = next.map(|mut row| row.optional_integer()).transpose()?.flatten();
+    Ok(next.map(Timestamp::from_millis))
+}
+
+/// The one way in which an answer goes.
+fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[Parameter<'_>]) -> Result<(), SqlError> {
+    let blank = erasure::blank("document");
+    sql.run(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
+    sql.run(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)?;
+    Ok(())
 }

@@ -16,6 +16,7 @@
 //! `object.rs` knows Durable Objects.
 
 pub mod deletions;
+pub mod erasure;
 pub mod export;
 pub mod idempotency;
 pub mod keys;
@@ -208,8 +209,7 @@ impl Memory {
                     _ => None,
                 };
                 let outcome = self.execute(sql, request_id, command, now)?;
-                if idempotency::is_kept(&outcome) {
-                    idempotency::store(sql, &key, request_id, user_id.as_ref(), &outcome, now)?;
+                if idempotency::store(sql, &key, request_id, user_id.as_ref(), &outcome, now)? {
                     self.expiry_is_scheduled = false;
                 }
                 Ok(Reply::new(admission, outcome))

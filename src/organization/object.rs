@@ -17,7 +17,7 @@ use worker::{Env, State};
 
 use super::Organization;
 use super::outbox::{Batch, Projection};
-use super::protocol::{Call, Outcome, Reply};
+use super::protocol::{self, Call, Outcome, Reply};
 use super::sql::SqlError;
 use crate::directory::identifiers::BatchId;
 use crate::directory::timestamp::Timestamp;
@@ -90,16 +90,16 @@ impl OrganizationObject {
 
     /// Executes a call and answers as soon as it is committed. Synchronous, so
     /// that even a trap is an exception at the caller.
-    pub fn handle(&self, call: &str) -> Result<String, JsValue> {
+    pub fn handle(&self, call: &[u8]) -> Result<Vec<u8>, JsValue> {
         let reply = Inner::commit(&self.inner, call)?;
         write(&reply)
     }
 
     /// Holds the reply to a call back until the listing has everything up to it,
     /// or notes in it that it has not.
-    pub async fn listed(&self, reply: String) -> Result<String, JsValue> {
+    pub async fn listed(&self, reply: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         let inner = Rc::clone(&self.inner);
-        let mut reply: Reply = serde_json::from_str(&reply).map_err(|error| js_error(&error))?;
+        let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
         if !matches!(reply.outcome, Outcome::Denied(_)) {
             reply.listed = Some(Inner::list_everything(&inner).await);
         }
@@ -130,8 +130,8 @@ impl OrganizationObject {
 impl Inner {
     /// One call, one transaction, the alarm included. Starts the flush of what it
     /// changed.
-    fn commit(inner: &Rc<Self>, call: &str) -> Result<Reply, JsValue> {
-        let call: Call = serde_json::from_str(call).map_err(|error| js_error(&error))?;
+    fn commit(inner: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
+        let call: Call = protocol::decode(call).map_err(|error| js_error(&error))?;
         let now = platform::now();
         let reply = inner.transaction(|core| {
             let reply = core.handle(&inner.sql, call, now)?;
@@ -257,8 +257,8 @@ fn backoff_ms(failures: u32) -> i64 {
     }
 }
 
-fn write(reply: &Reply) -> Result<String, JsValue> {
-    serde_json::to_string(reply).map_err(|error| js_error(&error))
+fn write(reply: &Reply) -> Result<Vec<u8>, JsValue> {
+    protocol::encode(reply).map_err(|error| js_error(&error))
 }
 
 fn js_error(error: &dyn std::fmt::Display) -> JsValue {

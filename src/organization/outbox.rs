@@ -9,13 +9,12 @@
 //!   has a later row, so acknowledging a batch never hides a change.
 //! - A row is removed once every projection has acknowledged it.
 
-use serde_json::value::RawValue;
-
 use super::schema;
 use super::sql::{Sql, SqlError};
-use super::user_row;
+use super::user_row::{self, UserRow};
 use crate::directory::end_user::{Revision, Status};
 use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -66,7 +65,7 @@ pub struct Change {
     pub revision: Revision,
     pub created_at: Timestamp,
     /// `None` when the user is being erased: the projections are to hold nothing.
-    pub document: Option<Box<RawValue>>,
+    pub document: Option<json::Text>,
 }
 
 #[derive(Debug)]
@@ -104,12 +103,9 @@ impl Outbox {
     }
 
     /// Notes that a user changed. Belongs into the transaction of the change.
-    pub fn append<S: Sql>(&mut self, sql: &S, user_id: &UserId) -> Result<(), SqlError> {
+    pub fn append<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
         self.last_sequence = self.last_sequence.saturating_add(1);
-        sql.run(
-            "INSERT INTO outbox (sequence, user_id) VALUES (?, ?)",
-            &[self.last_sequence.into(), user_id.as_str().into()],
-        )?;
+        sql.run("INSERT INTO outbox (sequence, user) VALUES (?, ?)", &[self.last_sequence.into(), user.into()])?;
         Ok(())
     }
 
@@ -126,7 +122,7 @@ impl Outbox {
         }
         let rows = sql.run(
             &format!(
-                "SELECT o.sequence, {} FROM outbox o JOIN users u ON u.user_id = o.user_id
+                "SELECT o.sequence, {} FROM outbox o JOIN users u ON u.number = o.user
                  WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?",
                 user_row::COLUMNS
             ),
@@ -136,12 +132,13 @@ impl Outbox {
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
         for mut row in rows {
             to = row.integer()?;
-            let (user, revision) = user_row::read(&mut row)?;
-            let document = match user.status {
-                Status::Active => Some(user_row::document(&user)?),
+            let found = UserRow::read(&mut row)?;
+            let document = match found.user.status {
+                Status::Active => Some(found.document()?),
                 Status::DeletionPending => None,
             };
-            bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.get().len()));
+            let UserRow { revision, user, .. } = found;
+            bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
             let change = Change { created_at: user.created_at, user_id: user.user_id, revision, document };
             if !changes.iter().any(|earlier| earlier.user_id == change.user_id) {
                 changes.push(change);

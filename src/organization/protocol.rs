@@ -1,11 +1,17 @@
-//! What the edge and the object say to each other, as JSON text.
+//! What the edge and the object say to each other, as bytes (postcard,
+//! <https://postcard.jamesmunns.com/wire-format>).
 //!
 //! Both ends are the same build of the same crate, but during a deployment an
-//! edge may speak to an object of the build before it: members may be added, and
-//! are then optional; none changes its meaning.
+//! edge may speak to an object of another build. The format names nothing, so:
+//!
+//! - What has shipped is never edited: a variant keeps its place and its members.
+//!   What is new is a new variant at the end of its enum. Who does not know it
+//!   refuses it, which the caller sees as 503 for as long as the deployment lasts.
+//! - [`VERSION`] leads every message. It is raised by a change that breaks this
+//!   rule; the two builds then refuse each other in the same way.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::idempotency::IdempotencyKey;
 use super::keys::{KeyRecord, NewKey};
@@ -16,9 +22,38 @@ use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::deletion::{Cascade, Receipt};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{DeletionId, KeyId, RequestId};
+use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+
+/// Leads every message.
+const VERSION: u8 = 1;
+
+/// A message that does not read: of another build, or damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable(String);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "a message between edge and object does not read: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// Writes a message.
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Unreadable> {
+    postcard::to_extend(message, vec![VERSION]).map_err(|error| Unreadable(error.to_string()))
+}
+
+/// Reads a message that a build of the same version wrote.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
+    match bytes.split_first() {
+        Some((&VERSION, message)) => postcard::from_bytes(message).map_err(|error| Unreadable(error.to_string())),
+        _ => Err(Unreadable("it is of another version".to_owned())),
+    }
+}
 
 /// One request to the object.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,18 +62,15 @@ pub struct Call {
     /// its answer was lost keeps it, and so gets the answer it would have had.
     pub request_id: RequestId,
     /// Whether this is such a repetition.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
     pub caller: Caller,
     /// When the caller wants one answer however often it asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<IdempotencyKey>,
     pub command: Command,
 }
 
 /// On whose authority.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Caller {
     /// The bearer of a key, to be checked by the object.
     Key {
@@ -54,7 +86,6 @@ pub enum Caller {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Only check the caller and take the tokens.
     Admit,
@@ -67,7 +98,6 @@ pub enum Command {
         user_id: UserId,
         change: EndUserChange,
         /// `If-Match`: the change is made only to one of these.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         if_match: Option<Precondition>,
     },
     DeleteEndUser {
@@ -138,7 +168,6 @@ pub struct NewEndUser {
 
 /// What became of one user of [`Command::CreateEndUsers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Creation {
     Created,
     Existing,
@@ -146,34 +175,38 @@ pub enum Creation {
     DeletionPending,
 }
 
-/// What to make of a user's record.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndUserChange {
-    /// What is given replaces what is held; what is not given stays.
-    Replace {
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-        display_name: Option<Option<Name>>,
-        metadata: Option<Metadata>,
-    },
-    /// RFC 7396. The display name is read already; the metadata patch can only
-    /// be applied where the metadata is.
-    Merge {
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-        display_name: Option<Option<Name>>,
-        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-        metadata: Option<Box<RawValue>>,
-    },
+impl Creation {
+    /// How it is stored with a kept answer.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Created => 'c',
+            Self::Existing => 'e',
+            Self::DeletionPending => 'd',
+        }
+    }
+
+    pub const fn of_letter(letter: char) -> Option<Self> {
+        match letter {
+            'c' => Some(Self::Created),
+            'e' => Some(Self::Existing),
+            'd' => Some(Self::DeletionPending),
+            _ => None,
+        }
+    }
 }
 
-/// Keeps `null`, which clears, apart from a member that is not there.
-fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// What to make of a user's record.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum EndUserChange {
+    /// What is given replaces what is held; what is not given stays.
+    Replace { display_name: Option<Option<Name>>, metadata: Option<Metadata> },
+    /// RFC 7396. The display name is read already; the metadata patch can only
+    /// be applied where the metadata is.
+    Merge { display_name: Option<Option<Name>>, metadata: Option<json::Text> },
 }
 
 /// Which revisions a conditional request is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Precondition {
     /// `*`: any that exists.
     Any,
@@ -197,10 +230,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// Whether the listing holds every change up to this call; present when the
     /// call asked for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<bool>,
     /// Whether the outcome is one that an earlier request was answered with.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
 }
 
@@ -211,18 +242,17 @@ impl Reply {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Denied(Denial),
     Admitted,
     EndUserCreated {
         revision: Revision,
-        document: Box<RawValue>,
+        document: json::Text,
     },
     /// The record that is held, whether it was asked for or in the way.
     EndUser {
         revision: Revision,
-        document: Box<RawValue>,
+        document: json::Text,
     },
     /// In the order of the command.
     EndUsersCreated(Vec<Creation>),
@@ -231,7 +261,7 @@ pub enum Outcome {
     },
     NotFound,
     Deletion(Receipt),
-    Export(Box<RawValue>),
+    Export(json::Text),
     /// The record is not of a revision that the request was made for.
     PreconditionFailed,
     /// The record is being erased and takes no change.
@@ -251,7 +281,6 @@ pub enum Outcome {
 
 /// Why a caller was not let in.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Denial {
     InvalidKey,
     ExpiredKey,
@@ -287,5 +316,47 @@ impl Admission {
             full_at,
             full_in_ms: full_at.millis().saturating_sub(now.millis()).max(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What travels between two builds: a change here breaks a deployment, and needs
+    /// another [`VERSION`].
+    #[test]
+    fn golden_call_and_reply() {
+        let hexadecimal = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let call = Call {
+            request_id: RequestId::new(Timestamp::from_millis(1), [2; 10]),
+            repeated: false,
+            caller: Caller::Operator,
+            idempotency: None,
+            command: Command::CreateEndUser(NewEndUser {
+                user_id: UserId::new("ada").unwrap(),
+                display_name: None,
+                metadata: Metadata::default(),
+            }),
+        };
+        let bytes = encode(&call).unwrap();
+        assert_eq!(hexadecimal(&bytes), "0182848890a0c0808182848808000100010361646100027b7d");
+        assert!(matches!(decode::<Call>(&bytes).unwrap().command, Command::CreateEndUser(_)));
+        let outcome = Outcome::EndUserLocated { revision: Revision { incarnation: 2, version: 300 } };
+        let bytes = encode(&Reply::new(None, outcome)).unwrap();
+        assert_eq!(hexadecimal(&bytes), "01000504d8040000");
+        assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserLocated { .. }));
+    }
+
+    #[test]
+    fn what_does_not_read_is_refused() {
+        let bytes = encode(&Reply::new(None, Outcome::NotFound)).unwrap();
+        assert!(decode::<Reply>(&bytes).is_ok());
+        for length in 0..bytes.len() {
+            assert!(decode::<Reply>(&bytes[..length]).is_err());
+        }
+        let other = [&[VERSION + 1], &bytes[1..]].concat();
+        assert!(decode::<Reply>(&other).unwrap_err().to_string().contains("another version"));
+        assert!(decode::<Reply>(&[VERSION, 0, 200]).is_err(), "a variant that nobody knows");
     }
 }

@@ -9,7 +9,7 @@ use super::deletions;
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
 use super::sql::{Sql, SqlError};
-use super::user_row;
+use super::user_row::{self, UserRow};
 use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
@@ -28,11 +28,11 @@ pub fn create<S: Sql>(
     new: NewEndUser,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    let request_id = request_id.to_string();
+    let (request_id, digest) = (request_id.to_string(), new.user_id.digest());
     let inserted = sql.first(
-        "INSERT INTO users (user_id, incarnation, version, state, display_name, metadata, created_at, updated_at, created_by)
-         VALUES (?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
-         ON CONFLICT (user_id) DO NOTHING RETURNING incarnation",
+        "INSERT INTO users (digest, user_id, incarnation, version, state, display_name, metadata, created_at, updated_at,
+         created_by) VALUES (?8, ?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
+         ON CONFLICT (digest) DO NOTHING RETURNING number, incarnation",
         &[
             new.user_id.as_str().into(),
             deletions::ERASURES.into(),
@@ -41,11 +41,13 @@ pub fn create<S: Sql>(
             new.metadata.as_str().into(),
             now.millis().into(),
             request_id.as_str().into(),
+            digest.as_str().into(),
         ],
     )?;
     if let Some(mut row) = inserted {
+        let number = row.integer()?;
         let revision = Revision { incarnation: row.integer()?, version: 1 };
-        outbox.append(sql, &new.user_id)?;
+        outbox.append(sql, number)?;
         let user = EndUser {
             user_id: new.user_id,
             display_name: new.display_name,
@@ -59,17 +61,17 @@ pub fn create<S: Sql>(
         return Ok(Outcome::EndUserCreated { revision, document: user_row::document(&user)? });
     }
     let found = sql.first(
-        &format!("SELECT {}, u.created_by FROM users u WHERE u.user_id = ?", user_row::COLUMNS),
-        &[new.user_id.as_str().into()],
+        &format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS),
+        &[digest.as_str().into()],
     )?;
     let Some(mut row) = found else {
         return Err(SqlError("a user was in the way and is not there".to_owned()));
     };
-    let (user, revision) = user_row::read(&mut row)?;
-    if user.status == Status::DeletionPending {
+    let found = UserRow::read(&mut row)?;
+    if found.user.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
-    let document = user_row::document(&user)?;
+    let (revision, document) = (found.revision, found.document()?);
     let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
 }
@@ -85,8 +87,8 @@ pub fn was_done<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Re
     let request_id = request_id.to_string();
     for new in users {
         let made = sql.first(
-            "SELECT 1 FROM users WHERE user_id = ? AND created_by = ?",
-            &[new.user_id.as_str().into(), request_id.as_str().into()],
+            "SELECT 1 FROM users WHERE digest = ? AND created_by = ?",
+            &[new.user_id.digest().as_str().into(), request_id.as_str().into()],
         )?;
         if made.is_some() {
             return Ok(true);
@@ -126,36 +128,23 @@ pub fn update<S: Sql>(
     if_match: Option<&Precondition>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    let Some((held, revision)) = user_row::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    if held.status == Status::DeletionPending {
+    let Some(mut row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
+    if row.user.status == Status::DeletionPending {
         return Ok(Outcome::DeletionPending);
     }
-    if if_match.is_some_and(|condition| !condition.holds(revision)) {
+    if if_match.is_some_and(|condition| !condition.holds(row.revision)) {
         return Ok(Outcome::PreconditionFailed);
     }
-    let mut user = held.clone();
-    if let Err(refusal) = apply(&mut user, change) {
+    let held = row.user.clone();
+    if let Err(refusal) = apply(&mut row.user, change) {
         return Ok(Outcome::Refused { field: "metadata".to_owned(), reason: refusal.0 });
     }
-    if user == held {
-        return Ok(Outcome::EndUser { revision, document: user_row::document(&user)? });
+    if row.user != held {
+        row.touch(now);
+        row.store(sql)?;
+        outbox.append(sql, row.number)?;
     }
-    let revision = Revision { version: revision.version.saturating_add(1), ..revision };
-    user.version = revision.version;
-    // A clock that was set back does not make a record that changed before it was made.
-    user.updated_at = now.max(held.updated_at);
-    sql.run(
-        "UPDATE users SET version = ?2, display_name = ?3, metadata = ?4, updated_at = ?5 WHERE user_id = ?1",
-        &[
-            user_id.as_str().into(),
-            user.version.into(),
-            user.display_name.as_ref().map(Name::as_str).into(),
-            user.metadata.as_str().into(),
-            user.updated_at.millis().into(),
-        ],
-    )?;
-    outbox.append(sql, user_id)?;
-    Ok(Outcome::EndUser { revision, document: user_row::document(&user)? })
+    Ok(Outcome::EndUser { revision: row.revision, document: row.document()? })
 }
 
 /// Fails only by metadata that would be too large, too deep or no object.
@@ -182,7 +171,8 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 
 /// Names the revision in force, for a reader who may hold it already.
 pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let found = sql.first("SELECT incarnation, version FROM users WHERE user_id = ?", &[user_id.as_str().into()])?;
+    let found =
+        sql.first("SELECT incarnation, version FROM users WHERE digest = ?", &[user_id.digest().as_str().into()])?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
     Ok(Outcome::EndUserLocated { revision })
@@ -190,6 +180,6 @@ pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
 
 /// Gives the whole record.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let Some((user, revision)) = user_row::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    Ok(Outcome::EndUser { revision, document: user_row::document(&user)? })
+    let Some(found) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
+    Ok(Outcome::EndUser { revision: found.revision, document: found.document()? })
 }

@@ -7,12 +7,21 @@ use super::sql::{Sql, SqlError};
 
 /// Each step is a list of statements; `state('schema')` counts the steps done.
 ///
-/// The tables are `WITHOUT ROWID` where the key is not an integer, so that a
-/// lookup is one search, and compare text byte by byte (`BINARY`, the default).
+/// Text compares byte by byte (`BINARY`, the default). What is about a person has an
+/// integer key, so that its row can be overwritten where it lies before it is
+/// deleted (see [`super::erasure`]); what names a person in an index is a digest.
+/// The other tables are `WITHOUT ROWID`, so that a lookup is one search.
 const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),
-        document TEXT NOT NULL
+        organization_id TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        requests_per_second INTEGER NOT NULL,
+        burst INTEGER NOT NULL,
+        turns_per_period INTEGER NOT NULL,
+        active_relationships INTEGER NOT NULL,
+        anchor INTEGER NOT NULL
     )",
     "CREATE TABLE keys (
         digest TEXT PRIMARY KEY,
@@ -27,7 +36,9 @@ const STEPS: &[&[&str]] = &[&[
         last_used_day INTEGER
     ) WITHOUT ROWID",
     "CREATE TABLE users (
-        user_id TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        user_id TEXT NOT NULL,
         incarnation INTEGER NOT NULL,
         version INTEGER NOT NULL,
         state TEXT NOT NULL,
@@ -37,32 +48,38 @@ const STEPS: &[&[&str]] = &[&[
         updated_at INTEGER NOT NULL,
         last_interaction_at INTEGER,
         created_by TEXT NOT NULL
-    ) WITHOUT ROWID",
+    )",
     "CREATE TABLE outbox (
         sequence INTEGER PRIMARY KEY,
-        user_id TEXT NOT NULL
+        user INTEGER NOT NULL
     )",
     "CREATE TABLE idempotency (
-        key TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
         fingerprint TEXT NOT NULL,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
-        user_id TEXT,
+        incarnation INTEGER,
+        version INTEGER,
+        document TEXT NOT NULL,
+        user INTEGER,
         expires_at INTEGER NOT NULL
-    ) WITHOUT ROWID",
-    "CREATE INDEX idempotency_by_user ON idempotency (user_id) WHERE user_id IS NOT NULL",
+    )",
+    "CREATE INDEX idempotency_by_user ON idempotency (user) WHERE user IS NOT NULL",
     "CREATE TABLE deletions (
         deletion_id TEXT PRIMARY KEY,
-        user_id TEXT,
+        user INTEGER,
         sequence INTEGER NOT NULL,
         cascade TEXT NOT NULL,
         reason TEXT,
         requested_at INTEGER NOT NULL,
         completed_at INTEGER,
-        erased TEXT NOT NULL
+        erased_records INTEGER NOT NULL,
+        erased_relationships INTEGER NOT NULL,
+        erased_moods INTEGER NOT NULL
     ) WITHOUT ROWID",
     "CREATE INDEX deletions_pending ON deletions (sequence) WHERE completed_at IS NULL",
-    "CREATE INDEX deletions_by_user ON deletions (user_id) WHERE user_id IS NOT NULL",
+    "CREATE INDEX deletions_by_user ON deletions (user) WHERE user IS NOT NULL",
     "CREATE INDEX idempotency_by_expiry ON idempotency (expires_at)",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,

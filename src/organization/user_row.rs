@@ -1,49 +1,106 @@
 //! A user's row, and the record that it is.
 
-use serde_json::value::RawValue;
-
+use super::erasure;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::{EndUser, Revision, Status};
+use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 
-/// The columns that [`read`] expects, in its order.
-pub const COLUMNS: &str = "u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
+/// The columns that [`UserRow::read`] expects, in its order.
+pub const COLUMNS: &str = "u.number, u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
                            u.created_at, u.updated_at, u.last_interaction_at";
 
-/// Reads the columns named by [`COLUMNS`].
-pub fn read(row: &mut Row) -> Result<(EndUser, Revision), SqlError> {
-    let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    let state = row.text()?;
-    let status = [Status::Active, Status::DeletionPending]
-        .into_iter()
-        .find(|status| status.as_str() == state)
-        .ok_or_else(|| SqlError::corrupt("user state", "no such state"))?;
-    let display_name =
-        row.optional_text()?.map(Name::new).transpose().map_err(|error| SqlError::corrupt("display name", error))?;
-    let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
-    let user = EndUser {
-        user_id,
-        display_name,
-        metadata,
-        status,
-        version: revision.version,
-        created_at: Timestamp::from_millis(row.integer()?),
-        updated_at: Timestamp::from_millis(row.integer()?),
-        last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
-    };
-    Ok((user, revision))
+/// A user as the object holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserRow {
+    /// The row's number, which other tables name the user by. It may be used again
+    /// once the user is erased.
+    pub number: i64,
+    pub revision: Revision,
+    pub user: EndUser,
 }
 
-/// The record as JSON, built once and passed on as text from here to the caller.
-pub fn document(user: &EndUser) -> Result<Box<RawValue>, SqlError> {
-    serde_json::value::to_raw_value(user).map_err(|error| SqlError::corrupt("user", error))
+impl UserRow {
+    /// Reads the columns named by [`COLUMNS`].
+    pub fn read(row: &mut Row) -> Result<Self, SqlError> {
+        let number = row.integer()?;
+        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+        let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+        let state = row.text()?;
+        let status = [Status::Active, Status::DeletionPending]
+            .into_iter()
+            .find(|status| status.as_str() == state)
+            .ok_or_else(|| SqlError::corrupt("user state", "no such state"))?;
+        let display_name = row
+            .optional_text()?
+            .map(Name::new)
+            .transpose()
+            .map_err(|error| SqlError::corrupt("display name", error))?;
+        let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
+        let user = EndUser {
+            user_id,
+            display_name,
+            metadata,
+            status,
+            version: revision.version,
+            created_at: Timestamp::from_millis(row.integer()?),
+            updated_at: Timestamp::from_millis(row.integer()?),
+            last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
+        };
+        Ok(Self { number, revision, user })
+    }
+
+    /// Looks a user up.
+    pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<Self>, SqlError> {
+        let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
+        let row = sql.first(&select, &[user_id.digest().as_str().into()])?;
+        row.map(|mut row| Self::read(&mut row)).transpose()
+    }
+
+    /// Stores a changed record in the place of the one that is there.
+    pub fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+        overwrite(sql, self.number)?;
+        let user = &self.user;
+        sql.run(
+            "UPDATE users SET user_id = ?2, version = ?3, state = ?4, display_name = ?5, metadata = ?6, updated_at = ?7,
+             last_interaction_at = ?8 WHERE number = ?1",
+            &[
+                self.number.into(),
+                user.user_id.as_str().into(),
+                user.version.into(),
+                user.status.as_str().into(),
+                user.display_name.as_ref().map(Name::as_str).into(),
+                user.metadata.as_str().into(),
+                user.updated_at.millis().into(),
+                user.last_interaction_at.map(Timestamp::millis).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Counts a change of the record, made now.
+    pub fn touch(&mut self, now: Timestamp) {
+        self.revision.version = self.revision.version.saturating_add(1);
+        self.user.version = self.revision.version;
+        // A clock that was set back does not make a record that changed before it was made.
+        self.user.updated_at = now.max(self.user.updated_at);
+    }
+
+    /// The record as JSON, built once and passed on as text from here to the caller.
+    pub fn document(&self) -> Result<json::Text, SqlError> {
+        document(&self.user)
+    }
 }
 
-/// Looks a user up.
-pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<(EndUser, Revision)>, SqlError> {
-    let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.user_id = ?"), &[user_id.as_str().into()])?;
-    row.map(|mut row| read(&mut row)).transpose()
+pub fn document(user: &EndUser) -> Result<json::Text, SqlError> {
+    json::Text::of(user).map_err(|error| SqlError::corrupt("user", error))
+}
+
+/// Overwrites what a row says about its person, before it is replaced or deleted.
+pub fn overwrite<S: Sql>(sql: &S, number: i64) -> Result<(), SqlError> {
+    let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(erasure::blank);
+    sql.run(&format!("UPDATE users SET {user_id}, {display_name}, {metadata} WHERE number = ?"), &[number.into()])?;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Calls to an organization's object, by RPC: text in, text out.
+//! Calls to an organization's object, by RPC: bytes in, bytes out.
 //!
 //! Measured on workerd, CPU per request for one call to an object: 245–255 µs
 //! this way, 370–560 µs by `stub.fetch` to a `#[durable_object]` class.
@@ -22,10 +22,10 @@ extern "C" {
     fn get_by_name(this: &Namespace, name: &str) -> Result<Stub, JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    async fn handle(this: &Stub, call: &str) -> Result<JsValue, JsValue>;
+    async fn handle(this: &Stub, call: &[u8]) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch, js_name = handleListed)]
-    async fn handle_listed(this: &Stub, call: &str) -> Result<JsValue, JsValue>;
+    async fn handle_listed(this: &Stub, call: &[u8]) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     async fn ping(this: &Stub) -> Result<JsValue, JsValue>;
@@ -33,7 +33,7 @@ extern "C" {
 
 impl Namespace {
     /// One call with a stub of its own: after an error a stub may be broken for good.
-    pub async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError> {
+    pub async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {
         let stub = self.get_by_name(&tenant.to_string()).map_err(call_error)?;
         let answer = async {
             match door {
@@ -42,7 +42,8 @@ impl Namespace {
             }
         };
         let reply = within(LIMIT_MS, answer).await.ok_or_else(timed_out)?.map_err(call_error)?;
-        reply.as_string().ok_or_else(|| failed("the object answered with something that is no text"))
+        let reply = reply.dyn_into::<js_sys::Uint8Array>();
+        reply.map(|bytes| bytes.to_vec()).map_err(|_| failed("the object answered with something that is no bytes"))
     }
 
     pub async fn ping_object(&self) -> Result<(), CallError> {

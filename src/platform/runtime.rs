@@ -98,7 +98,7 @@ impl Runtime for WorkerRuntime<'_> {
         self.env.kv(RECORDS).map(Kv).map_err(|error| Refusal::new(format!("the binding {RECORDS}: {error}")))
     }
 
-    async fn call(&self, tenant: Tenant, door: Door, call: &str) -> Result<String, CallError> {
+    async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {
         self.objects()?.call(tenant, door, call).await
     }
 

@@ -7,14 +7,12 @@
 //! - Nothing writes the cache from a read path: a reader that was overtaken
 //!   would bring an old state back.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
+use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::organization::outbox::Change;
 
@@ -22,15 +20,14 @@ use crate::organization::outbox::Change;
 /// as a KV key (512 bytes); the tenant is not, so that one tenant's records can
 /// be enumerated by prefix.
 pub fn key(tenant: Tenant, user_id: &UserId) -> String {
-    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(user_id.as_str().as_bytes()));
-    format!("{tenant}/end-users/{digest}")
+    format!("{tenant}/end-users/{}", user_id.digest())
 }
 
 #[derive(Serialize)]
 struct Entry<'a> {
     #[serde(flatten)]
     revision: Revision,
-    document: &'a RawValue,
+    document: &'a json::Text,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +78,7 @@ mod tests {
             user_id,
             revision: Revision { incarnation: 2, version: 3 },
             created_at: Timestamp::EPOCH,
-            document: Some(RawValue::from_string("{\"n\":1e999}".to_owned()).unwrap()),
+            document: Some(json::Text::from_stored("{\"n\":1e999}".to_owned())),
         };
         let (value, ttl_s) = value(&change).unwrap();
         assert_eq!(ttl_s, None);

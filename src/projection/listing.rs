@@ -14,7 +14,6 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{Database, Statement, StoreError};
 use crate::directory::cursor::Binding;
@@ -37,6 +36,13 @@ const UPSERT: &str = "
     ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
       created_at = excluded.created_at, document = excluded.document";
 
+/// What is about to be replaced or removed is overwritten where it lies, with as many blanks: see
+/// [`crate::organization::erasure`].
+const OVERWRITE: &str = "
+    UPDATE end_users SET document = printf('%*s', octet_length(document), '')
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+
 const REMOVE: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
@@ -51,6 +57,8 @@ pub struct Application {
     from: i64,
     to: i64,
     rows: String,
+    /// Ids whose row is replaced or removed; none is usual.
+    overwritten: Option<String>,
     /// Ids to remove; none is usual.
     removed: Option<String>,
 }
@@ -58,9 +66,12 @@ pub struct Application {
 impl Application {
     pub fn new(batch: &Batch) -> Result<Self, serde_json::Error> {
         let mut rows = Vec::with_capacity(batch.changes.len());
-        let mut removed = Vec::new();
+        let (mut overwritten, mut removed) = (Vec::new(), Vec::new());
         for change in &batch.changes {
             let revision = change.revision;
+            if revision.version > 1 {
+                overwritten.push(&change.user_id);
+            }
             match &change.document {
                 // The document travels as a string, so that SQLite passes it on untouched.
                 Some(document) => rows.push((
@@ -68,19 +79,20 @@ impl Application {
                     revision.incarnation,
                     revision.version,
                     change.created_at.millis(),
-                    document.get(),
+                    document.as_str(),
                 )),
                 None => removed.push(&change.user_id),
             }
         }
-        let removed = if removed.is_empty() { None } else { Some(serde_json::to_string(&removed)?) };
+        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| serde_json::to_string(&ids)).transpose();
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
             from: batch.from,
             to: batch.to,
             rows: serde_json::to_string(&rows)?,
-            removed,
+            overwritten: some(overwritten)?,
+            removed: some(removed)?,
         })
     }
 
@@ -89,10 +101,11 @@ impl Application {
     pub fn statements(&self) -> Vec<Statement<'_>> {
         let (tenant, id) = (Parameter::Text(&self.tenant), Parameter::Text(&self.id));
         let statement = |sql: &'static str, parameters| Statement { sql: Cow::Borrowed(sql), parameters };
-        let mut statements = vec![
-            statement(FENCE, vec![tenant, self.to.into(), id, self.from.into()]),
-            statement(UPSERT, vec![tenant, Parameter::Text(&self.rows), id]),
-        ];
+        let mut statements = vec![statement(FENCE, vec![tenant, self.to.into(), id, self.from.into()])];
+        if let Some(overwritten) = &self.overwritten {
+            statements.push(statement(OVERWRITE, vec![tenant, Parameter::Text(overwritten), id]));
+        }
+        statements.push(statement(UPSERT, vec![tenant, Parameter::Text(&self.rows), id]));
         if let Some(removed) = &self.removed {
             statements.push(statement(REMOVE, vec![tenant, Parameter::Text(removed), id]));
         }
@@ -284,14 +297,14 @@ impl Page {
     }
 
     /// The documents of the page, and where it ended if more follow.
-    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<Box<RawValue>>, Option<Position>), serde_json::Error> {
-        let mut documents = texts.into_iter().map(RawValue::from_string).collect::<Result<Vec<_>, _>>()?;
+    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), serde_json::Error> {
+        let mut documents = texts;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if documents.len() <= limit {
             return Ok((documents, None));
         }
         documents.truncate(limit);
-        let last = documents.last().map(|document| serde_json::from_str(document.get())).transpose()?;
+        let last = documents.last().map(|document| serde_json::from_str(document)).transpose()?;
         Ok((documents, last))
     }
 }

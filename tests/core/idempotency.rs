@@ -61,7 +61,7 @@ impl Fixture {
     fn create(&mut self, number: u8, repeated: bool, idempotency: Option<&str>, now_ms: i64) -> Reply {
         let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
         let idempotency =
-            idempotency.map(|key| IdempotencyKey { key: key.to_owned(), fingerprint: "the request".to_owned() });
+            idempotency.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "the request".to_owned() });
         let user_id = UserId::new("ada").expect("an id");
         let command = Command::CreateEndUser(NewEndUser { user_id, display_name: None, metadata: Metadata::default() });
         let call = Call { request_id: request_id(number), repeated, caller, idempotency, command };

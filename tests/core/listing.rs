@@ -2,11 +2,11 @@
 
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
+use rollcall::directory::json;
 use rollcall::directory::names::{UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::outbox::{Batch, Change};
 use rollcall::projection::listing::{Application, Direction, Position, Query, Range};
-use serde_json::value::RawValue;
 
 use crate::sqlite::Sqlite;
 
@@ -19,9 +19,7 @@ fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
         user_id: UserId::new(*user_id).expect("an id"),
         revision: Revision { incarnation: 1, version: *version },
         created_at: Timestamp::from_millis(1),
-        document: Some(
-            RawValue::from_string(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}")).expect("JSON"),
-        ),
+        document: Some(json::Text::from_stored(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}"))),
     });
     Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
 }

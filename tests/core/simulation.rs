@@ -29,9 +29,12 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
 use rollcall::organization::keys::NewKey;
 use rollcall::organization::outbox::{Batch, Projection};
-use rollcall::organization::protocol::{Call, Caller, Command, Denial, EndUserChange, NewEndUser, Outcome, Reply};
+use rollcall::organization::protocol::{
+    self, Call, Caller, Command, Denial, EndUserChange, NewEndUser, Outcome, Reply,
+};
 use rollcall::organization::settings::Settings;
 use rollcall::organization::sql::{Sql, SqlError};
+use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::cache;
 use rollcall::projection::listing::{self, Application, Direction, Query, Range};
 
@@ -156,12 +159,12 @@ impl World {
 
     /// One call into the object: one transaction, and memory that is dropped with it when it fails.
     fn handle(&mut self, call: Call) -> Result<Reply, SqlError> {
-        // By way of its text, as it travels.
-        let call = serde_json::from_str(&serde_json::to_string(&call).expect("JSON")).expect("a call");
+        // By way of its bytes, as it travels.
+        let call = protocol::decode(&protocol::encode(&call).expect("a call")).expect("a call");
         let now = self.now();
         let (object, storage) = (&mut self.object, &self.storage);
         let reply = storage.transaction(|sql| object.handle(sql, call, now))?;
-        Ok(serde_json::from_str(&serde_json::to_string(&reply).expect("JSON")).expect("a reply"))
+        Ok(protocol::decode(&protocol::encode(&reply).expect("a reply")).expect("a reply"))
     }
 
     fn call(&self, request_id: RequestId, command: Command) -> Call {
@@ -233,14 +236,14 @@ impl World {
     fn acknowledge(&mut self, request_id: RequestId, user_id: UserId, outcome: Outcome) {
         match outcome {
             Outcome::EndUserCreated { document, .. } => {
-                assert!(document.get().contains(&request_id.to_string()), "the creator's own record");
+                assert!(document.as_str().contains(&request_id.to_string()), "the creator's own record");
                 let other = self.created_by.insert(user_id.clone(), request_id);
                 assert_eq!(other, None, "{user_id} was created twice");
                 self.statistics.created += 1;
             }
             Outcome::EndUser { document, .. } => {
                 // Else its own creation, whose answer was lost, would be told to nobody.
-                assert!(!document.get().contains(&request_id.to_string()), "{user_id}'s creator was told 200");
+                assert!(!document.as_str().contains(&request_id.to_string()), "{user_id}'s creator was told 200");
             }
             // After crashes and with a clock set back, the bucket is careful.
             Outcome::Denied(Denial::RateLimited { .. }) | Outcome::DeletionPending => return,
@@ -259,7 +262,7 @@ impl World {
         let command = Command::UpdateEndUser { user_id: user_id.clone(), change, if_match: None };
         match self.handle(self.call(request_id, command)).expect("a reply").outcome {
             Outcome::EndUser { revision, document } => {
-                assert!(document.get().contains(&wanted), "the change is in the answer");
+                assert!(document.as_str().contains(&wanted), "the change is in the answer");
                 self.acknowledged.insert(user_id.clone());
                 let newest = self.versions.entry(user_id).or_insert(revision);
                 assert!(*newest <= revision, "versions only grow");
@@ -441,11 +444,11 @@ impl World {
 
     /// Revision and document of every user, by id, as the object has them.
     fn users(&self) -> BTreeMap<String, (Revision, String)> {
-        let sql = format!("SELECT {} FROM users u ORDER BY u.user_id", rollcall::organization::user_row::COLUMNS);
+        let sql = format!("SELECT {} FROM users u ORDER BY u.user_id", user_row::COLUMNS);
         let rows = self.storage.run(&sql, &[]).expect("the users");
         rows.into_iter()
             .map(|mut row| {
-                let (user, revision) = rollcall::organization::user_row::read(&mut row).expect("a user");
+                let UserRow { revision, user, .. } = UserRow::read(&mut row).expect("a user");
                 (user.user_id.to_string(), (revision, serde_json::to_string(&user).expect("JSON")))
             })
             .collect()
@@ -469,7 +472,7 @@ impl World {
         let rows = self
             .storage
             .run(
-                "SELECT user_id FROM outbox WHERE sequence > coalesce((SELECT value FROM state WHERE name = ?), 0)",
+                "SELECT u.user_id FROM outbox JOIN users u ON number = user WHERE sequence > coalesce((SELECT value FROM state WHERE name = ?), 0)",
                 &[projection.into()],
             )
             .expect("the outbox");

@@ -13,7 +13,7 @@ fn make(client: &Client, id: &str) {
     assert_eq!(client.post("/v1/end-users", &json!({ "user_id": id, "metadata": { "of": id } })).status, 201);
 }
 
-fn completed(client: &Client, deletion_id: &str) -> Value {
+pub fn completed(client: &Client, deletion_id: &str) -> Value {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let receipt = expect(200, client.get(&format!("/v1/deletions/{deletion_id}")));

@@ -9,6 +9,7 @@ mod client;
 mod create_end_user;
 mod delete_end_user;
 mod durability;
+mod erasure;
 mod faults;
 mod get_end_user;
 mod idempotency;

@@ -36,8 +36,7 @@ impl Store {
     const fn count(self) -> &'static str {
         match self {
             Self::Objects => {
-                "SELECT count(*) FROM users WHERE (SELECT json_extract(document, '$.tenant.organization') || '/' ||
-                 json_extract(document, '$.tenant.mode') FROM settings) = ?1"
+                "SELECT count(*) FROM users WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1"
             }
             Self::D1 => "SELECT count(*) FROM end_users WHERE tenant = ?1",
             Self::Kv => "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'",

@@ -1,0 +1,130 @@
+//! A person erased leaves no trace: not in a row of any store, not in the stores'
+//! files, not in the log.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, types::ValueRef};
+use serde_json::json;
+
+use crate::client::{Client, encode};
+use crate::delete_end_user::completed;
+use crate::server::{Options, Server, expect, roomy};
+use crate::stores::Store;
+
+/// Text that stands nowhere by chance.
+const ID: &str = "canary-of-the-id/🦀@example.org";
+const SECRETS: [&str; 5] =
+    ["canary-first-name", "canary-first-plan", "canary-second-plan", "canary-last-plan", "canary-idempotency-key"];
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Every value of every row of every table of a database, as bytes.
+fn values(file: &Path) -> Vec<(String, Vec<u8>)> {
+    let database = Connection::open(file).expect("a database");
+    let names = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).expect("a statement");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.map(|row| row.expect("a name")).collect()
+    };
+    let mut values = Vec::new();
+    for table in names("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        let mut statement = database.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table");
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).expect("rows");
+        while let Some(row) = rows.next().expect("a row") {
+            for column in 0..columns {
+                let bytes = match row.get_ref(column).expect("a column") {
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+                    ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => continue,
+                };
+                values.push((format!("{table} in {}", file.display()), bytes));
+            }
+        }
+    }
+    values
+}
+
+/// Makes the person, changes them in every way there is, has them cached, listed,
+/// exported and answered for.
+fn live(client: &Client) {
+    let path = format!("/v1/end-users/{}", encode(ID));
+    let keyed = client.clone().with_header("Idempotency-Key", SECRETS[4]);
+    let body = json!({ "user_id": ID, "display_name": SECRETS[0], "metadata": { "plan": SECRETS[1] } });
+    assert_eq!(keyed.post("/v1/end-users", &body).status, 201);
+    assert_eq!(keyed.post("/v1/end-users", &body).header("idempotency-replayed"), "true");
+    expect(200, client.get("/v1/end-users"));
+    // Ever longer, so that what was there before is left behind, and at last onto
+    // further pages.
+    for (plan, padding) in [(SECRETS[2], 300), (SECRETS[3], 9_000)] {
+        let metadata = json!({ "padding": "x".repeat(padding), "plan": plan });
+        expect(200, client.patch(&path, &json!({ "metadata": metadata })));
+        expect(200, client.get("/v1/end-users"));
+        expect(200, client.get(&path));
+    }
+    expect(200, client.get(&format!("{path}/export")));
+    let merge = ("application/merge-patch+json", br#"{"display_name":null}"#.as_slice());
+    expect(200, client.send("PATCH", &path, Some(merge)));
+}
+
+#[test]
+fn a_person_erased_leaves_no_trace() {
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let rows: Vec<_> = (0..40).map(|index| json!({ "user_id": format!("other-{index:02}") })).collect();
+    expect(200, client.post("/v1/end-users/batch", &json!({ "users": rows })));
+    live(&client);
+    // What is looked for can be found while it is there.
+    let databases = |folder: &Path| -> Vec<PathBuf> {
+        files(folder).into_iter().filter(|file| file.extension().is_some_and(|name| name == "sqlite")).collect()
+    };
+    let held = |text: &str| {
+        let found =
+            databases(server.state()).iter().flat_map(|file| values(file)).any(|(_, value)| contains(&value, text));
+        assert!(found, "{text} is nowhere to be found");
+    };
+    held(ID);
+    held(SECRETS[3]);
+
+    let accepted = expect(202, client.delete(&format!("/v1/end-users/{}", encode(ID))));
+    completed(&client, accepted["deletion_id"].as_str().expect("an id"));
+    let tenant = format!("{}/live", organization.id);
+    Store::D1.assert_users_eventually(server.state(), &tenant, 40);
+    server.kill();
+
+    let canaries = [&[ID], SECRETS.as_slice()].concat();
+    for (place, value) in databases(server.state()).iter().flat_map(|file| values(file)) {
+        for canary in &canaries {
+            assert!(!contains(&value, canary), "{canary} is left in {place}");
+        }
+    }
+    for file in databases(server.state()) {
+        let database = Connection::open(&file).expect("a database");
+        let mode: String = database.query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("a mode");
+        if mode == "wal" {
+            database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a checkpoint");
+        }
+    }
+    for file in files(server.state()) {
+        let bytes = std::fs::read(&file).expect("a file");
+        for canary in &canaries {
+            // The listing is ordered by ids, so they are keys, and keys can't be overwritten
+            // where they lie: ARCHITECTURE.md says what becomes of them.
+            let key_of_the_listing = *canary == ID && file.to_string_lossy().contains("/d1/");
+            assert!(!contains(&bytes, canary) || key_of_the_listing, "{canary} is left in {}", file.display());
+        }
+    }
+    for line in server.log_lines() {
+        for canary in &canaries {
+            assert!(!line.contains(canary) && !line.contains(&encode(canary)), "{canary} was logged: {line}");
+        }
+    }
+}
