@@ -31,5 +31,10 @@ CREATE TABLE organizations (
   slug         TEXT NOT NULL UNIQUE,
   clerk_org_id TEXT UNIQUE,
   version      INTEGER NOT NULL,
-  document     TEXT NOT NULL
+  document     TEXT NOT NULL,
+  -- When the organization's projections were last compared with its objects, in
+  -- milliseconds since the epoch.
+  audited_at   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+
+CREATE INDEX organizations_by_audit ON organizations (audited_at);

@@ -20,6 +20,9 @@ export class Organization extends DurableObject {
   handleListed(call) {
     return this.core.listed(this.handle(call));
   }
+  handleAudited(call) {
+    return this.core.audited(this.handle(call));
+  }
   alarm() {
     return this.core.alarm();
   }

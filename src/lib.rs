@@ -25,7 +25,7 @@ mod platform;
 mod worker_exports {
     use std::cell::RefCell;
 
-    use worker::{Context, Env, Request, Response, event};
+    use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, event};
 
     use crate::edge;
     use crate::edge::public_limiter::PublicLimiter;
@@ -39,5 +39,12 @@ mod worker_exports {
     async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
         into_response(edge::serve(&runtime, &HttpRequest(request)).await)
+    }
+
+    /// The cron trigger of `wrangler.toml`.
+    #[event(scheduled)]
+    async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+        let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
+        edge::audits::tick(&runtime).await;
     }
 }

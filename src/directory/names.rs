@@ -51,8 +51,13 @@ impl UserId {
     /// itself, as an index key that outlives its row or as part of a KV key, which
     /// may have 512 bytes.
     pub fn digest(&self) -> String {
-        URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.as_bytes()))
+        digest(&self.0)
     }
+}
+
+/// [`UserId::digest`] of a text that may be no user id.
+pub fn digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()))
 }
 
 impl fmt::Display for UserId {

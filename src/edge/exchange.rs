@@ -60,6 +60,16 @@ pub enum PatchBody {
     Merge(Vec<u8>),
 }
 
+impl PatchBody {
+    /// What was sent, whatever its type makes of it; `None` when nothing was.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Empty => None,
+            Self::Replace(bytes) | Self::Merge(bytes) => Some(bytes),
+        }
+    }
+}
+
 impl KeyHolder {
     /// The same caller, for a request that costs other than its route says.
     #[must_use]
@@ -249,10 +259,10 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     }
 
     /// Asks an object with the operator's authority.
-    pub async fn ask_as_operator(&mut self, tenant: Tenant, command: Command) -> Result<Outcome, Fault> {
+    pub async fn ask_as_operator(&mut self, tenant: Tenant, door: Door, command: Command) -> Result<Outcome, Fault> {
         let (request_id, caller) = (self.request_id, Caller::Operator);
         let call = Call { request_id, repeated: false, caller, idempotency: None, command };
-        Ok(self.call(tenant, Door::Handle, call).await?.outcome)
+        Ok(self.call(tenant, door, call).await?.outcome)
     }
 
     /// Calls an object. A call that failed on the way is tried once more where that

@@ -6,7 +6,7 @@ use super::exchange::{Exchange, internal, unexpected};
 use super::fault::Fault;
 use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, path_parameter, string};
 use super::http::{Incoming, Response};
-use super::runtime::Runtime;
+use super::runtime::{Door, Runtime};
 use super::{organizations, pages};
 use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
@@ -60,7 +60,7 @@ pub async fn issue<R: Runtime, I: Incoming>(
         created_at: exchange.received_at,
         expires_at: request.expires_at,
     };
-    match exchange.ask_as_operator(tenant, Command::IssueKey { settings, key: new.clone() }).await? {
+    match exchange.ask_as_operator(tenant, Door::Handle, Command::IssueKey { settings, key: new.clone() }).await? {
         Outcome::KeyIssued => {}
         other => return Err(unexpected(&other)),
     }
@@ -141,7 +141,7 @@ pub async fn list<R: Runtime, I: Incoming>(
     for mode in Mode::ALL {
         let tenant = Tenant { organization: organization.id, mode };
         let command = Command::ListKeys { after, limit: limit.saturating_add(1) };
-        match exchange.ask_as_operator(tenant, command).await? {
+        match exchange.ask_as_operator(tenant, Door::Handle, command).await? {
             Outcome::Keys(keys) => records.extend(keys.into_iter().map(|key| (mode, key))),
             other => return Err(unexpected(&other)),
         }
@@ -189,7 +189,7 @@ pub async fn revoke<R: Runtime, I: Incoming>(
     let organization = organizations::find(exchange, parameters).await?;
     for mode in Mode::ALL {
         let tenant = Tenant { organization: organization.id, mode };
-        match exchange.ask_as_operator(tenant, Command::RevokeKey { key_id }).await? {
+        match exchange.ask_as_operator(tenant, Door::Handle, Command::RevokeKey { key_id }).await? {
             Outcome::KeyRevoked => return Ok(Response::new(204)),
             Outcome::NotFound => {}
             other => return Err(unexpected(&other)),

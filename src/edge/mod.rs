@@ -5,6 +5,7 @@
 //! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
 //! resource (404, 409, 412).
 
+pub mod audits;
 mod batch;
 mod conditional;
 pub mod configuration;
@@ -171,6 +172,8 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 AdminEndpoint::IssueKey => keys::issue(exchange, parameters).await,
                 AdminEndpoint::ListKeys => keys::list(exchange, parameters).await,
                 AdminEndpoint::RevokeKey => keys::revoke(exchange, parameters).await,
+                AdminEndpoint::Repair => audits::repair(exchange, parameters).await,
+                AdminEndpoint::GetRepair => audits::get(exchange, parameters).await,
             }
         }
     }

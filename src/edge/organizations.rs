@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, integer, path_parameter, string};
 use super::http::{Incoming, Response};
 use super::pages;
-use super::runtime::Runtime;
+use super::runtime::{Door, Runtime};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
@@ -206,7 +206,7 @@ async fn deliver<R: Runtime, I: Incoming>(
     for mode in Mode::ALL {
         let settings = settings(organization, mode);
         let tenant = settings.tenant;
-        match exchange.ask_as_operator(tenant, Command::Configure(settings)).await? {
+        match exchange.ask_as_operator(tenant, Door::Handle, Command::Configure(settings)).await? {
             Outcome::Configured => {}
             other => return Err(unexpected(&other)),
         }

@@ -105,6 +105,8 @@ pub enum AdminEndpoint {
     IssueKey,
     ListKeys,
     RevokeKey,
+    Repair,
+    GetRepair,
 }
 
 #[derive(Debug)]
@@ -148,6 +150,8 @@ pub static ROUTES: &[Route] = &[
     admin(Post, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::IssueKey),
     admin(Get, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::ListKeys),
     admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", AdminEndpoint::RevokeKey),
+    admin(Post, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::Repair),
+    admin(Get, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::GetRepair),
 ];
 
 /// The values of a pattern's braces, in order, still percent-encoded.

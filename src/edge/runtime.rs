@@ -17,6 +17,8 @@ pub enum Door {
     Handle,
     /// Bring the listing up to date before answering.
     HandleListed,
+    /// Go on with the audit for some seconds before answering.
+    HandleAudited,
 }
 
 /// A call to an object failed on the way.

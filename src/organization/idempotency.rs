@@ -94,7 +94,8 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
         | Outcome::Configured
         | Outcome::KeyIssued
         | Outcome::Keys(_)
-        | Outcome::KeyRevoked => None,
+        | Outcome::KeyRevoked
+        | Outcome::Audit(_) => None,
     }
 }
 

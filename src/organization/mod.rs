@@ -15,6 +15,7 @@
 //! Everything here is synchronous and pure but for the SQL it is handed. Only
 //! `object.rs` knows Durable Objects.
 
+pub mod audit;
 pub mod deletions;
 pub mod erasure;
 pub mod export;
@@ -33,9 +34,10 @@ pub mod sql;
 pub mod user_row;
 
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
-use crate::directory::identifiers::{BatchId, RequestId};
+use crate::directory::identifiers::{BatchId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 
+use audit::{Finding, OnTheirWay, Report, Step};
 use idempotency::Known;
 use keys::KeyCheck;
 use limiter::Limiter;
@@ -64,6 +66,7 @@ struct Memory {
     expiry_is_scheduled: bool,
     /// Whether an erasure is requested and not completed.
     deletion_is_pending: bool,
+    audit_is_running: bool,
 }
 
 impl Organization {
@@ -118,9 +121,10 @@ impl Organization {
     }
 
     /// Whether something waits for the alarm: a projection that lacks a change, a
-    /// person who is to be erased, or an answer whose expiry is not scheduled.
+    /// person who is to be erased, an answer whose expiry is not scheduled, or an audit.
     pub fn needs_alarm(&self) -> bool {
-        let waiting = |memory: &Memory| !memory.expiry_is_scheduled || memory.deletion_is_pending;
+        let waiting =
+            |memory: &Memory| !memory.expiry_is_scheduled || memory.deletion_is_pending || memory.audit_is_running;
         self.memory.as_ref().is_some_and(waiting)
             || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
     }
@@ -146,6 +150,69 @@ impl Organization {
         memory.expiry_is_scheduled = true;
         self.memory = Some(memory);
         Ok(next)
+    }
+
+    /// Whose object this is; `None` as long as it has no settings.
+    pub fn tenant(&self) -> Option<Tenant> {
+        self.memory.as_ref()?.settings.as_ref().map(|settings| settings.tenant)
+    }
+
+    /// Whether an audit is under way, likewise.
+    pub fn is_audited(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.audit_is_running)
+    }
+
+    /// Begins an audit, or joins the one under way. Must run inside a transaction.
+    pub fn start_audit<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Report, SqlError> {
+        let mut memory = self.take(sql, now)?;
+        let report = audit::start(sql, now)?;
+        memory.audit_is_running = true;
+        self.memory = Some(memory);
+        Ok(report)
+    }
+
+    /// What the last audit has found.
+    pub fn report<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Report>, SqlError> {
+        let memory = self.take(sql, now)?;
+        self.memory = Some(memory);
+        audit::report(sql)
+    }
+
+    /// What the audit compares next, and who must not be judged because a change of
+    /// theirs is on its way; `None` when there is nothing to compare now.
+    pub fn next_audit_step<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<(Step, OnTheirWay)>, SqlError> {
+        let memory = self.take(sql, now)?;
+        let memory = self.memory.insert(memory);
+        let Some(step) = audit::next_step(sql, &memory.outbox)? else { return Ok(None) };
+        Ok(OnTheirWay::now(sql)?.map(|before| (step, before)))
+    }
+
+    /// Those of the digests that belong to no user, and the sequence number that the
+    /// listing has confirmed.
+    pub fn strangers<S: Sql>(
+        &mut self,
+        sql: &S,
+        digests: &[String],
+        now: Timestamp,
+    ) -> Result<(Vec<String>, i64), SqlError> {
+        let memory = self.take(sql, now)?;
+        let memory = self.memory.insert(memory);
+        Ok((audit::strangers(sql, digests)?, memory.outbox.acknowledged(Projection::Listing)))
+    }
+
+    /// Takes over what a step of the audit has found. Must run inside a transaction.
+    pub fn record_audit<S: Sql>(
+        &mut self,
+        sql: &S,
+        before: &OnTheirWay,
+        finding: Finding,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
+        let mut memory = self.take(sql, now)?;
+        audit::record(sql, &mut memory.outbox, before, finding, now)?;
+        memory.audit_is_running = audit::is_running(sql)?;
+        self.memory = Some(memory);
+        Ok(())
     }
 
     /// Whether a projection lacks a change, likewise.
@@ -174,6 +241,7 @@ impl Memory {
             outbox: Outbox::load(sql)?,
             expiry_is_scheduled: true,
             deletion_is_pending: deletions::is_pending(sql)?,
+            audit_is_running: audit::is_running(sql)?,
         })
     }
 
@@ -274,6 +342,12 @@ impl Memory {
             Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),
+            Command::StartAudit(settings) => {
+                self.configure(sql, settings, now)?;
+                self.audit_is_running = true;
+                audit::start(sql, now).map(|report| Outcome::Audit(Some(report)))
+            }
+            Command::ReadAudit => audit::report(sql).map(Outcome::Audit),
             Command::IssueKey { settings, key } => {
                 self.configure(sql, settings, now)?;
                 keys::issue(sql, &key)?;

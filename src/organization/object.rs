@@ -16,13 +16,14 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use worker::{Env, State};
 
 use super::Organization;
+use super::audit::{Finding, OnTheirWay, Step};
 use super::outbox::{Batch, Projection};
 use super::protocol::{self, Call, Outcome, Reply};
 use super::sql::SqlError;
-use crate::directory::identifiers::BatchId;
+use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::platform::{self, D1, Kv, ObjectSql};
-use crate::projection::{StoreError, flush};
+use crate::projection::{StoreError, audit, flush};
 
 /// From the first change to the alarm that takes over if the flush at once did
 /// not get through, in milliseconds.
@@ -31,6 +32,13 @@ const ALARM_FIRST_MS: i64 = 5_000;
 const ALARM_LAST_MS: i64 = 60_000;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
+/// How long an audit goes on while a caller waits, in milliseconds.
+const AUDIT_WAIT_MS: i64 = 5_000;
+/// How long it goes on in one alarm, in milliseconds. Then the alarm comes again: a
+/// call to another service counts against the invocation it is made in.
+const AUDIT_ALARM_MS: i64 = 5_000;
+/// How long a step may take beyond that, in milliseconds.
+const AUDIT_GRACE_MS: i64 = 60_000;
 /// A reader waits for at most this many flushes: the one under way, which may
 /// have begun before its own change, and two more, as each is bounded.
 const FLUSHES_AWAITED: usize = 3;
@@ -49,6 +57,8 @@ struct Inner {
     /// When the alarm is known to come, in milliseconds since the epoch.
     alarm_at_ms: Cell<Option<i64>>,
     alarm_failures: Cell<u32>,
+    /// Until when whoever audits now may be at it: two at once would count twice.
+    audited_until_ms: Cell<i64>,
     listing: SharedFlush,
     cache: SharedFlush,
 }
@@ -82,6 +92,7 @@ impl OrganizationObject {
             core: RefCell::default(),
             alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
+            audited_until_ms: Cell::new(0),
             listing: SharedFlush::new(),
             cache: SharedFlush::new(),
         };
@@ -106,6 +117,20 @@ impl OrganizationObject {
         write(&reply)
     }
 
+    /// Takes steps of an audit that a call has begun, for as long as a caller may be
+    /// kept waiting, and answers with what was found so far.
+    pub async fn audited(&self, reply: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+        let inner = Rc::clone(&self.inner);
+        let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
+        // What can't be reached now, the alarm tries again.
+        if let Err(error) = inner.audit(AUDIT_WAIT_MS).await {
+            log_failure("Audit", &error);
+        }
+        let report = inner.transaction(|core| core.report(&inner.sql, platform::now()))?;
+        reply.outcome = Outcome::Audit(report);
+        write(&reply)
+    }
+
     /// The backstop: flushes what no request has flushed, sweeps what has expired,
     /// and comes again as long as there is something to come for.
     pub async fn alarm(&self) -> Result<(), JsValue> {
@@ -114,6 +139,8 @@ impl OrganizationObject {
         let listing = Inner::flush(&inner, Projection::Listing);
         let cache = Inner::flush(&inner, Projection::Cache);
         let flushed = succeeded(listing).await & succeeded(cache).await;
+        let audited = inner.audit(AUDIT_ALARM_MS).await;
+        let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
         inner.purge()?;
@@ -157,6 +184,34 @@ impl Inner {
             body(&mut core)
         };
         platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
+    }
+
+    /// Takes steps of the audit under way, for some time. Each begins with nothing on
+    /// its way, as far as that can be had.
+    async fn audit(self: &Rc<Self>, limit_ms: i64) -> Result<(), StoreError> {
+        if platform::now().millis() < self.audited_until_ms.get() {
+            return Ok(());
+        }
+        let until_ms = platform::now().millis().saturating_add(limit_ms);
+        self.audited_until_ms.set(until_ms.saturating_add(AUDIT_GRACE_MS));
+        let result = self.audit_until(until_ms).await;
+        self.audited_until_ms.set(0);
+        result
+    }
+
+    async fn audit_until(self: &Rc<Self>, until_ms: i64) -> Result<(), StoreError> {
+        let store = |error: worker::Error| StoreError(error.to_string());
+        while self.core.borrow().is_audited() && platform::now().millis() < until_ms {
+            // A fence that is lost makes flushes fail until the audit has mended it.
+            succeeded(Self::flush(self, Projection::Listing)).await;
+            succeeded(Self::flush(self, Projection::Cache)).await;
+            let database = D1(self.env.d1(platform::LISTING).map_err(store)?);
+            let cache = Kv::of(&self.env)?;
+            if !audit::step(&**self, &database, &cache).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Completes every erasure that is due, in bounded transactions.
@@ -208,7 +263,7 @@ impl Inner {
             if let Err(error) = &result {
                 let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
                 shared.not_before.set(pause);
-                worker::console_error!("{{\"flush\":\"{projection:?}\",\"reason\":{}}}", quoted(&error.0));
+                log_failure(&format!("{projection:?}"), error);
             }
             Ok(JsValue::from_bool(result.is_ok()))
         });
@@ -220,7 +275,7 @@ impl Inner {
         let store = |error: worker::Error| StoreError(error.to_string());
         match projection {
             Projection::Listing => flush::listing(self, &D1(self.env.d1(platform::LISTING).map_err(store)?)).await,
-            Projection::Cache => flush::cache(self, &Kv(self.env.kv(platform::RECORDS).map_err(store)?)).await,
+            Projection::Cache => flush::cache(self, &Kv::of(&self.env)?).await,
         }
     }
 }
@@ -239,9 +294,46 @@ impl flush::Source for Inner {
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
-        let last_sequence = self.core.borrow().last_sequence();
-        last_sequence.ok_or_else(|| StoreError("the object has begun again".to_owned()))
+        self.core.borrow().last_sequence().ok_or_else(begun_again)
     }
+
+    fn diverged(&self) -> Result<(), StoreError> {
+        let started = self.transaction(|core| {
+            core.start_audit(&self.sql, platform::now())?;
+            self.set_alarm(platform::now().millis())
+        });
+        started.map_err(|error| StoreError(platform::describe(&error)))
+    }
+}
+
+impl audit::Subject for Inner {
+    fn tenant(&self) -> Result<Tenant, StoreError> {
+        self.core.borrow().tenant().ok_or_else(begun_again)
+    }
+
+    fn next_step(&self) -> Result<Option<(Step, OnTheirWay)>, StoreError> {
+        let step = self.transaction(|core| core.next_audit_step(&self.sql, platform::now()));
+        step.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn strangers(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
+        let strangers = self.transaction(|core| core.strangers(&self.sql, digests, platform::now()));
+        strangers.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn record(&self, before: &OnTheirWay, finding: Finding) -> Result<(), StoreError> {
+        let recorded = self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()));
+        recorded.map_err(|error| StoreError(platform::describe(&error)))
+    }
+}
+
+fn begun_again() -> StoreError {
+    StoreError("the object has begun again".to_owned())
+}
+
+/// A store that is out of reach is tried again by the alarm; the operator may want to know.
+fn log_failure(what: &str, error: &StoreError) {
+    worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quoted(&error.0));
 }
 
 async fn succeeded(flush: js_sys::Promise) -> bool {

@@ -13,6 +13,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::audit::Report;
 use super::idempotency::IdempotencyKey;
 use super::keys::{KeyRecord, NewKey};
 use super::limiter::{Decision, Rate};
@@ -133,6 +134,9 @@ pub enum Command {
     RevokeKey {
         key_id: KeyId,
     },
+    /// Begin to compare the projections with what the object has.
+    StartAudit(Settings),
+    ReadAudit,
 }
 
 impl Command {
@@ -153,6 +157,8 @@ impl Command {
             | Self::Configure(_)
             | Self::IssueKey { .. }
             | Self::ListKeys { .. }
+            | Self::StartAudit(_)
+            | Self::ReadAudit
             | Self::RevokeKey { .. } => true,
         }
     }
@@ -277,6 +283,8 @@ pub enum Outcome {
     KeyIssued,
     Keys(Vec<KeyRecord>),
     KeyRevoked,
+    /// `None` when there never was one.
+    Audit(Option<Report>),
 }
 
 /// Why a caller was not let in.

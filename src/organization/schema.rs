@@ -81,6 +81,21 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE INDEX deletions_pending ON deletions (sequence) WHERE completed_at IS NULL",
     "CREATE INDEX deletions_by_user ON deletions (user) WHERE user IS NOT NULL",
     "CREATE INDEX idempotency_by_expiry ON idempotency (expires_at)",
+    "CREATE TABLE audit (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        phase TEXT NOT NULL,
+        position TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        completed_at INTEGER,
+        users INTEGER NOT NULL,
+        fence_reset INTEGER NOT NULL,
+        listing_missing INTEGER NOT NULL,
+        listing_outdated INTEGER NOT NULL,
+        listing_foreign INTEGER NOT NULL,
+        cache_missing INTEGER NOT NULL,
+        cache_outdated INTEGER NOT NULL,
+        cache_foreign INTEGER NOT NULL
+    )",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,
         period_start INTEGER NOT NULL,

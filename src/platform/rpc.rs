@@ -27,6 +27,9 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = handleListed)]
     async fn handle_listed(this: &Stub, call: &[u8]) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = handleAudited)]
+    async fn handle_audited(this: &Stub, call: &[u8]) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(method, catch)]
     async fn ping(this: &Stub) -> Result<JsValue, JsValue>;
 }
@@ -39,6 +42,7 @@ impl Namespace {
             match door {
                 Door::Handle => stub.handle(call).await,
                 Door::HandleListed => stub.handle_listed(call).await,
+                Door::HandleAudited => stub.handle_audited(call).await,
             }
         };
         let reply = within(LIMIT_MS, answer).await.ok_or_else(timed_out)?.map_err(call_error)?;

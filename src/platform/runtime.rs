@@ -95,7 +95,7 @@ impl Runtime for WorkerRuntime<'_> {
     }
 
     fn cache(&self) -> Result<Kv, Refusal> {
-        self.env.kv(RECORDS).map(Kv).map_err(|error| Refusal::new(format!("the binding {RECORDS}: {error}")))
+        Kv::of(&self.env).map_err(|error| Refusal::new(error.0))
     }
 
     async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {

@@ -20,7 +20,17 @@ use crate::organization::outbox::Change;
 /// as a KV key (512 bytes); the tenant is not, so that one tenant's records can
 /// be enumerated by prefix.
 pub fn key(tenant: Tenant, user_id: &UserId) -> String {
-    format!("{tenant}/end-users/{}", user_id.digest())
+    format!("{}{}", prefix(tenant), user_id.digest())
+}
+
+/// What the keys of a tenant's records begin with.
+pub fn prefix(tenant: Tenant) -> String {
+    format!("{tenant}/end-users/")
+}
+
+/// Whether a value stands in the place of an erased record.
+pub fn is_tombstone(value: &str) -> bool {
+    value == TOMBSTONE
 }
 
 #[derive(Serialize)]

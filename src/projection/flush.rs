@@ -6,6 +6,7 @@
 
 use futures_util::future::try_join_all;
 
+use super::listing::Applied;
 use super::{Cache, Database, StoreError, cache, listing};
 use crate::organization::outbox::{Batch, Projection};
 
@@ -22,14 +23,22 @@ pub trait Source {
     fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError>;
     fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError>;
     fn last_sequence(&self) -> Result<i64, StoreError>;
+    /// Hears that the listing stands where this object never brought it: only an
+    /// audit can mend that.
+    fn diverged(&self) -> Result<(), StoreError>;
 }
 
 /// Flushes the listing until it is up to date, at most [`BATCHES_MAX`] batches.
 pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
-        let sequence = listing::apply(database, &batch, source.last_sequence()?).await?;
-        source.acknowledge(Projection::Listing, sequence)?;
+        match listing::apply(database, &batch, source.last_sequence()?).await? {
+            Applied::UpTo(sequence) => source.acknowledge(Projection::Listing, sequence)?,
+            Applied::Diverged(error) => {
+                source.diverged()?;
+                return Err(error);
+            }
+        }
     }
     Ok(())
 }

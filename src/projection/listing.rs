@@ -12,11 +12,13 @@
 //!   parameter makes SQLite scan.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Database, Statement, StoreError};
 use crate::directory::cursor::Binding;
+use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
@@ -46,6 +48,29 @@ const OVERWRITE: &str = "
 const REMOVE: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+
+const RESET_FENCE: &str = "
+    INSERT INTO projections (tenant, sequence, batch) VALUES (?1, ?2, 'reset')
+    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
+    WHERE projections.sequence = ?3";
+
+const FIND: &str = "
+    SELECT json_array(user_id, incarnation, version, document) AS text FROM end_users
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))";
+
+const BY_CREATION: &str = "
+    SELECT json_array(user_id, created_at) AS text FROM end_users
+    WHERE tenant = ?1 AND created_at >= ?2 AND (created_at, user_id) >= (?2, ?3)
+    ORDER BY created_at, user_id LIMIT ?4";
+
+const OVERWRITE_FOREIGN: &str = "
+    UPDATE end_users SET document = printf('%*s', octet_length(document), '')
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
+
+const REMOVE_FOREIGN: &str = "
+    DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
@@ -125,23 +150,135 @@ impl Application {
 /// not ours.
 pub fn acknowledge_position(position: Option<i64>, from: i64, last_sequence: i64) -> Result<i64, StoreError> {
     match position {
-        Some(position) if position >= from && position <= last_sequence => Ok(position),
+        Some(position) if is_ours(Some(position), from, last_sequence) => Ok(position),
         other => Err(StoreError(format!(
             "the listing stands at {other:?}, which is not between {from} and {last_sequence}: it was lost or restored"
         ))),
     }
 }
 
-/// Applies one batch and returns the sequence number to acknowledge.
-pub async fn apply<D: Database>(database: &D, batch: &Batch, last_sequence: i64) -> Result<i64, StoreError> {
+/// Whether the listing stands where its object may have brought it: at or after what
+/// it has acknowledged, at or before the newest change.
+pub fn is_ours(position: Option<i64>, acknowledged: i64, last_sequence: i64) -> bool {
+    (acknowledged..=last_sequence).contains(&position.unwrap_or_default())
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub enum Applied {
+    /// The sequence number to acknowledge.
+    UpTo(i64),
+    /// The listing is not where this object ever brought it.
+    Diverged(StoreError),
+}
+
+/// Applies one batch.
+pub async fn apply<D: Database>(database: &D, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
     let application = Application::new(batch).map_err(|error| StoreError(error.to_string()))?;
     let changed = database.batch(&application.statements()).await?;
     if changed.first().is_some_and(|rows| *rows > 0) {
-        return Ok(batch.to);
+        return Ok(Applied::UpTo(batch.to));
     }
-    let texts = database.query(&application.position()).await?;
-    let position = texts.rows.first().and_then(|text| text.parse().ok());
-    acknowledge_position(position, batch.from, last_sequence)
+    let position = position(database, &application.tenant).await?;
+    Ok(acknowledge_position(position, batch.from, last_sequence).map_or_else(Applied::Diverged, Applied::UpTo))
+}
+
+/// Where a tenant's listing stands; `None` when it was never brought anywhere.
+pub async fn position<D: Database>(database: &D, tenant: &str) -> Result<Option<i64>, StoreError> {
+    let position = Statement { sql: Cow::Borrowed(POSITION), parameters: vec![Parameter::Text(tenant)] };
+    let texts = database.query(&position).await?;
+    Ok(texts.rows.first().and_then(|text| text.parse().ok()))
+}
+
+/// Moves the fence from where it was found to where its object is.
+pub fn reset_fence(tenant: &str, found: Option<i64>, acknowledged: i64) -> Statement<'_> {
+    let parameters = vec![Parameter::Text(tenant), acknowledged.into(), found.unwrap_or(-1).into()];
+    Statement { sql: Cow::Borrowed(RESET_FENCE), parameters }
+}
+
+/// A row as it is found, to be compared with what the object has.
+#[derive(Debug)]
+pub struct Found {
+    revision: Revision,
+    document: String,
+}
+
+impl Found {
+    pub fn is(&self, revision: Revision, document: &str) -> bool {
+        self.revision == revision && self.document == document
+    }
+}
+
+/// The rows of some users, by id.
+pub async fn find<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    ids: &[&UserId],
+) -> Result<HashMap<String, Found>, StoreError> {
+    let (tenant, ids) = (tenant.to_string(), write(&ids)?);
+    let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
+    let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
+    let read = |text: &String| {
+        let (id, incarnation, version, document) = serde_json::from_str(text).map_err(unreadable)?;
+        Ok((id, Found { revision: Revision { incarnation, version }, document }))
+    };
+    texts.rows.iter().map(read).collect()
+}
+
+/// Where a row lies in the order of creation. Its id is taken as it is found: it may
+/// be nobody's, and no id at all.
+#[derive(Debug)]
+pub struct Place {
+    pub user_id: String,
+    pub created_at_ms: i64,
+}
+
+/// Rows from an instant of creation on, after a row if one is given; see
+/// [`super::audit::LISTING_ROWS_MAX`].
+pub async fn by_creation<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    from_ms: i64,
+    after: Option<&Place>,
+) -> Result<Vec<Place>, StoreError> {
+    let tenant = tenant.to_string();
+    let (millis, lower) = match after {
+        Some(place) => (place.created_at_ms, just_after(&place.user_id)),
+        None => (from_ms, String::new()),
+    };
+    let limit = i64::from(super::audit::LISTING_ROWS_MAX);
+    let parameters = vec![Parameter::Text(&tenant), millis.into(), Parameter::Text(&lower), limit.into()];
+    let texts = database.query(&Statement { sql: Cow::Borrowed(BY_CREATION), parameters }).await?;
+    let read = |text: &String| {
+        let (user_id, created_at_ms) = serde_json::from_str(text).map_err(unreadable)?;
+        Ok(Place { user_id, created_at_ms })
+    };
+    texts.rows.iter().map(read).collect()
+}
+
+/// Removes rows of nobody, unless the listing has moved on since it was known that
+/// they are nobody's; says how many.
+pub async fn remove_foreign<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    ids: &[&str],
+    sequence: i64,
+) -> Result<u64, StoreError> {
+    let (tenant, ids) = (tenant.to_string(), write(&ids)?);
+    let statement = |sql| Statement {
+        sql: Cow::Borrowed(sql),
+        parameters: vec![Parameter::Text(&tenant), Parameter::Text(&ids), sequence.into()],
+    };
+    let changed = database.batch(&[statement(OVERWRITE_FOREIGN), statement(REMOVE_FOREIGN)]).await?;
+    Ok(changed.get(1).copied().unwrap_or_default())
+}
+
+fn write(ids: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(ids).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> StoreError {
+    StoreError(format!("the listing does not read: {error}"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,7 +350,7 @@ impl Query {
         let mut upper = prefix.and_then(UserIdPrefix::successor);
         if let Some(position) = after {
             match self.direction {
-                Direction::Ascending => lower = just_after(&position.user_id),
+                Direction::Ascending => lower = just_after(position.user_id.as_str()),
                 Direction::Descending => upper = Some(position.user_id.as_str().to_owned()),
             }
         }
@@ -228,7 +365,7 @@ impl Query {
         if let Some(position) = after {
             let millis = position.created_at.millis();
             match self.direction {
-                Direction::Ascending => lower = (millis, just_after(&position.user_id)),
+                Direction::Ascending => lower = (millis, just_after(position.user_id.as_str())),
                 Direction::Descending => upper = (millis, position.user_id.as_str().to_owned()),
             }
         }
@@ -238,7 +375,7 @@ impl Query {
 
 /// The least text above an id: ids have no control characters, so nothing that
 /// begins with the id lies below its continuation with the lowest of them but NUL.
-fn just_after(user_id: &UserId) -> String {
+fn just_after(user_id: &str) -> String {
     format!("{user_id}\u{1}")
 }
 

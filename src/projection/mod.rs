@@ -1,10 +1,12 @@
 //! The projections: what is derived from the objects and can be rebuilt from them.
 //!
 //! [`listing`] is D1 (ordered pages), [`cache`] is KV (records for point reads),
-//! [`flush`] brings both up to date with an object. Which statements and which
+//! [`flush`] brings both up to date with an object, [`audit`] looks
+//! whether they are. Which statements and which
 //! values are written is decided here, purely; how they get there is behind the
 //! two small traits below.
 
+pub mod audit;
 pub mod cache;
 pub mod flush;
 pub mod listing;
@@ -55,6 +57,12 @@ pub trait Database {
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Cache {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
+    /// Up to 100 values at once, in the order of their keys.
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
     /// Stores a value, for a number of seconds or for good.
     async fn put(&self, key: &str, value: &str, ttl_s: Option<u64>) -> Result<(), StoreError>;
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// Keys with a prefix from a cursor on (empty: from the first), and the cursor of
+    /// the next page if there is one.
+    async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError>;
 }

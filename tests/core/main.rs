@@ -1,6 +1,7 @@
 //! The core, natively: the same statements over SQLite, with any clock, any
 //! crash and any order of events that a seed can think of.
 
+mod audit;
 mod idempotency;
 mod limiter;
 mod listing;

@@ -1,0 +1,193 @@
+//! `/admin/v1/organizations/{organization_id}/repair`, and the audit that comes by
+//! itself: comparing the projections with the objects and mending what differs.
+
+use serde::Serialize;
+
+use super::exchange::{Exchange, internal, unexpected};
+use super::fault::Fault;
+use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both};
+use super::http::{Incoming, Response};
+use super::organizations;
+use super::runtime::{Door, Runtime};
+use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
+use crate::directory::organization::Organization;
+use crate::directory::timestamp::Timestamp;
+use crate::organization::audit::{Differences, Phase, Report};
+use crate::organization::protocol::{self, Call, Caller, Command, Outcome, Reply};
+use crate::projection::{Database, Statement, StoreError};
+
+/// How long after an organization's audit the next one comes by itself.
+const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Organizations that one tick begins to audit: two calls each, and one invocation
+/// may make a limited number of them.
+const ORGANIZATIONS_MAX: i64 = 100;
+
+/// An organization's audit as the admin API shows it.
+#[derive(Serialize)]
+struct RepairView {
+    organization_id: OrganizationId,
+    /// `completed` when both modes are.
+    status: Status,
+    modes: Vec<ModeView>,
+}
+
+#[derive(Serialize)]
+struct ModeView {
+    mode: Mode,
+    status: Status,
+    /// What is being compared; `null` when nothing is left.
+    phase: Option<Phase>,
+    started_at: Timestamp,
+    completed_at: Option<Timestamp>,
+    users_compared: i64,
+    /// The listing was lost, or restored to another moment.
+    listing_fence_reset: bool,
+    listing: Differences,
+    cache: Differences,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Running,
+    Completed,
+}
+
+impl ModeView {
+    fn new(mode: Mode, report: &Report) -> Self {
+        let Report { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
+        let status = if phase.is_some() { Status::Running } else { Status::Completed };
+        Self {
+            mode,
+            status,
+            phase,
+            started_at,
+            completed_at,
+            users_compared: users,
+            listing_fence_reset: fence_reset,
+            listing,
+            cache,
+        }
+    }
+}
+
+/// `POST …/repair`: 200 with what differed when it is done within some seconds, else
+/// 202, and the objects go on by themselves; asked again, it tells how far they are.
+pub async fn repair<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    let body = exchange.patch_body(BODY_BYTES_MAX).await;
+    let options = body.and_then(|body| match body.bytes() {
+        Some(bytes) => Fields::of_body(bytes)?.finish(),
+        None => Ok(()),
+    });
+    both(QueryFields::none(exchange.target.query), options)?;
+    let organization = organizations::find(exchange, parameters).await?;
+    let mut modes = Vec::new();
+    for mode in Mode::ALL {
+        let settings = organizations::settings(&organization, mode);
+        let tenant = settings.tenant;
+        let command = Command::StartAudit(settings);
+        match exchange.ask_as_operator(tenant, Door::HandleAudited, command).await? {
+            Outcome::Audit(Some(report)) => modes.push(ModeView::new(mode, &report)),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    respond(organization.id, modes)
+}
+
+/// `GET …/repair`: the last one, 404 when there never was one.
+pub async fn get<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    QueryFields::none(exchange.target.query)?;
+    let organization = organizations::find(exchange, parameters).await?;
+    let mut modes = Vec::new();
+    for mode in Mode::ALL {
+        let tenant = Tenant { organization: organization.id, mode };
+        match exchange.ask_as_operator(tenant, Door::Handle, Command::ReadAudit).await? {
+            Outcome::Audit(Some(report)) => modes.push(ModeView::new(mode, &report)),
+            Outcome::Audit(None) => return Err(Fault::NotFound("repair")),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    respond(organization.id, modes).map(|response| Response { status: 200, ..response })
+}
+
+fn respond(organization_id: OrganizationId, modes: Vec<ModeView>) -> Result<Response, Fault> {
+    let completed = modes.iter().all(|mode| mode.status == Status::Completed);
+    let status = if completed { Status::Completed } else { Status::Running };
+    let body = serde_json::to_string(&RepairView { organization_id, status, modes }).map_err(internal)?;
+    Ok(Response::json(if completed { 200 } else { 202 }, body))
+}
+
+/// Begins the audits that are due, a bounded number, those first that have waited
+/// longest. The objects carry them out by themselves.
+pub async fn tick<R: Runtime>(runtime: &R) {
+    let mut line = Line { scheduled: "audit", started: 0, reason: None };
+    if let Err(error) = start_due(runtime, runtime.now(), &mut line).await {
+        line.reason = Some(error.0);
+    }
+    if let Ok(line) = serde_json::to_string(&line) {
+        runtime.log(&line);
+    }
+}
+
+/// What the log hears of a tick.
+#[derive(Serialize)]
+struct Line {
+    scheduled: &'static str,
+    /// Organizations whose audit was begun.
+    started: usize,
+    /// Why one could not be, or none at all.
+    reason: Option<String>,
+}
+
+async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> Result<(), StoreError> {
+    let failed = |error: &dyn std::fmt::Display| StoreError(error.to_string());
+    let database = runtime.database().map_err(|error| failed(&error))?;
+    let due_ms = now.millis().saturating_sub(INTERVAL_MS);
+    let select = Statement {
+        sql: "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2".into(),
+        parameters: vec![due_ms.into(), ORGANIZATIONS_MAX.into()],
+    };
+    for text in database.query(&select).await?.rows {
+        let organization: Organization = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        if let Err(error) = start(runtime, &organization, now).await {
+            // The others need not wait for the one that can't be reached.
+            line.reason = Some(error.0);
+            continue;
+        }
+        let id = organization.id.to_string();
+        let note = Statement {
+            sql: "UPDATE organizations SET audited_at = ?2 WHERE id = ?1".into(),
+            parameters: vec![id.as_str().into(), now.millis().into()],
+        };
+        database.batch(&[note]).await?;
+        line.started = line.started.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Begins the audits of both modes.
+async fn start<R: Runtime>(runtime: &R, organization: &Organization, now: Timestamp) -> Result<(), StoreError> {
+    let failed = |error: &dyn std::fmt::Display| StoreError(error.to_string());
+    for mode in Mode::ALL {
+        let settings = organizations::settings(organization, mode);
+        let tenant = settings.tenant;
+        let random = runtime.random().map_err(|error| failed(&error))?;
+        let call = Call {
+            request_id: RequestId::new(now, random),
+            repeated: false,
+            caller: Caller::Operator,
+            idempotency: None,
+            command: Command::StartAudit(settings),
+        };
+        let bytes = protocol::encode(&call).map_err(|error| failed(&error))?;
+        let reply = runtime.call(tenant, Door::Handle, &bytes).await.map_err(|error| StoreError(error.message))?;
+        protocol::decode::<Reply>(&reply).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,400 @@
+//! Comparing the projections with the object, step by step, and mending what differs.
+//!
+//! Invariants:
+//!
+//! - An audit writes no record itself. What differs goes into the outbox, and its
+//!   repair is a flush like any other, behind the same fence. Only what no user of
+//!   the object accounts for is removed directly.
+//! - Only what stood still is judged: a user who changed while being compared, or
+//!   whose change is still on its way, is left to that change.
+//! - A step is bounded, and where the audit stands is durable. It is a row number, an
+//!   instant or KV's own cursor, never a person's id.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::outbox::{Outbox, Projection};
+use super::sql::{Row, Sql, SqlError};
+use super::user_row::{self, UserRow};
+use crate::directory::end_user::{Revision, Status};
+use crate::directory::json;
+use crate::directory::names::UserId;
+use crate::directory::timestamp::Timestamp;
+
+/// Most users that one step compares; KV reads as many keys at once.
+const USERS_MAX: i64 = 100;
+/// A step is closed when its documents have reached this size, in bytes.
+const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
+/// With more changes than this on their way, there is nothing to compare yet.
+const PENDING_MAX: i64 = 1_000;
+
+/// What an audit is busy with, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Whether the listing stands where the object believes.
+    Fence,
+    /// Whether both projections hold every user, as they are.
+    Users,
+    /// Whether the listing holds nobody else.
+    Listing,
+    /// Whether the cache holds nobody else.
+    Cache,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fence => "fence",
+            Self::Users => "users",
+            Self::Listing => "listing",
+            Self::Cache => "cache",
+        }
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Fence => Some(Self::Users),
+            Self::Users => Some(Self::Listing),
+            Self::Listing => Some(Self::Cache),
+            Self::Cache => None,
+        }
+    }
+}
+
+/// How many records of a projection differed, and were mended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differences {
+    /// Not there.
+    pub missing: i64,
+    /// There, but not as the object has it.
+    pub outdated: i64,
+    /// There, though the object has no such user, or one who is being erased.
+    pub foreign: i64,
+}
+
+/// What an audit has found so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// `None` when it is completed.
+    pub phase: Option<Phase>,
+    pub started_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    /// Users compared.
+    pub users: i64,
+    /// The listing stood where the object never brought it: it was lost, or restored.
+    pub fence_reset: bool,
+    pub listing: Differences,
+    pub cache: Differences,
+}
+
+/// What is to be compared next.
+#[derive(Debug)]
+pub enum Step {
+    Fence {
+        /// Where the listing is believed to stand, at least.
+        acknowledged: i64,
+    },
+    Users(Vec<Expected>),
+    /// The listing from this instant of creation on.
+    Listing {
+        from_ms: i64,
+    },
+    /// The cache from KV's cursor on; empty at the beginning.
+    Cache {
+        cursor: String,
+    },
+}
+
+/// A user as both projections should have them.
+#[derive(Debug)]
+pub struct Expected {
+    pub number: i64,
+    pub user_id: UserId,
+    pub revision: Revision,
+    /// `None` for who is being erased: nothing is to be there.
+    pub document: Option<json::Text>,
+}
+
+/// What is wrong with a record in a projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    Missing,
+    Outdated,
+    Foreign,
+}
+
+impl Differences {
+    fn add(&mut self, flaw: Flaw, count: i64) {
+        let counter = match flaw {
+            Flaw::Missing => &mut self.missing,
+            Flaw::Outdated => &mut self.outdated,
+            Flaw::Foreign => &mut self.foreign,
+        };
+        *counter = counter.saturating_add(count);
+    }
+}
+
+/// A user whom a projection has not as they were expected.
+#[derive(Debug, Clone, Copy)]
+pub struct Difference {
+    pub number: i64,
+    pub revision: Revision,
+    pub listing: Option<Flaw>,
+    pub cache: Option<Flaw>,
+}
+
+/// What a step has found.
+#[derive(Debug)]
+pub enum Finding {
+    Fence {
+        reset: bool,
+    },
+    Users {
+        differences: Vec<Difference>,
+        compared: i64,
+        /// The last user compared; `None` when there was none left.
+        last: Option<i64>,
+    },
+    Listing {
+        /// Rows removed.
+        foreign: i64,
+        /// Where to go on; `None` at the end.
+        next_ms: Option<i64>,
+    },
+    Cache {
+        /// Keys removed.
+        foreign: i64,
+        next: Option<String>,
+    },
+}
+
+impl Finding {
+    const fn phase(&self) -> Phase {
+        match self {
+            Self::Fence { .. } => Phase::Fence,
+            Self::Users { .. } => Phase::Users,
+            Self::Listing { .. } => Phase::Listing,
+            Self::Cache { .. } => Phase::Cache,
+        }
+    }
+}
+
+/// An audit, as it is stored.
+#[derive(Debug)]
+struct Audit {
+    report: Report,
+    position: String,
+}
+
+const COLUMNS: &str = "phase, position, started_at, completed_at, users, fence_reset, \
+                       listing_missing, listing_outdated, listing_foreign, cache_missing, cache_outdated, cache_foreign";
+
+impl Audit {
+    fn load<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
+        let found = sql.first(&format!("SELECT {COLUMNS} FROM audit WHERE one = 1"), &[])?;
+        found.map(|mut row| Self::read(&mut row)).transpose()
+    }
+
+    fn read(row: &mut Row) -> Result<Self, SqlError> {
+        let phase = row.text()?;
+        let phase = Phase::ALL.into_iter().find(|known| known.as_str() == phase);
+        let position = row.text()?;
+        let started_at = Timestamp::from_millis(row.integer()?);
+        let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
+        let (users, fence_reset) = (row.integer()?, row.integer()? != 0);
+        let mut differences =
+            || Ok(Differences { missing: row.integer()?, outdated: row.integer()?, foreign: row.integer()? });
+        let (listing, cache) = (differences()?, differences()?);
+        Ok(Self { report: Report { phase, started_at, completed_at, users, fence_reset, listing, cache }, position })
+    }
+
+    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+        let report = &self.report;
+        sql.run(
+            &format!("INSERT OR REPLACE INTO audit (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            &[
+                report.phase.map_or("", Phase::as_str).into(),
+                self.position.as_str().into(),
+                report.started_at.millis().into(),
+                report.completed_at.map(Timestamp::millis).into(),
+                report.users.into(),
+                i64::from(report.fence_reset).into(),
+                report.listing.missing.into(),
+                report.listing.outdated.into(),
+                report.listing.foreign.into(),
+                report.cache.missing.into(),
+                report.cache.outdated.into(),
+                report.cache.foreign.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Goes on at a position, or, when there is none, to the next phase.
+    fn advance(&mut self, position: Option<String>, now: Timestamp) {
+        if position.is_none() {
+            self.report.phase = self.report.phase.and_then(Phase::next);
+            if self.report.phase.is_none() {
+                self.report.completed_at = Some(now);
+            }
+        }
+        self.position = position.unwrap_or_default();
+    }
+}
+
+/// Begins an audit, or joins the one under way.
+pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<Report, SqlError> {
+    if let Some(running) = Audit::load(sql)?.filter(|audit| audit.report.phase.is_some()) {
+        return Ok(running.report);
+    }
+    let report = Report {
+        phase: Some(Phase::Fence),
+        started_at: now,
+        completed_at: None,
+        users: 0,
+        fence_reset: false,
+        listing: Differences::default(),
+        cache: Differences::default(),
+    };
+    Audit { report, position: String::new() }.store(sql)?;
+    Ok(report)
+}
+
+pub fn is_running<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+    Ok(Audit::load(sql)?.is_some_and(|audit| audit.report.phase.is_some()))
+}
+
+/// The last audit, whether it is completed or not.
+pub fn report<S: Sql>(sql: &S) -> Result<Option<Report>, SqlError> {
+    Ok(Audit::load(sql)?.map(|audit| audit.report))
+}
+
+/// What is to be compared next; `None` when no audit is under way.
+pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<Step>, SqlError> {
+    let Some(audit) = Audit::load(sql)? else { return Ok(None) };
+    let number = || audit.position.parse().unwrap_or_default();
+    Ok(match audit.report.phase {
+        None => None,
+        Some(Phase::Fence) => Some(Step::Fence { acknowledged: outbox.acknowledged(Projection::Listing) }),
+        Some(Phase::Users) => Some(Step::Users(expected(sql, number())?)),
+        Some(Phase::Listing) => Some(Step::Listing { from_ms: number() }),
+        Some(Phase::Cache) => Some(Step::Cache { cursor: audit.position }),
+    })
+}
+
+/// The users after a row, as they should be found.
+fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<Expected>, SqlError> {
+    let rows = sql.run(
+        &format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS),
+        &[after.into(), USERS_MAX.into()],
+    )?;
+    let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
+    for mut row in rows {
+        let row = UserRow::read(&mut row)?;
+        let document = match row.user.status {
+            Status::Active => Some(row.document()?),
+            Status::DeletionPending => None,
+        };
+        bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
+        users.push(Expected { number: row.number, revision: row.revision, user_id: row.user.user_id, document });
+        if bytes >= DOCUMENTS_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(users)
+}
+
+/// Users with a change on its way now; nobody of them is judged.
+#[derive(Debug, Default)]
+pub struct OnTheirWay(HashSet<i64>);
+
+impl OnTheirWay {
+    /// `None` when there are too many to tell: flush first.
+    pub fn now<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
+        let rows = sql.run("SELECT user FROM outbox LIMIT ?", &[PENDING_MAX.into()])?;
+        if i64::try_from(rows.len()).is_ok_and(|length| length < PENDING_MAX) {
+            rows.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>().map(|users| Some(Self(users)))
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// Those of the digests that belong to no user.
+pub fn strangers<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
+    let digests = serde_json::to_string(digests).map_err(|error| SqlError::corrupt("digests", error))?;
+    let rows = sql.run(
+        "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)",
+        &[digests.as_str().into()],
+    )?;
+    rows.into_iter().map(|mut row| row.text()).collect()
+}
+
+/// Takes over what a step has found, and moves on. `before` are the users who had a
+/// change on its way when the step began.
+pub fn record<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    before: &OnTheirWay,
+    finding: Finding,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let Some(mut audit) = Audit::load(sql)?.filter(|audit| audit.report.phase == Some(finding.phase())) else {
+        return Ok(());
+    };
+    let position = match finding {
+        Finding::Fence { reset } => {
+            audit.report.fence_reset |= reset;
+            None
+        }
+        Finding::Users { differences, compared, last } => {
+            let Some(after) = OnTheirWay::now(sql)? else { return Ok(()) };
+            for difference in differences {
+                if !before.0.contains(&difference.number) && !after.0.contains(&difference.number) {
+                    mend(sql, outbox, &mut audit.report, difference)?;
+                }
+            }
+            audit.report.users = audit.report.users.saturating_add(compared);
+            last.map(|number| number.to_string())
+        }
+        Finding::Listing { foreign, next_ms } => {
+            audit.report.listing.add(Flaw::Foreign, foreign);
+            next_ms.map(|millis| millis.to_string())
+        }
+        Finding::Cache { foreign, next } => {
+            audit.report.cache.add(Flaw::Foreign, foreign);
+            next
+        }
+    };
+    audit.advance(position, now);
+    audit.store(sql)
+}
+
+/// Has a user projected again who is still what they were when they were compared.
+fn mend<S: Sql>(sql: &S, outbox: &mut Outbox, report: &mut Report, difference: Difference) -> Result<(), SqlError> {
+    let Difference { number, revision, listing, cache } = difference;
+    let unchanged = sql.first(
+        "SELECT 1 FROM users WHERE number = ? AND incarnation = ? AND version = ?",
+        &[number.into(), revision.incarnation.into(), revision.version.into()],
+    )?;
+    if unchanged.is_none() {
+        return Ok(());
+    }
+    outbox.append(sql, number)?;
+    // An erasure is not complete before this is confirmed.
+    sql.run(
+        "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
+        &[outbox.last_sequence().into(), number.into()],
+    )?;
+    if let Some(flaw) = listing {
+        report.listing.add(flaw, 1);
+    }
+    if let Some(flaw) = cache {
+        report.cache.add(flaw, 1);
+    }
+    Ok(())
+}
