@@ -25,7 +25,8 @@ mod platform;
 mod worker_exports {
     use std::cell::RefCell;
 
-    use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, event};
+    use web_sys::{Request, Response};
+    use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
 
     use crate::edge;
     use crate::edge::public_limiter::PublicLimiter;
@@ -36,10 +37,22 @@ mod worker_exports {
     }
 
     #[event(fetch)]
-    async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
+    async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response, Unrenderable> {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
-        into_response(edge::serve(&runtime, &HttpRequest(request)).await)
+        into_response(&edge::serve(&runtime, &HttpRequest(request)).await).map_err(|_| Unrenderable)
     }
+
+    /// The platform refused a response that we made.
+    #[derive(Debug)]
+    struct Unrenderable;
+
+    impl std::fmt::Display for Unrenderable {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a response could not be made")
+        }
+    }
+
+    impl std::error::Error for Unrenderable {}
 
     /// The cron trigger of `wrangler.toml`.
     #[event(scheduled)]

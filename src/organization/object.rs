@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use worker::{Env, State};
+use worker::Env;
 
 use super::Organization;
 use super::audit::{Finding, OnTheirWay, Step};
@@ -39,6 +39,9 @@ const AUDIT_WAIT_MS: i64 = 5_000;
 const AUDIT_ALARM_MS: i64 = 5_000;
 /// How long a step may take beyond that, in milliseconds.
 const AUDIT_GRACE_MS: i64 = 60_000;
+/// Between two transactions that complete erasures, in milliseconds: an object does
+/// one thing at a time, and a purge of thousands is in no hurry.
+const PURGE_PAUSE_MS: u32 = 10;
 /// A reader waits for at most this many flushes: the one under way, which may
 /// have begun before its own change, and two more, as each is bounded.
 const FLUSHES_AWAITED: usize = 3;
@@ -61,30 +64,56 @@ struct Inner {
     audited_until_ms: Cell<i64>,
     listing: SharedFlush,
     cache: SharedFlush,
+    purge: UnderWay,
+}
+
+/// Work that is done once at a time, for others to wait for. All requests to an
+/// object share its I/O context, so a promise of one may be awaited by another.
+#[derive(Clone, Default)]
+struct UnderWay(Rc<RefCell<Option<js_sys::Promise>>>);
+
+impl UnderWay {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts the work, or joins the one under way. The promise tells whether it
+    /// succeeded; it never rejects.
+    fn share(&self, work: impl Future<Output = bool> + 'static) -> js_sys::Promise {
+        if let Some(under_way) = self.0.borrow().as_ref() {
+            return under_way.clone();
+        }
+        let this = self.clone();
+        let promise = future_to_promise(async move {
+            let succeeded = work.await;
+            this.0.replace(None);
+            Ok(JsValue::from_bool(succeeded))
+        });
+        self.0.replace(Some(promise.clone()));
+        promise
+    }
 }
 
 /// The flush of one projection.
 struct SharedFlush {
-    /// The one that is under way, for others to wait for. All requests to an
-    /// object share its I/O context, so a promise of one may be awaited by another.
-    under_way: RefCell<Option<js_sys::Promise>>,
+    under_way: UnderWay,
     /// After a failure writers leave the store alone until then; the alarm and
     /// readers do not wait.
     not_before: Cell<Timestamp>,
 }
 
 impl SharedFlush {
-    const fn new() -> Self {
-        Self { under_way: RefCell::new(None), not_before: Cell::new(Timestamp::EPOCH) }
+    fn new() -> Self {
+        Self { under_way: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
     }
 }
 
 #[wasm_bindgen]
 impl OrganizationObject {
     #[wasm_bindgen(constructor)]
-    pub fn new(state: worker::worker_sys::DurableObjectState, env: Env) -> Result<OrganizationObject, JsValue> {
-        let storage = js_sys::Reflect::get(&state, &JsValue::from_str("storage"))?;
-        let sql = ObjectSql(State::from(state).storage().sql());
+    pub fn new(state: &JsValue, env: Env) -> Result<OrganizationObject, JsValue> {
+        let storage = js_sys::Reflect::get(state, &JsValue::from_str("storage"))?;
+        let sql = js_sys::Reflect::get(&storage, &JsValue::from_str("sql"))?.unchecked_into();
         let inner = Inner {
             storage,
             env,
@@ -95,6 +124,7 @@ impl OrganizationObject {
             audited_until_ms: Cell::new(0),
             listing: SharedFlush::new(),
             cache: SharedFlush::new(),
+            purge: UnderWay::new(),
         };
         Ok(Self { inner: Rc::new(inner) })
     }
@@ -143,7 +173,7 @@ impl OrganizationObject {
         let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
-        inner.purge()?;
+        succeeded(Inner::purge(&inner)).await;
         let now = platform::now();
         inner.transaction(|core| {
             let expiry = core.sweep(&inner.sql, now)?;
@@ -200,12 +230,11 @@ impl Inner {
     }
 
     async fn audit_until(self: &Rc<Self>, until_ms: i64) -> Result<(), StoreError> {
-        let store = |error: worker::Error| StoreError(error.to_string());
         while self.core.borrow().is_audited() && platform::now().millis() < until_ms {
             // A fence that is lost makes flushes fail until the audit has mended it.
             succeeded(Self::flush(self, Projection::Listing)).await;
             succeeded(Self::flush(self, Projection::Cache)).await;
-            let database = D1(self.env.d1(platform::LISTING).map_err(store)?);
+            let database = D1::of(&self.env)?;
             let cache = Kv::of(&self.env)?;
             if !audit::step(&**self, &database, &cache).await? {
                 break;
@@ -214,10 +243,22 @@ impl Inner {
         Ok(())
     }
 
-    /// Completes every erasure that is due, in bounded transactions.
-    fn purge(&self) -> Result<(), JsValue> {
-        while self.transaction(|core| core.purge(&self.sql, platform::now()))? {}
-        Ok(())
+    /// Completes every erasure that is due, in bounded transactions, between which
+    /// others have their turn. Joins the purge under way, if one is.
+    fn purge(inner: &Rc<Self>) -> js_sys::Promise {
+        let purging = Rc::clone(inner);
+        inner.purge.share(async move {
+            loop {
+                match purging.transaction(|core| core.purge(&purging.sql, platform::now())) {
+                    Ok(true) => platform::pause(PURGE_PAUSE_MS).await,
+                    Ok(false) => return true,
+                    Err(error) => {
+                        log_failure("Purge", &StoreError(platform::describe(&error)));
+                        return false;
+                    }
+                }
+            }
+        })
     }
 
     /// Belongs into the transaction whose work the alarm is for.
@@ -246,35 +287,27 @@ impl Inner {
         reached()
     }
 
-    /// Starts a flush, or joins the one under way. The promise tells whether it
-    /// succeeded; it never rejects.
+    /// Starts a flush, or joins the one under way.
     fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
-        let shared = inner.shared(projection);
-        if let Some(under_way) = shared.under_way.borrow().as_ref() {
-            return under_way.clone();
-        }
         let flushing = Rc::clone(inner);
-        let promise = future_to_promise(async move {
+        inner.shared(projection).under_way.share(async move {
             let result = flushing.flush_now(projection).await;
-            // Erasures wait for the projections, and for nothing else.
-            let result = result.and_then(|()| flushing.purge().map_err(|error| StoreError(platform::describe(&error))));
-            let shared = flushing.shared(projection);
-            shared.under_way.replace(None);
-            if let Err(error) = &result {
-                let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
-                shared.not_before.set(pause);
-                log_failure(&format!("{projection:?}"), error);
+            match &result {
+                // Erasures wait for the projections, and nobody waits for them.
+                Ok(()) => drop(Self::purge(&flushing)),
+                Err(error) => {
+                    let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
+                    flushing.shared(projection).not_before.set(pause);
+                    log_failure(&format!("{projection:?}"), error);
+                }
             }
-            Ok(JsValue::from_bool(result.is_ok()))
-        });
-        shared.under_way.replace(Some(promise.clone()));
-        promise
+            result.is_ok()
+        })
     }
 
     async fn flush_now(&self, projection: Projection) -> Result<(), StoreError> {
-        let store = |error: worker::Error| StoreError(error.to_string());
         match projection {
-            Projection::Listing => flush::listing(self, &D1(self.env.d1(platform::LISTING).map_err(store)?)).await,
+            Projection::Listing => flush::listing(self, &D1::of(&self.env)?).await,
             Projection::Cache => flush::cache(self, &Kv::of(&self.env)?).await,
         }
     }
@@ -295,6 +328,10 @@ impl flush::Source for Inner {
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
         self.core.borrow().last_sequence().ok_or_else(begun_again)
+    }
+
+    async fn pause(&self) {
+        platform::pause(1).await;
     }
 
     fn diverged(&self) -> Result<(), StoreError> {

@@ -1,33 +1,52 @@
 //! The listing database over D1.
 
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use worker::{D1Database, D1PreparedStatement};
+use js_sys::Array;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::prelude::*;
+use worker::Env;
 
-use super::{bind, describe, within};
+use super::{LISTING, bind, binding, describe_unsettled, settle};
 use crate::projection::{Database, Statement, StoreError, Texts};
 
 /// Longest wait for D1, in milliseconds.
-const LIMIT_MS: u64 = 10_000;
+const LIMIT_MS: u32 = 10_000;
 
-#[derive(Debug)]
-pub struct D1(pub D1Database);
+#[wasm_bindgen]
+extern "C" {
+    #[derive(Debug)]
+    pub type D1;
+
+    type Prepared;
+
+    #[wasm_bindgen(method, catch)]
+    fn prepare(this: &D1, sql: &str) -> Result<Prepared, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = batch)]
+    fn run_batch(this: &D1, statements: Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    fn bind(this: &Prepared, values: &Array) -> Result<Prepared, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn all(this: &Prepared) -> Result<JsValue, JsValue>;
+}
 
 /// A statement's result, as far as it is read.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
     results: Vec<TextRow>,
     meta: Figures,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct TextRow {
     #[serde(default)]
     text: String,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Figures {
     #[serde(default)]
     rows_read: u64,
@@ -36,43 +55,38 @@ struct Figures {
 }
 
 impl D1 {
-    fn prepare(&self, statement: &Statement<'_>) -> Result<D1PreparedStatement, StoreError> {
-        let parameters: Vec<JsValue> = statement.parameters.iter().map(bind).collect();
-        self.0.prepare(statement.sql.as_ref()).bind(&parameters).map_err(|error| StoreError(format!("D1: {error}")))
+    /// The binding of this name in `wrangler.toml`.
+    pub fn of(env: &Env) -> Result<Self, StoreError> {
+        binding(env, LISTING).map(JsCast::unchecked_into)
+    }
+
+    fn statement(&self, statement: &Statement<'_>) -> Result<Prepared, StoreError> {
+        let values: Array = statement.parameters.iter().map(bind).collect();
+        self.prepare(statement.sql.as_ref())
+            .and_then(|prepared| prepared.bind(&values))
+            .map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))
     }
 }
 
 impl Database for D1 {
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
-        let prepared = statements.iter().map(|statement| self.prepare(statement)).collect::<Result<Vec<_>, _>>()?;
-        let statements: js_sys::Array = prepared.iter().map(|statement| JsValue::from(statement.inner())).collect();
-        let batch: js_sys::Function = js_sys::Reflect::get(self.0.as_ref(), &JsValue::from_str("batch"))
-            .map_err(|error| store_error(&error))?
-            .unchecked_into();
-        let promise = batch.call1(self.0.as_ref(), &statements).map_err(|error| store_error(&error))?;
-        let answers: Vec<Answer> = settle(promise.unchecked_into()).await?;
+        let prepared = statements.iter().map(|statement| self.statement(statement).map(JsValue::from));
+        let prepared = prepared.collect::<Result<Array, _>>()?;
+        let answers: Vec<Answer> = read(settle(LIMIT_MS, self.run_batch(prepared)).await)?;
         Ok(answers.iter().map(|answer| answer.meta.changes).collect())
     }
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
-        let prepared = self.prepare(statement)?;
-        let promise = prepared.inner().all().map_err(|error| store_error(&error))?;
-        let answer: Answer = settle(promise).await?;
+        let prepared = self.statement(statement)?;
+        let answer: Answer = read(settle(LIMIT_MS, prepared.all()).await)?;
         Ok(Texts { rows: answer.results.into_iter().map(|row| row.text).collect(), rows_read: answer.meta.rows_read })
     }
 }
 
-/// Waits for an answer and takes it over as one text: for 100 rows 84 µs, against
-/// 196 µs value by value.
-async fn settle<T: serde::de::DeserializeOwned>(promise: js_sys::Promise) -> Result<T, StoreError> {
-    let answer = within(LIMIT_MS, JsFuture::from(promise)).await;
-    let answer = answer.ok_or_else(|| StoreError("D1: no answer in time".to_owned()))?;
-    let answer = answer.map_err(|error| store_error(&error))?;
+/// Takes an answer over as one text: for 100 rows 84 µs, against 196 µs value by value.
+fn read<T: DeserializeOwned>(answer: Result<JsValue, super::Unsettled>) -> Result<T, StoreError> {
+    let answer = answer.map_err(|error| describe_unsettled("D1", &error))?;
     let text = js_sys::JSON::stringify(&answer).ok().and_then(|text| text.as_string());
     serde_json::from_str(&text.unwrap_or_default())
         .map_err(|error| StoreError(format!("D1: the answer does not read: {error}")))
-}
-
-fn store_error(error: &JsValue) -> StoreError {
-    StoreError(format!("D1: {}", describe(error)))
 }

@@ -1,22 +1,25 @@
 //! Requests and responses of the Workers runtime.
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use worker::{Headers, Request, Response, ResponseBuilder};
+use web_sys::{Request, Response, ResponseInit};
 
 use super::describe;
-use crate::edge::http::{BodyError, Incoming, Response as EdgeResponse};
+use crate::edge::http::{BodyError, HeaderName, Incoming, Response as EdgeResponse};
 
 #[derive(Debug)]
 pub struct HttpRequest(pub Request);
 
 impl Incoming for HttpRequest {
     fn method(&self) -> String {
-        self.0.inner().method()
+        self.0.method()
     }
 
     fn url(&self) -> String {
-        self.0.inner().url()
+        self.0.url()
     }
 
     fn header(&self, name: &str) -> Option<String> {
@@ -27,7 +30,7 @@ impl Incoming for HttpRequest {
     /// all before looking would hold it all.
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
         let broken = |error: &JsValue| BodyError::Broken(describe(error));
-        let Some(stream) = self.0.inner().body() else { return Ok(Vec::new()) };
+        let Some(stream) = self.0.body() else { return Ok(Vec::new()) };
         let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
         let mut body = Vec::new();
         loop {
@@ -48,14 +51,16 @@ impl Incoming for HttpRequest {
     }
 }
 
-pub fn into_response(response: EdgeResponse) -> worker::Result<Response> {
-    let headers = Headers::new();
-    for (name, value) in &response.headers {
-        headers.set(name, value)?;
+/// Two crossings for all of a response: one text with the status and every header,
+/// and the body. Header by header a response costs several times as much.
+pub fn into_response(response: &EdgeResponse) -> Result<Response, JsValue> {
+    #[derive(Serialize)]
+    struct Init<'a> {
+        status: u16,
+        headers: &'a [(HeaderName, Cow<'static, str>)],
     }
-    let builder = ResponseBuilder::new().with_status(response.status).with_headers(headers);
-    Ok(match response.body {
-        Some(body) => builder.fixed(body.into_bytes()),
-        None => builder.empty(),
-    })
+    let init = Init { status: response.status, headers: &response.headers };
+    let init = serde_json::to_string(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
+    let init: ResponseInit = js_sys::JSON::parse(&init)?.unchecked_into();
+    Response::new_with_opt_str_and_init(response.body.as_deref(), &init)
 }

@@ -6,28 +6,42 @@ mod d1;
 mod entropy;
 mod http;
 mod kv;
+mod promise;
 mod rpc;
 mod runtime;
 mod sql;
-mod timeout;
 
 pub use clock::now;
 pub use d1::D1;
 pub use entropy::random;
 pub use http::{HttpRequest, into_response};
 pub use kv::Kv;
+pub use promise::{Unsettled, pause, settle};
 pub use runtime::{LISTING, RECORDS, WorkerRuntime};
 pub use sql::{ObjectSql, set_alarm, transaction};
-pub use timeout::within;
 
 use wasm_bindgen::JsValue;
 
 use crate::organization::sql::Parameter;
+use crate::projection::StoreError;
 
 /// What a JavaScript error says, for the log.
 pub fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
     message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
+}
+
+fn describe_unsettled(store: &str, error: &Unsettled) -> StoreError {
+    StoreError(match error {
+        Unsettled::Rejected(error) => format!("{store}: {}", describe(error)),
+        Unsettled::TimedOut => format!("{store}: no answer in time"),
+    })
+}
+
+/// A binding of `wrangler.toml`.
+fn binding(env: &worker::Env, name: &str) -> Result<JsValue, StoreError> {
+    let binding = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok().filter(JsValue::is_object);
+    binding.ok_or_else(|| StoreError(format!("the binding {name} is missing")))
 }
 
 /// A parameter as both databases take it.

@@ -7,7 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::rpc::Namespace;
-use super::{D1, Kv, clock, entropy};
+use super::{D1, Kv, binding, clock, entropy};
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
@@ -50,15 +50,8 @@ impl<'a> WorkerRuntime<'a> {
     }
 
     fn objects(&self) -> Result<Namespace, CallError> {
-        js_sys::Reflect::get(&self.env, &JsValue::from_str(ORGANIZATIONS))
-            .ok()
-            .filter(JsValue::is_object)
-            .map(JsCast::unchecked_into)
-            .ok_or_else(|| CallError {
-                overloaded: false,
-                retryable: false,
-                message: format!("the binding {ORGANIZATIONS} is missing"),
-            })
+        let found = binding(&self.env, ORGANIZATIONS).map(JsCast::unchecked_into);
+        found.map_err(|error| CallError { overloaded: false, retryable: false, message: error.0 })
     }
 }
 
@@ -91,7 +84,7 @@ impl Runtime for WorkerRuntime<'_> {
     }
 
     fn database(&self) -> Result<D1, Refusal> {
-        self.env.d1(LISTING).map(D1).map_err(|error| Refusal::new(format!("the binding {LISTING}: {error}")))
+        D1::of(&self.env).map_err(|error| Refusal::new(error.0))
     }
 
     fn cache(&self) -> Result<Kv, Refusal> {

@@ -1,38 +1,51 @@
 //! The object's own SQLite.
 
+use js_sys::Array;
 use wasm_bindgen::prelude::*;
-use worker::{SqlStorage, SqlStorageValue};
 
 use super::{bind, describe};
 use crate::organization::sql::{Parameter, Row, Sql, SqlError, Value};
 
-#[derive(Debug)]
-pub struct ObjectSql(pub SqlStorage);
+#[wasm_bindgen]
+extern "C" {
+    #[derive(Debug)]
+    pub type ObjectSql;
+
+    type Cursor;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    fn exec(this: &ObjectSql, statement: &str, parameters: &Array) -> Result<Cursor, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn raw(this: &Cursor) -> Result<JsValue, JsValue>;
+
+    /// `Array.from`, which runs the cursor to its end and may fail on the way.
+    #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
+    fn collect(rows: &JsValue) -> Result<Array, JsValue>;
+}
 
 impl Sql for ObjectSql {
     fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
-        let parameters: Vec<JsValue> = parameters.iter().map(bind).collect();
-        let cursor = self.0.exec_raw(statement, parameters).map_err(sql_error)?;
-        cursor
-            .raw()
-            .map(|row| row.map_err(sql_error)?.into_iter().map(value).collect::<Result<_, _>>().map(Row::new))
-            .collect()
+        let parameters: Array = parameters.iter().map(bind).collect();
+        let rows = self.exec(statement, &parameters).and_then(|cursor| cursor.raw()).and_then(|rows| collect(&rows));
+        let rows = rows.map_err(|error| SqlError(describe(&error)))?;
+        rows.iter().map(|row| Array::from(&row).iter().map(value).collect::<Result<_, _>>().map(Row::new)).collect()
     }
 }
 
-fn value(value: SqlStorageValue) -> Result<Value, SqlError> {
-    match value {
-        SqlStorageValue::Null => Ok(Value::Null),
-        SqlStorageValue::Integer(number) => Ok(Value::Integer(number)),
-        SqlStorageValue::String(text) => Ok(Value::Text(text)),
-        SqlStorageValue::Boolean(_) | SqlStorageValue::Float(_) | SqlStorageValue::Blob(_) => {
-            Err(SqlError("a column holds neither a whole number nor text".to_owned()))
-        }
+fn value(value: JsValue) -> Result<Value, SqlError> {
+    if value.is_null() {
+        return Ok(Value::Null);
     }
-}
-
-fn sql_error(error: impl std::fmt::Display) -> SqlError {
-    SqlError(error.to_string())
+    if let Some(text) = value.as_string() {
+        return Ok(Value::Text(text));
+    }
+    // Whole numbers up to 2^53 are all that is ever stored.
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction is refused")]
+    match value.as_f64() {
+        Some(number) if number.fract() == 0.0 => Ok(Value::Integer(number as i64)),
+        _ => Err(SqlError("a column holds neither a whole number nor text".to_owned())),
+    }
 }
 
 #[wasm_bindgen]

@@ -16,6 +16,8 @@ use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::organization::outbox::Change;
 
+use super::Put;
+
 /// The key of a user's record. User ids are hashed, as they may be twice as long
 /// as a KV key (512 bytes); the tenant is not, so that one tenant's records can
 /// be enumerated by prefix.
@@ -54,6 +56,12 @@ const TOMBSTONE: &str = "{}";
 /// How long a tombstone is kept, in seconds: longer than any reader may see what
 /// was there before it (a minute), and not for ever, as its key is made from an id.
 const TOMBSTONE_TTL_S: u64 = 300;
+
+/// What to store for a change.
+pub fn put(tenant: Tenant, change: &Change) -> Result<Put, serde_json::Error> {
+    let (value, ttl_s) = value(change)?;
+    Ok(Put { key: key(tenant, &change.user_id), value, ttl_s })
+}
 
 /// The value to store for a change, and for how many seconds if not for good.
 pub fn value(change: &Change) -> Result<(String, Option<u64>), serde_json::Error> {

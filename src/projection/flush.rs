@@ -4,8 +4,6 @@
 //! holds the batch. Whatever fails, hangs or is cut off on the way is done again
 //! from the outbox, and doing it again is harmless.
 
-use futures_util::future::try_join_all;
-
 use super::listing::Applied;
 use super::{Cache, Database, StoreError, cache, listing};
 use crate::organization::outbox::{Batch, Projection};
@@ -14,15 +12,22 @@ use crate::organization::outbox::{Batch, Projection};
 /// left for the listing.
 const PUTS_AT_ONCE: usize = 5;
 
+/// A batch of so many changes is one of many: others have their turn before it.
+const BATCH_LARGE: usize = 100;
+
 /// Most batches of one projection in one go. An invocation may make a limited
 /// number of calls to other services; what is left is done by the next.
 pub const BATCHES_MAX: usize = 8;
 
 /// The object, as the flush sees it.
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Source {
     fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError>;
     fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError>;
     fn last_sequence(&self) -> Result<i64, StoreError>;
+    /// Lets calls that wait for the object go first. A store that answers at once
+    /// would otherwise keep it busy until all is flushed.
+    async fn pause(&self);
     /// Hears that the listing stands where this object never brought it: only an
     /// audit can mend that.
     fn diverged(&self) -> Result<(), StoreError>;
@@ -32,6 +37,9 @@ pub trait Source {
 pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
+        if batch.changes.len() >= BATCH_LARGE {
+            source.pause().await;
+        }
         match listing::apply(database, &batch, source.last_sequence()?).await? {
             Applied::UpTo(sequence) => source.acknowledge(Projection::Listing, sequence)?,
             Applied::Diverged(error) => {
@@ -48,11 +56,9 @@ pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), Sto
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
-            try_join_all(changes.iter().map(async |change| {
-                let (value, ttl_s) = cache::value(change).map_err(|error| StoreError(error.to_string()))?;
-                store.put(&cache::key(batch.tenant, &change.user_id), &value, ttl_s).await
-            }))
-            .await?;
+            let puts = changes.iter().map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
+            store.put_all(&puts.map_err(|error| StoreError(error.to_string()))?).await?;
+            source.pause().await;
         }
         source.acknowledge(Projection::Cache, batch.to)?;
     }

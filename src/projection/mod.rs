@@ -53,14 +53,23 @@ pub trait Database {
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError>;
 }
 
+/// A value to be stored in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    pub key: String,
+    pub value: String,
+    /// For how many seconds; for good if `None`.
+    pub ttl_s: Option<u64>,
+}
+
 /// The record cache.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Cache {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
     /// Up to 100 values at once, in the order of their keys.
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
-    /// Stores a value, for a number of seconds or for good.
-    async fn put(&self, key: &str, value: &str, ttl_s: Option<u64>) -> Result<(), StoreError>;
+    /// Stores values at the same time; fails if any was not.
+    async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError>;
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Keys with a prefix from a cursor on (empty: from the first), and the cursor of
     /// the next page if there is one.

@@ -20,7 +20,7 @@ use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::audit::{self, Subject};
 use rollcall::projection::flush::{self, Source};
-use rollcall::projection::{Cache, Database, Statement, StoreError, Texts, cache};
+use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache};
 
 use crate::sqlite::Sqlite;
 
@@ -53,8 +53,8 @@ impl Cache for Kv {
         Ok(keys.iter().map(|key| self.0.borrow().get(key).cloned()).collect())
     }
 
-    async fn put(&self, key: &str, value: &str, _: Option<u64>) -> Result<(), StoreError> {
-        self.0.borrow_mut().insert(key.to_owned(), value.to_owned());
+    async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
+        self.0.borrow_mut().extend(puts.iter().map(|put| (put.key.clone(), put.value.clone())));
         Ok(())
     }
 
@@ -141,6 +141,8 @@ impl Source for Object {
     fn last_sequence(&self) -> Result<i64, StoreError> {
         self.core.borrow().last_sequence().ok_or_else(|| StoreError("forgotten".to_owned()))
     }
+
+    async fn pause(&self) {}
 
     fn diverged(&self) -> Result<(), StoreError> {
         self.transaction(|core, sql| core.start_audit(sql, self.now()));
