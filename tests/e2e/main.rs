@@ -19,6 +19,7 @@ mod public;
 mod rate_limit;
 mod scale;
 mod server;
+mod stale_cache;
 mod stores;
 mod tenants;
 mod update_end_user;
