@@ -5,6 +5,7 @@
 //! of its own, so that none depends on another or on their order.
 
 mod batch;
+mod churn;
 mod client;
 mod create_end_user;
 mod delete_end_user;
