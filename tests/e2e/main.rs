@@ -15,6 +15,7 @@ mod get_end_user;
 mod idempotency;
 mod import;
 mod list_end_users;
+mod mass_erasure;
 mod organizations;
 mod public;
 mod rate_limit;
