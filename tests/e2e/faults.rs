@@ -12,7 +12,7 @@ fn server() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
 }
 
-fn set(server: &Server, faults: &Value) {
+pub fn set(server: &Server, faults: &Value) {
     let response = server.anonymous().post("/__faults", faults);
     assert_eq!(response.status, 200, "{response:?}");
 }

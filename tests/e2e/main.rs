@@ -5,6 +5,7 @@
 //! of its own, so that none depends on another or on their order.
 
 mod batch;
+mod churn;
 mod client;
 mod create_end_user;
 mod delete_end_user;
@@ -15,11 +16,13 @@ mod get_end_user;
 mod idempotency;
 mod import;
 mod list_end_users;
+mod mass_erasure;
 mod organizations;
 mod public;
 mod rate_limit;
 mod scale;
 mod server;
+mod stale_cache;
 mod stores;
 mod tenants;
 mod update_end_user;

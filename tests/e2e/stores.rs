@@ -39,7 +39,11 @@ impl Store {
                 "SELECT count(*) FROM users WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1"
             }
             Self::D1 => "SELECT count(*) FROM end_users WHERE tenant = ?1",
-            Self::Kv => "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'",
+            // What expires is a tombstone.
+            Self::Kv => {
+                "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'
+                 AND expiration IS NULL"
+            }
         }
     }
 
@@ -67,4 +71,21 @@ impl Store {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Whether any value in KV, of whomever, holds a text. The runtime keeps each value
+/// in a file of its own.
+pub fn kv_holds(state: &Path, text: &str) -> bool {
+    fn any_holds(folder: &Path, text: &[u8]) -> bool {
+        folder.read_dir().expect("a folder").any(|entry| {
+            let path = entry.expect("a file").path();
+            if path.is_dir() {
+                return any_holds(&path, text);
+            }
+            // A value that was overwritten may be gone by now.
+            let value = std::fs::read(&path).unwrap_or_default();
+            value.windows(text.len()).any(|window| window == text)
+        })
+    }
+    any_holds(&state.join("v3/kv"), text.as_bytes())
 }

@@ -1,0 +1,307 @@
+//! Ten thousand people erased at once, and what everybody else notices of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::faults;
+use crate::server::{Options, Server, expect, roomy};
+use crate::stores::{self, Store};
+
+const VICTIMS: usize = 10_000;
+const BYSTANDERS: usize = 200;
+const ERASERS: usize = 4;
+/// What every victim's record holds, and nobody else's.
+const MARK: &str = "to-be-erased";
+
+/// A thread for each kind of request asks at this pace, whatever the answers take.
+const PACE: Duration = Duration::from_millis(25);
+const IDLE_FOR: Duration = Duration::from_secs(10);
+/// Between two looks at a victim while the purge goes on: too few to be a load.
+const WITNESS_PACE: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_mins(2);
+/// What requests may take during the purge above twice what they take when idle. The
+/// figures are printed for who wants to know; this is for a machine that other tests
+/// keep busy, and still well below what a purge takes that lets nobody in between.
+const SLACK: Duration = Duration::from_millis(250);
+
+const IDLE: u8 = 0;
+const REQUESTS: u8 = 1;
+const PURGE: u8 = 2;
+const OVER: u8 = 3;
+
+fn victim(index: usize) -> String {
+    format!("victim-{index:05}")
+}
+
+fn bystander(index: usize) -> String {
+    format!("bystander-{index:03}")
+}
+
+fn create(client: &Client, ids: Vec<String>, metadata: &Value) {
+    for ids in ids.chunks(500) {
+        let users: Vec<Value> = ids.iter().map(|id| json!({ "user_id": id, "metadata": metadata })).collect();
+        let results = expect(200, client.post("/v1/end-users/batch", &json!({ "users": users })));
+        for result in results["results"].as_array().expect("results") {
+            assert_eq!(result["status"], 201, "{result}");
+        }
+    }
+}
+
+/// KV is held back while the erasures are requested, so that every one of them is
+/// completed after the last request, with nobody but the probes asking. D1 is not:
+/// a listing waits for what D1 lacks, which is a matter of its own.
+#[test]
+fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
+    let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
+    let organization = server.organization();
+    let tenant = format!("{}/live", organization.id);
+    let client = server.client(&organization, "live", "read_write");
+    create(&client, (0..VICTIMS).map(victim).collect(), &json!({ "is": MARK }));
+    create(&client, (0..BYSTANDERS).map(bystander).collect(), &json!({}));
+    for store in [Store::D1, Store::Kv] {
+        store.assert_users_eventually(server.state(), &tenant, signed(VICTIMS + BYSTANDERS));
+    }
+    assert!(stores::kv_holds(server.state(), MARK));
+
+    let phase = AtomicU8::new(IDLE);
+    let remade = Mutex::new(BTreeSet::new());
+    let (samples, erasures) = thread::scope(|scope| {
+        let end = EndWith(&phase);
+        let (client, phase, remade) = (&client, &phase, &remade);
+        let probers = Kind::ALL.map(|kind| scope.spawn(move || probe(client, kind, phase)));
+        thread::sleep(IDLE_FOR);
+
+        phase.store(REQUESTS, Ordering::SeqCst);
+        faults::set(&server, &json!({ "kv": true }));
+        let started = Instant::now();
+        let erasers: Vec<_> = (0..ERASERS).map(|part| scope.spawn(move || erase(client, part, remade))).collect();
+        let erasures: Vec<Vec<Erasure>> = erasers.into_iter().map(|eraser| eraser.join().expect("an eraser")).collect();
+        println!("{VICTIMS} erasures requested in {:.1?}", started.elapsed());
+
+        phase.store(PURGE, Ordering::SeqCst);
+        let started = Instant::now();
+        faults::set(&server, &json!({ "kv": false }));
+        let newest: Vec<&Erasure> = erasures.iter().filter_map(|part| part.last()).collect();
+        let all: Vec<&Erasure> = erasures.iter().flatten().collect();
+        let mut random = fastrand::Rng::new();
+        // They are completed in the order in which they were requested.
+        while !newest.iter().all(|erasure| erasure.is_completed(client)) {
+            assert!(started.elapsed() < LIMIT, "not completed after {LIMIT:?}");
+            all[random.usize(..all.len())].assert_free_when_completed(client, remade);
+            thread::sleep(WITNESS_PACE);
+        }
+        println!("all completed {:.1?} later", started.elapsed());
+        drop(end);
+        let samples: Vec<Sample> = probers.into_iter().flat_map(|prober| prober.join().expect("a prober")).collect();
+        (samples, erasures.concat())
+    });
+
+    let idle = print_figures("idle", &samples, IDLE);
+    print_figures("while requested", &samples, REQUESTS);
+    let purging = print_figures("while purged", &samples, PURGE);
+    println!("p99 while purged is {:.2} times the idle one", purging.as_secs_f64() / idle.as_secs_f64());
+
+    let mut expected = remade.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{} ids were made again meanwhile", expected.len());
+    expected.extend((0..BYSTANDERS).map(bystander));
+    expected.extend(samples.into_iter().filter_map(|sample| sample.made));
+    assert_receipts(&client, &erasures);
+    assert_eq!(list(&client), expected);
+    for store in [Store::Objects, Store::D1, Store::Kv] {
+        store.assert_users_eventually(server.state(), &tenant, signed(expected.len()));
+    }
+    // Values that were overwritten are removed in the background.
+    let deadline = Instant::now() + LIMIT;
+    while stores::kv_holds(server.state(), MARK) {
+        assert!(Instant::now() < deadline, "KV still holds records of erased people");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let free = (0..VICTIMS).map(victim).find(|id| !expected.contains(id)).expect("an erased id");
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": free })).status, 201);
+    assert!(purging <= idle * 2 + SLACK, "requests of others took {purging:?} while purged, {idle:?} when idle");
+}
+
+struct EndWith<'a>(&'a AtomicU8);
+
+impl Drop for EndWith<'_> {
+    fn drop(&mut self) {
+        self.0.store(OVER, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Erasure {
+    user_id: String,
+    receipt: String,
+}
+
+impl Erasure {
+    fn is_completed(&self, client: &Client) -> bool {
+        match expect(200, client.get(&self.receipt))["status"].as_str() {
+            Some("completed") => true,
+            Some("deletion_pending") => false,
+            other => panic!("{other:?}: {self:?}"),
+        }
+    }
+
+    /// The id is refused until the receipt says completed, and from then on it is
+    /// not. What may happen between two requests is allowed for.
+    fn assert_free_when_completed(&self, client: &Client, remade: &Mutex<BTreeSet<String>>) {
+        let completed_before = self.is_completed(client);
+        let answer = client.post("/v1/end-users", &json!({ "user_id": self.user_id }));
+        if answer.status == 409 {
+            assert!(!completed_before, "refused after completion: {answer:?}");
+            assert_eq!(answer.json()["error"]["code"], "deletion_pending");
+            return;
+        }
+        assert!(self.is_completed(client), "made again before completion: {answer:?}");
+        let first = remade.lock().unwrap_or_else(PoisonError::into_inner).insert(self.user_id.clone());
+        assert_eq!((answer.status, &answer.json()["metadata"]), (if first { 201 } else { 200 }, &json!({})));
+    }
+}
+
+/// Requests the erasure of every victim of a part, and looks at some of them.
+fn erase(client: &Client, part: usize, remade: &Mutex<BTreeSet<String>>) -> Vec<Erasure> {
+    let mut erasures: Vec<Erasure> = Vec::new();
+    for index in (part..VICTIMS).step_by(ERASERS) {
+        let user_id = victim(index);
+        let accepted = expect(202, client.delete(&format!("/v1/end-users/{user_id}")));
+        assert_eq!(accepted["status"], "deletion_pending");
+        let receipt = format!("/v1/deletions/{}", accepted["deletion_id"].as_str().expect("an id"));
+        erasures.push(Erasure { user_id, receipt });
+        if erasures.len().is_multiple_of(20) {
+            erasures[fastrand::usize(..erasures.len())].assert_free_when_completed(client, remade);
+        }
+    }
+    erasures
+}
+
+fn assert_receipts(client: &Client, erasures: &[Erasure]) {
+    assert_eq!(erasures.len(), VICTIMS);
+    thread::scope(|scope| {
+        for part in 0..ERASERS {
+            scope.spawn(move || {
+                for erasure in erasures.iter().skip(part).step_by(ERASERS) {
+                    let receipt = expect(200, client.get(&erasure.receipt));
+                    assert_eq!((&receipt["status"], &receipt["erased"]["records"]), (&json!("completed"), &json!(1)));
+                }
+            });
+        }
+    });
+}
+
+fn list(client: &Client) -> BTreeSet<String> {
+    let mut listed = BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
+        for user in page["data"].as_array().expect("data") {
+            assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");
+        }
+        let Some(next) = page["next_cursor"].as_str() else { return listed };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Get,
+    Create,
+    List,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Get, Self::Create, Self::List];
+}
+
+#[derive(Debug)]
+struct Sample {
+    phase: u8,
+    kind: Kind,
+    latency: Duration,
+    /// The id of the user it made.
+    made: Option<String>,
+}
+
+/// Asks at a fixed pace until it is told to end. Time counts from when a request is
+/// due, so that one that is held up does not hide what those after it wait.
+fn probe(client: &Client, kind: Kind, phase: &AtomicU8) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let (mut last, mut due) = (IDLE, Instant::now());
+    for count in 0.. {
+        due += PACE;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let now = phase.load(Ordering::SeqCst);
+        if now == OVER {
+            break;
+        }
+        if now != last {
+            // What was late in one phase is not held against the next.
+            (last, due) = (now, Instant::now());
+        }
+        let mut made = None;
+        let answer = match kind {
+            Kind::Get => client.get(&format!("/v1/end-users/{}", bystander(count % BYSTANDERS))),
+            Kind::Create => {
+                let id = format!("newcomer-{count:05}");
+                made = Some(id.clone());
+                client.post("/v1/end-users", &json!({ "user_id": id }))
+            }
+            Kind::List => client.get("/v1/end-users?limit=50"),
+        };
+        let latency = due.elapsed();
+        assert_eq!(answer.status, if kind == Kind::Create { 201 } else { 200 }, "{answer:?}");
+        samples.push(Sample { phase: now, kind, latency, made });
+    }
+    samples
+}
+
+/// Latencies, shortest first.
+struct Figures(Vec<Duration>);
+
+impl Figures {
+    fn of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Self {
+        let mut latencies: Vec<Duration> = samples.map(|sample| sample.latency).collect();
+        latencies.sort_unstable();
+        Self(latencies)
+    }
+
+    /// What this many of a hundred requests took at most.
+    fn percentile(&self, percent: usize) -> Duration {
+        let rank = (self.0.len() * percent).div_ceil(100);
+        self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, longest] = [50, 99, 100].map(|percent| self.percentile(percent));
+        write!(formatter, "{:5} requests, p50 {p50:>8.1?}, p99 {p99:>8.1?}, longest {longest:>8.1?}", self.0.len())
+    }
+}
+
+/// Prints the figures of a phase and returns its p99.
+fn print_figures(name: &str, samples: &[Sample], phase: u8) -> Duration {
+    let of = |kind: Option<Kind>| {
+        Figures::of(
+            samples.iter().filter(|sample| sample.phase == phase && kind.is_none_or(|kind| sample.kind == kind)),
+        )
+    };
+    let all = of(None);
+    println!("{name:14} {all}");
+    for kind in Kind::ALL {
+        println!("{:>14} {}", format!("{kind:?}"), of(Some(kind)));
+    }
+    all.percentile(99)
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).expect("a sane count")
+}

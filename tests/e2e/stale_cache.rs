@@ -1,0 +1,222 @@
+//! A KV that answers with what it held up to a minute ago: nobody is ever shown it.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, Response};
+use crate::server::{Options, Server, expect, roomy};
+
+const WRITERS: usize = 4;
+const USERS_EACH: usize = 30;
+const STEPS_EACH: usize = 1_500;
+
+/// The seed of a run: the one of an earlier run, to repeat it, or a new one.
+fn seed() -> u64 {
+    match std::env::var("ROLLCALL_SEED") {
+        Ok(text) => text.parse().expect("ROLLCALL_SEED is a number"),
+        Err(_) => fastrand::u64(..),
+    }
+}
+
+#[test]
+fn no_read_is_older_than_what_was_acknowledged() {
+    let seed = seed();
+    println!("ROLLCALL_SEED={seed}");
+    let mut vars = roomy();
+    vars.push(("SEED", seed.to_string()));
+    let server = Server::start(Options { vars, entry: Some("tests/runtime/stale.mjs") });
+    let client = server.new_client();
+    let started = Instant::now();
+    let writers: Vec<Writer<'_>> = thread::scope(|scope| {
+        let run = |index: usize| {
+            let client = &client;
+            let random = fastrand::Rng::with_seed(seed.wrapping_add(index as u64));
+            scope.spawn(move || {
+                let mut writer = Writer::new(client, index, random);
+                (0..STEPS_EACH).for_each(|_| writer.step());
+                writer
+            })
+        };
+        let threads: Vec<_> = (0..WRITERS).map(run).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a writer")).collect()
+    });
+    let elapsed = started.elapsed();
+    let gets: usize = writers.iter().map(|writer| writer.gets).sum();
+    let found: usize = writers.iter().map(|writer| writer.found).sum();
+    let written: usize = writers.iter().map(|writer| writer.writes).sum();
+    let remade: usize = writers.iter().map(|writer| writer.remade).sum();
+    let (from_kv, from_object) = served(&server, found);
+    let offered = expect(200, server.anonymous().get("/__stale"));
+    println!("{written} writes, of which {remade} made an erased id again; {gets} GETs in {elapsed:.1?}");
+    println!("{found} found the user: {from_kv} served by KV, {from_object} by the object");
+    println!(
+        "KV was read {} times; stale: {}, of these absent: {}",
+        offered["reads"], offered["stale"], offered["absent"]
+    );
+    assert!(from_kv > 0 && from_object > 0, "both were asked for records");
+    assert!(remade > 0, "ids were made again");
+    let count = |name: &str| offered[name].as_u64().expect("a count");
+    assert!(count("absent") > 0 && count("stale") > count("absent"), "KV was stale in both ways: {offered}");
+}
+
+/// How many records KV served and how many the object, by the log. Waits until it
+/// tells of each that was found, as lines come after their responses.
+fn served(server: &Server, found: usize) -> (usize, usize) {
+    let (mut from_kv, mut from_object) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while from_kv + from_object < found {
+        assert!(Instant::now() < deadline, "the log tells of {from_kv} + {from_object} of {found}");
+        for line in server.log_lines() {
+            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+            match line["servedBy"].as_str() {
+                Some("kv") => from_kv += 1,
+                Some("object") if line["status"] == 200 => from_object += 1,
+                _ => {}
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    (from_kv, from_object)
+}
+
+/// A thread's users: nobody else touches them, so their state is known exactly.
+struct Writer<'a> {
+    client: &'a Client,
+    random: fastrand::Rng,
+    users: Vec<User>,
+    counter: u64,
+    gets: usize,
+    found: usize,
+    writes: usize,
+    remade: usize,
+}
+
+struct User {
+    id: String,
+    state: State,
+    /// Every tag that was ever acknowledged: none may come again for another state.
+    tags: HashSet<String>,
+}
+
+/// What the last acknowledged write left.
+enum State {
+    Absent,
+    Active {
+        tag: String,
+        record: Value,
+    },
+    /// Erased at some moment from now on.
+    Deleting {
+        deletion_id: Value,
+    },
+}
+
+impl<'a> Writer<'a> {
+    fn new(client: &'a Client, index: usize, random: fastrand::Rng) -> Self {
+        let user = |number| User { id: format!("w{index}-u{number:02}"), state: State::Absent, tags: HashSet::new() };
+        let users = (0..USERS_EACH).map(user).collect();
+        Self { client, random, users, counter: 0, gets: 0, found: 0, writes: 0, remade: 0 }
+    }
+
+    fn step(&mut self) {
+        let index = self.random.usize(..self.users.len());
+        match self.random.u32(..100) {
+            0..60 => self.get(index),
+            60..80 => self.patch(index),
+            80..88 => self.delete(index),
+            _ => self.create(index),
+        }
+    }
+
+    /// Metadata that no other write of this thread has.
+    fn next_metadata(&mut self) -> Value {
+        self.counter += 1;
+        self.writes += 1;
+        json!({ "n": self.counter })
+    }
+
+    fn get(&mut self, index: usize) {
+        let user = &mut self.users[index];
+        let read = self.client.get(&format!("/v1/end-users/{}", user.id));
+        self.gets += 1;
+        self.found += usize::from(read.status == 200);
+        match &user.state {
+            State::Absent => assert_eq!(read.status, 404, "{read:?}"),
+            State::Active { tag, record } => {
+                let mut expected = record.clone();
+                expected["relationships"] = json!([]);
+                expected["relationships_has_more"] = json!(false);
+                assert_eq!((read.status, &read.json()), (200, &expected), "{read:?}");
+                assert_eq!(read.header("etag"), tag);
+            }
+            State::Deleting { .. } if read.status == 404 => user.state = State::Absent,
+            State::Deleting { .. } => {
+                assert_eq!(read.status, 200, "{read:?}");
+                assert_eq!(read.json()["status"], "deletion_pending", "{read:?}");
+            }
+        }
+    }
+
+    fn patch(&mut self, index: usize) {
+        let metadata = self.next_metadata();
+        let user = &mut self.users[index];
+        let patched = self.client.patch(&format!("/v1/end-users/{}", user.id), &json!({ "metadata": metadata }));
+        match &user.state {
+            State::Active { record, .. } => {
+                assert_eq!(patched.json()["version"].as_u64(), record["version"].as_u64().map(|version| version + 1));
+                user.acknowledge(200, &patched, &metadata);
+            }
+            State::Absent => assert_eq!(patched.status, 404, "{patched:?}"),
+            State::Deleting { .. } if patched.status == 404 => user.state = State::Absent,
+            State::Deleting { .. } => assert_eq!(patched.status, 409, "{patched:?}"),
+        }
+    }
+
+    fn delete(&mut self, index: usize) {
+        let user = &mut self.users[index];
+        let deleted = self.client.delete(&format!("/v1/end-users/{}", user.id));
+        self.writes += 1;
+        match &user.state {
+            State::Absent => assert_eq!(deleted.status, 404, "{deleted:?}"),
+            State::Active { .. } => {
+                let deletion_id = expect(202, deleted)["deletion_id"].clone();
+                user.state = State::Deleting { deletion_id };
+            }
+            State::Deleting { .. } if deleted.status == 404 => user.state = State::Absent,
+            State::Deleting { deletion_id } => assert_eq!(&expect(202, deleted)["deletion_id"], deletion_id),
+        }
+    }
+
+    fn create(&mut self, index: usize) {
+        let metadata = self.next_metadata();
+        let user = &mut self.users[index];
+        let created = self.client.post("/v1/end-users", &json!({ "user_id": user.id, "metadata": metadata }));
+        match &user.state {
+            State::Active { tag, record } => {
+                assert_eq!((created.status, &created.json()), (200, record), "{created:?}");
+                assert_eq!(created.header("etag"), tag);
+            }
+            State::Deleting { .. } if created.status == 409 => {
+                assert_eq!(created.json()["error"]["code"], "deletion_pending");
+            }
+            State::Absent | State::Deleting { .. } => {
+                self.remade += usize::from(!user.tags.is_empty());
+                user.acknowledge(201, &created, &metadata);
+            }
+        }
+    }
+}
+
+impl User {
+    /// Takes over what a write of this metadata was answered.
+    fn acknowledge(&mut self, status: u16, answer: &Response, metadata: &Value) {
+        assert_eq!(answer.status, status, "{answer:?}");
+        let (tag, record) = (answer.header("etag").to_owned(), answer.json());
+        assert_eq!((&record["metadata"], &record["status"]), (metadata, &json!("active")), "{answer:?}");
+        assert!(self.tags.insert(tag.clone()), "a tag of an earlier state came again: {answer:?}");
+        self.state = State::Active { tag, record };
+    }
+}
