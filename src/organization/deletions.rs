@@ -45,7 +45,13 @@ pub struct Request {
 }
 
 /// Marks a person for erasure. Asking again gives the receipt that there is.
+///
+/// A repetition is known by its receipt, which outlives the person: it must not
+/// erase someone who was made under the id since.
 pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Timestamp) -> Result<Outcome, SqlError> {
+    if let receipt @ Outcome::Deletion(_) = read(sql, request.deletion_id)? {
+        return Ok(receipt);
+    }
     let user_id = request.user_id.as_str();
     let Some((user, _)) = user_row::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
     if user.status == Status::DeletionPending {
@@ -65,7 +71,7 @@ pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Tim
     }
     sql.run(
         "INSERT INTO deletions (deletion_id, user_id, sequence, cascade, reason, requested_at, erased)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             request.deletion_id.to_string().as_str().into(),
             user_id.into(),
