@@ -15,6 +15,7 @@ use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 
 /// Makes a user, or finds the one that is there; what is supplied is then ignored.
 ///
@@ -29,6 +30,9 @@ pub fn create<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let request_id = request_id.to_string();
+    if !guards::is_on(Guard::UniqueId) {
+        sql.run("DELETE FROM users WHERE user_id = ?", &[new.user_id.as_str().into()])?;
+    }
     let inserted = sql.first(
         "INSERT INTO users (user_id, incarnation, version, state, display_name, metadata, created_at, updated_at, created_by)
          VALUES (?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
@@ -66,12 +70,17 @@ pub fn create<S: Sql>(
         return Err(SqlError("a user was in the way and is not there".to_owned()));
     };
     let (user, revision) = user_row::read(&mut row)?;
-    if user.status == Status::DeletionPending {
+    if takes_no_write(&user) {
         return Ok(Outcome::DeletionPending);
     }
     let document = user_row::document(&user)?;
     let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
+}
+
+/// Whether a user is being erased.
+fn takes_no_write(user: &EndUser) -> bool {
+    user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
 }
 
 /// Whether this very request has made a user before: its call is then a
@@ -127,7 +136,7 @@ pub fn update<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let Some((held, revision)) = user_row::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    if held.status == Status::DeletionPending {
+    if takes_no_write(&held) {
         return Ok(Outcome::DeletionPending);
     }
     if if_match.is_some_and(|condition| !condition.holds(revision)) {

@@ -40,6 +40,9 @@ pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), Sto
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
             try_join_all(changes.iter().map(async |change| {
+                if !cache::is_put(change) {
+                    return Ok(());
+                }
                 let (value, ttl_s) = cache::value(change).map_err(|error| StoreError(error.to_string()))?;
                 store.put(&cache::key(batch.tenant, &change.user_id), &value, ttl_s).await
             }))
