@@ -72,8 +72,8 @@ impl Sqlite {
         result
     }
 
-    /// Runs a body and undoes whatever it did, which is a hundred times quicker than
-    /// to open a database and make its tables anew.
+    /// Runs a body and undoes whatever it did, which is much quicker than to open a
+    /// database and make its tables anew.
     pub fn trial<T>(&self, body: impl FnOnce() -> T) -> T {
         self.control("BEGIN").expect("a trial");
         let result = body();

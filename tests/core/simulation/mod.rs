@@ -7,6 +7,7 @@
 //! - **Every difference has its reason**: a row appears by a creation that answers
 //!   so, changes by a version at a time, goes by a purge; everything else, what
 //!   failed included, leaves every column as it was.
+//! - **What a projection has confirmed** never goes back.
 //! - **A revision names one state**, across erasures too, as a user made anew is a
 //!   higher incarnation.
 //! - **The answer is right**, heard or not: what is told to be held is held; a

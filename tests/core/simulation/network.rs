@@ -17,6 +17,8 @@ pub struct Network {
     pub late_calls: Vec<Call>,
     /// Batches on their way to D1, with the life of the object that sent them.
     pub to_listing: Vec<(u32, Batch)>,
+    /// Answers of D1 on their way to the life of the object that waits for them.
+    from_listing: Vec<(u32, i64)>,
     pub to_cache: Vec<Put>,
     /// The flush of the cache that the object waits for: one at a time.
     pub cache_flush: Option<CacheFlush>,
@@ -67,6 +69,13 @@ impl World<'_> {
     /// Any batch arrives, not only the oldest; some arrive again later, some never,
     /// and some answers are lost.
     pub fn deliver_to_listing(&mut self) -> Result<(), Violation> {
+        if !self.network.from_listing.is_empty() && self.random.u8(0..3) == 0 {
+            let place = self.random.usize(0..self.network.from_listing.len());
+            let (life, sequence) = self.network.from_listing.swap_remove(place);
+            if life == self.life {
+                self.acknowledge(Projection::Listing, sequence)?;
+            }
+        }
         if self.network.to_listing.is_empty() {
             return Ok(());
         }
@@ -88,7 +97,12 @@ impl World<'_> {
         } else if life == self.life
             && let Some(sequence) = answer
         {
-            self.acknowledge(Projection::Listing, sequence)?;
+            if self.one_in(5) {
+                self.tally.count("faults: answer of D1 late");
+                self.network.from_listing.push((life, sequence));
+            } else {
+                self.acknowledge(Projection::Listing, sequence)?;
+            }
         }
         Ok(())
     }

@@ -140,6 +140,8 @@ impl Oracle {
 
     /// Every difference between two states of the object must have its reason.
     pub fn explain(&mut self, effect: &Effect, before: &Holdings, after: &Holdings) -> Result<(), Violation> {
+        let is_back = before.confirmed.iter().zip(&after.confirmed).any(|(was, is)| was > is);
+        ensure!(!is_back, "what was confirmed goes back from {:?} to {:?}", before.confirmed, after.confirmed);
         for (user, (was, is)) in before.users.iter().zip(&after.users).enumerate() {
             match (was.as_deref(), is.as_deref()) {
                 (None, None) => {}

@@ -98,6 +98,8 @@ pub struct Holdings {
     pub users: Users,
     pub unlisted: Unconfirmed,
     pub uncached: Unconfirmed,
+    /// Up to where the listing and the cache have confirmed.
+    pub confirmed: [i64; 2],
     pub outbox_rows: usize,
 }
 
@@ -134,7 +136,7 @@ impl Holdings {
             }
         }
         let [unlisted, uncached] = unconfirmed;
-        Ok(Self { users, unlisted, uncached, outbox_rows })
+        Ok(Self { users, unlisted, uncached, confirmed, outbox_rows })
     }
 }
 

@@ -119,8 +119,9 @@ impl<'a> World<'a> {
                 idempotency: None,
                 command: Command::IssueKey { settings, key },
             };
-            if self.execute(&call)?.is_some() {
-                return Ok(());
+            // Until it is done there may be no tables to look at.
+            if self.transact(|object, sql, now| object.handle(sql, call, now))?.is_some() {
+                return self.settle(&Effect::Nothing).map(drop);
             }
         }
     }
@@ -216,7 +217,9 @@ impl<'a> World<'a> {
     ) -> Result<Option<T>, Violation> {
         let (now, storage) = (self.now(), self.storage);
         if self.one_in(16) {
-            storage.fail_after.set(Some(self.random.u32(0..12)));
+            // A batch after a crash has some thirty statements, a read has three.
+            let statements = *self.random.choice(&[4, 12, 40]).expect("a number");
+            storage.fail_after.set(Some(self.random.u32(0..statements)));
         }
         let object = &mut self.object;
         let result = storage.transaction(|sql| body(object, sql, now));
