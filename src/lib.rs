@@ -15,6 +15,7 @@
 
 pub mod directory;
 pub mod edge;
+pub mod guards;
 pub mod organization;
 pub mod projection;
 

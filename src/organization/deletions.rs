@@ -46,7 +46,13 @@ pub struct Request {
 }
 
 /// Marks a person for erasure. Asking again gives the receipt that there is.
+///
+/// A repetition is known by its receipt, which outlives the person: it must not
+/// erase someone who was made under the id since.
 pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Timestamp) -> Result<Outcome, SqlError> {
+    if let receipt @ Outcome::Deletion(_) = read(sql, request.deletion_id)? {
+        return Ok(receipt);
+    }
     let Some(mut row) = UserRow::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
     if row.user.status == Status::DeletionPending {
         let receipt = sql.first(
@@ -64,7 +70,7 @@ pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Tim
     }
     sql.run(
         "INSERT INTO deletions (deletion_id, user, sequence, cascade, reason, requested_at,
-         erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) ON CONFLICT DO NOTHING",
+         erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)",
         &[
             request.deletion_id.to_string().as_str().into(),
             row.number.into(),

@@ -15,6 +15,7 @@ use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 
 /// Makes a user, or finds the one that is there; what is supplied is then ignored.
 ///
@@ -29,6 +30,9 @@ pub fn create<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let (request_id, digest) = (request_id.to_string(), new.user_id.digest());
+    if !guards::is_on(Guard::UniqueId) {
+        sql.run("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
+    }
     let inserted = sql.first(
         "INSERT INTO users (digest, user_id, incarnation, version, state, display_name, metadata, created_at, updated_at,
          created_by) VALUES (?8, ?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
@@ -68,12 +72,17 @@ pub fn create<S: Sql>(
         return Err(SqlError("a user was in the way and is not there".to_owned()));
     };
     let found = UserRow::read(&mut row)?;
-    if found.user.status == Status::DeletionPending {
+    if takes_no_write(&found.user) {
         return Ok(Outcome::DeletionPending);
     }
     let (revision, document) = (found.revision, found.document()?);
     let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
+}
+
+/// Whether a user is being erased.
+fn takes_no_write(user: &EndUser) -> bool {
+    user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
 }
 
 /// Whether this very request has made a user before: its call is then a
@@ -129,7 +138,7 @@ pub fn update<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let Some(mut row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    if row.user.status == Status::DeletionPending {
+    if takes_no_write(&row.user) {
         return Ok(Outcome::DeletionPending);
     }
     if if_match.is_some_and(|condition| !condition.holds(row.revision)) {

@@ -56,7 +56,8 @@ pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), Sto
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
-            let puts = changes.iter().map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
+            let changes = changes.iter().filter(|change| cache::is_put(change));
+            let puts = changes.map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
             store.put_all(&puts.map_err(|error| StoreError(error.to_string()))?).await?;
             source.pause().await;
         }

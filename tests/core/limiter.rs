@@ -45,7 +45,7 @@ impl Oracle {
 /// Says after each grant whether some interval that ends there holds more than
 /// `burst + rate·t`. A leaky bucket that overflows is the same statement about
 /// all those intervals at once.
-struct Bound {
+pub struct Bound {
     rate: i128,
     capacity: i128,
     level: i128,
@@ -53,12 +53,12 @@ struct Bound {
 }
 
 impl Bound {
-    fn new(rate: Rate, at_us: i64) -> Self {
+    pub fn new(rate: Rate, at_us: i64) -> Self {
         let capacity = i128::from(rate.burst()) * 1_000_000;
         Self { rate: i128::from(rate.per_second()), capacity, level: 0, at_us }
     }
 
-    fn grant(&mut self, now_us: i64, cost: u32) -> bool {
+    pub fn grant(&mut self, now_us: i64, cost: u32) -> bool {
         self.level = (self.level - i128::from(now_us - self.at_us) * self.rate).max(0) + i128::from(cost) * 1_000_000;
         self.at_us = now_us;
         self.level <= self.capacity

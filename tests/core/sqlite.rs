@@ -4,8 +4,15 @@ use std::cell::Cell;
 
 use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
 use rollcall::projection::Statement;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
+
+/// More than there are: preparing one costs several times as much as running it.
+const STATEMENTS_KEPT: usize = 256;
+
+/// The failure that was asked for.
+pub const INJECTED: &str = "injected fault";
 
 /// A database in memory, which can be told to fail at a statement.
 pub struct Sqlite {
@@ -32,7 +39,11 @@ fn sql_error(error: impl std::fmt::Display) -> SqlError {
 
 impl Sqlite {
     pub fn new() -> Self {
-        Self { connection: Connection::open_in_memory().expect("SQLite"), fail_after: Cell::new(None) }
+        let connection = Connection::open_in_memory().expect("SQLite");
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        // Else SQLite prepares a statement anew whenever its parameters change.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite");
+        Self { connection, fail_after: Cell::new(None) }
     }
 
     /// A database with the listing's migrations.
@@ -49,13 +60,35 @@ impl Sqlite {
         database
     }
 
-    /// Runs a body in one transaction: all of it, or, when it fails, nothing.
+    /// Runs a body in one transaction: all of it, or, when it fails, nothing. A
+    /// savepoint, so that it may be part of a trial.
     pub fn transaction<T>(&self, body: impl FnOnce(&Self) -> Result<T, SqlError>) -> Result<T, SqlError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(sql_error)?;
+        self.control("SAVEPOINT one")?;
         let result = body(self);
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        self.connection.execute_batch(end).map_err(sql_error)?;
+        if result.is_err() {
+            self.control("ROLLBACK TO one")?;
+        }
+        self.control("RELEASE one")?;
         result
+    }
+
+    /// Runs a body and undoes whatever it did, which is much quicker than to open a
+    /// database and make its tables anew.
+    pub fn trial<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.control("BEGIN").expect("a trial");
+        let result = body();
+        self.control("ROLLBACK").expect("the end of a trial");
+        result
+    }
+
+    fn control(&self, statement: &str) -> Result<(), SqlError> {
+        let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
+        prepared.execute([]).map(drop).map_err(sql_error)
+    }
+
+    /// Grows with every row that is written, also if that is undone.
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     /// What `D1Database.batch` does: one transaction, rows changed by each.
@@ -88,13 +121,9 @@ impl Sqlite {
     }
 }
 
-impl Sql for Sqlite {
-    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
-        match self.fail_after.get() {
-            Some(0) => return Err(SqlError("injected fault".to_owned())),
-            Some(left) => self.fail_after.set(Some(left - 1)),
-            None => {}
-        }
+impl Sqlite {
+    /// All rows of a query, which never fails on purpose.
+    pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<Value>>, SqlError> {
         let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
         let columns = prepared.column_count();
         let mut rows = prepared.query(params_from_iter(parameters.iter().copied().map(Bound))).map_err(sql_error)?;
@@ -106,8 +135,19 @@ impl Sql for Sqlite {
                 ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(Value::Text).map_err(sql_error),
                 ValueRef::Real(_) | ValueRef::Blob(_) => Err(SqlError("neither integer nor text".to_owned())),
             });
-            all.push(Row::new(values.collect::<Result<_, _>>()?));
+            all.push(values.collect::<Result<_, _>>()?);
         }
         Ok(all)
+    }
+}
+
+impl Sql for Sqlite {
+    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
+        match self.fail_after.get() {
+            Some(0) => return Err(SqlError(INJECTED.to_owned())),
+            Some(left) => self.fail_after.set(Some(left - 1)),
+            None => {}
+        }
+        Ok(self.rows(statement, parameters)?.into_iter().map(Row::new).collect())
     }
 }

@@ -10,6 +10,7 @@ pub mod migrations;
 pub mod process;
 pub mod runtime;
 pub mod secrets;
+pub mod simulate;
 pub mod tools;
 pub mod wasm;
 

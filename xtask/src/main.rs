@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, import, interrupt, prepare};
+use xtask::{Result, dev, import, interrupt, prepare, simulate};
 
 const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
@@ -11,6 +11,7 @@ const USAGE: &str = "usage:
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
+  cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +33,14 @@ fn run(arguments: &[String]) -> Result<()> {
         "import" => {
             interrupt::watch()?;
             import::run(&import_options(options)?).map(drop)
+        }
+        "simulate" => {
+            interrupt::watch()?;
+            simulate::run(match options {
+                [] => simulate::SEEDS_DEFAULT,
+                [seeds] => seeds.parse().map_err(|_| "simulate takes a number of seeds")?,
+                _ => return Err(USAGE.into()),
+            })
         }
         _ => Err(USAGE.into()),
     }

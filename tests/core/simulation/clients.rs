@@ -1,0 +1,342 @@
+//! The callers: each has at most one request under way, asks again when it gets no
+//! answer, and remembers what it was told.
+
+use rollcall::directory::api_key::{KeyKind, Scope};
+use rollcall::directory::deletion::Cascade;
+use rollcall::directory::end_user::Revision;
+use rollcall::directory::identifiers::DeletionId;
+use rollcall::directory::json;
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::names::Name;
+use rollcall::organization::idempotency::IdempotencyKey;
+use rollcall::organization::outbox::Projection;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, Denial, EndUserChange, NewEndUser, Outcome, Precondition, Reply,
+};
+use rollcall::projection::cache;
+use rollcall::projection::listing::{Direction, Query, Range};
+
+use super::oracle::Made;
+use super::stores::sent;
+use super::world::World;
+use super::{Violation, ensure};
+
+/// Keys that the clients of a seed share, so that some are used for two requests.
+const KEYS: u8 = 6;
+
+/// Flushes that a list waits for.
+const FLUSHES_AWAITED: usize = 3;
+
+/// A request of a client's, until it has its answer or gives up.
+#[derive(Debug)]
+pub struct Errand {
+    /// Who is to be told of a creation. Retries with a key have the same author.
+    author: u64,
+    call: Call,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The call is on its way.
+    Sent,
+    /// The answer is, with the users that it says to have been made.
+    Answered(Reply, Vec<Made>),
+    /// Nothing is to come any more.
+    Lost,
+}
+
+impl World<'_> {
+    /// One move of one client.
+    pub fn client_acts(&mut self) -> Result<(), Violation> {
+        let client = self.random.usize(0..self.clients.len());
+        let errand = match self.clients[client].take() {
+            Some(errand) => errand,
+            None => self.compose(),
+        };
+        self.clients[client] = self.advance(errand)?;
+        Ok(())
+    }
+
+    fn advance(&mut self, errand: Errand) -> Result<Option<Errand>, Violation> {
+        let Errand { author, call, phase } = errand;
+        match phase {
+            Phase::Sent => {
+                let phase = self.travel(author, &call)?;
+                let waits = matches!(phase, Phase::Lost) || self.random.u8(0..4) == 0;
+                let errand = Errand { author, call, phase };
+                if waits { Ok(Some(errand)) } else { self.advance(errand) }
+            }
+            Phase::Answered(..) if self.one_in(10) => {
+                self.tally.count("faults: answer lost");
+                self.trace(|| format!("the answer to {author} is lost"));
+                if self.random.bool() {
+                    self.crash();
+                }
+                Ok(Some(Errand { author, call, phase: Phase::Lost }))
+            }
+            Phase::Answered(reply, made) => self.hear(author, &call, &reply, &made).map(|()| None),
+            Phase::Lost => Ok(self.ask_again(author, call)),
+        }
+    }
+
+    /// A call on its way: it is lost, it comes when nobody waits any more, or it is
+    /// executed.
+    fn travel(&mut self, author: u64, call: &Call) -> Result<Phase, Violation> {
+        if self.one_in(32) {
+            self.tally.count("faults: call lost");
+            return Ok(Phase::Lost);
+        }
+        if self.one_in(32) {
+            self.tally.count("faults: call late");
+            self.network.late_calls.push(sent(call));
+            return Ok(Phase::Lost);
+        }
+        let executed = self.execute(call)?;
+        self.trace(|| format!("{author} asks {call:?}: {executed:?}"));
+        Ok(executed.map_or(Phase::Lost, |(reply, made)| Phase::Answered(reply, made)))
+    }
+
+    /// A call that its sender has given up.
+    pub fn late_call_arrives(&mut self) -> Result<(), Violation> {
+        if self.network.late_calls.is_empty() {
+            return Ok(());
+        }
+        let place = self.random.usize(0..self.network.late_calls.len());
+        let call = self.network.late_calls.swap_remove(place);
+        let executed = self.execute(&call)?;
+        self.trace(|| format!("late comes {call:?}: {executed:?}"));
+        Ok(())
+    }
+
+    /// The edge repeats a call once where that is allowed; the caller asks again, or
+    /// lets it be.
+    fn ask_again(&mut self, author: u64, mut call: Call) -> Option<Errand> {
+        if !call.repeated && call.command.may_be_repeated() && self.random.u8(0..3) > 0 {
+            self.tally.count("calls repeated by the edge");
+            call.repeated = true;
+            return Some(Errand { author, call, phase: Phase::Sent });
+        }
+        (self.random.u8(0..3) > 0).then(|| self.retry(author, call))
+    }
+
+    /// The same request, as the caller makes it anew.
+    fn retry(&mut self, author: u64, mut call: Call) -> Errand {
+        self.tally.count("requests made again by the caller");
+        call.request_id = self.request_id();
+        call.repeated = false;
+        if let Command::DeleteEndUser { deletion_id, .. } = &mut call.command {
+            *deletion_id = DeletionId::new(self.now(), self.bytes());
+        }
+        Errand { author, call, phase: Phase::Sent }
+    }
+
+    fn user(&mut self) -> usize {
+        *self.random.choice(&self.population).expect("a user")
+    }
+
+    fn compose(&mut self) -> Errand {
+        if !self.oracle.requests.is_empty() && self.random.u8(0..20) == 0 {
+            // Long after its answer, if it had one.
+            let (author, call) = self.random.choice(&self.oracle.requests).expect("a request");
+            let (author, call) = (*author, sent(call));
+            return self.retry(author, call);
+        }
+        let command = self.command();
+        let cost = if matches!(command, Command::CreateEndUsers { .. }) { 2 } else { 1 };
+        let idempotency = match &command {
+            Command::CreateEndUser(_) | Command::CreateEndUsers { .. } if self.random.u8(0..5) < 2 => Some(self.key()),
+            _ => None,
+        };
+        let call = self.call(cost, idempotency, command);
+        self.oracle.composed += 1;
+        let author = self.oracle.composed;
+        if call.idempotency.is_some() {
+            self.oracle.requests.push((author, sent(&call)));
+        }
+        Errand { author, call, phase: Phase::Sent }
+    }
+
+    fn call(&mut self, cost: u32, idempotency: Option<IdempotencyKey>, command: Command) -> Call {
+        let caller = Caller::Key { digest: self.bench.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost };
+        Call { request_id: self.request_id(), repeated: false, caller, idempotency, command }
+    }
+
+    /// No two requests are the same but those that are made again.
+    fn key(&mut self) -> IdempotencyKey {
+        let digest = format!("key {}", self.random.u8(0..KEYS));
+        IdempotencyKey { digest, fingerprint: format!("request {}", self.oracle.composed) }
+    }
+
+    fn command(&mut self) -> Command {
+        let user = self.user();
+        let user_id = self.bench.user_ids[user].clone();
+        match self.random.u8(0..100) {
+            0..28 => Command::CreateEndUser(self.new_user(user)),
+            28..36 => {
+                let users = (0..self.random.usize(1..6)).map(|_| self.user()).collect::<Vec<_>>();
+                Command::CreateEndUsers { users: users.into_iter().map(|user| self.new_user(user)).collect() }
+            }
+            36..56 => {
+                let if_match = if self.random.u8(0..5) < 2 { Some(self.precondition(user)) } else { None };
+                Command::UpdateEndUser { user_id, change: self.change(), if_match }
+            }
+            56..66 => {
+                let deletion_id = DeletionId::new(self.now(), self.bytes());
+                let cascade = *self
+                    .random
+                    .choice(&[Cascade::All, Cascade::All, Cascade::ModelOnly, Cascade::MemoryOnly])
+                    .expect("one");
+                let reason = self.random.bool().then(|| "asked".to_owned());
+                Command::DeleteEndUser { user_id, deletion_id, cascade, reason }
+            }
+            66..72 => {
+                let known = self.oracle.deletion_ids();
+                let unknown = DeletionId::new(self.now(), self.bytes());
+                Command::ReadDeletion { deletion_id: self.random.choice(&known).copied().unwrap_or(unknown) }
+            }
+            72..78 => Command::ExportEndUser { user_id },
+            // A list.
+            78..84 => Command::Admit,
+            // A read.
+            _ => Command::LocateEndUser { user_id },
+        }
+    }
+
+    fn new_user(&mut self, user: usize) -> NewEndUser {
+        let display_name = self.display_name();
+        NewEndUser { user_id: self.bench.user_ids[user].clone(), display_name, metadata: self.metadata() }
+    }
+
+    fn display_name(&mut self) -> Option<Name> {
+        let name = *self.random.choice(&["Ada", "Bo \"B\"", "\u{1F980}"]).expect("a name");
+        self.random.bool().then(|| Name::new(name).expect("a name"))
+    }
+
+    fn metadata(&mut self) -> Metadata {
+        Metadata::from_stored(format!("{{\"n\":{},\"kept\":1e999}}", self.random.u8(0..4))).expect("JSON")
+    }
+
+    /// A change, now and then to what is there already, or to what may not be.
+    fn change(&mut self) -> EndUserChange {
+        let display_name = self.random.bool().then(|| self.display_name());
+        if self.random.bool() {
+            let metadata = (self.random.u8(0..4) > 0).then(|| self.metadata());
+            return EndUserChange::Replace { display_name, metadata };
+        }
+        let patch = match self.random.u8(0..12) {
+            0 => "5".to_owned(),
+            1 => "null".to_owned(),
+            2..4 => "{\"n\":null}".to_owned(),
+            _ => format!("{{\"n\":{},\"of\":{{\"a\":null}}}}", self.random.u8(0..4)),
+        };
+        EndUserChange::Merge { display_name, metadata: Some(json::Text::from_stored(patch)) }
+    }
+
+    fn precondition(&mut self, user: usize) -> Precondition {
+        let known = self.oracle.acknowledged(user).unwrap_or(Revision::FIRST);
+        match self.random.u8(0..5) {
+            0 => Precondition::Any,
+            1 => Precondition::Revisions(vec![Revision { version: known.version + 1, ..known }, Revision::FIRST]),
+            _ => Precondition::Revisions(vec![known]),
+        }
+    }
+
+    /// An answer has arrived.
+    fn hear(&mut self, author: u64, call: &Call, reply: &Reply, made: &[Made]) -> Result<(), Violation> {
+        self.tally.count("answers heard");
+        self.oracle.tell_made(author, made)?;
+        match (&call.command, &reply.outcome) {
+            (_, Outcome::Denied(Denial::RateLimited { .. })) => self.tally.count("requests refused by the bucket"),
+            (_, Outcome::Denied(denial)) => return Err(Violation(format!("the key is good: {denial:?}"))),
+            (
+                Command::CreateEndUser(NewEndUser { user_id, .. }) | Command::UpdateEndUser { user_id, .. },
+                Outcome::EndUserCreated { revision, .. } | Outcome::EndUser { revision, .. },
+            ) => self.oracle.tell(self.number(user_id), *revision),
+            (Command::CreateEndUsers { .. }, _) => {
+                for (user, incarnation) in made {
+                    self.oracle.tell(*user, Revision { incarnation: *incarnation, version: 1 });
+                }
+            }
+            (Command::LocateEndUser { user_id }, Outcome::EndUserLocated { revision }) => {
+                return self.read(self.number(user_id), *revision);
+            }
+            (Command::Admit, _) => return self.list(),
+            _ => {}
+        }
+        self.oracle.check_acknowledged(&self.holdings)
+    }
+
+    /// A point read as the edge does it, by a reader whose KV may be stale: the object
+    /// has named a revision, KV was asked meanwhile.
+    fn read(&mut self, user: usize, located: Revision) -> Result<(), Violation> {
+        let seen = self.kv[user].seen(&mut self.random, self.true_ms, self.stale_ms);
+        if let Some(document) = seen.and_then(|value| cache::read(value, located)) {
+            let expected = self.oracle.document(user, located);
+            ensure!(Some(document.get()) == expected, "user {user}: KV serves {document}, not {expected:?}");
+            self.tally.count("reads served by KV");
+            self.oracle.tell(user, located);
+            return Ok(());
+        }
+        let user_id = self.bench.user_ids[user].clone();
+        let call = self.call(0, None, Command::ReadEndUser { user_id });
+        let Some((reply, _)) = self.execute(&call)? else { return Ok(()) };
+        match reply.outcome {
+            Outcome::EndUser { revision, .. } => {
+                ensure!(revision >= located, "user {user}: {revision:?} after {located:?}");
+                self.tally.count("reads served by the object");
+                self.oracle.tell(user, revision);
+            }
+            Outcome::NotFound | Outcome::Denied(_) => {}
+            other => return Err(Violation(format!("a read is answered {other:?}"))),
+        }
+        Ok(())
+    }
+
+    /// A list in either order, page by page; given only when the listing has caught up.
+    fn list(&mut self) -> Result<(), Violation> {
+        for _ in 0..FLUSHES_AWAITED {
+            self.send_to_listing()?;
+            self.deliver_to_listing()?;
+        }
+        // After a crash nothing is known until the first call; the edge's own call is that.
+        if self.object.last_sequence().is_none() || self.object.is_behind(Projection::Listing) {
+            self.tally.count("lists refused: not caught up");
+            return Ok(());
+        }
+        self.tally.count("lists given");
+        self.read_list()
+    }
+
+    fn read_list(&mut self) -> Result<(), Violation> {
+        let direction = if self.random.bool() { Direction::Ascending } else { Direction::Descending };
+        let by_creation = self.random.bool();
+        let range =
+            if by_creation { Range::CreatedAt { after: None, before: None } } else { Range::UserId { prefix: None } };
+        let query = Query { direction, range };
+        let limit = self.random.u32(1..8);
+        let (mut documents, mut position) = (Vec::new(), None);
+        loop {
+            let page = query.page(self.bench.tenant, position.as_ref(), limit);
+            let texts = self.bench.listing.texts(&page.statement())?;
+            let (read, next) = page.read(texts).map_err(|error| Violation(error.to_string()))?;
+            documents.extend(read);
+            match next {
+                Some(next) => position = Some(next),
+                None => break,
+            }
+        }
+        let mut expected: Vec<_> = (self.bench.user_ids.iter().zip(&self.holdings.users).enumerate())
+            .filter_map(|(user, (user_id, held))| Some((user, user_id, held.as_ref()?)))
+            .filter(|(user, ..)| self.oracle.pending(*user).is_none())
+            .map(|(_, user_id, held)| (by_creation.then_some(held.created_at), user_id.as_str(), &held.document))
+            .collect();
+        expected.sort();
+        if direction == Direction::Descending {
+            expected.reverse();
+        }
+        let is_right = documents.iter().eq(expected.iter().map(|(.., document)| *document));
+        ensure!(is_right, "a list shows {documents:?}, not {expected:?}");
+        Ok(())
+    }
+}

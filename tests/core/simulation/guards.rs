@@ -1,0 +1,55 @@
+//! The simulation notices: with any one guard switched off some seed fails, and
+//! with all of them on that very seed does not.
+
+use rollcall::guards::{Guard, without};
+
+use super::stores::Bench;
+
+const SEEDS_MAX: u64 = 20_000;
+
+fn is_proven(guard: Guard) {
+    let bench = Bench::ready();
+    let base = fastrand::u64(..) >> 16;
+    let found = (base..base + SEEDS_MAX).find_map(|seed| {
+        let violation = without(guard, || bench.run(seed, false)).err()?;
+        Some((seed, violation))
+    });
+    let Some((seed, violation)) = found else {
+        panic!("without {guard:?} none of {SEEDS_MAX} seeds from {base} fails");
+    };
+    let beginning: String = violation.0.chars().take(160).collect();
+    println!("without {guard:?}: {} seeds, then seed {seed}: {beginning}", seed - base + 1);
+    if let Err(violation) = bench.run(seed, false) {
+        panic!("seed {seed} fails with {guard:?} too: {violation}");
+    }
+}
+
+#[test]
+fn the_fence_is_proven() {
+    is_proven(Guard::Fence);
+}
+
+#[test]
+fn the_revision_of_cached_records_is_proven() {
+    is_proven(Guard::CachedRevision);
+}
+
+#[test]
+fn the_tombstone_is_proven() {
+    is_proven(Guard::Tombstone);
+}
+
+#[test]
+fn the_state_of_an_erasure_is_proven() {
+    is_proven(Guard::ErasureState);
+}
+
+#[test]
+fn the_high_water_mark_is_proven() {
+    is_proven(Guard::HighWaterMark);
+}
+
+#[test]
+fn the_unique_id_is_proven() {
+    is_proven(Guard::UniqueId);
+}

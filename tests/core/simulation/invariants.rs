@@ -1,0 +1,100 @@
+//! What holds after every step, and what holds when faults have ceased.
+
+use rollcall::organization::outbox::Projection;
+use rollcall::projection::cache;
+
+use super::stores::{answers_stored, listed};
+use super::world::World;
+use super::{Violation, ensure};
+
+impl World<'_> {
+    pub fn check(&mut self) -> Result<(), Violation> {
+        self.oracle.check_acknowledged(&self.holdings)?;
+        self.check_listing()?;
+        self.check_cache()?;
+        self.check_alarm()
+    }
+
+    /// What the listing has confirmed it holds, and it never goes back.
+    fn check_listing(&mut self) -> Result<(), Violation> {
+        let rows_written = self.bench.listing.rows_written();
+        if self.listing_rows_written != rows_written {
+            self.listing_rows_written = rows_written;
+            let now = listed(&self.bench.listing, &self.bench.user_ids)?;
+            for (user, (was, is)) in self.listed.iter().zip(&now).enumerate() {
+                let (Some((was, _)), Some((is, _))) = (was, is) else { continue };
+                ensure!(was <= is, "user {user}: the listing went back from {was:?} to {is:?}");
+            }
+            self.listed = now;
+        }
+        for (user, held) in self.holdings.users.iter().enumerate() {
+            let listed = self.listed[user].as_ref();
+            ensure!(listed.is_none() || held.is_some(), "user {user} is listed, and is none");
+            if !self.holdings.unlisted[user] {
+                let expected = held.as_ref().filter(|_| self.oracle.pending(user).is_none());
+                let is_right = match (listed, expected) {
+                    (Some((revision, document)), Some(held)) => {
+                        *revision == held.revision && *document == held.document
+                    }
+                    (listed, expected) => listed.is_none() && expected.is_none(),
+                };
+                ensure!(is_right, "user {user}: the listing has confirmed {expected:?} and holds {listed:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What the cache has confirmed it was given. A write that was given up may still
+    /// arrive after the one that took its place; no reader accepts it.
+    fn check_cache(&self) -> Result<(), Violation> {
+        for (user, held) in self.holdings.users.iter().enumerate() {
+            let confirmed = self.kv[user].confirmed();
+            let Some(held) = held else {
+                let is_record = confirmed.is_some_and(|value| value != "{}");
+                ensure!(!is_record, "user {user} is cached, and is none: {confirmed:?}");
+                continue;
+            };
+            if self.holdings.uncached[user] {
+                continue;
+            }
+            let is_right = if self.oracle.pending(user).is_some() {
+                confirmed == Some("{}")
+            } else {
+                let read = confirmed.and_then(|value| cache::read(value, held.revision));
+                read.is_some_and(|document| document.get() == held.document)
+            };
+            ensure!(is_right, "user {user}: the cache has confirmed {held:?} and was given {confirmed:?}");
+        }
+        Ok(())
+    }
+
+    /// Whatever waits for the alarm is known to wait, as far as anything is.
+    fn check_alarm(&self) -> Result<(), Violation> {
+        let holdings = &self.holdings;
+        let is_behind = holdings.unlisted.iter().chain(&holdings.uncached).any(|unconfirmed| *unconfirmed);
+        let waits = is_behind || self.oracle.is_any_erasure_open();
+        let is_known = self.object.last_sequence().is_none() || self.object.needs_alarm();
+        ensure!(is_known || !waits, "something waits, and no alarm is needed");
+        Ok(())
+    }
+
+    /// Faults cease: whatever is on its way arrives, then both stores catch up and
+    /// every erasure is completed.
+    pub fn heal(&mut self) -> Result<(), Violation> {
+        self.is_faulty = false;
+        self.trace(|| "faults cease".to_owned());
+        self.arrive()?;
+        for projection in Projection::ALL {
+            self.catch_up(projection)?;
+        }
+        self.purge()?;
+        self.check()?;
+        let holdings = &self.holdings;
+        let is_left = holdings.users.iter().flatten().any(|held| held.is_pending) || self.oracle.is_any_erasure_open();
+        ensure!(!is_left, "an erasure is not completed: {:?}", holdings.users);
+        ensure!(holdings.outbox_rows == 0, "the outbox holds {} rows", holdings.outbox_rows);
+        let (stored, kept) = (answers_stored(self.storage())?, self.oracle.answers_stored());
+        ensure!(usize::try_from(stored) == Ok(kept), "{stored} answers are stored, {kept} are kept");
+        Ok(())
+    }
+}

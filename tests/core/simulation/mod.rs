@@ -1,0 +1,204 @@
+//! Seeded simulation of one tenant: four clients, the object's core, D1, KV, and a
+//! network between them that loses, delays and repeats. The object crashes between
+//! any two steps, its storage fails between any two statements, its clock jumps.
+//!
+//! After every transaction of the object:
+//!
+//! - **Every difference has its reason**: a row appears by a creation that answers
+//!   so, changes by a version at a time, goes by a purge; everything else, what
+//!   failed included, leaves every column as it was.
+//! - **What a projection has confirmed** never goes back.
+//! - **A revision names one state**, across erasures too, as a user made anew is a
+//!   higher incarnation.
+//! - **The answer is right**, heard or not: what is told to be held is held; a
+//!   creation is told 201 by the request that made the user and by no other; a write
+//!   to a user who is being erased is refused; a receipt says completed when the row
+//!   is gone and both projections have confirmed it; an export is what is held; the
+//!   same `Idempotency-Key` gives the first answer to the byte and changes nothing, or
+//!   is refused for another request, for as long as the answer is kept.
+//! - **The bucket** has in no window admitted more than `burst + rate·t`.
+//!
+//! After every step:
+//!
+//! - **Nothing that was told is lost**: the object is at the revision that anyone was
+//!   told of, or beyond it, until an erasure that was requested is completed.
+//! - **One creator**: of all requests only one was told to have made an incarnation.
+//! - **What a projection has confirmed, its store holds**; the listing never goes
+//!   back; no store holds a user that the object does not.
+//! - **A read is what the object had** when it named the revision, whatever of the last
+//!   60 s a stale KV serves (in some seeds: whatever it ever held); a list is
+//!   everyone who is not being erased, in order.
+//! - **Whatever waits for the alarm** is known to wait.
+//!
+//! At the end faults cease, both stores equal the object, every erasure is
+//! completed, and the outbox is empty.
+//!
+//! `ROLLCALL_SEEDS=n` runs as many seeds; `ROLLCALL_SEED=n` replays one and tells
+//! what happens in it. `cargo xtask simulate` runs a million.
+
+mod clients;
+mod execution;
+mod guards;
+mod invariants;
+mod network;
+mod oracle;
+mod stores;
+mod tally;
+mod world;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use rollcall::organization::sql::SqlError;
+
+use crate::sqlite::Sqlite;
+use stores::Bench;
+use tally::Tally;
+use world::{World, wide_limits};
+
+const SEEDS_DEFAULT: u64 = 100_000;
+
+/// What must not happen, in words.
+#[derive(Debug)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Storage that fails without having been told to holds what it should not.
+impl From<SqlError> for Violation {
+    fn from(error: SqlError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            return Err($crate::simulation::Violation(format!($($message)+)));
+        }
+    };
+}
+use ensure;
+
+impl Bench {
+    /// A bench on which seeds can begin at once.
+    fn ready() -> Self {
+        let bench = Self::new();
+        let mut world = World::new(0, &bench, &bench.object);
+        world.is_faulty = false;
+        world.provision(wide_limits(), 1).expect("a key");
+        bench
+    }
+
+    /// Runs one seed and leaves no trace of it.
+    fn run(&self, seed: u64, is_traced: bool) -> Result<Tally, Violation> {
+        let run = |storage: &Sqlite, is_empty: bool| {
+            let mut world = World::new(seed, self, storage);
+            world.is_traced = is_traced;
+            if is_empty {
+                world.provision(wide_limits(), 1)?;
+            }
+            world.live()?;
+            Ok(world.tally)
+        };
+        self.listing.trial(|| match seed % 64 {
+            0 => run(&Sqlite::new(), true),
+            _ => self.object.trial(|| run(&self.object, false)),
+        })
+    }
+}
+
+impl World<'_> {
+    fn live(&mut self) -> Result<(), Violation> {
+        self.limit()?;
+        // Mostly short, as most of what goes wrong needs few events; some long.
+        let steps = match self.random.u8(0..32) {
+            0 => self.random.u32(150..400),
+            1..8 => self.random.u32(60..150),
+            _ => self.random.u32(15..60),
+        };
+        for _ in 0..steps {
+            self.step()?;
+        }
+        self.heal()
+    }
+}
+
+/// Runs seeds on every processor until one fails.
+fn run_all(seeds: std::ops::Range<u64>) -> Result<Tally, (u64, Violation)> {
+    let next = AtomicU64::new(seeds.start);
+    let total = Mutex::new(Tally::default());
+    let failure: Mutex<Option<(u64, Violation)>> = Mutex::new(None);
+    let work = || {
+        let bench = Bench::ready();
+        let mut tally = Tally::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let result = catch_unwind(AssertUnwindSafe(|| bench.run(seed, false)));
+            match result.unwrap_or_else(|_| Err(Violation("panicked".to_owned()))) {
+                Ok(one) => tally.add(&one),
+                Err(violation) => {
+                    next.store(seeds.end, Ordering::Relaxed);
+                    failure.lock().expect("no panic").get_or_insert((seed, violation));
+                    break;
+                }
+            }
+        }
+        total.lock().expect("no panic").add(&tally);
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let failure = failure.into_inner().expect("no panic");
+    failure.map_or_else(|| Ok(total.into_inner().expect("no panic")), Err)
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// What a run of this many seeds has certainly done, or the simulation is not what it says.
+const CERTAIN: [&str; 8] = [
+    "answers replayed",
+    "crashes",
+    "erasures completed",
+    "faults: storage failed",
+    "lists given",
+    "reads served by KV",
+    "requests refused by the bucket",
+    "writes refused: erasure pending",
+];
+
+#[test]
+fn nothing_acknowledged_is_lost_and_everything_converges() {
+    if let Some(seed) = variable("ROLLCALL_SEED") {
+        let tally = Bench::ready().run(seed, true).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        println!("seed {seed}, violations 0\n{tally}");
+        return;
+    }
+    let seeds = variable("ROLLCALL_SEEDS").unwrap_or(SEEDS_DEFAULT);
+    let base = fastrand::u64(..) >> 16;
+    let begun = Instant::now();
+    let total = run_all(base..base + seeds).unwrap_or_else(|(seed, violation)| {
+        panic!(
+            "seed {seed}: {violation}\nreplay: ROLLCALL_SEED={seed} cargo test --test core simulation::nothing -- --nocapture"
+        )
+    });
+    println!("{seeds} seeds from {base} in {:.0?}, violations 0\n{total}", begun.elapsed());
+    for what in CERTAIN {
+        assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
+    }
+}

@@ -1,0 +1,349 @@
+//! What is known of the object from the outside: what it committed, what of that
+//! was told to whom, and what it may therefore do and say next.
+//!
+//! Invariant: the oracle learns only from calls, answers and the rows that are
+//! there. It repeats no rule of the core but those that the core promises.
+
+use std::collections::BTreeMap;
+
+use rollcall::directory::deletion::{Cascade, Receipt, ReceiptStatus};
+use rollcall::directory::end_user::Revision;
+use rollcall::directory::identifiers::{DeletionId, RequestId};
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::Organization;
+use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
+use rollcall::organization::outbox::Projection;
+use rollcall::organization::protocol::{Call, Outcome, Reply};
+
+use super::stores::{Held, Holdings, written};
+use super::{Violation, ensure};
+
+/// What a transaction may have done. Everything else is as it was.
+#[derive(Debug)]
+pub enum Effect {
+    Nothing,
+    /// Made some of these users, for this request.
+    Make(RequestId, Vec<usize>),
+    Change(usize),
+    /// Marked this user for erasure.
+    Mark(usize),
+    /// Removed exactly these users.
+    Purge(Vec<usize>),
+}
+
+/// A user whom an answer says to have been made: number and incarnation.
+pub type Made = (usize, i64);
+
+/// An answer that is kept for who asks again.
+#[derive(Debug)]
+pub struct Kept {
+    fingerprint: String,
+    pub request_id: RequestId,
+    outcome: Vec<u8>,
+    pub user: Option<usize>,
+    made: Vec<Made>,
+    pub expires_at: Timestamp,
+}
+
+/// A requested erasure.
+#[derive(Debug)]
+struct Erasure {
+    user: usize,
+    cascade: Cascade,
+    reason: Option<String>,
+    requested_at: Timestamp,
+    /// The object's last change when it was requested.
+    sequence: i64,
+    is_completed: bool,
+}
+
+#[derive(Debug)]
+pub struct Oracle {
+    /// The record of every revision that ever was.
+    documents: BTreeMap<(usize, Revision), String>,
+    /// The newest revision that somebody was told of, while nobody has erased the user.
+    acknowledged: Vec<Option<Revision>>,
+    /// The highest incarnation whose erasure is completed.
+    erased: Vec<i64>,
+    /// The erasure of everything that is under way.
+    pending: Vec<Option<DeletionId>>,
+    erasures: BTreeMap<DeletionId, Erasure>,
+    /// By key. Those that have expired too, until they are swept.
+    kept: BTreeMap<String, Kept>,
+    /// Who was told to have made each incarnation.
+    authors: BTreeMap<Made, u64>,
+    /// Requests with a key and their authors, for who asks again.
+    pub requests: Vec<(u64, Call)>,
+    /// How many requests there were.
+    pub composed: u64,
+}
+
+impl Oracle {
+    pub fn new(users: usize) -> Self {
+        Self {
+            documents: BTreeMap::new(),
+            acknowledged: vec![None; users],
+            erased: vec![0; users],
+            pending: vec![None; users],
+            erasures: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            authors: BTreeMap::new(),
+            requests: Vec::new(),
+            composed: 0,
+        }
+    }
+
+    pub fn pending(&self, user: usize) -> Option<DeletionId> {
+        self.pending[user]
+    }
+
+    pub fn is_any_erasure_open(&self) -> bool {
+        self.erasures.values().any(|erasure| !erasure.is_completed)
+    }
+
+    pub fn document(&self, user: usize, revision: Revision) -> Option<&str> {
+        self.documents.get(&(user, revision)).map(String::as_str)
+    }
+
+    pub fn deletion_ids(&self) -> Vec<DeletionId> {
+        self.erasures.keys().copied().collect()
+    }
+
+    /// The open erasures of a user, as an export names them.
+    pub fn open_erasures(&self, user: usize) -> Vec<String> {
+        let open = self.erasures.iter().filter(|(_, erasure)| erasure.user == user && !erasure.is_completed);
+        open.map(|(deletion_id, _)| deletion_id.to_string()).collect()
+    }
+
+    /// The answers kept about a user, as an export names them.
+    pub fn answers_about(&self, user: usize, now: Timestamp) -> Vec<String> {
+        let about = self.kept.values().filter(|kept| kept.user == Some(user) && kept.expires_at > now);
+        let mut requests: Vec<_> = about.map(|kept| kept.request_id.to_string()).collect();
+        requests.sort();
+        requests
+    }
+
+    pub fn answers_stored(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.kept.values().map(|kept| kept.expires_at).min()
+    }
+
+    /// Forgets what has expired; says how much.
+    pub fn sweep(&mut self, now: Timestamp) -> usize {
+        let before = self.kept.len();
+        self.kept.retain(|_, kept| kept.expires_at > now);
+        before - self.kept.len()
+    }
+
+    /// Every difference between two states of the object must have its reason.
+    pub fn explain(&mut self, effect: &Effect, before: &Holdings, after: &Holdings) -> Result<(), Violation> {
+        let is_back = before.confirmed.iter().zip(&after.confirmed).any(|(was, is)| was > is);
+        ensure!(!is_back, "what was confirmed goes back from {:?} to {:?}", before.confirmed, after.confirmed);
+        for (user, (was, is)) in before.users.iter().zip(&after.users).enumerate() {
+            match (was.as_deref(), is.as_deref()) {
+                (None, None) => {}
+                (was, Some(is)) => {
+                    if was.is_none_or(|was| !is.is_same(was)) {
+                        self.explain_one(effect, user, was, is)?;
+                    }
+                }
+                (Some(_), None) => match effect {
+                    Effect::Purge(purged) if purged.contains(&user) => {}
+                    other => return Err(Violation(format!("user {user} is lost after {other:?}"))),
+                },
+            }
+        }
+        if let Effect::Purge(purged) = effect {
+            for user in purged {
+                ensure!(after.users[*user].is_none(), "user {user}: the receipt says completed, the row is there");
+                ensure!(
+                    !before.unlisted[*user] && !before.uncached[*user],
+                    "user {user} is purged before every projection has confirmed"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn explain_one(&mut self, effect: &Effect, user: usize, was: Option<&Held>, is: &Held) -> Result<(), Violation> {
+        let revision = is.revision;
+        let is_next = |was: &Held| {
+            let version = was.revision.version + 1;
+            !was.is_pending && revision == Revision { version, ..was.revision } && was.created_by == is.created_by
+        };
+        let is_explained = match (effect, was) {
+            (Effect::Make(request_id, users), None) => {
+                let is_theirs = is.created_by == request_id.to_string() && users.contains(&user);
+                is_theirs && revision.version == 1 && revision.incarnation > self.erased[user] && !is.is_pending
+            }
+            (Effect::Change(changed), Some(was)) => *changed == user && is_next(was) && !is.is_pending,
+            (Effect::Mark(marked), Some(was)) => *marked == user && is_next(was) && is.is_pending,
+            _ => false,
+        };
+        ensure!(is_explained, "{effect:?} does not explain user {user}: {was:?} became {is:?}");
+        let document = self.documents.entry((user, revision)).or_insert_with(|| is.document.clone());
+        ensure!(*document == is.document, "user {user}: two states have the same revision, {revision:?}");
+        Ok(())
+    }
+
+    /// Nothing that was told is lost.
+    pub fn check_acknowledged(&self, holdings: &Holdings) -> Result<(), Violation> {
+        for (user, acknowledged) in self.acknowledged.iter().enumerate() {
+            let Some(acknowledged) = acknowledged else { continue };
+            let held = holdings.users[user].as_ref().map(|held| held.revision);
+            ensure!(held >= Some(*acknowledged), "user {user}: {acknowledged:?} was told and is lost: {held:?}");
+        }
+        Ok(())
+    }
+
+    /// Somebody was told of a revision. It may be long ago that it was in force.
+    pub fn tell(&mut self, user: usize, revision: Revision) {
+        if revision.incarnation > self.erased[user] {
+            self.acknowledged[user] = self.acknowledged[user].max(Some(revision));
+        }
+    }
+
+    pub fn acknowledged(&self, user: usize) -> Option<Revision> {
+        self.acknowledged[user]
+    }
+
+    /// Somebody was told to have made users.
+    pub fn tell_made(&mut self, author: u64, made: &[Made]) -> Result<(), Violation> {
+        for made in made {
+            let first = *self.authors.entry(*made).or_insert(author);
+            ensure!(first == author, "{made:?} was made twice, says 201 to {first} and to {author}");
+        }
+        Ok(())
+    }
+
+    /// What the answer to a call with a key must be: the one that is kept, or that the
+    /// key was used for something else. `None` when it must be executed.
+    pub fn judge_key(
+        &self,
+        key: &IdempotencyKey,
+        call: &Call,
+        reply: &Reply,
+        now: Timestamp,
+    ) -> Result<Option<Vec<Made>>, Violation> {
+        let is_mismatch = matches!(reply.outcome, Outcome::IdempotencyMismatch);
+        let Some(kept) = self.kept.get(&key.digest).filter(|kept| kept.expires_at > now) else {
+            ensure!(!reply.replayed && !is_mismatch, "nothing was kept for {key:?}: {reply:?}");
+            return Ok(None);
+        };
+        if kept.fingerprint != key.fingerprint {
+            ensure!(is_mismatch, "{key:?} was used for another request: {reply:?}");
+            return Ok(Some(Vec::new()));
+        }
+        ensure!(written(&reply.outcome) == kept.outcome, "{key:?}: {reply:?} is not the first answer, {kept:?}");
+        ensure!(reply.replayed == (kept.request_id != call.request_id), "{key:?}: replayed or not? {reply:?}");
+        Ok(Some(kept.made.clone()))
+    }
+
+    /// The answer was executed, so it is kept now.
+    pub fn keep(
+        &mut self,
+        key: &IdempotencyKey,
+        request_id: RequestId,
+        user: Option<usize>,
+        outcome: &Outcome,
+        made: &[Made],
+        now: Timestamp,
+    ) {
+        if is_kept(outcome) {
+            let kept = Kept {
+                fingerprint: key.fingerprint.clone(),
+                request_id,
+                outcome: written(outcome),
+                user,
+                made: made.to_vec(),
+                expires_at: Timestamp::from_millis(now.millis() + KEPT_MS),
+            };
+            self.kept.insert(key.digest.clone(), kept);
+        }
+    }
+
+    /// A request for an erasure was answered with a receipt.
+    pub fn judge_erasure(
+        &mut self,
+        user: usize,
+        deletion_id: DeletionId,
+        receipt: &Receipt,
+        sequence: i64,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let is_asked_again = self.erasures.contains_key(&deletion_id);
+        if is_asked_again || self.pending[user].is_some() {
+            let expected = if is_asked_again { Some(deletion_id) } else { self.pending[user] };
+            ensure!(expected == Some(receipt.deletion_id), "user {user}: not the receipt that there is: {receipt:?}");
+            return self.judge_receipt(receipt.deletion_id, Some(receipt));
+        }
+        ensure!(receipt.deletion_id == deletion_id, "user {user}: another's receipt, {receipt:?}");
+        let erasure = Erasure {
+            user,
+            cascade: receipt.cascade,
+            reason: receipt.reason.clone(),
+            requested_at: now,
+            sequence,
+            is_completed: false,
+        };
+        self.erasures.insert(deletion_id, erasure);
+        if receipt.cascade == Cascade::All {
+            self.pending[user] = Some(deletion_id);
+        }
+        self.judge_receipt(deletion_id, Some(receipt))
+    }
+
+    pub fn knows_erasure(&self, deletion_id: DeletionId) -> bool {
+        self.erasures.contains_key(&deletion_id)
+    }
+
+    /// What a receipt must say, whoever shows it.
+    pub fn judge_receipt(&self, deletion_id: DeletionId, receipt: Option<&Receipt>) -> Result<(), Violation> {
+        let Some(erasure) = self.erasures.get(&deletion_id) else {
+            ensure!(receipt.is_none(), "a receipt of an erasure that nobody requested: {receipt:?}");
+            return Ok(());
+        };
+        let Some(receipt) = receipt else { return Err(Violation(format!("the receipt of {erasure:?} is lost"))) };
+        let status = if erasure.is_completed { ReceiptStatus::Completed } else { ReceiptStatus::DeletionPending };
+        let records = i64::from(erasure.is_completed && erasure.cascade == Cascade::All);
+        let is_right = receipt.status == status
+            && receipt.completed_at.is_some() == erasure.is_completed
+            && receipt.erased.records == records
+            && receipt.cascade == erasure.cascade
+            && receipt.reason == erasure.reason
+            && receipt.requested_at == erasure.requested_at;
+        ensure!(is_right, "{receipt:?} is not the receipt of {erasure:?}");
+        Ok(())
+    }
+
+    /// A purge was committed: it has completed what every projection has confirmed.
+    /// Returns the users who are gone by it.
+    pub fn purge(&mut self, object: &Organization) -> Vec<usize> {
+        let confirmed = Projection::ALL.into_iter().filter_map(|projection| object.acknowledged(projection)).min();
+        let mut purged = Vec::new();
+        for erasure in self.erasures.values_mut() {
+            if !erasure.is_completed && Some(erasure.sequence) <= confirmed {
+                erasure.is_completed = true;
+                if erasure.cascade == Cascade::All {
+                    purged.push(erasure.user);
+                }
+            }
+        }
+        for user in &purged {
+            let last = self.documents.keys().filter(|(of, _)| of == user).map(|(_, revision)| revision.incarnation);
+            self.erased[*user] = last.max().unwrap_or_default();
+            self.pending[*user] = None;
+            self.acknowledged[*user] = None;
+            self.kept.retain(|_, kept| kept.user != Some(*user));
+        }
+        purged
+    }
+}
+
+/// Whether an outcome is the answer of something that was executed.
+const fn is_kept(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::EndUserCreated { .. } | Outcome::EndUser { .. } | Outcome::EndUsersCreated(_))
+}

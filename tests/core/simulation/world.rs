@@ -1,0 +1,294 @@
+//! One tenant, everything around it, and one step of it.
+
+use std::rc::Rc;
+
+use rollcall::directory::api_key::{KeyKind, KeyPrefix, Scope};
+use rollcall::directory::end_user::Revision;
+use rollcall::directory::identifiers::{KeyId, RequestId};
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::Organization;
+use rollcall::organization::keys::NewKey;
+use rollcall::organization::limiter::Rate;
+use rollcall::organization::protocol::{Call, Caller, Command};
+use rollcall::organization::settings::Settings;
+use rollcall::organization::sql::SqlError;
+
+use super::clients::Errand;
+use super::network::Network;
+use super::oracle::{Effect, Oracle};
+use super::stores::{Bench, History, Holdings, STALE_MS, START_MS};
+use super::tally::Tally;
+use super::{Violation, ensure};
+use crate::limiter::Bound;
+use crate::sqlite::{INJECTED, Sqlite};
+
+const CLIENTS: usize = 4;
+const HOUR_MS: i64 = 3_600_000;
+
+pub struct World<'a> {
+    pub bench: &'a Bench,
+    pub random: fastrand::Rng,
+    /// Prints what happens.
+    pub is_traced: bool,
+    /// Off while the world heals.
+    pub is_faulty: bool,
+    /// What has passed in truth; the object's clock is off by the skew.
+    pub true_ms: i64,
+    skew_ms: i64,
+    /// The small bucket of this seed and what it may grant; its clock only goes
+    /// forward (see the limiter about clocks that are set back).
+    pub bucket: Option<(Rate, Bound)>,
+    /// How stale KV may be.
+    pub stale_ms: i64,
+    /// The users of this seed, by number: few, so that clients meet.
+    pub population: Vec<usize>,
+    pub object: Organization,
+    /// Counts the object's crashes: what an earlier life waited for, nobody does.
+    pub life: u32,
+    storage: &'a Sqlite,
+    pub kv: Vec<History>,
+    pub network: Network,
+    pub clients: [Option<Errand>; CLIENTS],
+    pub oracle: Oracle,
+    pub holdings: Rc<Holdings>,
+    rows_written: u64,
+    /// What D1 holds.
+    pub listed: Vec<Option<(Revision, String)>>,
+    pub listing_rows_written: u64,
+    pub tally: Tally,
+}
+
+impl<'a> World<'a> {
+    /// A world over a storage: the bench's, which is set up, or one that is empty.
+    pub fn new(seed: u64, bench: &'a Bench, storage: &'a Sqlite) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let users = bench.user_ids.len();
+        let mut population: Vec<usize> = (0..users).collect();
+        random.shuffle(&mut population);
+        population.truncate(random.usize(1..=users));
+        let none = vec![false; users];
+        let holdings =
+            Holdings { users: vec![None; users], unlisted: none.clone(), uncached: none, ..Holdings::default() };
+        Self {
+            bench,
+            is_traced: false,
+            is_faulty: true,
+            true_ms: START_MS,
+            skew_ms: 0,
+            bucket: None,
+            // Now and then a KV that a reader may find in any state it ever had.
+            stale_ms: if random.u8(0..8) == 0 { i64::MAX } else { STALE_MS },
+            random,
+            population,
+            object: Organization::default(),
+            life: 0,
+            storage,
+            kv: std::iter::repeat_with(History::default).take(users).collect(),
+            network: Network::default(),
+            clients: [const { None }; CLIENTS],
+            oracle: Oracle::new(users),
+            holdings: Rc::new(holdings),
+            rows_written: storage.rows_written(),
+            listed: vec![None; users],
+            listing_rows_written: bench.listing.rows_written(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Issues the key, under faults where the storage is empty.
+    pub fn provision(&mut self, limits: Limits, version: i64) -> Result<(), Violation> {
+        let anchor = Timestamp::from_millis(START_MS);
+        loop {
+            let settings = Settings { tenant: self.bench.tenant, version, limits, anchor };
+            let key = NewKey {
+                digest: self.bench.key.clone(),
+                key_id: KeyId::new(anchor, [1; 10]),
+                kind: KeyKind::Api,
+                scope: Scope::ReadWrite,
+                prefix: KeyPrefix::default(),
+                name: Name::new("key").expect("a name"),
+                created_at: anchor,
+                expires_at: None,
+            };
+            let call = Call {
+                request_id: RequestId::new(anchor, [0; 10]),
+                repeated: false,
+                caller: Caller::Operator,
+                idempotency: None,
+                command: Command::IssueKey { settings, key },
+            };
+            // Until it is done there may be no tables to look at.
+            if self.transact(|object, sql, now| object.handle(sql, call, now))?.is_some() {
+                return self.settle(&Effect::Nothing).map(drop);
+            }
+        }
+    }
+
+    /// Gives some seeds a bucket that is soon empty.
+    pub fn limit(&mut self) -> Result<(), Violation> {
+        if self.random.u8(0..8) > 0 {
+            return Ok(());
+        }
+        let (requests_per_second, burst) = (self.random.u32(1..=7), self.random.u32(2..=30));
+        self.provision(Limits { requests_per_second, burst, ..wide_limits() }, 2)?;
+        let rate = Rate::new(requests_per_second, burst);
+        self.bucket = Some((rate, Bound::new(rate, self.now().micros())));
+        Ok(())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.true_ms + self.skew_ms)
+    }
+
+    pub fn bytes(&mut self) -> [u8; 10] {
+        self.random.u128(..).to_be_bytes()[..10].try_into().expect("10 bytes")
+    }
+
+    pub fn request_id(&mut self) -> RequestId {
+        RequestId::new(self.now(), self.bytes())
+    }
+
+    /// Whether something happens that happens once in so many times.
+    pub fn one_in(&mut self, times: u32) -> bool {
+        self.is_faulty && self.random.u32(0..times) == 0
+    }
+
+    pub fn trace(&self, line: impl FnOnce() -> String) {
+        if self.is_traced {
+            println!("{} {}", self.now(), line());
+        }
+    }
+
+    pub fn number(&self, user_id: &UserId) -> usize {
+        self.bench.user_ids.iter().position(|known| known == user_id).expect("one of the users")
+    }
+
+    pub fn step(&mut self) -> Result<(), Violation> {
+        self.pass_time();
+        match self.random.u8(0..100) {
+            0..57 => self.client_acts()?,
+            57..65 => self.send_to_listing()?,
+            65..75 => self.deliver_to_listing()?,
+            75..81 => self.send_to_cache()?,
+            81..91 => {
+                for _ in 0..self.random.u8(1..4) {
+                    self.deliver_to_cache()?;
+                }
+            }
+            91..94 => self.purge()?,
+            94..95 => self.sweep()?,
+            95..97 => self.late_call_arrives()?,
+            _ => self.crash(),
+        }
+        self.check()
+    }
+
+    /// Mostly next to nothing, sometimes more than an answer is kept.
+    fn pass_time(&mut self) {
+        let is_limited = self.bucket.is_some();
+        self.true_ms += match self.random.u16(0..1_000) {
+            0..3 => {
+                self.tally.count("days that passed at once");
+                self.random.i64(23 * HOUR_MS..50 * HOUR_MS)
+            }
+            3..15 if !is_limited => self.random.i64(0..400_000),
+            15..160 => self.random.i64(0..if is_limited { 1_000 } else { 10_000 }),
+            _ => self.random.i64(0..3),
+        };
+        if self.random.u8(0..25) == 0 {
+            self.tally.count("faults: clock set");
+            let jump_ms = self.random.i64(0..5_000);
+            match self.random.u8(0..4) {
+                _ if is_limited => self.skew_ms += jump_ms,
+                0 => self.skew_ms = 0,
+                1 => self.skew_ms += jump_ms,
+                _ => self.skew_ms -= jump_ms,
+            }
+        }
+    }
+
+    /// One transaction of the object, in which storage may fail between any two
+    /// statements; `None` when it did.
+    pub fn transact<T>(
+        &mut self,
+        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+    ) -> Result<Option<T>, Violation> {
+        let (now, storage) = (self.now(), self.storage);
+        if self.one_in(16) {
+            // A batch after a crash has some thirty statements, a read has three.
+            let statements = *self.random.choice(&[4, 12, 40]).expect("a number");
+            storage.fail_after.set(Some(self.random.u32(0..statements)));
+        }
+        let object = &mut self.object;
+        let result = storage.transaction(|sql| body(object, sql, now));
+        storage.fail_after.set(None);
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(SqlError(reason)) if reason == INJECTED => {
+                self.tally.count("faults: storage failed");
+                self.trace(|| "storage fails".to_owned());
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what a transaction has left, if it has written anything, and holds it
+    /// against what it was allowed to do. Returns what there was before.
+    pub fn settle(&mut self, effect: &Effect) -> Result<Rc<Holdings>, Violation> {
+        let before = Rc::clone(&self.holdings);
+        let rows_written = self.storage.rows_written();
+        if rows_written != self.rows_written {
+            self.rows_written = rows_written;
+            self.holdings = Rc::new(Holdings::read(self.storage, &self.bench.user_ids, &before)?);
+            self.oracle.explain(effect, &before, &self.holdings)?;
+        }
+        Ok(before)
+    }
+
+    pub fn purge(&mut self) -> Result<(), Violation> {
+        let Some(_more) = self.transact(Organization::purge)? else {
+            return self.settle(&Effect::Nothing).map(drop);
+        };
+        let purged = self.oracle.purge(&self.object);
+        self.trace(|| format!("purge: {purged:?}"));
+        for _ in &purged {
+            self.tally.count("erasures completed");
+        }
+        self.settle(&Effect::Purge(purged)).map(drop)
+    }
+
+    fn sweep(&mut self) -> Result<(), Violation> {
+        let now = self.now();
+        let next = self.transact(Organization::sweep)?;
+        self.settle(&Effect::Nothing)?;
+        let Some(next) = next else { return Ok(()) };
+        self.trace(|| format!("sweep: next {next:?}"));
+        let swept = self.oracle.sweep(now);
+        for _ in 0..swept {
+            self.tally.count("answers swept");
+        }
+        ensure!(next == self.oracle.next_expiry(), "the next answer expires at {next:?}");
+        Ok(())
+    }
+
+    pub fn crash(&mut self) {
+        self.tally.count("crashes");
+        self.trace(|| "crash".to_owned());
+        self.object = Organization::default();
+        self.network.cache_flush = None;
+        self.life += 1;
+    }
+
+    pub fn storage(&self) -> &'a Sqlite {
+        self.storage
+    }
+}
+
+/// Limits that a seed does not meet, unless a clock that was set back and then seen
+/// by a restart empties the bucket.
+pub fn wide_limits() -> Limits {
+    Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() }
+}
