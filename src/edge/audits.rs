@@ -97,7 +97,7 @@ pub async fn repair<R: Runtime, I: Incoming>(
     respond(organization.id, modes)
 }
 
-/// `GET …/repair`: the last one, 404 when there never was one.
+/// `GET …/repair`: the last one of each mode that ever had one; 404 when none had.
 pub async fn get<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     parameters: &[&str],
@@ -108,10 +108,12 @@ pub async fn get<R: Runtime, I: Incoming>(
     for mode in Mode::ALL {
         let tenant = Tenant { organization: organization.id, mode };
         match exchange.ask_as_operator(tenant, Door::Handle, Command::ReadAudit).await? {
-            Outcome::Audit(Some(report)) => modes.push(ModeView::new(mode, &report)),
-            Outcome::Audit(None) => return Err(Fault::NotFound("repair")),
+            Outcome::Audit(report) => modes.extend(report.map(|report| ModeView::new(mode, &report))),
             other => return Err(unexpected(&other)),
         }
+    }
+    if modes.is_empty() {
+        return Err(Fault::NotFound("repair"));
     }
     respond(organization.id, modes).map(|response| Response { status: 200, ..response })
 }

@@ -43,6 +43,11 @@ impl Client {
         self
     }
 
+    /// Goes on with a server that was started again elsewhere.
+    pub fn move_to(&mut self, url: &str) {
+        url.clone_into(&mut self.url);
+    }
+
     pub fn get(&self, path: &str) -> Response {
         self.send("GET", path, None)
     }

@@ -20,6 +20,7 @@ mod mass_erasure;
 mod organizations;
 mod public;
 mod rate_limit;
+mod repair;
 mod scale;
 mod server;
 mod stale_cache;

@@ -1,7 +1,7 @@
 //! Looking into the stores behind the API: the runtime keeps each in SQLite
 //! files below the state's folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -47,19 +47,21 @@ impl Store {
         }
     }
 
+    /// The databases in which the runtime keeps this store.
+    pub fn files(self, state: &Path) -> Vec<PathBuf> {
+        let entries = state.join(self.folder()).read_dir().expect("the store's folder");
+        let paths = entries.map(|entry| entry.expect("a file").path());
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "sqlite")).collect()
+    }
+
     /// Rows of a tenant's users in this store.
     pub fn users(self, state: &Path, tenant: &str) -> i64 {
-        let files = state.join(self.folder()).read_dir().expect("the store's folder");
         let count = |file: &Path| {
             let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
             // The runtime's own files have none of these tables.
             database.query_row(self.count(), [tenant], |row| row.get(0)).unwrap_or(0_i64)
         };
-        files
-            .map(|entry| entry.expect("a file").path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "sqlite"))
-            .map(|path| count(&path))
-            .sum()
+        self.files(state).iter().map(|file| count(file)).sum()
     }
 
     /// Waits until the store has caught up.

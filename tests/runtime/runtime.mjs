@@ -29,6 +29,7 @@ const runtime = new Miniflare(convertV4MiniflareOptions({
   durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
   resourcePersistencePath: `${state}/v3`,
   cf: false,
+  unsafeTriggerHandlers: true,
 }));
 const url = await runtime.ready;
 console.log(JSON.stringify({ ready: url.origin }));

@@ -1,0 +1,172 @@
+//! Projections that were damaged behind everybody's back, found and mended: on
+//! demand, by themselves when a flush notices, and once a day.
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::{Options, Organization, Server, expect, roomy};
+use crate::stores::Store;
+
+const USERS: usize = 250;
+
+struct Damaged {
+    server: Server,
+    organization: Organization,
+    client: Client,
+}
+
+impl Damaged {
+    /// An organization with users in all three stores.
+    fn populated() -> Self {
+        let server = Server::start(Options { vars: roomy(), entry: None });
+        let organization = server.organization();
+        let client = server.client(&organization, "live", "read_write");
+        let rows: Vec<_> = (0..USERS).map(|index| json!({ "user_id": format!("u{index:03}") })).collect();
+        expect(200, client.post("/v1/end-users/batch", &json!({ "users": rows })));
+        expect(200, client.get("/v1/end-users"));
+        let damaged = Self { server, organization, client };
+        Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+        damaged
+    }
+
+    fn tenant(&self) -> String {
+        format!("{}/live", self.organization.id)
+    }
+
+    /// Runs statements on a store's own file while nothing else does. `?1` is the tenant.
+    fn damage(&mut self, store: Store, table: &str, statements: &[&str]) {
+        self.server.kill();
+        let open = |file: &PathBuf| {
+            let database = Connection::open(file).expect("the store");
+            let found = database.query_row("SELECT 1 FROM sqlite_schema WHERE name = ?", [table], |_| Ok(()));
+            found.is_ok().then_some(database)
+        };
+        let database = store.files(self.server.state()).iter().find_map(open).expect("the store's own file");
+        for statement in statements {
+            assert!(database.execute(statement, [self.tenant()]).expect("damage") > 0, "{statement}");
+        }
+        drop(database);
+        self.server.restart();
+        let url = self.server.url().to_owned();
+        self.client.move_to(&url);
+    }
+
+    /// Asks until it is completed; the report of mode live.
+    fn repair(&self) -> Value {
+        let path = format!("{}/repair", self.organization.path());
+        let answer = self.server.admin().post(&path, &json!({}));
+        assert!([200, 202].contains(&answer.status), "{answer:?}");
+        while expect(200, self.server.admin().get(&path))["status"] != "completed" {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let report = expect(200, self.server.admin().get(&path));
+        assert_eq!(report["organization_id"], self.organization.id);
+        let [live, test] = [&report["modes"][0], &report["modes"][1]];
+        assert_eq!((&live["mode"], &test["mode"]), (&json!("live"), &json!("test")));
+        assert_eq!(differences(test), (false, json!([0, 0, 0]), json!([0, 0, 0])), "the other mode is not touched");
+        live.clone()
+    }
+
+    fn assert_lists_everybody(&self) {
+        let mut listed = Vec::new();
+        let mut path = "/v1/end-users?limit=200".to_owned();
+        loop {
+            let page = expect(200, self.client.get(&path));
+            listed.extend(page["data"].as_array().expect("a list").iter().map(|user| user["user_id"].clone()));
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            path = format!("/v1/end-users?limit=200&cursor={cursor}");
+        }
+        let expected: Vec<Value> = (0..USERS).map(|index| json!(format!("u{index:03}"))).collect();
+        assert_eq!(listed, expected);
+    }
+}
+
+/// Whether the fence was reset, and the differences of listing and cache.
+fn differences(mode: &Value) -> (bool, Value, Value) {
+    let of = |store: &Value| json!([store["missing"], store["outdated"], store["foreign"]]);
+    (mode["listing_fence_reset"] == true, of(&mode["listing"]), of(&mode["cache"]))
+}
+
+const KEY: &str = "substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'";
+
+#[test]
+fn damage_is_reported_and_mended() {
+    let mut damaged = Damaged::populated();
+    damaged.damage(
+        Store::D1,
+        "end_users",
+        &[
+            "DELETE FROM end_users WHERE tenant = ?1 AND user_id IN ('u001', 'u002', 'u249')",
+            "UPDATE end_users SET document = '{\"user_id\":\"u100\"}' WHERE tenant = ?1 AND user_id = 'u100'",
+            "UPDATE end_users SET version = 7 WHERE tenant = ?1 AND user_id = 'u101'",
+            "INSERT INTO end_users VALUES (?1, 'nobody', 1, 1, 5, '{\"user_id\":\"nobody\"}')",
+        ],
+    );
+    let missing = format!("DELETE FROM _mf_entries WHERE key IN (SELECT key FROM _mf_entries WHERE {KEY} LIMIT 4)");
+    // Gone from where it belongs, and found where nothing does.
+    let moved = format!(
+        "UPDATE _mf_entries SET key = ?1 || '/end-users/nobody' WHERE key = (SELECT max(key) FROM _mf_entries WHERE {KEY})"
+    );
+    damaged.damage(Store::Kv, "_mf_entries", &[&missing, &moved]);
+    let report = damaged.repair();
+    assert_eq!(differences(&report), (false, json!([3, 2, 1]), json!([5, 0, 1])), "{report}");
+    assert_eq!(report["users_compared"], json!(USERS));
+    damaged.assert_lists_everybody();
+    Store::D1.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+    Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+    let again = damaged.repair();
+    assert_eq!(differences(&again), (false, json!([0, 0, 0]), json!([0, 0, 0])), "{again}");
+}
+
+/// D1 set back to another moment: the next flush notices that the fence is not where
+/// it left it, and the object mends the listing though nobody asked for it.
+#[test]
+fn a_listing_that_was_lost_mends_itself() {
+    let mut damaged = Damaged::populated();
+    let lost = ["DELETE FROM end_users WHERE tenant = ?1", "DELETE FROM projections WHERE tenant = ?1"];
+    damaged.damage(Store::D1, "end_users", &lost);
+    assert_eq!(damaged.client.post("/v1/end-users", &json!({ "user_id": "later" })).status, 201);
+    Store::D1.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 251);
+    expect(202, damaged.client.delete("/v1/end-users/later"));
+    damaged.assert_lists_everybody();
+    let report = expect(200, damaged.server.admin().get(&format!("{}/repair", damaged.organization.path())));
+    let live = &report["modes"].as_array().expect("the modes that had one")[0];
+    assert_eq!((&live["listing_fence_reset"], &live["listing"]["foreign"]), (&json!(true), &json!(0)), "{live}");
+}
+
+/// The cron trigger begins the audits that are due.
+#[test]
+fn an_audit_comes_by_itself() {
+    let mut damaged = Damaged::populated();
+    damaged.damage(Store::D1, "end_users", &["DELETE FROM end_users WHERE tenant = ?1 AND user_id > 'u200'"]);
+    let path = format!("{}/repair", damaged.organization.path());
+    assert_eq!(damaged.server.admin().get(&path).status, 404, "there was none yet");
+    assert_eq!(damaged.server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
+    Store::D1.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+    damaged.assert_lists_everybody();
+    let report = expect(200, damaged.server.admin().get(&path));
+    assert_eq!(report["modes"][0]["listing"]["missing"], 49);
+    let started_at = report["modes"][0]["started_at"].clone();
+    assert_eq!(damaged.server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
+    let report = expect(200, damaged.server.admin().get(&path));
+    assert_eq!(report["modes"][0]["started_at"], started_at, "the next is due in a day");
+}
+
+#[test]
+fn repairs_are_the_operators() {
+    let server = crate::server::shared();
+    let organization = server.organization();
+    let path = format!("{}/repair", organization.path());
+    assert_eq!(server.anonymous().post(&path, &json!({})).status, 401);
+    assert_eq!(server.client(&organization, "live", "read_write").post(&path, &json!({})).status, 401);
+    assert_eq!(server.admin().send("POST", &path, Some(("application/json", b"{\"force\":true}"))).status, 422);
+    assert_eq!(server.admin().send("POST", &path, Some(("application/json", b"[]"))).status, 400);
+    assert_eq!(
+        server.admin().post("/admin/v1/organizations/01ARZ3NDEKTSV4RRFFQ69G5FAV/repair", &json!({})).status,
+        404
+    );
+    assert_eq!(server.admin().send("POST", &path, None).status, 200, "no body is none to read");
+}
