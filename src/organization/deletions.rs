@@ -105,33 +105,42 @@ pub fn purge<S: Sql>(sql: &S, confirmed_sequence: i64, now: Timestamp) -> Result
          WHERE completed_at IS NULL AND sequence <= ? ORDER BY sequence LIMIT ?",
         &[confirmed_sequence.into(), BATCH_MAX.into()],
     )?;
-    let mut completed = 0_i64;
+    let (mut deletions, mut users) = (Vec::with_capacity(due.len()), Vec::with_capacity(due.len()));
     for mut row in due {
-        let (deletion_id, user, cascade) = (row.text()?, row.integer()?, row.text()?);
-        let erased = if cascade == Cascade::All.as_str() { erase(sql, user)? } else { Erased::default() };
-        sql.run(
-            "UPDATE deletions SET completed_at = ?2, user = NULL, erased_records = ?3, erased_relationships = ?4,
-             erased_moods = ?5 WHERE deletion_id = ?1",
-            &[
-                deletion_id.as_str().into(),
-                now.millis().into(),
-                erased.records.into(),
-                erased.relationships.into(),
-                erased.moods.into(),
-            ],
-        )?;
-        completed = completed.saturating_add(1);
+        deletions.push(row.text()?);
+        let (user, cascade) = (row.integer()?, row.text()?);
+        if cascade == Cascade::All.as_str() {
+            users.push(user);
+        }
     }
+    if deletions.is_empty() {
+        return Ok(0);
+    }
+    erase(sql, &users)?;
+    let completed = i64::try_from(deletions.len()).unwrap_or(i64::MAX);
+    let deletions = list(&deletions)?;
+    sql.run(
+        "UPDATE deletions SET completed_at = ?2, user = NULL, erased_records = (cascade = 'all')
+         WHERE deletion_id IN (SELECT value FROM json_each(?1))",
+        &[deletions.as_str().into(), now.millis().into()],
+    )?;
     Ok(completed)
 }
 
-/// Removes everything that the object holds of a person.
-fn erase<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
-    idempotency::forget(sql, user)?;
-    user_row::overwrite(sql, user)?;
-    let removed = sql.run("DELETE FROM users WHERE number = ? RETURNING 1", &[user.into()])?;
-    schema::write(sql, ERASURES, schema::read(sql, ERASURES)?.saturating_add(1))?;
-    Ok(Erased { records: i64::try_from(removed.len()).unwrap_or_default(), ..Erased::default() })
+/// Removes everything that the object holds of some people. A few statements for all
+/// of them: one by one, a hundred would keep everybody else waiting.
+fn erase<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
+    let erased = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    let users = list(users)?;
+    idempotency::forget(sql, &users)?;
+    user_row::overwrite(sql, &users)?;
+    sql.run("DELETE FROM users WHERE number IN (SELECT value FROM json_each(?))", &[users.as_str().into()])?;
+    schema::write(sql, ERASURES, schema::read(sql, ERASURES)?.saturating_add(erased))
+}
+
+/// A list as one parameter, for `json_each`.
+fn list<T: serde::Serialize>(values: &[T]) -> Result<String, SqlError> {
+    serde_json::to_string(values).map_err(|error| SqlError::corrupt("list", error))
 }
 
 const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \

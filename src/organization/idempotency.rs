@@ -150,9 +150,9 @@ pub fn store<S: Sql>(
     Ok(true)
 }
 
-/// Removes the answers about a user.
-pub fn forget<S: Sql>(sql: &S, user: i64) -> Result<(), SqlError> {
-    remove(sql, "user = ?", &[user.into()])
+/// Removes the answers about some users, given as a list in JSON.
+pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+    remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 
 /// A kept answer, as its user may see it.

@@ -61,7 +61,7 @@ impl UserRow {
 
     /// Stores a changed record in the place of the one that is there.
     pub fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
-        overwrite(sql, self.number)?;
+        overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
         sql.run(
             "UPDATE users SET user_id = ?2, version = ?3, state = ?4, display_name = ?5, metadata = ?6, updated_at = ?7,
@@ -98,9 +98,16 @@ pub fn document(user: &EndUser) -> Result<json::Text, SqlError> {
     json::Text::of(user).map_err(|error| SqlError::corrupt("user", error))
 }
 
-/// Overwrites what a row says about its person, before it is replaced or deleted.
-pub fn overwrite<S: Sql>(sql: &S, number: i64) -> Result<(), SqlError> {
+/// Overwrites what rows say about their people, before they are replaced or deleted.
+/// Their numbers are given as a list in JSON.
+pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
     let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(erasure::blank);
-    sql.run(&format!("UPDATE users SET {user_id}, {display_name}, {metadata} WHERE number = ?"), &[number.into()])?;
+    sql.run(
+        &format!(
+            "UPDATE users SET {user_id}, {display_name}, {metadata}
+             WHERE number IN (SELECT value FROM json_each(?))"
+        ),
+        &[numbers.into()],
+    )?;
     Ok(())
 }
