@@ -39,6 +39,11 @@ const AUDIT_WAIT_MS: i64 = 5_000;
 const AUDIT_ALARM_MS: i64 = 5_000;
 /// How long a step may take beyond that, in milliseconds.
 const AUDIT_GRACE_MS: i64 = 60_000;
+/// A flush pauses as long as it has just been at work, within these bounds, in
+/// milliseconds: whoever waits for the object gets half of its time, however slow the
+/// machine or the store is.
+const PAUSE_MIN_MS: u32 = 1;
+const PAUSE_MAX_MS: u32 = 50;
 /// Between two transactions that complete erasures, in milliseconds: an object does
 /// one thing at a time, and a purge of thousands is in no hurry.
 const PURGE_PAUSE_MS: u32 = 10;
@@ -60,6 +65,8 @@ struct Inner {
     /// When the alarm is known to come, in milliseconds since the epoch.
     alarm_at_ms: Cell<Option<i64>>,
     alarm_failures: Cell<u32>,
+    /// When a flush last had its turn again.
+    resumed_at_ms: Cell<i64>,
     /// Until when whoever audits now may be at it: two at once would count twice.
     audited_until_ms: Cell<i64>,
     listing: SharedFlush,
@@ -121,6 +128,7 @@ impl OrganizationObject {
             core: RefCell::default(),
             alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
+            resumed_at_ms: Cell::new(0),
             audited_until_ms: Cell::new(0),
             listing: SharedFlush::new(),
             cache: SharedFlush::new(),
@@ -331,7 +339,9 @@ impl flush::Source for Inner {
     }
 
     async fn pause(&self) {
-        platform::pause(1).await;
+        let busy_ms = platform::now().millis().saturating_sub(self.resumed_at_ms.get());
+        platform::pause(u32::try_from(busy_ms).unwrap_or_default().clamp(PAUSE_MIN_MS, PAUSE_MAX_MS)).await;
+        self.resumed_at_ms.set(platform::now().millis());
     }
 
     fn diverged(&self) -> Result<(), StoreError> {

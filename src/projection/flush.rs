@@ -35,9 +35,9 @@ pub trait Source {
 
 /// Flushes the listing until it is up to date, at most [`BATCHES_MAX`] batches.
 pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
-    for _ in 0..BATCHES_MAX {
+    for count in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
-        if batch.changes.len() >= BATCH_LARGE {
+        if count > 0 && batch.changes.len() >= BATCH_LARGE {
             source.pause().await;
         }
         match listing::apply(database, &batch, source.last_sequence()?).await? {
