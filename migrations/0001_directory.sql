@@ -23,6 +23,18 @@ CREATE TABLE end_users (
 
 CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
 
+-- Who talks with an agent. `entry` is what the relationship adds to the record of the
+-- user, which is joined.
+CREATE TABLE agent_users (
+  tenant   TEXT NOT NULL,
+  agent_id TEXT NOT NULL,
+  user_id  TEXT NOT NULL,
+  entry    TEXT NOT NULL,
+  PRIMARY KEY (tenant, agent_id, user_id)
+) WITHOUT ROWID;
+
+CREATE INDEX agent_users_by_user ON agent_users (tenant, user_id);
+
 -- The organizations themselves. Unlike the listing this is no projection: a slug
 -- and a Clerk organization are unique across all organizations, which only a
 -- store that holds all of them can decide.

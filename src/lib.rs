@@ -38,9 +38,9 @@ mod worker_exports {
     }
 
     #[event(fetch)]
-    async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response, Unrenderable> {
+    async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, Unrenderable> {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
-        into_response(&edge::serve(&runtime, &HttpRequest(request)).await).map_err(|_| Unrenderable)
+        into_response(edge::serve(&runtime, &HttpRequest(request)).await, &context).map_err(|_| Unrenderable)
     }
 
     /// The platform refused a response that we made.

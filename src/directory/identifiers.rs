@@ -93,6 +93,10 @@ ulid_identifier! {
     DeletionId
 }
 ulid_identifier! {
+    /// One pair of an agent and a user.
+    RelationshipId
+}
+ulid_identifier! {
     /// One attempt to apply a batch to a projection.
     BatchId
 }

@@ -123,6 +123,12 @@ impl<'a> Document<'a> {
     }
 }
 
+/// A text as a JSON string.
+pub fn quote(text: &str) -> String {
+    // Nothing about a text keeps it from being written.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 pub fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }

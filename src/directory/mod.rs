@@ -4,6 +4,7 @@
 //! Pure: no platform type, no clock, no entropy and no I/O. Whatever a value
 //! needs of the outside (the time, random bytes, a secret) is an argument.
 
+pub mod agent;
 pub mod api_key;
 pub mod cursor;
 pub mod deletion;
@@ -12,6 +13,7 @@ pub mod identifiers;
 pub mod json;
 pub mod merge_patch;
 pub mod metadata;
+pub mod mood;
 pub mod names;
 pub mod organization;
 pub mod secret;

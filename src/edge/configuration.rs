@@ -17,12 +17,45 @@ pub struct Configuration {
     /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of one client
     /// address, for public paths and failed authentication.
     pub public_rate: Rate,
+    /// Who answers messages. `None`, when `RESPONDER_URL` is not set, is an echo.
+    pub chat: Option<Chat>,
+}
+
+/// A model behind an API like OpenAI's.
+pub struct Chat {
+    /// Where completions are asked for, made from `RESPONDER_URL`.
+    pub url: String,
+    /// `RESPONDER_MODEL`.
+    pub model: String,
+    /// `RESPONDER_KEY`.
+    pub key: Option<String>,
+    /// `RESPONDER_TIMEOUT_MS`: for all of an answer.
+    pub timeout_ms: u32,
+}
+
+/// Says nothing of the key, nor of the URL, which may hold one.
+impl std::fmt::Debug for Chat {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Chat")
+    }
 }
 
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;
 const PUBLIC_BURST_DEFAULT: u32 = 500;
+const RESPONDER_MODEL_DEFAULT: &str = "gpt-4o-mini";
+const RESPONDER_TIMEOUT_MS_DEFAULT: u32 = 30_000;
+/// Nobody waits longer for an answer, and every turn that waits holds a request open.
+const RESPONDER_TIMEOUT_MS_MAX: u32 = 600_000;
+
+/// What is appended to the URL of an API.
+const COMPLETIONS: &str = "/chat/completions";
 
 impl Configuration {
+    /// How long a turn may take to be answered, in milliseconds.
+    pub fn turn_budget_ms(&self) -> i64 {
+        i64::from(self.chat.as_ref().map_or(RESPONDER_TIMEOUT_MS_DEFAULT, |chat| chat.timeout_ms))
+    }
+
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
         let secret = |name: &str| {
             variable(name)
@@ -39,6 +72,28 @@ impl Configuration {
                 .filter(|number| *number > 0)
                 .ok_or_else(|| Refusal::new(format!("{name}: must be a whole number above 0"))),
         };
+        let text = |name: &str| {
+            let text = variable(name).filter(|text| !text.is_empty());
+            // A header takes no other characters, a URL hardly any, and the model's name has none.
+            if text.iter().flat_map(|text| text.bytes()).all(|byte| byte.is_ascii_graphic()) {
+                Ok(text)
+            } else {
+                Err(Refusal::new(format!("{name}: must consist of visible ASCII characters")))
+            }
+        };
+        let (model, key) = (text("RESPONDER_MODEL")?, text("RESPONDER_KEY")?);
+        let timeout_ms = number("RESPONDER_TIMEOUT_MS", RESPONDER_TIMEOUT_MS_DEFAULT)?;
+        if timeout_ms > RESPONDER_TIMEOUT_MS_MAX {
+            return Err(Refusal::new(format!("RESPONDER_TIMEOUT_MS: must not be above {RESPONDER_TIMEOUT_MS_MAX}")));
+        }
+        let chat = text("RESPONDER_URL")?.map(|url| {
+            let url = completions(&url).ok_or_else(|| {
+                Refusal::new(
+                    "RESPONDER_URL: must be a URL such as https://api.example/v1, without a user and a fragment",
+                )
+            })?;
+            Ok(Chat { url, model: model.unwrap_or_else(|| RESPONDER_MODEL_DEFAULT.to_owned()), key, timeout_ms })
+        });
         let allowed_origins = variable("ALLOWED_ORIGINS").unwrap_or_default();
         Ok(Self {
             key_ring: KeyRing {
@@ -55,8 +110,21 @@ impl Configuration {
                 number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT)?,
                 number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT)?,
             ),
+            chat: chat.transpose()?,
         })
     }
+}
+
+/// Where an API takes requests for completions: below its URL, unless that already says so.
+fn completions(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.is_empty() || authority.starts_with(':') || authority.contains('@') || rest.contains(['#', '\\']) {
+        return None;
+    }
+    let (path, query) = url.find('?').and_then(|index| url.split_at_checked(index)).unwrap_or((url, ""));
+    let path = path.trim_end_matches('/');
+    Some([path, if path.ends_with(COMPLETIONS) { "" } else { COMPLETIONS }, query].concat())
 }
 
 #[cfg(test)]
@@ -78,5 +146,70 @@ mod tests {
             read(&[("KEY_SECRET", &secret), ("ALLOWED_ORIGINS", "https://a.example, https://b.example,")]).unwrap();
         assert_eq!(good.allowed_origins, ["https://a.example", "https://b.example"]);
         assert!(good.admin_token.is_none());
+    }
+
+    fn read_chat(variables: &[(&str, &str)]) -> Result<Option<Chat>, Refusal> {
+        let secret = "s".repeat(32);
+        read(&[variables, &[("KEY_SECRET", &secret)]].concat()).map(|configuration| configuration.chat)
+    }
+
+    #[test]
+    fn completions_are_asked_for_below_the_url() {
+        for (given, expected) in [
+            ("https://h/v1", "https://h/v1/chat/completions"),
+            ("https://h/v1/", "https://h/v1/chat/completions"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/chat/completions"),
+            ("https://h/v1/chat/completions", "https://h/v1/chat/completions"),
+            ("https://h/v1/chat/completions/", "https://h/v1/chat/completions"),
+            ("https://h/d?api-version=1/2", "https://h/d/chat/completions?api-version=1/2"),
+            ("https://h?q", "https://h/chat/completions?q"),
+        ] {
+            assert_eq!(read_chat(&[("RESPONDER_URL", given)]).unwrap().unwrap().url, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_responder_has_defaults_and_without_a_url_there_is_none() {
+        assert!(read_chat(&[]).unwrap().is_none());
+        assert!(read_chat(&[("RESPONDER_URL", ""), ("RESPONDER_KEY", "k")]).unwrap().is_none());
+        let chat = read_chat(&[("RESPONDER_URL", "https://h/v1"), ("RESPONDER_KEY", "")]).unwrap().unwrap();
+        assert_eq!((chat.model.as_str(), chat.key, chat.timeout_ms), ("gpt-4o-mini", None, 30_000));
+        let settings = [
+            ("RESPONDER_URL", "https://h/v1"),
+            ("RESPONDER_MODEL", "a/b:1"),
+            ("RESPONDER_KEY", "sk-1"),
+            ("RESPONDER_TIMEOUT_MS", "600000"),
+        ];
+        let chat = read_chat(&settings).unwrap().unwrap();
+        assert_eq!(format!("{chat:?}"), "Chat");
+        assert_eq!((chat.model.as_str(), chat.key.as_deref(), chat.timeout_ms), ("a/b:1", Some("sk-1"), 600_000));
+    }
+
+    #[test]
+    fn says_which_setting_of_the_responder_is_wrong() {
+        for (name, value) in [
+            ("RESPONDER_URL", "h/v1"),
+            ("RESPONDER_URL", "ftp://h"),
+            ("RESPONDER_URL", "https://"),
+            ("RESPONDER_URL", "https:///v1"),
+            ("RESPONDER_URL", "https://:80/v1"),
+            ("RESPONDER_URL", "https://?q"),
+            ("RESPONDER_URL", "https://user:password@h/v1"),
+            ("RESPONDER_URL", "https://h/v1#x"),
+            ("RESPONDER_URL", "https://h\\v1"),
+            ("RESPONDER_URL", " https://h/v1"),
+            ("RESPONDER_URL", "https://h/ü"),
+            ("RESPONDER_MODEL", "a b"),
+            ("RESPONDER_KEY", "k\r\nX: y"),
+            ("RESPONDER_TIMEOUT_MS", ""),
+            ("RESPONDER_TIMEOUT_MS", "0"),
+            ("RESPONDER_TIMEOUT_MS", "-1"),
+            ("RESPONDER_TIMEOUT_MS", "30s"),
+            ("RESPONDER_TIMEOUT_MS", "600001"),
+        ] {
+            let refusal = read_chat(&[(name, value)]).expect_err(value);
+            assert!(refusal.0.starts_with(&format!("{name}: ")), "{value}: {refusal}");
+            assert!(!refusal.0.contains("X: y") && !refusal.0.contains("password"), "{refusal}");
+        }
     }
 }

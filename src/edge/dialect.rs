@@ -6,7 +6,11 @@ use serde_json::value::RawValue;
 use super::fault::{CredentialFault, Fault, FieldFault, Kind};
 use super::http::Response;
 use super::routes::Dialect;
+use super::schemas::{self, Schema};
+use super::usage;
 use crate::directory::identifiers::RequestId;
+use crate::directory::timestamp::Timestamp;
+use crate::organization::protocol::Component;
 
 /// Renders a fault: status, body, and the headers that belong to the fault itself.
 pub fn render(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &str) -> Response {
@@ -20,6 +24,9 @@ pub fn render(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &s
     let mut response = Response::new(fault.status())
         .with("Content-Type", content_type)
         .with_body(body.unwrap_or_else(|_| "{}".to_owned()));
+    if dialect == Dialect::Agents {
+        response = schemas::linked(response, Schema::Problem);
+    }
     match fault {
         Fault::MethodNotAllowed { allow } => response = response.with("Allow", allow.clone()),
         Fault::Credential(fault) => {
@@ -33,6 +40,11 @@ pub fn render(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &s
         Fault::RateLimited { retry_after_ms, .. } => {
             // Whole seconds, never earlier than the moment a retry can succeed.
             let seconds = retry_after_ms.saturating_add(999).div_euclid(1_000).max(1);
+            response = response.with("Retry-After", seconds.to_string());
+        }
+        Fault::OverQuota { component: Component::Turns, quota, now_ms } => {
+            let wait_ms = quota.resets_at.millis().saturating_sub(*now_ms);
+            let seconds = wait_ms.saturating_add(999).div_euclid(1_000).max(1);
             response = response.with("Retry-After", seconds.to_string());
         }
         Fault::Unavailable { retry_after_s, .. } => response = response.with("Retry-After", retry_after_s.to_string()),
@@ -60,6 +72,7 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> serde_json::Resul
     enum Details<'a> {
         Fields { fields: Vec<Field<'a>> },
         RateLimit { retry_after_ms: i64 },
+        Quota { component: &'static str, used: u64, limit: u64, resets_at: Timestamp },
     }
     #[derive(Serialize)]
     struct Field<'a> {
@@ -71,6 +84,14 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> serde_json::Resul
             fields: faults.iter().map(|fault| Field { path: &fault.path, message: &fault.message }).collect(),
         }),
         Fault::RateLimited { retry_after_ms, .. } => Some(Details::RateLimit { retry_after_ms: *retry_after_ms }),
+        Fault::OverQuota { component, quota, .. } => {
+            let (used, limit) = usage::of(quota, *component);
+            let component = match component {
+                Component::Turns => "turns",
+                Component::ActiveRelationships => "active_relationships",
+            };
+            Some(Details::Quota { component, used, limit, resets_at: quota.resets_at })
+        }
         _ => None,
     };
     serde_json::to_string(&Body {
@@ -116,7 +137,7 @@ fn problem(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
         .map(|fault| ProblemError { location: locate(fault), message: &fault.message, value: fault.value.as_deref() })
         .collect();
     serde_json::to_string(&Problem {
-        schema: "/api/v1/schemas/Problem.json",
+        schema: Schema::Problem.path(),
         r#type: format!("urn:rollcall:problem:{}", fault.code()),
         title: fault.title(),
         status: fault.status(),

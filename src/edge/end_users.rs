@@ -21,6 +21,7 @@ use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
+use crate::organization::relationships::Shown;
 use crate::projection::listing::{Direction, Position, Query, Range};
 use crate::projection::{Cache, Database, cache};
 
@@ -88,18 +89,18 @@ pub async fn get<R: Runtime, I: Incoming>(
             return Err(internal("a faulty request was let through"));
         }
     };
-    let (revision, cached) = locate(exchange, holder, &user_id).await?;
+    let Located { revision, shown, cached } = locate(exchange, holder, &user_id).await?;
     let none_match = exchange.incoming.header("If-None-Match");
     if none_match.is_some_and(|header| none_match_names(&header, revision)) {
         return Ok(Response::new(304).with("ETag", entity_tag(revision)));
     }
     if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
         exchange.served_by = Some(ServedBy::Kv);
-        return with_relationships(revision, document.get());
+        return with_relationships(revision, document.get(), &shown);
     }
     exchange.served_by = Some(ServedBy::Object);
     match exchange.ask_further(holder, Command::ReadEndUser { user_id }).await? {
-        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str()),
+        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
@@ -167,13 +168,20 @@ fn read_change(body: &PatchBody) -> Result<EndUserChange, Fault> {
     Ok(change)
 }
 
+/// What the object says of a user, and what KV has.
+struct Located {
+    revision: Revision,
+    shown: Shown,
+    cached: Option<String>,
+}
+
 /// Asks the object and KV at once. KV is waited for only when the object knows
 /// the user; a KV that fails is one that does not have the record.
 async fn locate<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
     user_id: &UserId,
-) -> Result<(Revision, Option<String>), Fault> {
+) -> Result<Located, Fault> {
     let key = cache::key(holder.tenant, user_id);
     let store = exchange.runtime.cache().map_err(internal)?;
     let cached = pin!(store.get(&key));
@@ -187,7 +195,9 @@ async fn locate<R: Runtime, I: Incoming>(
         Either::Right((cached, asked)) => (asked.await?.outcome, cached),
     };
     match outcome {
-        Outcome::EndUserLocated { revision } => Ok((revision, cached.unwrap_or_default())),
+        Outcome::EndUserLocated { revision, shown } => {
+            Ok(Located { revision, shown, cached: cached.unwrap_or_default() })
+        }
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
@@ -281,8 +291,9 @@ fn single(status: u16, revision: Revision, document: &json::Text) -> Response {
 }
 
 /// One record as a single read shows it, with its relationships.
-fn with_relationships(revision: Revision, document: &str) -> Result<Response, Fault> {
+fn with_relationships(revision: Revision, document: &str, shown: &Shown) -> Result<Response, Fault> {
     let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
-    let body = format!("{record},\"relationships\":[],\"relationships_has_more\":false}}");
+    let Shown { relationships, has_more } = shown;
+    let body = format!("{record},\"relationships\":{relationships},\"relationships_has_more\":{has_more}}}");
     Ok(Response::json(200, body).with("ETag", entity_tag(revision)))
 }

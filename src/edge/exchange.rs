@@ -20,6 +20,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::idempotency::IdempotencyKey;
 use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use crate::organization::quotas::Quota;
 
 /// How long a caller should wait when a store or an object is out of reach.
 const UNAVAILABLE_RETRY_S: u32 = 1;
@@ -36,6 +37,8 @@ pub struct Exchange<'a, R, I> {
     pub received_at: Timestamp,
     pub organization_id: Option<OrganizationId>,
     pub charged: Option<Charged>,
+    /// What the organization has used of its quotas, where the answer says so.
+    pub quota: Option<Quota>,
     pub rows_read: Option<u64>,
     pub served_by: Option<ServedBy>,
 }
@@ -230,7 +233,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         // Nothing is listed for a request that is refused anyway.
         let door = if input_fault.is_some() { Door::Handle } else { door };
         let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
-        let reply = self.call(holder.tenant, door, call).await?;
+        let reply = call_object(self.runtime, holder.tenant, door, call).await?;
         if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
         }
@@ -260,25 +263,36 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks an object with the operator's authority.
     pub async fn ask_as_operator(&mut self, tenant: Tenant, door: Door, command: Command) -> Result<Outcome, Fault> {
-        let (request_id, caller) = (self.request_id, Caller::Operator);
-        let call = Call { request_id, repeated: false, caller, idempotency: None, command };
-        Ok(self.call(tenant, door, call).await?.outcome)
+        ask_as_operator(self.runtime, self.request_id, tenant, door, command).await
     }
+}
 
-    /// Calls an object. A call that failed on the way is tried once more where that
-    /// cannot do anything twice, unless the object is overloaded.
-    async fn call(&self, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
-        let bytes = protocol::encode(&call).map_err(internal)?;
-        let reply = match self.runtime.call(tenant, door, &bytes).await {
-            Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
-                call.repeated = true;
-                let bytes = protocol::encode(&call).map_err(internal)?;
-                self.runtime.call(tenant, door, &bytes).await
-            }
-            answered => answered,
-        };
-        protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)
-    }
+/// Asks an object with the operator's authority, on behalf of a request.
+pub async fn ask_as_operator<R: Runtime>(
+    runtime: &R,
+    request_id: RequestId,
+    tenant: Tenant,
+    door: Door,
+    command: Command,
+) -> Result<Outcome, Fault> {
+    let caller = Caller::Operator;
+    let call = Call { request_id, repeated: false, caller, idempotency: None, command };
+    Ok(call_object(runtime, tenant, door, call).await?.outcome)
+}
+
+/// Calls an object. A call that failed on the way is tried once more where that
+/// cannot do anything twice, unless the object is overloaded.
+async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
+    let bytes = protocol::encode(&call).map_err(internal)?;
+    let reply = match runtime.call(tenant, door, &bytes).await {
+        Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
+            call.repeated = true;
+            let bytes = protocol::encode(&call).map_err(internal)?;
+            runtime.call(tenant, door, &bytes).await
+        }
+        answered => answered,
+    };
+    protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)
 }
 
 /// What an object answered to a caller it let in.

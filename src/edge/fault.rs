@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::directory::Refusal;
+use crate::organization::protocol::Component;
 use crate::organization::quotas::Quota;
 
 /// Where in the request a fault lies.
@@ -80,6 +81,16 @@ pub enum Fault {
     /// The kind of resource, in words.
     NotFound(&'static str),
     Conflict(String),
+    /// The name is borne by several.
+    Ambiguous,
+    /// The request that used the `Idempotency-Key` first is still being answered.
+    IdempotencyInFlight,
+    /// Nothing is left of a quota.
+    OverQuota {
+        component: Component,
+        quota: Quota,
+        now_ms: i64,
+    },
     /// The resource is being erased.
     DeletionPending,
     /// The `Idempotency-Key` was used for another request.
@@ -91,6 +102,12 @@ pub enum Fault {
         retry_after_s: u32,
         reason: String,
     },
+    /// The responder gave no answer, or none that is one. The reason is for the log.
+    Upstream {
+        reason: String,
+    },
+    /// The responder took too long.
+    TurnTimeout,
     /// Our own fault. The reason is for the log.
     Internal {
         reason: String,
@@ -104,6 +121,7 @@ pub enum Kind {
     Validation,
     Authentication,
     Permission,
+    Quota,
     NotFound,
     Conflict,
     RateLimit,
@@ -115,17 +133,19 @@ impl Fault {
         match self {
             Self::Malformed(_) => 400,
             Self::Credential(_) => 401,
-            Self::ScopeTooSmall { .. } => 403,
+            Self::ScopeTooSmall { .. } | Self::OverQuota { component: Component::ActiveRelationships, .. } => 403,
             Self::RouteNotFound | Self::NotFound(_) => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::Conflict(_) | Self::DeletionPending => 409,
+            Self::Conflict(_) | Self::Ambiguous | Self::DeletionPending | Self::IdempotencyInFlight => 409,
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
             Self::Invalid(_) | Self::IdempotencyMismatch => 422,
-            Self::RateLimited { .. } => 429,
+            Self::RateLimited { .. } | Self::OverQuota { component: Component::Turns, .. } => 429,
             Self::Internal { .. } => 500,
+            Self::Upstream { .. } => 502,
             Self::Unavailable { .. } => 503,
+            Self::TurnTimeout => 504,
         }
     }
 
@@ -139,7 +159,10 @@ impl Fault {
             Self::ScopeTooSmall { .. } => "permission_denied",
             Self::RouteNotFound | Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::Conflict(_) => "conflict",
+            Self::Conflict(_) | Self::Ambiguous => "conflict",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
+            Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
             Self::DeletionPending => "deletion_pending",
             Self::PreconditionFailed => "precondition_failed",
             Self::IdempotencyMismatch => "idempotency_mismatch",
@@ -148,7 +171,9 @@ impl Fault {
             Self::Invalid(_) => "validation_error",
             Self::RateLimited { .. } => "rate_limit_exceeded",
             Self::Internal { .. } => "internal_error",
+            Self::Upstream { .. } => "upstream_error",
             Self::Unavailable { .. } => "service_unavailable",
+            Self::TurnTimeout => "turn_timeout",
         }
     }
 
@@ -163,9 +188,16 @@ impl Fault {
             Self::Credential(_) => Kind::Authentication,
             Self::ScopeTooSmall { .. } => Kind::Permission,
             Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
-            Self::Conflict(_) | Self::DeletionPending | Self::PreconditionFailed => Kind::Conflict,
+            Self::Conflict(_)
+            | Self::Ambiguous
+            | Self::DeletionPending
+            | Self::IdempotencyInFlight
+            | Self::PreconditionFailed => Kind::Conflict,
+            Self::OverQuota { .. } => Kind::Quota,
             Self::RateLimited { .. } => Kind::RateLimit,
-            Self::Internal { .. } | Self::Unavailable { .. } => Kind::Internal,
+            Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
+                Kind::Internal
+            }
         }
     }
 
@@ -177,7 +209,9 @@ impl Fault {
             Self::ScopeTooSmall { .. } => "Permission denied",
             Self::RouteNotFound | Self::NotFound(_) => "Not found",
             Self::MethodNotAllowed { .. } => "Method not allowed",
-            Self::Conflict(_) => "Conflict",
+            Self::Conflict(_) | Self::Ambiguous => "Conflict",
+            Self::IdempotencyInFlight => "Request in flight",
+            Self::OverQuota { .. } => "Quota exhausted",
             Self::DeletionPending => "Deletion pending",
             Self::PreconditionFailed => "Precondition failed",
             Self::IdempotencyMismatch => "Idempotency key reused",
@@ -186,7 +220,9 @@ impl Fault {
             Self::Invalid(_) => "Validation failed",
             Self::RateLimited { .. } => "Rate limit exceeded",
             Self::Internal { .. } => "Internal error",
+            Self::Upstream { .. } => "Upstream error",
             Self::Unavailable { .. } => "Service unavailable",
+            Self::TurnTimeout => "Turn timed out",
         }
     }
 
@@ -204,6 +240,16 @@ impl Fault {
             Self::NotFound(what) => format!("There is no such {what}."),
             Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
             Self::Conflict(message) => message.clone(),
+            Self::Ambiguous => "Several agents bear this name.".to_owned(),
+            Self::IdempotencyInFlight => {
+                "The request that used this Idempotency-Key first is still being answered.".to_owned()
+            }
+            Self::OverQuota { component: Component::Turns, .. } => {
+                "The turns of this billing period are used up.".to_owned()
+            }
+            Self::OverQuota { component: Component::ActiveRelationships, .. } => {
+                "The active relationships of this billing period are used up.".to_owned()
+            }
             Self::DeletionPending => "This is being erased and takes no change.".to_owned(),
             Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
             Self::PreconditionFailed => "The resource has another version than the one in If-Match.".to_owned(),
@@ -212,7 +258,9 @@ impl Fault {
             Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
             Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
             Self::Internal { .. } => "Something went wrong on our side; it has been logged.".to_owned(),
+            Self::Upstream { .. } => "The service that makes the answers gave none.".to_owned(),
             Self::Unavailable { .. } => "A store is out of reach for the moment; retry later.".to_owned(),
+            Self::TurnTimeout => "The answer was not there in time.".to_owned(),
         }
     }
 
@@ -228,20 +276,25 @@ impl Fault {
             Self::DeletionPending => "Wait until the receipt says completed.",
             Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
             Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
+            Self::Ambiguous => "Use the agent's id instead of its name.",
+            Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
+            Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",
             Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",
             Self::Invalid(_) => "Correct the fields that are named and send the request again.",
             Self::RateLimited { .. } => "Wait for the seconds in Retry-After and send the request again.",
             Self::Internal { .. } => "Send the request again; if it keeps failing, report the request id.",
+            Self::Upstream { .. } => "Send the request again later; if it keeps failing, report the request id.",
             Self::Unavailable { .. } => "Send the request again after the seconds in Retry-After.",
+            Self::TurnTimeout => "Send the request again, or a shorter message.",
         }
     }
 
     /// What the log should know beyond the code.
     pub fn log_reason(&self) -> Option<&str> {
         match self {
-            Self::Unavailable { reason, .. } | Self::Internal { reason } => Some(reason),
+            Self::Unavailable { reason, .. } | Self::Upstream { reason } | Self::Internal { reason } => Some(reason),
             _ => None,
         }
     }

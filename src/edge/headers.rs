@@ -50,12 +50,18 @@ pub fn rate_limit(response: Response, charged: Charged) -> Response {
         .with("RateLimit", format!("\"{name}\";r={};t={reset_s}", admission.remaining))
 }
 
-/// On every 403 and 429 of an authenticated call.
-pub fn quota(response: Response, fault: &Fault) -> Response {
-    let quota: Quota = match fault {
-        Fault::ScopeTooSmall { quota } | Fault::RateLimited { quota: Some(quota), .. } => *quota,
-        _ => return response,
-    };
+/// What a fault says of the quotas: every 403 and 429 of an authenticated call does.
+pub const fn quota(fault: &Fault) -> Option<Quota> {
+    match fault {
+        Fault::ScopeTooSmall { quota }
+        | Fault::RateLimited { quota: Some(quota), .. }
+        | Fault::OverQuota { quota, .. } => Some(*quota),
+        _ => None,
+    }
+}
+
+/// On these, and on every turn.
+pub fn quota_used(response: Response, quota: Quota) -> Response {
     response
         .with("X-Quota-Turns-Used", quota.turns_used.to_string())
         .with("X-Quota-Turns-Limit", quota.turns_limit.to_string())

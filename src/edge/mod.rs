@@ -5,6 +5,8 @@
 //! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
 //! resource (404, 409, 412).
 
+mod agent_users;
+mod agents;
 pub mod audits;
 mod batch;
 mod conditional;
@@ -23,15 +25,20 @@ mod organizations;
 mod pages;
 mod probes;
 pub mod public_limiter;
+mod relationships;
+pub mod responder;
 pub mod routes;
 pub mod runtime;
+mod schemas;
+mod turns;
+mod usage;
 
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 
 use exchange::Exchange;
 use fault::Fault;
-use http::{Incoming, Response, Target};
+use http::{Body, Incoming, Response, Target};
 use routes::{Action, AdminEndpoint, ApiKeyEndpoint, Dialect, Match, PublicEndpoint, Route};
 use runtime::Runtime;
 
@@ -52,6 +59,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
         received_at,
         organization_id: None,
         charged: None,
+        quota: None,
         rows_read: None,
         served_by: None,
     };
@@ -89,7 +97,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
     if let Ok(line) = serde_json::to_string(&line) {
         runtime.log(&line);
     }
-    finish(&exchange, dialect, result, method == "HEAD")
+    finish(&mut exchange, dialect, result, method == "HEAD")
 }
 
 fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
@@ -99,7 +107,7 @@ fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
 
 /// Adds the headers that follow from what the exchange found out.
 fn finish<R: Runtime, I: Incoming>(
-    exchange: &Exchange<'_, R, I>,
+    exchange: &mut Exchange<'_, R, I>,
     dialect: Dialect,
     result: Result<Response, Fault>,
     head: bool,
@@ -107,10 +115,13 @@ fn finish<R: Runtime, I: Incoming>(
     let mut response = match result {
         Ok(response) => response,
         Err(fault) => {
-            let response = dialect::render(dialect, &fault, exchange.request_id, exchange.target.origin);
-            headers::quota(response, &fault)
+            exchange.quota = headers::quota(&fault).or(exchange.quota);
+            dialect::render(dialect, &fault, exchange.request_id, exchange.target.origin)
         }
     };
+    if let Some(quota) = exchange.quota {
+        response = headers::quota_used(response, quota);
+    }
     if let Some(charged) = exchange.charged {
         response = headers::rate_limit(response, charged);
     }
@@ -120,7 +131,7 @@ fn finish<R: Runtime, I: Incoming>(
     let origin = exchange.incoming.header("Origin");
     response = headers::cross_origin(response, dialect, origin.as_deref(), configuration.as_deref());
     if head {
-        response.body = None;
+        response.body = Body::None;
     }
     headers::universal(response, exchange.request_id)
 }
@@ -159,6 +170,19 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 ApiKeyEndpoint::DeleteEndUser => deletions::request(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::ExportEndUser => end_users::export(exchange, &holder, parameters).await,
                 ApiKeyEndpoint::GetDeletion => deletions::get(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::SaveAgent => agents::save(exchange, &holder).await,
+                ApiKeyEndpoint::ListAgents => agents::list(exchange, &holder).await,
+                ApiKeyEndpoint::GetAgent => agents::get(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::UpdateAgent => agents::update(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::ListAgentUsers => agent_users::list(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::DeleteAgent => deletions::request_agent(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::DeleteRelationship => {
+                    deletions::request_relationship(exchange, &holder, parameters).await
+                }
+                ApiKeyEndpoint::Respond => turns::respond(exchange, &holder).await,
+                ApiKeyEndpoint::ListRelationships => relationships::list(exchange, &holder).await,
+                ApiKeyEndpoint::GetRelationship => relationships::get(exchange, &holder, parameters).await,
+                ApiKeyEndpoint::Usage(component) => usage::get(exchange, &holder, component).await,
                 ApiKeyEndpoint::UpdateEndUser => end_users::update(exchange, &holder, parameters).await,
             }
         }
@@ -173,6 +197,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 AdminEndpoint::ListKeys => keys::list(exchange, parameters).await,
                 AdminEndpoint::RevokeKey => keys::revoke(exchange, parameters).await,
                 AdminEndpoint::Repair => audits::repair(exchange, parameters).await,
+                AdminEndpoint::GetUsage => usage::admin(exchange, parameters).await,
                 AdminEndpoint::GetRepair => audits::get(exchange, parameters).await,
             }
         }

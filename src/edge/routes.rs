@@ -2,6 +2,7 @@
 //! route that is not here does not exist.
 
 use crate::directory::api_key::Scope;
+use crate::organization::protocol::Component;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -94,6 +95,17 @@ pub enum ApiKeyEndpoint {
     ExportEndUser,
     GetDeletion,
     CreateEndUsers,
+    Respond,
+    ListRelationships,
+    GetRelationship,
+    Usage(Component),
+    SaveAgent,
+    ListAgents,
+    GetAgent,
+    UpdateAgent,
+    ListAgentUsers,
+    DeleteAgent,
+    DeleteRelationship,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +117,7 @@ pub enum AdminEndpoint {
     IssueKey,
     ListKeys,
     RevokeKey,
+    GetUsage,
     Repair,
     GetRepair,
 }
@@ -126,6 +139,10 @@ const fn end_users(method: Method, pattern: &'static str, scope: Scope, endpoint
     Route { method, pattern, dialect: Dialect::EndUsers, action: Action::ApiKey { scope, cost: 1, endpoint } }
 }
 
+const fn agents(method: Method, pattern: &'static str, scope: Scope, endpoint: ApiKeyEndpoint) -> Route {
+    Route { method, pattern, dialect: Dialect::Agents, action: Action::ApiKey { scope, cost: 1, endpoint } }
+}
+
 const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -> Route {
     Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(endpoint) }
 }
@@ -143,6 +160,23 @@ pub static ROUTES: &[Route] = &[
     end_users(Delete, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteEndUser),
     end_users(Get, "/v1/end-users/{user_id}/export", Scope::Read, ApiKeyEndpoint::ExportEndUser),
     end_users(Get, "/v1/deletions/{deletion_id}", Scope::Read, ApiKeyEndpoint::GetDeletion),
+    end_users(Post, "/v1/respond", Scope::ReadWrite, ApiKeyEndpoint::Respond),
+    end_users(Get, "/v1/relationships", Scope::Read, ApiKeyEndpoint::ListRelationships),
+    end_users(Get, "/v1/relationships/{relationship_id}", Scope::Read, ApiKeyEndpoint::GetRelationship),
+    end_users(Delete, "/v1/relationships/{relationship_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteRelationship),
+    end_users(Get, "/v1/usage/turns", Scope::Read, ApiKeyEndpoint::Usage(Component::Turns)),
+    end_users(
+        Get,
+        "/v1/usage/active-relationships",
+        Scope::Read,
+        ApiKeyEndpoint::Usage(Component::ActiveRelationships),
+    ),
+    agents(Post, "/api/v1/agents", Scope::ReadWrite, ApiKeyEndpoint::SaveAgent),
+    agents(Get, "/api/v1/agents", Scope::Read, ApiKeyEndpoint::ListAgents),
+    agents(Get, "/api/v1/agents/{agent_id}", Scope::Read, ApiKeyEndpoint::GetAgent),
+    agents(Get, "/api/v1/agents/{agent_id}/users", Scope::Read, ApiKeyEndpoint::ListAgentUsers),
+    agents(Delete, "/api/v1/agents/{agent_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteAgent),
+    agents(Patch, "/api/v1/agents/{agent_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateAgent),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),
@@ -150,6 +184,7 @@ pub static ROUTES: &[Route] = &[
     admin(Post, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::IssueKey),
     admin(Get, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::ListKeys),
     admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", AdminEndpoint::RevokeKey),
+    admin(Get, "/admin/v1/organizations/{organization_id}/usage", AdminEndpoint::GetUsage),
     admin(Post, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::Repair),
     admin(Get, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::GetRepair),
 ];

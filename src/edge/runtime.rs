@@ -31,8 +31,35 @@ pub struct CallError {
     pub message: String,
 }
 
+/// Takes the next piece of a body and says whether more is wanted.
+pub type OnChunk<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
+
+/// A request to a server outside: JSON, by `POST`. Redirects are not followed.
+pub struct Fetch<'a> {
+    pub url: &'a str,
+    /// The credential in `Authorization`.
+    pub bearer: Option<&'a str>,
+    pub body: &'a str,
+    /// Largest answer that is read.
+    pub bytes_max: usize,
+    /// Longest time until all of the answer is there.
+    pub limit_ms: u32,
+    /// Is given the answer's body as it comes, if the status is one of success.
+    pub on_chunk: OnChunk<'a>,
+}
+
+/// Why there is no answer from outside, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchError {
+    TimedOut,
+    TooLarge,
+    /// The connection could not be made, or broke.
+    Broken(String),
+}
+
+/// What surrounds a request. A clone goes on with a response whose head is sent.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
-pub trait Runtime {
+pub trait Runtime: Clone + 'static {
     type Database: Database;
     type Cache: Cache;
 
@@ -47,5 +74,7 @@ pub trait Runtime {
     async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Reaches some object and comes back.
     async fn ping_object(&self) -> Result<(), CallError>;
+    /// Asks a server outside and gives the status of its answer.
+    async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError>;
     fn log(&self, line: &str);
 }

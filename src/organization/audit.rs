@@ -384,7 +384,7 @@ fn mend<S: Sql>(sql: &S, outbox: &mut Outbox, report: &mut Report, difference: D
     if unchanged.is_none() {
         return Ok(());
     }
-    outbox.append(sql, number)?;
+    outbox.append_with_relationships(sql, number)?;
     // An erasure is not complete before this is confirmed.
     sql.run(
         "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",

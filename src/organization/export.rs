@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::deletions;
 use super::idempotency::{self, KeptAnswer};
 use super::protocol::Outcome;
+use super::relationships;
 use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::deletion::Receipt;
@@ -21,6 +22,7 @@ struct Export {
     end_user: json::Text,
     /// Answers kept for retries, each with the record as it then was.
     kept_answers: Vec<KeptAnswer>,
+    relationships: json::Text,
     /// Erasures that are under way.
     deletions: Vec<Receipt>,
 }
@@ -31,6 +33,7 @@ pub fn export<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outco
         exported_at: now,
         end_user: found.document()?,
         kept_answers: idempotency::kept_for(sql, found.number, now)?,
+        relationships: relationships::all_of(sql, found.number, now)?,
         deletions: deletions::pending_for(sql, found.number)?,
     };
     let document = json::Text::of(&export).map_err(|error| SqlError::corrupt("export", error))?;

@@ -11,13 +11,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agents;
 use super::erasure;
 use super::protocol::{Creation, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::RequestId;
 use crate::directory::json;
-use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
 /// How long an answer is kept.
@@ -68,6 +68,9 @@ struct Kept {
 const CREATED: &str = "created";
 const EXISTING: &str = "existing";
 const BATCH: &str = "batch";
+const TURN: &str = "turn";
+const AGENT_CREATED: &str = "agent created";
+const AGENT_CHANGED: &str = "agent changed";
 
 /// An outcome as it is stored; `None` for what was not executed, and is not kept.
 fn kept(outcome: &Outcome) -> Option<Kept> {
@@ -81,6 +84,14 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
             let document = creations.iter().map(|creation| creation.letter()).collect();
             Some(Kept { outcome: BATCH, revision: None, document })
         }
+        Outcome::Turn { document, .. } => {
+            Some(Kept { outcome: TURN, revision: None, document: document.as_str().to_owned() })
+        }
+        Outcome::Agent { created, agent_id, version, document } => Some(Kept {
+            outcome: if *created { AGENT_CREATED } else { AGENT_CHANGED },
+            revision: Some(agents::revision(*version)),
+            document: format!("{agent_id} {document}"),
+        }),
         Outcome::Denied(_)
         | Outcome::Admitted
         | Outcome::EndUserLocated { .. }
@@ -95,7 +106,15 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
         | Outcome::KeyIssued
         | Outcome::Keys(_)
         | Outcome::KeyRevoked
-        | Outcome::Audit(_) => None,
+        | Outcome::Audit(_)
+        | Outcome::Ambiguous
+        | Outcome::Records(_)
+        | Outcome::TurnReserved { .. }
+        | Outcome::IdempotencyInFlight
+        | Outcome::OverQuota { .. }
+        | Outcome::TurnExpired
+        | Outcome::TurnReleased
+        | Outcome::Usage { .. } => None,
     }
 }
 
@@ -116,6 +135,16 @@ fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
             let creations = document.chars().map(Creation::of_letter).collect::<Option<_>>();
             creations.map(Outcome::EndUsersCreated).ok_or_else(|| SqlError::corrupt("answer", "no such creation"))
         }
+        (AGENT_CREATED | AGENT_CHANGED, Some(revision)) => {
+            let (id, record) = document.split_once(' ').unwrap_or_default();
+            Ok(Outcome::Agent {
+                created: outcome == AGENT_CREATED,
+                agent_id: id.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
+                version: revision.version,
+                document: json::Text::from_stored(record.to_owned()),
+            })
+        }
+        (TURN, None) => Ok(Outcome::Turn { document: json::Text::from_stored(document), quota: None }),
         _ => Err(SqlError::corrupt("answer", "no such outcome")),
     }
 }
@@ -126,7 +155,7 @@ pub fn store<S: Sql>(
     sql: &S,
     key: &IdempotencyKey,
     request_id: RequestId,
-    user_id: Option<&UserId>,
+    user: Option<i64>,
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
@@ -134,7 +163,7 @@ pub fn store<S: Sql>(
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.run(
         "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, incarnation, version, document, user, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT number FROM users WHERE digest = ?), ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             key.digest.as_str().into(),
             key.fingerprint.as_str().into(),
@@ -143,7 +172,7 @@ pub fn store<S: Sql>(
             kept.revision.map(|revision| revision.incarnation).into(),
             kept.revision.map(|revision| revision.version).into(),
             kept.document.as_str().into(),
-            user_id.map(UserId::digest).as_deref().into(),
+            user.into(),
             now.millis().saturating_add(KEPT_MS).into(),
         ],
     )?;
@@ -160,7 +189,8 @@ pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
 pub struct KeptAnswer {
     request_id: RequestId,
     expires_at: Timestamp,
-    end_user: json::Text,
+    /// The user's record as it then was, or the answer to a turn.
+    answer: json::Text,
 }
 
 /// The kept answers that are about a user.
@@ -173,7 +203,7 @@ pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAn
         Ok(KeptAnswer {
             request_id: row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?,
             expires_at: Timestamp::from_millis(row.integer()?),
-            end_user: json::Text::from_stored(row.text()?),
+            answer: json::Text::from_stored(row.text()?),
         })
     };
     rows.into_iter().map(read).collect()

@@ -15,6 +15,7 @@
 //! Everything here is synchronous and pure but for the SQL it is handed. Only
 //! `object.rs` knows Durable Objects.
 
+pub mod agents;
 pub mod audit;
 pub mod deletions;
 pub mod erasure;
@@ -28,9 +29,11 @@ pub mod outbox;
 pub mod protocol;
 pub mod quotas;
 pub mod registry;
+pub mod relationships;
 mod schema;
 pub mod settings;
 pub mod sql;
+pub mod turns;
 pub mod user_row;
 
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
@@ -38,13 +41,16 @@ use crate::directory::identifiers::{BatchId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 
 use audit::{Finding, OnTheirWay, Report, Step};
-use idempotency::Known;
+use idempotency::{IdempotencyKey, Known};
 use keys::KeyCheck;
 use limiter::Limiter;
 use outbox::{Batch, Outbox, Projection};
 use protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use quotas::Period;
 use settings::Settings;
 use sql::{Sql, SqlError};
+use turns::InFlight;
+use user_row::UserRow;
 
 /// The core of one tenant's object.
 ///
@@ -133,20 +139,20 @@ impl Organization {
     /// returns whether more are due. Must run inside a transaction.
     pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
         let mut memory = self.take(sql, now)?;
-        let mut completed = 0;
+        let mut is_more = false;
         if memory.deletion_is_pending {
-            completed = deletions::purge(sql, memory.outbox.confirmed(), now)?;
+            is_more = deletions::purge(sql, &mut memory.outbox, now)?;
             memory.deletion_is_pending = deletions::is_pending(sql)?;
         }
         self.memory = Some(memory);
-        Ok(completed == deletions::BATCH_MAX)
+        Ok(is_more)
     }
 
     /// Removes answers that are no longer kept and says when the alarm should come
     /// for the next one. Must run inside a transaction.
     pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         let mut memory = self.take(sql, now)?;
-        let next = idempotency::sweep(sql, now)?;
+        let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?].into_iter().flatten().min();
         memory.expiry_is_scheduled = true;
         self.memory = Some(memory);
         Ok(next)
@@ -262,13 +268,24 @@ impl Memory {
             }
         };
         let Some(key) = idempotency else {
-            return Ok(Reply::new(admission, self.execute(sql, request_id, command, now)?));
+            return Ok(Reply::new(admission, self.execute(sql, request_id, command, None, now)?));
         };
+        match turns::in_flight(sql, &key, request_id, now)? {
+            InFlight::No => {}
+            InFlight::Same => return Ok(Reply::new(admission, Outcome::IdempotencyInFlight)),
+            InFlight::Other => return Ok(Reply::new(admission, Outcome::IdempotencyMismatch)),
+        }
         match idempotency::find(sql, &key, now)? {
             Known::Mismatch => Ok(Reply::new(admission, Outcome::IdempotencyMismatch)),
             Known::Answered { outcome, request_id: answered } => {
                 // The edge's own repetition is no retry of the caller's.
                 let replayed = answered != request_id;
+                let outcome = match (outcome, &self.settings) {
+                    (Outcome::Turn { document, .. }, Some(settings)) => {
+                        Outcome::Turn { document, quota: Some(quotas::read(sql, settings, now)?) }
+                    }
+                    (outcome, _) => outcome,
+                };
                 Ok(Reply { replayed, ..Reply::new(admission, outcome) })
             }
             Known::No => {
@@ -276,8 +293,12 @@ impl Memory {
                     Command::CreateEndUser(new) => Some(new.user_id.clone()),
                     _ => None,
                 };
-                let outcome = self.execute(sql, request_id, command, now)?;
-                if idempotency::store(sql, &key, request_id, user_id.as_ref(), &outcome, now)? {
+                let outcome = self.execute(sql, request_id, command, Some(&key), now)?;
+                let user = match &user_id {
+                    Some(user_id) => UserRow::find(sql, user_id)?.map(|row| row.number),
+                    None => None,
+                };
+                if idempotency::store(sql, &key, request_id, user, &outcome, now)? {
                     self.expiry_is_scheduled = false;
                 }
                 Ok(Reply::new(admission, outcome))
@@ -322,6 +343,7 @@ impl Memory {
         sql: &S,
         request_id: RequestId,
         command: Command,
+        key: Option<&IdempotencyKey>,
         now: Timestamp,
     ) -> Result<Outcome, SqlError> {
         match command {
@@ -337,9 +359,18 @@ impl Memory {
                 self.deletion_is_pending = deletions::is_pending(sql)?;
                 Ok(outcome)
             }
+            Command::DeleteAgent { agent, deletion_id, reason } => {
+                self.deletion_is_pending = true;
+                deletions::request_agent(sql, &agent, deletion_id, reason.as_deref(), now)
+            }
+            Command::DeleteRelationship { id, deletion_id, cascade, reason } => {
+                self.deletion_is_pending = true;
+                let reason = reason.as_deref();
+                deletions::request_relationship(sql, &mut self.outbox, id, deletion_id, cascade, reason, now)
+            }
             Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),
             Command::ExportEndUser { user_id } => export::export(sql, &user_id, now),
-            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id),
+            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id, now),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),
             Command::StartAudit(settings) => {
@@ -348,6 +379,19 @@ impl Memory {
                 audit::start(sql, now).map(|report| Outcome::Audit(Some(report)))
             }
             Command::ReadAudit => audit::report(sql).map(Outcome::Audit),
+            Command::SaveAgent(new) => agents::save(sql, new, now),
+            Command::ReadAgent { agent } => agents::read(sql, &agent),
+            Command::UpdateAgent { agent, name, metadata, if_match } => {
+                agents::update(sql, &agent, name, metadata, if_match.as_ref(), now)
+            }
+            Command::ListAgents { after, limit } => agents::list(sql, after, limit),
+            Command::ListRelationships { user_id, agent, after, limit } => {
+                relationships::find(sql, user_id.as_ref(), agent.as_ref(), after, limit, now)
+            }
+            Command::ReadRelationship { id } => relationships::read(sql, id, now),
+            Command::ReserveTurn(_) | Command::CommitTurn(_) | Command::ReleaseTurn | Command::ReadUsage => {
+                self.meter(sql, request_id, command, key, now)
+            }
             Command::IssueKey { settings, key } => {
                 self.configure(sql, settings, now)?;
                 keys::issue(sql, &key)?;
@@ -357,6 +401,33 @@ impl Memory {
             Command::RevokeKey { key_id } => {
                 let known = keys::revoke(sql, key_id, now)?;
                 Ok(if known { Outcome::KeyRevoked } else { Outcome::NotFound })
+            }
+        }
+    }
+
+    /// What is about the ledger, and needs the limits.
+    fn meter<S: Sql>(
+        &mut self,
+        sql: &S,
+        request_id: RequestId,
+        command: Command,
+        key: Option<&IdempotencyKey>,
+        now: Timestamp,
+    ) -> Result<Outcome, SqlError> {
+        let Some(settings) = &self.settings else { return Ok(Outcome::NotFound) };
+        match command {
+            Command::ReserveTurn(turn) => {
+                self.expiry_is_scheduled = false;
+                turns::reserve(sql, &mut self.outbox, settings, request_id, turn, key, now)
+            }
+            Command::CommitTurn(answer) => {
+                self.expiry_is_scheduled = false;
+                turns::commit(sql, &mut self.outbox, settings, request_id, &answer, now)
+            }
+            Command::ReleaseTurn => turns::release(sql, request_id),
+            _ => {
+                let period_start = Period::containing(settings.anchor, now).start;
+                Ok(Outcome::Usage { quota: quotas::read(sql, settings, now)?, period_start })
             }
         }
     }

@@ -208,6 +208,9 @@ impl Inner {
             Ok(reply)
         });
         let reply = reply.inspect_err(|_| inner.alarm_at_ms.set(None))?;
+        if matches!(reply.outcome, Outcome::Deletion(_)) {
+            drop(Self::purge(inner));
+        }
         for projection in Projection::ALL {
             if inner.core.borrow().is_behind(projection) && now >= inner.shared(projection).not_before.get() {
                 drop(Self::flush(inner, projection));
@@ -259,13 +262,20 @@ impl Inner {
             loop {
                 match purging.transaction(|core| core.purge(&purging.sql, platform::now())) {
                     Ok(true) => platform::pause(PURGE_PAUSE_MS).await,
-                    Ok(false) => return true,
+                    Ok(false) => break,
                     Err(error) => {
                         log_failure("Purge", &StoreError(platform::describe(&error)));
                         return false;
                     }
                 }
             }
+            // Deleted agents leave changes behind, which complete their erasure.
+            for projection in Projection::ALL {
+                if purging.core.borrow().is_behind(projection) {
+                    drop(Self::flush(&purging, projection));
+                }
+            }
+            true
         })
     }
 

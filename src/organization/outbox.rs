@@ -9,9 +9,11 @@
 //!   has a later row, so acknowledging a batch never hides a change.
 //! - A row is removed once every projection has acknowledged it.
 
+use super::relationships;
 use super::schema;
 use super::sql::{Sql, SqlError};
 use super::user_row::{self, UserRow};
+use crate::directory::agent::AgentId;
 use crate::directory::end_user::{Revision, Status};
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::json;
@@ -66,6 +68,9 @@ pub struct Change {
     pub created_at: Timestamp,
     /// `None` when the user is being erased: the projections are to hold nothing.
     pub document: Option<json::Text>,
+    /// The agents the user talks with, and what each relationship adds to the record;
+    /// `None` when that is as it was.
+    pub relationships: Option<Vec<(AgentId, String)>>,
 }
 
 #[derive(Debug)]
@@ -104,8 +109,20 @@ impl Outbox {
 
     /// Notes that a user changed. Belongs into the transaction of the change.
     pub fn append<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
+        self.insert(sql, user, false)
+    }
+
+    /// The same when relationships of the user changed too, or may have.
+    pub fn append_with_relationships<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
+        self.insert(sql, user, true)
+    }
+
+    fn insert<S: Sql>(&mut self, sql: &S, user: i64, with_relationships: bool) -> Result<(), SqlError> {
         self.last_sequence = self.last_sequence.saturating_add(1);
-        sql.run("INSERT INTO outbox (sequence, user) VALUES (?, ?)", &[self.last_sequence.into(), user.into()])?;
+        sql.run(
+            "INSERT INTO outbox (sequence, user, with_relationships) VALUES (?, ?, ?)",
+            &[self.last_sequence.into(), user.into(), i64::from(with_relationships).into()],
+        )?;
         Ok(())
     }
 
@@ -122,29 +139,48 @@ impl Outbox {
         }
         let rows = sql.run(
             &format!(
-                "SELECT o.sequence, {} FROM outbox o JOIN users u ON u.number = o.user
+                "SELECT o.sequence, o.with_relationships, {} FROM outbox o JOIN users u ON u.number = o.user
                  WHERE o.sequence > ? ORDER BY o.sequence LIMIT ?",
                 user_row::COLUMNS
             ),
             &[from.into(), BATCH_ROWS_MAX.into()],
         )?;
-        let (mut to, mut bytes) = (from, 0_usize);
+        let (mut to, mut bytes, mut numbers) = (from, 0_usize, Vec::new());
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
         for mut row in rows {
             to = row.integer()?;
+            let with_relationships = row.integer()? != 0;
             let found = UserRow::read(&mut row)?;
             let document = match found.user.status {
                 Status::Active => Some(found.document()?),
                 Status::DeletionPending => None,
             };
-            let UserRow { revision, user, .. } = found;
+            let UserRow { number, revision, user } = found;
             bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
-            let change = Change { created_at: user.created_at, user_id: user.user_id, revision, document };
-            if !changes.iter().any(|earlier| earlier.user_id == change.user_id) {
-                changes.push(change);
+            let relationships = with_relationships.then(Vec::new);
+            if with_relationships {
+                numbers.push(number);
+            }
+            match changes.iter_mut().find(|earlier| earlier.user_id == user.user_id) {
+                Some(earlier) => earlier.relationships = earlier.relationships.take().or(relationships),
+                None => changes.push(Change {
+                    created_at: user.created_at,
+                    user_id: user.user_id,
+                    revision,
+                    document,
+                    relationships,
+                }),
             }
             if bytes >= BATCH_BYTES_MAX {
                 break;
+            }
+        }
+        if projection == Projection::Listing && !numbers.is_empty() {
+            for (user_id, agent_id, entry) in relationships::entries(sql, &numbers)? {
+                let change = changes.iter_mut().find(|change| change.user_id == user_id && change.document.is_some());
+                if let Some(related) = change.and_then(|change| change.relationships.as_mut()) {
+                    related.push((agent_id, entry));
+                }
             }
         }
         Ok(Some(Batch { id, tenant, from, to, changes }))

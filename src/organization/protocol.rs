@@ -18,13 +18,16 @@ use super::idempotency::IdempotencyKey;
 use super::keys::{KeyRecord, NewKey};
 use super::limiter::{Decision, Rate};
 use super::quotas::Quota;
+use super::relationships::Shown;
 use super::settings::Settings;
+use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::deletion::{Cascade, Receipt};
 use crate::directory::end_user::Revision;
-use crate::directory::identifiers::{DeletionId, KeyId, RequestId};
+use crate::directory::identifiers::{DeletionId, KeyId, RelationshipId, RequestId};
 use crate::directory::json;
 use crate::directory::metadata::Metadata;
+use crate::directory::mood::Affect;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 
@@ -137,6 +140,47 @@ pub enum Command {
     /// Begin to compare the projections with what the object has.
     StartAudit(Settings),
     ReadAudit,
+    /// Make an agent, or change the one that is there.
+    SaveAgent(NewAgent),
+    ReadAgent {
+        agent: AgentRef,
+    },
+    UpdateAgent {
+        agent: AgentRef,
+        name: Option<Name>,
+        metadata: Option<Metadata>,
+        if_match: Option<Precondition>,
+    },
+    /// Agents after a row, in the order of their making.
+    ListAgents {
+        after: i64,
+        limit: u32,
+    },
+    ReserveTurn(NewTurn),
+    /// Count the turn that this request reserved.
+    CommitTurn(TurnAnswer),
+    ReleaseTurn,
+    ListRelationships {
+        user_id: Option<UserId>,
+        agent: Option<AgentRef>,
+        after: i64,
+        limit: u32,
+    },
+    ReadRelationship {
+        id: RelationshipId,
+    },
+    ReadUsage,
+    DeleteAgent {
+        agent: AgentRef,
+        deletion_id: DeletionId,
+        reason: Option<String>,
+    },
+    DeleteRelationship {
+        id: RelationshipId,
+        deletion_id: DeletionId,
+        cascade: Cascade,
+        reason: Option<String>,
+    },
 }
 
 impl Command {
@@ -145,7 +189,7 @@ impl Command {
     /// change does not: repeated, it could undo another that came after it.
     pub const fn may_be_repeated(&self) -> bool {
         match self {
-            Self::UpdateEndUser { .. } => false,
+            Self::UpdateEndUser { .. } | Self::SaveAgent(_) | Self::UpdateAgent { .. } => false,
             Self::Admit
             | Self::CreateEndUser(_)
             | Self::CreateEndUsers { .. }
@@ -159,6 +203,16 @@ impl Command {
             | Self::ListKeys { .. }
             | Self::StartAudit(_)
             | Self::ReadAudit
+            | Self::ReadAgent { .. }
+            | Self::ListAgents { .. }
+            | Self::ReserveTurn(_)
+            | Self::CommitTurn(_)
+            | Self::ReleaseTurn
+            | Self::ListRelationships { .. }
+            | Self::ReadRelationship { .. }
+            | Self::ReadUsage
+            | Self::DeleteAgent { .. }
+            | Self::DeleteRelationship { .. }
             | Self::RevokeKey { .. } => true,
         }
     }
@@ -170,6 +224,47 @@ pub struct NewEndUser {
     pub user_id: UserId,
     pub display_name: Option<Name>,
     pub metadata: Metadata,
+}
+
+/// An agent to be made, unless there is one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewAgent {
+    pub agent_id: AgentId,
+    pub external_id: Option<UserId>,
+    pub name: Name,
+    pub metadata: Option<Metadata>,
+}
+
+/// A turn to be reserved under the id of its request.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewTurn {
+    pub agent: AgentRef,
+    /// Who takes it; nobody in particular if `None`.
+    pub user_id: Option<UserId>,
+    /// The id of the relationship, if it has to be made.
+    pub relationship_id: RelationshipId,
+    /// How long it may be under way, in milliseconds.
+    pub expires_in_ms: i64,
+}
+
+/// What a turn was answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TurnAnswer {
+    pub response: String,
+    /// The emotional state as the caller sees it.
+    pub state: Option<json::Text>,
+    /// What moves the mood.
+    pub affect: Option<Affect>,
+    pub provider: String,
+    pub model: String,
+    pub latency_ms: i64,
+}
+
+/// What a quota is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Component {
+    Turns,
+    ActiveRelationships,
 }
 
 /// What became of one user of [`Command::CreateEndUsers`].
@@ -264,6 +359,7 @@ pub enum Outcome {
     EndUsersCreated(Vec<Creation>),
     EndUserLocated {
         revision: Revision,
+        shown: Shown,
     },
     NotFound,
     Deletion(Receipt),
@@ -285,6 +381,40 @@ pub enum Outcome {
     KeyRevoked,
     /// `None` when there never was one.
     Audit(Option<Report>),
+    Agent {
+        created: bool,
+        agent_id: AgentId,
+        version: i64,
+        document: json::Text,
+    },
+    /// The name is borne by several.
+    Ambiguous,
+    /// Records with their row numbers, in the order of their making.
+    Records(Vec<(i64, json::Text)>),
+    TurnReserved {
+        agent_name: Name,
+        display_name: Option<Name>,
+        quota: Quota,
+    },
+    /// The request that used the key first is still being answered.
+    IdempotencyInFlight,
+    OverQuota {
+        component: Component,
+        quota: Quota,
+    },
+    /// The answer to a turn that was counted, with what has been used since. A kept
+    /// answer has no quota of its own.
+    Turn {
+        document: json::Text,
+        quota: Option<Quota>,
+    },
+    /// The turn is not reserved any more, and was not counted.
+    TurnExpired,
+    TurnReleased,
+    Usage {
+        quota: Quota,
+        period_start: Timestamp,
+    },
 }
 
 /// Why a caller was not let in.
@@ -350,9 +480,10 @@ mod tests {
         let bytes = encode(&call).unwrap();
         assert_eq!(hexadecimal(&bytes), "0182848890a0c0808182848808000100010361646100027b7d");
         assert!(matches!(decode::<Call>(&bytes).unwrap().command, Command::CreateEndUser(_)));
-        let outcome = Outcome::EndUserLocated { revision: Revision { incarnation: 2, version: 300 } };
+        let shown = Shown { relationships: json::Text::from_stored("[]".to_owned()), has_more: false };
+        let outcome = Outcome::EndUserLocated { revision: Revision { incarnation: 2, version: 300 }, shown };
         let bytes = encode(&Reply::new(None, outcome)).unwrap();
-        assert_eq!(hexadecimal(&bytes), "01000504d8040000");
+        assert_eq!(hexadecimal(&bytes), "01000504d804025b5d000000");
         assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserLocated { .. }));
     }
 

@@ -60,6 +60,21 @@ pub struct Quota {
     pub resets_at: Timestamp,
 }
 
+/// Turns, in `counters`.
+pub const TURNS: &str = "turns";
+/// Active relationships, in `counters`.
+pub const ACTIVE_RELATIONSHIPS: &str = "active_relationships";
+
+/// Counts towards a period.
+pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
+    sql.run(
+        "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, ?)
+         ON CONFLICT (metric, period_start) DO UPDATE SET value = value + excluded.value",
+        &[metric.into(), period_start_ms.into(), amount.into()],
+    )?;
+    Ok(())
+}
+
 /// Reads what the current period has used.
 pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
@@ -72,9 +87,9 @@ pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quot
         Ok(u64::try_from(value).unwrap_or_default())
     };
     Ok(Quota {
-        turns_used: used("turns")?,
+        turns_used: used(TURNS)?,
         turns_limit: settings.limits.turns_per_period,
-        relationships_used: used("active_relationships")?,
+        relationships_used: used(ACTIVE_RELATIONSHIPS)?,
         relationships_limit: settings.limits.active_relationships,
         resets_at: period.end,
     })

@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use super::deletions;
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
+use super::relationships;
 use super::sql::{Sql, SqlError};
+use super::turns;
 use super::user_row::{self, UserRow};
 use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
@@ -81,7 +83,7 @@ pub fn create<S: Sql>(
 }
 
 /// Whether a user is being erased.
-fn takes_no_write(user: &EndUser) -> bool {
+pub fn takes_no_write(user: &EndUser) -> bool {
     user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
 }
 
@@ -91,6 +93,7 @@ pub fn was_done<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Re
     let users = match command {
         Command::CreateEndUser(new) => std::slice::from_ref(new),
         Command::CreateEndUsers { users } => users.as_slice(),
+        Command::ReserveTurn(_) => return turns::was_reserved(sql, request_id),
         _ => &[],
     };
     let request_id = request_id.to_string();
@@ -179,12 +182,15 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Names the revision in force, for a reader who may hold it already.
-pub fn locate<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let found =
-        sql.first("SELECT incarnation, version FROM users WHERE digest = ?", &[user_id.digest().as_str().into()])?;
+pub fn locate<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outcome, SqlError> {
+    let found = sql.first(
+        "SELECT number, incarnation, version FROM users WHERE digest = ?",
+        &[user_id.digest().as_str().into()],
+    )?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
+    let number = row.integer()?;
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    Ok(Outcome::EndUserLocated { revision })
+    Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, now)? })
 }
 
 /// Gives the whole record.

@@ -51,7 +51,8 @@ const STEPS: &[&[&str]] = &[&[
     )",
     "CREATE TABLE outbox (
         sequence INTEGER PRIMARY KEY,
-        user INTEGER NOT NULL
+        user INTEGER NOT NULL,
+        with_relationships INTEGER NOT NULL
     )",
     "CREATE TABLE idempotency (
         number INTEGER PRIMARY KEY,
@@ -69,6 +70,7 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE deletions (
         deletion_id TEXT PRIMARY KEY,
         user INTEGER,
+        agent INTEGER,
         sequence INTEGER NOT NULL,
         cascade TEXT NOT NULL,
         reason TEXT,
@@ -96,6 +98,55 @@ const STEPS: &[&[&str]] = &[&[
         cache_outdated INTEGER NOT NULL,
         cache_foreign INTEGER NOT NULL
     )",
+    // No number is ever used again: relationships of a deleted agent go step by step.
+    "CREATE TABLE agents (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        agent_id TEXT NOT NULL UNIQUE,
+        external_id TEXT UNIQUE,
+        name TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+    )",
+    "CREATE INDEX agents_by_name ON agents (name)",
+    // Nor here: a turn under way names its relationship by it.
+    "CREATE TABLE relationships (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        relationship_id TEXT NOT NULL UNIQUE,
+        user INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        turns INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        last_interaction_at INTEGER,
+        mood TEXT,
+        UNIQUE (user, agent)
+    )",
+    "CREATE INDEX relationships_by_agent ON relationships (agent, number)",
+    "CREATE INDEX relationships_by_interaction ON relationships (user, last_interaction_at)",
+    "CREATE TABLE active_relationships (
+        period_start INTEGER NOT NULL,
+        user INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        PRIMARY KEY (period_start, user, agent)
+    ) WITHOUT ROWID",
+    "CREATE INDEX active_relationships_by_user ON active_relationships (user)",
+    "CREATE TABLE ledger (
+        operation TEXT PRIMARY KEY,
+        state TEXT NOT NULL,
+        expires_at INTEGER NOT NULL,
+        period_start INTEGER NOT NULL,
+        relationship INTEGER,
+        user INTEGER,
+        is_new_active INTEGER NOT NULL,
+        digest TEXT,
+        fingerprint TEXT
+    ) WITHOUT ROWID",
+    "CREATE INDEX ledger_reserved ON ledger (period_start) WHERE state = 'reserved'",
+    "CREATE INDEX ledger_by_digest ON ledger (digest) WHERE digest IS NOT NULL",
+    "CREATE INDEX ledger_by_user ON ledger (user) WHERE user IS NOT NULL",
+    "CREATE INDEX ledger_by_expiry ON ledger (expires_at)",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,
         period_start INTEGER NOT NULL,

@@ -80,10 +80,29 @@ impl UserRow {
         Ok(())
     }
 
-    /// Counts a change of the record, made now.
-    pub fn touch(&mut self, now: Timestamp) {
+    /// Reads the user of a row number.
+    pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
+        let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()])?;
+        row.map(|mut row| Self::read(&mut row)).transpose()
+    }
+
+    /// Makes a new version: what a reader sees of the user has changed, if only by a
+    /// relationship.
+    pub fn renew(&mut self) {
         self.revision.version = self.revision.version.saturating_add(1);
         self.user.version = self.revision.version;
+    }
+
+    /// Notes that the user took a turn: a new version, as it is a new record to its
+    /// readers, but no change that anybody made.
+    pub fn interacted(&mut self, now: Timestamp) {
+        self.renew();
+        self.user.last_interaction_at = Some(self.user.last_interaction_at.map_or(now, |last| last.max(now)));
+    }
+
+    /// Counts a change of the record, made now.
+    pub fn touch(&mut self, now: Timestamp) {
+        self.renew();
         // A clock that was set back does not make a record that changed before it was made.
         self.user.updated_at = now.max(self.user.updated_at);
     }

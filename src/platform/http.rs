@@ -1,14 +1,19 @@
 //! Requests and responses of the Workers runtime.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
+use js_sys::Uint8Array;
 use serde::Serialize;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Request, Response, ResponseInit};
+use web_sys::{ReadableStream, Request, Response, ResponseInit};
+use worker::Context;
 
 use super::describe;
-use crate::edge::http::{BodyError, HeaderName, Incoming, Response as EdgeResponse};
+use crate::edge::http::{self, Body, BodyError, EventSink, HeaderName, Incoming, Producer, Response as EdgeResponse};
+use crate::edge::runtime::OnChunk;
 
 #[derive(Debug)]
 pub struct HttpRequest(pub Request);
@@ -26,34 +31,45 @@ impl Incoming for HttpRequest {
         self.0.headers().get(name).ok().flatten()
     }
 
-    /// Reads chunk by chunk: `Content-Length` is the sender's word, and reading
-    /// all before looking would hold it all.
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
-        let broken = |error: &JsValue| BodyError::Broken(describe(error));
-        let Some(stream) = self.0.body() else { return Ok(Vec::new()) };
-        let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
         let mut body = Vec::new();
-        loop {
-            let chunk = JsFuture::from(reader.read()).await.map_err(|error| broken(&error))?;
-            let chunk: web_sys::ReadableStreamReadResult = chunk.unchecked_into();
-            if chunk.get_done().unwrap_or(true) {
-                return Ok(body);
-            }
-            let bytes = js_sys::Uint8Array::new(&chunk.get_value());
-            let length = usize::try_from(bytes.length()).unwrap_or(usize::MAX);
-            if body.len().saturating_add(length) > bytes_max {
-                // Nothing more is wanted; whether the sender hears of it does not matter.
-                drop(reader.cancel());
-                return Err(BodyError::TooLarge);
-            }
-            body.append(&mut bytes.to_vec());
+        let mut on_chunk = |chunk: &[u8]| {
+            body.extend_from_slice(chunk);
+            true
+        };
+        read_body(self.0.body(), bytes_max, &mut on_chunk).await?;
+        Ok(body)
+    }
+}
+
+/// Reads chunk by chunk until the end or until no more is wanted: `Content-Length` is
+/// the sender's word, and reading all before looking would hold it all.
+pub async fn read_body(body: Option<ReadableStream>, bytes_max: usize, on_chunk: OnChunk<'_>) -> Result<(), BodyError> {
+    let broken = |error: &JsValue| BodyError::Broken(describe(error));
+    let Some(stream) = body else { return Ok(()) };
+    let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut left = bytes_max;
+    loop {
+        let chunk = JsFuture::from(reader.read()).await.map_err(|error| broken(&error))?;
+        let chunk: web_sys::ReadableStreamReadResult = chunk.unchecked_into();
+        if chunk.get_done().unwrap_or(true) {
+            return Ok(());
         }
+        let bytes = Uint8Array::new(&chunk.get_value());
+        let after = left.checked_sub(usize::try_from(bytes.length()).unwrap_or(usize::MAX));
+        if after.is_some() && on_chunk(&bytes.to_vec()) {
+            left = after.unwrap_or_default();
+            continue;
+        }
+        // Whether the sender hears that no more is wanted does not matter.
+        drop(reader.cancel());
+        return after.map(drop).ok_or(BodyError::TooLarge);
     }
 }
 
 /// Two crossings for all of a response: one text with the status and every header,
 /// and the body. Header by header a response costs several times as much.
-pub fn into_response(response: &EdgeResponse) -> Result<Response, JsValue> {
+pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Response, JsValue> {
     #[derive(Serialize)]
     struct Init<'a> {
         status: u16,
@@ -62,5 +78,53 @@ pub fn into_response(response: &EdgeResponse) -> Result<Response, JsValue> {
     let init = Init { status: response.status, headers: &response.headers };
     let init = serde_json::to_string(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
     let init: ResponseInit = js_sys::JSON::parse(&init)?.unchecked_into();
-    Response::new_with_opt_str_and_init(response.body.as_deref(), &init)
+    match response.body {
+        Body::None => Response::new_with_opt_str_and_init(None, &init),
+        Body::Text(text) => Response::new_with_opt_str_and_init(Some(&text), &init),
+        Body::Events(producer) => {
+            let stream = stream(producer, context)?;
+            Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)
+        }
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The inside of a `ReadableStream`.
+    #[derive(Clone)]
+    type Controller;
+
+    #[wasm_bindgen(method, catch)]
+    fn enqueue(this: &Controller, bytes: Uint8Array) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn close(this: &Controller) -> Result<(), JsValue>;
+}
+
+impl EventSink for Controller {
+    /// A stream whose reader is gone is closed, and takes nothing more.
+    fn send(&self, event: &str, data: &str) -> bool {
+        self.enqueue(Uint8Array::from(http::event(event, data).as_bytes())).is_ok()
+    }
+}
+
+/// A stream that the producer feeds. The platform is asked to wait for the producer's end,
+/// as the end of the response is not always the later one.
+fn stream(producer: Producer, context: &Context) -> Result<ReadableStream, JsValue> {
+    let given = Rc::new(RefCell::new(None));
+    let start = {
+        let given = Rc::clone(&given);
+        Closure::once_into_js(move |controller: JsValue| drop(given.replace(Some(controller))))
+    };
+    let source = js_sys::Object::new();
+    js_sys::Reflect::set(&source, &"start".into(), &start)?;
+    let stream = ReadableStream::new_with_underlying_source(&source)?;
+    // A stream begins before it is there.
+    let controller: Controller = given.take().unwrap_or_default().unchecked_into();
+    context.wait_until(async move {
+        producer(Rc::new(controller.clone())).await;
+        // It is closed already if the reader is gone.
+        drop(controller.close());
+    });
+    Ok(stream)
 }

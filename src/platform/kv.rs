@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::{RECORDS, binding, describe, describe_unsettled, settle};
+use crate::directory::json::quote;
 use crate::projection::{Cache, Put, StoreError};
 
 /// Longest wait for a read, in milliseconds: the object has the record too.
@@ -92,10 +93,6 @@ impl Cache for Kv {
 
 fn object(text: &str) -> Result<JsValue, StoreError> {
     js_sys::JSON::parse(text).map_err(|error| store_error(&error))
-}
-
-fn quote(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 async fn wait(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<JsValue, StoreError> {

@@ -4,6 +4,7 @@
 mod clock;
 mod d1;
 mod entropy;
+mod fetch;
 mod http;
 mod kv;
 mod promise;

@@ -7,13 +7,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::rpc::Namespace;
-use super::{D1, Kv, binding, clock, entropy};
+use super::{D1, Kv, binding, clock, entropy, fetch};
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
 use crate::edge::public_limiter::PublicLimiter;
-use crate::edge::runtime::{CallError, Door, Runtime};
+use crate::edge::runtime::{CallError, Door, Fetch, FetchError, Runtime};
 
 /// The names of the bindings in `wrangler.toml`.
 pub const LISTING: &str = "LISTING";
@@ -39,13 +39,14 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 /// One request's view of the bindings.
-pub struct WorkerRuntime<'a> {
+#[derive(Clone)]
+pub struct WorkerRuntime {
     env: Env,
-    limiter: &'a RefCell<PublicLimiter>,
+    limiter: &'static RefCell<PublicLimiter>,
 }
 
-impl<'a> WorkerRuntime<'a> {
-    pub const fn new(env: Env, limiter: &'a RefCell<PublicLimiter>) -> Self {
+impl WorkerRuntime {
+    pub const fn new(env: Env, limiter: &'static RefCell<PublicLimiter>) -> Self {
         Self { env, limiter }
     }
 
@@ -55,7 +56,7 @@ impl<'a> WorkerRuntime<'a> {
     }
 }
 
-impl Runtime for WorkerRuntime<'_> {
+impl Runtime for WorkerRuntime {
     type Database = D1;
     type Cache = Kv;
 
@@ -97,6 +98,10 @@ impl Runtime for WorkerRuntime<'_> {
 
     async fn ping_object(&self) -> Result<(), CallError> {
         self.objects()?.ping_object().await
+    }
+
+    fn fetch(&self, request: Fetch<'_>) -> impl Future<Output = Result<u16, FetchError>> {
+        fetch::fetch(request)
     }
 
     fn log(&self, line: &str) {

@@ -103,6 +103,7 @@ mod tests {
             revision: Revision { incarnation: 2, version: 3 },
             created_at: Timestamp::EPOCH,
             document: Some(json::Text::from_stored("{\"n\":1e999}".to_owned())),
+            relationships: None,
         };
         let (value, ttl_s) = value(&change).unwrap();
         assert_eq!(ttl_s, None);

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Database, Statement, StoreError};
+use crate::directory::agent::AgentId;
 use crate::directory::cursor::Binding;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
@@ -52,6 +53,21 @@ const REMOVE: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
+const UNRELATE: &str = "
+    DELETE FROM agent_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+
+const RELATE: &str = "
+    INSERT OR REPLACE INTO agent_users (tenant, agent_id, user_id, entry)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)
+    WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+
+/// Users of an agent after one of them. The join is one search of the primary key each.
+const AGENT_USERS: &str = "
+    SELECT json_array(a.user_id, a.entry, e.document) AS text FROM agent_users a
+    CROSS JOIN end_users e ON e.tenant = a.tenant AND e.user_id = a.user_id
+    WHERE a.tenant = ?1 AND a.agent_id = ?2 AND a.user_id >= ?3 ORDER BY a.user_id LIMIT ?4";
+
 const RESET_FENCE: &str = "
     INSERT INTO projections (tenant, sequence, batch) VALUES (?1, ?2, 'reset')
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
@@ -77,6 +93,24 @@ const REMOVE_FOREIGN: &str = "
 
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
+/// Users of an agent in byte order after one of them, at most `limit`: for each the id,
+/// the relationship's entry and the user's record.
+pub async fn agent_users<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    agent_id: AgentId,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<(Vec<(String, String, String)>, u64), StoreError> {
+    let (tenant, agent_id) = (tenant.to_string(), agent_id.to_string());
+    let lower = after.map_or(String::new(), just_after);
+    let parameters =
+        vec![Parameter::Text(&tenant), Parameter::Text(&agent_id), Parameter::Text(&lower), i64::from(limit).into()];
+    let texts = database.query(&Statement { sql: Cow::Borrowed(AGENT_USERS), parameters }).await?;
+    let rows = texts.rows.iter().map(|text| serde_json::from_str(text).map_err(unreadable));
+    Ok((rows.collect::<Result<_, _>>()?, texts.rows_read))
+}
+
 /// A batch as text, ready to be bound.
 #[derive(Debug)]
 pub struct Application {
@@ -89,17 +123,26 @@ pub struct Application {
     overwritten: Option<String>,
     /// Ids to remove; none is usual.
     removed: Option<String>,
+    /// Ids whose relationships are listed anew, and these.
+    related: Option<String>,
+    relations: Option<String>,
 }
 
 impl Application {
     pub fn new(batch: &Batch) -> Result<Self, serde_json::Error> {
         let mut rows = Vec::with_capacity(batch.changes.len());
-        let (mut overwritten, mut removed) = (Vec::new(), Vec::new());
+        let (mut overwritten, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
+        let mut relations: Vec<(&AgentId, &UserId, &str)> = Vec::new();
         for change in &batch.changes {
             let revision = change.revision;
             if revision.version > 1 {
                 overwritten.push(&change.user_id);
             }
+            if change.relationships.is_some() || change.document.is_none() {
+                related.push(&change.user_id);
+            }
+            let entries = change.relationships.iter().flatten();
+            relations.extend(entries.map(|(agent_id, entry)| (agent_id, &change.user_id, entry.as_str())));
             match &change.document {
                 // The document travels as a string, so that SQLite passes it on untouched.
                 Some(document) => rows.push((
@@ -121,6 +164,8 @@ impl Application {
             rows: serde_json::to_string(&rows)?,
             overwritten: some(overwritten)?,
             removed: some(removed)?,
+            related: some(related)?,
+            relations: (!relations.is_empty()).then(|| serde_json::to_string(&relations)).transpose()?,
         })
     }
 
@@ -135,6 +180,9 @@ impl Application {
             statements.push(statement(OVERWRITE, vec![tenant, Parameter::Text(overwritten), id]));
         }
         statements.push(statement(UPSERT, vec![tenant, Parameter::Text(&self.rows), id]));
+        for (sql, list) in [(UNRELATE, &self.related), (RELATE, &self.relations)] {
+            statements.extend(list.iter().map(|list| statement(sql, vec![tenant, Parameter::Text(list), id])));
+        }
         if let Some(removed) = &self.removed {
             statements.push(statement(REMOVE, vec![tenant, Parameter::Text(removed), id]));
         }

@@ -20,6 +20,7 @@ fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
         revision: Revision { incarnation: 1, version: *version },
         created_at: Timestamp::from_millis(1),
         document: Some(json::Text::from_stored(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}"))),
+        relationships: None,
     });
     Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
 }

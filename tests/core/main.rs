@@ -3,6 +3,7 @@
 
 mod audit;
 mod idempotency;
+mod ledger;
 mod limiter;
 mod listing;
 mod simulation;

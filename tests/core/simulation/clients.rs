@@ -258,7 +258,7 @@ impl World<'_> {
                     self.oracle.tell(*user, Revision { incarnation: *incarnation, version: 1 });
                 }
             }
-            (Command::LocateEndUser { user_id }, Outcome::EndUserLocated { revision }) => {
+            (Command::LocateEndUser { user_id }, Outcome::EndUserLocated { revision, .. }) => {
                 return self.read(self.number(user_id), *revision);
             }
             (Command::Admit, _) => return self.list(),

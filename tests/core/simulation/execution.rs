@@ -4,6 +4,7 @@
 //! Invariant: every answer is judged when it is committed, whether or not it ever
 //! reaches anyone.
 
+use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::RequestId;
 use rollcall::directory::json;
@@ -120,8 +121,13 @@ impl World<'_> {
             (Command::CreateEndUsers { users }, Outcome::EndUsersCreated(_)) => {
                 Effect::Make(call.request_id, users.iter().map(|new| self.number(&new.user_id)).collect())
             }
-            (Command::UpdateEndUser { user_id, .. }, Outcome::EndUser { .. }) => Effect::Change(self.number(user_id)),
-            (Command::DeleteEndUser { user_id, .. }, Outcome::Deletion(_)) => Effect::Mark(self.number(user_id)),
+            (Command::DeleteEndUser { user_id, cascade: Cascade::All, .. }, Outcome::Deletion(_)) => {
+                Effect::Mark(self.number(user_id))
+            }
+            // A partial erasure makes a new version too: the relationships that it is shown
+            // with have changed.
+            (Command::UpdateEndUser { user_id, .. }, Outcome::EndUser { .. })
+            | (Command::DeleteEndUser { user_id, .. }, Outcome::Deletion(_)) => Effect::Change(self.number(user_id)),
             _ => Effect::Nothing,
         }
     }
@@ -279,7 +285,7 @@ impl World<'_> {
                 self.oracle.judge_erasure(user, *deletion_id, receipt, sequence, now)?;
                 let is_marked = |holdings: &Holdings| holdings.users[user].as_ref().is_some_and(|held| held.is_pending);
                 let is_marked = [before, &self.holdings].map(is_marked);
-                let expected = is_new && receipt.cascade == rollcall::directory::deletion::Cascade::All;
+                let expected = is_new && receipt.cascade == Cascade::All;
                 ensure!(is_marked == [is_marked[0], is_marked[0] || expected], "user {user}: marked, {is_marked:?}");
                 self.tally.count(if is_new { "erasures requested" } else { "erasures asked for again" });
             }
@@ -298,7 +304,7 @@ impl World<'_> {
     fn judge_read(&self, user: usize, outcome: &Outcome) -> Result<(), Violation> {
         let is = self.holdings.users[user].as_deref();
         let is_right = match outcome {
-            Outcome::EndUserLocated { revision } => is.is_some_and(|is| is.revision == *revision),
+            Outcome::EndUserLocated { revision, .. } => is.is_some_and(|is| is.revision == *revision),
             Outcome::EndUser { revision, document } => is_record(is, *revision, document),
             Outcome::NotFound => is.is_none(),
             _ => false,

@@ -43,7 +43,7 @@ mod invariants;
 mod network;
 mod oracle;
 mod stores;
-mod tally;
+pub mod tally;
 mod world;
 
 use std::fmt;
@@ -86,7 +86,7 @@ macro_rules! ensure {
         }
     };
 }
-use ensure;
+pub(crate) use ensure;
 
 impl Bench {
     /// A bench on which seeds can begin at once.
@@ -132,20 +132,24 @@ impl World<'_> {
     }
 }
 
-/// Runs seeds on every processor until one fails.
-fn run_all(seeds: std::ops::Range<u64>) -> Result<Tally, (u64, Violation)> {
+/// Runs seeds on every processor, each on a bench of its own, until one fails.
+pub fn run_all<B>(
+    seeds: std::ops::Range<u64>,
+    ready: impl Fn() -> B + Sync,
+    run: impl Fn(&B, u64) -> Result<Tally, Violation> + Sync,
+) -> Result<Tally, (u64, Violation)> {
     let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Tally::default());
     let failure: Mutex<Option<(u64, Violation)>> = Mutex::new(None);
     let work = || {
-        let bench = Bench::ready();
+        let bench = ready();
         let mut tally = Tally::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
                 break;
             }
-            let result = catch_unwind(AssertUnwindSafe(|| bench.run(seed, false)));
+            let result = catch_unwind(AssertUnwindSafe(|| run(&bench, seed)));
             match result.unwrap_or_else(|_| Err(Violation("panicked".to_owned()))) {
                 Ok(one) => tally.add(&one),
                 Err(violation) => {
@@ -166,7 +170,7 @@ fn run_all(seeds: std::ops::Range<u64>) -> Result<Tally, (u64, Violation)> {
     failure.map_or_else(|| Ok(total.into_inner().expect("no panic")), Err)
 }
 
-fn variable(name: &str) -> Option<u64> {
+pub fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
@@ -192,7 +196,8 @@ fn nothing_acknowledged_is_lost_and_everything_converges() {
     let seeds = variable("ROLLCALL_SEEDS").unwrap_or(SEEDS_DEFAULT);
     let base = fastrand::u64(..) >> 16;
     let begun = Instant::now();
-    let total = run_all(base..base + seeds).unwrap_or_else(|(seed, violation)| {
+    let total = run_all(base..base + seeds, Bench::ready, |bench, seed| bench.run(seed, false));
+    let total = total.unwrap_or_else(|(seed, violation)| {
         panic!(
             "seed {seed}: {violation}\nreplay: ROLLCALL_SEED={seed} cargo test --test core simulation::nothing -- --nocapture"
         )

@@ -1,0 +1,355 @@
+//! `POST /v1/respond`: one metered turn.
+//!
+//! Invariant: a turn is reserved before the responder is asked, counted before its
+//! answer is given, and released when there is none. Two calls to the object, as what
+//! lies between them may take half a minute, and may fail.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::configuration::Configuration;
+use super::exchange::{self, Exchange, KeyHolder, internal, unexpected};
+use super::fault::Fault;
+use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, string};
+use super::http::{Incoming, Response};
+use super::responder::{self, Answer, OnDelta, Prompt};
+use super::runtime::{Door, Runtime};
+use crate::directory::Refusal;
+use crate::directory::agent::AgentRef;
+use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};
+use crate::directory::json;
+use crate::directory::mood::{Affect, Label, Level};
+use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
+use crate::organization::protocol::{Command, NewTurn, Outcome, TurnAnswer};
+use crate::organization::quotas::Quota;
+
+/// Longest message, in characters: what fits into a body anyway, leaving room for the rest.
+const MESSAGE_CHARACTERS_MAX: usize = 32_000;
+/// How long a reservation outlives the responder's time budget, in milliseconds: time
+/// to commit, and no more, as it counts against the quota.
+const RESERVATION_GRACE_MS: i64 = 30_000;
+
+/// What a caller asks.
+struct Request {
+    message: String,
+    agent: AgentRef,
+    user_id: Option<UserId>,
+    context: Option<json::Text>,
+    affect: Option<Affect>,
+    stream: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TurnMode {
+    Stateful,
+    Stateless,
+}
+
+/// Answers with the whole turn, or with `stream: true` as server-sent events.
+pub async fn respond<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+) -> Result<Response, Fault> {
+    let configuration = exchange.configuration()?;
+    let relationship_id = RelationshipId::new(exchange.received_at, exchange.random()?);
+    let expires_in_ms = configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS);
+    let body = exchange.json_body(BODY_BYTES_MAX).await;
+    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read(&body)));
+    let (command, key, request) = match both(QueryFields::none(exchange.target.query), request) {
+        Ok(((), (key, request))) => {
+            let (agent, user_id) = (request.agent.clone(), request.user_id.clone());
+            let turn = NewTurn { agent, user_id, relationship_id, expires_in_ms };
+            (Ok(Command::ReserveTurn(turn)), key, Some(request))
+        }
+        Err(fault) => (Err(fault), None, None),
+    };
+    let reserved = exchange.ask_once(holder, Door::Handle, command, key).await?;
+    let request = request.ok_or_else(|| internal("a faulty request was let through"))?;
+    let stream = request.stream;
+    let document = match reserved.outcome {
+        Outcome::TurnReserved { agent_name, display_name, quota } => {
+            exchange.quota = Some(quota);
+            let turn = Turn {
+                runtime: exchange.runtime.clone(),
+                configuration,
+                tenant: holder.tenant,
+                request_id: exchange.request_id,
+                received_at: exchange.received_at,
+                request,
+                agent_name,
+                display_name,
+            };
+            if stream {
+                return Ok(turn.into_events());
+            }
+            let (document, quota) = turn.take(None).await?;
+            exchange.quota = quota.or(exchange.quota);
+            document
+        }
+        Outcome::Turn { document, quota } => {
+            exchange.quota = quota;
+            document
+        }
+        Outcome::NotFound => return Err(Fault::NotFound("agent")),
+        Outcome::Ambiguous => return Err(Fault::Ambiguous),
+        Outcome::DeletionPending => return Err(Fault::DeletionPending),
+        Outcome::IdempotencyInFlight => return Err(Fault::IdempotencyInFlight),
+        Outcome::OverQuota { component, quota } => {
+            let now_ms = exchange.received_at.millis();
+            return Err(Fault::OverQuota { component, quota, now_ms });
+        }
+        other => return Err(unexpected(&other)),
+    };
+    let response = if stream { replay(&document)? } else { Response::json(200, document.into_string()) };
+    Ok(if reserved.replayed { response.with("Idempotency-Replayed", "true") } else { response })
+}
+
+fn read(body: &[u8]) -> Result<Request, Fault> {
+    let mut fields = Fields::of_body(body)?;
+    let message = fields.required("message", |value| message(string(value)?));
+    let agent = fields.required("personality_id", |value| AgentRef::new(string(value)?));
+    let user_id = fields.nullable("user_id", |value| UserId::new(string(value)?)).flatten();
+    let modes = [("stateful", TurnMode::Stateful), ("stateless", TurnMode::Stateless)];
+    let mode = fields.optional("mode", |value| choice(&string(value)?, &modes));
+    let context = fields.nullable("context", context).flatten();
+    let affect = take_affect(&mut fields);
+    let stream = fields.optional("stream", |value| match value.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::new("must be true or false")),
+    });
+    if mode == Some(TurnMode::Stateful) && user_id.is_none() {
+        fields.refuse("user_id", Refusal::new("is required when mode is stateful"), None);
+    }
+    fields.finish()?;
+    let (Some(message), Some(agent)) = (message, agent) else {
+        return Err(internal("a required field is missing without a fault"));
+    };
+    // A turn that says it is stateless leaves nothing with the user it names.
+    let user_id = user_id.filter(|_| mode != Some(TurnMode::Stateless));
+    Ok(Request { message, agent, user_id, context, affect, stream: stream.unwrap_or_default() })
+}
+
+fn message(text: String) -> Result<String, Refusal> {
+    if (1..=MESSAGE_CHARACTERS_MAX).contains(&text.chars().count()) {
+        Ok(text)
+    } else {
+        Err(Refusal::new("must have 1 to 32000 characters"))
+    }
+}
+
+fn context(value: &RawValue) -> Result<json::Text, Refusal> {
+    if json::is_object(value) {
+        json::Text::of(&value).map_err(|_| Refusal::new("must be JSON"))
+    } else {
+        Err(Refusal::new("must be an object"))
+    }
+}
+
+/// The four dimensions; valence and arousal are needed.
+fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
+    if fields.peek("affect").is_some_and(|value| value.get() == "null") {
+        fields.optional("affect", |_| Ok(()));
+    }
+    let mut nested = fields.object("affect")?;
+    let valence = nested.required("valence", level);
+    let arousal = nested.required("arousal", level);
+    let tension = nested.nullable("tension", level).flatten();
+    let affiliation = nested.nullable("affiliation", level).flatten();
+    fields.absorb(nested);
+    Some(Affect { valence: valence?, arousal: arousal?, tension, affiliation })
+}
+
+fn level(value: &RawValue) -> Result<Level, Refusal> {
+    let number: f64 = serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be a number from -1 to 1"))?;
+    Level::checked(number)
+}
+
+/// A reserved turn, with all that is needed to have it answered when its request is
+/// long gone.
+struct Turn<R> {
+    runtime: R,
+    configuration: Rc<Configuration>,
+    tenant: Tenant,
+    request_id: RequestId,
+    received_at: Timestamp,
+    request: Request,
+    agent_name: Name,
+    display_name: Option<Name>,
+}
+
+impl<R: Runtime> Turn<R> {
+    /// Has the turn answered, and counts it, or gives it back.
+    async fn take(&self, on_delta: Option<OnDelta<'_>>) -> Result<(json::Text, Option<Quota>), Fault> {
+        let request = &self.request;
+        let prompt = Prompt {
+            personality: self.agent_name.as_str(),
+            user_id: request.user_id.as_ref().map(UserId::as_str),
+            display_name: self.display_name.as_ref().map(Name::as_str),
+            context: request.context.as_ref(),
+            message: &request.message,
+        };
+        let answered = match on_delta {
+            Some(on_delta) => responder::respond_streamed(&self.runtime, &self.configuration, &prompt, on_delta).await,
+            None => responder::respond(&self.runtime, &self.configuration, &prompt).await,
+        };
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => {
+                // If this is lost, the reservation expires by itself.
+                let _ = self.tell(Command::ReleaseTurn).await;
+                return Err(error.into_fault());
+            }
+        };
+        let latency_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
+        match self.tell(Command::CommitTurn(turn_answer(request, answer, latency_ms)?)).await? {
+            Outcome::Turn { document, quota } => Ok((document, quota)),
+            Outcome::TurnExpired => Err(Fault::TurnTimeout),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn tell(&self, command: Command) -> Result<Outcome, Fault> {
+        exchange::ask_as_operator(&self.runtime, self.request_id, self.tenant, Door::Handle, command).await
+    }
+
+    /// The turn as server-sent events, each piece as it comes. It is taken to its end
+    /// also when nobody listens any more.
+    fn into_events(self) -> Response {
+        Response::events(Box::new(move |sink| {
+            Box::pin(async move {
+                let state = self.request.affect.map(|affect| State::of(&affect, None, None));
+                let state = state.and_then(|state| json::Text::of(&state).ok());
+                let state = state.as_ref().map_or("null", json::Text::as_str);
+                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), state));
+                let mut on_delta = |delta: &str| {
+                    sink.send("text", &text(&json::quote(delta)));
+                };
+                let taken = self.take(Some(&mut on_delta)).await;
+                let completed = taken.and_then(|(document, _)| {
+                    let view: View<'_> = serde_json::from_str(document.as_str()).map_err(internal)?;
+                    Ok(completion(&view))
+                });
+                let outcome = match completed {
+                    Ok(data) => {
+                        sink.send("completion", &data);
+                        "ok"
+                    }
+                    Err(fault) => {
+                        let (code, message) = (fault.code(), json::quote(&fault.message()));
+                        let data = format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":{message}}}");
+                        sink.send("error", &data);
+                        code
+                    }
+                };
+                // The log line of the request was written when the stream began.
+                let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
+                self.runtime.log(&format!(
+                    "{{\"requestId\":\"{}\",\"stream\":\"{outcome}\",\"durationMs\":{duration_ms}}}",
+                    self.request_id
+                ));
+            })
+        }))
+    }
+}
+
+fn turn_answer(request: &Request, answer: Answer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
+    let level = |number: Option<f64>| number.and_then(Level::from_f64);
+    let told = answer.affect.as_ref().and_then(|affect| {
+        let (valence, arousal) = (Level::from_f64(affect.valence)?, Level::from_f64(affect.arousal)?);
+        Some(Affect { valence, arousal, tension: level(affect.tension), affiliation: level(affect.affiliation) })
+    });
+    // The caller knows its user better than a model that has read one message.
+    let affect = request.affect.or(told);
+    let inferred = answer.affect.filter(|_| request.affect.is_none());
+    let (primary, confidence) = inferred.map_or((None, None), |affect| (affect.primary, affect.confidence));
+    let state = affect.map(|affect| State::of(&affect, primary, confidence));
+    let state = state.as_ref().map(json::Text::of).transpose().map_err(internal)?;
+    let Answer { text, provider, model, .. } = answer;
+    Ok(TurnAnswer { response: text, state, affect, provider, model, latency_ms })
+}
+
+/// The emotional state that a turn tells of.
+#[derive(Serialize)]
+struct State {
+    primary: String,
+    confidence: Level,
+    secondary: Option<&'static str>,
+    /// How far from neutral, in [0, 1].
+    intensity: Level,
+    valence: Level,
+    arousal: Level,
+}
+
+impl State {
+    /// What is not named is named after its place on the circumplex; what nobody doubts is certain.
+    fn of(affect: &Affect, primary: Option<String>, confidence: Option<f64>) -> Self {
+        let place = Label::of(affect.valence, affect.arousal);
+        let millionths = |level: Level| f64::from(level.millionths()) / 1_000_000.0;
+        let distance = millionths(affect.valence).hypot(millionths(affect.arousal)) / std::f64::consts::SQRT_2;
+        let named = primary.is_some();
+        Self {
+            primary: primary.unwrap_or_else(|| place.as_str().to_owned()),
+            confidence: confidence.and_then(Level::from_f64).unwrap_or(Level::MAX),
+            secondary: named.then(|| place.as_str()),
+            intensity: Level::from_f64(distance).unwrap_or_default(),
+            valence: affect.valence,
+            arousal: affect.arousal,
+        }
+    }
+}
+
+/// The parts of a turn's answer that its events are made from.
+#[derive(Deserialize)]
+struct View<'a> {
+    #[serde(borrow)]
+    interaction_id: &'a RawValue,
+    #[serde(borrow)]
+    response: &'a RawValue,
+    #[serde(borrow)]
+    inferred_emotional_state: &'a RawValue,
+    #[serde(borrow)]
+    usage: &'a RawValue,
+    latency_ms: i64,
+}
+
+/// An answer that was kept, as the events it would have been.
+fn replay(document: &json::Text) -> Result<Response, Fault> {
+    let view: View<'_> = serde_json::from_str(document.as_str()).map_err(internal)?;
+    let events = [
+        ("metadata", metadata(view.interaction_id.get(), view.inferred_emotional_state.get())),
+        ("text", text(view.response.get())),
+        ("completion", completion(&view)),
+    ];
+    Ok(Response::events(Box::new(move |sink| {
+        Box::pin(async move {
+            for (event, data) in events {
+                sink.send(event, &data);
+            }
+        })
+    })))
+}
+
+/// The data of each event repeats its type: clients look only there.
+fn metadata(interaction_id: &str, state: &str) -> String {
+    format!(
+        "{{\"type\":\"metadata\",\"interaction_id\":{interaction_id},\"inferred_emotional_state\":{state},\
+         \"memory\":{{\"consulted\":false,\"summary_used\":\"none\",\"significant_moments_referenced\":0}}}}"
+    )
+}
+
+fn text(delta: &str) -> String {
+    format!("{{\"type\":\"text\",\"delta\":{delta}}}")
+}
+
+fn completion(view: &View<'_>) -> String {
+    let updated = view.inferred_emotional_state.get() != "null";
+    let View { usage, latency_ms, .. } = view;
+    format!(
+        "{{\"type\":\"completion\",\"memory\":{{\"summary_used\":\"none\",\"model_updated\":{updated}}},\
+         \"guardrails\":{{\"applied\":[]}},\"usage\":{usage},\"latency_ms\":{latency_ms}}}"
+    )
+}

@@ -1,0 +1,182 @@
+//! The agents of a tenant.
+//!
+//! Invariants: an agent has one row; an external id belongs to at most one agent, a
+//! name may be borne by several. Creation is idempotent by external id, else by name.
+
+use super::protocol::{NewAgent, Outcome, Precondition};
+use super::sql::{Parameter, Row, Sql, SqlError};
+use crate::directory::agent::{Agent, AgentRef};
+use crate::directory::end_user::Revision;
+use crate::directory::json;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
+
+const COLUMNS: &str = "number, version, agent_id, external_id, name, metadata, created_at, updated_at";
+
+/// An agent as the object holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentRow {
+    pub number: i64,
+    pub version: i64,
+    pub agent: Agent,
+}
+
+impl AgentRow {
+    fn read(row: &mut Row) -> Result<Self, SqlError> {
+        let (number, version) = (row.integer()?, row.integer()?);
+        let agent = Agent {
+            agent_id: row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
+            external_id: row
+                .optional_text()?
+                .map(UserId::new)
+                .transpose()
+                .map_err(|error| SqlError::corrupt("external id", error))?,
+            name: Name::new(row.text()?).map_err(|error| SqlError::corrupt("agent name", error))?,
+            metadata: Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?,
+            created_at: Timestamp::from_millis(row.integer()?),
+            updated_at: Timestamp::from_millis(row.integer()?),
+        };
+        Ok(Self { number, version, agent })
+    }
+
+    fn saved(&self, created: bool) -> Result<Outcome, SqlError> {
+        let document = json::Text::of(&self.agent).map_err(|error| SqlError::corrupt("agent", error))?;
+        Ok(Outcome::Agent { created, agent_id: self.agent.agent_id, version: self.version, document })
+    }
+}
+
+/// An agent has one incarnation; its version is its revision.
+pub const fn revision(version: i64) -> Revision {
+    Revision { incarnation: Revision::FIRST.incarnation, version }
+}
+
+/// What a name or an id leads to.
+#[derive(Debug)]
+pub enum Found {
+    One(AgentRow),
+    None,
+    /// The name is borne by several.
+    Several,
+}
+
+pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Found, SqlError> {
+    match agent {
+        AgentRef::Id(id) => find_by(sql, "agent_id", id.to_string().as_str()),
+        AgentRef::Name(name) => find_by(sql, "name", name.as_str()),
+    }
+}
+
+fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<Found, SqlError> {
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
+    let mut rows = sql.run(&select, &[value.into()])?.into_iter();
+    Ok(match (rows.next(), rows.next()) {
+        (None, _) => Found::None,
+        (Some(mut row), None) => Found::One(AgentRow::read(&mut row)?),
+        (Some(_), Some(_)) => Found::Several,
+    })
+}
+
+/// Makes an agent, or changes the one that is there: by external id when one is
+/// given, else by name. What is not given stays.
+pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, SqlError> {
+    let found = match &new.external_id {
+        Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
+        None => find_by(sql, "name", new.name.as_str())?,
+    };
+    match found {
+        Found::Several => Ok(Outcome::Ambiguous),
+        Found::One(row) => change(sql, row, Some(new.name), new.metadata, now),
+        Found::None => {
+            let agent = Agent {
+                agent_id: new.agent_id,
+                name: new.name,
+                external_id: new.external_id,
+                metadata: new.metadata.unwrap_or_default(),
+                created_at: now,
+                updated_at: now,
+            };
+            let inserted = sql.first(
+                "INSERT INTO agents (agent_id, external_id, name, metadata, version, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING number",
+                &[
+                    agent.agent_id.to_string().as_str().into(),
+                    agent.external_id.as_ref().map(UserId::as_str).into(),
+                    agent.name.as_str().into(),
+                    agent.metadata.as_str().into(),
+                    now.millis().into(),
+                ],
+            )?;
+            let mut row = inserted.ok_or_else(|| SqlError("an agent was not inserted".to_owned()))?;
+            AgentRow { number: row.integer()?, version: 1, agent }.saved(true)
+        }
+    }
+}
+
+/// Changes what is given. A change that changes nothing makes no new version.
+pub fn update<S: Sql>(
+    sql: &S,
+    agent: &AgentRef,
+    name: Option<Name>,
+    metadata: Option<Metadata>,
+    if_match: Option<&Precondition>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    match find(sql, agent)? {
+        Found::None => Ok(Outcome::NotFound),
+        Found::Several => Ok(Outcome::Ambiguous),
+        Found::One(row) if if_match.is_some_and(|condition| !condition.holds(revision(row.version))) => {
+            Ok(Outcome::PreconditionFailed)
+        }
+        Found::One(row) => change(sql, row, name, metadata, now),
+    }
+}
+
+fn change<S: Sql>(
+    sql: &S,
+    mut row: AgentRow,
+    name: Option<Name>,
+    metadata: Option<Metadata>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let held = row.agent.clone();
+    row.agent.name = name.unwrap_or(row.agent.name);
+    row.agent.metadata = metadata.unwrap_or(row.agent.metadata);
+    if row.agent != held {
+        row.version = row.version.saturating_add(1);
+        row.agent.updated_at = now.max(held.updated_at);
+        sql.run(
+            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5 WHERE number = ?1",
+            &[
+                row.number.into(),
+                row.agent.name.as_str().into(),
+                row.agent.metadata.as_str().into(),
+                row.version.into(),
+                row.agent.updated_at.millis().into(),
+            ],
+        )?;
+    }
+    row.saved(false)
+}
+
+pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Outcome, SqlError> {
+    match find(sql, agent)? {
+        Found::None => Ok(Outcome::NotFound),
+        Found::Several => Ok(Outcome::Ambiguous),
+        Found::One(row) => row.saved(false),
+    }
+}
+
+/// Agents in the order of their making, after a row, at most `limit`: their row
+/// numbers and records.
+pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Outcome, SqlError> {
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
+    let parameters: [Parameter<'_>; 2] = [after.into(), i64::from(limit).into()];
+    let mut agents = Vec::new();
+    for mut row in sql.run(&select, &parameters)? {
+        let row = AgentRow::read(&mut row)?;
+        let document = json::Text::of(&row.agent).map_err(|error| SqlError::corrupt("agent", error))?;
+        agents.push((row.number, document));
+    }
+    Ok(Outcome::Records(agents))
+}

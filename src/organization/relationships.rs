@@ -1,0 +1,363 @@
+//! Who talks with whom: one row per agent and user.
+//!
+//! Invariant: a pair has at most one row, which goes with its user or its agent.
+
+use serde::Serialize;
+
+use super::agents::{self, Found};
+use super::erasure;
+use super::outbox::Outbox;
+use super::protocol::{Outcome, TurnAnswer};
+use super::sql::{Parameter, Row, Sql, SqlError};
+use super::user_row::UserRow;
+use crate::directory::agent::{AgentId, AgentRef};
+use crate::directory::deletion::{Cascade, Erased};
+use crate::directory::end_user::Status;
+use crate::directory::identifiers::RelationshipId;
+use crate::directory::json;
+use crate::directory::mood::{Affect, Level, Levels, Mood, MoodBody};
+use crate::directory::names::UserId;
+use crate::directory::timestamp::Timestamp;
+
+/// In how many milliseconds a mood loses half its distance to its baseline: a day, so
+/// that people are met the next morning as they left, and not the next week.
+pub const MOOD_HALF_LIFE_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Relationships shown with a single user.
+const SHOWN_MAX: u32 = 100;
+
+/// What an end user is to an agent.
+const ROLE: &str = "user";
+
+const COLUMNS: &str = "r.number, r.relationship_id, u.user_id, a.agent_id, r.role, r.turns, r.created_at, \
+                       r.last_interaction_at, r.mood";
+const TABLES: &str = "relationships r JOIN users u ON u.number = r.user JOIN agents a ON a.number = r.agent";
+
+/// A relationship as dialect 1 shows it.
+#[derive(Serialize)]
+struct RelationshipView<'a> {
+    id: RelationshipId,
+    user_id: &'a UserId,
+    personality_id: AgentId,
+    role: &'a str,
+    turns: i64,
+    mood: Option<MoodBody<'a>>,
+    created_at: Timestamp,
+    last_interaction_at: Option<Timestamp>,
+}
+
+/// Which relationships are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    pub user: Option<i64>,
+    pub agent: Option<i64>,
+}
+
+/// Makes a new version of a user whose relationships have changed, and lists them anew.
+/// Who is being erased is on the way out of every list anyway, and the row may be gone
+/// before another change of it is confirmed.
+pub fn changed<S: Sql>(sql: &S, outbox: &mut Outbox, user: i64) -> Result<(), SqlError> {
+    if let Some(mut row) = UserRow::of_number(sql, user)?.filter(|row| row.user.status == Status::Active) {
+        row.renew();
+        row.store(sql)?;
+        outbox.append_with_relationships(sql, user)?;
+    }
+    Ok(())
+}
+
+/// Finds the pair's row, or makes it.
+pub fn ensure<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    new: RelationshipId,
+    user: i64,
+    agent: i64,
+    now: Timestamp,
+) -> Result<i64, SqlError> {
+    let select = "SELECT number FROM relationships WHERE user = ? AND agent = ?";
+    if let Some(mut row) = sql.first(select, &[user.into(), agent.into()])? {
+        return row.integer();
+    }
+    let made = sql.first(
+        "INSERT INTO relationships (relationship_id, user, agent, role, turns, created_at) VALUES (?, ?, ?, ?, 0, ?)
+         RETURNING number",
+        &[new.to_string().as_str().into(), user.into(), agent.into(), ROLE.into(), now.millis().into()],
+    )?;
+    changed(sql, outbox, user)?;
+    made.ok_or_else(|| SqlError("a relationship was not made".to_owned()))?.integer()
+}
+
+/// Counts a turn and moves the mood; gives the agent, or nothing when the relationship
+/// is gone.
+pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, now: Timestamp) -> Result<Option<i64>, SqlError> {
+    let found = sql.first("SELECT agent, mood FROM relationships WHERE number = ?", &[number.into()])?;
+    let Some(mut row) = found else { return Ok(None) };
+    let agent = row.integer()?;
+    let mood = read_mood(row.optional_text()?)?;
+    let mood = moved(mood, answer.affect.as_ref(), now);
+    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", erasure::blank("mood")), &[number.into()])?;
+    sql.run(
+        "UPDATE relationships SET turns = turns + 1, last_interaction_at = max(coalesce(last_interaction_at, 0), ?2),
+         mood = ?3 WHERE number = ?1",
+        &[number.into(), now.millis().into(), mood.as_ref().map(write_mood).as_deref().into()],
+    )?;
+    Ok(Some(agent))
+}
+
+/// The first affect makes a mood; a turn without one only notes the interaction.
+fn moved(mood: Option<Mood>, affect: Option<&Affect>, now: Timestamp) -> Option<Mood> {
+    match (mood, affect) {
+        (mood, Some(affect)) => {
+            let mood = mood.unwrap_or_else(|| Mood::new(Levels::default(), now));
+            Some(mood.moved(affect, now, MOOD_HALF_LIFE_MS))
+        }
+        (Some(mood), None) => Some(Mood { last_interaction_at: now.max(mood.last_interaction_at), ..mood }),
+        (None, None) => None,
+    }
+}
+
+/// Twelve integers: the levels, the baselines, then the four instants.
+fn write_mood(mood: &Mood) -> String {
+    let levels = |levels: &Levels| {
+        [levels.valence, levels.arousal, levels.tension, levels.affiliation].map(|level| i64::from(level.millionths()))
+    };
+    let instants = [mood.created_at, mood.updated_at, mood.last_decay_at, mood.last_interaction_at];
+    let numbers = [levels(&mood.levels), levels(&mood.baselines), instants.map(Timestamp::millis)].concat();
+    numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
+}
+
+fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
+    let Some(text) = text else { return Ok(None) };
+    let numbers = text.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
+    let numbers = numbers.map_err(|error| SqlError::corrupt("mood", error))?;
+    let (Some(held), Some(baselines), Some(instants)) = (four(&numbers, 0), four(&numbers, 4), four(&numbers, 8))
+    else {
+        return Err(SqlError::corrupt("mood", "too few numbers"));
+    };
+    let level = |number: i64| Level::from_millionths(i32::try_from(number).unwrap_or_default());
+    let levels = |[valence, arousal, tension, affiliation]: [i64; 4]| Levels {
+        valence: level(valence),
+        arousal: level(arousal),
+        tension: level(tension),
+        affiliation: level(affiliation),
+    };
+    let [created_at, updated_at, last_decay_at, last_interaction_at] = instants.map(Timestamp::from_millis);
+    Ok(Some(Mood {
+        levels: levels(held),
+        baselines: levels(baselines),
+        created_at,
+        updated_at,
+        last_decay_at,
+        last_interaction_at,
+    }))
+}
+
+fn four(numbers: &[i64], from: usize) -> Option<[i64; 4]> {
+    numbers.get(from..)?.first_chunk().copied()
+}
+
+/// Reads the columns named by [`COLUMNS`] into the row's number and its JSON.
+fn read_row(row: &mut Row, now: Timestamp) -> Result<(i64, json::Text), SqlError> {
+    let number = row.integer()?;
+    let id = row.text()?.parse().map_err(|error| SqlError::corrupt("relationship id", error))?;
+    let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+    let personality_id: AgentId = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
+    let (role, turns) = (row.text()?, row.integer()?);
+    let created_at = Timestamp::from_millis(row.integer()?);
+    let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
+    let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(now, MOOD_HALF_LIFE_MS));
+    let agent_id = personality_id.to_string();
+    let view = RelationshipView {
+        id,
+        user_id: &user_id,
+        personality_id,
+        role: &role,
+        turns,
+        mood: mood.as_ref().map(|mood| mood.body(&agent_id, &user_id)),
+        created_at,
+        last_interaction_at,
+    };
+    let document = json::Text::of(&view).map_err(|error| SqlError::corrupt("relationship", error))?;
+    Ok((number, document))
+}
+
+/// Relationships in the order of their making, after a row, at most `limit`.
+pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, now: Timestamp) -> Result<Outcome, SqlError> {
+    // Each filter has its own index; a condition that a parameter switches off has none.
+    let (condition, mut parameters): (&str, Vec<Parameter<'_>>) = match (filter.user, filter.agent) {
+        (None, None) => ("", Vec::new()),
+        (Some(user), None) => ("r.user = ? AND", vec![user.into()]),
+        (None, Some(agent)) => ("r.agent = ? AND", vec![agent.into()]),
+        (Some(user), Some(agent)) => ("r.user = ? AND r.agent = ? AND", vec![user.into(), agent.into()]),
+    };
+    parameters.extend([Parameter::Integer(after), i64::from(limit).into()]);
+    let select = format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE {condition} r.number > ? AND u.state = 'active' ORDER BY r.number LIMIT ?"
+    );
+    let rows = sql.run(&select, &parameters)?.into_iter();
+    rows.map(|mut row| read_row(&mut row, now)).collect::<Result<_, _>>().map(Outcome::Records)
+}
+
+/// One relationship by its id.
+pub fn read<S: Sql>(sql: &S, id: RelationshipId, now: Timestamp) -> Result<Outcome, SqlError> {
+    let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'");
+    match sql.first(&select, &[id.to_string().as_str().into()])? {
+        Some(mut row) => read_row(&mut row, now).map(|record| Outcome::Records(vec![record])),
+        None => Ok(Outcome::NotFound),
+    }
+}
+
+/// What a single user is shown with: their relationships as a JSON array, those with
+/// the newest interaction first, and whether there are more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Shown {
+    pub relationships: json::Text,
+    pub has_more: bool,
+}
+
+pub fn shown_with<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Shown, SqlError> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
+    );
+    let rows = sql.run(&select, &[user.into(), i64::from(SHOWN_MAX).saturating_add(1).into()])?;
+    let shown = usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX);
+    let has_more = rows.len() > shown;
+    let mut texts = Vec::with_capacity(rows.len());
+    for mut row in rows.into_iter().take(shown) {
+        texts.push(read_row(&mut row, now)?.1.into_string());
+    }
+    Ok(Shown { relationships: json::Text::from_stored(format!("[{}]", texts.join(","))), has_more })
+}
+
+/// All relationships of a user, as a JSON array.
+pub fn all_of<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<json::Text, SqlError> {
+    let rows =
+        sql.run(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number"), &[user.into()])?;
+    let texts = rows.into_iter().map(|mut row| Ok(read_row(&mut row, now)?.1.into_string()));
+    Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
+}
+
+/// What the listing holds of the relationships of some users, by their numbers: for each
+/// the user, the agent and an [`Entry`] as text.
+pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(UserId, AgentId, String)>, SqlError> {
+    let users = serde_json::to_string(users).map_err(|error| SqlError::corrupt("list", error))?;
+    let rows = sql.run(
+        &format!(
+            "SELECT u.user_id, a.agent_id, r.role, r.created_at, r.last_interaction_at, r.mood FROM {TABLES}
+             WHERE r.user IN (SELECT value FROM json_each(?))"
+        ),
+        &[users.as_str().into()],
+    )?;
+    let read = |mut row: Row| {
+        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+        let agent_id = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
+        let entry = (row.text()?, row.integer()?, row.optional_integer()?, row.optional_text()?);
+        let entry = serde_json::to_string(&entry).map_err(|error| SqlError::corrupt("entry", error))?;
+        Ok((user_id, agent_id, entry))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// What a relationship adds to the record of its user, as the listing holds it.
+#[derive(Debug)]
+pub struct Entry {
+    pub role: String,
+    pub created_at: Timestamp,
+    pub last_interaction_at: Option<Timestamp>,
+    pub mood: Option<Mood>,
+}
+
+impl Entry {
+    /// Reads what [`entries`] wrote.
+    pub fn read(text: &str) -> Result<Self, SqlError> {
+        let (role, created_ms, last_ms, mood): (String, i64, Option<i64>, Option<String>) =
+            serde_json::from_str(text).map_err(|error| SqlError::corrupt("entry", error))?;
+        Ok(Self {
+            role,
+            created_at: Timestamp::from_millis(created_ms),
+            last_interaction_at: last_ms.map(Timestamp::from_millis),
+            mood: read_mood(mood)?,
+        })
+    }
+}
+
+/// Removes the relationships of some people, given as a list in JSON.
+pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+    let listed = "user IN (SELECT value FROM json_each(?))";
+    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", erasure::blank("mood")), &[users.into()])?;
+    sql.run(&format!("DELETE FROM relationships WHERE {listed}"), &[users.into()])?;
+    Ok(())
+}
+
+/// How many relationships and moods a user has.
+pub fn count<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
+    let found = sql.first("SELECT count(*), count(mood) FROM relationships WHERE user = ?", &[user.into()])?;
+    let mut row = found.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
+    Ok(Erased { records: 0, relationships: row.integer()?, moods: row.integer()? })
+}
+
+/// Removes a relationship, or what it remembers of turns; gives its user, and what is
+/// gone.
+pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<Option<(i64, Erased)>, SqlError> {
+    let found = sql.first(
+        &format!(
+            "SELECT r.number, r.user, count(r.mood) FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'
+                  GROUP BY r.number"
+        ),
+        &[id.to_string().as_str().into()],
+    )?;
+    let Some(mut row) = found else { return Ok(None) };
+    let (number, user, moods) = (row.integer()?, row.integer()?, row.integer()?);
+    if cascade == Cascade::MemoryOnly {
+        sql.run("UPDATE relationships SET turns = 0, last_interaction_at = NULL WHERE number = ?", &[number.into()])?;
+        return Ok(Some((user, Erased { records: 0, relationships: 1, moods: 0 })));
+    }
+    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", erasure::blank("mood")), &[number.into()])?;
+    sql.run("DELETE FROM relationships WHERE number = ?", &[number.into()])?;
+    Ok(Some((user, Erased { records: 0, relationships: 1, moods })))
+}
+
+/// Removes relationships of an agent, at most `limit`; gives their users, and how many
+/// moods went with them.
+pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i64>, i64), SqlError> {
+    let some = "number IN (SELECT number FROM relationships WHERE agent = ? ORDER BY number LIMIT ?)";
+    let parameters: [Parameter<'_>; 2] = [agent.into(), limit.into()];
+    let counted = sql.first(&format!("SELECT count(mood) FROM relationships WHERE {some}"), &parameters)?;
+    let moods = counted.map(|mut row| row.integer()).transpose()?.unwrap_or_default();
+    sql.run(&format!("UPDATE relationships SET {} WHERE {some}", erasure::blank("mood")), &parameters)?;
+    let removed = sql.run(&format!("DELETE FROM relationships WHERE {some} RETURNING user"), &parameters)?;
+    let users = removed.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>()?;
+    Ok((users, moods))
+}
+
+/// Removes the moods of some people, given as a list in JSON.
+pub fn forget_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+    let listed = "user IN (SELECT value FROM json_each(?))";
+    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", erasure::blank("mood")), &[users.into()])?;
+    sql.run(&format!("UPDATE relationships SET mood = NULL WHERE {listed}"), &[users.into()])?;
+    Ok(())
+}
+
+/// The same by ids. Who is not there has no relationships.
+pub fn find<S: Sql>(
+    sql: &S,
+    user_id: Option<&UserId>,
+    agent: Option<&AgentRef>,
+    after: i64,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let mut filter = Filter::default();
+    if let Some(user_id) = user_id {
+        let Some(row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::Records(Vec::new())) };
+        filter.user = Some(row.number);
+    }
+    if let Some(agent) = agent {
+        match agents::find(sql, agent)? {
+            Found::One(row) => filter.agent = Some(row.number),
+            Found::None => return Ok(Outcome::Records(Vec::new())),
+            Found::Several => return Ok(Outcome::Ambiguous),
+        }
+    }
+    list(sql, filter, after, limit, now)
+}

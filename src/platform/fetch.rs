@@ -1,0 +1,61 @@
+//! Requests to servers outside.
+
+use js_sys::{JSON, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Response;
+
+use super::describe;
+use super::http::read_body;
+use crate::directory::json::quote;
+use crate::edge::http::BodyError;
+use crate::edge::runtime::{Fetch, FetchError};
+
+#[wasm_bindgen]
+extern "C" {
+    type AbortSignal;
+
+    #[wasm_bindgen(static_method_of = AbortSignal)]
+    fn timeout(limit_ms: u32) -> AbortSignal;
+
+    #[wasm_bindgen(method, getter)]
+    fn aborted(this: &AbortSignal) -> bool;
+
+    #[wasm_bindgen(catch, js_namespace = globalThis, js_name = fetch)]
+    fn start(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
+}
+
+/// One signal limits all of it: it aborts the request, or the reading of the answer.
+pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
+    let signal = AbortSignal::timeout(request.limit_ms);
+    let broken = |error: JsValue| {
+        if signal.aborted() { FetchError::TimedOut } else { FetchError::Broken(describe(&error)) }
+    };
+    let started = init(&request, &signal).and_then(|init| start(request.url, &init)).map_err(broken)?;
+    let response: Response = JsFuture::from(started).await.map_err(broken)?.unchecked_into();
+    let (status, body) = (response.status(), response.body());
+    if response.ok() {
+        read_body(body, request.bytes_max, request.on_chunk).await.map_err(|error| match error {
+            BodyError::TooLarge => FetchError::TooLarge,
+            BodyError::Broken(_) if signal.aborted() => FetchError::TimedOut,
+            BodyError::Broken(reason) => FetchError::Broken(reason),
+        })?;
+    } else if let Some(body) = body {
+        drop(body.cancel());
+    }
+    Ok(status)
+}
+
+fn init(request: &Fetch<'_>, signal: &AbortSignal) -> Result<JsValue, JsValue> {
+    let authorization =
+        request.bearer.map(|bearer| [",\"Authorization\":", &quote(&["Bearer ", bearer].concat())].concat());
+    let init = [
+        "{\"method\":\"POST\",\"redirect\":\"manual\",\"headers\":{\"Content-Type\":\"application/json\"",
+        &authorization.unwrap_or_default(),
+        "}}",
+    ];
+    let init = JSON::parse(&init.concat())?;
+    Reflect::set(&init, &"body".into(), &request.body.into())?;
+    Reflect::set(&init, &"signal".into(), signal)?;
+    Ok(init)
+}

@@ -1,0 +1,210 @@
+//! Callers, and the edge on their behalf: a turn is reserved, then committed or given
+//! back; a call whose answer is lost is repeated, late if need be, or given up.
+
+use rollcall::directory::identifiers::{RelationshipId, RequestId};
+use rollcall::directory::mood::{Affect, Level};
+use rollcall::organization::idempotency::IdempotencyKey;
+use rollcall::organization::protocol::{Call, Caller, Command, Component, NewTurn, Outcome, Reply, TurnAnswer};
+
+use super::oracle::{AGENTS, Errand, Request, Target, USERS};
+use super::world::{World, written};
+use crate::simulation::{Violation, ensure};
+
+/// Keys that callers use, few, so that they meet.
+const KEYS: usize = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    Reserve,
+    Commit,
+    Release,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// The call is made until its answer is heard.
+    Calling(Message),
+    /// The responder is being asked.
+    Reserved,
+    Over,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    errand: Errand,
+    stage: Stage,
+    is_repeated: bool,
+}
+
+/// A copy of a call on its way: no call lasts longer than its turn may.
+#[derive(Debug, Clone, Copy)]
+pub struct Late {
+    errand: Errand,
+    message: Message,
+    until_ms: i64,
+}
+
+impl World<'_> {
+    pub fn client_acts(&mut self) -> Result<(), Violation> {
+        let index = self.random.usize(0..self.clients.len());
+        let mut client = match self.clients[index].take() {
+            Some(client) if !matches!(client.stage, Stage::Over) => client,
+            before => self.begin(before),
+        };
+        if let Stage::Reserved = client.stage {
+            client.is_repeated = false;
+            client.stage = match self.random.u8(0..10) {
+                0 => Stage::Over,
+                1..3 => Stage::Calling(Message::Release),
+                _ => Stage::Calling(Message::Commit),
+            };
+        }
+        if let Stage::Calling(message) = client.stage {
+            let heard = self.send(&client.errand, message, client.is_repeated)?;
+            client.is_repeated = true;
+            client.stage = match heard {
+                Some(Outcome::TurnReserved { .. }) => Stage::Reserved,
+                // An answer that was heard is asked for again all the same, at times.
+                Some(Outcome::Turn { .. }) if message == Message::Commit && self.one_in(6) => client.stage,
+                None if !self.one_in(8) => client.stage,
+                _ => Stage::Over,
+            };
+        }
+        self.clients[index] = Some(client);
+        Ok(())
+    }
+
+    /// A new request, or the same once more under a new id and its old key.
+    fn begin(&mut self, before: Option<Client>) -> Client {
+        let before = before.map(|client| client.errand.request).filter(|request| request.key.is_some());
+        let request = before.filter(|_| self.random.u8(0..3) > 0).unwrap_or_else(|| self.request());
+        let errand = Errand {
+            id: RequestId::new(self.now(), self.bytes()),
+            request,
+            relationship_id: RelationshipId::new(self.now(), self.bytes()),
+            expires_in_ms: self.random.i64(1_000..60_000),
+            has_affect: self.random.bool(),
+        };
+        self.tally.count("requests begun");
+        Client { errand, stage: Stage::Calling(Message::Reserve), is_repeated: false }
+    }
+
+    fn request(&mut self) -> Request {
+        let by_name = self.random.bool();
+        let target = match self.random.u8(0..24) {
+            0 => Target::Ambiguous,
+            1 => Target::Unknown,
+            _ => Target::Agent(self.random.usize(0..AGENTS.len())),
+        };
+        let is_ambiguous = matches!(target, Target::Agent(1 | 2));
+        Request {
+            target,
+            by_name: by_name && !is_ambiguous,
+            user: (self.random.u8(0..5) > 0).then(|| self.random.usize(0..USERS.len())),
+            key: (self.random.u8(0..5) < 2).then(|| self.random.usize(0..KEYS)),
+        }
+    }
+
+    /// Makes a call; `None` when no answer to it is heard.
+    fn send(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
+        if self.one_in(12) {
+            self.late.push(Late { errand: *errand, message, until_ms: self.now_ms + errand.expires_in_ms });
+            if self.random.bool() {
+                self.tally.count("faults: call lost on its way");
+                return Ok(None);
+            }
+        }
+        let outcome = self.deliver(errand, message, repeated)?;
+        if outcome.is_some() && self.one_in(8) {
+            self.tally.count("faults: answer lost");
+            return Ok(None);
+        }
+        Ok(outcome)
+    }
+
+    pub fn late_call_arrives(&mut self) -> Result<(), Violation> {
+        let now_ms = self.now_ms;
+        self.late.retain(|late| late.until_ms > now_ms);
+        let Some(Late { errand, message, .. }) = self.late.pop() else { return Ok(()) };
+        self.tally.count("late copies arrived");
+        self.deliver(&errand, message, true).map(drop)
+    }
+
+    /// Has a call executed and holds the answer against the oracle's.
+    fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
+        let (command, idempotency) = self.command(errand, message);
+        let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, command };
+        let Some((reply, has_written)) = self.handle(call)? else { return Ok(None) };
+        let Reply { outcome, replayed, .. } = reply;
+        self.trace(|| format!("{message:?} {errand:?}: {outcome:?} replayed {replayed}"));
+        let (expected, was_given) = match message {
+            Message::Reserve => self.oracle.reserve(errand, self.now_ms)?,
+            Message::Commit => (self.oracle.commit(errand, self.now_ms)?, false),
+            Message::Release => (self.oracle.release(errand.id), false),
+        };
+        let is_right = written(&outcome) == written(&expected) && replayed == was_given;
+        ensure!(
+            is_right,
+            "{message:?} of {errand:?} is answered {outcome:?} {replayed} and not {expected:?} {was_given}"
+        );
+        self.note(message, &outcome, has_written)?;
+        self.check()?;
+        Ok(Some(outcome))
+    }
+
+    fn note(&mut self, message: Message, outcome: &Outcome, has_written: bool) -> Result<(), Violation> {
+        let what = match (message, outcome) {
+            (_, Outcome::TurnReserved { .. }) if has_written => "reservations made",
+            (_, Outcome::TurnReserved { .. }) => "reservations repeated",
+            (_, Outcome::OverQuota { component: Component::Turns, .. }) => "reservations refused: turns",
+            (_, Outcome::OverQuota { .. }) => "reservations refused: relationships",
+            (_, Outcome::DeletionPending) => "reservations refused: deletion pending",
+            (_, Outcome::NotFound | Outcome::Ambiguous) => "reservations refused: no such agent",
+            (_, Outcome::IdempotencyInFlight) => "reservations refused: in flight",
+            (_, Outcome::IdempotencyMismatch) => "reservations refused: key of another",
+            (Message::Reserve, Outcome::Turn { .. }) => "answers replayed",
+            (_, Outcome::Turn { .. }) if has_written => "commits counted",
+            (_, Outcome::Turn { .. }) => "commits repeated",
+            (_, Outcome::TurnExpired) => "commits refused: expired",
+            (_, Outcome::TurnReleased) => "releases",
+            (_, other) => return Err(Violation(format!("no answer to {message:?}: {other:?}"))),
+        };
+        self.tally.count(what);
+        let may_write = matches!(what, "reservations made" | "commits counted" | "releases");
+        ensure!(may_write || !has_written, "{what}, and rows are written");
+        let is_kept = matches!(what, "reservations made" | "commits counted");
+        ensure!(!is_kept || self.needs_alarm(), "{what}, and nobody comes for the expiry");
+        Ok(())
+    }
+
+    fn command(&self, errand: &Errand, message: Message) -> (Command, Option<IdempotencyKey>) {
+        let request = &errand.request;
+        match message {
+            Message::Reserve => {
+                let turn = NewTurn {
+                    agent: self.agent(request.target, request.by_name),
+                    user_id: request.user.map(|user| self.bench.user_ids[user].clone()),
+                    relationship_id: errand.relationship_id,
+                    expires_in_ms: errand.expires_in_ms,
+                };
+                let fingerprint = request.fingerprint();
+                let key = request.digest().map(|digest| IdempotencyKey { digest, fingerprint });
+                (Command::ReserveTurn(turn), key)
+            }
+            Message::Commit => {
+                let affect =
+                    Affect { valence: Level::MAX, arousal: Level::MIN, tension: None, affiliation: Some(Level::ZERO) };
+                let answer = TurnAnswer {
+                    response: "yes".to_owned(),
+                    state: None,
+                    affect: errand.has_affect.then_some(affect),
+                    provider: "p".to_owned(),
+                    model: "m".to_owned(),
+                    latency_ms: 7,
+                };
+                (Command::CommitTurn(answer), None)
+            }
+            Message::Release => (Command::ReleaseTurn, None),
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! The ledger as it must be: sets and maps, and what each call is answered.
+//!
+//! Invariants, asserted here and independent of what is answered:
+//!
+//! - What is granted is within the limits: counted and reserved together.
+//! - A turn is counted once, and never after its expiry.
+//! - While an answer is kept for a key, nothing else is counted under the key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall::directory::deletion::{Cascade, Erased};
+use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
+use rollcall::directory::json;
+use rollcall::directory::names::Name;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::idempotency::KEPT_MS;
+use rollcall::organization::protocol::{Component, Outcome};
+use rollcall::organization::quotas::Quota;
+
+use super::calendar;
+use crate::simulation::{Violation, ensure};
+
+pub const AGENTS: [&str; 4] = ["Ada", "Twin", "Twin", "Bob"];
+pub const USERS: [&str; 4] = ["a", "b/c", "🦀", "d"];
+
+/// Whom a request names, as the oracle sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Agent(usize),
+    Ambiguous,
+    Unknown,
+}
+
+/// What a caller asks for. What it asks again is the same to the byte.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub target: Target,
+    pub by_name: bool,
+    pub user: Option<usize>,
+    pub key: Option<usize>,
+}
+
+impl Request {
+    pub fn digest(&self) -> Option<String> {
+        self.key.map(|key| format!("key-{key}"))
+    }
+
+    pub fn fingerprint(&self) -> String {
+        format!("{:?}/{}/{:?}", self.target, self.by_name, self.user)
+    }
+}
+
+/// One request's turn, from its reservation to its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Errand {
+    pub id: RequestId,
+    pub request: Request,
+    pub relationship_id: RelationshipId,
+    pub expires_in_ms: i64,
+    pub has_affect: bool,
+}
+
+/// Anybody there ever was: a number for each incarnation.
+type Person = usize;
+
+#[derive(Debug)]
+struct User {
+    person: Person,
+    incarnation: i64,
+    version: i64,
+    is_pending: bool,
+    last_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Relationship {
+    id: RelationshipId,
+    turns: i64,
+    has_mood: bool,
+    last_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    person: Option<Person>,
+    /// The agent, as long as the relationship is the one it was reserved in.
+    agent: Option<usize>,
+    is_new: bool,
+    is_committed: bool,
+    period_ms: i64,
+    expires_ms: i64,
+    key: Option<(String, String)>,
+}
+
+impl Turn {
+    fn is_live(&self, now_ms: i64) -> bool {
+        !self.is_committed && self.expires_ms > now_ms
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    fingerprint: String,
+    by: RequestId,
+    person: Option<Person>,
+    expires_ms: i64,
+    document: String,
+}
+
+#[derive(Debug)]
+struct Deletion {
+    person: Option<Person>,
+    cascade: Cascade,
+    sequence: i64,
+    erased: Erased,
+}
+
+#[derive(Debug, Default)]
+pub struct Oracle {
+    anchor_day: i64,
+    pub turns_limit: u64,
+    pub relationships_limit: u64,
+    people: Person,
+    erasures: i64,
+    users: BTreeMap<usize, User>,
+    relationships: BTreeMap<(Person, usize), Relationship>,
+    ledger: BTreeMap<RequestId, Turn>,
+    kept: BTreeMap<String, Kept>,
+    deletions: BTreeMap<DeletionId, Deletion>,
+    /// Turns counted in each period, by the requests that took them.
+    counted: BTreeMap<i64, BTreeSet<RequestId>>,
+    /// Who was ever active in a period, the erased included.
+    active: BTreeMap<i64, BTreeSet<(Person, usize)>>,
+}
+
+/// What a turn is answered.
+pub fn document(errand: &Errand, is_counted: bool) -> String {
+    format!(
+        "{{\"interaction_id\":\"{}\",\"response\":\"yes\",\"inferred_emotional_state\":null,\"usage\":{{\
+         \"turns_consumed\":1,\"active_relationship_counted\":{is_counted},\"llm_provider\":\"p\",\
+         \"llm_model\":\"m\"}},\"latency_ms\":7}}",
+        errand.id
+    )
+}
+
+fn size<T>(set: Option<&BTreeSet<T>>) -> u64 {
+    set.map_or(0, |set| set.len() as u64)
+}
+
+impl Oracle {
+    pub fn new(anchor_day: i64) -> Self {
+        Self { anchor_day, ..Self::default() }
+    }
+
+    fn period(&self, now_ms: i64) -> i64 {
+        calendar::period(self.anchor_day, now_ms).0
+    }
+
+    pub fn quota(&self, now_ms: i64) -> Quota {
+        let (start_ms, end_ms) = calendar::period(self.anchor_day, now_ms);
+        Quota {
+            turns_used: size(self.counted.get(&start_ms)),
+            turns_limit: self.turns_limit,
+            relationships_used: size(self.active.get(&start_ms)),
+            relationships_limit: self.relationships_limit,
+            resets_at: Timestamp::from_millis(end_ms),
+        }
+    }
+
+    pub fn usage(&self, now_ms: i64) -> Outcome {
+        let period_start = Timestamp::from_millis(self.period(now_ms));
+        Outcome::Usage { quota: self.quota(now_ms), period_start }
+    }
+
+    fn live(&self, period_ms: i64, now_ms: i64) -> impl Iterator<Item = &Turn> {
+        self.ledger.values().filter(move |turn| turn.period_ms == period_ms && turn.is_live(now_ms))
+    }
+
+    /// The pairs that would become active if every turn under way were committed now.
+    fn prospects(&self, period_ms: i64, now_ms: i64) -> BTreeSet<(Person, usize)> {
+        let active = self.active.get(&period_ms);
+        let pairs = self.live(period_ms, now_ms).filter_map(|turn| turn.person.zip(turn.agent));
+        pairs.filter(|pair| active.is_none_or(|active| !active.contains(pair))).collect()
+    }
+
+    /// Reserves and says the answer, and whether it is one given before.
+    pub fn reserve(&mut self, errand: &Errand, now_ms: i64) -> Result<(Outcome, bool), Violation> {
+        let fingerprint = errand.request.fingerprint();
+        if let Some(digest) = errand.request.digest() {
+            let is_other = |(_, turn): &(&RequestId, &Turn)| {
+                turn.is_live(now_ms) && turn.key.as_ref().is_some_and(|(held, _)| *held == digest)
+            };
+            let other = self.ledger.iter().filter(|(id, _)| **id != errand.id).find(is_other);
+            if let Some((_, held)) = other.and_then(|(_, turn)| turn.key.as_ref()) {
+                let is_same = *held == fingerprint;
+                let refusal = if is_same { Outcome::IdempotencyInFlight } else { Outcome::IdempotencyMismatch };
+                return Ok((refusal, false));
+            }
+            if let Some(kept) = self.kept.get(&digest).filter(|kept| kept.expires_ms > now_ms) {
+                if kept.fingerprint != fingerprint {
+                    return Ok((Outcome::IdempotencyMismatch, false));
+                }
+                let document = json::Text::from_stored(kept.document.clone());
+                let quota = Some(self.quota(now_ms));
+                return Ok((Outcome::Turn { document, quota }, kept.by != errand.id));
+            }
+        }
+        Ok((self.reserve_anew(errand, now_ms)?, false))
+    }
+
+    fn reserve_anew(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
+        let agent = match errand.request.target {
+            Target::Agent(agent) => agent,
+            Target::Ambiguous => return Ok(Outcome::Ambiguous),
+            Target::Unknown => return Ok(Outcome::NotFound),
+        };
+        let quota = self.quota(now_ms);
+        let agent_name = Name::new(AGENTS[agent]).expect("a name");
+        let reserved = Outcome::TurnReserved { agent_name, display_name: None, quota };
+        if self.ledger.contains_key(&errand.id) {
+            return Ok(reserved);
+        }
+        let user = errand.request.user.and_then(|user| self.users.get(&user));
+        if user.is_some_and(|user| user.is_pending) {
+            return Ok(Outcome::DeletionPending);
+        }
+        let held = user.map(|user| user.person);
+        let period_ms = self.period(now_ms);
+        if quota.turns_used + self.live(period_ms, now_ms).count() as u64 >= self.turns_limit {
+            return Ok(Outcome::OverQuota { component: Component::Turns, quota });
+        }
+        let is_active = |person| self.active.get(&period_ms).is_some_and(|active| active.contains(&(person, agent)));
+        let is_new = errand.request.user.is_some() && !held.is_some_and(is_active);
+        if is_new {
+            let prospects = self.prospects(period_ms, now_ms);
+            let others = prospects.iter().filter(|pair| held.is_none_or(|person| **pair != (person, agent))).count();
+            if quota.relationships_used + others as u64 >= self.relationships_limit {
+                return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
+            }
+        }
+        let person = errand.request.user.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
+        let key = errand.request.digest().map(|digest| (digest, errand.request.fingerprint()));
+        let (expires_ms, agent) = (now_ms + errand.expires_in_ms, person.map(|_| agent));
+        let turn = Turn { person, agent, is_new, is_committed: false, period_ms, expires_ms, key };
+        self.ledger.insert(errand.id, turn);
+        self.check_grant(is_new, period_ms, now_ms)?;
+        Ok(reserved)
+    }
+
+    fn ensure_pair(&mut self, user: usize, agent: usize, id: RelationshipId) -> Person {
+        let (people, incarnation) = (&mut self.people, self.erasures + 1);
+        let make = || {
+            *people += 1;
+            User { person: *people, incarnation, version: 1, is_pending: false, last_ms: None }
+        };
+        let held = self.users.entry(user).or_insert_with(make);
+        let person = held.person;
+        // Readers see a new relationship with the user, who is therefore a new version.
+        self.relationships.entry((person, agent)).or_insert_with(|| {
+            held.version += 1;
+            Relationship { id, turns: 0, has_mood: false, last_ms: None }
+        });
+        person
+    }
+
+    fn check_grant(&self, is_new: bool, period_ms: i64, now_ms: i64) -> Result<(), Violation> {
+        let turns = size(self.counted.get(&period_ms)) + self.live(period_ms, now_ms).count() as u64;
+        ensure!(turns <= self.turns_limit, "{turns} turns are granted of {}", self.turns_limit);
+        let pairs = size(self.active.get(&period_ms)) + self.prospects(period_ms, now_ms).len() as u64;
+        let limit = self.relationships_limit;
+        ensure!(!is_new || pairs <= limit, "{pairs} active relationships are granted of {limit}");
+        Ok(())
+    }
+
+    pub fn commit(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
+        let Some(turn) = self.ledger.get_mut(&errand.id) else { return Ok(Outcome::TurnExpired) };
+        if !turn.is_committed {
+            if turn.expires_ms <= now_ms {
+                return Ok(Outcome::TurnExpired);
+            }
+            let is_first = self.counted.entry(turn.period_ms).or_default().insert(errand.id);
+            let times = self.counted.values().filter(|counted| counted.contains(&errand.id)).count();
+            ensure!(is_first && times == 1, "{} is counted twice", errand.id);
+            turn.is_committed = true;
+            turn.is_new = false;
+            let pair = turn.person.zip(turn.agent);
+            let (period_ms, key, person) = (turn.period_ms, turn.key.clone(), turn.person);
+            let is_counted = pair.is_some_and(|pair| self.interact(pair, period_ms, errand.has_affect, now_ms));
+            if let Some(turn) = self.ledger.get_mut(&errand.id) {
+                turn.is_new = is_counted;
+            }
+            if let Some((digest, fingerprint)) = key {
+                let earlier = self.kept.get(&digest).filter(|kept| kept.expires_ms > now_ms);
+                ensure!(earlier.is_none(), "{digest} has two effects: {earlier:?} and {}", errand.id);
+                let (document, expires_ms) = (document(errand, is_counted), now_ms + KEPT_MS);
+                self.kept.insert(digest, Kept { fingerprint, by: errand.id, person, expires_ms, document });
+            }
+        }
+        let is_counted = self.ledger.get(&errand.id).is_some_and(|turn| turn.is_new);
+        let document = json::Text::from_stored(document(errand, is_counted));
+        Ok(Outcome::Turn { document, quota: Some(self.quota(now_ms)) })
+    }
+
+    fn interact(&mut self, pair: (Person, usize), period_ms: i64, has_affect: bool, now_ms: i64) -> bool {
+        let user = self.users.values_mut().find(|user| user.person == pair.0);
+        let Some(user) = user.filter(|user| !user.is_pending) else { return false };
+        let Some(relationship) = self.relationships.get_mut(&pair) else { return false };
+        user.version += 1;
+        user.last_ms = Some(now_ms);
+        relationship.turns += 1;
+        relationship.has_mood |= has_affect;
+        relationship.last_ms = Some(now_ms);
+        self.active.entry(period_ms).or_default().insert(pair)
+    }
+
+    pub fn release(&mut self, id: RequestId) -> Outcome {
+        if self.ledger.get(&id).is_some_and(|turn| !turn.is_committed) {
+            self.ledger.remove(&id);
+        }
+        Outcome::TurnReleased
+    }
+
+    /// Requests an erasure, to be completed when `sequence` is confirmed; says whose
+    /// receipt is given and what it says was erased.
+    pub fn delete(
+        &mut self,
+        id: DeletionId,
+        user: usize,
+        cascade: Cascade,
+        sequence: i64,
+    ) -> Option<(DeletionId, Erased)> {
+        if let Some(known) = self.deletions.get(&id) {
+            return Some((id, known.erased));
+        }
+        let user = self.users.get_mut(&user)?;
+        let person = user.person;
+        if user.is_pending {
+            let is_it = |known: &Deletion| known.person == Some(person) && known.cascade == Cascade::All;
+            return self.deletions.iter().find(|(_, known)| is_it(known)).map(|(id, known)| (*id, known.erased));
+        }
+        user.version += 1;
+        let mut erased = Erased::default();
+        let pairs = (person, 0)..(person + 1, 0);
+        let moods = self.relationships.range(pairs.clone()).filter(|(_, held)| held.has_mood).count();
+        match cascade {
+            Cascade::All => user.is_pending = true,
+            Cascade::MemoryOnly => {
+                erased.relationships = i64::try_from(self.relationships.range(pairs).count()).expect("a few");
+                self.relationships.retain(|(held, _), _| *held != person);
+                for turn in self.ledger.values_mut().filter(|turn| turn.person == Some(person)) {
+                    turn.agent = None;
+                }
+            }
+            Cascade::ModelOnly => self.relationships.range_mut(pairs).for_each(|(_, held)| held.has_mood = false),
+        }
+        if cascade != Cascade::All {
+            erased.moods = i64::try_from(moods).expect("a few");
+        }
+        self.deletions.insert(id, Deletion { person: Some(person), cascade, sequence, erased });
+        Some((id, erased))
+    }
+
+    /// Completes what every projection has confirmed; says how many people went.
+    pub fn purge(&mut self, confirmed: i64) -> usize {
+        let mut gone = BTreeSet::new();
+        for deletion in self.deletions.values_mut().filter(|deletion| deletion.sequence <= confirmed) {
+            let Some(person) = deletion.person.take() else { continue };
+            if deletion.cascade == Cascade::All {
+                let pairs = self.relationships.range((person, 0)..(person + 1, 0));
+                let (relationships, moods) =
+                    pairs.fold((0, 0), |(all, moods), (_, held)| (all + 1, moods + i64::from(held.has_mood)));
+                deletion.erased = Erased { records: 1, relationships, moods };
+                gone.insert(person);
+            }
+        }
+        self.erasures += i64::try_from(gone.len()).expect("a few");
+        self.users.retain(|_, user| !gone.contains(&user.person));
+        self.relationships.retain(|(person, _), _| !gone.contains(person));
+        self.kept.retain(|_, kept| kept.person.is_none_or(|person| !gone.contains(&person)));
+        for turn in self.ledger.values_mut() {
+            if turn.person.is_some_and(|person| gone.contains(&person)) {
+                (turn.person, turn.agent, turn.key) = (None, None, None);
+            }
+        }
+        gone.len()
+    }
+
+    /// Forgets what has expired and says when the next does.
+    pub fn sweep(&mut self, now_ms: i64) -> Option<Timestamp> {
+        self.ledger.retain(|_, turn| turn.expires_ms > now_ms);
+        self.kept.retain(|_, kept| kept.expires_ms > now_ms);
+        let turns = self.ledger.values().map(|turn| turn.expires_ms);
+        turns.chain(self.kept.values().map(|kept| kept.expires_ms)).min().map(Timestamp::from_millis)
+    }
+
+    /// Everything that storage must hold, and nothing else may, in order.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut names = BTreeMap::new();
+        for (user, held) in &self.users {
+            let name = format!("{}#{}", USERS[*user], held.incarnation);
+            let state = if held.is_pending { "deletion_pending" } else { "active" };
+            lines.push(format!("user {name} {} {state} {}", held.version, or_none(held.last_ms)));
+            names.insert(held.person, name);
+        }
+        let name = |person: Option<Person>| person.map_or("-", |person| names[&person].as_str());
+        for ((person, agent), held) in &self.relationships {
+            let Relationship { id, turns, has_mood, last_ms } = held;
+            let (person, mood, last) = (name(Some(*person)), i64::from(*has_mood), or_none(*last_ms));
+            lines.push(format!("relationship {person} {} {id} {turns} {mood} {last}", agent + 1));
+        }
+        for (id, turn) in &self.ledger {
+            let state = if turn.is_committed { "committed" } else { "reserved" };
+            let pair = turn.person.zip(turn.agent);
+            let relationship = or_none(pair.map(|pair| self.relationships[&pair].id));
+            let key = turn.key.as_ref().map(|(digest, fingerprint)| format!("{digest} {fingerprint}"));
+            let (period_ms, expires_ms, person, is_new) =
+                (turn.period_ms, turn.expires_ms, name(turn.person), i64::from(turn.is_new));
+            let key = key.as_deref().unwrap_or("- -");
+            lines.push(format!("turn {id} {state} {period_ms} {expires_ms} {relationship} {person} {is_new} {key}"));
+        }
+        for (period_ms, counted) in &self.counted {
+            lines.push(format!("counter turns {period_ms} {}", counted.len()));
+        }
+        for (period_ms, active) in &self.active {
+            lines.push(format!("counter active_relationships {period_ms} {}", active.len()));
+            for (person, agent) in active.iter().filter(|(person, _)| names.contains_key(person)) {
+                lines.push(format!("active {period_ms} {} {}", name(Some(*person)), agent + 1));
+            }
+        }
+        for (digest, kept) in &self.kept {
+            let Kept { fingerprint, by, person, expires_ms, document } = kept;
+            lines.push(format!("kept {digest} {fingerprint} {by} {} {expires_ms} {document}", name(*person)));
+        }
+        for (id, deletion) in &self.deletions {
+            let Erased { records, relationships, moods } = deletion.erased;
+            let (person, cascade) = (name(deletion.person), deletion.cascade.as_str());
+            lines.push(format!("deletion {id} {person} {cascade} {records} {relationships} {moods}"));
+        }
+        lines.sort_unstable();
+        lines
+    }
+}
+
+fn or_none(value: Option<impl std::fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
