@@ -68,8 +68,28 @@ impl Client {
         self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// Sends JSON and gives the answer as soon as its head is there.
+    pub fn open(&self, path: &str, body: &Value) -> (Response, ureq::BodyReader<'static>) {
+        let body = body.to_string();
+        let opened = self.try_open("POST", path, Some(("application/json", body.as_bytes())));
+        let (head, body) = opened.unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        (head, body.into_reader())
+    }
+
     /// Fails when the connection does.
     pub fn try_send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Response, ureq::Error> {
+        let (head, mut body) = self.try_open(method, path, body)?;
+        let body = body.with_config().limit(64 * 1024 * 1024).read_to_string()?;
+        Ok(Response { body, ..head })
+    }
+
+    /// The answer without its body, and the body as it comes.
+    fn try_open(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<(Response, ureq::Body), ureq::Error> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(credential) = &self.credential {
             request = request.header("Authorization", format!("Bearer {credential}"));
@@ -77,7 +97,7 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let mut response = match body {
+        let response = match body {
             Some((content_type, body)) => {
                 if !content_type.is_empty() {
                     request = request.header("Content-Type", content_type);
@@ -92,8 +112,8 @@ impl Client {
             .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or("?").to_owned()))
             .filter(|(name, _)| !TRANSPORT.contains(&name.as_str()))
             .collect();
-        let body = response.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string()?;
-        Ok(Response { status: response.status().as_u16(), headers, body })
+        let head = Response { status: response.status().as_u16(), headers, body: String::new() };
+        Ok((head, response.into_body()))
     }
 }
 

@@ -28,7 +28,7 @@ fn an_export_holds_everything_about_a_user() {
     let now = expect(200, client.patch("/v1/end-users/a%2Fb", &json!({ "metadata": { "n": 2 } })));
     let export = expect(200, client.get("/v1/end-users/a%2Fb/export"));
     assert_eq!(export["end_user"], now);
-    assert_eq!(export["kept_answers"][0]["end_user"], first);
+    assert_eq!(export["kept_answers"][0]["answer"], first);
     assert_eq!(export["deletions"], json!([]));
     assert!(export["exported_at"].is_string());
     assert_eq!(client.get("/v1/end-users/nobody/export").status, 404);

@@ -4,6 +4,8 @@
 //! One runtime serves all tests that can share one; each test has organizations
 //! of its own, so that none depends on another or on their order.
 
+mod agent_users;
+mod agents;
 mod batch;
 mod churn;
 mod client;
@@ -17,13 +19,20 @@ mod idempotency;
 mod import;
 mod list_end_users;
 mod mass_erasure;
+mod metering;
+mod metering_by_kill;
 mod organizations;
 mod public;
 mod rate_limit;
+mod relationships;
 mod repair;
+mod respond;
 mod scale;
 mod server;
 mod stale_cache;
 mod stores;
+mod streaming;
 mod tenants;
 mod update_end_user;
+mod upstream;
+mod usage;

@@ -159,6 +159,14 @@ impl Server {
         Organization { id }
     }
 
+    /// Makes an organization with small quotas, which no bucket slows down.
+    pub fn organization_with_quota(&self, turns: u64, relationships: u64) -> Organization {
+        self.organization_with(&json!({
+            "requests_per_second": 100_000, "burst": 1_000_000,
+            "turns_per_period": turns, "active_relationships": relationships,
+        }))
+    }
+
     /// Issues a key and returns the whole answer.
     pub fn issue(&self, organization: &Organization, request: &Value) -> Value {
         let response = self.admin().post(&format!("/admin/v1/organizations/{}/keys", organization.id), request);

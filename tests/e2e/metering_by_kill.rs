@@ -1,0 +1,160 @@
+//! `kill -9` while turns are under way: none that was answered is lost, and none is
+//! counted twice.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use crate::agents::make_agent;
+use crate::client::Client;
+use crate::metering::{is_replayed, server, turns_of_relationships};
+use crate::respond::{PATH, race, used};
+use crate::server::Server;
+use crate::stores::reserved_turns;
+use crate::upstream::{Behaviour, Upstream};
+
+const ROUNDS: usize = 12;
+const WRITERS: usize = 8;
+const USERS: usize = 20;
+/// A round goes on for at least as many answers.
+const ANSWERS_MIN: usize = 30;
+/// Reservations outlive it by half a minute.
+const BUDGET_MS: u32 = 2_000;
+
+/// A turn under a key of its own.
+#[derive(Debug, Clone)]
+struct Keyed {
+    key: String,
+    body: Value,
+}
+
+impl Keyed {
+    fn ask(&self, client: &Client) -> Result<crate::client::Response, ureq::Error> {
+        let asking = client.clone().with_header("Idempotency-Key", &self.key);
+        asking.try_send("POST", PATH, Some(("application/json", self.body.to_string().as_bytes())))
+    }
+}
+
+#[derive(Default)]
+struct Taken {
+    /// With the answer that was seen.
+    answered: Vec<(Keyed, String)>,
+    /// Under way when the runtime was killed.
+    unknown: Vec<Keyed>,
+}
+
+/// Takes turns in parallel, and kills the runtime in their midst.
+fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> Taken {
+    let taken = Mutex::new(Taken::default());
+    let killed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (client, taken, killed) = (server.with_key(key), &taken, &killed);
+            scope.spawn(move || {
+                for index in 0.. {
+                    let user = format!("user {}", (index * WRITERS + writer) % USERS);
+                    let key = format!("r{round}-w{writer}-{index}");
+                    let body = json!({ "message": key, "personality_id": agent, "user_id": user });
+                    let turn = Keyed { key, body };
+                    match turn.ask(&client) {
+                        Ok(response) if response.status == 200 => {
+                            assert!(!is_replayed(&response), "{response:?}");
+                            taken.lock().expect("the turns").answered.push((turn, response.body));
+                        }
+                        // It may have been killed a moment before it is noted.
+                        _ => {
+                            taken.lock().expect("the turns").unknown.push(turn);
+                            if killed.load(Ordering::SeqCst) {
+                                return;
+                            }
+                        }
+                    }
+                    if killed.load(Ordering::SeqCst) {
+                        return;
+                    }
+                }
+            });
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while taken.lock().expect("the turns").answered.len() < ANSWERS_MIN {
+            assert!(Instant::now() < deadline, "nothing is answered");
+            thread::sleep(Duration::from_millis(5));
+        }
+        // A different moment each time, in the middle of it.
+        thread::sleep(Duration::from_millis(41 * u64::try_from(round).expect("few rounds")));
+        killed.store(true, Ordering::SeqCst);
+        server.kill();
+    });
+    taken.into_inner().expect("the turns")
+}
+
+fn count<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).expect("few")
+}
+
+#[test]
+fn no_turn_is_lost_or_counted_twice_by_kill_9() {
+    let upstream = Upstream::start();
+    upstream.otherwise(|_| Behaviour::Slow(Duration::from_millis(Rng::new().u64(..40))));
+    let mut server = server(&upstream, BUDGET_MS);
+    let organization = server.organization_with_quota(1_000_000, 1_000);
+    let issued = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "name": "k" }));
+    let key = issued["key"].as_str().expect("a key").to_owned();
+    let agent = make_agent(&server.with_key(&key), "Sturdy");
+    let mut all = Taken::default();
+    for round in 0..ROUNDS {
+        let taken = take_until_killed(&server, &key, &agent, round);
+        server.restart();
+        let client = server.with_key(&key);
+        all.answered.extend(taken.answered.iter().cloned());
+        all.unknown.extend(taken.unknown);
+        let (turns, active) = used(&client);
+        let (least, most) = (count(&all.answered), count(&all.answered) + count(&all.unknown));
+        assert!((least..=most).contains(&turns), "round {round}: {turns} counted, not {least} to {most}");
+        assert_eq!(turns_of_relationships(&client), turns, "round {round}");
+        assert!(active <= u64::try_from(USERS).expect("few"));
+        // Everything that was answered in this round is answered so again, and not counted again.
+        race(WRITERS, taken.answered.len().div_ceil(WRITERS), |index| {
+            let (turn, answer) = &taken.answered[index % taken.answered.len()];
+            let again = turn.ask(&client).expect("an answer");
+            assert!(again.status == 200 && is_replayed(&again) && again.body == *answer, "{turn:?}: {again:?}");
+            again
+        });
+        assert_eq!(used(&client), (turns, active), "round {round}: a replay counts nothing");
+    }
+    let client = server.with_key(&key);
+    let tenant = format!("{}/live", organization.id);
+    let (turns, active) = used(&client);
+    let left = reserved_turns(server.state(), &tenant);
+    // Nobody asks any more: the object sweeps by itself.
+    let started = Instant::now();
+    let deadline = started + Duration::from_millis(u64::from(BUDGET_MS)) + Duration::from_mins(1);
+    while reserved_turns(server.state(), &tenant) > 0 {
+        assert!(Instant::now() < deadline, "a reservation outlives its expiry");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let swept_after = started.elapsed();
+    assert_eq!(used(&client), (turns, active), "what expires is not counted");
+    // A key whose turn was counted is replayed; another is executed now.
+    let fresh = all.unknown.iter().filter(|turn| {
+        let again = turn.ask(&client).expect("an answer");
+        assert_eq!(again.status, 200, "{again:?}");
+        !is_replayed(&again)
+    });
+    let fresh = u64::try_from(fresh.count()).expect("few");
+    let (answered, unknown) = (count(&all.answered), count(&all.unknown));
+    println!(
+        "{ROUNDS} kills: {answered} turns answered, {unknown} under way at a kill, {} of them counted; {turns} counted, \
+         {active} active relationships; {left} reservations were left and gone {} ms later",
+        unknown - fresh,
+        swept_after.as_millis()
+    );
+    assert_eq!(turns, answered + unknown - fresh);
+    assert_eq!(used(&client), (answered + unknown, active), "every key is counted once");
+    assert_eq!(turns_of_relationships(&client), answered + unknown);
+    assert_eq!(reserved_turns(server.state(), &tenant), 0);
+}

@@ -1,0 +1,284 @@
+//! `POST /v1/respond` with `stream: true`: a turn as it is being answered.
+
+use std::io::{BufRead, BufReader};
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::agents::make_agent;
+use crate::client::{Client, Response};
+use crate::metering::{is_replayed, server};
+use crate::respond::{PATH, assert_error, assert_quota, assert_ulid, used};
+use crate::server::Server;
+use crate::upstream::{Behaviour, Steps, Upstream};
+
+const BUDGET_MS: u32 = 30_000;
+
+/// Server-sent events as they come.
+struct Events {
+    head: Response,
+    lines: BufReader<ureq::BodyReader<'static>>,
+}
+
+impl Events {
+    fn open(client: &Client, body: &Value) -> Self {
+        let (head, body) = client.open(PATH, body);
+        assert_eq!(head.status, 200, "{head:?}");
+        assert!(head.header("content-type").starts_with("text/event-stream"), "{head:?}");
+        assert_eq!(head.header("cache-control"), "no-store");
+        Self { head, lines: BufReader::new(body) }
+    }
+
+    /// The next event, which says twice what it is; `None` after the last.
+    fn next(&mut self) -> Option<Value> {
+        let mut line = || {
+            let mut line = String::new();
+            self.lines.read_line(&mut line).expect("a stream that does not break");
+            line
+        };
+        let name = line();
+        if name.is_empty() {
+            return None;
+        }
+        let name = name.strip_prefix("event: ").and_then(|name| name.strip_suffix('\n')).expect("a name").to_owned();
+        let data = line();
+        let data: Value = serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON");
+        assert_eq!(line(), "\n", "one line of data and the end of it");
+        assert_eq!(data["type"], name.as_str());
+        Some(data)
+    }
+
+    /// Reads pieces of text until they are this. Blanks may come with what follows them.
+    fn read_text(&mut self, text: &mut String, expected: &str) {
+        while text.trim_end() != expected {
+            let event = self.next().expect("a piece of text");
+            text.push_str(delta(&event));
+            assert!(expected.starts_with(text.trim_end()), "{text} is not the beginning of {expected}");
+        }
+    }
+}
+
+fn delta(event: &Value) -> &str {
+    assert_eq!(event, &json!({ "type": "text", "delta": event["delta"] }), "a piece of text");
+    event["delta"].as_str().expect("text")
+}
+
+fn assert_metadata(event: &Value, state: &Value) {
+    assert_ulid(&event["interaction_id"]);
+    let memory = json!({ "consulted": false, "summary_used": "none", "significant_moments_referenced": 0 });
+    let id = &event["interaction_id"];
+    let expected =
+        json!({ "type": "metadata", "interaction_id": id, "inferred_emotional_state": state, "memory": memory });
+    assert_eq!(*event, expected);
+}
+
+fn assert_completion(event: &Value, newly_active: bool, model_updated: bool) {
+    assert!(event["latency_ms"].is_u64(), "{event}");
+    let usage = json!({
+        "turns_consumed": 1, "active_relationship_counted": newly_active,
+        "llm_provider": "openai-compatible", "llm_model": "gpt-4o-mini",
+    });
+    let expected = json!({
+        "type": "completion", "memory": { "summary_used": "none", "model_updated": model_updated },
+        "guardrails": { "applied": [] }, "usage": usage, "latency_ms": event["latency_ms"],
+    });
+    assert_eq!(*event, expected);
+}
+
+fn assert_failed(event: &Value, code: &str) {
+    assert!(event["message"].as_str().is_some_and(|message| !message.is_empty()), "{event}");
+    assert_eq!(*event, json!({ "type": "error", "code": code, "message": event["message"] }));
+}
+
+/// An upstream that says these words one by one, each when it is told to.
+fn stepwise(upstream: &Upstream, words: &[&str]) -> Sender<()> {
+    let (permit, steps) = Steps::new();
+    upstream.next(Behaviour::Step(words.join(" "), steps));
+    permit
+}
+
+/// Lets the upstream say these words, each after the one before has arrived.
+fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String {
+    let mut text = String::new();
+    for count in 1..=words.len() {
+        permit.send(()).expect("an upstream that waits");
+        events.read_text(&mut text, &words[..count].join(" "));
+    }
+    text
+}
+
+/// Lets the upstream end its answer.
+fn end(permit: &Sender<()>) {
+    for _ in 0..2 {
+        // It may have been heard to the end before it has sent all of it.
+        let _ = permit.send(());
+    }
+}
+
+struct Setting {
+    upstream: Upstream,
+    server: Server,
+    client: Client,
+    body: Value,
+}
+
+impl Setting {
+    fn new(timeout_ms: u32) -> Self {
+        let upstream = Upstream::start();
+        let server = server(&upstream, timeout_ms);
+        let client = server.new_client();
+        let agent = make_agent(&client, "Kind");
+        let body = json!({ "message": "hi", "personality_id": agent, "user_id": "ada", "stream": true });
+        Self { upstream, server, client, body }
+    }
+
+    fn keyed(&self, key: &str) -> Client {
+        self.client.clone().with_header("Idempotency-Key", key)
+    }
+
+    /// Waits for as many counted turns.
+    fn assert_used_eventually(&self, turns: u64) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while used(&self.client).0 != turns {
+            assert!(Instant::now() < deadline, "{:?} used; {:?}", used(&self.client), self.server.log_lines());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn an_answer_arrives_word_by_word() {
+    let setting = Setting::new(BUDGET_MS);
+    let words = ["Good", "morning,", "dear", "Ada", "🦀"];
+    let permit = stepwise(&setting.upstream, &words);
+    let keyed = setting.keyed("k");
+    let mut events = Events::open(&keyed, &setting.body);
+    assert_quota(&events.head, (0, 10_000), (0, 1_000));
+    let metadata = events.next().expect("an event");
+    assert_metadata(&metadata, &Value::Null);
+    let mut text = hear(&mut events, &permit, &words);
+    assert_eq!(setting.upstream.asked_about("hi")[0].body["stream"], true);
+    assert_eq!(used(&setting.client), (0, 0), "it is not counted before its end");
+    let copy = keyed.post(PATH, &setting.body);
+    assert_error(&copy, 409, "idempotency_in_flight", "conflict");
+    end(&permit);
+    let mut last = events.next().expect("an event");
+    while last["type"] == "text" {
+        text.push_str(delta(&last));
+        last = events.next().expect("an event");
+    }
+    assert_completion(&last, true, false);
+    assert_eq!(events.next(), None, "nothing after the end");
+    assert_eq!(text, words.join(" "));
+    assert_eq!(used(&setting.client), (1, 1));
+
+    let mut again = Events::open(&keyed, &setting.body);
+    assert!(is_replayed(&again.head), "{:?}", again.head);
+    assert_quota(&again.head, (1, 10_000), (1, 1_000));
+    assert_eq!(again.next(), Some(metadata));
+    assert_eq!(again.next().as_ref().map(delta), Some(text.as_str()));
+    assert_eq!(again.next(), Some(last));
+    assert_eq!(again.next(), None);
+    assert_eq!((used(&setting.client), setting.upstream.asked().len()), ((1, 1), 1));
+}
+
+#[test]
+fn a_reported_affect_is_known_from_the_beginning() {
+    let setting = Setting::new(BUDGET_MS);
+    let mut body = setting.body.clone();
+    body["affect"] = json!({ "valence": 0.8, "arousal": 0.4 });
+    let mut events = Events::open(&setting.client, &body);
+    let metadata = events.next().expect("an event");
+    let state = &metadata["inferred_emotional_state"];
+    assert_eq!((state["valence"].as_f64(), state["arousal"].as_f64()), (Some(0.8), Some(0.4)));
+    assert_metadata(&metadata, state);
+    let all: Vec<Value> = std::iter::from_fn(|| events.next()).collect();
+    let (last, texts) = all.split_last().expect("events");
+    assert_completion(last, true, true);
+    assert_eq!(texts.iter().map(delta).collect::<String>(), crate::upstream::ANSWER);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error_and_not_counted() {
+    let setting = Setting::new(BUDGET_MS);
+    let words = ["never", "all", "of", "this"];
+    let permit = stepwise(&setting.upstream, &words);
+    let keyed = setting.keyed("k");
+    let mut events = Events::open(&keyed, &setting.body);
+    assert_metadata(&events.next().expect("an event"), &Value::Null);
+    hear(&mut events, &permit, &words[..2]);
+    drop(permit);
+    let mut last = events.next().expect("an event");
+    while last["type"] == "text" {
+        last = events.next().expect("an event");
+    }
+    assert_failed(&last, "upstream_error");
+    assert_eq!(events.next(), None);
+    assert_eq!(used(&setting.client), (0, 0));
+    // The key is free for another attempt.
+    let mut again = Events::open(&keyed, &setting.body);
+    assert!(!is_replayed(&again.head));
+    let last = std::iter::from_fn(|| again.next()).last().expect("an event");
+    assert_completion(&last, true, false);
+    assert_eq!(used(&setting.client), (1, 1));
+}
+
+#[test]
+fn an_upstream_that_refuses_is_an_error_in_the_stream() {
+    let setting = Setting::new(BUDGET_MS);
+    for behaviour in [Behaviour::Status(500), Behaviour::Drop, Behaviour::DropInBody] {
+        setting.upstream.next(behaviour.clone());
+        let mut events = Events::open(&setting.client, &setting.body);
+        assert_metadata(&events.next().expect("an event"), &Value::Null);
+        let last = std::iter::from_fn(|| events.next()).last().expect("an event");
+        assert_failed(&last, "upstream_error");
+        assert!(!last.to_string().contains("canary"), "{behaviour:?}: the inside stays inside");
+    }
+    assert_eq!(used(&setting.client), (0, 0));
+}
+
+#[test]
+fn an_answer_that_stands_still_is_an_error_in_time() {
+    let setting = Setting::new(1_500);
+    let words = ["one", "two"];
+    let permit = stepwise(&setting.upstream, &words);
+    let mut events = Events::open(&setting.client, &setting.body);
+    assert_metadata(&events.next().expect("an event"), &Value::Null);
+    hear(&mut events, &permit, &words[..1]);
+    let started = Instant::now();
+    let mut last = events.next().expect("an event");
+    while last["type"] == "text" {
+        last = events.next().expect("an event");
+    }
+    println!("a budget of 1,500 ms: the error came {} ms after the last word", started.elapsed().as_millis());
+    assert_failed(&last, "turn_timeout");
+    assert_eq!(events.next(), None);
+    assert_eq!(used(&setting.client), (0, 0));
+    drop(permit);
+}
+
+#[test]
+fn a_caller_who_hangs_up_is_answered_to_the_end_and_counted() {
+    let setting = Setting::new(BUDGET_MS);
+    let words = ["Are", "you", "still", "there?"];
+    let permit = stepwise(&setting.upstream, &words);
+    let keyed = setting.keyed("k");
+    let mut events = Events::open(&keyed, &setting.body);
+    assert_metadata(&events.next().expect("an event"), &Value::Null);
+    hear(&mut events, &permit, &words[..1]);
+    drop(events);
+    assert_eq!(used(&setting.client), (0, 0));
+    for _ in 1..words.len() {
+        permit.send(()).expect("an upstream that waits");
+    }
+    end(&permit);
+    setting.assert_used_eventually(1);
+    let mut again = Events::open(&keyed, &setting.body);
+    assert!(is_replayed(&again.head), "{:?}", again.head);
+    again.next().expect("an event");
+    assert_eq!(again.next().as_ref().map(delta), Some(words.join(" ").as_str()));
+    assert_completion(&again.next().expect("an event"), true, false);
+    assert_eq!((used(&setting.client), setting.upstream.asked().len()), ((1, 1), 1));
+}

@@ -1,0 +1,349 @@
+//! A server that answers like OpenAI's, as a test tells it to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// What a request is answered with.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// The model says this: as a whole, or piece by piece if that was asked for.
+    Say(String),
+    /// The same, with a pause after each event if it was asked for piece by piece.
+    Trickle(String, Duration),
+    /// The same, each word when the test permits it.
+    Step(String, Steps),
+    /// A status, and a body that must reach nobody.
+    Status(u16),
+    /// Redirects here.
+    Redirect(String),
+    /// Says "late" after this long.
+    Slow(Duration),
+    /// Sends the head at once, and the rest of an answer after this long.
+    SlowBody(Duration),
+    /// This body with the status 200, whatever it is.
+    Body(String),
+    /// Says this many times the letter x.
+    Oversized(usize),
+    /// Closes the connection without an answer.
+    Drop,
+    /// Closes the connection in the middle of an answer.
+    DropInBody,
+}
+
+impl Behaviour {
+    pub fn say(text: &str) -> Self {
+        Self::Say(text.to_owned())
+    }
+
+    /// Says something, and how it feels about it.
+    pub fn feel(text: &str, affect: &Value) -> Self {
+        Self::Say(format!("{text}\n\n```affect\n{affect}\n```"))
+    }
+}
+
+/// Permits to say one more word each. When nobody can give another, or none comes for
+/// long, the connection is closed.
+#[derive(Debug, Clone)]
+pub struct Steps(Arc<Mutex<Receiver<()>>>);
+
+impl Steps {
+    pub fn new() -> (Sender<()>, Self) {
+        let (permit, permits) = channel();
+        (permit, Self(Arc::new(Mutex::new(permits))))
+    }
+
+    fn next(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(Duration::from_secs(30)).is_ok()
+    }
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub path: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
+}
+
+impl Asked {
+    /// The content of the first message of a role.
+    pub fn content(&self, role: &str) -> &str {
+        let messages = self.body["messages"].as_array().expect("messages");
+        let message = messages.iter().find(|message| message["role"] == role);
+        message.and_then(|message| message["content"].as_str()).unwrap_or_else(|| panic!("no {role}: {self:?}"))
+    }
+}
+
+/// What is said when no test has said otherwise.
+pub const ANSWER: &str = "Hello from upstream.";
+
+type Decide = Arc<dyn Fn(&Asked) -> Behaviour + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    asked: Vec<Asked>,
+    /// Requests that are being answered, and the most that ever were at once.
+    under_way: usize,
+    under_way_max: usize,
+    /// For the next requests, whatever they are.
+    next: VecDeque<Behaviour>,
+    /// For requests whose message contains a text.
+    when: Vec<(String, Behaviour)>,
+    /// For all others.
+    otherwise: Option<Decide>,
+}
+
+/// The server; it ends with this value.
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Upstream {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (state, ended) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
+        let (shared, stop) = (Arc::clone(&state), Arc::clone(&ended));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let state = Arc::clone(&shared);
+                // A caller that hangs up is no failure of the test.
+                thread::spawn(move || drop(serve(&stream, &state)));
+            }
+        });
+        Self { address, state, ended }
+    }
+
+    /// What `RESPONDER_URL` is set to.
+    pub fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Sets what the next request is answered with; several are taken in turn.
+    pub fn next(&self, behaviour: Behaviour) {
+        lock(&self.state).next.push_back(behaviour);
+    }
+
+    /// Sets what every request is answered with whose message contains this.
+    pub fn when(&self, message: &str, behaviour: Behaviour) {
+        lock(&self.state).when.push((message.to_owned(), behaviour));
+    }
+
+    /// Sets what every request is answered with for which nothing else was set.
+    pub fn otherwise(&self, decide: impl Fn(&Asked) -> Behaviour + Send + Sync + 'static) {
+        lock(&self.state).otherwise = Some(Arc::new(decide));
+    }
+
+    /// The most requests that were ever answered at once.
+    pub fn most_at_once(&self) -> usize {
+        lock(&self.state).under_way_max
+    }
+
+    /// Every request so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        lock(&self.state).asked.clone()
+    }
+
+    /// The requests whose message contains this.
+    pub fn asked_about(&self, message: &str) -> Vec<Asked> {
+        self.asked().into_iter().filter(|asked| asked.content("user").contains(message)).collect()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let Some(asked) = read(stream)? else { return Ok(()) };
+    let streamed = asked.body["stream"] == true;
+    let behaviour = {
+        let mut state = lock(state);
+        let known = state.when.iter().find(|(message, _)| asked.content("user").contains(message.as_str()));
+        let known = known.map(|(_, behaviour)| behaviour.clone()).or_else(|| state.next.pop_front());
+        let known = known.or_else(|| state.otherwise.as_ref().map(|decide| decide(&asked)));
+        state.asked.push(asked);
+        state.under_way += 1;
+        state.under_way_max = state.under_way_max.max(state.under_way);
+        known.unwrap_or_else(|| Behaviour::say(ANSWER))
+    };
+    let answered = answer(stream, behaviour, streamed);
+    lock(state).under_way -= 1;
+    answered?;
+    stream.shutdown(Shutdown::Both)
+}
+
+fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let Some(path) = line.split(' ').nth(1).map(str::to_owned) else { return Ok(None) };
+    let mut headers = BTreeMap::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Ok(Some(Asked { path, headers, body }))
+}
+
+fn answer(stream: &TcpStream, behaviour: Behaviour, streamed: bool) -> std::io::Result<()> {
+    match behaviour {
+        Behaviour::Say(text) => send(stream, 200, "", &completion(&text, streamed)),
+        Behaviour::Trickle(text, pause) => {
+            let body = completion(&text, streamed);
+            head(stream, 200, body.len(), "")?;
+            for event in body.split_inclusive("\n\n") {
+                write_all(stream, event)?;
+                thread::sleep(pause);
+            }
+            Ok(())
+        }
+        Behaviour::Step(text, steps) => {
+            let body = completion(&text, streamed);
+            head(stream, 200, body.len(), "")?;
+            // The first event names the role, the last two end the answer.
+            let mut events = body.split_inclusive("\n\n");
+            write_all(stream, events.next().unwrap_or_default())?;
+            events.take_while(|_| steps.next()).try_for_each(|event| write_all(stream, event))
+        }
+        Behaviour::Oversized(length) => send(stream, 200, "", &completion(&"x".repeat(length), streamed)),
+        Behaviour::Status(status) => send(stream, status, "", "{\"error\":{\"message\":\"upstream canary\"}}"),
+        Behaviour::Redirect(url) => send(stream, 307, &format!("Location: {url}\r\n"), ""),
+        Behaviour::Body(body) => send(stream, 200, "", &body),
+        Behaviour::Slow(wait) => {
+            thread::sleep(wait);
+            send(stream, 200, "", &completion("late", streamed))
+        }
+        Behaviour::SlowBody(wait) => {
+            let body = completion("late", streamed);
+            let (first, rest) = body.split_at(body.len() / 2);
+            head(stream, 200, body.len(), "")?;
+            write_all(stream, first)?;
+            thread::sleep(wait);
+            write_all(stream, rest)
+        }
+        Behaviour::Drop => Ok(()),
+        Behaviour::DropInBody => {
+            let body = completion("never all of this", streamed);
+            head(stream, 200, body.len(), "")?;
+            write_all(stream, body.get(..body.len() / 2).unwrap_or_default())
+        }
+    }
+}
+
+fn completion(text: &str, streamed: bool) -> String {
+    if !streamed {
+        let message = json!({ "role": "assistant", "content": text });
+        let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
+        return json!({ "object": "chat.completion", "choices": [choice], "usage": { "total_tokens": 1 } }).to_string();
+    }
+    let chunk = |delta: Value, reason: Option<&str>| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": reason });
+        format!("data: {}\n\n", json!({ "object": "chat.completion.chunk", "choices": [choice] }))
+    };
+    let mut body = chunk(json!({ "role": "assistant", "content": "" }), None);
+    body.extend(text.split_inclusive(' ').map(|word| chunk(json!({ "content": word }), None)));
+    body + &chunk(json!({}), Some("stop")) + "data: [DONE]\n\n"
+}
+
+fn send(stream: &TcpStream, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
+    head(stream, status, body.len(), headers)?;
+    write_all(stream, body)
+}
+
+fn head(stream: &TcpStream, status: u16, length: usize, headers: &str) -> std::io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
+    );
+    write_all(stream, &head)
+}
+
+fn write_all(mut stream: &TcpStream, text: &str) -> std::io::Result<()> {
+    stream.write_all(text.as_bytes())
+}
+
+/// Asks as the Worker does.
+fn ask(upstream: &Upstream, message: &str, stream: bool) -> Result<(u16, String), ureq::Error> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(Duration::from_millis(500)))
+        .build()
+        .into();
+    let body = json!({ "messages": [{ "role": "user", "content": message }], "stream": stream }).to_string();
+    let url = format!("{}/chat/completions", upstream.url());
+    let mut response = agent.post(&url).header("Authorization", "Bearer k").send(body.as_bytes())?;
+    Ok((response.status().as_u16(), response.body_mut().read_to_string()?))
+}
+
+#[test]
+fn the_upstream_of_the_tests_does_as_it_is_told() {
+    let upstream = Upstream::start();
+    let content = |answer: Result<(u16, String), ureq::Error>| {
+        let (status, body) = answer.expect("an answer");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        (status, body["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(content(ask(&upstream, "a", false)), (200, ANSWER.to_owned()));
+    upstream.next(Behaviour::say("first"));
+    upstream.next(Behaviour::feel("second", &json!({ "valence": 1 })));
+    upstream.when("other", Behaviour::say("for another"));
+    assert_eq!(content(ask(&upstream, "any other", false)).1, "for another");
+    assert_eq!(content(ask(&upstream, "b", false)).1, "first");
+    assert_eq!(content(ask(&upstream, "c", false)).1, "second\n\n```affect\n{\"valence\":1}\n```");
+    let (_, stream) = ask(&upstream, "d", true).expect("an answer");
+    assert!(stream.contains("\"content\":\"Hello \"") && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    upstream.next(Behaviour::Trickle("a b".to_owned(), Duration::from_millis(10)));
+    assert_eq!(ask(&upstream, "d", true).expect("an answer").1.matches("data: ").count(), 5);
+    for (behaviour, status) in [
+        (Behaviour::Status(500), 500),
+        (Behaviour::Redirect("http://h/".to_owned()), 307),
+        (Behaviour::Body("?".to_owned()), 200),
+    ] {
+        upstream.next(behaviour);
+        assert_eq!(ask(&upstream, "e", false).expect("an answer").0, status);
+    }
+    upstream.next(Behaviour::Oversized(300_000));
+    assert!(ask(&upstream, "f", false).expect("an answer").1.len() > 300_000);
+    let wait = Duration::from_secs(5);
+    for behaviour in [Behaviour::Slow(wait), Behaviour::SlowBody(wait), Behaviour::Drop, Behaviour::DropInBody] {
+        upstream.next(behaviour);
+        assert!(ask(&upstream, "g", false).is_err());
+    }
+    let asked = upstream.asked_about("any other");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        (asked[0].path.as_str(), asked[0].headers["authorization"].as_str()),
+        ("/v1/chat/completions", "Bearer k")
+    );
+    assert_eq!(upstream.asked().len(), 14);
+}
