@@ -6,7 +6,7 @@ use crate::tools::Tools;
 use crate::{Result, fingerprint, process, root, step};
 
 /// Everything that the module is made from.
-const SOURCES: &[&str] = &["src", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
+const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
 
 /// Builds `build/` unless nothing has changed since it was built.
 pub fn build(tools: &Tools) -> Result<()> {
@@ -16,7 +16,7 @@ pub fn build(tools: &Tools) -> Result<()> {
         step("Building the Worker (wasm, release)");
         let mut worker_build = tools.command(&tools.worker_build);
         worker_build
-            .args(["--release", "--no-opt"])
+            .args(["--release", "--no-opt", "--out-dir", "../build", "worker"])
             // A request whose caller hangs up is finished all the same: the runtime
             // would drop it half-way, its memory would never be freed, and its log
             // line never be written.
