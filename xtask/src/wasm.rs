@@ -28,13 +28,19 @@ pub fn build(tools: &Tools) -> Result<()> {
     })
 }
 
+/// What the crate `worker` exports of its own accord, and nobody here calls. An export
+/// keeps alive all that it leads to.
+const UNUSED_EXPORTS: &[&str] = &["*intounderlying*", "*containerstartupoptions*", "*minifyconfig*", "*r2range*"];
+
 /// `worker-build` keeps the names of functions, which are a tenth of the
 /// compressed module and of no use to who runs it; so wasm-opt is run here.
 fn optimize(tools: &Tools) -> Result<()> {
     let module = root().join("build/index_bg.wasm");
     let optimized = root().join("build/optimized.wasm");
     let mut wasm_opt = tools.command(tools.binary("wasm-opt"));
-    wasm_opt.arg(&module).arg("-o").arg(&optimized).args(["-Oz", "--strip-debug", "--strip-producers"]).args([
+    wasm_opt.arg(&module).arg("-o").arg(&optimized);
+    wasm_opt.args(UNUSED_EXPORTS.iter().map(|pattern| format!("--remove-exports={pattern}")));
+    wasm_opt.args(["-Oz", "--strip-debug", "--strip-producers"]).args([
         "--enable-mutable-globals",
         "--enable-sign-ext",
         "--enable-nontrapping-float-to-int",
