@@ -146,7 +146,7 @@ pub async fn list<R: Runtime, I: Incoming>(
             other => return Err(unexpected(&other)),
         }
     }
-    records.sort_by_key(|(_, record)| record.key_id);
+    records.sort_unstable_by_key(|(_, record)| record.key_id);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = records.len() > limit;
     records.truncate(limit);
