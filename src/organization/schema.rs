@@ -82,6 +82,7 @@ const STEPS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
     "CREATE INDEX deletions_pending ON deletions (sequence) WHERE completed_at IS NULL",
     "CREATE INDEX deletions_by_user ON deletions (user) WHERE user IS NOT NULL",
+    "CREATE INDEX deletions_by_agent ON deletions (agent) WHERE agent IS NOT NULL",
     "CREATE INDEX idempotency_by_expiry ON idempotency (expires_at)",
     "CREATE TABLE audit (
         one INTEGER PRIMARY KEY CHECK (one = 1),
