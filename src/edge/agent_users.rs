@@ -6,23 +6,26 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::agents;
-use super::exchange::{Exchange, KeyHolder, internal, store_unavailable, unexpected};
+use super::endpoint::{Input, Plan, Reading};
+use super::exchange::{internal, unexpected};
 use super::fault::Fault;
-use super::fields::{QueryFields, both, path_parameter};
-use super::http::{Incoming, Response};
-use super::runtime::{Door, Runtime};
-use super::schemas::{Schema, described};
-use crate::directory::Refusal;
-use crate::directory::agent::AgentRef;
+use super::fields::both;
+use super::http::Response;
+use super::pages;
+use super::schemas::Schema;
+use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::EndUser;
+use crate::directory::identifiers::Tenant;
 use crate::directory::json;
 use crate::directory::mood::MoodBody;
 use crate::directory::names::{Name, UserId};
+use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
 use crate::organization::relationships::{Entry, MOOD_HALF_LIFE_MS};
-use crate::projection::listing;
+use crate::projection::listing::AgentUserPage;
+use crate::projection::{Statement, Texts};
 
 #[derive(Serialize)]
 struct UserEntry<'a> {
@@ -74,56 +77,55 @@ fn as_text(value: &RawValue) -> String {
 }
 
 /// Pages in byte order of `user_id`; what a page costs does not depend on its depth.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let configuration = exchange.configuration()?;
-    let path = path_parameter("agent_id", parameters.first(), AgentRef::new);
-    let query = read_query(exchange.target.query);
-    let (limit, cursor, command) = match both(path, query) {
-        Ok((agent, (limit, cursor))) => (limit, cursor, Ok(Command::ReadAgent { agent })),
-        Err(fault) => (0, None, Err(fault)),
-    };
-    let answer = exchange.ask(holder, Door::HandleListed, command).await?;
-    let agent_id = match answer.outcome {
-        Outcome::Agent { agent_id, .. } => agent_id,
-        Outcome::NotFound => return Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => return Err(Fault::Ambiguous),
-        other => return Err(unexpected(&other)),
-    };
-    if answer.listed != Some(true) {
-        return Err(store_unavailable("the listing could not be brought up to date"));
-    }
-    let (tenant, id) = (holder.tenant.to_string(), agent_id.to_string());
-    let binding = Binding::new(&[&tenant, "agent-users", &id]);
-    let decode = |text: String| cursor::decode(&text, &binding, &configuration.key_ring).map_err(Fault::Malformed);
-    let after = cursor.map(decode).transpose()?;
-    let database = exchange.runtime.database().map_err(internal)?;
-    let more = limit.saturating_add(1);
-    let page = listing::agent_users(&database, holder.tenant, agent_id, after.as_deref(), more).await;
-    let (mut rows, rows_read) = page.map_err(store_unavailable)?;
-    exchange.rows_read = Some(rows_read);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let cursor = rows.last().filter(|_| has_more);
-    let cursor = cursor.map(|(user_id, ..)| cursor::encode(user_id, &binding, &configuration.key_ring));
-    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
-    let now = exchange.received_at;
-    let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &id, now));
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let members = format!("\"users\":[{}],\"has_more\":{has_more}{next}", entries.join(","));
-    Ok(described(200, Schema::AgentUserList, &members))
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let limit = agents::page_size(&mut input.query);
+    let cursor = input.query.text("cursor");
+    let (agent, ()) = both(input.path("agent_id", AgentRef::new), input.query.finish())?;
+    let (tenant, now, ring) = (input.tenant, input.received_at, &input.configuration.key_ring);
+    Ok(Plan::listed(Command::ReadAgent { agent }, move |outcome| {
+        let agent_id = match outcome {
+            Outcome::Agent { agent_id, .. } => agent_id,
+            Outcome::NotFound => return Err(Fault::NotFound("agent")),
+            Outcome::Ambiguous => return Err(Fault::Ambiguous),
+            other => return Err(unexpected(&other)),
+        };
+        let binding = binding(tenant, agent_id);
+        let decode = |text: String| cursor::decode(&text, &binding, ring).map_err(Fault::Malformed);
+        let after = cursor.map(decode).transpose()?;
+        let page = AgentUserPage::new(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
+        Ok(Box::new(AgentUsers { page, agent_id, binding, limit, now, ring }))
+    }))
 }
 
-fn read_query(query: &str) -> Result<(u32, Option<String>), Fault> {
-    let mut fields = QueryFields::parse(query)?;
-    let limit = agents::page_size(&mut fields);
-    let cursor = fields.optional("cursor", |text| Ok::<_, Refusal>(text.to_owned()));
-    fields.finish()?;
-    Ok((limit, cursor))
+fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
+    Binding::new(&[&tenant.to_string(), "agent-users", &agent_id.to_string()])
+}
+
+struct AgentUsers<'a> {
+    page: AgentUserPage,
+    agent_id: AgentId,
+    binding: Binding,
+    limit: u32,
+    now: Timestamp,
+    ring: &'a KeyRing,
+}
+
+impl Reading for AgentUsers<'_> {
+    fn statement(&self) -> Statement<'_> {
+        self.page.statement()
+    }
+
+    fn respond(self: Box<Self>, texts: Texts) -> Result<Response, Fault> {
+        let mut rows = AgentUserPage::read(&texts.rows).map_err(internal)?;
+        let has_more = pages::cut(&mut rows, self.limit);
+        let last = rows.last().filter(|_| has_more);
+        let cursor = last.map(|(user_id, ..)| cursor::encode(user_id, &self.binding, self.ring));
+        let agent_id = self.agent_id.to_string();
+        let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, self.now));
+        let entries = entries.collect::<Result<Vec<_>, _>>()?;
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        Ok(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref()))
+    }
 }
 
 fn write(entry: &str, document: &str, agent_id: &str, now: Timestamp) -> Result<String, Fault> {

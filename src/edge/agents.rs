@@ -1,11 +1,12 @@
 //! `/api/v1/agents`.
 
 use super::conditional::{entity_tag, if_match, none_match_names};
-use super::exchange::{Exchange, KeyHolder, internal, unexpected};
+use super::endpoint::{Body, Input, Plan};
+use super::exchange::{internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, path_parameter, query_integer, string};
-use super::http::{Incoming, Response};
-use super::runtime::{Door, Runtime};
+use super::fields::{QueryFields, both, query_integer, string};
+use super::http::Response;
+use super::pages;
 use super::schemas::{Schema, described};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
@@ -21,23 +22,13 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 
 /// `POST /api/v1/agents`: 201 when this request made the agent, 200 when it changed
 /// the one that is there.
-pub async fn save<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-) -> Result<Response, Fault> {
-    let agent_id = AgentId::new(exchange.random()?);
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read_new(&body, agent_id)));
-    let (command, key) = match both(QueryFields::none(exchange.target.query), request) {
-        Ok(((), (key, new))) => (Ok(Command::SaveAgent(new)), key),
-        Err(fault) => (Err(fault), None),
-    };
-    let answer = exchange.ask_once(holder, Door::Handle, command, key).await?;
-    Ok(answer.mark(respond(&answer.outcome)?))
+pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let new = read_new(&input.body, AgentId::new(input.random))?;
+    Ok(Plan::new(Command::SaveAgent(new), |outcome| respond(&outcome)))
 }
 
-fn read_new(body: &[u8], agent_id: AgentId) -> Result<NewAgent, Fault> {
-    let mut fields = Fields::of_body(body)?;
+fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
+    let mut fields = body.fields()?;
     let name = fields.required("name", |value| Name::new(string(value)?));
     let external_id = fields.nullable("external_id", |value| UserId::new(string(value)?));
     let metadata = fields.optional("metadata", Metadata::new);
@@ -47,42 +38,33 @@ fn read_new(body: &[u8], agent_id: AgentId) -> Result<NewAgent, Fault> {
 }
 
 /// `GET /api/v1/agents/{agent_id}`, by id or by name.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let path = path_parameter("agent_id", parameters.first(), AgentRef::new);
-    let command = both(path, QueryFields::none(exchange.target.query)).map(|(agent, ())| Command::ReadAgent { agent });
-    let outcome = exchange.ask(holder, Door::Handle, command).await?.outcome;
-    if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, exchange.incoming.header("If-None-Match")) {
-        let revision = agents::revision(*version);
-        if none_match_names(&header, revision) {
-            return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let agent = input.path("agent_id", AgentRef::new)?;
+    let none_match = input.if_none_match.take();
+    Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
+        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match) {
+            let revision = agents::revision(*version);
+            if none_match_names(&header, revision) {
+                return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+            }
         }
-    }
-    respond(&outcome)
+        respond(&outcome)
+    }))
 }
 
 /// `PATCH /api/v1/agents/{agent_id}`: changes what is named and leaves the rest.
-pub async fn update<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let if_match = exchange.incoming.header("If-Match").map(|header| if_match(&header));
-    let path = path_parameter("agent_id", parameters.first(), AgentRef::new);
-    let changes = body.and_then(|body| {
-        let mut fields = Fields::of_body(&body)?;
-        let name = fields.optional("name", |value| Name::new(string(value)?));
-        let metadata = fields.optional("metadata", Metadata::new);
-        fields.finish()?;
-        Ok((name, metadata))
-    });
-    let command = both(both(path, QueryFields::none(exchange.target.query)), changes)
-        .map(|((agent, ()), (name, metadata))| Command::UpdateAgent { agent, name, metadata, if_match });
-    respond(&exchange.ask(holder, Door::Handle, command).await?.outcome)
+pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
+    let if_match = input.if_match.as_deref().map(if_match);
+    Ok(Plan::new(Command::UpdateAgent { agent, name, metadata, if_match }, |outcome| respond(&outcome)))
+}
+
+fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> {
+    let mut fields = body.fields()?;
+    let name = fields.optional("name", |value| Name::new(string(value)?));
+    let metadata = fields.optional("metadata", Metadata::new);
+    fields.finish()?;
+    Ok((name, metadata))
 }
 
 fn respond(outcome: &Outcome) -> Result<Response, Fault> {
@@ -117,42 +99,28 @@ pub fn page_size(fields: &mut QueryFields) -> u32 {
 }
 
 /// `GET /api/v1/agents`: in the order of their making.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-) -> Result<Response, Fault> {
-    let configuration = exchange.configuration()?;
-    let binding = Binding::new(&[&holder.tenant.to_string(), "agents"]);
-    let request = read_list(exchange.target.query, |text| cursor::decode(text, &binding, &configuration.key_ring));
-    let (limit, command) = match request {
-        Ok((after, limit)) => (limit, Ok(Command::ListAgents { after, limit: limit.saturating_add(1) })),
-        Err(fault) => (0, Err(fault)),
-    };
-    let mut records = match exchange.ask(holder, Door::Handle, command).await?.outcome {
-        Outcome::Records(records) => records,
-        other => return Err(unexpected(&other)),
-    };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = records.len() > limit;
-    records.truncate(limit);
-    let cursor = records.last().filter(|_| has_more);
-    let cursor = cursor.map(|(number, _)| cursor::encode(&number.to_string(), &binding, &configuration.key_ring));
-    // Absent on the last page: pagers of existing clients stop only on a falsy one.
-    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
-    let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
-    let members = format!("\"items\":[{}],\"has_more\":{has_more}{next}", items.join(","));
-    Ok(described(200, Schema::AgentList, &members))
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let limit = page_size(&mut input.query);
+    let cursor = input.query.text("cursor");
+    input.query.finish()?;
+    let binding = Binding::new(&[&input.tenant.to_string(), "agents"]);
+    let after = input.number_cursor(cursor, &binding)?;
+    let ring = &input.configuration.key_ring;
+    Ok(Plan::new(Command::ListAgents { after, limit: limit.saturating_add(1) }, move |outcome| {
+        let Outcome::Records(mut records) = outcome else { return Err(unexpected(&outcome)) };
+        let has_more = pages::cut(&mut records, limit);
+        let last = records.last().filter(|_| has_more);
+        let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
+        let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
+        Ok(page(Schema::AgentList, "items", &items, cursor.as_deref()))
+    }))
 }
 
-fn read_list(
-    query: &str,
-    decode: impl FnOnce(&str) -> Result<String, crate::directory::Refusal>,
-) -> Result<(i64, u32), Fault> {
-    let mut fields = QueryFields::parse(query)?;
-    let page_size = page_size(&mut fields);
-    let cursor = fields.optional("cursor", |text| Ok(text.to_owned()));
-    fields.finish()?;
-    let after = cursor.map(|text| decode(&text).map_err(Fault::Malformed)).transpose()?;
-    let after = after.map(|key| key.parse().map_err(internal)).transpose()?.unwrap_or_default();
-    Ok((after, page_size))
+/// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
+/// of existing clients stop only on a falsy one.
+pub fn page(schema: Schema, name: &str, items: &[&str], cursor: Option<&str>) -> Response {
+    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
+    let has_more = cursor.is_some();
+    let members = format!("\"{name}\":[{}],\"has_more\":{has_more}{next}", items.join(","));
+    described(200, schema, &members)
 }

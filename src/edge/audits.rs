@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
+use super::endpoint::{Body, BodyKind};
 use super::exchange::{Exchange, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both};
+use super::fields::{BODY_BYTES_MAX, QueryFields, both};
 use super::http::{Incoming, Response};
 use super::organizations;
 use super::runtime::{Door, Runtime};
@@ -77,10 +78,10 @@ pub async fn repair<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    let body = exchange.patch_body(BODY_BYTES_MAX).await;
-    let options = body.and_then(|body| match body.bytes() {
-        Some(bytes) => Fields::of_body(bytes)?.finish(),
-        None => Ok(()),
+    let body = exchange.read_body(BodyKind::Optional { bytes_max: BODY_BYTES_MAX }).await;
+    let options = body.and_then(|body| match body {
+        Body::Empty => Ok(()),
+        sent => sent.fields()?.finish(),
     });
     both(QueryFields::none(exchange.target.query), options)?;
     let organization = organizations::find(exchange, parameters).await?;

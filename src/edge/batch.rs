@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::end_users::take_new;
-use super::exchange::{Exchange, KeyHolder, internal, unexpected};
+use super::endpoint::{Body, Input, Plan};
+use super::exchange::{internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BATCH_BODY_BYTES_MAX, Fields, QueryFields, both, string};
-use super::http::{Incoming, Response};
-use super::runtime::{Door, Runtime};
+use super::fields::{Fields, string};
+use super::http::Response;
 use crate::directory::Refusal;
 use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
 
@@ -44,29 +44,19 @@ struct RowError {
 /// A row that was read: its id as far as there is one, and a user or a fault.
 type Row = (Option<String>, Result<NewEndUser, Fault>);
 
-pub async fn create<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: KeyHolder,
-) -> Result<Response, Fault> {
-    let body = exchange.json_body(BATCH_BODY_BYTES_MAX).await;
-    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read(&body)));
-    let (command, idempotency, rows, cost) = match both(QueryFields::none(exchange.target.query), request) {
-        Ok(((), (idempotency, rows))) => {
-            let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
-            let (users, rows) = split(rows);
-            (Ok(Command::CreateEndUsers { users }), idempotency, rows, cost)
-        }
-        Err(fault) => (Err(fault), None, Vec::new(), 1),
-    };
-    let answer = exchange.ask_once(&holder.at_cost(cost), Door::Handle, command, idempotency).await?;
-    match &answer.outcome {
-        Outcome::EndUsersCreated(creations) => Ok(answer.mark(respond(rows, creations)?)),
-        other => Err(unexpected(other)),
-    }
+pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let rows = read(&input.body)?;
+    let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
+    let (users, rows) = split(rows);
+    let plan = Plan::new(Command::CreateEndUsers { users }, |outcome| match outcome {
+        Outcome::EndUsersCreated(creations) => respond(rows, &creations),
+        other => Err(unexpected(&other)),
+    });
+    Ok(Plan { cost, ..plan })
 }
 
-fn read(body: &[u8]) -> Result<Vec<Row>, Fault> {
-    let mut fields = Fields::of_body(body)?;
+fn read(body: &Body) -> Result<Vec<Row>, Fault> {
+    let mut fields = body.fields()?;
     let rows = fields.required("users", |value| {
         let rows: Vec<&RawValue> =
             serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be an array of users"))?;

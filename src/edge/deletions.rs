@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::exchange::{Exchange, KeyHolder, PatchBody, internal, unexpected};
+use super::endpoint::{Body, Input, Plan};
+use super::exchange::{internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, path_parameter, string};
-use super::http::{Incoming, Response};
-use super::runtime::{Door, Runtime};
+use super::fields::{both, choice, string};
+use super::http::Response;
 use super::schemas::{Schema, described};
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{self, Cascade};
@@ -23,53 +23,32 @@ struct Accepted {
 
 /// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. Asked again while
 /// the erasure lasts, it answers the same.
-pub async fn request<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.patch_body(BODY_BYTES_MAX).await;
-    let path = path_parameter("user_id", parameters.first(), UserId::new);
-    let options = body.and_then(|body| read_options(&body, &Cascade::ALL));
-    let deletion_id = DeletionId::new(exchange.received_at, exchange.random()?);
-    let command = both(both(path, QueryFields::none(exchange.target.query)), options)
-        .map(|((user_id, ()), (cascade, reason))| Command::DeleteEndUser { user_id, deletion_id, cascade, reason });
-    let outcome = exchange.ask(holder, Door::Handle, command).await?.outcome;
-    accepted(&outcome, "end user").map(|body| Response::json(202, body))
+pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let (user_id, (cascade, reason)) =
+        both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
+    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    let command = Command::DeleteEndUser { user_id, deletion_id, cascade, reason };
+    Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "end user")?))))
 }
 
 /// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its
 /// mood, with `memory_only` what it remembers of turns.
-pub async fn request_relationship<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.patch_body(BODY_BYTES_MAX).await;
-    let path = path_parameter("relationship_id", parameters.first(), |text| text.parse());
-    let options = body.and_then(|body| read_options(&body, &[Cascade::All, Cascade::MemoryOnly]));
-    let deletion_id = DeletionId::new(exchange.received_at, exchange.random()?);
-    let command = both(both(path, QueryFields::none(exchange.target.query)), options)
-        .map(|((id, ()), (cascade, reason))| Command::DeleteRelationship { id, deletion_id, cascade, reason });
-    let outcome = exchange.ask(holder, Door::Handle, command).await?.outcome;
-    accepted(&outcome, "relationship").map(|body| Response::json(202, body))
+pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
+    let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
+    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    let command = Command::DeleteRelationship { id, deletion_id, cascade, reason };
+    Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "relationship")?))))
 }
 
 /// `DELETE /api/v1/agents/{agent_id}`: gone at once, its relationships soon after.
-pub async fn request_agent<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.patch_body(BODY_BYTES_MAX).await;
-    let path = path_parameter("agent_id", parameters.first(), AgentRef::new);
-    let options = body.and_then(|body| read_options(&body, &[Cascade::All]));
-    let deletion_id = DeletionId::new(exchange.received_at, exchange.random()?);
-    let command = both(both(path, QueryFields::none(exchange.target.query)), options)
-        .map(|((agent, ()), (_, reason))| Command::DeleteAgent { agent, deletion_id, reason });
-    let outcome = exchange.ask(holder, Door::Handle, command).await?.outcome;
-    let body = accepted(&outcome, "agent")?;
-    Ok(described(202, Schema::Deletion, body.trim_matches(['{', '}'])))
+pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let options = read_options(&input.body, &[Cascade::All]);
+    let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
+    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    Ok(Plan::new(Command::DeleteAgent { agent, deletion_id, reason }, |outcome| {
+        Ok(described(202, Schema::Deletion, accepted(&outcome, "agent")?.trim_matches(['{', '}'])))
+    }))
 }
 
 fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
@@ -85,14 +64,14 @@ fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
     }
 }
 
-fn read_options(body: &PatchBody, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
-    let body = match body {
-        PatchBody::Empty => return Ok((Cascade::All, None)),
-        PatchBody::Replace(body) => body,
-        PatchBody::Merge(_) => return Err(Fault::UnsupportedMediaType),
-    };
+fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
+    match body {
+        Body::Empty => return Ok((Cascade::All, None)),
+        Body::Json(_) => {}
+        Body::MergePatch(_) => return Err(Fault::UnsupportedMediaType),
+    }
     let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.as_str(), *cascade)).collect();
-    let mut fields = Fields::of_body(body)?;
+    let mut fields = body.fields()?;
     let cascade = fields.optional("cascade", |value| choice(&string(value)?, &choices));
     let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));
     fields.finish()?;
@@ -100,19 +79,13 @@ fn read_options(body: &PatchBody, cascades: &[Cascade]) -> Result<(Cascade, Opti
 }
 
 /// `GET /v1/deletions/{deletion_id}`: the receipt, which outlives what was erased.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let path = path_parameter("deletion_id", parameters.first(), |text| text.parse());
-    let command = both(path, QueryFields::none(exchange.target.query))
-        .map(|(deletion_id, ())| Command::ReadDeletion { deletion_id });
-    match exchange.ask(holder, Door::Handle, command).await?.outcome {
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let deletion_id = input.path("deletion_id", |text| text.parse())?;
+    Ok(Plan::new(Command::ReadDeletion { deletion_id }, |outcome| match outcome {
         Outcome::Deletion(receipt) => {
             serde_json::to_string(&receipt).map(|body| Response::json(200, body)).map_err(internal)
         }
         Outcome::NotFound => Err(Fault::NotFound("deletion")),
         other => Err(unexpected(&other)),
-    }
+    }))
 }

@@ -8,9 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::configuration::Configuration;
+use super::endpoint::{Body, BodyKind};
 use super::fault::{CredentialFault, Fault};
 use super::headers::Charged;
-use super::http::{BodyError, Incoming, Response, Target};
+use super::http::{BodyError, Incoming, Target};
 use super::log::ServedBy;
 use super::public_limiter::Client;
 use super::runtime::{CallError, Door, Runtime};
@@ -26,6 +27,9 @@ use crate::organization::quotas::Quota;
 const UNAVAILABLE_RETRY_S: u32 = 1;
 /// The same when an object is overloaded: time to drain.
 const OVERLOADED_RETRY_S: u32 = 5;
+
+/// The header that carries a service key.
+const SERVICE_KEY: &str = "X-Assistant-Service-Key";
 
 /// A request and what has been found out about it. The response's headers and
 /// the log line are made from this.
@@ -44,41 +48,12 @@ pub struct Exchange<'a, R, I> {
 }
 
 /// A caller whose key is genuine; whether it is in force, the object knows.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct KeyHolder {
     pub tenant: Tenant,
     key: ApiKey,
     kind: KeyKind,
     scope: Scope,
-    cost: u32,
-}
-
-/// The body of a `PATCH`, by what its type makes of it.
-#[derive(Debug)]
-pub enum PatchBody {
-    Empty,
-    /// `application/json`.
-    Replace(Vec<u8>),
-    /// `application/merge-patch+json`.
-    Merge(Vec<u8>),
-}
-
-impl PatchBody {
-    /// What was sent, whatever its type makes of it; `None` when nothing was.
-    pub fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Empty => None,
-            Self::Replace(bytes) | Self::Merge(bytes) => Some(bytes),
-        }
-    }
-}
-
-impl KeyHolder {
-    /// The same caller, for a request that costs other than its route says.
-    #[must_use]
-    pub fn at_cost(self, cost: u32) -> Self {
-        Self { cost, ..self }
-    }
 }
 
 impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
@@ -120,16 +95,20 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
-    /// Reads the API key and checks what can be checked without asking anyone.
-    pub fn api_key(&mut self, scope: Scope, cost: u32) -> Result<KeyHolder, Fault> {
-        let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
+    /// Reads the caller's key and checks what can be checked without asking anyone.
+    pub fn key(&mut self, kind: KeyKind, scope: Scope) -> Result<KeyHolder, Fault> {
+        let token = match kind {
+            KeyKind::Api => self.bearer(),
+            KeyKind::Service => self.incoming.header(SERVICE_KEY).filter(|token| !token.is_empty()),
+        };
+        let Some(token) = token else { return Err(self.refuse_credential(CredentialFault::Missing)) };
         let configuration = self.configuration()?;
         let Some(key) = ApiKey::parse(&token, &configuration.key_ring) else {
             return Err(self.refuse_credential(CredentialFault::Invalid));
         };
         let tenant = key.tenant();
         self.organization_id = Some(tenant.organization);
-        Ok(KeyHolder { tenant, key, kind: KeyKind::Api, scope, cost })
+        Ok(KeyHolder { tenant, key, kind, scope })
     }
 
     pub fn admin(&mut self) -> Result<(), Fault> {
@@ -141,24 +120,32 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         }
     }
 
-    /// Reads a JSON body. The fault, if any, is not yet to be answered: key,
-    /// scope and bucket come first (see [`Exchange::ask`]).
+    /// Reads a JSON body.
     pub async fn json_body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        let body = self.body(bytes_max).await?;
-        if self.content_type().as_deref() == Some("application/json") {
-            Ok(body)
-        } else {
-            Err(Fault::UnsupportedMediaType)
+        match self.read_body(BodyKind::Json { bytes_max }).await? {
+            Body::Json(body) => Ok(body),
+            Body::Empty | Body::MergePatch(_) => Err(Fault::UnsupportedMediaType),
         }
     }
 
-    /// Reads the body of a `PATCH`, which may be of two types or not be there.
-    pub async fn patch_body(&self, bytes_max: usize) -> Result<PatchBody, Fault> {
-        let body = self.body(bytes_max).await?;
+    /// Reads a body. The fault, if any, is not yet to be answered: key, scope and
+    /// bucket come first.
+    pub async fn read_body(&self, kind: BodyKind) -> Result<Body, Fault> {
+        let (bytes_max, optional) = match kind {
+            BodyKind::None => return Ok(Body::Empty),
+            BodyKind::Json { bytes_max } => (bytes_max, false),
+            BodyKind::Optional { bytes_max } => (bytes_max, true),
+        };
+        let body = self.incoming.body(bytes_max).await.map_err(|error| match error {
+            BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
+            BodyError::Broken(reason) => {
+                Fault::Malformed(Refusal::new(format!("the body could not be read: {reason}")))
+            }
+        })?;
         match self.content_type().as_deref() {
-            _ if body.is_empty() => Ok(PatchBody::Empty),
-            Some("application/json") => Ok(PatchBody::Replace(body)),
-            Some("application/merge-patch+json") => Ok(PatchBody::Merge(body)),
+            _ if optional && body.is_empty() => Ok(Body::Empty),
+            Some("application/json") => Ok(Body::Json(body)),
+            Some("application/merge-patch+json") if optional => Ok(Body::MergePatch(body)),
             _ => Err(Fault::UnsupportedMediaType),
         }
     }
@@ -168,15 +155,6 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         let header = self.incoming.header("Content-Type")?;
         let essence = header.split(';').next().unwrap_or_default();
         Some(essence.trim().to_ascii_lowercase())
-    }
-
-    async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        self.incoming.body(bytes_max).await.map_err(|error| match error {
-            BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
-            BodyError::Broken(reason) => {
-                Fault::Malformed(Refusal::new(format!("the body could not be read: {reason}")))
-            }
-        })
     }
 
     /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The
@@ -203,66 +181,35 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks the caller's object: one call, in which the key, the scope and the
     /// bucket are checked and the command is committed.
-    ///
-    /// When the input was wrong there is no command, and the object only admits:
-    /// 401, 403 and 429 win over 413, 415, 400 and 422, and a bad request costs
-    /// what a good one does.
     pub async fn ask(
-        &mut self,
+        &self,
         holder: &KeyHolder,
         door: Door,
-        command: Result<Command, Fault>,
-    ) -> Result<Answer, Fault> {
-        self.ask_once(holder, door, command, None).await
-    }
-
-    /// The same, for a request that may carry an `Idempotency-Key`.
-    pub async fn ask_once(
-        &mut self,
-        holder: &KeyHolder,
-        door: Door,
-        command: Result<Command, Fault>,
+        cost: u32,
+        command: Command,
         idempotency: Option<IdempotencyKey>,
-    ) -> Result<Answer, Fault> {
-        let (command, input_fault) = match command {
-            Ok(command) => (command, None),
-            Err(fault) => (Command::Admit, Some(fault)),
-        };
-        let caller =
-            Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost: holder.cost };
-        // Nothing is listed for a request that is refused anyway.
-        let door = if input_fault.is_some() { Door::Handle } else { door };
+    ) -> Result<Reply, Fault> {
+        let caller = Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost };
         let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
-        let reply = call_object(self.runtime, holder.tenant, door, call).await?;
-        if let Some(admission) = reply.admission {
-            self.charged = Some(Charged::Organization(admission));
-        }
-        match (reply.outcome, input_fault) {
-            (Outcome::Denied(denial), _) => Err(match denial {
-                Denial::InvalidKey => self.refuse_credential(CredentialFault::Invalid),
-                Denial::ExpiredKey => self.refuse_credential(CredentialFault::Expired),
-                Denial::ScopeTooSmall { quota } => Fault::ScopeTooSmall { quota },
-                Denial::RateLimited { retry_after_ms, quota } => {
-                    Fault::RateLimited { retry_after_ms, quota: Some(quota) }
-                }
-            }),
-            (_, Some(fault)) => Err(fault),
-            (Outcome::IdempotencyMismatch, None) => Err(Fault::IdempotencyMismatch),
-            (outcome, None) => Ok(Answer { outcome, listed: reply.listed, replayed: reply.replayed }),
-        }
+        call_object(self.runtime, holder.tenant, door, call).await
     }
 
-    /// Asks again on behalf of a request that was already admitted and paid for.
-    pub async fn ask_further(&mut self, holder: &KeyHolder, command: Command) -> Result<Outcome, Fault> {
-        let paid = holder.clone().at_cost(0);
-        let charged = self.charged;
-        let answer = self.ask(&paid, Door::Handle, Ok(command)).await?;
-        self.charged = charged;
-        Ok(answer.outcome)
+    /// The outcome for a caller that the object let in.
+    pub fn let_in(&mut self, outcome: Outcome) -> Result<Outcome, Fault> {
+        Err(match outcome {
+            Outcome::Denied(Denial::InvalidKey) => self.refuse_credential(CredentialFault::Invalid),
+            Outcome::Denied(Denial::ExpiredKey) => self.refuse_credential(CredentialFault::Expired),
+            Outcome::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota },
+            Outcome::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
+                Fault::RateLimited { retry_after_ms, quota: Some(quota) }
+            }
+            Outcome::IdempotencyMismatch => Fault::IdempotencyMismatch,
+            outcome => return Ok(outcome),
+        })
     }
 
     /// Asks an object with the operator's authority.
-    pub async fn ask_as_operator(&mut self, tenant: Tenant, door: Door, command: Command) -> Result<Outcome, Fault> {
+    pub async fn ask_as_operator(&self, tenant: Tenant, door: Door, command: Command) -> Result<Outcome, Fault> {
         ask_as_operator(self.runtime, self.request_id, tenant, door, command).await
     }
 }
@@ -293,24 +240,6 @@ async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut ca
         answered => answered,
     };
     protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)
-}
-
-/// What an object answered to a caller it let in.
-#[derive(Debug)]
-pub struct Answer {
-    pub outcome: Outcome,
-    /// Whether the listing holds everything up to this call; only behind
-    /// [`Door::HandleListed`].
-    pub listed: Option<bool>,
-    /// Whether this is what an earlier request with the same key was answered.
-    pub replayed: bool,
-}
-
-impl Answer {
-    /// Says in the response that it is not the first of its kind.
-    pub fn mark(&self, response: Response) -> Response {
-        if self.replayed { response.with("Idempotency-Replayed", "true") } else { response }
-    }
 }
 
 pub fn internal(error: impl std::fmt::Display) -> Fault {

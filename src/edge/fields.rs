@@ -195,16 +195,23 @@ impl QueryFields {
         }
     }
 
+    /// A parameter that may be any text.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.optional(name, |text| Ok(text.to_owned()))
+    }
+
     pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&str>) {
         let value = value.and_then(|value| serde_json::value::to_raw_value(value).ok());
         self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_deref()));
     }
 
-    pub fn finish(mut self) -> Result<(), Fault> {
+    /// Reports every fault, unknown parameters included.
+    pub fn finish(&mut self) -> Result<(), Fault> {
         for (name, value) in std::mem::take(&mut self.members) {
             self.refuse(&name, Refusal::new("is not a known parameter"), Some(&value));
         }
-        if self.faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(self.faults)) }
+        let faults = std::mem::take(&mut self.faults);
+        if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod configuration;
 mod deletions;
 mod dialect;
 mod end_users;
+mod endpoint;
 mod exchange;
 mod fault;
 mod fields;
@@ -39,7 +40,7 @@ use crate::directory::timestamp::Timestamp;
 use exchange::Exchange;
 use fault::Fault;
 use http::{Body, Incoming, Response, Target};
-use routes::{Action, AdminEndpoint, ApiKeyEndpoint, Dialect, Match, PublicEndpoint, Route};
+use routes::{Action, AdminEndpoint, Dialect, Match, PublicEndpoint, Route};
 use runtime::Runtime;
 
 /// The route of a request that has none, in the log.
@@ -160,31 +161,9 @@ async fn dispatch<R: Runtime, I: Incoming>(
                 PublicEndpoint::Ready => probes::ready(exchange).await,
             }
         }
-        Action::ApiKey { scope, cost, endpoint } => {
-            let holder = exchange.api_key(scope, cost)?;
-            match endpoint {
-                ApiKeyEndpoint::CreateEndUser => end_users::create(exchange, &holder).await,
-                ApiKeyEndpoint::ListEndUsers => end_users::list(exchange, &holder).await,
-                ApiKeyEndpoint::GetEndUser => end_users::get(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::CreateEndUsers => batch::create(exchange, holder).await,
-                ApiKeyEndpoint::DeleteEndUser => deletions::request(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::ExportEndUser => end_users::export(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::GetDeletion => deletions::get(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::SaveAgent => agents::save(exchange, &holder).await,
-                ApiKeyEndpoint::ListAgents => agents::list(exchange, &holder).await,
-                ApiKeyEndpoint::GetAgent => agents::get(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::UpdateAgent => agents::update(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::ListAgentUsers => agent_users::list(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::DeleteAgent => deletions::request_agent(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::DeleteRelationship => {
-                    deletions::request_relationship(exchange, &holder, parameters).await
-                }
-                ApiKeyEndpoint::Respond => turns::respond(exchange, &holder).await,
-                ApiKeyEndpoint::ListRelationships => relationships::list(exchange, &holder).await,
-                ApiKeyEndpoint::GetRelationship => relationships::get(exchange, &holder, parameters).await,
-                ApiKeyEndpoint::Usage(component) => usage::get(exchange, &holder, component).await,
-                ApiKeyEndpoint::UpdateEndUser => end_users::update(exchange, &holder, parameters).await,
-            }
+        Action::Key { kind, scope, endpoint } => {
+            let holder = exchange.key(kind, scope)?;
+            endpoint::serve(exchange, &holder, route.method, endpoint, parameters).await
         }
         Action::Admin(endpoint) => {
             exchange.admin()?;

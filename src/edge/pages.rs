@@ -11,6 +11,14 @@ pub fn limit(query: &mut QueryFields) -> u32 {
     query.optional("limit", |text| query_integer(text, 1, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT)
 }
 
+/// Cuts what was read, one more than asked for, to its page; says whether more follow.
+pub fn cut<T>(records: &mut Vec<T>, limit: u32) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    has_more
+}
+
 /// `next_cursor` is `null` on the last page, never empty: pagers of existing
 /// clients stop only on a falsy one.
 ///

@@ -1,8 +1,10 @@
 //! The one route table. Routing, scopes, costs, 405 and CORS all read it; a
 //! route that is not here does not exist.
 
-use crate::directory::api_key::Scope;
-use crate::organization::protocol::Component;
+use super::endpoint::{BodyKind, Endpoint, PlanFunction};
+use super::fields::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
+use super::{agent_users, agents, batch, deletions, end_users, relationships, turns, usage};
+use crate::directory::api_key::{KeyKind, Scope};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -68,13 +70,13 @@ impl Dialect {
 
 /// What a route does, and for whom. The caller's credential and the endpoints it
 /// opens are one value, so that neither can be paired with the wrong other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Action {
     /// For anyone; costs a token of the client address's bucket.
     Public(PublicEndpoint),
-    /// For the holder of an API key with at least this scope; costs tokens of the
-    /// organization's bucket.
-    ApiKey { scope: Scope, cost: u32, endpoint: ApiKeyEndpoint },
+    /// For the holder of a key of this kind with at least this scope; costs tokens of
+    /// the organization's bucket.
+    Key { kind: KeyKind, scope: Scope, endpoint: Endpoint },
     /// For the operator.
     Admin(AdminEndpoint),
 }
@@ -83,29 +85,6 @@ pub enum Action {
 pub enum PublicEndpoint {
     Health,
     Ready,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApiKeyEndpoint {
-    CreateEndUser,
-    ListEndUsers,
-    GetEndUser,
-    UpdateEndUser,
-    DeleteEndUser,
-    ExportEndUser,
-    GetDeletion,
-    CreateEndUsers,
-    Respond,
-    ListRelationships,
-    GetRelationship,
-    Usage(Component),
-    SaveAgent,
-    ListAgents,
-    GetAgent,
-    UpdateAgent,
-    ListAgentUsers,
-    DeleteAgent,
-    DeleteRelationship,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,12 +114,14 @@ const fn public(method: Method, pattern: &'static str, endpoint: PublicEndpoint)
     Route { method, pattern, dialect: Dialect::Public, action: Action::Public(endpoint) }
 }
 
-const fn end_users(method: Method, pattern: &'static str, scope: Scope, endpoint: ApiKeyEndpoint) -> Route {
-    Route { method, pattern, dialect: Dialect::EndUsers, action: Action::ApiKey { scope, cost: 1, endpoint } }
+const fn end_users(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+    let endpoint = Endpoint { body, plan };
+    Route { method, pattern, dialect: Dialect::EndUsers, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
 }
 
-const fn agents(method: Method, pattern: &'static str, scope: Scope, endpoint: ApiKeyEndpoint) -> Route {
-    Route { method, pattern, dialect: Dialect::Agents, action: Action::ApiKey { scope, cost: 1, endpoint } }
+const fn agents(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+    let endpoint = Endpoint { body, plan };
+    Route { method, pattern, dialect: Dialect::Agents, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
 }
 
 const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -> Route {
@@ -148,35 +129,36 @@ const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -
 }
 
 use Method::{Delete, Get, Patch, Post};
+use Scope::{Read, ReadWrite};
+
+const NO_BODY: BodyKind = BodyKind::None;
+const JSON: BodyKind = BodyKind::Json { bytes_max: BODY_BYTES_MAX };
+const BATCH: BodyKind = BodyKind::Json { bytes_max: BATCH_BODY_BYTES_MAX };
+const OPTIONAL: BodyKind = BodyKind::Optional { bytes_max: BODY_BYTES_MAX };
 
 pub static ROUTES: &[Route] = &[
     public(Get, "/health", PublicEndpoint::Health),
     public(Get, "/ready", PublicEndpoint::Ready),
-    end_users(Post, "/v1/end-users", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUser),
-    end_users(Post, "/v1/end-users/batch", Scope::ReadWrite, ApiKeyEndpoint::CreateEndUsers),
-    end_users(Get, "/v1/end-users", Scope::Read, ApiKeyEndpoint::ListEndUsers),
-    end_users(Get, "/v1/end-users/{user_id}", Scope::Read, ApiKeyEndpoint::GetEndUser),
-    end_users(Patch, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateEndUser),
-    end_users(Delete, "/v1/end-users/{user_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteEndUser),
-    end_users(Get, "/v1/end-users/{user_id}/export", Scope::Read, ApiKeyEndpoint::ExportEndUser),
-    end_users(Get, "/v1/deletions/{deletion_id}", Scope::Read, ApiKeyEndpoint::GetDeletion),
-    end_users(Post, "/v1/respond", Scope::ReadWrite, ApiKeyEndpoint::Respond),
-    end_users(Get, "/v1/relationships", Scope::Read, ApiKeyEndpoint::ListRelationships),
-    end_users(Get, "/v1/relationships/{relationship_id}", Scope::Read, ApiKeyEndpoint::GetRelationship),
-    end_users(Delete, "/v1/relationships/{relationship_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteRelationship),
-    end_users(Get, "/v1/usage/turns", Scope::Read, ApiKeyEndpoint::Usage(Component::Turns)),
-    end_users(
-        Get,
-        "/v1/usage/active-relationships",
-        Scope::Read,
-        ApiKeyEndpoint::Usage(Component::ActiveRelationships),
-    ),
-    agents(Post, "/api/v1/agents", Scope::ReadWrite, ApiKeyEndpoint::SaveAgent),
-    agents(Get, "/api/v1/agents", Scope::Read, ApiKeyEndpoint::ListAgents),
-    agents(Get, "/api/v1/agents/{agent_id}", Scope::Read, ApiKeyEndpoint::GetAgent),
-    agents(Get, "/api/v1/agents/{agent_id}/users", Scope::Read, ApiKeyEndpoint::ListAgentUsers),
-    agents(Delete, "/api/v1/agents/{agent_id}", Scope::ReadWrite, ApiKeyEndpoint::DeleteAgent),
-    agents(Patch, "/api/v1/agents/{agent_id}", Scope::ReadWrite, ApiKeyEndpoint::UpdateAgent),
+    end_users(Post, "/v1/end-users", ReadWrite, JSON, end_users::create),
+    end_users(Post, "/v1/end-users/batch", ReadWrite, BATCH, batch::create),
+    end_users(Get, "/v1/end-users", Read, NO_BODY, end_users::list),
+    end_users(Get, "/v1/end-users/{user_id}", Read, NO_BODY, end_users::get),
+    end_users(Patch, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, end_users::update),
+    end_users(Delete, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, deletions::request),
+    end_users(Get, "/v1/end-users/{user_id}/export", Read, NO_BODY, end_users::export),
+    end_users(Get, "/v1/deletions/{deletion_id}", Read, NO_BODY, deletions::get),
+    end_users(Post, "/v1/respond", ReadWrite, JSON, turns::respond),
+    end_users(Get, "/v1/relationships", Read, NO_BODY, relationships::list),
+    end_users(Get, "/v1/relationships/{relationship_id}", Read, NO_BODY, relationships::get),
+    end_users(Delete, "/v1/relationships/{relationship_id}", ReadWrite, OPTIONAL, deletions::request_relationship),
+    end_users(Get, "/v1/usage/turns", Read, NO_BODY, usage::turns),
+    end_users(Get, "/v1/usage/active-relationships", Read, NO_BODY, usage::active_relationships),
+    agents(Post, "/api/v1/agents", ReadWrite, JSON, agents::save),
+    agents(Get, "/api/v1/agents", Read, NO_BODY, agents::list),
+    agents(Get, "/api/v1/agents/{agent_id}", Read, NO_BODY, agents::get),
+    agents(Get, "/api/v1/agents/{agent_id}/users", Read, NO_BODY, agent_users::list),
+    agents(Delete, "/api/v1/agents/{agent_id}", ReadWrite, OPTIONAL, deletions::request_agent),
+    agents(Patch, "/api/v1/agents/{agent_id}", ReadWrite, JSON, agents::update),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::configuration::Configuration;
-use super::exchange::{self, Exchange, KeyHolder, internal, unexpected};
+use super::endpoint::{Body, Input, Plan, Step};
+use super::exchange::{self, Exchange, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, string};
+use super::fields::{Fields, choice, string};
 use super::http::{Incoming, Response};
 use super::responder::{self, Answer, OnDelta, Prompt};
 use super::runtime::{Door, Runtime};
@@ -48,67 +49,66 @@ enum TurnMode {
     Stateless,
 }
 
-/// Answers with the whole turn, or with `stream: true` as server-sent events.
-pub async fn respond<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-) -> Result<Response, Fault> {
-    let configuration = exchange.configuration()?;
-    let relationship_id = RelationshipId::new(exchange.received_at, exchange.random()?);
-    let expires_in_ms = configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS);
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let request = body.and_then(|body| both(exchange.idempotency_key(&body), read(&body)));
-    let (command, key, request) = match both(QueryFields::none(exchange.target.query), request) {
-        Ok(((), (key, request))) => {
-            let (agent, user_id) = (request.agent.clone(), request.user_id.clone());
-            let turn = NewTurn { agent, user_id, relationship_id, expires_in_ms };
-            (Ok(Command::ReserveTurn(turn)), key, Some(request))
-        }
-        Err(fault) => (Err(fault), None, None),
-    };
-    let reserved = exchange.ask_once(holder, Door::Handle, command, key).await?;
-    let request = request.ok_or_else(|| internal("a faulty request was let through"))?;
-    let stream = request.stream;
-    let document = match reserved.outcome {
-        Outcome::TurnReserved { agent_name, display_name, quota } => {
-            exchange.quota = Some(quota);
-            let turn = Turn {
-                runtime: exchange.runtime.clone(),
-                configuration,
-                tenant: holder.tenant,
-                request_id: exchange.request_id,
-                received_at: exchange.received_at,
-                request,
-                agent_name,
-                display_name,
-            };
-            if stream {
-                return Ok(turn.into_events());
-            }
-            let (document, quota) = turn.take(None).await?;
-            exchange.quota = quota.or(exchange.quota);
-            document
-        }
-        Outcome::Turn { document, quota } => {
-            exchange.quota = quota;
-            document
-        }
-        Outcome::NotFound => return Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => return Err(Fault::Ambiguous),
-        Outcome::DeletionPending => return Err(Fault::DeletionPending),
-        Outcome::IdempotencyInFlight => return Err(Fault::IdempotencyInFlight),
-        Outcome::OverQuota { component, quota } => {
-            let now_ms = exchange.received_at.millis();
-            return Err(Fault::OverQuota { component, quota, now_ms });
-        }
-        other => return Err(unexpected(&other)),
-    };
-    let response = if stream { replay(&document)? } else { Response::json(200, document.into_string()) };
-    Ok(if reserved.replayed { response.with("Idempotency-Replayed", "true") } else { response })
+/// A turn that the object has reserved and the responder is to answer.
+pub struct Reserved {
+    request: Request,
+    agent_name: Name,
+    display_name: Option<Name>,
 }
 
-fn read(body: &[u8]) -> Result<Request, Fault> {
-    let mut fields = Fields::of_body(body)?;
+/// Reserves the turn, unless the answer is one that was kept.
+pub fn respond<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let request = read(&input.body)?;
+    let turn = NewTurn {
+        agent: request.agent.clone(),
+        user_id: request.user_id.clone(),
+        relationship_id: RelationshipId::new(input.received_at, input.entropy()),
+        expires_in_ms: input.configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS),
+    };
+    let now_ms = input.received_at.millis();
+    Ok(Plan::step(Command::ReserveTurn(turn), move |answer| match answer.outcome {
+        Outcome::TurnReserved { agent_name, display_name, .. } => {
+            Ok(Step::Turn(Box::new(Reserved { request, agent_name, display_name })))
+        }
+        Outcome::Turn { document, .. } if request.stream => replay(&document).map(Step::Respond),
+        Outcome::Turn { document, .. } => Ok(Step::Respond(Response::json(200, document.into_string()))),
+        Outcome::NotFound => Err(Fault::NotFound("agent")),
+        Outcome::Ambiguous => Err(Fault::Ambiguous),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::IdempotencyInFlight => Err(Fault::IdempotencyInFlight),
+        Outcome::OverQuota { component, quota } => Err(Fault::OverQuota { component, quota, now_ms }),
+        other => Err(unexpected(&other)),
+    }))
+}
+
+/// Has a reserved turn answered: as a whole, or with `stream: true` as server-sent events.
+pub async fn answer<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    tenant: Tenant,
+    reserved: Reserved,
+) -> Result<Response, Fault> {
+    let Reserved { request, agent_name, display_name } = reserved;
+    let stream = request.stream;
+    let turn = Turn {
+        runtime: exchange.runtime.clone(),
+        configuration: exchange.configuration()?,
+        tenant,
+        request_id: exchange.request_id,
+        received_at: exchange.received_at,
+        request,
+        agent_name,
+        display_name,
+    };
+    if stream {
+        return Ok(turn.into_events());
+    }
+    let (document, quota) = turn.take(None).await?;
+    exchange.quota = quota.or(exchange.quota);
+    Ok(Response::json(200, document.into_string()))
+}
+
+fn read(body: &Body) -> Result<Request, Fault> {
+    let mut fields = body.fields()?;
     let message = fields.required("message", |value| message(string(value)?));
     let agent = fields.required("personality_id", |value| AgentRef::new(string(value)?));
     let user_id = fields.nullable("user_id", |value| UserId::new(string(value)?)).flatten();

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::exchange::{Exchange, KeyHolder, internal, unexpected};
+use super::endpoint::{Input, Plan};
+use super::exchange::{Exchange, internal, unexpected};
 use super::fault::Fault;
 use super::fields::QueryFields;
 use super::http::{Incoming, Response};
@@ -21,19 +22,23 @@ struct UsageView {
     resets_at: Timestamp,
 }
 
-/// `GET /v1/usage/turns` and `GET /v1/usage/active-relationships`.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    holder: &KeyHolder,
-    component: Component,
-) -> Result<Response, Fault> {
-    let command = QueryFields::none(exchange.target.query).map(|()| Command::ReadUsage);
-    let Outcome::Usage { quota, period_start } = exchange.ask(holder, Door::Handle, command).await?.outcome else {
-        return Err(internal("usage was not answered with usage"));
-    };
-    let (used, limit) = of(&quota, component);
-    let view = UsageView { used, limit, period_start, resets_at: quota.resets_at };
-    serde_json::to_string(&view).map(|body| Response::json(200, body)).map_err(internal)
+/// `GET /v1/usage/turns`.
+pub fn turns<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    input.query.finish().map(|()| plan(Component::Turns))
+}
+
+/// `GET /v1/usage/active-relationships`.
+pub fn active_relationships<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    input.query.finish().map(|()| plan(Component::ActiveRelationships))
+}
+
+fn plan<'a>(component: Component) -> Plan<'a> {
+    Plan::new(Command::ReadUsage, move |outcome| {
+        let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
+        let (used, limit) = of(&quota, component);
+        let view = UsageView { used, limit, period_start, resets_at: quota.resets_at };
+        serde_json::to_string(&view).map(|body| Response::json(200, body)).map_err(internal)
+    })
 }
 
 pub const fn of(quota: &Quota, component: Component) -> (u64, u64) {

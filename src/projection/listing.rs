@@ -93,22 +93,32 @@ const REMOVE_FOREIGN: &str = "
 
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
-/// Users of an agent in byte order after one of them, at most `limit`: for each the id,
-/// the relationship's entry and the user's record.
-pub async fn agent_users<D: Database>(
-    database: &D,
-    tenant: Tenant,
-    agent_id: AgentId,
-    after: Option<&str>,
+/// Users of an agent in byte order after one of them.
+#[derive(Debug)]
+pub struct AgentUserPage {
+    tenant: String,
+    agent_id: String,
+    lower: String,
     limit: u32,
-) -> Result<(Vec<(String, String, String)>, u64), StoreError> {
-    let (tenant, agent_id) = (tenant.to_string(), agent_id.to_string());
-    let lower = after.map_or(String::new(), just_after);
-    let parameters =
-        vec![Parameter::Text(&tenant), Parameter::Text(&agent_id), Parameter::Text(&lower), i64::from(limit).into()];
-    let texts = database.query(&Statement { sql: Cow::Borrowed(AGENT_USERS), parameters }).await?;
-    let rows = texts.rows.iter().map(|text| serde_json::from_str(text).map_err(unreadable));
-    Ok((rows.collect::<Result<_, _>>()?, texts.rows_read))
+}
+
+impl AgentUserPage {
+    /// At most `limit` rows, after a user if one is given.
+    pub fn new(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Self {
+        let lower = after.map_or(String::new(), just_after);
+        Self { tenant: tenant.to_string(), agent_id: agent_id.to_string(), lower, limit }
+    }
+
+    pub fn statement(&self) -> Statement<'_> {
+        let [tenant, agent_id, lower] = [&self.tenant, &self.agent_id, &self.lower].map(|text| Parameter::Text(text));
+        let parameters = vec![tenant, agent_id, lower, i64::from(self.limit).into()];
+        Statement { sql: Cow::Borrowed(AGENT_USERS), parameters }
+    }
+
+    /// For each row the user's id, the relationship's entry and the user's record.
+    pub fn read(texts: &[String]) -> Result<Vec<(String, String, String)>, StoreError> {
+        texts.iter().map(|text| serde_json::from_str(text).map_err(unreadable)).collect()
+    }
 }
 
 /// A batch as text, ready to be bound.
