@@ -40,8 +40,9 @@ impl Affect {
             // Models put numbers in quotes now and then.
             let text = string(text).unwrap_or_else(|| text.to_owned());
             let number = serde_json::from_str::<f64>(&text).ok().filter(|number| number.is_finite())?;
-            // Adding 0 makes -0 an ordinary one.
-            Some(number.clamp(min, 1.0) + 0.0)
+            // Adding 0 makes -0 an ordinary one. `clamp` with a bound that is not constant may
+            // panic, and the text of that panic is all that would ever print a float: 8 KB.
+            Some(number.max(min).min(1.0) + 0.0)
         };
         let primary = member(block, "primary").and_then(string).map(|text| text.trim().to_owned());
         let is_name =
