@@ -207,10 +207,10 @@ pub async fn serve<R: Runtime, I: Incoming>(
             if_none_match: exchange.incoming.header("If-None-Match"),
         };
         let plan = (endpoint.plan)(&mut input);
-        both(both(plan, input.query.finish()), key)
+        both(both(input.query.finish(), plan), key)
     });
     let (plan, key) = match planned {
-        Ok(((plan, ()), key)) => (plan, key),
+        Ok((((), plan), key)) => (plan, key),
         Err(fault) => (Plan::refused(fault), None),
     };
     let Plan { command, door, cost, cached, then } = plan;
