@@ -1,57 +1,14 @@
 //! Agents: what people talk with.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
+use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use super::metadata::Metadata;
 use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
 
-/// One agent: a UUID (RFC 9562), version 4, made by us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AgentId(Uuid);
-
-impl AgentId {
-    pub fn new(random: [u8; 16]) -> Self {
-        Self(uuid::Builder::from_random_bytes(random).into_uuid())
-    }
-}
-
-/// Only the spelling that we print: 36 characters, lower case, hyphens.
-impl FromStr for AgentId {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let read = Uuid::try_parse(text).ok().map(Self).filter(|id| id.to_string() == text);
-        read.ok_or_else(|| Refusal::new("must be a UUID in lower case with hyphens"))
-    }
-}
-
-impl fmt::Display for AgentId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
-}
-
-impl Serialize for AgentId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.as_u128().serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for AgentId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u128::deserialize(deserializer).map(|bits| Self(Uuid::from_u128(bits)))
-    }
-}
+/// An agent is a principal, and has its id.
+pub use super::principal::PrincipalId as AgentId;
 
 /// How a caller names an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +46,7 @@ mod tests {
     #[test]
     fn golden_form() {
         let agent = Agent {
-            agent_id: AgentId::new([7; 16]),
+            agent_id: AgentId::new(Timestamp::from_millis(1_700_000_000_123), [7; 10]),
             name: Name::new("Ada/Bob 🦀").unwrap(),
             external_id: None,
             metadata: Metadata::default(),
@@ -98,7 +55,7 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&agent).unwrap(),
-            "{\"agent_id\":\"07070707-0707-4707-8707-070707070707\",\"name\":\"Ada/Bob 🦀\",\"external_id\":null,\
+            "{\"agent_id\":\"018bcfe5-687b-7707-8707-070707070707\",\"name\":\"Ada/Bob 🦀\",\"external_id\":null,\
              \"metadata\":{},\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\"}"
         );
     }

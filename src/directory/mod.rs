@@ -16,6 +16,7 @@ pub mod metadata;
 pub mod mood;
 pub mod names;
 pub mod organization;
+pub mod principal;
 pub mod secret;
 pub mod timestamp;
 

@@ -23,7 +23,7 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 /// `POST /api/v1/agents`: 201 when this request made the agent, 200 when it changed
 /// the one that is there.
 pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let new = read_new(&input.body, AgentId::new(input.random))?;
+    let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
     Ok(Plan::new(Command::SaveAgent(new), |outcome| respond(&outcome)))
 }
 
@@ -76,6 +76,7 @@ fn respond(outcome: &Outcome) -> Result<Response, Fault> {
         }
         Outcome::NotFound => Err(Fault::NotFound("agent")),
         Outcome::Ambiguous => Err(Fault::Ambiguous),
+        Outcome::OtherType => Err(Fault::OtherType),
         Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
         other => Err(unexpected(other)),
     }

@@ -115,6 +115,7 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
                     continue;
                 }
                 Creation::DeletionPending => Fault::DeletionPending,
+                Creation::OtherType => Fault::OtherType,
             },
         };
         answer.failed = answer.failed.saturating_add(1);

@@ -26,7 +26,7 @@ struct Accepted {
 pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, (cascade, reason)) =
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
-    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    let deletion_id = DeletionId::new(input.received_at, input.random);
     let command = Command::DeleteEndUser { user_id, deletion_id, cascade, reason };
     Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "end user")?))))
 }
@@ -36,7 +36,7 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
-    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    let deletion_id = DeletionId::new(input.received_at, input.random);
     let command = Command::DeleteRelationship { id, deletion_id, cascade, reason };
     Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "relationship")?))))
 }
@@ -45,13 +45,14 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
 pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
-    let deletion_id = DeletionId::new(input.received_at, input.entropy());
+    let deletion_id = DeletionId::new(input.received_at, input.random);
     Ok(Plan::new(Command::DeleteAgent { agent, deletion_id, reason }, |outcome| {
         Ok(described(202, Schema::Deletion, accepted(&outcome, "agent")?.trim_matches(['{', '}'])))
     }))
 }
 
-fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
+/// The body of the answer: the receipt's id.
+pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
     match outcome {
         Outcome::Deletion(receipt) => {
             let status = receipt.cascade.requested_status();
@@ -64,7 +65,7 @@ fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
     }
 }
 
-fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
+pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
     match body {
         Body::Empty => return Ok((Cascade::All, None)),
         Body::Json(_) => {}

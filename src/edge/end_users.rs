@@ -37,6 +37,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         }
         Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::OtherType => Err(Fault::OtherType),
         other => Err(unexpected(&other)),
     }))
 }

@@ -86,7 +86,7 @@ pub struct Input<'a> {
     pub query: QueryFields,
     pub body: Body,
     /// Bytes for the ids of what this request makes.
-    pub random: [u8; 16],
+    pub random: [u8; 10],
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
 }
@@ -95,11 +95,6 @@ impl Input<'_> {
     /// The path's one parameter.
     pub fn path<T>(&self, name: &str, read: impl FnOnce(String) -> Result<T, Refusal>) -> Result<T, Fault> {
         path_parameter(name, self.parameters.first(), read)
-    }
-
-    /// The random part of an id that begins with an instant.
-    pub fn entropy(&self) -> [u8; 10] {
-        self.random.first_chunk().copied().unwrap_or_default()
     }
 
     /// Where a list goes on, if it was begun.

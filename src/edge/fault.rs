@@ -83,6 +83,8 @@ pub enum Fault {
     Conflict(String),
     /// The name is borne by several.
     Ambiguous,
+    /// The external id belongs to a principal of the other type.
+    OtherType,
     /// The request that used the `Idempotency-Key` first is still being answered.
     IdempotencyInFlight,
     /// Nothing is left of a quota.
@@ -136,7 +138,11 @@ impl Fault {
             Self::ScopeTooSmall { .. } | Self::OverQuota { component: Component::ActiveRelationships, .. } => 403,
             Self::RouteNotFound | Self::NotFound(_) => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::Conflict(_) | Self::Ambiguous | Self::DeletionPending | Self::IdempotencyInFlight => 409,
+            Self::Conflict(_)
+            | Self::Ambiguous
+            | Self::OtherType
+            | Self::DeletionPending
+            | Self::IdempotencyInFlight => 409,
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
@@ -159,7 +165,7 @@ impl Fault {
             Self::ScopeTooSmall { .. } => "permission_denied",
             Self::RouteNotFound | Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::Conflict(_) | Self::Ambiguous => "conflict",
+            Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "conflict",
             Self::IdempotencyInFlight => "idempotency_in_flight",
             Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
@@ -190,6 +196,7 @@ impl Fault {
             Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
             Self::Conflict(_)
             | Self::Ambiguous
+            | Self::OtherType
             | Self::DeletionPending
             | Self::IdempotencyInFlight
             | Self::PreconditionFailed => Kind::Conflict,
@@ -209,7 +216,7 @@ impl Fault {
             Self::ScopeTooSmall { .. } => "Permission denied",
             Self::RouteNotFound | Self::NotFound(_) => "Not found",
             Self::MethodNotAllowed { .. } => "Method not allowed",
-            Self::Conflict(_) | Self::Ambiguous => "Conflict",
+            Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "Conflict",
             Self::IdempotencyInFlight => "Request in flight",
             Self::OverQuota { .. } => "Quota exhausted",
             Self::DeletionPending => "Deletion pending",
@@ -241,6 +248,7 @@ impl Fault {
             Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
             Self::Conflict(message) => message.clone(),
             Self::Ambiguous => "Several agents bear this name.".to_owned(),
+            Self::OtherType => "The id belongs to a principal of the other type.".to_owned(),
             Self::IdempotencyInFlight => {
                 "The request that used this Idempotency-Key first is still being answered.".to_owned()
             }
@@ -277,6 +285,7 @@ impl Fault {
             Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
             Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
             Self::Ambiguous => "Use the agent's id instead of its name.",
+            Self::OtherType => "Use another external id: humans and agents share them.",
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",

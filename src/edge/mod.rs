@@ -24,6 +24,7 @@ mod keys;
 mod log;
 mod organizations;
 mod pages;
+mod principals;
 mod probes;
 pub mod public_limiter;
 mod relationships;

@@ -3,7 +3,7 @@
 
 use super::endpoint::{BodyKind, Endpoint, PlanFunction};
 use super::fields::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
-use super::{agent_users, agents, batch, deletions, end_users, relationships, turns, usage};
+use super::{agent_users, agents, batch, deletions, end_users, principals, relationships, turns, usage};
 use crate::directory::api_key::{KeyKind, Scope};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,11 @@ const fn agents(method: Method, pattern: &'static str, scope: Scope, body: BodyK
     Route { method, pattern, dialect: Dialect::Agents, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
 }
 
+const fn principals(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+    let action = Action::Key { kind: KeyKind::Service, scope, endpoint: Endpoint { body, plan } };
+    Route { method, pattern, dialect: Dialect::Principals, action }
+}
+
 const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -> Route {
     Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(endpoint) }
 }
@@ -159,6 +164,12 @@ pub static ROUTES: &[Route] = &[
     agents(Get, "/api/v1/agents/{agent_id}/users", Read, NO_BODY, agent_users::list),
     agents(Delete, "/api/v1/agents/{agent_id}", ReadWrite, OPTIONAL, deletions::request_agent),
     agents(Patch, "/api/v1/agents/{agent_id}", ReadWrite, JSON, agents::update),
+    principals(Post, "/api/v1/principals", ReadWrite, JSON, principals::create),
+    principals(Get, "/api/v1/principals", Read, NO_BODY, principals::list),
+    principals(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, principals::get),
+    principals(Get, "/api/v1/principals/by-external-id/{external_id}", Read, NO_BODY, principals::get_by_external_id),
+    principals(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
+    principals(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),
@@ -250,7 +261,8 @@ mod tests {
             ("GET", "/v1/end-users/a/b", "EndUsers 404"),
             ("GET", "/v1", "EndUsers 404"),
             ("GET", "/v1x", "Public 404"),
-            ("GET", "/api/v1/principals", "Principals 404"),
+            ("GET", "/api/v1/principals/a/b", "Principals 404"),
+            ("PUT", "/api/v1/principals", "Principals 405 POST, GET, HEAD, OPTIONS"),
             ("GET", "/api/v1/other", "Agents 404"),
             ("GET", "/admin", "Admin 404"),
             ("GET", "//health", "Public 404"),

@@ -62,7 +62,7 @@ pub fn respond<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let turn = NewTurn {
         agent: request.agent.clone(),
         user_id: request.user_id.clone(),
-        relationship_id: RelationshipId::new(input.received_at, input.entropy()),
+        relationship_id: RelationshipId::new(input.received_at, input.random),
         expires_in_ms: input.configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS),
     };
     let now_ms = input.received_at.millis();
@@ -75,6 +75,7 @@ pub fn respond<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         Outcome::NotFound => Err(Fault::NotFound("agent")),
         Outcome::Ambiguous => Err(Fault::Ambiguous),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::OtherType => Err(Fault::OtherType),
         Outcome::IdempotencyInFlight => Err(Fault::IdempotencyInFlight),
         Outcome::OverQuota { component, quota } => Err(Fault::OverQuota { component, quota, now_ms }),
         other => Err(unexpected(&other)),

@@ -1,10 +1,11 @@
 //! The agents of a tenant.
 //!
-//! Invariants: an agent has one row; an external id belongs to at most one agent, a
-//! name may be borne by several. Creation is idempotent by external id, else by name.
+//! Invariants: an agent has one row; an external id belongs to at most one agent, and to
+//! none while it is a user's id; a name may be borne by several. Creation is idempotent by external id, else by name.
 
 use super::protocol::{NewAgent, Outcome, Precondition};
 use super::sql::{Parameter, Row, Sql, SqlError};
+use super::user_row::UserRow;
 use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::end_user::Revision;
 use crate::directory::json;
@@ -12,19 +13,21 @@ use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 
-const COLUMNS: &str = "number, version, agent_id, external_id, name, metadata, created_at, updated_at";
+const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
 /// An agent as the object holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentRow {
     pub number: i64,
     pub version: i64,
+    /// The row number of the user whom it belongs to.
+    pub owner: Option<i64>,
     pub agent: Agent,
 }
 
 impl AgentRow {
     fn read(row: &mut Row) -> Result<Self, SqlError> {
-        let (number, version) = (row.integer()?, row.integer()?);
+        let (number, version, owner) = (row.integer()?, row.integer()?, row.optional_integer()?);
         let agent = Agent {
             agent_id: row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
             external_id: row
@@ -37,7 +40,7 @@ impl AgentRow {
             created_at: Timestamp::from_millis(row.integer()?),
             updated_at: Timestamp::from_millis(row.integer()?),
         };
-        Ok(Self { number, version, agent })
+        Ok(Self { number, version, owner, agent })
     }
 
     fn saved(&self, created: bool) -> Result<Outcome, SqlError> {
@@ -67,6 +70,11 @@ pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Found, SqlError> {
     }
 }
 
+/// Whether an external id is an agent's.
+pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, SqlError> {
+    Ok(sql.first("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])?.is_some())
+}
+
 fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<Found, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
     let mut rows = sql.run(&select, &[value.into()])?.into_iter();
@@ -86,8 +94,16 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
     };
     match found {
         Found::Several => Ok(Outcome::Ambiguous),
-        Found::One(row) => change(sql, row, Some(new.name), new.metadata, now),
+        Found::One(row) => {
+            let change = Change { name: Some(new.name), metadata: new.metadata, owner: None };
+            apply(sql, row, change, now)
+        }
         Found::None => {
+            if let Some(external_id) = &new.external_id
+                && UserRow::find(sql, external_id)?.is_some()
+            {
+                return Ok(Outcome::OtherType);
+            }
             let agent = Agent {
                 agent_id: new.agent_id,
                 name: new.name,
@@ -96,29 +112,42 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
                 created_at: now,
                 updated_at: now,
             };
-            let inserted = sql.first(
-                "INSERT INTO agents (agent_id, external_id, name, metadata, version, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING number",
-                &[
-                    agent.agent_id.to_string().as_str().into(),
-                    agent.external_id.as_ref().map(UserId::as_str).into(),
-                    agent.name.as_str().into(),
-                    agent.metadata.as_str().into(),
-                    now.millis().into(),
-                ],
-            )?;
-            let mut row = inserted.ok_or_else(|| SqlError("an agent was not inserted".to_owned()))?;
-            AgentRow { number: row.integer()?, version: 1, agent }.saved(true)
+            insert(sql, agent)?.saved(true)
         }
     }
+}
+
+/// Makes an agent, which is known not to be there.
+pub fn insert<S: Sql>(sql: &S, agent: Agent) -> Result<AgentRow, SqlError> {
+    let inserted = sql.first(
+        "INSERT INTO agents (agent_id, external_id, name, metadata, version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING number",
+        &[
+            agent.agent_id.to_string().as_str().into(),
+            agent.external_id.as_ref().map(UserId::as_str).into(),
+            agent.name.as_str().into(),
+            agent.metadata.as_str().into(),
+            agent.created_at.millis().into(),
+        ],
+    )?;
+    let mut row = inserted.ok_or_else(|| SqlError("an agent was not inserted".to_owned()))?;
+    Ok(AgentRow { number: row.integer()?, version: 1, owner: None, agent })
+}
+
+/// What to make of an agent; what is not given stays.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub name: Option<Name>,
+    pub metadata: Option<Metadata>,
+    /// The row number of the user whom it belongs to.
+    pub owner: Option<Option<i64>>,
 }
 
 /// Changes what is given. A change that changes nothing makes no new version.
 pub fn update<S: Sql>(
     sql: &S,
     agent: &AgentRef,
-    name: Option<Name>,
-    metadata: Option<Metadata>,
+    change: Change,
     if_match: Option<&Precondition>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
@@ -128,31 +157,27 @@ pub fn update<S: Sql>(
         Found::One(row) if if_match.is_some_and(|condition| !condition.holds(revision(row.version))) => {
             Ok(Outcome::PreconditionFailed)
         }
-        Found::One(row) => change(sql, row, name, metadata, now),
+        Found::One(row) => apply(sql, row, change, now),
     }
 }
 
-fn change<S: Sql>(
-    sql: &S,
-    mut row: AgentRow,
-    name: Option<Name>,
-    metadata: Option<Metadata>,
-    now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    let held = row.agent.clone();
-    row.agent.name = name.unwrap_or(row.agent.name);
-    row.agent.metadata = metadata.unwrap_or(row.agent.metadata);
-    if row.agent != held {
+fn apply<S: Sql>(sql: &S, held: AgentRow, change: Change, now: Timestamp) -> Result<Outcome, SqlError> {
+    let mut row = held.clone();
+    row.agent.name = change.name.unwrap_or(row.agent.name);
+    row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
+    row.owner = change.owner.unwrap_or(row.owner);
+    if row != held {
         row.version = row.version.saturating_add(1);
-        row.agent.updated_at = now.max(held.updated_at);
+        row.agent.updated_at = now.max(held.agent.updated_at);
         sql.run(
-            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5 WHERE number = ?1",
+            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6 WHERE number = ?1",
             &[
                 row.number.into(),
                 row.agent.name.as_str().into(),
                 row.agent.metadata.as_str().into(),
                 row.version.into(),
                 row.agent.updated_at.millis().into(),
+                row.owner.into(),
             ],
         )?;
     }

@@ -16,6 +16,7 @@
 use super::agents::{self, Found};
 use super::idempotency;
 use super::outbox::Outbox;
+use super::principals;
 use super::protocol::Outcome;
 use super::relationships;
 use super::schema;
@@ -72,6 +73,7 @@ pub fn request<S: Sql>(sql: &S, outbox: &mut Outbox, request: &Request, now: Tim
         Cascade::All => {
             row.user.status = Status::DeletionPending;
             row.touch(now);
+            principals::disown(sql, row.number, now)?;
         }
         // What is not the person's record goes at once, and from the listing with the change.
         Cascade::MemoryOnly => {

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::deletions;
 use super::idempotency::{self, KeptAnswer};
+use super::principals;
 use super::protocol::Outcome;
 use super::relationships;
 use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
+use crate::directory::agent::AgentId;
 use crate::directory::deletion::Receipt;
 use crate::directory::json;
 use crate::directory::names::UserId;
@@ -23,6 +25,8 @@ struct Export {
     /// Answers kept for retries, each with the record as it then was.
     kept_answers: Vec<KeptAnswer>,
     relationships: json::Text,
+    /// The agents that belong to the user.
+    owned_agents: Vec<AgentId>,
     /// Erasures that are under way.
     deletions: Vec<Receipt>,
 }
@@ -34,6 +38,7 @@ pub fn export<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outco
         end_user: found.document()?,
         kept_answers: idempotency::kept_for(sql, found.number, now)?,
         relationships: relationships::all_of(sql, found.number, now)?,
+        owned_agents: principals::owned_by(sql, found.number)?,
         deletions: deletions::pending_for(sql, found.number)?,
     };
     let document = json::Text::of(&export).map_err(|error| SqlError::corrupt("export", error))?;

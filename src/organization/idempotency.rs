@@ -71,6 +71,8 @@ const BATCH: &str = "batch";
 const TURN: &str = "turn";
 const AGENT_CREATED: &str = "agent created";
 const AGENT_CHANGED: &str = "agent changed";
+const PRINCIPAL_CREATED: &str = "principal created";
+const PRINCIPAL_EXISTING: &str = "principal existing";
 
 /// An outcome as it is stored; `None` for what was not executed, and is not kept.
 fn kept(outcome: &Outcome) -> Option<Kept> {
@@ -92,6 +94,9 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
             revision: Some(agents::revision(*version)),
             document: format!("{agent_id} {document}"),
         }),
+        Outcome::Principal { created, revision, document } => {
+            record(if *created { PRINCIPAL_CREATED } else { PRINCIPAL_EXISTING }, revision, document)
+        }
         Outcome::Denied(_)
         | Outcome::Admitted
         | Outcome::EndUserLocated { .. }
@@ -114,6 +119,8 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
         | Outcome::OverQuota { .. }
         | Outcome::TurnExpired
         | Outcome::TurnReleased
+        | Outcome::OtherType
+        | Outcome::Principals { .. }
         | Outcome::Usage { .. } => None,
     }
 }
@@ -144,6 +151,11 @@ fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
                 document: json::Text::from_stored(record.to_owned()),
             })
         }
+        (PRINCIPAL_CREATED | PRINCIPAL_EXISTING, Some(revision)) => Ok(Outcome::Principal {
+            created: outcome == PRINCIPAL_CREATED,
+            revision,
+            document: json::Text::from_stored(document),
+        }),
         (TURN, None) => Ok(Outcome::Turn { document: json::Text::from_stored(document), quota: None }),
         _ => Err(SqlError::corrupt("answer", "no such outcome")),
     }

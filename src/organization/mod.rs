@@ -26,6 +26,7 @@ pub mod limiter;
 #[cfg(target_arch = "wasm32")]
 pub mod object;
 pub mod outbox;
+pub mod principals;
 pub mod protocol;
 pub mod quotas;
 pub mod registry;
@@ -291,6 +292,7 @@ impl Memory {
             Known::No => {
                 let user_id = match &command {
                     Command::CreateEndUser(new) => Some(new.user_id.clone()),
+                    Command::CreatePrincipal(new) => Some(new.external_id.clone()),
                     _ => None,
                 };
                 let outcome = self.execute(sql, request_id, command, Some(&key), now)?;
@@ -382,13 +384,25 @@ impl Memory {
             Command::SaveAgent(new) => agents::save(sql, new, now),
             Command::ReadAgent { agent } => agents::read(sql, &agent),
             Command::UpdateAgent { agent, name, metadata, if_match } => {
-                agents::update(sql, &agent, name, metadata, if_match.as_ref(), now)
+                let change = agents::Change { name, metadata, owner: None };
+                agents::update(sql, &agent, change, if_match.as_ref(), now)
             }
             Command::ListAgents { after, limit } => agents::list(sql, after, limit),
             Command::ListRelationships { user_id, agent, after, limit } => {
                 relationships::find(sql, user_id.as_ref(), agent.as_ref(), after, limit, now)
             }
             Command::ReadRelationship { id } => relationships::read(sql, id, now),
+            Command::CreatePrincipal(new) => principals::create(sql, &mut self.outbox, request_id, new, now),
+            Command::ReadPrincipal { principal } => principals::read(sql, &principal),
+            Command::UpdatePrincipal { id, change, if_match } => {
+                principals::update(sql, &mut self.outbox, id, change, if_match.as_ref(), now)
+            }
+            Command::DeletePrincipal { id, deletion_id, reason } => {
+                let outcome = principals::delete(sql, &mut self.outbox, id, deletion_id, reason, now)?;
+                self.deletion_is_pending = deletions::is_pending(sql)?;
+                Ok(outcome)
+            }
+            Command::ListPrincipals { r#type, from, limit } => principals::list(sql, r#type, from, limit),
             Command::ReserveTurn(_) | Command::CommitTurn(_) | Command::ReleaseTurn | Command::ReadUsage => {
                 self.meter(sql, request_id, command, key, now)
             }

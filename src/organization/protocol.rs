@@ -29,6 +29,7 @@ use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Affect;
 use crate::directory::names::{Name, UserId};
+use crate::directory::principal::{PrincipalId, PrincipalType};
 use crate::directory::timestamp::Timestamp;
 
 /// Leads every message.
@@ -181,6 +182,27 @@ pub enum Command {
         cascade: Cascade,
         reason: Option<String>,
     },
+    /// Make a principal, unless there is one.
+    CreatePrincipal(NewPrincipal),
+    ReadPrincipal {
+        principal: PrincipalRef,
+    },
+    UpdatePrincipal {
+        id: PrincipalId,
+        change: PrincipalChange,
+        if_match: Option<Precondition>,
+    },
+    DeletePrincipal {
+        id: PrincipalId,
+        deletion_id: DeletionId,
+        reason: Option<String>,
+    },
+    /// Principals of one type or both, in the order of their ids.
+    ListPrincipals {
+        r#type: Option<PrincipalType>,
+        from: PrincipalsFrom,
+        limit: u32,
+    },
 }
 
 impl Command {
@@ -189,7 +211,12 @@ impl Command {
     /// change does not: repeated, it could undo another that came after it.
     pub const fn may_be_repeated(&self) -> bool {
         match self {
-            Self::UpdateEndUser { .. } | Self::SaveAgent(_) | Self::UpdateAgent { .. } => false,
+            Self::UpdateEndUser { .. }
+            | Self::SaveAgent(_)
+            | Self::UpdateAgent { .. }
+            | Self::UpdatePrincipal { .. }
+            // An agent does not remember the request that made it.
+            | Self::CreatePrincipal(NewPrincipal { r#type: PrincipalType::Agent, .. }) => false,
             Self::Admit
             | Self::CreateEndUser(_)
             | Self::CreateEndUsers { .. }
@@ -213,6 +240,10 @@ impl Command {
             | Self::ReadUsage
             | Self::DeleteAgent { .. }
             | Self::DeleteRelationship { .. }
+            | Self::CreatePrincipal(NewPrincipal { r#type: PrincipalType::Human, .. })
+            | Self::ReadPrincipal { .. }
+            | Self::DeletePrincipal { .. }
+            | Self::ListPrincipals { .. }
             | Self::RevokeKey { .. } => true,
         }
     }
@@ -233,6 +264,43 @@ pub struct NewAgent {
     pub external_id: Option<UserId>,
     pub name: Name,
     pub metadata: Option<Metadata>,
+}
+
+/// A principal to be made, unless there is one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewPrincipal {
+    pub r#type: PrincipalType,
+    pub external_id: UserId,
+    pub name: Name,
+    pub metadata: Metadata,
+    /// The id, if it is an agent that is made.
+    pub agent_id: AgentId,
+}
+
+/// How a caller names a principal.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PrincipalRef {
+    Id(PrincipalId),
+    ExternalId(UserId),
+}
+
+/// What to make of a principal's record; what is not given stays.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PrincipalChange {
+    pub name: Option<Name>,
+    pub metadata: Option<Metadata>,
+    pub owner: Option<Option<PrincipalId>>,
+}
+
+/// Where a list of principals begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrincipalsFrom {
+    Start,
+    After(PrincipalId),
+    /// Those that end just before.
+    Before(PrincipalId),
+    /// So many are left out, and all are counted.
+    Offset(u32),
 }
 
 /// A turn to be reserved under the id of its request.
@@ -274,6 +342,8 @@ pub enum Creation {
     Existing,
     /// The one that is there is being erased.
     DeletionPending,
+    /// The id is an agent's.
+    OtherType,
 }
 
 impl Creation {
@@ -283,6 +353,7 @@ impl Creation {
             Self::Created => 'c',
             Self::Existing => 'e',
             Self::DeletionPending => 'd',
+            Self::OtherType => 'o',
         }
     }
 
@@ -291,6 +362,7 @@ impl Creation {
             'c' => Some(Self::Created),
             'e' => Some(Self::Existing),
             'd' => Some(Self::DeletionPending),
+            'o' => Some(Self::OtherType),
             _ => None,
         }
     }
@@ -414,6 +486,19 @@ pub enum Outcome {
     Usage {
         quota: Quota,
         period_start: Timestamp,
+    },
+    /// The external id belongs to a principal of the other type.
+    OtherType,
+    Principal {
+        created: bool,
+        revision: Revision,
+        /// Without its first member, `created`.
+        document: json::Text,
+    },
+    Principals {
+        items: Vec<(PrincipalId, json::Text)>,
+        /// How many there are, when they were counted.
+        total: Option<u64>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! The users of a tenant.
 //!
-//! Invariant: a user id has at most one row, and every change of the row writes
-//! an outbox row in the same transaction.
+//! Invariants: a user id has at most one row, and none while it is an agent's external
+//! id; every change of a row writes an outbox row in the same transaction.
 
 use std::collections::HashSet;
 
@@ -16,6 +16,7 @@ use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::names::{Name, UserId};
+use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 
@@ -31,13 +32,17 @@ pub fn create<S: Sql>(
     new: NewEndUser,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    let (request_id, digest) = (request_id.to_string(), new.user_id.digest());
+    let digest = new.user_id.digest();
+    let principal_id = PrincipalId::of_human(now, request_id, &digest).to_string();
+    let request_id = request_id.to_string();
     if !guards::is_on(Guard::UniqueId) {
         sql.run("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
     }
     let inserted = sql.first(
-        "INSERT INTO users (digest, user_id, incarnation, version, state, display_name, metadata, created_at, updated_at,
-         created_by) VALUES (?8, ?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7)
+        "INSERT INTO users (digest, principal_id, user_id, incarnation, version, state, display_name, metadata,
+         created_at, updated_at, created_by)
+         SELECT ?8, ?9, ?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7
+         WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id = ?1)
          ON CONFLICT (digest) DO NOTHING RETURNING number, incarnation",
         &[
             new.user_id.as_str().into(),
@@ -48,6 +53,7 @@ pub fn create<S: Sql>(
             now.millis().into(),
             request_id.as_str().into(),
             digest.as_str().into(),
+            principal_id.as_str().into(),
         ],
     )?;
     if let Some(mut row) = inserted {
@@ -70,9 +76,7 @@ pub fn create<S: Sql>(
         &format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS),
         &[digest.as_str().into()],
     )?;
-    let Some(mut row) = found else {
-        return Err(SqlError("a user was in the way and is not there".to_owned()));
-    };
+    let Some(mut row) = found else { return Ok(Outcome::OtherType) };
     let found = UserRow::read(&mut row)?;
     if takes_no_write(&found.user) {
         return Ok(Outcome::DeletionPending);
@@ -90,17 +94,18 @@ pub fn takes_no_write(user: &EndUser) -> bool {
 /// Whether this very request has made a user before: its call is then a
 /// repetition of one that was committed.
 pub fn was_done<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
-    let users = match command {
-        Command::CreateEndUser(new) => std::slice::from_ref(new),
-        Command::CreateEndUsers { users } => users.as_slice(),
+    let user_ids: Vec<&UserId> = match command {
+        Command::CreateEndUser(new) => vec![&new.user_id],
+        Command::CreateEndUsers { users } => users.iter().map(|new| &new.user_id).collect(),
+        Command::CreatePrincipal(new) => vec![&new.external_id],
         Command::ReserveTurn(_) => return turns::was_reserved(sql, request_id),
-        _ => &[],
+        _ => Vec::new(),
     };
     let request_id = request_id.to_string();
-    for new in users {
+    for user_id in user_ids {
         let made = sql.first(
             "SELECT 1 FROM users WHERE digest = ? AND created_by = ?",
-            &[new.user_id.digest().as_str().into(), request_id.as_str().into()],
+            &[user_id.digest().as_str().into(), request_id.as_str().into()],
         )?;
         if made.is_some() {
             return Ok(true);
@@ -125,6 +130,7 @@ pub fn create_many<S: Sql>(
         creations.push(match create(sql, outbox, request_id, new, now)? {
             Outcome::EndUserCreated { .. } if !repeated => Creation::Created,
             Outcome::DeletionPending => Creation::DeletionPending,
+            Outcome::OtherType => Creation::OtherType,
             _ => Creation::Existing,
         });
     }

@@ -38,6 +38,7 @@ const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE users (
         number INTEGER PRIMARY KEY,
         digest TEXT NOT NULL UNIQUE,
+        principal_id TEXT NOT NULL UNIQUE,
         user_id TEXT NOT NULL,
         incarnation INTEGER NOT NULL,
         version INTEGER NOT NULL,
@@ -49,6 +50,7 @@ const STEPS: &[&[&str]] = &[&[
         last_interaction_at INTEGER,
         created_by TEXT NOT NULL
     )",
+    "CREATE INDEX users_being_erased ON users (number) WHERE state <> 'active'",
     "CREATE TABLE outbox (
         sequence INTEGER PRIMARY KEY,
         user INTEGER NOT NULL,
@@ -108,8 +110,10 @@ const STEPS: &[&[&str]] = &[&[
         metadata TEXT NOT NULL,
         version INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL
+        updated_at INTEGER NOT NULL,
+        owner INTEGER
     )",
+    "CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL",
     "CREATE INDEX agents_by_name ON agents (name)",
     // Nor here: a turn under way names its relationship by it.
     "CREATE TABLE relationships (

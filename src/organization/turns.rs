@@ -109,6 +109,7 @@ pub fn reserve<S: Sql>(
         }
         let number = match held {
             Some(number) => number,
+            None if agents::has_external_id(sql, &user_id)? => return Ok(Outcome::OtherType),
             None => make_user(sql, outbox, request_id, user_id, now)?,
         };
         stake.user = Some(number);

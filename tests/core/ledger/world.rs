@@ -68,7 +68,8 @@ impl Bench {
         let now = Timestamp::EPOCH;
         let tenant = Tenant { organization: OrganizationId::new(now, [3; 10]), mode: Mode::Live };
         let user_ids = USERS.iter().map(|text| UserId::new(*text).expect("an id")).collect();
-        let agent_ids: Vec<_> = (1..).map(|byte| AgentId::new([byte; 16])).take(AGENTS.len()).collect();
+        let agent_ids: Vec<_> =
+            (1..).map(|byte| AgentId::new(Timestamp::EPOCH, [byte; 10])).take(AGENTS.len()).collect();
         let bench = Self { storage: Sqlite::new(), tenant, user_ids, agent_ids };
         let mut object = Organization::default();
         for (name, agent_id) in AGENTS.iter().zip(&bench.agent_ids) {
@@ -397,7 +398,7 @@ impl<'a> World<'a> {
             Target::Agent(agent) => AgentRef::Id(self.bench.agent_ids[agent]),
             Target::Ambiguous => name(AGENTS[1]),
             Target::Unknown if by_name => name("Nobody"),
-            Target::Unknown => AgentRef::Id(AgentId::new([99; 16])),
+            Target::Unknown => AgentRef::Id(AgentId::new(Timestamp::EPOCH, [99; 10])),
         }
     }
 }

@@ -1,0 +1,142 @@
+//! Principals: people and agents under one roof. A human is an end user, seen from
+//! another side; an agent is an agent.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::Refusal;
+use super::identifiers::RequestId;
+use super::metadata::Metadata;
+use super::names::{Name, UserId};
+use super::timestamp::Timestamp;
+
+/// One principal: a UUID of version 7 (RFC 9562, section 5.7), made by us, so that ids
+/// sort by the time they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrincipalId(Uuid);
+
+impl PrincipalId {
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.millis()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The id of a human whom a request makes. Not drawn but derived, so that whatever
+    /// makes an end user needs no further randomness: the request's id has 80 bits of it.
+    pub fn of_human(now: Timestamp, request_id: RequestId, user_id_digest: &str) -> Self {
+        let digest = Sha256::digest(format!("{request_id} {user_id_digest}"));
+        Self::new(now, digest.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// Only the spelling that we print: 36 characters, lower case, hyphens.
+impl FromStr for PrincipalId {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let read = Uuid::try_parse(text).ok().map(Self).filter(|id| id.to_string() == text);
+        read.ok_or_else(|| Refusal::new("must be a UUID in lower case with hyphens"))
+    }
+}
+
+impl fmt::Display for PrincipalId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, formatter)
+    }
+}
+
+impl Serialize for PrincipalId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.as_u128().serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for PrincipalId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u128::deserialize(deserializer).map(|bits| Self(Uuid::from_u128(bits)))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalType {
+    Human,
+    Agent,
+}
+
+impl PrincipalType {
+    pub const ALL: [Self; 2] = [Self::Human, Self::Agent];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// The record as dialect 3 shows it, without `created`, which is about a request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Principal {
+    pub id: PrincipalId,
+    /// `None` for an agent that was made by its name.
+    pub external_id: Option<UserId>,
+    pub r#type: PrincipalType,
+    /// Of a human the display name, else the user id.
+    pub name: Name,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub metadata: Metadata,
+    /// Nobody here is.
+    pub is_temporary: bool,
+    /// The human an agent belongs to.
+    pub owner_principal_id: Option<PrincipalId>,
+    /// Nobody is onboarded here; the clients of this dialect expect the member.
+    pub onboarding_session_id: Option<()>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_form() {
+        let now = Timestamp::from_millis(1_700_000_000_123);
+        let principal = Principal {
+            id: PrincipalId::new(now, [7; 10]),
+            external_id: Some(UserId::new("a/b").unwrap()),
+            r#type: PrincipalType::Human,
+            name: Name::new("Ada 🦀").unwrap(),
+            created_at: now,
+            updated_at: now,
+            metadata: Metadata::default(),
+            is_temporary: false,
+            owner_principal_id: None,
+            onboarding_session_id: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&principal).unwrap(),
+            "{\"id\":\"018bcfe5-687b-7707-8707-070707070707\",\"external_id\":\"a/b\",\"type\":\"human\",\
+             \"name\":\"Ada 🦀\",\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\",\
+             \"metadata\":{},\"is_temporary\":false,\"owner_principal_id\":null,\"onboarding_session_id\":null}"
+        );
+    }
+
+    #[test]
+    fn ids_sort_by_time_and_those_of_one_request_differ() {
+        let [early, late] = [1, 2].map(Timestamp::from_millis);
+        assert!(PrincipalId::new(early, [255; 10]).to_string() < PrincipalId::new(late, [0; 10]).to_string());
+        let request_id = RequestId::new(early, [1; 10]);
+        let of = |digest| PrincipalId::of_human(early, request_id, digest);
+        assert_ne!(of("a"), of("b"));
+        assert_eq!(of("a"), of("a"));
+    }
+}

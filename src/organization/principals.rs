@@ -1,0 +1,296 @@
+//! Users and agents as principals: another view of the same rows, and no row of its own.
+//!
+//! Invariants:
+//!
+//! - An external id belongs to at most one principal: a user's id is no agent's external
+//!   id, and the other way round. Whatever makes either looks for both, in its transaction.
+//! - Ids sort by the time of their making and are never changed, so a walk by id meets
+//!   everyone who was there all the while exactly once.
+//! - An owner is a user who is there: a request to erase someone takes their agents from
+//!   them in its transaction, and from then on they are given none.
+
+use super::agents;
+use super::deletions;
+use super::outbox::Outbox;
+use super::protocol::{
+    EndUserChange, NewEndUser, NewPrincipal, Outcome, Precondition, PrincipalChange, PrincipalRef, PrincipalsFrom,
+};
+use super::registry;
+use super::sql::{Parameter, Row, Sql, SqlError};
+use super::user_row::UserRow;
+use crate::directory::agent::{Agent, AgentRef};
+use crate::directory::deletion::Cascade;
+use crate::directory::end_user::Revision;
+use crate::directory::identifiers::{DeletionId, RequestId};
+use crate::directory::json;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
+use crate::directory::timestamp::Timestamp;
+
+/// The columns that [`read_row`] expects.
+const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
+    u.metadata, u.created_at, u.updated_at, u.incarnation, u.version, NULL FROM users u";
+const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
+    a.metadata, a.created_at, a.updated_at, 1, a.version, o.principal_id FROM agents a
+    LEFT JOIN users o ON o.number = a.owner";
+
+/// A principal and the revision of the record that it is seen from.
+struct Seen {
+    principal: Principal,
+    revision: Revision,
+}
+
+impl Seen {
+    fn outcome(&self, created: bool) -> Result<Outcome, SqlError> {
+        Ok(Outcome::Principal { created, revision: self.revision, document: document(&self.principal)? })
+    }
+}
+
+fn document(principal: &Principal) -> Result<json::Text, SqlError> {
+    json::Text::of(principal).map_err(|error| SqlError::corrupt("principal", error))
+}
+
+fn read_row(row: &mut Row) -> Result<Seen, SqlError> {
+    let id = row.text()?.parse().map_err(|error| SqlError::corrupt("principal id", error))?;
+    let r#type = if row.text()? == PrincipalType::Human.as_str() { PrincipalType::Human } else { PrincipalType::Agent };
+    let external_id = row.optional_text()?.map(UserId::new).transpose();
+    let external_id = external_id.map_err(|error| SqlError::corrupt("external id", error))?;
+    let name = Name::new(row.text()?).map_err(|error| SqlError::corrupt("name", error))?;
+    let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
+    let (created_at, updated_at) = (row.integer()?, row.integer()?);
+    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+    let owner = row.optional_text()?.map(|id| id.parse()).transpose();
+    let principal = Principal {
+        id,
+        external_id,
+        r#type,
+        name,
+        created_at: Timestamp::from_millis(created_at),
+        updated_at: Timestamp::from_millis(updated_at),
+        metadata,
+        is_temporary: false,
+        owner_principal_id: owner.map_err(|error| SqlError::corrupt("owner", error))?,
+        onboarding_session_id: None,
+    };
+    Ok(Seen { principal, revision })
+}
+
+fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<Seen>, SqlError> {
+    let (id, external_id, human, agent);
+    let parameters: [Parameter<'_>; 2] = match principal {
+        PrincipalRef::Id(named) => {
+            (human, agent) = ("u.principal_id = ?1", "a.agent_id = ?2");
+            id = named.to_string();
+            [id.as_str().into(), id.as_str().into()]
+        }
+        PrincipalRef::ExternalId(named) => {
+            (human, agent) = ("u.digest = ?1", "a.external_id = ?2");
+            external_id = named.digest();
+            [external_id.as_str().into(), named.as_str().into()]
+        }
+    };
+    let select = format!("{HUMANS} WHERE {human} AND u.state = 'active' UNION ALL {AGENTS} WHERE {agent}");
+    sql.first(&select, &parameters)?.map(|mut row| read_row(&mut row)).transpose()
+}
+
+fn shown<S: Sql>(sql: &S, principal: &PrincipalRef, created: bool) -> Result<Outcome, SqlError> {
+    find(sql, principal)?.map_or(Ok(Outcome::NotFound), |seen| seen.outcome(created))
+}
+
+pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Outcome, SqlError> {
+    shown(sql, principal, false)
+}
+
+/// Makes a principal, or finds the one that is there, of which nothing is overwritten.
+pub fn create<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    request_id: RequestId,
+    new: NewPrincipal,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let principal = PrincipalRef::ExternalId(new.external_id.clone());
+    let created = match new.r#type {
+        PrincipalType::Human => {
+            let user = NewEndUser { user_id: new.external_id, display_name: Some(new.name), metadata: new.metadata };
+            match registry::create(sql, outbox, request_id, user, now)? {
+                Outcome::EndUserCreated { .. } => true,
+                Outcome::EndUser { .. } => false,
+                refused => return Ok(refused),
+            }
+        }
+        PrincipalType::Agent => {
+            if UserRow::find(sql, &new.external_id)?.is_some() {
+                return Ok(Outcome::OtherType);
+            }
+            let created = !agents::has_external_id(sql, &new.external_id)?;
+            if created {
+                let agent = Agent {
+                    agent_id: new.agent_id,
+                    name: new.name,
+                    external_id: Some(new.external_id),
+                    metadata: new.metadata,
+                    created_at: now,
+                    updated_at: now,
+                };
+                agents::insert(sql, agent)?;
+            }
+            created
+        }
+    };
+    shown(sql, &principal, created)
+}
+
+/// The user's row, or the way to the agent, that an id leads to. A user who is being
+/// erased is found too, and takes no change.
+enum Subject {
+    Human(UserId),
+    Agent(AgentRef),
+}
+
+fn subject<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<Subject>, SqlError> {
+    let text = id.to_string();
+    let user = sql.first("SELECT user_id FROM users WHERE principal_id = ?", &[text.as_str().into()])?;
+    if let Some(mut row) = user {
+        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+        return Ok(Some(Subject::Human(user_id)));
+    }
+    let agent = sql.first("SELECT 1 FROM agents WHERE agent_id = ?", &[text.as_str().into()])?;
+    Ok(agent.map(|_| Subject::Agent(AgentRef::Id(id))))
+}
+
+/// Changes what is given: of a human the display name and the metadata, of an agent the
+/// name, the metadata and the owner.
+pub fn update<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    id: PrincipalId,
+    change: PrincipalChange,
+    if_match: Option<&Precondition>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    let PrincipalChange { name, metadata, owner } = change;
+    let changed = match subject(sql, id)? {
+        None => return Ok(Outcome::NotFound),
+        Some(Subject::Human(_)) if owner.flatten().is_some() => {
+            return Ok(refused_owner("must be null for a human"));
+        }
+        Some(Subject::Human(user_id)) => {
+            let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
+            registry::update(sql, outbox, &user_id, change, if_match, now)?
+        }
+        Some(Subject::Agent(agent)) => {
+            let owner = match owner {
+                Some(Some(owner)) => match number_of(sql, owner)? {
+                    Some(number) => Some(Some(number)),
+                    None => return Ok(refused_owner("must be the id of a human of this organization")),
+                },
+                Some(None) => Some(None),
+                None => None,
+            };
+            agents::update(sql, &agent, agents::Change { name, metadata, owner }, if_match, now)?
+        }
+    };
+    match changed {
+        Outcome::EndUser { .. } | Outcome::Agent { .. } => shown(sql, &PrincipalRef::Id(id), false),
+        refused => Ok(refused),
+    }
+}
+
+fn refused_owner(reason: &str) -> Outcome {
+    Outcome::Refused { field: "owner_principal_id".to_owned(), reason: reason.to_owned() }
+}
+
+/// The row number of a human who is there.
+fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> {
+    let select = "SELECT number FROM users WHERE principal_id = ? AND state = 'active'";
+    sql.first(select, &[id.to_string().as_str().into()])?.map(|mut row| row.integer()).transpose()
+}
+
+/// Erases a principal as the user or the agent that it is.
+pub fn delete<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    id: PrincipalId,
+    deletion_id: DeletionId,
+    reason: Option<String>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    match subject(sql, id)? {
+        // A repetition is known by its receipt, whatever became of the id.
+        None => deletions::read(sql, deletion_id),
+        Some(Subject::Human(user_id)) => {
+            let request = deletions::Request { deletion_id, user_id, cascade: Cascade::All, reason };
+            deletions::request(sql, outbox, &request, now)
+        }
+        Some(Subject::Agent(agent)) => deletions::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
+    }
+}
+
+/// Principals in the order of their ids, at most `limit`. Two searches, one of each table's
+/// ids, which SQLite merges as it goes; with an offset it passes over so many of them.
+pub fn list<S: Sql>(
+    sql: &S,
+    r#type: Option<PrincipalType>,
+    from: PrincipalsFrom,
+    limit: u32,
+) -> Result<Outcome, SqlError> {
+    let (comparison, direction, bound, offset) = match from {
+        PrincipalsFrom::Start => (">", "ASC", String::new(), 0),
+        PrincipalsFrom::After(id) => (">", "ASC", id.to_string(), 0),
+        PrincipalsFrom::Before(id) => ("<", "DESC", id.to_string(), 0),
+        PrincipalsFrom::Offset(offset) => (">", "ASC", String::new(), offset),
+    };
+    let humans = format!("{HUMANS} WHERE u.principal_id {comparison} ?1 AND u.state = 'active'");
+    let agents = format!("{AGENTS} WHERE a.agent_id {comparison} ?1");
+    let select = match r#type {
+        None => format!("{humans} UNION ALL {agents}"),
+        Some(PrincipalType::Human) => humans,
+        Some(PrincipalType::Agent) => agents,
+    };
+    let rows = sql.run(
+        &format!("{select} ORDER BY id {direction} LIMIT ?2 OFFSET ?3"),
+        &[bound.as_str().into(), i64::from(limit).into(), i64::from(offset).into()],
+    )?;
+    let mut items = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        let Seen { principal, .. } = read_row(&mut row)?;
+        items.push((principal.id, document(&principal)?));
+    }
+    let total = match from {
+        PrincipalsFrom::Offset(_) => Some(count(sql, r#type)?),
+        _ => None,
+    };
+    Ok(Outcome::Principals { items, total })
+}
+
+/// Counts all, which reads an entry of an index for each: only for the callers that page
+/// by offset, so that nobody who registers a user pays for a counter.
+fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
+    let humans = "(SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE state <> 'active')";
+    let agents = "(SELECT count(*) FROM agents)";
+    let expression = match r#type {
+        None => format!("{humans} + {agents}"),
+        Some(PrincipalType::Human) => humans.to_owned(),
+        Some(PrincipalType::Agent) => agents.to_owned(),
+    };
+    let counted = sql.first(&format!("SELECT {expression}"), &[])?.map(|mut row| row.integer()).transpose()?;
+    Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
+}
+
+/// The agents that belong to a user.
+pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<PrincipalId>, SqlError> {
+    let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
+    let read = |mut row: Row| row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error));
+    rows.into_iter().map(read).collect()
+}
+
+/// Takes the agents from a user who is to be erased.
+pub fn disown<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<(), SqlError> {
+    sql.run(
+        "UPDATE agents SET owner = NULL, version = version + 1, updated_at = max(updated_at, ?2) WHERE owner = ?1",
+        &[user.into(), now.millis().into()],
+    )?;
+    Ok(())
+}
