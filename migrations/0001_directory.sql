@@ -50,3 +50,37 @@ CREATE TABLE organizations (
 ) WITHOUT ROWID;
 
 CREATE INDEX organizations_by_audit ON organizations (audited_at);
+
+-- People, organizations and memberships, mirrored from Clerk. A row that is gone stays as a tombstone (`deleted` = 1),
+-- which holds nothing but its id and turns away what was sent before and comes later. The memberships of who or what
+-- is gone are removed, and kept out by the tombstone of the other. Times are Clerk's, in milliseconds since the epoch.
+CREATE TABLE people (
+  id         TEXT PRIMARY KEY,
+  email      TEXT,
+  updated_at INTEGER NOT NULL,
+  deleted    INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- `member_count` is the number of the organization's rows in `memberships` that are not tombstones.
+CREATE TABLE clerk_organizations (
+  id           TEXT PRIMARY KEY,
+  name         TEXT NOT NULL,
+  slug         TEXT,
+  created_at   INTEGER NOT NULL,
+  updated_at   INTEGER NOT NULL,
+  deleted      INTEGER NOT NULL,
+  member_count INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+CREATE TABLE memberships (
+  id              TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL,
+  person_id       TEXT NOT NULL,
+  role            TEXT NOT NULL,
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL,
+  deleted         INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX memberships_by_person ON memberships (person_id, organization_id);
+CREATE INDEX memberships_by_organization ON memberships (organization_id);

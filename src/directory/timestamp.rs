@@ -19,6 +19,7 @@ const LAST_MILLIS: i64 = 253_402_300_799_999;
 
 impl Timestamp {
     pub const EPOCH: Self = Self(0);
+    pub const LAST: Self = Self(LAST_MILLIS);
 
     pub const fn from_millis(millis: i64) -> Self {
         if millis < 0 {

@@ -1,5 +1,6 @@
 //! What the operator sets: variables and secrets of the Worker.
 
+use super::webhooks::SigningKey;
 use crate::directory::Refusal;
 use crate::directory::secret::{KeyRing, Secret};
 use crate::organization::limiter::Rate;
@@ -17,6 +18,9 @@ pub struct Configuration {
     /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of one client
     /// address, for public paths and failed authentication.
     pub public_rate: Rate,
+    /// `CLERK_WEBHOOK_SECRET` and, while a rotation lasts, `CLERK_WEBHOOK_SECRET_PREVIOUS`. No
+    /// events are taken without the first.
+    pub clerk_webhook_keys: Vec<SigningKey>,
     /// Who answers messages. `None`, when `RESPONDER_URL` is not set, is an echo.
     pub chat: Option<Chat>,
 }
@@ -94,6 +98,12 @@ impl Configuration {
             })?;
             Ok(Chat { url, model: model.unwrap_or_else(|| RESPONDER_MODEL_DEFAULT.to_owned()), key, timeout_ms })
         });
+        let signing_key = |name: &str| {
+            let key = text(name)?.map(|text| SigningKey::parse(&text)).transpose();
+            key.map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
+        };
+        let (signing, previous) = (signing_key("CLERK_WEBHOOK_SECRET")?, signing_key("CLERK_WEBHOOK_SECRET_PREVIOUS")?);
+        let clerk_webhook_keys = signing.map_or(Vec::new(), |key| [key].into_iter().chain(previous).collect());
         let allowed_origins = variable("ALLOWED_ORIGINS").unwrap_or_default();
         Ok(Self {
             key_ring: KeyRing {
@@ -110,6 +120,7 @@ impl Configuration {
                 number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT)?,
                 number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT)?,
             ),
+            clerk_webhook_keys,
             chat: chat.transpose()?,
         })
     }
@@ -210,6 +221,25 @@ mod tests {
             let refusal = read_chat(&[(name, value)]).expect_err(value);
             assert!(refusal.0.starts_with(&format!("{name}: ")), "{value}: {refusal}");
             assert!(!refusal.0.contains("X: y") && !refusal.0.contains("password"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn events_are_taken_with_either_secret_once_there_is_one() {
+        let (secret, good) = ("s".repeat(32), "whsec_plJ3nmyCDGBKInavdOK15jsl");
+        let keys = |variables: &[(&str, &str)]| {
+            let read = read(&[variables, &[("KEY_SECRET", &secret)]].concat());
+            read.map(|configuration| configuration.clerk_webhook_keys.len())
+        };
+        let (name, previous) = ("CLERK_WEBHOOK_SECRET", "CLERK_WEBHOOK_SECRET_PREVIOUS");
+        assert_eq!(keys(&[]), Ok(0));
+        assert_eq!(keys(&[(name, "")]), Ok(0));
+        assert_eq!(keys(&[(previous, good)]), Ok(0));
+        assert_eq!(keys(&[(name, good)]), Ok(1));
+        assert_eq!(keys(&[(name, good), (previous, good)]), Ok(2));
+        for name in [name, previous] {
+            let refusal = keys(&[(name, "whsec_secret")]).unwrap_err();
+            assert!(refusal.0.starts_with(&format!("{name}: ")) && !refusal.0.contains("whsec_secret"), "{refusal}");
         }
     }
 }

@@ -136,12 +136,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             BodyKind::Json { bytes_max } => (bytes_max, false),
             BodyKind::Optional { bytes_max } => (bytes_max, true),
         };
-        let body = self.incoming.body(bytes_max).await.map_err(|error| match error {
-            BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
-            BodyError::Broken(reason) => {
-                Fault::Malformed(Refusal::new(format!("the body could not be read: {reason}")))
-            }
-        })?;
+        let body = self.body(bytes_max).await?;
         match self.content_type().as_deref() {
             _ if optional && body.is_empty() => Ok(Body::Empty),
             Some("application/json") => Ok(Body::Json(body)),
@@ -151,10 +146,20 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     }
 
     /// The media type without its parameters, in lower case.
-    fn content_type(&self) -> Option<String> {
+    pub fn content_type(&self) -> Option<String> {
         let header = self.incoming.header("Content-Type")?;
         let essence = header.split(';').next().unwrap_or_default();
         Some(essence.trim().to_ascii_lowercase())
+    }
+
+    /// Reads a body as it comes, whatever its type.
+    pub async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
+        self.incoming.body(bytes_max).await.map_err(|error| match error {
+            BodyError::TooLarge => Fault::PayloadTooLarge { bytes_max },
+            BodyError::Broken(reason) => {
+                Fault::Malformed(Refusal::new(format!("the body could not be read: {reason}")))
+            }
+        })
     }
 
     /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The

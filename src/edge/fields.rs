@@ -96,6 +96,17 @@ impl<'a> Fields<'a> {
         if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
     }
 
+    /// [`Self::finish`] for who may send more than is read here: what was not taken is left out.
+    pub fn finish_known(mut self) -> Result<(), Fault> {
+        self.members.clear();
+        self.finish()
+    }
+
+    /// [`Self::absorb`] in the same way.
+    pub fn absorb_known(&mut self, nested: Fields<'_>) {
+        self.faults.extend(nested.faults);
+    }
+
     fn into_faults(mut self) -> Vec<FieldFault> {
         for (name, value) in std::mem::take(&mut self.members).into_iter().take(UNKNOWN_FIELDS_MAX) {
             self.refuse(&name, Refusal::new("is not a known field"), Some(value));

@@ -34,6 +34,7 @@ pub mod runtime;
 mod schemas;
 mod turns;
 mod usage;
+mod webhooks;
 
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
@@ -166,6 +167,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
             let holder = exchange.key(kind, scope)?;
             endpoint::serve(exchange, &holder, route.method, endpoint, parameters).await
         }
+        Action::ClerkEvent => webhooks::receive(exchange).await,
         Action::Admin(endpoint) => {
             exchange.admin()?;
             match endpoint {

@@ -79,6 +79,8 @@ pub enum Action {
     Key { kind: KeyKind, scope: Scope, endpoint: Endpoint },
     /// For the operator.
     Admin(AdminEndpoint),
+    /// For Clerk, which signs what it sends.
+    ClerkEvent,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +172,7 @@ pub static ROUTES: &[Route] = &[
     principals(Get, "/api/v1/principals/by-external-id/{external_id}", Read, NO_BODY, principals::get_by_external_id),
     principals(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
     principals(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
+    Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),

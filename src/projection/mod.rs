@@ -10,6 +10,7 @@ pub mod audit;
 pub mod cache;
 pub mod flush;
 pub mod listing;
+pub mod mirror;
 
 use std::fmt;
 
