@@ -34,7 +34,7 @@ pub mod runtime;
 mod schemas;
 mod turns;
 mod usage;
-mod webhooks;
+pub mod webhooks;
 
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;

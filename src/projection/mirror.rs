@@ -11,6 +11,8 @@
 //!   count for is taken out of their organizations before and put back in after, whatever has
 //!   become of them in between. An organization whose memberships came first counts them once,
 //!   when its row is made. A person nobody has told us about counts; one who is gone does not.
+//! - **A membership's tombstone belongs to nobody**: it names neither person nor organization, so that
+//!   what is found by them is live.
 //! - **One live membership for a person in an organization.** Who left and came back has a
 //!   new one. It ends the older, whose deletion may be still on its way.
 //! - **Bounded work.** An event costs some searches of an index, however large the
@@ -80,7 +82,7 @@ const OVERWRITE_PERSON: &str = "
 const SAVE_PERSON: &str = "
     INSERT INTO people (id, email, updated_at, deleted) VALUES (?1, ?2, ?3, 0)
     ON CONFLICT (id) DO UPDATE SET email = excluded.email, updated_at = excluded.updated_at
-    WHERE people.deleted = 0 AND people.updated_at = -1";
+    WHERE people.updated_at = -1";
 
 const OVERWRITE_DELETED_PERSON: &str =
     "UPDATE people SET email = printf('%*s', octet_length(email), '') WHERE id = ?1 AND deleted = 0";
@@ -92,9 +94,8 @@ const DELETE_PERSON: &str = "
 /// The count of all the organizations that the person belongs to.
 const UNCOUNT_PERSON: &str = "
     UPDATE clerk_organizations SET member_count = member_count - (
-      SELECT count(*) FROM memberships
-      WHERE person_id = ?1 AND organization_id = clerk_organizations.id AND deleted = 0)
-    WHERE deleted = 0 AND id IN (SELECT organization_id FROM memberships WHERE person_id = ?1)";
+      SELECT count(*) FROM memberships WHERE person_id = ?1 AND organization_id = clerk_organizations.id)
+    WHERE id IN (SELECT organization_id FROM memberships WHERE person_id = ?1)";
 
 const REMOVE_MEMBERSHIPS_OF_PERSON: &str = "DELETE FROM memberships WHERE person_id = ?1";
 
@@ -102,7 +103,7 @@ const REMOVE_MEMBERSHIPS_OF_PERSON: &str = "DELETE FROM memberships WHERE person
 const SAVE_ORGANIZATION: &str = "
     INSERT INTO clerk_organizations (id, name, slug, created_at, updated_at, deleted, member_count)
     VALUES (?1, ?2, ?3, ?4, ?5, 0, CASE WHEN EXISTS (SELECT 1 FROM clerk_organizations WHERE id = ?1) THEN 0
-      ELSE (SELECT count(*) FROM memberships WHERE organization_id = ?1 AND deleted = 0) END)
+      ELSE (SELECT count(*) FROM memberships WHERE organization_id = ?1) END)
     ON CONFLICT (id) DO UPDATE SET name = excluded.name, slug = excluded.slug, created_at = excluded.created_at,
       updated_at = excluded.updated_at
     WHERE clerk_organizations.deleted = 0
@@ -121,14 +122,14 @@ const REMOVE_MEMBERSHIPS_OF_ORGANIZATION: &str = "DELETE FROM memberships WHERE 
 /// Takes out of the count what the person's memberships there count for.
 const UNCOUNT_PAIR: &str = "
     UPDATE clerk_organizations SET member_count = member_count - (
-      SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1 AND deleted = 0)
-    WHERE id = ?1 AND deleted = 0";
+      SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1)
+    WHERE id = ?1";
 
 /// Puts it back in.
 const COUNT_PAIR: &str = "
     UPDATE clerk_organizations SET member_count = member_count + (
-      SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1 AND deleted = 0)
-    WHERE id = ?1 AND deleted = 0";
+      SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1)
+    WHERE id = ?1";
 
 const SAVE_MEMBERSHIP: &str = "
     INSERT INTO memberships (id, organization_id, person_id, role, created_at, updated_at, deleted)
@@ -144,13 +145,13 @@ const SAVE_MEMBERSHIP: &str = "
 const END_EARLIER: &str = "
     UPDATE memberships
     SET organization_id = '', person_id = '', role = '', created_at = 0, updated_at = 0, deleted = 1
-    WHERE person_id = ?2 AND organization_id = ?1 AND deleted = 0 AND id <> (
-      SELECT id FROM memberships WHERE person_id = ?2 AND organization_id = ?1 AND deleted = 0
+    WHERE person_id = ?2 AND organization_id = ?1 AND id <> (
+      SELECT id FROM memberships WHERE person_id = ?2 AND organization_id = ?1
       ORDER BY created_at DESC, id DESC LIMIT 1)";
 
 const UNCOUNT_MEMBERSHIP: &str = "
     UPDATE clerk_organizations SET member_count = member_count - 1
-    WHERE deleted = 0 AND id = (SELECT organization_id FROM memberships WHERE id = ?1 AND deleted = 0)";
+    WHERE id = (SELECT organization_id FROM memberships WHERE id = ?1)";
 
 const DELETE_MEMBERSHIP: &str = "
     INSERT INTO memberships (id, organization_id, person_id, role, created_at, updated_at, deleted)

@@ -2,9 +2,12 @@
 //! crash and any order of events that a seed can think of.
 
 mod audit;
+#[path = "../clerk/mod.rs"]
+mod clerk;
 mod idempotency;
 mod ledger;
 mod limiter;
 mod listing;
+mod mirror;
 mod simulation;
 mod sqlite;

@@ -6,7 +6,7 @@ use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
 use rollcall::projection::Statement;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, StatementStatus, ToSql, params_from_iter};
 
 /// More than there are: preparing one costs several times as much as running it.
 const STATEMENTS_KEPT: usize = 256;
@@ -109,6 +109,16 @@ impl Sqlite {
         let parameters = params_from_iter(statement.parameters.iter().copied().map(Bound));
         let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
         rows.collect::<Result<_, _>>().map_err(sql_error)
+    }
+
+    /// Steps of SQLite's machine that a batch takes: the work it is, without a clock.
+    pub fn steps(&self, statements: &[Statement<'_>]) -> i32 {
+        let run = |statement: &Statement<'_>| {
+            let mut prepared = self.connection.prepare(&statement.sql).expect("a statement");
+            prepared.execute(params_from_iter(statement.parameters.iter().copied().map(Bound))).expect("a run");
+            prepared.get_status(StatementStatus::VmStep)
+        };
+        statements.iter().map(run).sum()
     }
 
     /// How SQLite goes about a statement.

@@ -5,7 +5,7 @@
 //! trying again will help by itself; 4xx when somebody has to look, after which the sender
 //! can be told to send it once more.
 
-mod event;
+pub mod event;
 mod signature;
 
 pub use signature::SigningKey;
