@@ -17,16 +17,6 @@ pub const ROWS: &str = "
     SELECT json_array('membership', id, organization_id, person_id, role, created_at, updated_at, deleted)
     FROM memberships WHERE instr(id, ?1)";
 
-/// What is wrong with the mirror whatever has arrived so far: counts that are not the number of the
-/// memberships, and people who belong twice.
-pub const INCONSISTENCIES: &str = "
-    SELECT o.id || ' counts ' || o.member_count AS text FROM clerk_organizations o
-    WHERE o.member_count <> (
-      SELECT count(*) FROM memberships m WHERE m.organization_id = o.id AND m.deleted = 0)
-    UNION ALL
-    SELECT person_id || ' belongs twice to ' || organization_id FROM memberships WHERE deleted = 0
-    GROUP BY person_id, organization_id HAVING count(*) > 1";
-
 const ROLES: [&str; 3] = ["org:admin", "org:member", "org:billing \"manager\""];
 
 struct Person {

@@ -8,6 +8,8 @@ mod agent_users;
 mod agents;
 mod batch;
 mod churn;
+#[path = "../clerk/mod.rs"]
+mod clerk;
 mod client;
 mod create_end_user;
 mod delete_end_user;
@@ -36,3 +38,4 @@ mod tenants;
 mod update_end_user;
 mod upstream;
 mod usage;
+mod webhooks;

@@ -1,6 +1,7 @@
 //! Looking into the stores behind the API: the runtime keeps each in SQLite
 //! files below the state's folder.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,24 @@ impl Store {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// The column `text` of a query's rows in D1. `?1` is bound to the text given.
+pub fn listed(state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
+    let mut rows = BTreeSet::new();
+    for file in Store::D1.files(state) {
+        let database = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
+        match database.prepare(query) {
+            Ok(mut statement) => {
+                let texts = statement.query_map([parameter], |row| row.get("text")).expect("rows");
+                rows.extend(texts.map(|text| text.expect("a text")));
+            }
+            // The runtime's own files have none of these tables.
+            Err(error) if error.to_string().contains("no such table") => {}
+            Err(error) => panic!("{}: {error}", file.display()),
+        }
+    }
+    rows
 }
 
 /// Turns that a tenant's object holds a reservation for, expired or not.

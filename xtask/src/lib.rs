@@ -13,6 +13,7 @@ pub mod secrets;
 pub mod simulate;
 pub mod tools;
 pub mod wasm;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -5,13 +5,15 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::{Result, root, step};
+use crate::{Result, root, step, webhooks};
 
 /// What the Worker needs to be told and nobody else should know.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     pub key_secret: String,
     pub admin_token: String,
+    /// What events must be signed with that claim to come from Clerk.
+    pub clerk_webhook_secret: String,
 }
 
 /// Wrangler reads this file by itself.
@@ -34,12 +36,13 @@ pub fn random_secret() -> Result<String> {
 /// file as it is.
 pub fn ensure() -> Result<Secrets> {
     let mut text = fs::read_to_string(file()).unwrap_or_default();
-    let key_secret = ensure_one(&mut text, "KEY_SECRET")?;
-    let admin_token = ensure_one(&mut text, "ADMIN_TOKEN")?;
-    Ok(Secrets { key_secret, admin_token })
+    let key_secret = ensure_one(&mut text, "KEY_SECRET", random_secret)?;
+    let admin_token = ensure_one(&mut text, "ADMIN_TOKEN", random_secret)?;
+    let clerk_webhook_secret = ensure_one(&mut text, "CLERK_WEBHOOK_SECRET", webhooks::random_secret)?;
+    Ok(Secrets { key_secret, admin_token, clerk_webhook_secret })
 }
 
-fn ensure_one(text: &mut String, name: &str) -> Result<String> {
+fn ensure_one(text: &mut String, name: &str, make: fn() -> Result<String>) -> Result<String> {
     let held = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
@@ -48,7 +51,7 @@ fn ensure_one(text: &mut String, name: &str) -> Result<String> {
         return Ok(value);
     }
     step(format!("Making a development {name} in .dev.vars"));
-    let value = random_secret()?;
+    let value = make()?;
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
