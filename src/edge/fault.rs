@@ -267,7 +267,7 @@ impl Fault {
             Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
             Self::Internal { .. } => "Something went wrong on our side; it has been logged.".to_owned(),
             Self::Upstream { .. } => "The service that makes the answers gave none.".to_owned(),
-            Self::Unavailable { .. } => "A store is out of reach for the moment; retry later.".to_owned(),
+            Self::Unavailable { .. } => "Something this needs is out of reach for the moment; retry later.".to_owned(),
             Self::TurnTimeout => "The answer was not there in time.".to_owned(),
         }
     }

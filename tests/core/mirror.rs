@@ -160,7 +160,9 @@ fn a_tie_is_settled_by_the_content() {
             .iter()
             .map(|events| {
                 let database = Sqlite::listing();
-                events.iter().for_each(|event| apply(&database, event));
+                for event in events {
+                    apply(&database, event);
+                }
                 texts(&database, clerk::ROWS, vec![""])
             })
             .collect();

@@ -10,6 +10,7 @@ use xtask::webhooks::{random_secret, sign};
 
 use crate::clerk::{self, History};
 use crate::client::{Client, Response};
+use crate::faults;
 use crate::server::{Options, Server, roomy};
 use crate::stores::{self, Store};
 
@@ -377,4 +378,23 @@ fn nothing_is_told_and_nothing_is_left() {
         let found = bytes.windows(7).any(|window| window == b"canary-");
         assert!(!found, "an address is left in {}", file.display());
     }
+}
+
+/// An event that could not be stored is the sender's to bring again.
+#[test]
+fn while_d1_is_down_the_sender_is_asked_to_come_back() {
+    let secret = random_secret().expect("entropy");
+    let vars = [roomy(), vec![("CLERK_WEBHOOK_SECRET", secret.clone())]].concat();
+    let server = Server::start(Options { vars, entry: Some("tests/runtime/faults.mjs") });
+    let sender = Sender { client: server.anonymous(), secret };
+    let event = user("user_1", "ada@example.org", 1);
+    faults::set(&server, &json!({ "d1": true }));
+    let response = sender.deliver(&event);
+    assert_problem(&response, 503, "service_unavailable");
+    assert_eq!(response.header("retry-after"), "1");
+    assert_eq!(sender.deliver(&json!({ "type": "session.created", "data": {} })).status, 204);
+    faults::set(&server, &json!({ "d1": false }));
+    assert_eq!(sender.deliver(&event).status, 204);
+    let row = json!(["person", "user_1", "ada@example.org", 1, 0]);
+    assert_eq!(stores::listed(server.state(), clerk::ROWS, "user_1"), set(&[row]));
 }

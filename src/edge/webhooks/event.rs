@@ -15,7 +15,7 @@ use crate::projection::mirror::{Event, Membership, Organization, Person};
 /// Reads an event; `None` is one of a type that is not mirrored.
 pub fn parse(body: &[u8]) -> Result<Option<Event>, Fault> {
     let mut fields = Fields::of_body(body)?;
-    let kind = fields.required("type", string).unwrap_or_default();
+    let kind = text(&mut fields, "type", string).unwrap_or_default();
     let read = match kind.as_str() {
         "user.created" | "user.updated" => person,
         "organization.created" | "organization.updated" => organization,
@@ -35,7 +35,7 @@ pub fn parse(body: &[u8]) -> Result<Option<Event>, Fault> {
 }
 
 fn person(data: &mut Fields<'_>) -> Option<Event> {
-    let primary = data.nullable("primary_email_address_id", string).flatten();
+    let primary = optional_text(data, "primary_email_address_id");
     let addresses = data.required("email_addresses", addresses);
     let (id, updated_at) = (id(data), instant(data, "updated_at"));
     let email = addresses?.into_iter().find(|(id, _)| Some(id) == primary.as_ref()).map(|(_, address)| address);
@@ -49,7 +49,7 @@ fn addresses(value: &RawValue) -> Result<Vec<(String, String)>, Refusal> {
     let mut addresses = Vec::with_capacity(elements.len());
     for element in elements {
         let mut fields = Fields::of_element(element).map_err(|_| refusal())?;
-        let (id, address) = (fields.required("id", string), fields.required("email_address", string));
+        let (id, address) = (text(&mut fields, "id", string), text(&mut fields, "email_address", string));
         addresses.push(id.zip(address).ok_or_else(refusal)?);
     }
     Ok(addresses)
@@ -61,13 +61,13 @@ fn organization(data: &mut Fields<'_>) -> Option<Event> {
 }
 
 fn whole_organization(data: &mut Fields<'_>, id: Option<String>) -> Option<Organization> {
-    let (name, slug) = (data.required("name", string), data.nullable("slug", string).flatten());
+    let (name, slug) = (text(data, "name", string), optional_text(data, "slug"));
     let (created_at, updated_at) = (instant(data, "created_at"), instant(data, "updated_at"));
     Some(Organization { id: id?, name: name?, slug, created_at: created_at?, updated_at: updated_at? })
 }
 
 fn membership(data: &mut Fields<'_>) -> Option<Event> {
-    let (membership_id, role) = (id(data), data.required("role", identifier));
+    let (membership_id, role) = (id(data), text(data, "role", identifier));
     let (created_at, updated_at) = (instant(data, "created_at"), instant(data, "updated_at"));
     let (mut organization_id, mut organization, mut person_id) = (None, None, None);
     if let Some(mut fields) = nested(data, "organization") {
@@ -79,7 +79,7 @@ fn membership(data: &mut Fields<'_>) -> Option<Event> {
         data.absorb_known(fields);
     }
     if let Some(mut fields) = nested(data, "public_user_data") {
-        person_id = fields.required("user_id", identifier);
+        person_id = text(&mut fields, "user_id", identifier);
         data.absorb_known(fields);
     }
     let membership = Membership {
@@ -102,7 +102,17 @@ fn nested<'a>(fields: &mut Fields<'a>, name: &str) -> Option<Fields<'a>> {
 }
 
 fn id(fields: &mut Fields<'_>) -> Option<String> {
-    fields.required("id", identifier)
+    text(fields, "id", identifier)
+}
+
+/// A text that must be there. Not generic over how it is read, which would make a copy of each.
+fn text(fields: &mut Fields<'_>, name: &str, read: fn(&RawValue) -> Result<String, Refusal>) -> Option<String> {
+    fields.required(name, read)
+}
+
+/// A text that may be `null` or missing.
+fn optional_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    fields.nullable(name, string).flatten()
 }
 
 /// 1–255 characters, none of them a control character.

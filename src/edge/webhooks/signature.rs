@@ -214,7 +214,7 @@ mod tests {
             let signatures = format!("v1,{}", key.sign(&unsigned));
             let signed = Delivery { signatures: &signatures, ..unsigned };
             let expected = Err(CredentialFault::Invalid);
-            assert_eq!(signed.verify(&[key.clone()], at(1_731_705_121)), expected, "{timestamp}");
+            assert_eq!(signed.verify(std::slice::from_ref(&key), at(1_731_705_121)), expected, "{timestamp}");
         }
     }
 
