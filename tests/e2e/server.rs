@@ -180,6 +180,17 @@ impl Server {
         self.with_key(self.issue(organization, &request)["key"].as_str().expect("a key"))
     }
 
+    /// A client of dialect 3 with a fresh service key. It sends the empty `X-API-Key` that
+    /// its clients send.
+    pub fn service(&self, organization: &Organization, mode: &str, scope: &str) -> Client {
+        let request = json!({ "kind": "service", "mode": mode, "scope": scope, "name": "test" });
+        self.with_service_key(self.issue(organization, &request)["key"].as_str().expect("a key"))
+    }
+
+    pub fn with_service_key(&self, key: &str) -> Client {
+        self.anonymous().with_header("X-Assistant-Service-Key", key).with_header("X-API-Key", "")
+    }
+
     /// A client that may do everything, of a new organization.
     pub fn new_client(&self) -> Client {
         self.client(&self.organization(), "live", "read_write")
