@@ -1,5 +1,6 @@
 //! What the operator sets: variables and secrets of the Worker.
 
+use super::session::issuer::Issuer;
 use super::webhooks::SigningKey;
 use crate::directory::Refusal;
 use crate::directory::secret::{KeyRing, Secret};
@@ -23,6 +24,8 @@ pub struct Configuration {
     pub clerk_webhook_keys: Vec<SigningKey>,
     /// Who answers messages. `None`, when `RESPONDER_URL` is not set, is an echo.
     pub chat: Option<Chat>,
+    /// Who signs session tokens. `None`, when nothing of Clerk's is set: nobody is signed in.
+    pub issuer: Option<Issuer>,
 }
 
 /// A model behind an API like OpenAI's.
@@ -122,6 +125,7 @@ impl Configuration {
             ),
             clerk_webhook_keys,
             chat: chat.transpose()?,
+            issuer: Issuer::read(&variable)?,
         })
     }
 }

@@ -88,7 +88,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         }
     }
 
-    fn bearer(&self) -> Option<String> {
+    /// The credential in `Authorization`.
+    pub fn bearer(&self) -> Option<String> {
         let header = self.incoming.header("Authorization")?;
         let (scheme, token) = header.split_once(' ')?;
         // The scheme is case-insensitive (RFC 9110, section 11.1).

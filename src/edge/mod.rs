@@ -22,6 +22,7 @@ mod headers;
 pub mod http;
 mod keys;
 mod log;
+mod me;
 mod organizations;
 mod pages;
 mod principals;
@@ -32,6 +33,7 @@ pub mod responder;
 pub mod routes;
 pub mod runtime;
 mod schemas;
+pub mod session;
 mod turns;
 mod usage;
 pub mod webhooks;
@@ -167,6 +169,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
             let holder = exchange.key(kind, scope)?;
             endpoint::serve(exchange, &holder, route.method, endpoint, parameters).await
         }
+        Action::Session => me::get(exchange).await,
         Action::ClerkEvent => webhooks::receive(exchange).await,
         Action::Admin(endpoint) => {
             exchange.admin()?;

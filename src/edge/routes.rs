@@ -77,6 +77,8 @@ pub enum Action {
     /// For the holder of a key of this kind with at least this scope; costs tokens of
     /// the organization's bucket.
     Key { kind: KeyKind, scope: Scope, endpoint: Endpoint },
+    /// For who is signed in, by a session token; costs a token of the client address's bucket.
+    Session,
     /// For the operator.
     Admin(AdminEndpoint),
     /// For Clerk, which signs what it sends.
@@ -173,6 +175,7 @@ pub static ROUTES: &[Route] = &[
     principals(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
     principals(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
+    Route { method: Get, pattern: "/api/v1/me", dialect: Dialect::Agents, action: Action::Session },
     admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
     admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
     admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),

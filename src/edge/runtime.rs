@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use super::configuration::Configuration;
 use super::public_limiter::PublicLimiter;
+use super::session::Sessions;
+use super::session::key::PublicKey;
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
@@ -34,12 +36,13 @@ pub struct CallError {
 /// Takes the next piece of a body and says whether more is wanted.
 pub type OnChunk<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
-/// A request to a server outside: JSON, by `POST`. Redirects are not followed.
+/// A request to a server outside. Redirects are not followed.
 pub struct Fetch<'a> {
     pub url: &'a str,
     /// The credential in `Authorization`.
     pub bearer: Option<&'a str>,
-    pub body: &'a str,
+    /// JSON, sent by `POST`. Without it, it is a `GET`.
+    pub body: Option<&'a str>,
     /// Largest answer that is read.
     pub bytes_max: usize,
     /// Longest time until all of the answer is there.
@@ -68,6 +71,10 @@ pub trait Runtime: Clone + 'static {
     fn random<const N: usize>(&self) -> Result<[u8; N], Refusal>;
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
+    /// What the isolate remembers of who is signed in.
+    fn sessions(&self) -> &RefCell<Sessions>;
+    /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
+    async fn verify_rs256(&self, key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal>;
     fn database(&self) -> Result<Self::Database, Refusal>;
     fn cache(&self) -> Result<Self::Cache, Refusal>;
     /// Calls the tenant's object, with a fresh stub and a time limit.
@@ -76,5 +83,7 @@ pub trait Runtime: Clone + 'static {
     async fn ping_object(&self) -> Result<(), CallError>;
     /// Asks a server outside and gives the status of its answer.
     async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError>;
+    /// Lets others go first, for at least this long.
+    async fn pause(&self, millis: u32);
     fn log(&self, line: &str);
 }

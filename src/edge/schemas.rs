@@ -9,6 +9,7 @@ pub enum Schema {
     AgentList,
     AgentUserList,
     Deletion,
+    Me,
     Problem,
 }
 
@@ -19,6 +20,7 @@ impl Schema {
             Self::AgentList => "/api/v1/schemas/AgentList.json",
             Self::AgentUserList => "/api/v1/schemas/AgentUserList.json",
             Self::Deletion => "/api/v1/schemas/Deletion.json",
+            Self::Me => "/api/v1/schemas/Me.json",
             Self::Problem => "/api/v1/schemas/Problem.json",
         }
     }
@@ -29,6 +31,7 @@ impl Schema {
             Self::AgentList => "</api/v1/schemas/AgentList.json>; rel=\"describedBy\"",
             Self::AgentUserList => "</api/v1/schemas/AgentUserList.json>; rel=\"describedBy\"",
             Self::Deletion => "</api/v1/schemas/Deletion.json>; rel=\"describedBy\"",
+            Self::Me => "</api/v1/schemas/Me.json>; rel=\"describedBy\"",
             Self::Problem => "</api/v1/schemas/Problem.json>; rel=\"describedBy\"",
         }
     }

@@ -50,12 +50,15 @@ fn init(request: &Fetch<'_>, signal: &AbortSignal) -> Result<JsValue, JsValue> {
     let authorization =
         request.bearer.map(|bearer| [",\"Authorization\":", &quote(&["Bearer ", bearer].concat())].concat());
     let init = [
-        "{\"method\":\"POST\",\"redirect\":\"manual\",\"headers\":{\"Content-Type\":\"application/json\"",
+        if request.body.is_some() { "{\"method\":\"POST\"" } else { "{\"method\":\"GET\"" },
+        ",\"redirect\":\"manual\",\"headers\":{\"Content-Type\":\"application/json\"",
         &authorization.unwrap_or_default(),
         "}}",
     ];
     let init = JSON::parse(&init.concat())?;
-    Reflect::set(&init, &"body".into(), &request.body.into())?;
+    if let Some(body) = request.body {
+        Reflect::set(&init, &"body".into(), &body.into())?;
+    }
     Reflect::set(&init, &"signal".into(), signal)?;
     Ok(init)
 }

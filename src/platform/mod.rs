@@ -2,6 +2,7 @@
 //! types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen` appear.
 
 mod clock;
+mod crypto;
 mod d1;
 mod entropy;
 mod fetch;

@@ -7,13 +7,15 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::rpc::Namespace;
-use super::{D1, Kv, binding, clock, entropy, fetch};
+use super::{D1, Kv, binding, clock, crypto, entropy, fetch, pause};
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
 use crate::edge::public_limiter::PublicLimiter;
 use crate::edge::runtime::{CallError, Door, Fetch, FetchError, Runtime};
+use crate::edge::session::Sessions;
+use crate::edge::session::key::PublicKey;
 
 /// The names of the bindings in `wrangler.toml`.
 pub const LISTING: &str = "LISTING";
@@ -23,6 +25,7 @@ const ORGANIZATIONS: &str = "ORGANIZATIONS";
 thread_local! {
     /// Read once per isolate: variables and secrets change only by a new deployment.
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
+    static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
 /// A variable as text. What `wrangler.toml` gives as a number is a number here;
@@ -84,6 +87,19 @@ impl Runtime for WorkerRuntime {
         self.limiter
     }
 
+    fn sessions(&self) -> &RefCell<Sessions> {
+        SESSIONS.with(|sessions| *sessions)
+    }
+
+    fn verify_rs256(
+        &self,
+        key: &PublicKey,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, Refusal>> {
+        crypto::verify_rs256(key, signed, signature)
+    }
+
     fn database(&self) -> Result<D1, Refusal> {
         D1::of(&self.env).map_err(|error| Refusal::new(error.0))
     }
@@ -102,6 +118,10 @@ impl Runtime for WorkerRuntime {
 
     fn fetch(&self, request: Fetch<'_>) -> impl Future<Output = Result<u16, FetchError>> {
         fetch::fetch(request)
+    }
+
+    fn pause(&self, millis: u32) -> impl Future<Output = ()> {
+        pause(millis)
     }
 
     fn log(&self, line: &str) {

@@ -11,6 +11,7 @@ pub mod cache;
 pub mod flush;
 pub mod listing;
 pub mod mirror;
+pub mod people;
 
 use std::fmt;
 

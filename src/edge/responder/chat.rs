@@ -38,7 +38,7 @@ pub async fn ask<R: Runtime>(
     let fetch = Fetch {
         url: &chat.url,
         bearer: chat.key.as_deref(),
-        body: &body,
+        body: Some(&body),
         bytes_max: if streamed { STREAM_BYTES_MAX } else { ANSWER_BYTES_MAX },
         limit_ms: chat.timeout_ms,
         on_chunk: &mut |chunk| reading.push(chunk),
