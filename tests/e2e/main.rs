@@ -22,6 +22,7 @@ mod import;
 mod isolation;
 mod list_end_users;
 mod mass_erasure;
+mod me;
 mod metering;
 mod metering_by_kill;
 mod organizations;

@@ -10,9 +10,11 @@ pub mod migrations;
 pub mod process;
 pub mod runtime;
 pub mod secrets;
+pub mod session;
 pub mod simulate;
 pub mod tools;
 pub mod wasm;
+pub mod webhook;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};

@@ -21,10 +21,16 @@ fn file() -> PathBuf {
     root().join(".dev.vars")
 }
 
+/// 256 random bits.
+pub fn random_bytes() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no entropy: {error}"))?;
+    Ok(bytes)
+}
+
 /// 256 random bits in hexadecimal.
 pub fn random_secret() -> Result<String> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| format!("no entropy: {error}"))?;
+    let bytes = random_bytes()?;
     let mut text = String::with_capacity(64);
     for byte in bytes {
         write!(text, "{byte:02x}")?;

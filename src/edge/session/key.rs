@@ -31,7 +31,7 @@ impl PublicKey {
         let bits = modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(8));
         let odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
         if leading == 8 || !odd || exponent != EXPONENT || !(MODULUS_BITS_MIN..=MODULUS_BITS_MAX).contains(&bits) {
-            return Err(Refusal::new("must be an RSA key of 2048 to 8192 bits with the exponent 65537"));
+            return Err(Refusal::new("must be an RSA public key (SPKI) of 2048 to 8192 bits with the exponent 65537"));
         }
         Ok(Self { modulus: modulus.to_vec() })
     }
@@ -55,53 +55,37 @@ impl PublicKey {
     /// A `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13), in one line or in many, its
     /// line breaks written as `\n` if need be: what a dashboard shows passes through many hands.
     pub fn of_pem(text: &str) -> Result<Self, Refusal> {
+        let text = text.replace("\\n", "\n");
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
-        let body = body.map(|body| body.replace("\\n", "").replace([' ', '\t', '\r', '\n'], ""));
+        let body = body.map(|body| body.replace([' ', '\t', '\r', '\n'], ""));
         let der = body.and_then(|body| STANDARD.decode(body).ok());
-        let numbers = der.as_deref().and_then(read_der);
-        let (modulus, exponent) = numbers.ok_or_else(|| Refusal::new("must be an RSA public key in PEM (SPKI)"))?;
-        Self::new(modulus, exponent)
+        let modulus = der.as_deref().and_then(read_der);
+        Self::new(modulus.unwrap_or_default(), &EXPONENT)
     }
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-/// `rsaEncryption` with its parameters, which are null (RFC 3279, section 2.3.1).
-const RSA_ENCRYPTION: [u8; 13] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+/// `rsaEncryption` with its parameters, which are null (RFC 3279, section 2.3.1), as an
+/// `AlgorithmIdentifier`.
+const RSA_ENCRYPTION: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+/// The exponent as DER has it.
+const EXPONENT_DER: [u8; 5] = [2, 3, 1, 0, 1];
 
-/// Modulus and exponent of a `SubjectPublicKeyInfo`.
-fn read_der(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (key_info, rest) = element(der, SEQUENCE)?;
-    let (algorithm, key) = element(key_info, SEQUENCE)?;
-    let (key, after) = element(key, BIT_STRING)?;
-    // The first byte is how many bits of the last are unused.
-    let (numbers, after_numbers) = element(key.strip_prefix(&[0])?, SEQUENCE)?;
-    let (modulus, exponent) = element(numbers, INTEGER)?;
-    let (exponent, after_exponent) = element(exponent, INTEGER)?;
-    let complete = [rest, after, after_numbers, after_exponent].iter().all(|rest| rest.is_empty());
-    (complete && algorithm == RSA_ENCRYPTION).then_some((positive(modulus), positive(exponent)))
-}
-
-/// The content of the element that comes first, if it is of this type, and what follows it.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&length, rest) = bytes.strip_prefix(&[tag])?.split_first()?;
-    let (length, rest) = match length {
-        0..=0x7f => (usize::from(length), rest),
-        0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
-        0x82 => rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
-        _ => return None,
+/// The modulus in a `SubjectPublicKeyInfo`. DER writes a thing in one way only, so all around
+/// a modulus of some length is known, if its first bit is set: what differs is no such key.
+fn read_der(der: &[u8]) -> Option<&[u8]> {
+    let length = u16::try_from(der.len()).ok()?.checked_sub(38).filter(|length| *length >= 256)?;
+    let mut expected = Vec::new();
+    let mut open = |tag: &[u8], more: u16, then: &[u8]| {
+        expected.extend([tag, &[0x82], &length.saturating_add(more).to_be_bytes(), then].concat());
     };
-    rest.split_at_checked(length)
-}
-
-/// A number whose first bit is set has a zero before it, as it would be negative.
-fn positive(number: &[u8]) -> &[u8] {
-    match number {
-        [0, rest @ ..] if rest.first().is_some_and(|byte| *byte >= 0x80) => rest,
-        _ => number,
-    }
+    open(&[0x30], 34, &RSA_ENCRYPTION);
+    // A string of bits begins with how many of its last byte are unused.
+    open(&[3], 15, &[0]);
+    open(&[0x30], 10, &[]);
+    // A number whose first bit is set begins with a zero, as it would be negative.
+    open(&[2], 1, &[0]);
+    der.strip_prefix(expected.as_slice())?.strip_suffix(&EXPONENT_DER)
 }
 
 #[cfg(test)]
@@ -148,9 +132,9 @@ mod tests {
     }
 
     fn der(algorithm: &[u8], modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-        let numbers = [tlv(INTEGER, &[&[0], modulus].concat()), tlv(INTEGER, exponent)].concat();
-        let key = tlv(BIT_STRING, &[&[0], tlv(SEQUENCE, &numbers).as_slice()].concat());
-        tlv(SEQUENCE, &[tlv(SEQUENCE, algorithm), key].concat())
+        let numbers = [tlv(2, &[&[0], modulus].concat()), tlv(2, exponent)].concat();
+        let key = tlv(3, &[&[0], tlv(0x30, &numbers).as_slice()].concat());
+        tlv(0x30, &[algorithm, &key].concat())
     }
 
     fn pem(der: &[u8], line_break: &str) -> String {
@@ -166,7 +150,7 @@ mod tests {
         for line_break in ["\n", "\r\n", "", "\\n", " "] {
             let text = pem(&der, line_break);
             assert_eq!(PublicKey::of_pem(&text), Ok(expected.clone()), "{line_break:?}");
-            assert_eq!(PublicKey::of_pem(&format!("\n{text}\n")), Ok(expected.clone()));
+            assert_eq!(PublicKey::of_pem(&[line_break, &text, line_break].concat()), Ok(expected.clone()));
         }
     }
 
@@ -178,10 +162,10 @@ mod tests {
         }
         assert!(PublicKey::of_pem(&pem(&[good.as_slice(), &[0]].concat(), "\n")).is_err());
         let mut other = RSA_ENCRYPTION;
-        other[10] = 10;
+        other[12] = 10;
         for bad in [
             der(&other, &modulus(2_048), &EXPONENT),
-            der(&RSA_ENCRYPTION[..11], &modulus(2_048), &EXPONENT),
+            der(&RSA_ENCRYPTION[..13], &modulus(2_048), &EXPONENT),
             der(&RSA_ENCRYPTION, &modulus(1_024), &EXPONENT),
             der(&RSA_ENCRYPTION, &modulus(2_048), &[3]),
         ] {

@@ -43,11 +43,7 @@ fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
 
 /// Whether a key is for checking signatures by RS256, and its private part still private.
 fn serves(key: &Members<'_>) -> bool {
-    let operations = key.get("key_ops").map(|value| serde_json::from_str::<Vec<String>>(value.get()));
-    says(key, "use", "sig") != Some(false)
-        && says(key, "alg", "RS256") != Some(false)
-        && operations.is_none_or(|operations| operations.is_ok_and(|it| it.iter().any(|it| it == "verify")))
-        && key.get("d").is_none()
+    says(key, "use", "sig") != Some(false) && says(key, "alg", "RS256") != Some(false) && key.get("d").is_none()
 }
 
 #[cfg(test)]
@@ -81,8 +77,7 @@ mod tests {
         for name in ["use", "alg"] {
             bare.as_object_mut().unwrap().remove(name);
         }
-        assert_eq!(names(&[bare, with("key_ops", json!(["verify"]))]).len(), 0, "both are called a");
-        assert_eq!(names(&[with("key_ops", json!(["verify", "sign"]))]), ["a"]);
+        assert_eq!(names(&[bare]), ["a"]);
         assert_eq!(names(&[with("x5c", json!(["MII"])), with("kid", json!("b"))]), ["a", "b"]);
         assert!(names(&[]).is_empty());
     }
@@ -97,9 +92,6 @@ mod tests {
             ("use", json!(null)),
             ("alg", json!("RS512")),
             ("alg", json!("PS256")),
-            ("key_ops", json!(["sign"])),
-            ("key_ops", json!([])),
-            ("key_ops", json!("verify")),
             ("kid", json!(null)),
             ("kid", json!(7)),
             ("n", json!(null)),

@@ -1,0 +1,513 @@
+//! `GET /api/v1/me`: session tokens, the keys they are signed with, and who is signed in.
+
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use xtask::session::{SigningKey, key_set};
+
+use crate::client::Response;
+use crate::server::{Options, Server, expect, roomy, shared};
+use crate::stores::Store;
+use crate::upstream::{Behaviour, Upstream};
+
+const ME: &str = "/api/v1/me";
+const ISSUER: &str = "https://clerk.example";
+
+/// The issuer's key, and one that is not.
+fn keys() -> &'static [SigningKey; 2] {
+    static KEYS: OnceLock<[SigningKey; 2]> = OnceLock::new();
+    KEYS.get_or_init(|| [(); 2].map(|()| SigningKey::generate().expect("a key")))
+}
+
+fn key() -> &'static SigningKey {
+    &keys()[0]
+}
+
+fn stranger() -> &'static SigningKey {
+    &keys()[1]
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs()
+}
+
+/// Claims as Clerk makes them.
+fn claims(person: &str) -> Value {
+    let now_s = now_s();
+    json!({
+        "iss": ISSUER, "sub": person, "sid": "sess_1", "azp": "https://app.example", "sts": "active", "v": 2,
+        "iat": now_s, "nbf": now_s - 10, "exp": now_s + 3_600,
+    })
+}
+
+fn token(person: &str) -> String {
+    key().sign(&claims(person))
+}
+
+fn serve(keys: &[Value]) -> Behaviour {
+    Behaviour::Body(key_set(keys))
+}
+
+/// A Worker whose issuer publishes its keys at an address of ours.
+struct World {
+    server: Server,
+    issuer: Upstream,
+}
+
+impl World {
+    fn start() -> Self {
+        Self::start_with(&[], Some("tests/runtime/clock.mjs"))
+    }
+
+    fn start_with(more: &[(&'static str, &str)], entry: Option<&'static str>) -> Self {
+        let issuer = Upstream::start();
+        issuer.otherwise(|_| serve(&[key().jwk()]));
+        let mut vars = roomy();
+        vars.extend([("CLERK_ISSUER", ISSUER.to_owned()), ("CLERK_JWKS_URL", issuer.url())]);
+        vars.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self { server: Server::start(Options { vars, entry }), issuer }
+    }
+
+    fn me(&self, token: &str) -> Response {
+        self.server.with_key(token).get(ME)
+    }
+
+    /// How often the keys were fetched.
+    fn fetches(&self) -> usize {
+        self.issuer.asked().len()
+    }
+
+    /// Sets the Worker's clock ahead by so much in all.
+    fn ahead(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).expect("not that far");
+        expect(200, self.server.anonymous().post("/__clock", &json!({ "ms": ms })));
+    }
+
+    /// Changes the mirror as webhooks would.
+    fn mirror(&self, sql: &str) {
+        let files = Store::D1.files(self.server.state());
+        let databases = files.iter().map(|file| Connection::open(file).expect("a database"));
+        let has_people = "SELECT count(*) FROM sqlite_schema WHERE name = 'people'";
+        let mut holders = databases.filter(|database| database.query_row(has_people, [], |row| row.get(0)) == Ok(1));
+        let database = holders.next().expect("the mirror");
+        database.busy_timeout(Duration::from_secs(10)).expect("a timeout");
+        database.execute_batch(sql).expect("the mirror takes it");
+    }
+}
+
+/// For tests that neither change the issuer nor the clock.
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| World::start_with(&[("CLERK_AUTHORIZED_PARTIES", "https://app.example")], None))
+}
+
+#[track_caller]
+fn assert_refused(response: &Response, challenge: &str) {
+    assert_eq!(response.status, 401, "{response:?}");
+    assert_eq!(response.header("www-authenticate"), challenge, "{response:?}");
+    assert_eq!(response.header("content-type"), "application/problem+json");
+    assert_eq!(response.json()["status"], 401);
+    assert_eq!(response.header("x-ratelimit-limit"), "1000000");
+}
+
+const INVALID: &str = "Bearer error=\"invalid_token\"";
+const EXPIRED: &str = "Bearer error=\"token_expired\"";
+
+#[test]
+fn a_person_is_told_who_they_are_and_where_they_belong() {
+    let world = world();
+    world.mirror(
+        "INSERT INTO people VALUES ('user_ada', 'ada@example.com', 1, 0), ('user_bob', NULL, 1, 0), ('user_eve', 'e', 1, 1);
+         INSERT INTO clerk_organizations VALUES
+           ('org_b', 'Beta \"&\" Sons', NULL, 1700000000007, 1, 0, 3), ('org_a', 'Alpha', 'alpha', 0, 1, 0, 1),
+           ('org_gone', 'Gone', 'gone', 0, 1, 1, 1), ('org_other', 'Other', 'other', 0, 1, 0, 1);
+         INSERT INTO memberships VALUES
+           ('m1', 'org_b', 'user_ada', 'org:member', 1, 1, 0), ('m2', 'org_a', 'user_ada', 'org:admin', 1, 1, 0),
+           ('m3', 'org_gone', 'user_ada', 'org:member', 1, 1, 0), ('m4', 'org_other', 'user_ada', 'org:member', 1, 1, 1),
+           ('m5', 'org_unknown', 'user_ada', 'org:member', 1, 1, 0), ('m6', 'org_b', 'user_ada', 'org:owner', 1, 2, 0),
+           ('m7', 'org_other', 'user_bob', 'org:member', 1, 1, 0);",
+    );
+    let mut claims = claims("user_ada");
+    // What is mirrored counts, whatever the token says.
+    claims["email"] = json!("other@example.com");
+    claims["o"] = json!({ "id": "org_c", "slg": "c", "rol": "member" });
+    let response = world.me(&key().sign(&claims));
+    let expected = json!({
+        "$schema": "/api/v1/schemas/Me.json", "user_id": "user_ada", "email": "ada@example.com",
+        "orgs": [
+            { "id": "org_a", "name": "Alpha", "slug": "alpha", "role": "org:admin", "member_count": 1,
+              "created_at": "1970-01-01T00:00:00.000Z" },
+            { "id": "org_b", "name": "Beta \"&\" Sons", "slug": null, "role": "org:owner", "member_count": 3,
+              "created_at": "2023-11-14T22:13:20.007Z" },
+        ],
+    });
+    assert_eq!(expect(200, response.clone()), expected);
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("link"), "</api/v1/schemas/Me.json>; rel=\"describedBy\"");
+    assert_eq!(response.header("cache-control"), "no-store");
+    assert_eq!(response.header("ratelimit-policy"), "\"ip\";q=1000000;w=1");
+    for header in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"] {
+        assert!(response.headers.contains_key(header), "{header}: {response:?}");
+    }
+    let line = world.server.log_line(response.header("x-request-id"));
+    assert_eq!((&line["route"], &line["outcome"], &line["organizationId"]), (&json!(ME), &json!("ok"), &Value::Null));
+
+    let bob = expect(200, world.me(&token("user_bob")));
+    assert_eq!((&bob["email"], &bob["orgs"][0]["id"]), (&Value::Null, &json!("org_other")));
+    assert_refused(&world.me(&token("user_eve")), INVALID);
+    let head = world.server.with_key(&token("user_ada")).send("HEAD", ME, None);
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+}
+
+#[test]
+fn of_a_person_who_is_not_mirrored_the_token_tells() {
+    let world = world();
+    let bare = expect(200, world.me(&token("user_new")));
+    let schema = "/api/v1/schemas/Me.json";
+    assert_eq!(bare, json!({ "$schema": schema, "user_id": "user_new", "email": null, "orgs": [] }));
+    let mut claims = claims("user_\"new\"");
+    claims["email"] = json!("new@example.com");
+    claims["o"] = json!({ "id": "org_1", "slg": "acme", "rol": "admin" });
+    let expected = json!({
+        "$schema": schema, "user_id": "user_\"new\"", "email": "new@example.com",
+        "orgs": [{ "id": "org_1", "name": "acme", "slug": "acme", "role": "org:admin", "member_count": null, "created_at": null }],
+    });
+    assert_eq!(expect(200, world.me(&key().sign(&claims))), expected);
+}
+
+#[test]
+fn no_credential_and_one_of_another_kind_are_refused() {
+    let world = world();
+    assert_refused(&world.server.anonymous().get(ME), "Bearer");
+    let basic = world.server.anonymous().with_header("Authorization", "Basic dTpw").get(ME);
+    assert_refused(&basic, "Bearer");
+    assert_eq!(basic.json()["type"], "urn:rollcall:problem:authentication_error");
+    let organization = world.server.organization();
+    let api_key = world.server.client(&organization, "live", "read_write");
+    assert_refused(&api_key.get(ME), INVALID);
+    assert_refused(&world.server.admin().get(ME), INVALID);
+    let response = world.server.with_key(&token("user_1")).get("/v1/end-users");
+    assert_eq!((response.status, response.header("www-authenticate")), (401, INVALID));
+    let response = world.server.with_key(&token("user_1")).get("/api/v1/agents");
+    assert_eq!((response.status, response.header("www-authenticate")), (401, INVALID));
+    // Which fault wins: the credential's, then the query's.
+    assert_refused(&world.server.with_key("x").get("/api/v1/me?a=b"), INVALID);
+    let response = world.server.with_key(&token("user_1")).get("/api/v1/me?a=b");
+    assert_eq!((response.status, &response.json()["errors"][0]["location"]), (422, &json!("query.a")));
+    let response = world.server.with_key(&token("user_1")).post(ME, &json!({}));
+    assert_eq!((response.status, response.header("allow")), (405, "GET, HEAD, OPTIONS"));
+}
+
+#[test]
+fn each_claim_that_is_wrong_is_enough_to_refuse_a_genuine_token() {
+    let world = world();
+    let now_s = now_s();
+    for (name, value) in [
+        ("iss", json!("https://evil.example")),
+        ("iss", json!(null)),
+        ("azp", json!("https://evil.example")),
+        ("azp", json!(null)),
+        ("sts", json!("pending")),
+        ("nbf", json!(now_s + 60)),
+        ("iat", json!(now_s + 60)),
+        ("exp", json!(null)),
+        ("exp", json!(format!("{}", now_s + 60))),
+        ("sub", json!("")),
+        ("aud", json!("https://other.example")),
+    ] {
+        let mut claims = claims("user_1");
+        claims[name] = value.clone();
+        let response = world.me(&key().sign(&claims));
+        assert_eq!(response.status, 401, "{name}: {value}");
+        assert_refused(&response, INVALID);
+        assert_eq!(response.json()["type"], "urn:rollcall:problem:invalid_token");
+    }
+    for name in ["iss", "azp", "exp", "sub"] {
+        let mut claims = claims("user_1");
+        claims.as_object_mut().expect("claims").remove(name);
+        assert_refused(&world.me(&key().sign(&claims)), INVALID);
+    }
+    let mut expired = claims("user_1");
+    expired["exp"] = json!(now_s - 1);
+    let response = world.me(&key().sign(&expired));
+    assert_refused(&response, EXPIRED);
+    assert_eq!(response.json()["type"], "urn:rollcall:problem:token_expired");
+    // That it has expired is said of genuine tokens only.
+    let forged = stranger().sign_parts(&header(&json!({ "kid": key().id() })), &expired.to_string());
+    assert_refused(&world.me(&forged), INVALID);
+    let twice = claims("user_1").to_string().replacen('{', "{\"sub\":\"user_2\",", 1);
+    assert_refused(&world.me(&key().sign_parts(&header(&json!({})), &twice)), INVALID);
+}
+
+/// A header with members changed or added.
+fn header(members: &Value) -> String {
+    let mut header = json!({ "alg": "RS256", "typ": "JWT", "kid": key().id() });
+    for (name, value) in members.as_object().expect("members") {
+        header[name] = value.clone();
+    }
+    header.to_string()
+}
+
+#[test]
+fn each_way_to_forge_a_token_fails() {
+    let world = world();
+    let payload = claims("user_1").to_string();
+    for members in [
+        json!({ "alg": "none" }),
+        json!({ "alg": "HS256" }),
+        json!({ "alg": "PS256" }),
+        json!({ "alg": "RS512" }),
+        json!({ "typ": "at+jwt" }),
+        json!({ "crit": ["b64"], "b64": true }),
+        json!({ "jku": world.issuer.url() }),
+        json!({ "x5u": world.issuer.url() }),
+        json!({ "jwk": key().jwk() }),
+        json!({ "x5c": [] }),
+        json!({ "kid": stranger().id() }),
+        json!({ "kid": null }),
+    ] {
+        let response = world.me(&key().sign_parts(&header(&members), &payload));
+        assert_eq!(response.status, 401, "{members}");
+        assert_refused(&response, INVALID);
+    }
+    let bare = json!({ "alg": "RS256" }).to_string();
+    assert_refused(&world.me(&key().sign_parts(&bare, &payload)), INVALID);
+    // Another's signature under the issuer's name.
+    assert_refused(&world.me(&stranger().sign_parts(&header(&json!({})), &payload)), INVALID);
+    let good = token("user_1");
+    assert_eq!(world.me(&good).status, 200);
+    let (signed, signature) = good.rsplit_once('.').expect("a signature");
+    let (header, payload) = signed.split_once('.').expect("a payload");
+    let other = key().sign(&claims("user_2"));
+    let (_, other_signature) = other.rsplit_once('.').expect("a signature");
+    for forged in [
+        format!("{signed}."),
+        signed.to_owned(),
+        format!("{good}."),
+        format!("{good}.x"),
+        format!("{good}="),
+        format!("{header}..{signature}"),
+        format!(".{payload}.{signature}"),
+        format!("{signed}.{other_signature}"),
+        format!("{signed}.{}", &signature[4..]),
+        format!("{signed}.AAAA{signature}"),
+        format!("{signed}.{}", "A".repeat(signature.len())),
+        format!("{signed}.{}", "A".repeat(9_000)),
+        good.replace('.', ""),
+        "a".repeat(7_000),
+        "..".to_owned(),
+    ] {
+        assert_refused(&world.me(&forged), INVALID);
+    }
+    // Every part of the signature matters.
+    for index in (0..signature.len()).step_by(19) {
+        let mut bytes = good.clone().into_bytes();
+        let at = signed.len() + 1 + index;
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let forged = String::from_utf8(bytes).expect("text");
+        if forged != good {
+            assert_refused(&world.me(&forged), INVALID);
+        }
+    }
+}
+
+#[test]
+fn keys_are_fetched_once_by_whoever_comes_first() {
+    let world = World::start();
+    world.issuer.next(Behaviour::Trickle(String::new(), Duration::ZERO));
+    // The first answer takes a while, and is no key set.
+    world.issuer.next(serve(&[key().jwk()]));
+    let first = world.me(&token("user_1"));
+    assert_eq!((first.status, world.fetches()), (503, 1), "{first:?}");
+    world.ahead(Duration::from_secs(6));
+    let tokens: Vec<String> = (0..32).map(|number| token(&format!("user_{number}"))).collect();
+    thread::scope(|scope| {
+        for token in &tokens {
+            scope.spawn(|| assert_eq!(world.me(token).status, 200));
+        }
+    });
+    assert_eq!(world.fetches(), 2);
+    // A token that is known needs no key.
+    world.issuer.otherwise(|_| Behaviour::Drop);
+    for token in &tokens {
+        assert_eq!(world.me(token).status, 200);
+    }
+    assert_eq!(world.fetches(), 2);
+    assert_eq!(world.issuer.asked()[0].body, Value::Null, "it is a GET");
+}
+
+#[test]
+fn a_new_key_is_fetched_at_once_and_unknown_ones_once_in_thirty_seconds() {
+    let world = World::start();
+    assert_eq!(world.me(&token("user_1")).status, 200);
+    assert_eq!(world.fetches(), 1);
+    world.issuer.otherwise(|_| serve(&[key().jwk(), stranger().jwk()]));
+    let rotated = stranger().sign(&claims("user_2"));
+    assert_eq!(world.me(&rotated).status, 200);
+    assert_eq!(world.fetches(), 2);
+    for number in 0..50 {
+        let payload = claims("user_1").to_string();
+        let kid = json!({ "kid": format!("forged-{number}") });
+        assert_refused(&world.me(&stranger().sign_parts(&header(&kid), &payload)), INVALID);
+    }
+    assert_eq!(world.fetches(), 2);
+    world.ahead(Duration::from_secs(31));
+    for number in 0..50 {
+        let payload = claims("user_1").to_string();
+        let kid = json!({ "kid": format!("forged-{number}") });
+        assert_refused(&world.me(&stranger().sign_parts(&header(&kid), &payload)), INVALID);
+    }
+    assert_eq!(world.fetches(), 3);
+    // A key that is withdrawn serves nobody once the set was fetched again.
+    world.issuer.otherwise(|_| serve(&[stranger().jwk()]));
+    world.ahead(Duration::from_mins(11));
+    assert_eq!(world.me(&stranger().sign(&claims("user_3"))).status, 200);
+    assert_refused(&world.me(&token("user_4")), INVALID);
+}
+
+#[test]
+fn a_key_set_that_is_not_there_is_no_fault_of_the_caller() {
+    let world = World::start();
+    let token = token("user_1");
+    let mut ahead = Duration::ZERO;
+    let large = json!({ "keys": [key().jwk()], "padding": "x".repeat(70_000) }).to_string();
+    for behaviour in [
+        Behaviour::Drop,
+        Behaviour::DropInBody,
+        Behaviour::Status(500),
+        Behaviour::Status(404),
+        Behaviour::Redirect(world.issuer.url()),
+        Behaviour::Slow(Duration::from_secs(20)),
+        Behaviour::SlowBody(Duration::from_secs(20)),
+        Behaviour::Body(large),
+        Behaviour::Body("<html>".to_owned()),
+        Behaviour::Body("{\"keys\":7}".to_owned()),
+        Behaviour::Body(format!("{{\"keys\":[],\"keys\":[{}]}}", key().jwk())),
+    ] {
+        let fetches = world.fetches();
+        world.issuer.next(behaviour.clone());
+        let response = world.me(&token);
+        assert_eq!(response.status, 503, "{behaviour:?}: {response:?}");
+        assert_eq!(response.json()["type"], "urn:rollcall:problem:service_unavailable");
+        assert!((1..=5).contains(&response.header("retry-after").parse::<u32>().expect("seconds")));
+        // Nobody asks again before that.
+        assert_eq!(world.me(&token).status, 503, "{behaviour:?}");
+        assert_eq!(world.fetches(), fetches + 1, "{behaviour:?}");
+        ahead += Duration::from_secs(10);
+        world.ahead(ahead);
+    }
+    assert_eq!(world.me(&token).status, 200);
+    // From now on the last set is there, for an hour.
+    world.issuer.otherwise(|_| Behaviour::Status(500));
+    ahead += Duration::from_mins(50);
+    world.ahead(ahead);
+    assert_eq!(world.me(&self::token("user_2")).status, 200);
+    ahead += Duration::from_mins(11);
+    world.ahead(ahead);
+    let mut claims = claims("user_3");
+    claims["exp"] = json!(now_s() + 100_000);
+    let response = world.me(&key().sign(&claims));
+    assert_eq!(response.status, 503, "{response:?}");
+    assert!(response.headers.contains_key("retry-after"));
+}
+
+#[test]
+fn a_key_that_is_weak_or_shares_its_name_signs_for_nobody() {
+    let world = World::start();
+    let weak = SigningKey::generate_with(1_024, 65_537).expect("a key");
+    let small = SigningKey::generate_with(2_048, 3).expect("a key");
+    let (first, second) = (key().clone(), stranger().clone());
+    let mut same = second.jwk();
+    same["kid"] = json!(first.id());
+    let mut encryption = second.jwk();
+    encryption["use"] = json!("enc");
+    let large = SigningKey::generate_with(3_072, 65_537).expect("a key");
+    let set = [weak.jwk(), small.jwk(), first.jwk(), same, encryption, large.jwk(), json!({ "kty": "EC", "kid": "x" })];
+    world.issuer.otherwise(move |_| serve(&set));
+    for (key, status) in [(&weak, 401), (&small, 401), (&first, 401), (&second, 401), (&large, 200)] {
+        assert_eq!(world.me(&key.sign(&claims("user_1"))).status, status, "{}", key.jwk());
+    }
+}
+
+#[test]
+fn a_key_from_the_settings_needs_no_network() {
+    let pem = key().public_pem().expect("a PEM");
+    let world = World::start_with(&[("CLERK_JWT_KEY", &pem.replace('\n', "\\n"))], None);
+    world.issuer.otherwise(|_| Behaviour::Drop);
+    assert_eq!(world.me(&token("user_1")).status, 200);
+    // It is the only one, whatever it is called.
+    let nameless = key().sign_parts("{\"alg\":\"RS256\"}", &claims("user_1").to_string());
+    assert_eq!(world.me(&nameless).status, 200);
+    assert_refused(&world.me(&stranger().sign(&claims("user_1"))), INVALID);
+    assert_refused(&world.me(&stranger().sign_parts(&header(&json!({})), &claims("user_1").to_string())), INVALID);
+    assert_eq!(world.fetches(), 0);
+}
+
+#[test]
+fn a_token_is_believed_until_it_expires() {
+    let world = World::start();
+    let mut claims = claims("user_1");
+    claims["exp"] = json!(now_s() + 60);
+    let token = key().sign(&claims);
+    assert_eq!(world.me(&token).status, 200);
+    assert_eq!(world.me(&token).status, 200);
+    world.ahead(Duration::from_secs(61));
+    assert_refused(&world.me(&token), EXPIRED);
+    assert_refused(&world.me(&token), EXPIRED);
+}
+
+#[test]
+fn without_an_issuer_nobody_is_signed_in() {
+    assert_refused(&shared().anonymous().get(ME), "Bearer");
+    assert_refused(&shared().with_key(&token("user_1")).get(ME), INVALID);
+}
+
+#[test]
+fn each_request_costs_a_token_of_the_address() {
+    let more = [("PUBLIC_REQUESTS_PER_SECOND", "1"), ("PUBLIC_BURST", "5")];
+    let world = World::start_with(&more, None);
+    let from =
+        |address: &str, token: &str| world.server.with_key(token).with_header("CF-Connecting-IP", address).get(ME);
+    let good = token("user_1");
+    let statuses: Vec<u16> = (0..5).map(|_| from("192.0.2.1", &good).status).collect();
+    assert_eq!(statuses, [200; 5]);
+    let limited = from("192.0.2.1", &good);
+    assert_eq!((limited.status, limited.header("retry-after")), (429, "1"));
+    let statuses: Vec<u16> = (0..5).map(|_| from("192.0.2.2", "x").status).collect();
+    assert_eq!(statuses, [401; 5]);
+    assert_eq!(from("192.0.2.2", &good).status, 429, "guessing costs what a good token does");
+}
+
+#[test]
+fn neither_tokens_nor_keys_are_logged_or_answered() {
+    let world = World::start();
+    let n = key().jwk()["n"].as_str().expect("a modulus").to_owned();
+    let tokens = [token("user_canary"), stranger().sign(&claims("user_canary")), {
+        let mut claims = claims("user_canary");
+        claims["exp"] = json!(1);
+        key().sign(&claims)
+    }];
+    let mut responses: Vec<Response> = tokens.iter().map(|token| world.me(token)).collect();
+    world.issuer.otherwise(|_| Behaviour::Body(format!("{{\"keys\":[{}", key().jwk())));
+    world.ahead(Duration::from_mins(90));
+    responses.extend(tokens.iter().map(|token| world.me(token)));
+    let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
+    let mut claims = claims("user_canary");
+    claims["exp"] = json!(now_s() + 100_000);
+    let last = key().sign(&claims);
+    responses.push(world.me(&last));
+    assert_eq!(responses.last().map(|response| response.status), Some(503), "{statuses:?}");
+    for response in &responses {
+        let line = world.server.log_line(response.header("x-request-id")).to_string();
+        for secret in tokens.iter().chain([&last]) {
+            for part in secret.split('.') {
+                assert!(!line.contains(part) && !format!("{response:?}").contains(part), "{line}: {response:?}");
+            }
+        }
+        assert!(!line.contains(&n[..20]) && !response.body.contains(&n[..20]), "{line}");
+        assert!(!line.contains("user_canary"), "{line}");
+    }
+}

@@ -1,0 +1,17 @@
+// The Worker as it ships, with a clock that can be set forward: `POST /__clock` with
+// {"ms":N} says how far it is ahead from now on. Timers go on as ever.
+import Edge, { Organization } from "../../src/entry.mjs";
+
+const clock = { ms: 0 };
+const now = Date.now.bind(Date);
+Date.now = () => now() + clock.ms;
+
+export { Organization };
+
+export default class extends Edge {
+  async fetch(request) {
+    if (new URL(request.url).pathname !== "/__clock") return super.fetch(request);
+    Object.assign(clock, await request.json());
+    return Response.json(clock);
+  }
+}

@@ -1,0 +1,79 @@
+//! Session tokens as Clerk makes them, signed with a key of our own.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use rsa::pkcs1v15;
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding};
+use rsa::signature::{SignatureEncoding, Signer};
+use rsa::traits::PublicKeyParts;
+use rsa::{BoxedUint, RsaPrivateKey};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::Result;
+
+/// A key that signs by RS256.
+#[derive(Debug, Clone)]
+pub struct SigningKey(RsaPrivateKey);
+
+impl SigningKey {
+    /// A key as Clerk has them: 2,048 bits, and 65,537 as the exponent.
+    pub fn generate() -> Result<Self> {
+        Self::generate_with(2_048, 65_537)
+    }
+
+    pub fn generate_with(bits: usize, exponent: u64) -> Result<Self> {
+        let key = RsaPrivateKey::new_with_exp(&mut UnwrapErr(SysRng), bits, BoxedUint::from(exponent));
+        Ok(Self(key?))
+    }
+
+    /// From PKCS #8 in PEM.
+    pub fn read(pem: &str) -> Result<Self> {
+        Ok(Self(RsaPrivateKey::from_pkcs8_pem(pem)?))
+    }
+
+    pub fn private_pem(&self) -> Result<String> {
+        Ok(self.0.to_pkcs8_pem(LineEnding::LF)?.to_string())
+    }
+
+    /// What `CLERK_JWT_KEY` is set to.
+    pub fn public_pem(&self) -> Result<String> {
+        Ok(self.0.to_public_key().to_public_key_pem(LineEnding::LF)?)
+    }
+
+    fn parameters(&self) -> (String, String) {
+        let encode = |number: Box<[u8]>| URL_SAFE_NO_PAD.encode(number);
+        (encode(self.0.n_bytes()), encode(self.0.e_bytes()))
+    }
+
+    /// The key's name: its thumbprint (RFC 7638).
+    pub fn id(&self) -> String {
+        let (n, e) = self.parameters();
+        URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{{\"e\":\"{e}\",\"kty\":\"RSA\",\"n\":\"{n}\"}}")))
+    }
+
+    /// The public key as an element of a key set.
+    pub fn jwk(&self) -> Value {
+        let (n, e) = self.parameters();
+        json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.id(), "n": n, "e": e })
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Value) -> String {
+        self.sign_parts(&json!({ "alg": "RS256", "typ": "JWT", "kid": self.id() }).to_string(), &claims.to_string())
+    }
+
+    /// A token with this header and this payload, whatever they are.
+    pub fn sign_parts(&self, header: &str, payload: &str) -> String {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signature = pkcs1v15::SigningKey::<Sha256>::new(self.0.clone()).sign(signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+    }
+}
+
+/// A key set of these keys.
+pub fn key_set(keys: &[Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
