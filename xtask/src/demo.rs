@@ -6,7 +6,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::webhook::Sender;
 use crate::{Result, secrets, step};
+
+/// Who is signed in by the session token of the demo.
+pub const PERSON: &str = "user_demo";
+pub const PERSON_EMAIL: &str = "demo@example.com";
+/// Where they belong: id, slug and role.
+pub const PERSON_ORGANIZATION: (&str, &str, &str) = ("org_demo", "demo", "admin");
+/// When all of it was made: the same on every run, so that a repeated event changes nothing.
+const PERSON_SINCE_MS: u64 = 1_767_225_600_000;
 
 /// Credentials of the demo organization. All but `uniq_key` are of mode live.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -112,4 +121,33 @@ pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
     };
     secrets::write_private(&file, &serde_json::to_string_pretty(&demo)?)?;
     Ok(demo)
+}
+
+/// Tells the mirror of the demo person, their organization and their membership, as Clerk would.
+pub fn introduce(sender: &Sender) -> Result<()> {
+    let (id, slug, role) = PERSON_ORGANIZATION;
+    let at = PERSON_SINCE_MS;
+    let email = json!({ "id": "idn_demo", "object": "email_address", "email_address": PERSON_EMAIL });
+    let user = json!({
+        "id": PERSON, "object": "user", "primary_email_address_id": "idn_demo", "email_addresses": [email],
+        "created_at": at, "updated_at": at,
+    });
+    let organization = json!({
+        "id": id, "object": "organization", "name": "Demo", "slug": slug, "members_count": 1,
+        "created_at": at, "updated_at": at,
+    });
+    let membership = json!({
+        "id": "orgmem_demo", "object": "organization_membership", "role": format!("org:{role}"), "organization": organization,
+        "public_user_data": { "user_id": PERSON, "identifier": PERSON_EMAIL }, "created_at": at, "updated_at": at,
+    });
+    for (kind, data) in
+        [("user.created", user), ("organization.created", organization), ("organizationMembership.created", membership)]
+    {
+        let event = json!({ "object": "event", "type": kind, "timestamp": at, "data": data });
+        let status = sender.send(&format!("msg_demo_{kind}"), &event)?;
+        if !(200..300).contains(&status) {
+            return Err(format!("the event {kind} of the demo person was answered {status}").into());
+        }
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::demo::{self, Admin, Demo};
+use crate::issuer::{self, Issuer};
 use crate::runtime::Runtime;
 use crate::secrets::{self, Secrets};
 use crate::tools::Tools;
@@ -37,7 +38,9 @@ pub fn run(options: &Options) -> Result<()> {
     let _ = fs::remove_file(&dev_json);
     interrupt::watch()?;
     let tools = prepare()?;
-    let secrets = secrets::ensure()?;
+    let secrets = secrets::ensure_all()?;
+    let issuer = Issuer::ensure()?;
+    let keys_url = issuer.as_ref().map(Issuer::publish).transpose()?;
     // A folder that is named is meant from where one stands; the default is the project's.
     let state = match &options.state {
         Some(state) => std::env::current_dir()?.join(state),
@@ -45,10 +48,11 @@ pub fn run(options: &Options) -> Result<()> {
     };
     fs::create_dir_all(&state)?;
     migrations::apply(&tools, &state)?;
-    let (mut runtime, url) = serve(&tools, &state, options.port)?;
+    let (mut runtime, url) = serve(&tools, &state, options.port, keys_url.as_deref())?;
     let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
-    announce(&url, &secrets, &demo);
-    write_dev_json(&dev_json, &url, &secrets, &demo)?;
+    let session_token = issuer.map(|issuer| issuer.sign_in(&url)).transpose()?;
+    announce(&url, &secrets, &demo, session_token.as_deref());
+    write_dev_json(&dev_json, &url, &secrets, &demo, session_token.as_deref())?;
 
     while !interrupt::happened() {
         if let Some(line) = runtime.next_line(Duration::from_millis(100)) {
@@ -64,7 +68,7 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn serve(tools: &Tools, state: &Path, port: u16) -> Result<(Runtime, String)> {
+fn serve(tools: &Tools, state: &Path, port: u16, keys_url: Option<&str>) -> Result<(Runtime, String)> {
     let port = free_port(port)?;
     step(format!("Starting the local runtime on port {port}"));
     let mut command = tools.command(tools.binary("node"));
@@ -74,6 +78,9 @@ fn serve(tools: &Tools, state: &Path, port: u16) -> Result<(Runtime, String)> {
         .args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0"])
         .args(["--show-interactive-dev-session=false", "--persist-to"])
         .arg(state);
+    for variable in keys_url.into_iter().flat_map(issuer::variables) {
+        command.args(["--var", &variable]);
+    }
     let runtime = Runtime::start(&mut command)?;
     let url = runtime.wait_for(READY_LIMIT, |line| {
         let (_, url) = line.split_once("Ready on ")?;
@@ -88,7 +95,8 @@ fn free_port(port: u16) -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-fn announce(url: &str, secrets: &Secrets, demo: &Demo) {
+fn announce(url: &str, secrets: &Secrets, demo: &Demo, session_token: Option<&str>) {
+    let session_token = session_token.unwrap_or("(from the issuer that .dev.vars names)");
     let Demo { organization_id, api_key, read_key, service_key, uniq_key } = demo;
     println!(
         "
@@ -100,12 +108,13 @@ Rollcall is serving at {url}
   read-only key     {read_key}
   service key       {service_key}
   test-mode key     {uniq_key}
+  session token     {session_token}
 
-Register a user, register it again, list:
+Register a user (a second time it is 200), list the users, and ask who is signed in:
 
   curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -d '{{\"user_id\":\"ada\",\"metadata\":{{\"plan\":\"pro\"}}}}'
-  curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' -d '{{\"user_id\":\"ada\",\"metadata\":{{\"plan\":\"other\"}}}}'
   curl -i {url}/v1/end-users -H 'Authorization: Bearer {api_key}'
+  curl -i {url}/api/v1/me -H 'Authorization: Bearer {session_token}'
 
 Ctrl-C stops it.
 ",
@@ -115,7 +124,7 @@ Ctrl-C stops it.
 
 /// What programs that drive the server read. Written last, and in one step, so
 /// that who sees it sees all of it.
-fn write_dev_json(path: &Path, url: &str, secrets: &Secrets, demo: &Demo) -> Result<()> {
+fn write_dev_json(path: &Path, url: &str, secrets: &Secrets, demo: &Demo, session_token: Option<&str>) -> Result<()> {
     let document = json!({
         "url": url,
         "pid": std::process::id(),
@@ -124,7 +133,7 @@ fn write_dev_json(path: &Path, url: &str, secrets: &Secrets, demo: &Demo) -> Res
         "api_key": demo.api_key,
         "read_key": demo.read_key,
         "service_key": demo.service_key,
-        "session_token": null,
+        "session_token": session_token,
         "uniq_key": demo.uniq_key,
     });
     let written = path.with_extension("json.new");

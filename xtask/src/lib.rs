@@ -6,6 +6,7 @@ pub mod dev;
 pub mod fingerprint;
 pub mod import;
 pub mod interrupt;
+pub mod issuer;
 pub mod migrations;
 pub mod process;
 pub mod runtime;

@@ -12,8 +12,8 @@ use crate::{Result, root, step, webhooks};
 pub struct Secrets {
     pub key_secret: String,
     pub admin_token: String,
-    /// What events must be signed with that claim to come from Clerk.
-    pub clerk_webhook_secret: String,
+    /// What Clerk's events are signed with.
+    pub webhook_secret: String,
 }
 
 /// Wrangler reads this file by itself.
@@ -40,30 +40,42 @@ pub fn random_secret() -> Result<String> {
 
 /// Reads the secrets; makes those that are missing and leaves the rest of the
 /// file as it is.
-pub fn ensure() -> Result<Secrets> {
-    let mut text = fs::read_to_string(file()).unwrap_or_default();
-    let key_secret = ensure_one(&mut text, "KEY_SECRET", random_secret)?;
-    let admin_token = ensure_one(&mut text, "ADMIN_TOKEN", random_secret)?;
-    let clerk_webhook_secret = ensure_one(&mut text, "CLERK_WEBHOOK_SECRET", webhooks::random_secret)?;
-    Ok(Secrets { key_secret, admin_token, clerk_webhook_secret })
+pub fn ensure_all() -> Result<Secrets> {
+    Ok(Secrets {
+        key_secret: ensure("KEY_SECRET", random_secret)?,
+        admin_token: ensure("ADMIN_TOKEN", random_secret)?,
+        webhook_secret: ensure("CLERK_WEBHOOK_SECRET", webhooks::random_secret)?,
+    })
 }
 
-fn ensure_one(text: &mut String, name: &str, make: fn() -> Result<String>) -> Result<String> {
-    let held = text.lines().find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
-    });
-    if let Some(value) = held.filter(|value| !value.is_empty()) {
-        return Ok(value);
+/// The value of a variable; made if there is none.
+pub fn ensure(name: &str, make: impl FnOnce() -> Result<String>) -> Result<String> {
+    let text = fs::read_to_string(file()).unwrap_or_default();
+    if let Some(value) = text.lines().find_map(|line| value_of(line, name)).filter(|value| !value.is_empty()) {
+        return Ok(value.to_owned());
     }
     step(format!("Making a development {name} in .dev.vars"));
     let value = make()?;
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    writeln!(text, "{name}=\"{value}\"")?;
-    write_private(&file(), text)?;
+    set(name, &value)?;
     Ok(value)
+}
+
+fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (key, value) = line.split_once('=')?;
+    (key.trim() == name).then(|| value.trim().trim_matches('"'))
+}
+
+/// Sets a variable to a value of one line, and leaves the rest of the file as it is. The
+/// file is written only if that changes it, as wrangler would load it again.
+pub fn set(name: &str, value: &str) -> Result<()> {
+    let text = fs::read_to_string(file()).unwrap_or_default();
+    if text.lines().any(|line| value_of(line, name) == Some(value)) {
+        return Ok(());
+    }
+    let others = text.lines().filter(|line| value_of(line, name).is_none());
+    let line = format!("{name}=\"{value}\"");
+    let lines: Vec<&str> = others.chain([line.as_str(), ""]).collect();
+    write_private(&file(), &lines.join("\n"))
 }
 
 /// Writes a file that only its owner can read.
