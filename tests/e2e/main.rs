@@ -42,3 +42,4 @@ mod update_end_user;
 mod upstream;
 mod usage;
 mod webhooks;
+mod wycheproof;

@@ -13,8 +13,8 @@ use crate::server::{Options, Server, expect, roomy, shared};
 use crate::stores::Store;
 use crate::upstream::{Behaviour, Upstream};
 
-const ME: &str = "/api/v1/me";
-const ISSUER: &str = "https://clerk.example";
+pub const ME: &str = "/api/v1/me";
+pub const ISSUER: &str = "https://clerk.example";
 
 /// The issuer's key, and one that is not.
 fn keys() -> &'static [SigningKey; 2] {
@@ -35,7 +35,7 @@ fn now_s() -> u64 {
 }
 
 /// Claims as Clerk makes them.
-fn claims(person: &str) -> Value {
+pub fn claims(person: &str) -> Value {
     let now_s = now_s();
     json!({
         "iss": ISSUER, "sub": person, "sid": "sess_1", "azp": "https://app.example", "sts": "active", "v": 2,

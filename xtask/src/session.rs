@@ -6,13 +6,16 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rsa::pkcs1v15;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding};
-use rsa::signature::{SignatureEncoding, Signer};
+use rsa::signature::{SignatureEncoding, Signer, Verifier};
 use rsa::traits::PublicKeyParts;
-use rsa::{BoxedUint, RsaPrivateKey};
+use rsa::{BoxedUint, RsaPrivateKey, RsaPublicKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::Result;
+
+/// Most bits of a modulus that signatures are checked with.
+const MODULUS_BITS_MAX: usize = 8_192;
 
 /// A key that signs by RS256.
 #[derive(Debug, Clone)]
@@ -71,6 +74,14 @@ impl SigningKey {
         let signature = pkcs1v15::SigningKey::<Sha256>::new(self.0.clone()).sign(signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
     }
+}
+
+/// Whether the key with this modulus, and the exponent 65,537, made a signature by RS256.
+pub fn verifies(modulus: &str, signed: &[u8], signature: &[u8]) -> Result<bool> {
+    let modulus = BoxedUint::from_be_slice_vartime(&URL_SAFE_NO_PAD.decode(modulus)?);
+    let key = RsaPublicKey::new_with_size_limits(modulus, BoxedUint::from(65_537_u64), 2_048..=MODULUS_BITS_MAX)?;
+    let signature = pkcs1v15::Signature::try_from(signature)?;
+    Ok(pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(signed, &signature).is_ok())
 }
 
 /// A key set of these keys.

@@ -17,6 +17,12 @@ const MODULUS_BITS_MAX: usize = 8_192;
 /// 65,537, the one exponent: a small one has a history of forgeries, a large one takes long.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
+/// What the moduli of a widespread chip are known by: see [`of_that_chip`].
+const FINGERPRINT_PRIMES: [u8; 38] = [
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
+    113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+];
+
 /// The public key of an issuer. Its exponent is 65,537.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
@@ -30,7 +36,12 @@ impl PublicKey {
         let leading = modulus.first().map_or(8, |byte| byte.leading_zeros());
         let bits = modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(8));
         let odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
-        if leading == 8 || !odd || exponent != EXPONENT || !(MODULUS_BITS_MIN..=MODULUS_BITS_MAX).contains(&bits) {
+        if leading == 8
+            || !odd
+            || exponent != EXPONENT
+            || of_that_chip(modulus)
+            || !(MODULUS_BITS_MIN..=MODULUS_BITS_MAX).contains(&bits)
+        {
             return Err(Refusal::new("must be an RSA public key (SPKI) of 2048 to 8192 bits with the exponent 65537"));
         }
         Ok(Self { modulus: modulus.to_vec() })
@@ -63,6 +74,20 @@ impl PublicKey {
         let modulus = der.as_deref().and_then(read_der);
         Self::new(modulus.unwrap_or_default(), &EXPONENT)
     }
+}
+
+/// Whether a modulus is a power of 65,537 to each of the primes: so are those that can be factored
+/// because of how a chip makes primes (ROCA, CVE-2017-15361), and one in 2^27 of all others.
+fn of_that_chip(modulus: &[u8]) -> bool {
+    FINGERPRINT_PRIMES.iter().all(|prime| {
+        let reduce = |number: u32| number.checked_rem(u32::from(*prime)).unwrap_or_default();
+        let residue = modulus.iter().fold(0, |residue, byte| reduce(residue << 8 | u32::from(*byte)));
+        let mut power = 1_u32;
+        (0..*prime).any(|_| {
+            power = reduce(power.saturating_mul(65_537));
+            power == residue
+        })
+    })
 }
 
 /// `rsaEncryption` with its parameters, which are null (RFC 3279, section 2.3.1), as an
@@ -119,6 +144,28 @@ mod tests {
         for exponent in [&[3][..], &[17], &[], &[0], &[1], &[1, 0, 0], &[0, 1, 0, 1], &[1, 0, 1, 1], &[2, 0, 1]] {
             assert!(!accepted(&modulus(2_048), exponent), "{exponent:?}");
         }
+    }
+
+    #[test]
+    fn a_key_of_the_chip_whose_keys_can_be_factored_is_refused() {
+        // Their product, and so any multiple, plus one is 1 to each of them.
+        let mut product = vec![1_u8];
+        for prime in FINGERPRINT_PRIMES {
+            let mut carry = 0;
+            for digit in product.iter_mut().rev() {
+                carry += u32::from(*digit) * u32::from(prime);
+                *digit = u8::try_from(carry & 0xff).unwrap();
+                carry >>= 8;
+            }
+            product.insert(0, u8::try_from(carry).unwrap());
+        }
+        let first = product.iter().position(|digit| *digit != 0).unwrap();
+        let mut modulus = product.split_off(first);
+        modulus.resize(300, 0);
+        modulus[299] = 1;
+        assert!(of_that_chip(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_err());
+        modulus[298] = 1;
+        assert!(!of_that_chip(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_ok());
     }
 
     fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {

@@ -43,7 +43,12 @@ fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
 
 /// Whether a key is for checking signatures by RS256, and its private part still private.
 fn serves(key: &Members<'_>) -> bool {
-    says(key, "use", "sig") != Some(false) && says(key, "alg", "RS256") != Some(false) && key.get("d").is_none()
+    // A list of short words: it is enough to look for the one.
+    let verifies = key.get("key_ops").is_none_or(|operations| operations.get().contains("\"verify\""));
+    verifies
+        && says(key, "use", "sig") != Some(false)
+        && says(key, "alg", "RS256") != Some(false)
+        && key.get("d").is_none()
 }
 
 #[cfg(test)]
@@ -78,6 +83,7 @@ mod tests {
             bare.as_object_mut().unwrap().remove(name);
         }
         assert_eq!(names(&[bare]), ["a"]);
+        assert_eq!(names(&[with("key_ops", json!(["sign", "verify"]))]), ["a"]);
         assert_eq!(names(&[with("x5c", json!(["MII"])), with("kid", json!("b"))]), ["a", "b"]);
         assert!(names(&[]).is_empty());
     }
@@ -92,6 +98,9 @@ mod tests {
             ("use", json!(null)),
             ("alg", json!("RS512")),
             ("alg", json!("PS256")),
+            ("key_ops", json!(["sign"])),
+            ("key_ops", json!([])),
+            ("key_ops", json!(null)),
             ("kid", json!(null)),
             ("kid", json!(7)),
             ("n", json!(null)),
