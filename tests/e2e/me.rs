@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -474,16 +474,18 @@ fn without_an_issuer_nobody_is_signed_in() {
 fn each_request_costs_a_token_of_the_address() {
     let more = [("PUBLIC_REQUESTS_PER_SECOND", "1"), ("PUBLIC_BURST", "5")];
     let world = World::start_with(&more, None);
-    let from =
-        |address: &str, token: &str| world.server.with_key(token).with_header("CF-Connecting-IP", address).get(ME);
     let good = token("user_1");
-    let statuses: Vec<u16> = (0..5).map(|_| from("192.0.2.1", &good).status).collect();
-    assert_eq!(statuses, [200; 5]);
-    let limited = from("192.0.2.1", &good);
-    assert_eq!((limited.status, limited.header("retry-after")), (429, "1"));
-    let statuses: Vec<u16> = (0..5).map(|_| from("192.0.2.2", "x").status).collect();
-    assert_eq!(statuses, [401; 5]);
-    assert_eq!(from("192.0.2.2", &good).status, 429, "guessing costs what a good token does");
+    for (address, tokens) in
+        [("192.0.2.1", [good.as_str(), &good]), ("192.0.2.2", ["x", "y"]), ("192.0.2.3", [&good, "x"])]
+    {
+        let started = Instant::now();
+        let ask =
+            |index: usize| world.server.with_key(tokens[index % 2]).with_header("CF-Connecting-IP", address).get(ME);
+        let admitted = (0..100).take_while(|index| ask(*index).status != 429).count();
+        // A second brings one more, however slow the machine is.
+        let most = usize::try_from(started.elapsed().as_secs()).expect("not that long") + 6;
+        assert!((5..=most).contains(&admitted), "{tokens:?}: {admitted} of at most {most}");
+    }
 }
 
 #[test]
