@@ -240,7 +240,7 @@ fn expected(route: &Route, credential: Credential) -> &'static [u16] {
             _ => &[401],
         },
         // What it wants is signed, and no key of ours is.
-        Action::ClerkEvent => &[401],
+        Action::Session | Action::ClerkEvent => &[401],
     }
 }
 
@@ -249,7 +249,7 @@ fn may_see(route: &Route, credential: Credential) -> bool {
     match route.action {
         Action::Admin(_) => credential == Credential::Admin,
         Action::Key { .. } => credential == Credential::ReadOnly,
-        Action::Public(_) | Action::ClerkEvent => false,
+        Action::Public(_) | Action::Session | Action::ClerkEvent => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::webhook::Sender;
+use crate::webhooks::Sender;
 use crate::{Result, secrets, step};
 
 /// Who is signed in by the session token of the demo.

@@ -12,6 +12,7 @@ use crate::issuer::{self, Issuer};
 use crate::runtime::Runtime;
 use crate::secrets::{self, Secrets};
 use crate::tools::Tools;
+use crate::webhooks::Sender;
 use crate::{Result, interrupt, migrations, prepare, root, step};
 
 const PORT_DEFAULT: u16 = 8787;
@@ -50,6 +51,9 @@ pub fn run(options: &Options) -> Result<()> {
     migrations::apply(&tools, &state)?;
     let (mut runtime, url) = serve(&tools, &state, options.port, keys_url.as_deref())?;
     let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
+    if issuer.is_some() {
+        demo::introduce(&Sender::new(&url, &secrets.webhook_secret))?;
+    }
     let session_token = issuer.map(|issuer| issuer.sign_in(&url)).transpose()?;
     announce(&url, &secrets, &demo, session_token.as_deref());
     write_dev_json(&dev_json, &url, &secrets, &demo, session_token.as_deref())?;

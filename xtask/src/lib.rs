@@ -15,7 +15,6 @@ pub mod session;
 pub mod simulate;
 pub mod tools;
 pub mod wasm;
-pub mod webhook;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};
