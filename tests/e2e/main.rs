@@ -4,6 +4,7 @@
 //! One runtime serves all tests that can share one; each test has organizations
 //! of its own, so that none depends on another or on their order.
 
+mod agent_scale;
 mod agent_users;
 mod agents;
 mod batch;

@@ -104,6 +104,23 @@ pub fn listed(state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
     rows
 }
 
+/// The database of a tenant's object, to be written to while the runtime is stopped.
+pub fn object_of(state: &Path, tenant: &str) -> Connection {
+    let open = |file: &PathBuf| {
+        let database = Connection::open(file).expect("the store");
+        let named = "SELECT 1 FROM settings WHERE organization_id || '/' || mode = ?";
+        let found = database.query_row(named, [tenant], |_| Ok(()));
+        found.is_ok().then_some(database)
+    };
+    Store::Objects.files(state).iter().find_map(open).expect("the object's own file")
+}
+
+/// Changes of a tenant that a projection has not confirmed yet.
+pub fn changes_under_way(state: &Path, tenant: &str) -> i64 {
+    let count = "SELECT count(*) FROM outbox WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1";
+    Store::Objects.sum(state, count, tenant)
+}
+
 /// Turns that a tenant's object holds a reservation for, expired or not.
 pub fn reserved_turns(state: &Path, tenant: &str) -> i64 {
     let count = "SELECT count(*) FROM ledger WHERE state = 'reserved'
