@@ -365,17 +365,6 @@ fn racing_creations_make_one_agent() {
     assert_eq!(walk(&client, 500).len(), 3);
 }
 
-#[test]
-fn every_schema_that_is_named_is_there() {
-    // Served as a file, not by the Worker.
-    for name in ["Agent", "AgentList", "AgentUserList", "Problem"] {
-        let file = xtask::root().join(format!("www/api/v1/schemas/{name}.json"));
-        let schema: Value = serde_json::from_slice(&std::fs::read(&file).expect("the schema")).expect("JSON");
-        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
-        assert_eq!(schema["$id"], format!("/api/v1/schemas/{name}.json"));
-    }
-}
-
 /// Gone at once; its relationships and their moods soon after, and its users stay.
 #[test]
 fn an_agent_is_deleted_with_its_relationships() {

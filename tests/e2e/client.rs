@@ -1,10 +1,12 @@
 //! A client that shows responses as they are: every header, no redirects, no
-//! statuses turned into errors.
+//! statuses turned into errors. Every body that names a schema is held against it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::Value;
+
+use crate::schemas;
 
 /// What the runtime's own HTTP server adds to every response.
 const TRANSPORT: &[&str] = &["content-length", "date", "connection", "keep-alive", "transfer-encoding"];
@@ -80,6 +82,7 @@ impl Client {
     pub fn try_send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Response, ureq::Error> {
         let (head, mut body) = self.try_open(method, path, body)?;
         let body = body.with_config().limit(64 * 1024 * 1024).read_to_string()?;
+        schemas::assert_valid(&body);
         Ok(Response { body, ..head })
     }
 

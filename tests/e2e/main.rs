@@ -34,6 +34,7 @@ mod relationships;
 mod repair;
 mod respond;
 mod scale;
+mod schemas;
 mod server;
 mod stale_cache;
 mod stores;
