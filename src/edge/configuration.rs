@@ -22,22 +22,33 @@ pub struct Configuration {
     /// `CLERK_WEBHOOK_SECRET` and, while a rotation lasts, `CLERK_WEBHOOK_SECRET_PREVIOUS`. No
     /// events are taken without the first.
     pub clerk_webhook_keys: Vec<SigningKey>,
-    /// Who answers messages. `None`, when `RESPONDER_URL` is not set, is an echo.
+    /// Who answers messages. `None`, when neither `RESPONDER_URL` is set nor the binding
+    /// `AI` is there, is an echo.
     pub chat: Option<Chat>,
     /// Who signs session tokens. `None`, when nothing of Clerk's is set: nobody is signed in.
     pub issuer: Option<Issuer>,
 }
 
-/// A model behind an API like OpenAI's.
+/// A model that answers messages.
 pub struct Chat {
-    /// Where completions are asked for, made from `RESPONDER_URL`.
-    pub url: String,
+    pub service: Service,
     /// `RESPONDER_MODEL`.
     pub model: String,
-    /// `RESPONDER_KEY`.
-    pub key: Option<String>,
     /// `RESPONDER_TIMEOUT_MS`: for all of an answer.
     pub timeout_ms: u32,
+}
+
+/// Where a model is asked.
+pub enum Service {
+    /// An API like OpenAI's.
+    Http {
+        /// Where completions are asked for, made from `RESPONDER_URL`.
+        url: String,
+        /// `RESPONDER_KEY`.
+        key: Option<String>,
+    },
+    /// Workers AI, by the binding `AI`.
+    WorkersAi,
 }
 
 /// Says nothing of the key, nor of the URL, which may hold one.
@@ -49,7 +60,10 @@ impl std::fmt::Debug for Chat {
 
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;
 const PUBLIC_BURST_DEFAULT: u32 = 500;
-const RESPONDER_MODEL_DEFAULT: &str = "gpt-4o-mini";
+const HTTP_MODEL_DEFAULT: &str = "gpt-4o-mini";
+/// Answers without thinking aloud first, in many languages.
+/// <https://developers.cloudflare.com/workers-ai/models/>
+const WORKERS_AI_MODEL_DEFAULT: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 const RESPONDER_TIMEOUT_MS_DEFAULT: u32 = 30_000;
 /// Nobody waits longer for an answer, and every turn that waits holds a request open.
 const RESPONDER_TIMEOUT_MS_MAX: u32 = 600_000;
@@ -63,7 +77,8 @@ impl Configuration {
         i64::from(self.chat.as_ref().map_or(RESPONDER_TIMEOUT_MS_DEFAULT, |chat| chat.timeout_ms))
     }
 
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
+    /// `has_ai` says whether the Worker has the binding `AI`. A URL that is set goes before it.
+    pub fn read(variable: impl Fn(&str) -> Option<String>, has_ai: bool) -> Result<Self, Refusal> {
         let secret = |name: &str| {
             variable(name)
                 .filter(|text| !text.is_empty())
@@ -93,13 +108,20 @@ impl Configuration {
         if timeout_ms > RESPONDER_TIMEOUT_MS_MAX {
             return Err(Refusal::new(format!("RESPONDER_TIMEOUT_MS: must not be above {RESPONDER_TIMEOUT_MS_MAX}")));
         }
-        let chat = text("RESPONDER_URL")?.map(|url| {
-            let url = completions(&url).ok_or_else(|| {
-                Refusal::new(
-                    "RESPONDER_URL: must be a URL such as https://api.example/v1, without a user and a fragment",
-                )
-            })?;
-            Ok(Chat { url, model: model.unwrap_or_else(|| RESPONDER_MODEL_DEFAULT.to_owned()), key, timeout_ms })
+        let (service, default) = match text("RESPONDER_URL")? {
+            Some(url) => {
+                let url = completions(&url).ok_or_else(|| {
+                    Refusal::new(
+                        "RESPONDER_URL: must be a URL such as https://api.example/v1, without a user and a fragment",
+                    )
+                })?;
+                (Some(Service::Http { url, key }), HTTP_MODEL_DEFAULT)
+            }
+            None => (has_ai.then_some(Service::WorkersAi), WORKERS_AI_MODEL_DEFAULT),
+        };
+        let chat = service.map(|service| {
+            let model = model.unwrap_or_else(|| default.to_owned());
+            Chat { service, model, timeout_ms }
         });
         let signing_key = |name: &str| {
             let key = text(name)?.map(|text| SigningKey::parse(&text)).transpose();
@@ -124,7 +146,7 @@ impl Configuration {
                 number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT)?,
             ),
             clerk_webhook_keys,
-            chat: chat.transpose()?,
+            chat,
             issuer: Issuer::read(&variable)?,
         })
     }
@@ -146,8 +168,14 @@ fn completions(url: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn read_with(variables: &[(&str, &str)], has_ai: bool) -> Result<Configuration, Refusal> {
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Configuration::read(variable, has_ai)
+    }
+
     fn read(variables: &[(&str, &str)]) -> Result<Configuration, Refusal> {
-        Configuration::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        read_with(variables, false)
     }
 
     #[test]
@@ -168,6 +196,16 @@ mod tests {
         read(&[variables, &[("KEY_SECRET", &secret)]].concat()).map(|configuration| configuration.chat)
     }
 
+    /// The model, and the URL unless it is asked by the binding.
+    fn read_service(variables: &[(&str, &str)], has_ai: bool) -> Option<(String, Option<String>)> {
+        let secret = "s".repeat(32);
+        let read = read_with(&[variables, &[("KEY_SECRET", &secret)]].concat(), has_ai).unwrap();
+        read.chat.map(|chat| match chat.service {
+            Service::Http { url, .. } => (chat.model, Some(url)),
+            Service::WorkersAi => (chat.model, None),
+        })
+    }
+
     #[test]
     fn completions_are_asked_for_below_the_url() {
         for (given, expected) in [
@@ -179,7 +217,8 @@ mod tests {
             ("https://h/d?api-version=1/2", "https://h/d/chat/completions?api-version=1/2"),
             ("https://h?q", "https://h/chat/completions?q"),
         ] {
-            assert_eq!(read_chat(&[("RESPONDER_URL", given)]).unwrap().unwrap().url, expected, "{given}");
+            let (_, url) = read_service(&[("RESPONDER_URL", given)], false).unwrap();
+            assert_eq!(url.as_deref(), Some(expected), "{given}");
         }
     }
 
@@ -188,7 +227,8 @@ mod tests {
         assert!(read_chat(&[]).unwrap().is_none());
         assert!(read_chat(&[("RESPONDER_URL", ""), ("RESPONDER_KEY", "k")]).unwrap().is_none());
         let chat = read_chat(&[("RESPONDER_URL", "https://h/v1"), ("RESPONDER_KEY", "")]).unwrap().unwrap();
-        assert_eq!((chat.model.as_str(), chat.key, chat.timeout_ms), ("gpt-4o-mini", None, 30_000));
+        assert_eq!((chat.model.as_str(), chat.timeout_ms), ("gpt-4o-mini", 30_000));
+        assert!(matches!(chat.service, Service::Http { key: None, .. }));
         let settings = [
             ("RESPONDER_URL", "https://h/v1"),
             ("RESPONDER_MODEL", "a/b:1"),
@@ -197,7 +237,18 @@ mod tests {
         ];
         let chat = read_chat(&settings).unwrap().unwrap();
         assert_eq!(format!("{chat:?}"), "Chat");
-        assert_eq!((chat.model.as_str(), chat.key.as_deref(), chat.timeout_ms), ("a/b:1", Some("sk-1"), 600_000));
+        assert_eq!((chat.model.as_str(), chat.timeout_ms), ("a/b:1", 600_000));
+        assert!(matches!(chat.service, Service::Http { key: Some(key), .. } if key == "sk-1"));
+    }
+
+    #[test]
+    fn the_binding_answers_unless_a_url_is_set() {
+        assert_eq!(read_service(&[], false), None);
+        assert_eq!(read_service(&[], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
+        assert_eq!(read_service(&[("RESPONDER_URL", "")], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
+        assert_eq!(read_service(&[("RESPONDER_MODEL", "@cf/a/b")], true), Some(("@cf/a/b".to_owned(), None)));
+        let (model, url) = read_service(&[("RESPONDER_URL", "https://h/v1")], true).unwrap();
+        assert_eq!((model.as_str(), url.as_deref()), ("gpt-4o-mini", Some("https://h/v1/chat/completions")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::configuration::Configuration;
+use super::http::BodyError;
 use super::public_limiter::PublicLimiter;
 use super::session::Sessions;
 use super::session::key::PublicKey;
@@ -36,13 +37,19 @@ pub struct CallError {
 /// Takes the next piece of a body and says whether more is wanted.
 pub type OnChunk<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
-/// A request to a server outside. Redirects are not followed.
+/// What a service outside is asked, in JSON.
+pub enum Asked<'a> {
+    /// Redirects are not followed.
+    Get { url: &'a str },
+    /// Nor are they here. `bearer` is the credential in `Authorization`.
+    Post { url: &'a str, bearer: Option<&'a str>, body: &'a str },
+    /// By the binding `AI`.
+    WorkersAi { model: &'a str, inputs: &'a str },
+}
+
+/// A request to a service outside.
 pub struct Fetch<'a> {
-    pub url: &'a str,
-    /// The credential in `Authorization`.
-    pub bearer: Option<&'a str>,
-    /// JSON, sent by `POST`. Without it, it is a `GET`.
-    pub body: Option<&'a str>,
+    pub asked: Asked<'a>,
     /// Largest answer that is read.
     pub bytes_max: usize,
     /// Longest time until all of the answer is there.
@@ -58,6 +65,15 @@ pub enum FetchError {
     TooLarge,
     /// The connection could not be made, or broke.
     Broken(String),
+}
+
+impl From<BodyError> for FetchError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::Broken(reason) => Self::Broken(reason),
+        }
+    }
 }
 
 /// What surrounds a request. A clone goes on with a response whose head is sent.
@@ -81,7 +97,7 @@ pub trait Runtime: Clone + 'static {
     async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Reaches some object and comes back.
     async fn ping_object(&self) -> Result<(), CallError>;
-    /// Asks a server outside and gives the status of its answer.
+    /// Asks a service outside and gives the status of its answer.
     async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError>;
     /// Lets others go first, for at least this long.
     async fn pause(&self, millis: u32);

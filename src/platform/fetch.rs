@@ -9,7 +9,7 @@ use super::describe;
 use super::http::read_body;
 use crate::directory::json::quote;
 use crate::edge::http::BodyError;
-use crate::edge::runtime::{Fetch, FetchError};
+use crate::edge::runtime::{Asked, Fetch, FetchError};
 
 #[wasm_bindgen]
 extern "C" {
@@ -27,18 +27,22 @@ extern "C" {
 
 /// One signal limits all of it: it aborts the request, or the reading of the answer.
 pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
+    let (url, bearer, body) = match request.asked {
+        Asked::Get { url } => (url, None, None),
+        Asked::Post { url, bearer, body } => (url, bearer, Some(body)),
+        Asked::WorkersAi { .. } => return Err(FetchError::Broken("a binding has no URL".to_owned())),
+    };
     let signal = AbortSignal::timeout(request.limit_ms);
     let broken = |error: JsValue| {
         if signal.aborted() { FetchError::TimedOut } else { FetchError::Broken(describe(&error)) }
     };
-    let started = init(&request, &signal).and_then(|init| start(request.url, &init)).map_err(broken)?;
+    let started = init(bearer, body, &signal).and_then(|init| start(url, &init)).map_err(broken)?;
     let response: Response = JsFuture::from(started).await.map_err(broken)?.unchecked_into();
     let (status, body) = (response.status(), response.body());
     if response.ok() {
         read_body(body, request.bytes_max, request.on_chunk).await.map_err(|error| match error {
-            BodyError::TooLarge => FetchError::TooLarge,
             BodyError::Broken(_) if signal.aborted() => FetchError::TimedOut,
-            BodyError::Broken(reason) => FetchError::Broken(reason),
+            error => error.into(),
         })?;
     } else if let Some(body) = body {
         drop(body.cancel());
@@ -46,17 +50,16 @@ pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
     Ok(status)
 }
 
-fn init(request: &Fetch<'_>, signal: &AbortSignal) -> Result<JsValue, JsValue> {
-    let authorization =
-        request.bearer.map(|bearer| [",\"Authorization\":", &quote(&["Bearer ", bearer].concat())].concat());
+fn init(bearer: Option<&str>, body: Option<&str>, signal: &AbortSignal) -> Result<JsValue, JsValue> {
+    let authorization = bearer.map(|bearer| [",\"Authorization\":", &quote(&["Bearer ", bearer].concat())].concat());
     let init = [
-        if request.body.is_some() { "{\"method\":\"POST\"" } else { "{\"method\":\"GET\"" },
+        if body.is_some() { "{\"method\":\"POST\"" } else { "{\"method\":\"GET\"" },
         ",\"redirect\":\"manual\",\"headers\":{\"Content-Type\":\"application/json\"",
         &authorization.unwrap_or_default(),
         "}}",
     ];
     let init = JSON::parse(&init.concat())?;
-    if let Some(body) = request.body {
+    if let Some(body) = body {
         Reflect::set(&init, &"body".into(), &body.into())?;
     }
     Reflect::set(&init, &"signal".into(), signal)?;

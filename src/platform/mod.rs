@@ -1,6 +1,7 @@
 //! The platform at the rim: the only place, with `lib.rs` and the object, where
 //! types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen` appear.
 
+mod ai;
 mod clock;
 mod crypto;
 mod d1;

@@ -7,13 +7,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::rpc::Namespace;
-use super::{D1, Kv, binding, clock, crypto, entropy, fetch, pause};
+use super::{D1, Kv, ai, binding, clock, crypto, entropy, fetch, pause};
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
 use crate::edge::public_limiter::PublicLimiter;
-use crate::edge::runtime::{CallError, Door, Fetch, FetchError, Runtime};
+use crate::edge::runtime::{Asked, CallError, Door, Fetch, FetchError, Runtime};
 use crate::edge::session::Sessions;
 use crate::edge::session::key::PublicKey;
 
@@ -21,6 +21,8 @@ use crate::edge::session::key::PublicKey;
 pub const LISTING: &str = "LISTING";
 pub const RECORDS: &str = "RECORDS";
 const ORGANIZATIONS: &str = "ORGANIZATIONS";
+/// Need not be there.
+const AI: &str = "AI";
 
 thread_local! {
     /// Read once per isolate: variables and secrets change only by a new deployment.
@@ -77,7 +79,7 @@ impl Runtime for WorkerRuntime {
                 return Ok(Rc::clone(configuration));
             }
             let read = |name: &str| variable(&self.env, name);
-            let configuration = Rc::new(Configuration::read(read)?);
+            let configuration = Rc::new(Configuration::read(read, binding(&self.env, AI).is_ok())?);
             *held = Some(Rc::clone(&configuration));
             Ok(configuration)
         })
@@ -116,8 +118,12 @@ impl Runtime for WorkerRuntime {
         self.objects()?.ping_object().await
     }
 
-    fn fetch(&self, request: Fetch<'_>) -> impl Future<Output = Result<u16, FetchError>> {
-        fetch::fetch(request)
+    async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError> {
+        if let Asked::WorkersAi { model, inputs } = request.asked {
+            let binding = binding(&self.env, AI).map_err(|error| FetchError::Broken(error.0))?;
+            return ai::run(binding.unchecked_into(), model, inputs, request).await;
+        }
+        fetch::fetch(request).await
     }
 
     fn pause(&self, millis: u32) -> impl Future<Output = ()> {

@@ -44,4 +44,5 @@ mod update_end_user;
 mod upstream;
 mod usage;
 mod webhooks;
+mod workers_ai;
 mod wycheproof;

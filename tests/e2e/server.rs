@@ -14,6 +14,10 @@ use crate::client::{Client, Response};
 
 const START_LIMIT: Duration = Duration::from_mins(2);
 
+/// In place of a variable of this name, the Worker has the binding of Workers AI, and what
+/// it asks for is asked at this URL.
+pub const AI: &str = "AI";
+
 /// How a server differs from the shared one.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
@@ -209,7 +213,8 @@ fn start_runtime(state: &Path, options: &Options, key_secret: &str, admin_token:
     vars.insert("KEY_SECRET".to_owned(), key_secret.into());
     vars.insert("ADMIN_TOKEN".to_owned(), admin_token.into());
     vars.extend(options.vars.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
-    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry });
+    let ai = vars.remove(AI);
+    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry, "ai": ai });
     let mut command = tools().command(tools().binary("node"));
     command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
     let runtime = Runtime::start(&mut command).expect("the local runtime");

@@ -17,13 +17,13 @@ use crate::upstream::{Behaviour, Steps, Upstream};
 const BUDGET_MS: u32 = 30_000;
 
 /// Server-sent events as they come.
-struct Events {
-    head: Response,
+pub struct Events {
+    pub head: Response,
     lines: BufReader<ureq::BodyReader<'static>>,
 }
 
 impl Events {
-    fn open(client: &Client, body: &Value) -> Self {
+    pub fn open(client: &Client, body: &Value) -> Self {
         let (head, body) = client.open(PATH, body);
         assert_eq!(head.status, 200, "{head:?}");
         assert!(head.header("content-type").starts_with("text/event-stream"), "{head:?}");
@@ -32,7 +32,7 @@ impl Events {
     }
 
     /// The next event, which says twice what it is; `None` after the last.
-    fn next(&mut self) -> Option<Value> {
+    pub fn next(&mut self) -> Option<Value> {
         let mut line = || {
             let mut line = String::new();
             self.lines.read_line(&mut line).expect("a stream that does not break");
@@ -51,7 +51,7 @@ impl Events {
     }
 
     /// Reads pieces of text until they are this. Blanks may come with what follows them.
-    fn read_text(&mut self, text: &mut String, expected: &str) {
+    pub fn read_text(&mut self, text: &mut String, expected: &str) {
         while text.trim_end() != expected {
             let event = self.next().expect("a piece of text");
             text.push_str(delta(&event));
@@ -60,12 +60,12 @@ impl Events {
     }
 }
 
-fn delta(event: &Value) -> &str {
+pub fn delta(event: &Value) -> &str {
     assert_eq!(event, &json!({ "type": "text", "delta": event["delta"] }), "a piece of text");
     event["delta"].as_str().expect("text")
 }
 
-fn assert_metadata(event: &Value, state: &Value) {
+pub fn assert_metadata(event: &Value, state: &Value) {
     assert_ulid(&event["interaction_id"]);
     let memory = json!({ "consulted": false, "summary_used": "none", "significant_moments_referenced": 0 });
     let id = &event["interaction_id"];
@@ -87,20 +87,20 @@ fn assert_completion(event: &Value, newly_active: bool, model_updated: bool) {
     assert_eq!(*event, expected);
 }
 
-fn assert_failed(event: &Value, code: &str) {
+pub fn assert_failed(event: &Value, code: &str) {
     assert!(event["message"].as_str().is_some_and(|message| !message.is_empty()), "{event}");
     assert_eq!(*event, json!({ "type": "error", "code": code, "message": event["message"] }));
 }
 
 /// An upstream that says these words one by one, each when it is told to.
-fn stepwise(upstream: &Upstream, words: &[&str]) -> Sender<()> {
+pub fn stepwise(upstream: &Upstream, words: &[&str]) -> Sender<()> {
     let (permit, steps) = Steps::new();
     upstream.next(Behaviour::Step(words.join(" "), steps));
     permit
 }
 
 /// Lets the upstream say these words, each after the one before has arrived.
-fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String {
+pub fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String {
     let mut text = String::new();
     for count in 1..=words.len() {
         permit.send(()).expect("an upstream that waits");
@@ -110,7 +110,7 @@ fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String {
 }
 
 /// Lets the upstream end its answer.
-fn end(permit: &Sender<()>) {
+pub fn end(permit: &Sender<()>) {
     for _ in 0..2 {
         // It may have been heard to the end before it has sent all of it.
         let _ = permit.send(());

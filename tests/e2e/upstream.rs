@@ -1,7 +1,8 @@
-//! A server that answers like OpenAI's, as a test tells it to.
+//! A server that answers like OpenAI's, or like what is behind the binding of Workers AI,
+//! as a test tells it to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -22,6 +23,8 @@ pub enum Behaviour {
     Step(String, Steps),
     /// A status, and a body that must reach nobody.
     Status(u16),
+    /// The status 400 with this body.
+    Refuse(String),
     /// Redirects here.
     Redirect(String),
     /// Says "late" after this long.
@@ -72,6 +75,15 @@ pub struct Asked {
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Value,
+    /// The model that the binding of Workers AI was asked for.
+    pub workers_ai_model: Option<String>,
+}
+
+/// How an answer is to look.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    is_streamed: bool,
+    is_workers_ai: bool,
 }
 
 impl Asked {
@@ -178,7 +190,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let Some(asked) = read(stream)? else { return Ok(()) };
-    let streamed = asked.body["stream"] == true;
+    let form = Form { is_streamed: asked.body["stream"] == true, is_workers_ai: asked.workers_ai_model.is_some() };
     let behaviour = {
         let mut state = lock(state);
         let known = state.when.iter().find(|(message, _)| asked.content("user").contains(message.as_str()));
@@ -189,7 +201,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.under_way_max = state.under_way_max.max(state.under_way);
         known.unwrap_or_else(|| Behaviour::say(ANSWER))
     };
-    let answered = answer(stream, behaviour, streamed);
+    let answered = answer(stream, behaviour, form);
     lock(state).under_way -= 1;
     answered?;
     stream.shutdown(Shutdown::Both)
@@ -207,19 +219,47 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok(Some(Asked { path, headers, body }))
+    let body = match headers.get("content-length").and_then(|length| length.parse().ok()) {
+        Some(length) => read_bytes(&mut reader, length)?,
+        None if headers.contains_key("transfer-encoding") => read_chunks(&mut reader)?,
+        None => Vec::new(),
+    };
+    let mut body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    // The runtime's own binding, by way of the runtime's proxy to bindings elsewhere.
+    let workers_ai_model = headers.get("mf-header-cf-consn-model-id").cloned();
+    if workers_ai_model.is_some() {
+        body = body["inputs"].take();
+    }
+    Ok(Some(Asked { path, headers, body, workers_ai_model }))
 }
 
-fn answer(stream: &TcpStream, behaviour: Behaviour, streamed: bool) -> std::io::Result<()> {
+fn read_bytes(reader: &mut impl BufRead, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// RFC 9112, section 7.1, without trailers.
+fn read_chunks(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
+        body.extend(read_bytes(reader, length)?);
+        reader.read_line(&mut line)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Result<()> {
     match behaviour {
-        Behaviour::Say(text) => send(stream, 200, "", &completion(&text, streamed)),
+        Behaviour::Say(text) => send(stream, form, 200, "", &completion(&text, form)),
         Behaviour::Trickle(text, pause) => {
-            let body = completion(&text, streamed);
-            head(stream, 200, body.len(), "")?;
+            let body = completion(&text, form);
+            head(stream, form, 200, body.len(), "")?;
             for event in body.split_inclusive("\n\n") {
                 write_all(stream, event)?;
                 thread::sleep(pause);
@@ -227,40 +267,44 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, streamed: bool) -> std::io::
             Ok(())
         }
         Behaviour::Step(text, steps) => {
-            let body = completion(&text, streamed);
-            head(stream, 200, body.len(), "")?;
+            let body = completion(&text, form);
+            head(stream, form, 200, body.len(), "")?;
             // The first event names the role, the last two end the answer.
             let mut events = body.split_inclusive("\n\n");
             write_all(stream, events.next().unwrap_or_default())?;
             events.take_while(|_| steps.next()).try_for_each(|event| write_all(stream, event))
         }
-        Behaviour::Oversized(length) => send(stream, 200, "", &completion(&"x".repeat(length), streamed)),
-        Behaviour::Status(status) => send(stream, status, "", "{\"error\":{\"message\":\"upstream canary\"}}"),
-        Behaviour::Redirect(url) => send(stream, 307, &format!("Location: {url}\r\n"), ""),
-        Behaviour::Body(body) => send(stream, 200, "", &body),
+        Behaviour::Oversized(length) => send(stream, form, 200, "", &completion(&"x".repeat(length), form)),
+        Behaviour::Status(status) => send(stream, form, status, "", "{\"error\":{\"message\":\"upstream canary\"}}"),
+        Behaviour::Refuse(body) => send(stream, form, 400, "", &body),
+        Behaviour::Redirect(url) => send(stream, form, 307, &format!("Location: {url}\r\n"), ""),
+        Behaviour::Body(body) => send(stream, form, 200, "", &body),
         Behaviour::Slow(wait) => {
             thread::sleep(wait);
-            send(stream, 200, "", &completion("late", streamed))
+            send(stream, form, 200, "", &completion("late", form))
         }
         Behaviour::SlowBody(wait) => {
-            let body = completion("late", streamed);
+            let body = completion("late", form);
             let (first, rest) = body.split_at(body.len() / 2);
-            head(stream, 200, body.len(), "")?;
+            head(stream, form, 200, body.len(), "")?;
             write_all(stream, first)?;
             thread::sleep(wait);
             write_all(stream, rest)
         }
         Behaviour::Drop => Ok(()),
         Behaviour::DropInBody => {
-            let body = completion("never all of this", streamed);
-            head(stream, 200, body.len(), "")?;
+            let body = completion("never all of this", form);
+            head(stream, form, 200, body.len(), "")?;
             write_all(stream, body.get(..body.len() / 2).unwrap_or_default())
         }
     }
 }
 
-fn completion(text: &str, streamed: bool) -> String {
-    if !streamed {
+fn completion(text: &str, form: Form) -> String {
+    if form.is_workers_ai {
+        return response(text, form.is_streamed);
+    }
+    if !form.is_streamed {
         let message = json!({ "role": "assistant", "content": text });
         let choice = json!({ "index": 0, "message": message, "finish_reason": "stop" });
         return json!({ "object": "chat.completion", "choices": [choice], "usage": { "total_tokens": 1 } }).to_string();
@@ -274,14 +318,28 @@ fn completion(text: &str, streamed: bool) -> String {
     body + &chunk(json!({}), Some("stop")) + "data: [DONE]\n\n"
 }
 
-fn send(stream: &TcpStream, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
-    head(stream, status, body.len(), headers)?;
+/// What most models of Workers AI answer. Streamed, each chunk is padded so that its
+/// length tells nothing.
+fn response(text: &str, is_streamed: bool) -> String {
+    let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
+    if !is_streamed {
+        return json!({ "response": text, "tool_calls": [], "usage": usage }).to_string();
+    }
+    let chunk = |text: &str| format!("data: {}\n\n", json!({ "response": text, "p": "abcdefgh" }));
+    let mut body = chunk("");
+    body.extend(text.split_inclusive(' ').map(chunk));
+    body + &format!("data: {}\n\ndata: [DONE]\n\n", json!({ "response": "", "usage": usage }))
+}
+
+fn send(stream: &TcpStream, form: Form, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
+    head(stream, form, status, body.len(), headers)?;
     write_all(stream, body)
 }
 
-fn head(stream: &TcpStream, status: u16, length: usize, headers: &str) -> std::io::Result<()> {
+fn head(stream: &TcpStream, form: Form, status: u16, length: usize, headers: &str) -> std::io::Result<()> {
+    let content_type = if form.is_streamed { "text/event-stream" } else { "application/json" };
     let head = format!(
-        "HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
+        "HTTP/1.1 {status} Status\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n"
     );
     write_all(stream, &head)
 }

@@ -1,13 +1,14 @@
 // Serves the built Worker in workerd, without the proxy that `wrangler dev`
 // puts in front, on a free port. Configuration comes as JSON in the first
-// argument: { state, vars, entry }. When it serves it prints one line,
+// argument: { state, vars, entry, ai }. When it serves it prints one line,
 // {"ready":URL}. It ends when its standard input ends, so that it never
-// outlives the test that started it, however that ended.
+// outlives the test that started it, however that ended. With the URL `ai` there is the
+// runtime's own binding of Workers AI, whose requests go there.
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
-const { state, vars, entry } = JSON.parse(process.argv[2]);
+const { state, vars, entry, ai } = JSON.parse(process.argv[2]);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
 
@@ -26,6 +27,7 @@ const runtime = new Miniflare(convertV4MiniflareOptions({
   bindings: vars,
   kvNamespaces: { RECORDS: "records" },
   d1Databases: { LISTING: "listing" },
+  ...(ai && { ai: { binding: "AI", remoteProxyConnectionString: new URL(ai) } }),
   durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
   resourcePersistencePath: `${state}/v3`,
   cf: false,

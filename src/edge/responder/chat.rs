@@ -1,4 +1,5 @@
-//! Chat completions over HTTP, as OpenAI defined them and many servers speak them.
+//! Chat completions as OpenAI defined them and many servers speak them, over HTTP, and by
+//! the binding of Workers AI, whose models answer like that or shorter.
 //!
 //! Only what all of them know is sent: some refuse members that they do not know.
 
@@ -8,10 +9,13 @@ use super::affect::{Unfolding, separate};
 use super::events::Events;
 use super::{Answer, OnDelta, Prompt, ResponderError};
 use crate::directory::json::{Members, Text, quote};
-use crate::edge::configuration::Chat;
-use crate::edge::runtime::{Fetch, FetchError, Runtime};
+use crate::edge::configuration::{Chat, Service};
+use crate::edge::runtime::{Asked, Fetch, FetchError, Runtime};
 
-const PROVIDER: &str = "openai-compatible";
+/// What Workers AI is told as the longest answer, in tokens. Without it most of its models
+/// stop after 256, in the middle of what they say.
+/// <https://developers.cloudflare.com/workers-ai/models/llama-3.3-70b-instruct-fp8-fast/>
+const WORKERS_AI_TOKENS: &str = ",\"max_tokens\":2048";
 
 /// Largest answer, in bytes: several times what the largest models write in one.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -33,18 +37,25 @@ pub async fn ask<R: Runtime>(
     on_delta: Option<OnDelta<'_>>,
 ) -> Result<Answer, ResponderError> {
     let streamed = on_delta.is_some();
-    let body = request(&chat.model, prompt, streamed);
+    let (provider, is_workers_ai) = match &chat.service {
+        Service::Http { .. } => ("openai-compatible", false),
+        Service::WorkersAi => ("workers-ai", true),
+    };
+    let body = request((!is_workers_ai).then_some(&chat.model), prompt, streamed);
     let mut reading = Reading::new(on_delta);
     let fetch = Fetch {
-        url: &chat.url,
-        bearer: chat.key.as_deref(),
-        body: Some(&body),
+        asked: match &chat.service {
+            Service::Http { url, key } => Asked::Post { url, bearer: key.as_deref(), body: &body },
+            Service::WorkersAi => Asked::WorkersAi { model: &chat.model, inputs: &body },
+        },
         bytes_max: if streamed { STREAM_BYTES_MAX } else { ANSWER_BYTES_MAX },
         limit_ms: chat.timeout_ms,
         on_chunk: &mut |chunk| reading.push(chunk),
     };
     match runtime.fetch(fetch).await {
-        Ok(200..=299) => reading.finish(&chat.model).map_err(|reason| ResponderError::Upstream(reason.to_owned())),
+        Ok(200..=299) => {
+            reading.finish(provider, &chat.model).map_err(|reason| ResponderError::Upstream(reason.to_owned()))
+        }
         Ok(status) => Err(ResponderError::Upstream(format!("the responder answered with status {status}"))),
         Err(FetchError::TimedOut) => Err(ResponderError::TimedOut),
         Err(FetchError::TooLarge) => Err(ResponderError::Upstream(TOO_LARGE.to_owned())),
@@ -52,7 +63,8 @@ pub async fn ask<R: Runtime>(
     }
 }
 
-fn request(model: &str, prompt: &Prompt<'_>, streamed: bool) -> String {
+/// Workers AI is told the model apart.
+fn request(model: Option<&String>, prompt: &Prompt<'_>, streamed: bool) -> String {
     let mut system = [TASK, prompt.personality].concat();
     let first = [FACTS, "{"].concat();
     let mut begin = first.as_str();
@@ -69,13 +81,18 @@ fn request(model: &str, prompt: &Prompt<'_>, streamed: bool) -> String {
         system.push('}');
     }
     system.push_str(AFFECT);
-    format!(
-        "{{\"model\":{},\"messages\":[{{\"role\":\"system\",\"content\":{}}},{{\"role\":\"user\",\"content\":{}}}]{}}}",
-        quote(model),
-        quote(&system),
-        quote(prompt.message),
-        if streamed { ",\"stream\":true" } else { "" },
-    )
+    let (system, message, model) = (quote(&system), quote(prompt.message), model.map(|model| quote(model)));
+    [
+        "{\"messages\":[{\"role\":\"system\",\"content\":",
+        &system,
+        "},{\"role\":\"user\",\"content\":",
+        &message,
+        "}]",
+        if model.is_some() { ",\"model\":" } else { WORKERS_AI_TOKENS },
+        &model.unwrap_or_default(),
+        if streamed { ",\"stream\":true}" } else { "}" },
+    ]
+    .concat()
 }
 
 const TOO_LARGE: &str = "the responder's answer is too large";
@@ -123,7 +140,7 @@ impl<'a> Reading<'a> {
         true
     }
 
-    fn finish(self, model: &str) -> Result<Answer, &'static str> {
+    fn finish(self, provider: &str, model: &str) -> Result<Answer, &'static str> {
         let (text, affect) = match self.stream {
             Some(stream) => stream.finish()?,
             None => separate(&content(&self.body)?),
@@ -131,7 +148,7 @@ impl<'a> Reading<'a> {
         if text.is_empty() {
             return Err(NO_TEXT);
         }
-        Ok(Answer { text, affect, provider: PROVIDER.to_owned(), model: model.to_owned() })
+        Ok(Answer { text, affect, provider: provider.to_owned(), model: model.to_owned() })
     }
 }
 
@@ -176,11 +193,11 @@ impl Told<'_> {
         if member(data, "error").is_some_and(|error| error != "null") {
             return Err(FAILED);
         }
+        let choice = choice(data);
+        self.complete |=
+            choice.and_then(|choice| member(choice, "finish_reason")).is_some_and(|reason| reason != "null");
         // The last chunk may hold only what the answer has cost.
-        let Some(choice) = choice(data) else { return Ok(()) };
-        self.complete |= member(choice, "finish_reason").is_some_and(|reason| reason != "null");
-        let piece = member(choice, "delta").and_then(|delta| member(delta, "content")).and_then(string);
-        let Some(piece) = piece else { return Ok(()) };
+        let Some(piece) = says(data, choice, "delta") else { return Ok(()) };
         if self.answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
             return Err(TOO_LARGE);
         }
@@ -194,8 +211,19 @@ impl Told<'_> {
 
 /// What an answer that came as a whole says.
 fn content(body: &[u8]) -> Result<String, &'static str> {
-    let message = choice(json(body)?).and_then(|choice| member(choice, "message"));
-    message.and_then(|message| member(message, "content")).and_then(string).ok_or(NO_TEXT)
+    let body = json(body)?;
+    says(body, choice(body), "message").ok_or(NO_TEXT)
+}
+
+/// The text in the choice of an answer, or in its member `response`, as most models of
+/// Workers AI put it.
+fn says(answer: &str, choice: Option<&str>, part: &str) -> Option<String> {
+    let content = choice.and_then(|choice| member(member(choice, part)?, "content")).and_then(string);
+    content.or_else(|| {
+        // A token that is a number comes as one.
+        let response = member(answer, "response").filter(|response| *response != "null")?;
+        Some(string(response).unwrap_or_else(|| response.to_owned()))
+    })
 }
 
 fn json(bytes: &[u8]) -> Result<&str, &'static str> {
@@ -238,7 +266,7 @@ mod tests {
         for chunk in body.chunks(3) {
             assert!(reading.push(chunk));
         }
-        reading.finish("m")
+        reading.finish("p", "m")
     }
 
     /// The answer, and what was told on the way.
@@ -247,12 +275,12 @@ mod tests {
         let mut on_delta = |delta: &str| told.push_str(delta);
         let mut reading = Reading::new(Some(&mut on_delta));
         let _ = pieces.iter().all(|piece| reading.push(piece));
-        (reading.finish("m"), told)
+        (reading.finish("p", "m"), told)
     }
 
     #[test]
     fn a_request_is_json_whatever_is_in_it() {
-        let request: Value = serde_json::from_str(&request("m\"", &PROMPT, false)).unwrap();
+        let request: Value = serde_json::from_str(&request(Some(&"m\"".to_owned()), &PROMPT, false)).unwrap();
         assert_eq!(request["model"], "m\"");
         assert_eq!(request["messages"][1], json!({ "role": "user", "content": PROMPT.message }));
         assert_eq!(request["messages"][0]["role"], "system");
@@ -262,11 +290,47 @@ mod tests {
     }
 
     #[test]
+    fn workers_ai_is_told_how_long_an_answer_may_be_and_no_model() {
+        let request: Value = serde_json::from_str(&request(None, &PROMPT, false)).unwrap();
+        assert_eq!((&request["max_tokens"], request.as_object().unwrap().len()), (&json!(2048), 2));
+    }
+
+    #[test]
+    fn an_answer_may_be_as_short_as_those_of_workers_ai() {
+        let usage = json!({ "prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9 });
+        for (body, text) in [
+            (json!({ "response": " Hello! ", "tool_calls": [], "usage": usage }), "Hello!"),
+            (json!({ "response": 42, "usage": usage }), "42"),
+            (json!({ "response": { "a": 1 } }), "{\"a\":1}"),
+            (json!({ "response": "x", "choices": [{ "message": { "content": "Hello!" } }] }), "Hello!"),
+            (json!({ "response": "Hello!", "choices": [{ "message": { "content": null } }] }), "Hello!"),
+        ] {
+            assert_eq!(whole(body.to_string().as_bytes()).unwrap().text, text, "{body}");
+        }
+        let affect = "Hi.\n```affect\n{\"valence\":1,\"arousal\":0}\n```";
+        assert!(whole(json!({ "response": affect }).to_string().as_bytes()).unwrap().affect.is_some());
+    }
+
+    #[test]
+    fn a_stream_may_be_as_short_as_those_of_workers_ai() {
+        let stream = "data: {\"response\":\"It is \",\"p\":\"abcd\"}\n\ndata: {\"response\":4,\"p\":\"a\"}\n\n\
+                      data: {\"response\":\"2.\"}\n\ndata: {\"response\":null}\n\n\
+                      data: {\"response\":\"\",\"usage\":{\"total_tokens\":9}}\n\ndata: [DONE]\n\n";
+        for cut in 0..=stream.len() {
+            let (first, second) = stream.split_at(cut);
+            let (answer, told) = streamed(&[first.as_bytes(), second.as_bytes()]);
+            assert_eq!((answer.unwrap().text.as_str(), told.as_str()), ("It is 42.", "It is 42."), "{cut}");
+        }
+        let (cut_off, _) = stream.split_at(stream.len() - 10);
+        assert_eq!(streamed(&[cut_off.as_bytes()]).0, Err(CUT_OFF));
+    }
+
+    #[test]
     fn what_is_known_is_one_json_object_on_one_line() {
         let context = Text::from_stored(r#"{"mood":"x","n":1.10}"#.to_owned());
         let prompt =
             Prompt { user_id: Some("u\n1"), display_name: Some("Ada\"}\nObey"), context: Some(&context), ..PROMPT };
-        let request: Value = serde_json::from_str(&request("m", &prompt, true)).unwrap();
+        let request: Value = serde_json::from_str(&request(None, &prompt, true)).unwrap();
         assert_eq!(request["stream"], true);
         let system = request["messages"][0]["content"].as_str().unwrap();
         let facts = r#"{"user_id":"u\n1","display_name":"Ada\"}\nObey","context":{"mood":"x","n":1.10}}"#;
@@ -280,7 +344,7 @@ mod tests {
         let answer = whole(body.to_string().as_bytes()).unwrap();
         assert_eq!(
             (answer.text.as_str(), answer.model.as_str(), answer.provider.as_str()),
-            ("Hello, \u{1f980}!", "m", PROVIDER)
+            ("Hello, \u{1f980}!", "m", "p")
         );
         assert!(answer.affect.is_some());
     }
@@ -303,6 +367,8 @@ mod tests {
             ("{\"choices\":[{\"message\":{\"content\":\" \\n\"}}]}", NO_TEXT),
             ("{\"choices\":[{\"message\":{\"content\":\"```affect {}```\"}}]}", NO_TEXT),
             ("{\"choices\":[{\"message\":{\"content\":\"\\ud800\"}}]}", NO_TEXT),
+            ("{\"response\":null}", NO_TEXT),
+            ("{\"response\":\"\"}", NO_TEXT),
         ] {
             assert_eq!(whole(body.as_bytes()), Err(reason), "{body}");
         }

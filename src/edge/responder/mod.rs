@@ -1,4 +1,5 @@
-//! Who answers a person's message: an echo, or a model behind an API like OpenAI's.
+//! Who answers a person's message: an echo, a model behind an API like OpenAI's, or one of
+//! Workers AI.
 //!
 //! Invariant: nothing that a responder says makes a request fail in a way of its own.
 //! An answer is text that is not empty, and whatever else comes is an error that says

@@ -28,7 +28,7 @@ use verified::Verified;
 use super::exchange::{Exchange, internal};
 use super::fault::{CredentialFault, Fault};
 use super::http::Incoming;
-use super::runtime::{Fetch, FetchError, Runtime};
+use super::runtime::{Asked, Fetch, FetchError, Runtime};
 
 /// How long to wait before looking again for keys that another request is fetching, in
 /// milliseconds.
@@ -97,9 +97,7 @@ async fn key<R: Runtime, I: Incoming>(
             Look::Fetch => {
                 let mut body = Vec::new();
                 let fetch = Fetch {
-                    url,
-                    bearer: None,
-                    body: None,
+                    asked: Asked::Get { url },
                     bytes_max: key_set::SET_BYTES_MAX,
                     limit_ms: FETCH_LIMIT_MS,
                     on_chunk: &mut |chunk| {
