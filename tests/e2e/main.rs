@@ -33,6 +33,7 @@ mod rate_limit;
 mod relationships;
 mod repair;
 mod respond;
+mod rollover;
 mod scale;
 mod schemas;
 mod server;

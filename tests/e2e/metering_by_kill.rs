@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use crate::agents::make_agent;
 use crate::client::Client;
 use crate::metering::{is_replayed, server, turns_of_relationships};
-use crate::respond::{PATH, race, used};
+use crate::respond::{PATH, assert_error, race, used};
 use crate::server::Server;
 use crate::stores::reserved_turns;
+use crate::streaming::{Events, assert_metadata, delta, hear, stepwise};
 use crate::upstream::{Behaviour, Upstream};
 
 const ROUNDS: usize = 12;
@@ -24,6 +25,7 @@ const USERS: usize = 20;
 const ANSWERS_MIN: usize = 30;
 /// Reservations outlive it by half a minute.
 const BUDGET_MS: u32 = 2_000;
+const EXPIRY: Duration = Duration::from_millis(BUDGET_MS as u64 + 30_000);
 
 /// A turn under a key of its own.
 #[derive(Debug, Clone)]
@@ -157,4 +159,53 @@ fn no_turn_is_lost_or_counted_twice_by_kill_9() {
     assert_eq!(used(&client), (answered + unknown, active), "every key is counted once");
     assert_eq!(turns_of_relationships(&client), answered + unknown);
     assert_eq!(reserved_turns(server.state(), &tenant), 0);
+}
+
+/// What the caller has heard of an answer that a kill cuts short is not counted, and the
+/// same key gets a whole one afterwards.
+#[test]
+fn a_stream_that_kill_9_ends_is_not_counted() {
+    let upstream = Upstream::start();
+    let mut server = server(&upstream, BUDGET_MS);
+    let organization = server.organization();
+    let tenant = format!("{}/live", organization.id);
+    let mut client = server.client(&organization, "live", "read_write").with_header("Idempotency-Key", "k");
+    let agent = make_agent(&server.client(&organization, "live", "read_write"), "Sturdy");
+    let body = json!({ "message": "hi", "personality_id": agent, "user_id": "ada", "stream": true });
+    let words = ["I", "am", "still", "speaking"];
+    let permit = stepwise(&upstream, &words);
+    let reserved_after = Instant::now();
+    let mut events = Events::open(&client, &body);
+    let reserved_before = Instant::now();
+    assert_metadata(&events.next().expect("an event"), &Value::Null);
+    hear(&mut events, &permit, &words[..2]);
+    assert_eq!(reserved_turns(server.state(), &tenant), 1);
+    server.kill_and_restart();
+    drop((events, permit));
+    client.move_to(server.url());
+    assert_eq!(reserved_turns(server.state(), &tenant), 1, "a reservation outlives the kill");
+    assert_eq!(used(&client), (0, 0));
+    assert_error(&client.post(PATH, &body), 409, "idempotency_in_flight", "conflict");
+    while reserved_turns(server.state(), &tenant) > 0 {
+        assert!(reserved_before.elapsed() < EXPIRY + Duration::from_secs(30), "a reservation outlives its expiry");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let swept_after = reserved_after.elapsed();
+    println!("a reservation for {EXPIRY:.1?} was swept after {swept_after:.1?}");
+    assert!(swept_after >= EXPIRY, "it was swept before its expiry, after {swept_after:?}");
+    assert_eq!(used(&client), (0, 0), "what expires is not counted");
+
+    upstream.next(Behaviour::say("All of it."));
+    let mut again = Events::open(&client, &body);
+    assert!(!is_replayed(&again.head), "{:?}", again.head);
+    let all: Vec<Value> = std::iter::from_fn(|| again.next()).collect();
+    let [_, texts @ .., completion] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(texts.iter().map(delta).collect::<String>(), "All of it.");
+    assert_eq!((&completion["type"], used(&client)), (&json!("completion"), (1, 1)));
+    for _ in 0..2 {
+        let replayed = Events::open(&client, &body);
+        assert!(is_replayed(&replayed.head), "{:?}", replayed.head);
+    }
+    assert_eq!((used(&client), upstream.asked().len()), ((1, 1), 2));
+    assert_eq!(turns_of_relationships(&client), 1);
 }
