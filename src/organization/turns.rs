@@ -97,15 +97,22 @@ pub fn reserve<S: Sql>(
         return Ok(Outcome::DeletionPending);
     }
     let period = Period::containing(settings.anchor, now);
-    if quota.turns_used.saturating_add(turns_reserved(sql, period, now)?) >= quota.turns_limit {
-        return Ok(Outcome::OverQuota { component: Component::Turns, quota });
+    // Who is refused is told as used what is under way too: it is why nothing is left.
+    let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
+    if turns_used >= quota.turns_limit {
+        return Ok(Outcome::OverQuota { component: Component::Turns, quota: Quota { turns_used, ..quota } });
     }
     let mut stake = Stake { relationship: None, user: None, is_new_active: false };
     if let Some(user_id) = turn.user_id {
         let held = user.as_ref().map(|row| row.number);
         stake.is_new_active = !is_active(sql, period, held, agent.number)?;
-        if stake.is_new_active && !has_room(sql, &quota, period, held, agent.number, now)? {
-            return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
+        if stake.is_new_active {
+            let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
+            let relationships_used = quota.relationships_used.saturating_add(reserved);
+            if relationships_used >= quota.relationships_limit {
+                let quota = Quota { relationships_used, ..quota };
+                return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
+            }
         }
         let number = match held {
             Some(number) => number,
@@ -175,17 +182,15 @@ fn is_active<S: Sql>(sql: &S, period: Period, user: Option<i64>, agent: i64) -> 
     Ok(found.is_some())
 }
 
-/// Whether one more relationship may become active. Those that turns under way would
-/// make active count already, this one excepted.
-fn has_room<S: Sql>(
+/// How many relationships turns under way would make active, this one excepted.
+fn relationships_reserved<S: Sql>(
     sql: &S,
-    quota: &Quota,
     period: Period,
     user: Option<i64>,
     agent: i64,
     now: Timestamp,
-) -> Result<bool, SqlError> {
-    let reserved = count(
+) -> Result<u64, SqlError> {
+    count(
         sql.first(
             "SELECT count(DISTINCT l.relationship) FROM ledger l JOIN relationships r ON r.number = l.relationship
              WHERE l.state = 'reserved' AND l.period_start = ?1 AND l.expires_at > ?2 AND l.is_new_active = 1
@@ -195,8 +200,7 @@ fn has_room<S: Sql>(
             &[period.start.millis().into(), now.millis().into(), user.into(), agent.into()],
         )?
         .map(|mut row| row.integer()),
-    )?;
-    Ok(quota.relationships_used.saturating_add(reserved) < quota.relationships_limit)
+    )
 }
 
 /// The answer to a turn, as the caller gets it and as it is kept.

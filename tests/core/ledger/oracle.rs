@@ -226,15 +226,18 @@ impl Oracle {
         }
         let held = user.map(|user| user.person);
         let period_ms = self.period(now_ms);
-        if quota.turns_used + self.live(period_ms, now_ms).count() as u64 >= self.turns_limit {
-            return Ok(Outcome::OverQuota { component: Component::Turns, quota });
+        let turns_used = quota.turns_used + self.live(period_ms, now_ms).count() as u64;
+        if turns_used >= self.turns_limit {
+            return Ok(Outcome::OverQuota { component: Component::Turns, quota: Quota { turns_used, ..quota } });
         }
         let is_active = |person| self.active.get(&period_ms).is_some_and(|active| active.contains(&(person, agent)));
         let is_new = errand.request.user.is_some() && !held.is_some_and(is_active);
         if is_new {
             let prospects = self.prospects(period_ms, now_ms);
             let others = prospects.iter().filter(|pair| held.is_none_or(|person| **pair != (person, agent))).count();
-            if quota.relationships_used + others as u64 >= self.relationships_limit {
+            let relationships_used = quota.relationships_used + others as u64;
+            if relationships_used >= self.relationships_limit {
+                let quota = Quota { relationships_used, ..quota };
                 return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
             }
         }
