@@ -70,7 +70,7 @@ pub fn respond<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         Outcome::TurnReserved { agent_name, display_name, .. } => {
             Ok(Step::Turn(Box::new(Reserved { request, agent_name, display_name })))
         }
-        Outcome::Turn { document, .. } if request.stream => replay(&document).map(Step::Respond),
+        Outcome::Turn { document, .. } if request.stream => replay(&document, request.affect).map(Step::Respond),
         Outcome::Turn { document, .. } => Ok(Step::Respond(Response::json(200, document.into_string()))),
         Outcome::NotFound => Err(Fault::NotFound("agent")),
         Outcome::Ambiguous => Err(Fault::Ambiguous),
@@ -222,10 +222,7 @@ impl<R: Runtime> Turn<R> {
     fn into_events(self) -> Response {
         Response::events(Box::new(move |sink| {
             Box::pin(async move {
-                let state = self.request.affect.map(|affect| State::of(&affect, None, None));
-                let state = state.and_then(|state| json::Text::of(&state).ok());
-                let state = state.as_ref().map_or("null", json::Text::as_str);
-                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), state));
+                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), self.request.affect));
                 let mut on_delta = |delta: &str| {
                     sink.send("text", &text(&json::quote(delta)));
                 };
@@ -317,11 +314,11 @@ struct View<'a> {
     latency_ms: i64,
 }
 
-/// An answer that was kept, as the events it would have been.
-fn replay(document: &json::Text) -> Result<Response, Fault> {
+/// An answer that was kept, as the events it was; its pieces come as one.
+fn replay(document: &json::Text, affect: Option<Affect>) -> Result<Response, Fault> {
     let view: View<'_> = serde_json::from_str(document.as_str()).map_err(internal)?;
     let events = [
-        ("metadata", metadata(view.interaction_id.get(), view.inferred_emotional_state.get())),
+        ("metadata", metadata(view.interaction_id.get(), affect)),
         ("text", text(view.response.get())),
         ("completion", completion(&view)),
     ];
@@ -334,8 +331,11 @@ fn replay(document: &json::Text) -> Result<Response, Fault> {
     })))
 }
 
-/// The data of each event repeats its type: clients look only there.
-fn metadata(interaction_id: &str, state: &str) -> String {
+/// The data of each event repeats its type: clients look only there. The state is the one
+/// that the caller has reported: this comes before a model has said anything.
+fn metadata(interaction_id: &str, affect: Option<Affect>) -> String {
+    let state = affect.and_then(|affect| json::Text::of(&State::of(&affect, None, None)).ok());
+    let state = state.as_ref().map_or("null", json::Text::as_str);
     format!(
         "{{\"type\":\"metadata\",\"interaction_id\":{interaction_id},\"inferred_emotional_state\":{state},\
          \"memory\":{{\"consulted\":false,\"summary_used\":\"none\",\"significant_moments_referenced\":0}}}}"

@@ -282,3 +282,27 @@ fn a_caller_who_hangs_up_is_answered_to_the_end_and_counted() {
     assert_completion(&again.next().expect("an event"), true, false);
     assert_eq!((used(&setting.client), setting.upstream.asked().len()), ((1, 1), 1));
 }
+
+/// What the model feels it says at the end, when the first event is long gone.
+#[test]
+fn a_replayed_stream_is_what_was_streamed() {
+    let setting = Setting::new(BUDGET_MS);
+    let told = json!({ "valence": -0.5, "arousal": 0.5, "primary": "worry" });
+    for (key, affect) in [("told", Value::Null), ("reported", json!({ "valence": 0.8, "arousal": 0.4 }))] {
+        setting.upstream.next(Behaviour::feel("I see.", &told));
+        let mut body = setting.body.clone();
+        body["affect"] = affect.clone();
+        let stream = || {
+            let mut events = Events::open(&setting.keyed(key), &body);
+            let all: Vec<Value> = std::iter::from_fn(|| events.next()).collect();
+            let [metadata, texts @ .., completion] = all.as_slice() else { panic!("{all:?}") };
+            let text = texts.iter().map(delta).collect::<String>();
+            (is_replayed(&events.head), metadata.clone(), text, completion.clone())
+        };
+        let (first, again) = (stream(), stream());
+        assert_eq!((first.0, again.0), (false, true));
+        assert_eq!((&first.1, &first.2, &first.3), (&again.1, &again.2, &again.3));
+        assert_eq!(first.1["inferred_emotional_state"]["valence"], affect["valence"]);
+        assert_eq!(first.3["memory"]["model_updated"], true, "either moves the mood");
+    }
+}
