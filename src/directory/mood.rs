@@ -178,6 +178,18 @@ pub struct Affect {
     pub affiliation: Option<Level>,
 }
 
+/// An instant, and how fast moods decay until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decay {
+    pub now: Timestamp,
+    /// In how many milliseconds a mood loses half its distance to its baseline.
+    pub half_life_ms: u64,
+}
+
+/// A day, so that people are met the next morning as they left, and not the next week.
+pub const HALF_LIFE_MS_DEFAULT: u64 = 24 * HOUR_MS;
+pub const HOUR_MS: u64 = 60 * 60 * 1_000;
+
 /// The mood of one user with one agent, as it was at `last_decay_at`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mood {

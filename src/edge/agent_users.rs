@@ -18,12 +18,12 @@ use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::Tenant;
 use crate::directory::json;
-use crate::directory::mood::MoodBody;
+use crate::directory::mood::{Decay, MoodBody};
 use crate::directory::names::{Name, UserId};
 use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::relationships::{Entry, MOOD_HALF_LIFE_MS};
+use crate::organization::relationships::Entry;
 use crate::projection::listing::AgentUserPage;
 use crate::projection::{Statement, Texts};
 
@@ -81,7 +81,8 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = agents::page_size(&mut input.query);
     let cursor = input.query.text("cursor");
     let (agent, ()) = both(input.path("agent_id", AgentRef::new), input.query.finish())?;
-    let (tenant, now, ring) = (input.tenant, input.received_at, &input.configuration.key_ring);
+    let (tenant, ring) = (input.tenant, &input.configuration.key_ring);
+    let decay = Decay { now: input.received_at, half_life_ms: input.configuration.mood_half_life_ms };
     Ok(Plan::listed(Command::ReadAgent { agent }, move |outcome| {
         let agent_id = match outcome {
             Outcome::Agent { agent_id, .. } => agent_id,
@@ -93,7 +94,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let decode = |text: String| cursor::decode(&text, &binding, ring).map_err(Fault::Malformed);
         let after = cursor.map(decode).transpose()?;
         let page = AgentUserPage::new(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
-        Ok(Box::new(AgentUsers { page, agent_id, binding, limit, now, ring }))
+        Ok(Box::new(AgentUsers { page, agent_id, binding, limit, decay, ring }))
     }))
 }
 
@@ -106,7 +107,7 @@ struct AgentUsers<'a> {
     agent_id: AgentId,
     binding: Binding,
     limit: u32,
-    now: Timestamp,
+    decay: Decay,
     ring: &'a KeyRing,
 }
 
@@ -121,17 +122,17 @@ impl Reading for AgentUsers<'_> {
         let last = rows.last().filter(|_| has_more);
         let cursor = last.map(|(user_id, ..)| cursor::encode(user_id, &self.binding, self.ring));
         let agent_id = self.agent_id.to_string();
-        let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, self.now));
+        let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, self.decay));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
         let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
         Ok(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref()))
     }
 }
 
-fn write(entry: &str, document: &str, agent_id: &str, now: Timestamp) -> Result<String, Fault> {
+fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<String, Fault> {
     let entry = Entry::read(entry).map_err(internal)?;
     let user: EndUser = serde_json::from_str(document).map_err(internal)?;
-    let mood = entry.mood.map(|mood| mood.decayed(now, MOOD_HALF_LIFE_MS));
+    let mood = entry.mood.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let entry = UserEntry {
         user_id: &user.user_id,
         role: &entry.role,

@@ -2,8 +2,8 @@
 
 use super::session::issuer::Issuer;
 use super::webhooks::SigningKey;
-use crate::directory::Refusal;
 use crate::directory::secret::{KeyRing, Secret};
+use crate::directory::{Refusal, mood};
 use crate::organization::limiter::Rate;
 
 /// Read once per isolate. A setting that is missing or wrong is reported by
@@ -22,6 +22,8 @@ pub struct Configuration {
     /// `CLERK_WEBHOOK_SECRET` and, while a rotation lasts, `CLERK_WEBHOOK_SECRET_PREVIOUS`. No
     /// events are taken without the first.
     pub clerk_webhook_keys: Vec<SigningKey>,
+    /// `MOOD_HALF_LIFE_HOURS`, in milliseconds.
+    pub mood_half_life_ms: u64,
     /// Who answers messages. `None`, when neither `RESPONDER_URL` is set nor the binding
     /// `AI` is there, is an echo.
     pub chat: Option<Chat>,
@@ -60,6 +62,8 @@ impl std::fmt::Debug for Chat {
 
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;
 const PUBLIC_BURST_DEFAULT: u32 = 500;
+/// [`mood::HALF_LIFE_MS_DEFAULT`].
+const MOOD_HALF_LIFE_HOURS_DEFAULT: u32 = 24;
 const HTTP_MODEL_DEFAULT: &str = "gpt-4o-mini";
 /// Answers without thinking aloud first, in many languages.
 /// <https://developers.cloudflare.com/workers-ai/models/>
@@ -67,6 +71,9 @@ const WORKERS_AI_MODEL_DEFAULT: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast
 const RESPONDER_TIMEOUT_MS_DEFAULT: u32 = 30_000;
 /// Nobody waits longer for an answer, and every turn that waits holds a request open.
 const RESPONDER_TIMEOUT_MS_MAX: u32 = 600_000;
+
+/// A century, up to which decay is exact.
+const MOOD_HALF_LIFE_HOURS_MAX: u32 = 876_600;
 
 /// What is appended to the URL of an API.
 const COMPLETIONS: &str = "/chat/completions";
@@ -108,6 +115,10 @@ impl Configuration {
         if timeout_ms > RESPONDER_TIMEOUT_MS_MAX {
             return Err(Refusal::new(format!("RESPONDER_TIMEOUT_MS: must not be above {RESPONDER_TIMEOUT_MS_MAX}")));
         }
+        let half_life_hours = number("MOOD_HALF_LIFE_HOURS", MOOD_HALF_LIFE_HOURS_DEFAULT)?;
+        if half_life_hours > MOOD_HALF_LIFE_HOURS_MAX {
+            return Err(Refusal::new(format!("MOOD_HALF_LIFE_HOURS: must not be above {MOOD_HALF_LIFE_HOURS_MAX}")));
+        }
         let (service, default) = match text("RESPONDER_URL")? {
             Some(url) => {
                 let url = completions(&url).ok_or_else(|| {
@@ -146,6 +157,7 @@ impl Configuration {
                 number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT)?,
             ),
             clerk_webhook_keys,
+            mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
             chat,
             issuer: Issuer::read(&variable)?,
         })
@@ -242,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn moods_have_a_half_life_of_a_day_unless_told_otherwise() {
+        let secret = "s".repeat(32);
+        assert_eq!(read(&[("KEY_SECRET", &secret)]).unwrap().mood_half_life_ms, mood::HALF_LIFE_MS_DEFAULT);
+        let set = read(&[("KEY_SECRET", &secret), ("MOOD_HALF_LIFE_HOURS", "2")]).unwrap();
+        assert_eq!(set.mood_half_life_ms, 7_200_000);
+    }
+
+    #[test]
     fn the_binding_answers_unless_a_url_is_set() {
         assert_eq!(read_service(&[], false), None);
         assert_eq!(read_service(&[], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
@@ -252,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_setting_of_the_responder_is_wrong() {
+    fn says_which_setting_of_turns_is_wrong() {
         for (name, value) in [
             ("RESPONDER_URL", "h/v1"),
             ("RESPONDER_URL", "ftp://h"),
@@ -272,6 +292,9 @@ mod tests {
             ("RESPONDER_TIMEOUT_MS", "-1"),
             ("RESPONDER_TIMEOUT_MS", "30s"),
             ("RESPONDER_TIMEOUT_MS", "600001"),
+            ("MOOD_HALF_LIFE_HOURS", "0"),
+            ("MOOD_HALF_LIFE_HOURS", "0.5"),
+            ("MOOD_HALF_LIFE_HOURS", "876601"),
         ] {
             let refusal = read_chat(&[(name, value)]).expect_err(value);
             assert!(refusal.0.starts_with(&format!("{name}: ")), "{value}: {refusal}");

@@ -15,6 +15,7 @@ use super::user_row::UserRow;
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Receipt;
 use crate::directory::json;
+use crate::directory::mood::Decay;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -31,13 +32,14 @@ struct Export {
     deletions: Vec<Receipt>,
 }
 
-pub fn export<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn export<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
+    let now = decay.now;
     let Some(found) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
     let export = Export {
         exported_at: now,
         end_user: found.document()?,
         kept_answers: idempotency::kept_for(sql, found.number, now)?,
-        relationships: relationships::all_of(sql, found.number, now)?,
+        relationships: relationships::all_of(sql, found.number, decay)?,
         owned_agents: principals::owned_by(sql, found.number)?,
         deletions: deletions::pending_for(sql, found.number)?,
     };

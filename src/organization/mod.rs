@@ -39,6 +39,7 @@ pub mod user_row;
 
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::{BatchId, RequestId, Tenant};
+use crate::directory::mood::{self, Decay};
 use crate::directory::timestamp::Timestamp;
 
 use audit::{Finding, OnTheirWay, Report, Step};
@@ -57,9 +58,16 @@ use user_row::UserRow;
 ///
 /// Holds nothing that the SQL does not: dropping it at any moment loses nothing
 /// but the tokens between the bucket and its high-water mark.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Organization {
     memory: Option<Memory>,
+    mood_half_life_ms: u64,
+}
+
+impl Default for Organization {
+    fn default() -> Self {
+        Self::new(mood::HALF_LIFE_MS_DEFAULT)
+    }
 }
 
 /// What is kept in memory between commands.
@@ -77,11 +85,17 @@ struct Memory {
 }
 
 impl Organization {
+    /// In how many milliseconds moods lose half their distance to their baselines is the
+    /// operator's to say, for all organizations alike.
+    pub const fn new(mood_half_life_ms: u64) -> Self {
+        Self { memory: None, mood_half_life_ms }
+    }
+
     /// Executes one call and returns the reply. Must run inside a transaction
     /// that is rolled back when this fails.
     pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
         let mut memory = self.take(sql, now)?;
-        let reply = memory.handle(sql, call, now)?;
+        let reply = memory.handle(sql, call, Decay { now, half_life_ms: self.mood_half_life_ms })?;
         self.memory = Some(memory);
         Ok(reply)
     }
@@ -252,7 +266,8 @@ impl Memory {
         })
     }
 
-    fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
+    fn handle<S: Sql>(&mut self, sql: &S, call: Call, decay: Decay) -> Result<Reply, SqlError> {
+        let now = decay.now;
         let Call { request_id, repeated, caller, idempotency, command } = call;
         let admission = match caller {
             Caller::Operator => None,
@@ -269,7 +284,7 @@ impl Memory {
             }
         };
         let Some(key) = idempotency else {
-            return Ok(Reply::new(admission, self.execute(sql, request_id, command, None, now)?));
+            return Ok(Reply::new(admission, self.execute(sql, request_id, command, None, decay)?));
         };
         match turns::in_flight(sql, &key, request_id, now)? {
             InFlight::No => {}
@@ -295,7 +310,7 @@ impl Memory {
                     Command::CreatePrincipal(new) => Some(new.external_id.clone()),
                     _ => None,
                 };
-                let outcome = self.execute(sql, request_id, command, Some(&key), now)?;
+                let outcome = self.execute(sql, request_id, command, Some(&key), decay)?;
                 let user = match &user_id {
                     Some(user_id) => UserRow::find(sql, user_id)?.map(|row| row.number),
                     None => None,
@@ -346,8 +361,9 @@ impl Memory {
         request_id: RequestId,
         command: Command,
         key: Option<&IdempotencyKey>,
-        now: Timestamp,
+        decay: Decay,
     ) -> Result<Outcome, SqlError> {
+        let now = decay.now;
         match command {
             Command::Admit => Ok(Outcome::Admitted),
             Command::CreateEndUser(new) => registry::create(sql, &mut self.outbox, request_id, new, now),
@@ -371,8 +387,8 @@ impl Memory {
                 deletions::request_relationship(sql, &mut self.outbox, id, deletion_id, cascade, reason, now)
             }
             Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),
-            Command::ExportEndUser { user_id } => export::export(sql, &user_id, now),
-            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id, now),
+            Command::ExportEndUser { user_id } => export::export(sql, &user_id, decay),
+            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id, decay),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),
             Command::StartAudit(settings) => {
@@ -389,9 +405,9 @@ impl Memory {
             }
             Command::ListAgents { after, limit } => agents::list(sql, after, limit),
             Command::ListRelationships { user_id, agent, after, limit } => {
-                relationships::find(sql, user_id.as_ref(), agent.as_ref(), after, limit, now)
+                relationships::find(sql, user_id.as_ref(), agent.as_ref(), after, limit, decay)
             }
-            Command::ReadRelationship { id } => relationships::read(sql, id, now),
+            Command::ReadRelationship { id } => relationships::read(sql, id, decay),
             Command::CreatePrincipal(new) => principals::create(sql, &mut self.outbox, request_id, new, now),
             Command::ReadPrincipal { principal } => principals::read(sql, &principal),
             Command::UpdatePrincipal { id, change, if_match } => {
@@ -404,7 +420,7 @@ impl Memory {
             }
             Command::ListPrincipals { r#type, from, limit } => principals::list(sql, r#type, from, limit),
             Command::ReserveTurn(_) | Command::CommitTurn(_) | Command::ReleaseTurn | Command::ReadUsage => {
-                self.meter(sql, request_id, command, key, now)
+                self.meter(sql, request_id, command, key, decay)
             }
             Command::IssueKey { settings, key } => {
                 self.configure(sql, settings, now)?;
@@ -426,8 +442,9 @@ impl Memory {
         request_id: RequestId,
         command: Command,
         key: Option<&IdempotencyKey>,
-        now: Timestamp,
+        decay: Decay,
     ) -> Result<Outcome, SqlError> {
+        let now = decay.now;
         let Some(settings) = &self.settings else { return Ok(Outcome::NotFound) };
         match command {
             Command::ReserveTurn(turn) => {
@@ -436,7 +453,7 @@ impl Memory {
             }
             Command::CommitTurn(answer) => {
                 self.expiry_is_scheduled = false;
-                turns::commit(sql, &mut self.outbox, settings, request_id, &answer, now)
+                turns::commit(sql, &mut self.outbox, settings, request_id, &answer, decay)
             }
             Command::ReleaseTurn => turns::release(sql, request_id),
             _ => {

@@ -121,11 +121,15 @@ impl OrganizationObject {
     pub fn new(state: &JsValue, env: Env) -> Result<OrganizationObject, JsValue> {
         let storage = js_sys::Reflect::get(state, &JsValue::from_str("storage"))?;
         let sql = js_sys::Reflect::get(&storage, &JsValue::from_str("sql"))?.unchecked_into();
+        // Nobody gets an answer while the configuration is not usable.
+        let configuration = platform::configuration(&env);
+        let core =
+            configuration.map_or_else(|_| Organization::default(), |set| Organization::new(set.mood_half_life_ms));
         let inner = Inner {
             storage,
             env,
             sql,
-            core: RefCell::default(),
+            core: RefCell::new(core),
             alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
             resumed_at_ms: Cell::new(0),

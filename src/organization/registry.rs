@@ -15,6 +15,7 @@ use super::user_row::{self, UserRow};
 use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
+use crate::directory::mood::Decay;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
@@ -188,7 +189,7 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Names the revision in force, for a reader who may hold it already.
-pub fn locate<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn locate<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
     let found = sql.first(
         "SELECT number, incarnation, version FROM users WHERE digest = ?",
         &[user_id.digest().as_str().into()],
@@ -196,7 +197,7 @@ pub fn locate<S: Sql>(sql: &S, user_id: &UserId, now: Timestamp) -> Result<Outco
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
     let number = row.integer()?;
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, now)? })
+    Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, decay)? })
 }
 
 /// Gives the whole record.

@@ -15,13 +15,9 @@ use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
 use crate::directory::json;
-use crate::directory::mood::{Affect, Level, Levels, Mood, MoodBody};
+use crate::directory::mood::{Affect, Decay, Level, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-
-/// In how many milliseconds a mood loses half its distance to its baseline: a day, so
-/// that people are met the next morning as they left, and not the next week.
-pub const MOOD_HALF_LIFE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Relationships shown with a single user.
 const SHOWN_MAX: u32 = 100;
@@ -89,27 +85,28 @@ pub fn ensure<S: Sql>(
 
 /// Counts a turn and moves the mood; gives the agent, or nothing when the relationship
 /// is gone.
-pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, now: Timestamp) -> Result<Option<i64>, SqlError> {
+pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay) -> Result<Option<i64>, SqlError> {
     let found = sql.first("SELECT agent, mood FROM relationships WHERE number = ?", &[number.into()])?;
     let Some(mut row) = found else { return Ok(None) };
     let agent = row.integer()?;
     let mood = read_mood(row.optional_text()?)?;
-    let mood = moved(mood, answer.affect.as_ref(), now);
+    let mood = moved(mood, answer.affect.as_ref(), decay);
     sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", erasure::blank("mood")), &[number.into()])?;
     sql.run(
         "UPDATE relationships SET turns = turns + 1, last_interaction_at = max(coalesce(last_interaction_at, 0), ?2),
          mood = ?3 WHERE number = ?1",
-        &[number.into(), now.millis().into(), mood.as_ref().map(write_mood).as_deref().into()],
+        &[number.into(), decay.now.millis().into(), mood.as_ref().map(write_mood).as_deref().into()],
     )?;
     Ok(Some(agent))
 }
 
 /// The first affect makes a mood; a turn without one only notes the interaction.
-fn moved(mood: Option<Mood>, affect: Option<&Affect>, now: Timestamp) -> Option<Mood> {
+fn moved(mood: Option<Mood>, affect: Option<&Affect>, decay: Decay) -> Option<Mood> {
+    let Decay { now, half_life_ms } = decay;
     match (mood, affect) {
         (mood, Some(affect)) => {
             let mood = mood.unwrap_or_else(|| Mood::new(Levels::default(), now));
-            Some(mood.moved(affect, now, MOOD_HALF_LIFE_MS))
+            Some(mood.moved(affect, now, half_life_ms))
         }
         (Some(mood), None) => Some(Mood { last_interaction_at: now.max(mood.last_interaction_at), ..mood }),
         (None, None) => None,
@@ -157,7 +154,7 @@ fn four(numbers: &[i64], from: usize) -> Option<[i64; 4]> {
 }
 
 /// Reads the columns named by [`COLUMNS`] into the row's number and its JSON.
-fn read_row(row: &mut Row, now: Timestamp) -> Result<(i64, json::Text), SqlError> {
+fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> {
     let number = row.integer()?;
     let id = row.text()?.parse().map_err(|error| SqlError::corrupt("relationship id", error))?;
     let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
@@ -165,7 +162,7 @@ fn read_row(row: &mut Row, now: Timestamp) -> Result<(i64, json::Text), SqlError
     let (role, turns) = (row.text()?, row.integer()?);
     let created_at = Timestamp::from_millis(row.integer()?);
     let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
-    let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(now, MOOD_HALF_LIFE_MS));
+    let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let agent_id = personality_id.to_string();
     let view = RelationshipView {
         id,
@@ -182,7 +179,7 @@ fn read_row(row: &mut Row, now: Timestamp) -> Result<(i64, json::Text), SqlError
 }
 
 /// Relationships in the order of their making, after a row, at most `limit`.
-pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, decay: Decay) -> Result<Outcome, SqlError> {
     // Each filter has its own index; a condition that a parameter switches off has none.
     let (condition, mut parameters): (&str, Vec<Parameter<'_>>) = match (filter.user, filter.agent) {
         (None, None) => ("", Vec::new()),
@@ -195,14 +192,14 @@ pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, now: Timest
         "SELECT {COLUMNS} FROM {TABLES} WHERE {condition} r.number > ? AND u.state = 'active' ORDER BY r.number LIMIT ?"
     );
     let rows = sql.run(&select, &parameters)?.into_iter();
-    rows.map(|mut row| read_row(&mut row, now)).collect::<Result<_, _>>().map(Outcome::Records)
+    rows.map(|mut row| read_row(&mut row, decay)).collect::<Result<_, _>>().map(Outcome::Records)
 }
 
 /// One relationship by its id.
-pub fn read<S: Sql>(sql: &S, id: RelationshipId, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'");
     match sql.first(&select, &[id.to_string().as_str().into()])? {
-        Some(mut row) => read_row(&mut row, now).map(|record| Outcome::Records(vec![record])),
+        Some(mut row) => read_row(&mut row, decay).map(|record| Outcome::Records(vec![record])),
         None => Ok(Outcome::NotFound),
     }
 }
@@ -215,7 +212,7 @@ pub struct Shown {
     pub has_more: bool,
 }
 
-pub fn shown_with<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Shown, SqlError> {
+pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, SqlError> {
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
     );
@@ -224,16 +221,16 @@ pub fn shown_with<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Shown, S
     let has_more = rows.len() > shown;
     let mut texts = Vec::with_capacity(rows.len());
     for mut row in rows.into_iter().take(shown) {
-        texts.push(read_row(&mut row, now)?.1.into_string());
+        texts.push(read_row(&mut row, decay)?.1.into_string());
     }
     Ok(Shown { relationships: json::Text::from_stored(format!("[{}]", texts.join(","))), has_more })
 }
 
 /// All relationships of a user, as a JSON array.
-pub fn all_of<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<json::Text, SqlError> {
+pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, SqlError> {
     let rows =
         sql.run(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number"), &[user.into()])?;
-    let texts = rows.into_iter().map(|mut row| Ok(read_row(&mut row, now)?.1.into_string()));
+    let texts = rows.into_iter().map(|mut row| Ok(read_row(&mut row, decay)?.1.into_string()));
     Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
 }
 
@@ -345,7 +342,7 @@ pub fn find<S: Sql>(
     agent: Option<&AgentRef>,
     after: i64,
     limit: u32,
-    now: Timestamp,
+    decay: Decay,
 ) -> Result<Outcome, SqlError> {
     let mut filter = Filter::default();
     if let Some(user_id) = user_id {
@@ -359,5 +356,5 @@ pub fn find<S: Sql>(
             Found::Several => return Ok(Outcome::Ambiguous),
         }
     }
-    list(sql, filter, after, limit, now)
+    list(sql, filter, after, limit, decay)
 }

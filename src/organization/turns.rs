@@ -27,6 +27,7 @@ use super::user_row::UserRow;
 use crate::directory::identifiers::RequestId;
 use crate::directory::json;
 use crate::directory::metadata::Metadata;
+use crate::directory::mood::Decay;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -228,8 +229,9 @@ pub fn commit<S: Sql>(
     settings: &Settings,
     operation: RequestId,
     answer: &TurnAnswer,
-    now: Timestamp,
+    decay: Decay,
 ) -> Result<Outcome, SqlError> {
+    let now = decay.now;
     let found = sql.first(
         "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint
          FROM ledger WHERE operation = ?",
@@ -253,7 +255,7 @@ pub fn commit<S: Sql>(
     let counted = match (relationship, user) {
         (Some(relationship), Some(user)) => {
             let pair = Pair { relationship, user, period_start };
-            interact(sql, outbox, &pair, answer, now)?
+            interact(sql, outbox, &pair, answer, decay)?
         }
         _ => false,
     };
@@ -307,14 +309,14 @@ fn interact<S: Sql>(
     outbox: &mut Outbox,
     pair: &Pair,
     answer: &TurnAnswer,
-    now: Timestamp,
+    decay: Decay,
 ) -> Result<bool, SqlError> {
     let Some(mut row) = UserRow::of_number(sql, pair.user)? else { return Ok(false) };
     if registry::takes_no_write(&row.user) {
         return Ok(false);
     }
-    let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, now)? else { return Ok(false) };
-    row.interacted(now);
+    let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, decay)? else { return Ok(false) };
+    row.interacted(decay.now);
     row.store(sql)?;
     outbox.append_with_relationships(sql, row.number)?;
     let inserted = sql.first(

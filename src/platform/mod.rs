@@ -20,7 +20,7 @@ pub use entropy::random;
 pub use http::{HttpRequest, into_response};
 pub use kv::Kv;
 pub use promise::{Unsettled, pause, settle};
-pub use runtime::{LISTING, RECORDS, WorkerRuntime};
+pub use runtime::{LISTING, RECORDS, WorkerRuntime, configuration};
 pub use sql::{ObjectSql, set_alarm, transaction};
 
 use wasm_bindgen::JsValue;

@@ -43,6 +43,19 @@ fn variable(env: &Env, name: &str) -> Option<String> {
     Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
 }
 
+/// What the operator has set.
+pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
+    CONFIGURATION.with_borrow_mut(|held| {
+        if let Some(configuration) = held {
+            return Ok(Rc::clone(configuration));
+        }
+        let read = |name: &str| variable(env, name);
+        let configuration = Rc::new(Configuration::read(read, binding(env, AI).is_ok())?);
+        *held = Some(Rc::clone(&configuration));
+        Ok(configuration)
+    })
+}
+
 /// One request's view of the bindings.
 #[derive(Clone)]
 pub struct WorkerRuntime {
@@ -74,15 +87,7 @@ impl Runtime for WorkerRuntime {
     }
 
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
-        CONFIGURATION.with_borrow_mut(|held| {
-            if let Some(configuration) = held {
-                return Ok(Rc::clone(configuration));
-            }
-            let read = |name: &str| variable(&self.env, name);
-            let configuration = Rc::new(Configuration::read(read, binding(&self.env, AI).is_ok())?);
-            *held = Some(Rc::clone(&configuration));
-            Ok(configuration)
-        })
+        configuration(&self.env)
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {

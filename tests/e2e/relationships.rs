@@ -2,14 +2,17 @@
 //! with the user.
 
 use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
 
+use rollcall::directory::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::{Client, encode};
 use crate::delete_end_user::completed;
 use crate::respond::{assert_ulid, feel, relationship_of, relationships, turn, used};
-use crate::server::{expect, shared};
+use crate::server::{Options, Server, expect, roomy, shared};
 
 const PATH: &str = "/v1/relationships";
 
@@ -189,7 +192,7 @@ fn a_cursor_is_good_only_for_the_list_that_gave_it() {
 fn a_user_is_read_with_their_relationships_newest_first() {
     let client = shared().new_client();
     let agents: Vec<String> = (0..3).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
-    let pause = || std::thread::sleep(std::time::Duration::from_millis(5));
+    let pause = || thread::sleep(Duration::from_millis(5));
     for agent in [&agents[0], &agents[1], &agents[2], &agents[0]] {
         turn(&client, agent, "ada");
         pause();
@@ -326,4 +329,50 @@ fn a_relationship_is_deleted_by_itself() {
     let users: Vec<&Value> = listed["users"].as_array().expect("users").iter().map(|user| &user["user_id"]).collect();
     assert_eq!(users, ["bob"]);
     assert_eq!(expect(200, client.get("/v1/end-users/ada"))["status"], "active", "the person stays");
+}
+
+/// Each reading says of which instant it is; that and the instant of the turn tell what is
+/// left, in whole millionths.
+#[test]
+fn a_mood_decays_by_the_half_life_that_is_set() {
+    let vars = [roomy(), vec![("MOOD_HALF_LIFE_HOURS", "1".to_owned())]].concat();
+    let server = Server::start(Options { vars, entry: None });
+    let client = server.new_client();
+    let agent = make_agent(&client, "Echo");
+    feel(&client, &agent, "ada", &json!({ "valence": 1, "arousal": -1 }));
+    let instant = |mood: &Value, name: &str| {
+        let text = mood[name].as_str().expect("an instant");
+        Timestamp::parse(text).expect("an instant").millis()
+    };
+    let age_ms = |mood: &Value| instant(mood, "last_decay_at") - instant(mood, "updated_at");
+    let assert_decayed = |mood: &Value| {
+        let elapsed_ms = i32::try_from(age_ms(mood)).expect("a short test");
+        let left = 0.25 * (-f64::from(elapsed_ms) / 3_600_000.0).exp2();
+        for (name, expected) in [("valence", left), ("arousal", -left)] {
+            let level = mood[name].as_f64().expect("a number");
+            assert!((level - expected).abs() < 1e-6, "{name}: {expected} after {elapsed_ms} ms: {mood}");
+        }
+    };
+    let users = || expect(200, client.get(&format!("/api/v1/agents/{agent}/users")))["users"][0]["mood"].clone();
+    // After a second a half-life of a day would leave fifty millionths more.
+    while age_ms(&relationship_of(&client, "ada")["mood"]) < 1_000 {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let relationship = relationship_of(&client, "ada");
+    let id = relationship["id"].as_str().expect("an id");
+    for mood in [
+        &relationship["mood"],
+        &users(),
+        &expect(200, client.get(&format!("/v1/relationships/{id}")))["mood"],
+        &expect(200, client.get("/v1/end-users/ada"))["relationships"][0]["mood"],
+        &expect(200, client.get("/v1/end-users/ada/export"))["relationships"][0]["mood"],
+    ] {
+        assert_decayed(mood);
+    }
+    // A turn moves it from where it has decayed to.
+    let before = users();
+    feel(&client, &agent, "ada", &json!({ "valence": 0, "arousal": 0 }));
+    let after = users()["valence"].as_f64().expect("a number");
+    let expected = before["valence"].as_f64().expect("a number") * 0.75;
+    assert!((-1e-6..0.001).contains(&(expected - after)), "{after}, not {expected}");
 }
