@@ -30,6 +30,7 @@ impl AgentRef {
 
 /// The record as dialect 2 shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Agent {
     pub agent_id: AgentId,
     pub name: Name,

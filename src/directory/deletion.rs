@@ -11,6 +11,7 @@ pub const REASON_CHARACTERS_MAX: usize = 500;
 /// What is erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Cascade {
     /// The person and everything held about them.
     All,
@@ -43,6 +44,7 @@ impl Cascade {
 
 /// How much was erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Erased {
     pub records: i64,
     pub relationships: i64,
@@ -51,6 +53,7 @@ pub struct Erased {
 
 /// What is left of an erasure: that it was, and nobody's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Receipt {
     pub deletion_id: DeletionId,
     pub status: ReceiptStatus,
@@ -63,6 +66,7 @@ pub struct Receipt {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum ReceiptStatus {
     DeletionPending,
     Completed,

@@ -22,6 +22,7 @@ impl Revision {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Status {
     Active,
     DeletionPending,
@@ -39,6 +40,7 @@ impl Status {
 /// The record as dialect 1 shows it, which is also the form in which the
 /// listing and the cache hold it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EndUser {
     pub user_id: UserId,
     pub display_name: Option<Name>,

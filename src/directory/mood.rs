@@ -302,6 +302,7 @@ fn remaining(elapsed_ms: u64, half_life_ms: u64) -> f64 {
 
 /// The members of a mood that is sent, in their order. Some clients refuse any other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Mood"))]
 pub struct MoodBody<'a> {
     pub agent_id: &'a str,
     pub user_id: &'a UserId,
@@ -324,6 +325,7 @@ pub struct MoodBody<'a> {
 /// a neutral centre, and eight sectors of 45° around the axes and the diagonals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Label {
     /// Neither valence nor arousal reaches a tenth.
     Neutral,

@@ -18,6 +18,7 @@ pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 /// What one mode of an organization may use. Live and test have the same limits
 /// and are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Limits {
     /// Sustained rate, 1 to [`REQUESTS_PER_SECOND_MAX`].
     pub requests_per_second: u32,
@@ -58,6 +59,7 @@ impl Slug {
 
 /// An organization as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Organization {
     pub id: OrganizationId,
     pub name: Name,

@@ -67,6 +67,7 @@ impl<'de> Deserialize<'de> for PrincipalId {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum PrincipalType {
     Human,
     Agent,
@@ -85,6 +86,7 @@ impl PrincipalType {
 
 /// The record as dialect 3 shows it, without `created`, which is about a request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Principal {
     pub id: PrincipalId,
     /// `None` for an agent that was made by its name.

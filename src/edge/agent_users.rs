@@ -28,7 +28,8 @@ use crate::projection::listing::AgentUserPage;
 use crate::projection::{Statement, Texts};
 
 #[derive(Serialize)]
-struct UserEntry<'a> {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct UserEntry<'a> {
     user_id: &'a UserId,
     role: &'a str,
     created_at: Timestamp,
@@ -43,6 +44,7 @@ struct UserEntry<'a> {
 
 /// The user's metadata as this list shows it: two members by name, the others as text.
 #[derive(Default, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 struct Contact {
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,

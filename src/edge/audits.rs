@@ -25,7 +25,8 @@ const ORGANIZATIONS_MAX: i64 = 100;
 
 /// An organization's audit as the admin API shows it.
 #[derive(Serialize)]
-struct RepairView {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Repair"))]
+pub struct RepairView {
     organization_id: OrganizationId,
     /// `completed` when both modes are.
     status: Status,
@@ -33,6 +34,7 @@ struct RepairView {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "RepairMode"))]
 struct ModeView {
     mode: Mode,
     status: Status,
@@ -49,6 +51,7 @@ struct ModeView {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "RepairStatus"))]
 enum Status {
     Running,
     Completed,

@@ -19,7 +19,8 @@ const ROWS_MAX: usize = 500;
 const ROWS_PER_TOKEN: usize = 10;
 
 #[derive(Serialize)]
-struct Answer {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchResult"))]
+pub struct Answer {
     results: Vec<RowResult>,
     created: usize,
     existing: usize,
@@ -27,6 +28,7 @@ struct Answer {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRow"))]
 struct RowResult {
     /// As given; `null` when none that is a string was.
     user_id: Option<String>,
@@ -36,6 +38,7 @@ struct RowResult {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRowError"))]
 struct RowError {
     code: &'static str,
     message: String,

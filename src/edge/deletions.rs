@@ -16,7 +16,8 @@ use crate::organization::protocol::{Command, Outcome};
 
 /// The answer to a request: the receipt's id.
 #[derive(Serialize)]
-struct Accepted {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "DeletionAccepted"))]
+pub struct Accepted {
     deletion_id: DeletionId,
     status: &'static str,
 }

@@ -19,7 +19,8 @@ use crate::organization::protocol::{Command, Outcome};
 
 /// A key as the admin API shows it.
 #[derive(Serialize)]
-struct KeyView<'a> {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Key"))]
+pub struct KeyView<'a> {
     id: KeyId,
     /// The key itself: only in the answer to its issue.
     #[serde(skip_serializing_if = "Option::is_none")]

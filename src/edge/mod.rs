@@ -23,6 +23,8 @@ pub mod http;
 mod keys;
 mod log;
 mod me;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod organizations;
 mod pages;
 mod principals;

@@ -197,7 +197,8 @@ fn binding(tenant: Tenant, r#type: Option<PrincipalType>) -> Binding {
 
 /// What is said of a list; what its style does not fill is `null`.
 #[derive(Serialize)]
-struct Meta {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "PrincipalMeta"))]
+pub struct Meta {
     has_more: bool,
     after: Option<String>,
     before: Option<String>,

@@ -15,12 +15,14 @@ pub fn health() -> Response {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Readiness {
     status: &'static str,
     checks: Checks,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 struct Checks {
     configuration: Check,
     objects: Check,
@@ -29,6 +31,7 @@ struct Checks {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 struct Check {
     ok: bool,
     latency_ms: i64,

@@ -272,7 +272,8 @@ fn turn_answer(request: &Request, answer: Answer, latency_ms: i64) -> Result<Tur
 
 /// The emotional state that a turn tells of.
 #[derive(Serialize)]
-struct State {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "EmotionalState"))]
+pub struct State {
     primary: String,
     confidence: Level,
     secondary: Option<&'static str>,

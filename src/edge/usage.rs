@@ -15,7 +15,8 @@ use crate::organization::protocol::{Command, Component, Outcome};
 use crate::organization::quotas::Quota;
 
 #[derive(Serialize)]
-struct UsageView {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Usage"))]
+pub struct UsageView {
     used: u64,
     limit: u64,
     period_start: Timestamp,
@@ -49,12 +50,14 @@ pub const fn of(quota: &Quota, component: Component) -> (u64, u64) {
 }
 
 #[derive(Serialize)]
-struct OrganizationUsage {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct OrganizationUsage {
     organization_id: OrganizationId,
     modes: Vec<ModeUsage>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 struct ModeUsage {
     mode: Mode,
     turns: Share,
@@ -64,6 +67,7 @@ struct ModeUsage {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 struct Share {
     used: u64,
     limit: u64,

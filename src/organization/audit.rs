@@ -32,6 +32,7 @@ const PENDING_MAX: i64 = 1_000;
 /// What an audit is busy with, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Phase {
     /// Whether the listing stands where the object believes.
     Fence,
@@ -67,6 +68,7 @@ impl Phase {
 
 /// How many records of a projection differed, and were mended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Differences {
     /// Not there.
     pub missing: i64,

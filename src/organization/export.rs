@@ -20,7 +20,8 @@ use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
 #[derive(Serialize)]
-struct Export {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Export {
     exported_at: Timestamp,
     end_user: json::Text,
     /// Answers kept for retries, each with the record as it then was.

@@ -198,6 +198,7 @@ pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
 
 /// A kept answer, as its user may see it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeptAnswer {
     request_id: RequestId,
     expires_at: Timestamp,

@@ -31,7 +31,8 @@ const TABLES: &str = "relationships r JOIN users u ON u.number = r.user JOIN age
 
 /// A relationship as dialect 1 shows it.
 #[derive(Serialize)]
-struct RelationshipView<'a> {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Relationship"))]
+pub struct RelationshipView<'a> {
     id: RelationshipId,
     user_id: &'a UserId,
     personality_id: AgentId,

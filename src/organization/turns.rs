@@ -206,7 +206,8 @@ fn relationships_reserved<S: Sql>(
 
 /// The answer to a turn, as the caller gets it and as it is kept.
 #[derive(Serialize)]
-struct TurnView<'a> {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Turn"))]
+pub struct TurnView<'a> {
     interaction_id: RequestId,
     response: &'a str,
     inferred_emotional_state: Option<&'a json::Text>,
@@ -215,6 +216,7 @@ struct TurnView<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "TurnUsage"))]
 struct UsageView<'a> {
     turns_consumed: u32,
     active_relationship_counted: bool,
