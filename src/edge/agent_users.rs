@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::agents;
-use super::endpoint::{Input, Plan, Reading};
+use super::endpoint::{Input, Plan};
 use super::exchange::{internal, unexpected};
 use super::fault::Fault;
 use super::fields::both;
-use super::http::Response;
 use super::pages;
 use super::schemas::Schema;
+use super::step::Step;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::EndUser;
@@ -20,12 +20,10 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::json;
 use crate::directory::mood::{Decay, MoodBody};
 use crate::directory::names::{Name, UserId};
-use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
 use crate::organization::relationships::Entry;
-use crate::projection::listing::AgentUserPage;
-use crate::projection::{Statement, Texts};
+use crate::projection::listing;
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -83,7 +81,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = agents::page_size(&mut input.query);
     let cursor = input.query.text("cursor");
     let (agent, ()) = both(input.path("agent_id", AgentRef::new), input.query.finish())?;
-    let (tenant, ring) = (input.tenant, &input.configuration.key_ring);
+    let (tenant, ring) = (input.caller, &input.configuration.key_ring);
     let decay = Decay { now: input.received_at, half_life_ms: input.configuration.mood_half_life_ms };
     Ok(Plan::listed(Command::ReadAgent { agent }, move |outcome| {
         let agent_id = match outcome {
@@ -95,40 +93,23 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let binding = binding(tenant, agent_id);
         let decode = |text: String| cursor::decode(&text, &binding, ring).map_err(Fault::Malformed);
         let after = cursor.map(decode).transpose()?;
-        let page = AgentUserPage::new(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
-        Ok(Box::new(AgentUsers { page, agent_id, binding, limit, decay, ring }))
+        let page = listing::agent_users(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
+        Ok(Step::query(page, move |texts| {
+            let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
+            let has_more = pages::cut(&mut rows, limit);
+            let last = rows.last().filter(|_| has_more);
+            let cursor = last.map(|(user_id, ..)| cursor::encode(user_id, &binding, ring));
+            let agent_id = agent_id.to_string();
+            let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, decay));
+            let entries = entries.collect::<Result<Vec<_>, _>>()?;
+            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            Ok(Step::Respond(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref())))
+        }))
     }))
 }
 
 fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
     Binding::new(&[&tenant.to_string(), "agent-users", &agent_id.to_string()])
-}
-
-struct AgentUsers<'a> {
-    page: AgentUserPage,
-    agent_id: AgentId,
-    binding: Binding,
-    limit: u32,
-    decay: Decay,
-    ring: &'a KeyRing,
-}
-
-impl Reading for AgentUsers<'_> {
-    fn statement(&self) -> Statement<'_> {
-        self.page.statement()
-    }
-
-    fn respond(self: Box<Self>, texts: Texts) -> Result<Response, Fault> {
-        let mut rows = AgentUserPage::read(&texts.rows).map_err(internal)?;
-        let has_more = pages::cut(&mut rows, self.limit);
-        let last = rows.last().filter(|_| has_more);
-        let cursor = last.map(|(user_id, ..)| cursor::encode(user_id, &self.binding, self.ring));
-        let agent_id = self.agent_id.to_string();
-        let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, self.decay));
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-        Ok(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref()))
-    }
 }
 
 fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<String, Fault> {

@@ -104,7 +104,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = page_size(&mut input.query);
     let cursor = input.query.text("cursor");
     input.query.finish()?;
-    let binding = Binding::new(&[&input.tenant.to_string(), "agents"]);
+    let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
     Ok(Plan::new(Command::ListAgents { after, limit: limit.saturating_add(1) }, move |outcome| {

@@ -3,14 +3,16 @@
 
 use serde::Serialize;
 
-use super::endpoint::{Body, BodyKind};
-use super::exchange::{Exchange, internal, unexpected};
+use super::endpoint::{Body, Input};
+use super::exchange::{Operator, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, QueryFields, both};
-use super::http::{Incoming, Response};
+use super::fields::{Fields, both};
+use super::http::Response;
+use super::operator::ask_both;
 use super::organizations;
 use super::runtime::{Door, Runtime};
-use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
+use super::step::{Next, Step};
+use crate::directory::identifiers::{Mode, OrganizationId, RequestId};
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::audit::{Differences, Phase, Report};
@@ -77,52 +79,42 @@ impl ModeView {
 
 /// `POST …/repair`: 200 with what differed when it is done within some seconds, else
 /// 202, and the objects go on by themselves; asked again, it tells how far they are.
-pub async fn repair<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.read_body(BodyKind::Optional { bytes_max: BODY_BYTES_MAX }).await;
-    let options = body.and_then(|body| match body {
+pub fn repair<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let options = match &input.body {
         Body::Empty => Ok(()),
-        sent => sent.fields()?.finish(),
-    });
-    both(QueryFields::none(exchange.target.query), options)?;
-    let organization = organizations::find(exchange, parameters).await?;
-    let mut modes = Vec::new();
-    for mode in Mode::ALL {
-        let settings = organizations::settings(&organization, mode);
-        let tenant = settings.tenant;
-        let command = Command::StartAudit(settings);
-        match exchange.ask_as_operator(tenant, Door::HandleAudited, command).await? {
-            Outcome::Audit(Some(report)) => modes.push(ModeView::new(mode, &report)),
-            other => return Err(unexpected(&other)),
-        }
-    }
-    respond(organization.id, modes)
+        sent => sent.fields().and_then(Fields::finish),
+    };
+    let (id, ()) = both(organizations::id(input), options)?;
+    let operator = input.caller;
+    let then = move |organization: Organization| {
+        let commands = Mode::ALL.map(|mode| Command::StartAudit(organizations::settings(&organization, mode)));
+        let then = move |outcomes| respond(id, outcomes).map(Step::Respond);
+        Ok(ask_both(operator, id, Door::HandleAudited, commands, Box::new(then)))
+    };
+    Ok(organizations::with(id, Box::new(then)))
 }
 
 /// `GET …/repair`: the last one of each mode that ever had one; 404 when none had.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let organization = organizations::find(exchange, parameters).await?;
-    let mut modes = Vec::new();
-    for mode in Mode::ALL {
-        let tenant = Tenant { organization: organization.id, mode };
-        match exchange.ask_as_operator(tenant, Door::Handle, Command::ReadAudit).await? {
-            Outcome::Audit(report) => modes.extend(report.map(|report| ModeView::new(mode, &report))),
-            other => return Err(unexpected(&other)),
-        }
+pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let operator = input.caller;
+    organizations::find(input, move |Organization { id, .. }| {
+        let then = move |outcomes| {
+            let response = respond(id, outcomes)?;
+            Ok(Step::Respond(Response { status: 200, ..response }))
+        };
+        Ok(ask_both(operator, id, Door::Handle, [Command::ReadAudit, Command::ReadAudit], Box::new(then)))
+    })
+}
+
+fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {
+    let mut modes = Vec::with_capacity(2);
+    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
+        let Outcome::Audit(report) = outcome else { return Err(unexpected(&outcome)) };
+        modes.extend(report.map(|report| ModeView::new(mode, &report)));
     }
     if modes.is_empty() {
         return Err(Fault::NotFound("repair"));
     }
-    respond(organization.id, modes).map(|response| Response { status: 200, ..response })
-}
-
-fn respond(organization_id: OrganizationId, modes: Vec<ModeView>) -> Result<Response, Fault> {
     let completed = modes.iter().all(|mode| mode.status == Status::Completed);
     let status = if completed { Status::Completed } else { Status::Running };
     let body = serde_json::to_string(&RepairView { organization_id, status, modes }).map_err(internal)?;

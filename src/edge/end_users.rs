@@ -3,25 +3,24 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::conditional::{entity_tag, if_match, none_match_names};
-use super::endpoint::{Body, Input, Plan, Reading, Step};
+use super::endpoint::{Body, Input, Plan};
 use super::exchange::{internal, unexpected};
 use super::fault::{Fault, FieldFault, Location};
 use super::fields::{Fields, both, choice, string};
 use super::http::Response;
 use super::pages;
+use super::step::Step;
 use crate::directory::Refusal;
 use crate::directory::cursor;
 use crate::directory::end_user::Revision;
-use crate::directory::identifiers::Tenant;
 use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
-use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::organization::relationships::Shown;
-use crate::projection::listing::{Direction, Page, Query, Range};
-use crate::projection::{Statement, Texts, cache};
+use crate::projection::cache;
+use crate::projection::listing::{Direction, Query, Range};
 
 /// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -64,7 +63,7 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 /// the object, which is the one case in which a read needs two.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
-    let cached = Some(cache::key(input.tenant, &user_id));
+    let cached = Some(cache::key(input.caller, &user_id));
     let none_match = input.if_none_match.take();
     let plan = Plan::step(Command::LocateEndUser { user_id: user_id.clone() }, move |answer| {
         let (revision, shown) = match answer.outcome {
@@ -141,35 +140,20 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
     let query = read_query(input)?;
-    let binding = query.binding(input.tenant);
+    let binding = query.binding(input.caller);
     let after = input.cursor(cursor, &binding)?;
     let after = after.map(|key| serde_json::from_str(&key).map_err(internal)).transpose()?;
-    let page = query.page(input.tenant, after.as_ref(), limit);
-    let (tenant, ring) = (input.tenant, &input.configuration.key_ring);
+    let page = query.page(input.caller, after.as_ref(), limit);
+    let ring = &input.configuration.key_ring;
     Ok(Plan::listed(Command::Admit, move |outcome| match outcome {
-        Outcome::Admitted => Ok(Box::new(EndUserPage { page, query, tenant, ring })),
+        Outcome::Admitted => Ok(Step::query(page.statement().to_bound(), move |texts| {
+            let (documents, last) = page.read(texts.rows).map_err(internal)?;
+            let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
+            let next = key.map(|key| cursor::encode(&key, &binding, ring));
+            Ok(Step::Respond(pages::render(&documents, next.as_deref())))
+        })),
         other => Err(unexpected(&other)),
     }))
-}
-
-struct EndUserPage<'a> {
-    page: Page,
-    query: Query,
-    tenant: Tenant,
-    ring: &'a KeyRing,
-}
-
-impl Reading for EndUserPage<'_> {
-    fn statement(&self) -> Statement<'_> {
-        self.page.statement()
-    }
-
-    fn respond(self: Box<Self>, texts: Texts) -> Result<Response, Fault> {
-        let (documents, last) = self.page.read(texts.rows).map_err(internal)?;
-        let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
-        let next = key.map(|key| cursor::encode(&key, &self.query.binding(self.tenant), self.ring));
-        Ok(pages::render(&documents, next.as_deref()))
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

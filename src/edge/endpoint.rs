@@ -1,13 +1,9 @@
 //! The endpoints for holders of a key: each is a pure function from what was sent to
-//! a [`Plan`], and one driver carries every plan out.
+//! a [`Plan`], which is carried out here, and what follows from it in [`step`].
 //!
 //! Invariant: a plan asks the object before anything else, and faulty input is a plan
 //! too, one that only has the caller admitted. So 401, 403 and 429 win over 413, 415, 400
 //! and 422, and a bad request costs what a good one does.
-//!
-//! One driver instead of a function that waits for each endpoint: the waiting is what is
-//! large when compiled (about a kilobyte each, compressed), and a pure function is tested
-//! by calling it.
 
 use std::pin::pin;
 
@@ -22,22 +18,21 @@ use super::http::{Incoming, Response};
 use super::log::ServedBy;
 use super::routes::Method;
 use super::runtime::{Door, Runtime};
-use super::turns;
+use super::step::{self, Continuation, Next, Step};
 use crate::directory::Refusal;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
-use crate::projection::{Cache, Database, Statement, Texts};
+use crate::projection::Cache;
 
-/// What a route does for the holder of a key.
+/// What a route does. What the query has left over is refused for all.
 #[derive(Debug, Clone, Copy)]
-pub struct Endpoint {
+pub struct Endpoint<F> {
     pub body: BodyKind,
-    pub plan: PlanFunction,
+    pub plan: F,
 }
 
-/// Reads a request. What the query has left over is refused by the driver.
 pub type PlanFunction = for<'a> fn(&mut Input<'a>) -> Result<Plan<'a>, Fault>;
 
 /// What a route takes as its body.
@@ -75,9 +70,10 @@ impl Body {
     }
 }
 
-/// A request of a key's holder, as far as an endpoint may know it.
-pub struct Input<'a> {
-    pub tenant: Tenant,
+/// A request, as far as an endpoint may know it.
+pub struct Input<'a, C = Tenant> {
+    /// Whose it is: the tenant of a key, or the operator.
+    pub caller: C,
     pub request_id: RequestId,
     pub received_at: Timestamp,
     pub configuration: &'a Configuration,
@@ -85,14 +81,38 @@ pub struct Input<'a> {
     pub parameters: &'a [&'a str],
     pub query: QueryFields,
     pub body: Body,
-    /// Bytes for the ids of what this request makes.
+    /// Bytes for the id of what this request makes.
     pub random: [u8; 10],
+    /// Bytes for the secret of a key that it makes.
+    pub secret: [u8; 32],
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
 }
 
-impl Input<'_> {
-    /// The path's one parameter.
+impl<'a, C> Input<'a, C> {
+    pub fn new<R: Runtime, I: Incoming>(
+        exchange: &Exchange<'_, R, I>,
+        caller: C,
+        configuration: &'a Configuration,
+        parameters: &'a [&'a str],
+        body: Body,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            caller,
+            request_id: exchange.request_id,
+            received_at: exchange.received_at,
+            configuration,
+            parameters,
+            query: QueryFields::parse(exchange.target.query)?,
+            body,
+            random: exchange.random()?,
+            secret: exchange.random()?,
+            if_match: exchange.incoming.header("If-Match"),
+            if_none_match: exchange.incoming.header("If-None-Match"),
+        })
+    }
+
+    /// The path's first parameter.
     pub fn path<T>(&self, name: &str, read: impl FnOnce(String) -> Result<T, Refusal>) -> Result<T, Fault> {
         path_parameter(name, self.parameters.first(), read)
     }
@@ -118,11 +138,8 @@ pub struct Plan<'a> {
     pub cost: u32,
     /// The key of a record that is read from KV while the object is asked.
     pub cached: Option<String>,
-    pub then: Then<'a>,
+    pub then: Continuation<'a, Answer>,
 }
-
-/// What is made of the object's answer.
-pub type Then<'a> = Box<dyn FnOnce(Answer) -> Result<Step<'a>, Fault> + 'a>;
 
 /// The object's answer, and what KV had when it was asked for too.
 #[derive(Debug)]
@@ -131,43 +148,19 @@ pub struct Answer {
     pub cached: Option<String>,
 }
 
-/// What comes after the object's answer.
-pub enum Step<'a> {
-    Respond(Response),
-    /// Read the listing.
-    Read(Box<dyn Reading + 'a>),
-    /// Ask the object once more.
-    Ask(Command, Then<'a>),
-    /// Have a reserved turn answered.
-    Turn(Box<turns::Reserved>),
-}
-
-impl Step<'_> {
-    /// Ask the object once more, for what is then the answer.
-    pub fn ask(command: Command, respond: impl FnOnce(Outcome) -> Result<Response, Fault> + 'static) -> Self {
-        Self::Ask(command, Box::new(|answer| respond(answer.outcome).map(Step::Respond)))
-    }
-}
-
-/// A page that is read from the listing.
-pub trait Reading {
-    fn statement(&self) -> Statement<'_>;
-    fn respond(self: Box<Self>, texts: Texts) -> Result<Response, Fault>;
-}
-
 impl<'a> Plan<'a> {
     /// A command whose outcome is the answer.
     pub fn new(command: Command, respond: impl FnOnce(Outcome) -> Result<Response, Fault> + 'a) -> Self {
         Self::step(command, |answer| respond(answer.outcome).map(Step::Respond))
     }
 
-    pub fn step(command: Command, then: impl FnOnce(Answer) -> Result<Step<'a>, Fault> + 'a) -> Self {
+    pub fn step(command: Command, then: impl FnOnce(Answer) -> Next<'a> + 'a) -> Self {
         Self { command, door: Door::Handle, cost: 1, cached: None, then: Box::new(then) }
     }
 
     /// A page of the listing, which the object brings up to date first.
-    pub fn listed(command: Command, read: impl FnOnce(Outcome) -> Result<Box<dyn Reading + 'a>, Fault> + 'a) -> Self {
-        let plan = Self::step(command, |answer| read(answer.outcome).map(Step::Read));
+    pub fn listed(command: Command, read: impl FnOnce(Outcome) -> Next<'a> + 'a) -> Self {
+        let plan = Self::step(command, |answer| read(answer.outcome));
         Self { door: Door::HandleListed, ..plan }
     }
 
@@ -181,26 +174,14 @@ pub async fn serve<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
     method: Method,
-    endpoint: Endpoint,
+    endpoint: Endpoint<PlanFunction>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let body = exchange.read_body(endpoint.body).await;
-    let random = exchange.random()?;
     let planned = body.and_then(|body| {
         let key = if method == Method::Post { exchange.idempotency_key(body.bytes()) } else { Ok(None) };
-        let mut input = Input {
-            tenant: holder.tenant,
-            request_id: exchange.request_id,
-            received_at: exchange.received_at,
-            configuration: &configuration,
-            parameters,
-            query: QueryFields::parse(exchange.target.query)?,
-            body,
-            random,
-            if_match: exchange.incoming.header("If-Match"),
-            if_none_match: exchange.incoming.header("If-None-Match"),
-        };
+        let mut input = Input::new(exchange, holder.tenant, &configuration, parameters, body)?;
         let plan = (endpoint.plan)(&mut input);
         both(both(input.query.finish(), plan), key)
     });
@@ -214,7 +195,7 @@ pub async fn serve<R: Runtime, I: Incoming>(
             // A KV that fails is one that does not have the record.
             exchange.runtime.cache().ok()?.get(cached.as_deref()?).await.ok().flatten()
         });
-        let asked = pin!(exchange.ask(holder, door, cost, command, key));
+        let asked = pin!(exchange.ask(holder.caller(cost), holder.tenant, door, command, key));
         match select(asked, cached).await {
             // KV is waited for only when the object knows the record.
             Either::Left((reply, cached)) => match reply? {
@@ -232,27 +213,15 @@ pub async fn serve<R: Runtime, I: Incoming>(
     }
     let outcome = exchange.let_in(reply.outcome)?;
     let may_be_kv = cached.is_some();
-    let mut step = then(Answer { outcome, cached })?;
-    if let Step::Ask(command, then) = step {
-        exchange.served_by = Some(ServedBy::Object);
-        let outcome = exchange.ask(holder, Door::Handle, 0, command, None).await?.outcome;
-        step = then(Answer { outcome: exchange.let_in(outcome)?, cached: None })?;
-    } else if may_be_kv {
-        exchange.served_by = Some(ServedBy::Kv);
-    }
-    let response = match step {
-        Step::Respond(response) => response,
-        Step::Read(reading) => {
-            if reply.listed != Some(true) {
-                return Err(store_unavailable("the listing could not be brought up to date"));
-            }
-            let database = exchange.runtime.database().map_err(internal)?;
-            let texts = database.query(&reading.statement()).await.map_err(store_unavailable)?;
-            exchange.rows_read = Some(texts.rows_read);
-            reading.respond(texts)?
+    let step = then(Answer { outcome, cached })?;
+    match step {
+        Step::Ask(..) => exchange.served_by = Some(ServedBy::Object),
+        Step::Query(..) if reply.listed != Some(true) => {
+            return Err(store_unavailable("the listing could not be brought up to date"));
         }
-        Step::Turn(reserved) => turns::answer(exchange, holder.tenant, *reserved).await?,
-        Step::Ask(..) => return Err(internal("a plan asks the object for a third time")),
-    };
+        _ if may_be_kv => exchange.served_by = Some(ServedBy::Kv),
+        _ => {}
+    }
+    let response = step::carry_out(exchange, Some(holder), step).await?;
     Ok(if reply.replayed { response.with("Idempotency-Replayed", "true") } else { response })
 }

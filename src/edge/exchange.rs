@@ -56,6 +56,24 @@ pub struct KeyHolder {
     scope: Scope,
 }
 
+impl KeyHolder {
+    /// How the object knows them, for a call that takes so many tokens.
+    pub fn caller(&self, cost: u32) -> Caller {
+        Caller::Key { digest: self.key.digest(), kind: self.kind, scope: self.scope, cost }
+    }
+}
+
+/// The operator. Only [`Exchange::admin`] makes one, so that who has it may ask any object.
+#[derive(Debug, Clone, Copy)]
+pub struct Operator(());
+
+impl Operator {
+    pub const fn caller(self) -> Caller {
+        let Self(()) = self;
+        Caller::Operator
+    }
+}
+
 impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     pub fn configuration(&self) -> Result<Rc<Configuration>, Fault> {
         self.runtime
@@ -112,20 +130,12 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         Ok(KeyHolder { tenant, key, kind, scope })
     }
 
-    pub fn admin(&mut self) -> Result<(), Fault> {
+    pub fn admin(&mut self) -> Result<Operator, Fault> {
         let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
         let configuration = self.configuration()?;
         match &configuration.admin_token {
-            Some(secret) if secret.equals(&token) => Ok(()),
+            Some(secret) if secret.equals(&token) => Ok(Operator(())),
             _ => Err(self.refuse_credential(CredentialFault::Invalid)),
-        }
-    }
-
-    /// Reads a JSON body.
-    pub async fn json_body(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        match self.read_body(BodyKind::Json { bytes_max }).await? {
-            Body::Json(body) => Ok(body),
-            Body::Empty | Body::MergePatch(_) => Err(Fault::UnsupportedMediaType),
         }
     }
 
@@ -185,19 +195,18 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         Ok(Some(IdempotencyKey { digest, fingerprint }))
     }
 
-    /// Asks the caller's object: one call, in which the key, the scope and the
-    /// bucket are checked and the command is committed.
+    /// Asks an object: one call, in which the key, the scope and the bucket are checked
+    /// and the command is committed.
     pub async fn ask(
         &self,
-        holder: &KeyHolder,
+        caller: Caller,
+        tenant: Tenant,
         door: Door,
-        cost: u32,
         command: Command,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Reply, Fault> {
-        let caller = Caller::Key { digest: holder.key.digest(), kind: holder.kind, scope: holder.scope, cost };
         let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
-        call_object(self.runtime, holder.tenant, door, call).await
+        call_object(self.runtime, tenant, door, call).await
     }
 
     /// The outcome for a caller that the object let in.
@@ -212,11 +221,6 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             Outcome::IdempotencyMismatch => Fault::IdempotencyMismatch,
             outcome => return Ok(outcome),
         })
-    }
-
-    /// Asks an object with the operator's authority.
-    pub async fn ask_as_operator(&self, tenant: Tenant, door: Door, command: Command) -> Result<Outcome, Fault> {
-        ask_as_operator(self.runtime, self.request_id, tenant, door, command).await
     }
 }
 

@@ -2,17 +2,22 @@
 
 use serde::Serialize;
 
-use super::exchange::{Exchange, internal, unexpected};
+use super::endpoint::{Body, Input};
+use super::exchange::{Operator, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, choice, path_parameter, string};
-use super::http::{Incoming, Response};
-use super::runtime::{Door, Runtime};
+use super::fields::{both, choice, path_parameter, string};
+use super::http::Response;
+use super::operator::{ask, ask_both};
+use super::runtime::Door;
+use super::step::{Next, Step};
 use super::{organizations, pages};
 use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{KeyId, Mode, OrganizationId, Tenant};
 use crate::directory::names::Name;
+use crate::directory::organization::Organization;
+use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::keys::{KeyRecord, NewKey};
 use crate::organization::protocol::{Command, Outcome};
@@ -38,38 +43,39 @@ pub struct KeyView<'a> {
 }
 
 /// `POST …/keys`.
-pub async fn issue<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let request = body.and_then(|body| read_issue(&body, exchange.received_at));
-    let ((), request) = both(QueryFields::none(exchange.target.query), request)?;
-    let organization = organizations::find(exchange, parameters).await?;
-    let settings = organizations::settings(&organization, request.mode);
-    let tenant = settings.tenant;
-    let configuration = exchange.configuration()?;
-    let secret = &configuration.key_ring.current;
-    let key = ApiKey::mint(&request.prefix, tenant, exchange.random()?, secret);
-    let new = NewKey {
-        digest: key.digest(),
-        key_id: KeyId::new(exchange.received_at, exchange.random()?),
-        kind: request.kind,
-        scope: request.scope,
-        prefix: request.prefix,
-        name: request.name,
-        created_at: exchange.received_at,
-        expires_at: request.expires_at,
+pub fn issue<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let now = input.received_at;
+    let (id, request) = both(organizations::id(input), read_issue(&input.body, now))?;
+    let (operator, random, secret, ring) = (input.caller, input.random, input.secret, &input.configuration.key_ring);
+    let then = move |organization: Organization| {
+        let settings = organizations::settings(&organization, request.mode);
+        let tenant = settings.tenant;
+        let key = ApiKey::mint(&request.prefix, tenant, secret, &ring.current);
+        let new = NewKey {
+            digest: key.digest(),
+            key_id: KeyId::new(now, random),
+            kind: request.kind,
+            scope: request.scope,
+            prefix: request.prefix,
+            name: request.name,
+            created_at: now,
+            expires_at: request.expires_at,
+        };
+        let command = Command::IssueKey { settings, key: new.clone() };
+        Ok(ask(operator, tenant, Door::Handle, command, move |outcome| match outcome {
+            Outcome::KeyIssued => issued(tenant, &new, &key).map(Step::Respond),
+            other => Err(unexpected(&other)),
+        }))
     };
-    match exchange.ask_as_operator(tenant, Door::Handle, Command::IssueKey { settings, key: new.clone() }).await? {
-        Outcome::KeyIssued => {}
-        other => return Err(unexpected(&other)),
-    }
+    Ok(organizations::with(id, Box::new(then)))
+}
+
+fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault> {
     let view = KeyView {
         id: new.key_id,
         key: Some(key.reveal()),
         kind: new.kind,
-        mode: request.mode,
+        mode: tenant.mode,
         scope: new.scope,
         prefix: &new.prefix,
         name: &new.name,
@@ -79,7 +85,7 @@ pub async fn issue<R: Runtime, I: Incoming>(
         last_used_on: None,
     };
     let body = serde_json::to_string(&view).map_err(internal)?;
-    let location = format!("/admin/v1/organizations/{}/keys/{}", organization.id, new.key_id);
+    let location = format!("/admin/v1/organizations/{}/keys/{}", tenant.organization, new.key_id);
     Ok(Response::json(201, body).with("Location", location))
 }
 
@@ -92,8 +98,8 @@ struct Issue {
     expires_at: Option<Timestamp>,
 }
 
-fn read_issue(body: &[u8], now: Timestamp) -> Result<Issue, Fault> {
-    let mut fields = Fields::of_body(body)?;
+fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
+    let mut fields = body.fields()?;
     let kind =
         fields.required("kind", |value| choice(&string(value)?, &KeyKind::ALL.map(|kind| (kind.as_str(), kind))));
     let mode = fields.required("mode", |value| string(value)?.parse::<Mode>());
@@ -120,46 +126,35 @@ fn read_issue(body: &[u8], now: Timestamp) -> Result<Issue, Fault> {
 }
 
 /// `GET …/keys`: the keys of both modes in the order of their issue.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let mut query = QueryFields::parse(exchange.target.query)?;
-    let limit = pages::limit(&mut query);
-    let cursor = query.optional("cursor", |text| Ok(text.to_owned()));
-    query.finish()?;
-    let configuration = exchange.configuration()?;
-    let organization_id: OrganizationId = path_parameter("organization_id", parameters.first(), |text| text.parse())?;
-    let binding = Binding::new(&["admin", "keys", &organization_id.to_string()]);
-    let after: Option<KeyId> = cursor
-        .map(|text| {
-            let key = cursor::decode(&text, &binding, &configuration.key_ring).map_err(Fault::Malformed)?;
-            key.parse().map_err(internal)
-        })
-        .transpose()?;
-    let organization = organizations::find(exchange, parameters).await?;
-    let mut records: Vec<(Mode, KeyRecord)> = Vec::new();
-    for mode in Mode::ALL {
-        let tenant = Tenant { organization: organization.id, mode };
-        let command = Command::ListKeys { after, limit: limit.saturating_add(1) };
-        match exchange.ask_as_operator(tenant, Door::Handle, command).await? {
-            Outcome::Keys(keys) => records.extend(keys.into_iter().map(|key| (mode, key))),
-            other => return Err(unexpected(&other)),
-        }
-    }
+pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let limit = pages::limit(&mut input.query);
+    let cursor = input.query.text("cursor");
+    let (id, ()) = both(organizations::id(input), input.query.finish())?;
+    let (operator, ring) = (input.caller, &input.configuration.key_ring);
+    let binding = Binding::new(&["admin", "keys", &id.to_string()]);
+    let after: Option<KeyId> = input.cursor(cursor, &binding)?.map(|key| key.parse()).transpose().map_err(internal)?;
+    let then = move |organization: Organization| {
+        let commands = Mode::ALL.map(|_| Command::ListKeys { after, limit: limit.saturating_add(1) });
+        let then = move |outcomes: [Outcome; 2]| {
+            let mut records = Vec::new();
+            for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
+                let Outcome::Keys(keys) = outcome else { return Err(unexpected(&outcome)) };
+                records.extend(keys.into_iter().map(|key| (mode, key)));
+            }
+            page(records, limit, &binding, ring).map(Step::Respond)
+        };
+        Ok(ask_both(operator, organization.id, Door::Handle, commands, Box::new(then)))
+    };
+    Ok(organizations::with(id, Box::new(then)))
+}
+
+fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring: &KeyRing) -> Result<Response, Fault> {
     records.sort_unstable_by_key(|(_, record)| record.key_id);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = records.len() > limit;
-    records.truncate(limit);
-    let views = records
-        .iter()
-        .map(|(mode, record)| serde_json::to_string(&view(*mode, record)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(internal)?;
-    let next_cursor = records
-        .last()
-        .filter(|_| has_more)
-        .map(|(_, record)| cursor::encode(&record.key_id.to_string(), &binding, &configuration.key_ring));
+    let has_more = pages::cut(&mut records, limit);
+    let views = records.iter().map(|(mode, record)| serde_json::to_string(&view(*mode, record)));
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(internal)?;
+    let last = records.last().filter(|_| has_more);
+    let next_cursor = last.map(|(_, record)| cursor::encode(&record.key_id.to_string(), binding, ring));
     Ok(pages::render(&views, next_cursor.as_deref()))
 }
 
@@ -181,20 +176,20 @@ fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {
 
 /// `DELETE …/keys/{key_id}`: the key is refused from the next request on.
 /// Revoking it again is 204 too.
-pub async fn revoke<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let key_id: KeyId = path_parameter("key_id", parameters.get(1), |text| text.parse())?;
-    let organization = organizations::find(exchange, parameters).await?;
-    for mode in Mode::ALL {
-        let tenant = Tenant { organization: organization.id, mode };
-        match exchange.ask_as_operator(tenant, Door::Handle, Command::RevokeKey { key_id }).await? {
-            Outcome::KeyRevoked => return Ok(Response::new(204)),
-            Outcome::NotFound => {}
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Err(Fault::NotFound("key"))
+pub fn revoke<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let key_id = path_parameter("key_id", input.parameters.get(1), |text| text.parse());
+    let (id, key_id) = both(organizations::id(input), key_id)?;
+    let operator = input.caller;
+    Ok(organizations::with(id, Box::new(move |_| revoke_in(operator, id, key_id, &Mode::ALL))))
+}
+
+/// Revokes a key in the first of these modes that it is of.
+fn revoke_in<'a>(operator: Operator, organization: OrganizationId, key_id: KeyId, modes: &'static [Mode]) -> Next<'a> {
+    let Some((mode, others)) = modes.split_first() else { return Err(Fault::NotFound("key")) };
+    let tenant = Tenant { organization, mode: *mode };
+    Ok(ask(operator, tenant, Door::Handle, Command::RevokeKey { key_id }, move |outcome| match outcome {
+        Outcome::KeyRevoked => Ok(Step::Respond(Response::new(204))),
+        Outcome::NotFound => revoke_in(operator, organization, key_id, others),
+        other => Err(unexpected(&other)),
+    }))
 }

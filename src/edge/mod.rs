@@ -25,6 +25,7 @@ mod log;
 mod me;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+mod operator;
 mod organizations;
 mod pages;
 mod principals;
@@ -36,6 +37,7 @@ pub mod routes;
 pub mod runtime;
 mod schemas;
 pub mod session;
+mod step;
 mod turns;
 mod usage;
 pub mod webhooks;
@@ -46,7 +48,7 @@ use crate::directory::timestamp::Timestamp;
 use exchange::Exchange;
 use fault::Fault;
 use http::{Body, Incoming, Response, Target};
-use routes::{Action, AdminEndpoint, Dialect, Match, PublicEndpoint, Route};
+use routes::{Action, Dialect, Match, PublicEndpoint, Route};
 use runtime::Runtime;
 
 /// The route of a request that has none, in the log.
@@ -174,19 +176,8 @@ async fn dispatch<R: Runtime, I: Incoming>(
         Action::Session => me::get(exchange).await,
         Action::ClerkEvent => webhooks::receive(exchange).await,
         Action::Admin(endpoint) => {
-            exchange.admin()?;
-            match endpoint {
-                AdminEndpoint::CreateOrganization => organizations::create(exchange).await,
-                AdminEndpoint::ListOrganizations => organizations::list(exchange).await,
-                AdminEndpoint::GetOrganization => organizations::get(exchange, parameters).await,
-                AdminEndpoint::UpdateOrganization => organizations::update(exchange, parameters).await,
-                AdminEndpoint::IssueKey => keys::issue(exchange, parameters).await,
-                AdminEndpoint::ListKeys => keys::list(exchange, parameters).await,
-                AdminEndpoint::RevokeKey => keys::revoke(exchange, parameters).await,
-                AdminEndpoint::Repair => audits::repair(exchange, parameters).await,
-                AdminEndpoint::GetUsage => usage::admin(exchange, parameters).await,
-                AdminEndpoint::GetRepair => audits::get(exchange, parameters).await,
-            }
+            let operator = exchange.admin()?;
+            operator::serve(exchange, operator, endpoint, parameters).await
         }
     }
 }

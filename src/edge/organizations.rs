@@ -12,206 +12,176 @@
 use serde_json::value::RawValue;
 
 use super::conditional::{entity_tag, if_match, none_match_names};
-use super::exchange::{Exchange, internal, store_unavailable, unexpected};
+use super::endpoint::{Body, Input};
+use super::exchange::{Operator, internal, unexpected};
 use super::fault::Fault;
-use super::fields::{BODY_BYTES_MAX, Fields, QueryFields, both, integer, path_parameter, string};
-use super::http::{Incoming, Response};
+use super::fields::{both, integer, string};
+use super::http::Response;
+use super::operator::ask_both;
 use super::pages;
-use super::runtime::{Door, Runtime};
+use super::runtime::Door;
+use super::step::{Continuation, Next, Step};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
-use crate::organization::protocol::{Command, Outcome};
+use crate::directory::timestamp::Timestamp;
+use crate::organization::protocol::{Command, Outcome, Precondition};
 use crate::organization::settings::Settings;
-use crate::projection::{Database, Statement};
+use crate::projection::Bound;
 
 /// Attempts to change a record that others are changing at the same time.
-const UPDATE_ATTEMPTS: usize = 5;
+const UPDATE_ATTEMPTS: u32 = 5;
+const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
 /// `POST /admin/v1/organizations`.
-pub async fn create<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let changes = body.and_then(|body| read_changes(&body, true));
-    let ((), mut changes) = both(QueryFields::none(exchange.target.query), changes)?;
-    let now = exchange.received_at;
-    let id = OrganizationId::new(now, exchange.random()?);
+pub fn create<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let mut changes = read_changes(&input.body, true)?;
+    let now = input.received_at;
+    let id = OrganizationId::new(now, input.random);
     let name = changes.name.take().ok_or_else(|| internal("a required field is missing without a fault"))?;
     let slug = match changes.slug.take() {
         Some(slug) => slug,
         None => derive_slug(&name, id).map_err(internal)?,
     };
-    let mut limits = Limits::default();
-    changes.limits.apply(&mut limits);
+    let limits = changes.limits.applied_to(Limits::default());
     let clerk_org_id = changes.clerk_org_id.flatten();
     let organization =
         Organization { id, name, slug, clerk_org_id, limits, version: 1, created_at: now, updated_at: now };
-    let document = serde_json::to_string(&organization).map_err(internal)?;
-    let database = exchange.runtime.database().map_err(internal)?;
-    let id = organization.id.to_string();
-    let insert = Statement {
-        sql: "INSERT INTO organizations (id, slug, clerk_org_id, version, document)
-              VALUES (?1, ?2, ?3, 1, ?4) ON CONFLICT DO NOTHING"
-            .into(),
-        parameters: vec![
-            id.as_str().into(),
-            organization.slug.as_str().into(),
-            organization.clerk_org_id.as_deref().into(),
-            document.as_str().into(),
-        ],
-    };
-    let rows = database.batch(&[insert]).await.map_err(store_unavailable)?;
-    if rows.first().is_none_or(|rows| *rows == 0) {
-        return Err(taken(&database, &organization).await?);
-    }
-    let location = format!("/admin/v1/organizations/{id}");
-    Ok(Response::json(201, document).with("Location", location).with("ETag", "\"1\""))
+    Ok(Step::query(statement(INSERT, &organization)?, move |stored| {
+        if stored.rows.is_empty() {
+            let nothing = || Err(internal("an organization was not stored, and nothing was in its way"));
+            return Ok(refuse_taken(&organization, nothing));
+        }
+        let location = format!("/admin/v1/organizations/{id}");
+        respond(201, &organization).map(|response| Step::Respond(response.with("Location", location)))
+    }))
 }
 
 /// `GET /admin/v1/organizations`: in the order of their making.
-pub async fn list<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
-    let configuration = exchange.configuration()?;
+pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let ring = &input.configuration.key_ring;
     let binding = Binding::new(&["admin", "organizations"]);
-    let mut query = QueryFields::parse(exchange.target.query)?;
-    let limit = pages::limit(&mut query);
-    let cursor = query.optional("cursor", |text| Ok(text.to_owned()));
-    query.finish()?;
-    let after = cursor
-        .map(|text| cursor::decode(&text, &binding, &configuration.key_ring).map_err(Fault::Malformed))
-        .transpose()?
-        .unwrap_or_default();
-    let database = exchange.runtime.database().map_err(internal)?;
-    let select = Statement {
+    let limit = pages::limit(&mut input.query);
+    let cursor = input.query.text("cursor");
+    input.query.finish()?;
+    let after = input.cursor(cursor, &binding)?.unwrap_or_default();
+    let select = Bound {
         sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),
-        parameters: vec![after.as_str().into(), i64::from(limit).saturating_add(1).into()],
+        values: vec![after.into(), i64::from(limit).saturating_add(1).into()],
     };
-    let texts = database.query(&select).await.map_err(store_unavailable)?;
-    exchange.rows_read = Some(texts.rows_read);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = texts.rows.len() > limit;
-    let documents: Vec<String> = texts.rows.into_iter().take(limit).collect();
-    let last = documents.last().filter(|_| has_more);
-    let next_cursor = last
-        .map(|document| {
-            let last: Organization = serde_json::from_str(document).map_err(internal)?;
-            Ok(cursor::encode(&last.id.to_string(), &binding, &configuration.key_ring))
-        })
-        .transpose()?;
-    Ok(pages::render(&documents, next_cursor.as_deref()))
+    Ok(Step::query(select, move |texts| {
+        let mut documents = texts.rows;
+        let has_more = pages::cut(&mut documents, limit);
+        let last = documents.last().filter(|_| has_more);
+        let next_cursor = last.map(|document| Ok(cursor::encode(&read(document)?.id.to_string(), &binding, ring)));
+        Ok(Step::Respond(pages::render(&documents, next_cursor.transpose()?.as_deref())))
+    }))
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let organization = find(exchange, parameters).await?;
-    let revision = revision(&organization);
-    let none_match = exchange.incoming.header("If-None-Match");
-    if none_match.is_some_and(|header| none_match_names(&header, revision)) {
-        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
-    }
-    respond(200, &organization)
+pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let none_match = input.if_none_match.take();
+    find(input, move |organization| {
+        let revision = revision(&organization);
+        if none_match.is_some_and(|header| none_match_names(&header, revision)) {
+            return Ok(Step::Respond(Response::new(304).with("ETag", entity_tag(revision))));
+        }
+        respond(200, &organization).map(Step::Respond)
+    })
 }
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
-pub async fn update<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    let body = exchange.json_body(BODY_BYTES_MAX).await;
-    let changes = body.and_then(|body| read_changes(&body, false));
-    let ((), changes) = both(QueryFields::none(exchange.target.query), changes)?;
-    let if_match = exchange.incoming.header("If-Match").map(|header| if_match(&header));
-    let database = exchange.runtime.database().map_err(internal)?;
-    for _ in 0..UPDATE_ATTEMPTS {
-        let found = find(exchange, parameters).await?;
-        if if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
-            return Err(Fault::PreconditionFailed);
-        }
-        let updated = Organization {
-            id: found.id,
-            name: changes.name.clone().unwrap_or(found.name),
-            slug: changes.slug.clone().unwrap_or(found.slug),
-            clerk_org_id: changes.clerk_org_id.clone().unwrap_or(found.clerk_org_id),
-            limits: changes.limits.applied_to(found.limits),
-            version: found.version.saturating_add(1),
-            created_at: found.created_at,
-            updated_at: exchange.received_at.max(found.updated_at),
+pub fn update<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let (id, changes) = both(id(input), read_changes(&input.body, false))?;
+    let if_match = input.if_match.as_deref().map(if_match);
+    let update = Update { operator: input.caller, now: input.received_at, id, changes, if_match };
+    Ok(update.attempt(UPDATE_ATTEMPTS))
+}
+
+/// A change of a record that others may be changing at the same time.
+struct Update {
+    operator: Operator,
+    now: Timestamp,
+    id: OrganizationId,
+    changes: Changes,
+    if_match: Option<Precondition>,
+}
+
+impl Update {
+    /// Replaces the record if it is still the one that was read. If it is not, either someone
+    /// was faster, which is worth another try, or a name is taken, which is not.
+    fn attempt<'a>(self, attempts: u32) -> Step<'a> {
+        let id = self.id;
+        let then = move |found: Organization| {
+            if self.if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
+                return Err(Fault::PreconditionFailed);
+            }
+            let from_version = found.version;
+            let updated = self.changes.applied_to(found, self.now);
+            let mut replace = statement(REPLACE, &updated)?;
+            replace.values.push(from_version.into());
+            Ok(Step::query(replace, move |stored| {
+                if !stored.rows.is_empty() {
+                    return Ok(deliver(self.operator, updated));
+                }
+                Ok(refuse_taken(&updated, move || match attempts.checked_sub(1) {
+                    Some(left) if left > 0 => Ok(self.attempt(left)),
+                    _ => Err(Fault::Conflict(OVERTAKEN.to_owned())),
+                }))
+            }))
         };
-        if store(&database, &updated, found.version).await? {
-            deliver(exchange, &updated).await?;
-            return respond(200, &updated);
-        }
+        with(id, Box::new(then))
     }
-    Err(Fault::Conflict("The organization is being changed by others; read it and try again.".to_owned()))
 }
 
-/// Replaces the record if it is still the one that was read.
-async fn store<D: Database>(database: &D, organization: &Organization, from_version: i64) -> Result<bool, Fault> {
+/// Brings the settings to both objects, then answers.
+fn deliver<'a>(operator: Operator, organization: Organization) -> Step<'a> {
+    let id = organization.id;
+    let commands = Mode::ALL.map(|mode| Command::Configure(settings(&organization, mode)));
+    let then = move |outcomes: [Outcome; 2]| match outcomes {
+        [Outcome::Configured, Outcome::Configured] => respond(200, &organization).map(Step::Respond),
+        [Outcome::Configured, other] | [other, _] => Err(unexpected(&other)),
+    };
+    ask_both(operator, id, Door::Handle, commands, Box::new(then))
+}
+
+const INSERT: &str = "
+    INSERT INTO organizations (id, slug, clerk_org_id, version, document) VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT DO NOTHING RETURNING id AS text";
+
+const REPLACE: &str = "
+    UPDATE OR IGNORE organizations SET slug = ?2, clerk_org_id = ?3, version = ?4, document = ?5
+    WHERE id = ?1 AND version = ?6 RETURNING id AS text";
+
+/// Names what is unique of one organization and another has.
+const TAKEN: &str = "
+    SELECT CASE WHEN slug = ?2 THEN 'slug' ELSE 'clerk_org_id' END AS text FROM organizations
+    WHERE id <> ?1 AND (slug = ?2 OR clerk_org_id = ?3) LIMIT 1";
+
+/// A statement with an organization's columns.
+fn statement(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
+    let mut statement = names(sql, organization);
     let document = serde_json::to_string(organization).map_err(internal)?;
-    let id = organization.id.to_string();
-    let update = Statement {
-        sql: "UPDATE OR IGNORE organizations SET slug = ?2, clerk_org_id = ?3, version = ?4, document = ?5
-              WHERE id = ?1 AND version = ?6"
-            .into(),
-        parameters: vec![
-            id.as_str().into(),
-            organization.slug.as_str().into(),
-            organization.clerk_org_id.as_deref().into(),
-            organization.version.into(),
-            document.as_str().into(),
-            from_version.into(),
-        ],
-    };
-    let changed = database.batch(&[update]).await.map_err(store_unavailable)?;
-    if changed.first().is_some_and(|rows| *rows > 0) {
-        return Ok(true);
-    }
-    // Either someone was faster, which is worth another try, or a name is taken, which is not.
-    match taken(database, organization).await? {
-        Fault::Internal { .. } => Ok(false),
-        conflict => Err(conflict),
-    }
+    statement.values.extend([organization.version.into(), document.into()]);
+    Ok(statement)
 }
 
-/// Finds out which unique name was in the way.
-async fn taken<D: Database>(database: &D, organization: &Organization) -> Result<Fault, Fault> {
-    let id = organization.id.to_string();
-    let select = Statement {
-        sql: "SELECT CASE WHEN slug = ?2 THEN 'slug' ELSE 'clerk_org_id' END AS text FROM organizations
-              WHERE id <> ?1 AND (slug = ?2 OR clerk_org_id = ?3) LIMIT 1"
-            .into(),
-        parameters: vec![
-            id.as_str().into(),
-            organization.slug.as_str().into(),
-            organization.clerk_org_id.as_deref().into(),
-        ],
-    };
-    let texts = database.query(&select).await.map_err(store_unavailable)?;
-    Ok(match texts.rows.first() {
-        Some(field) => Fault::Conflict(format!("Another organization has this {field}.")),
-        None => internal("an organization was not stored, and nothing was in its way"),
+/// A statement with what is unique of an organization.
+fn names(sql: &'static str, organization: &Organization) -> Bound {
+    let slug = organization.slug.as_str().to_owned();
+    let values = vec![organization.id.to_string().into(), slug.into(), organization.clerk_org_id.clone().into()];
+    Bound { sql: sql.into(), values }
+}
+
+/// Refuses what another organization has already; goes on if it has nothing.
+fn refuse_taken<'a>(organization: &Organization, then: impl FnOnce() -> Next<'a> + 'a) -> Step<'a> {
+    Step::query(names(TAKEN, organization), |texts| match texts.rows.first() {
+        Some(field) => Err(Fault::Conflict(format!("Another organization has this {field}."))),
+        None => then(),
     })
-}
-
-/// Brings the settings to both objects.
-async fn deliver<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    organization: &Organization,
-) -> Result<(), Fault> {
-    for mode in Mode::ALL {
-        let settings = settings(organization, mode);
-        let tenant = settings.tenant;
-        match exchange.ask_as_operator(tenant, Door::Handle, Command::Configure(settings)).await? {
-            Outcome::Configured => {}
-            other => return Err(unexpected(&other)),
-        }
-    }
-    Ok(())
 }
 
 pub fn settings(organization: &Organization, mode: Mode) -> Settings {
@@ -223,21 +193,26 @@ pub fn settings(organization: &Organization, mode: Mode) -> Settings {
     }
 }
 
-/// The organization that the path names.
-pub async fn find<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Organization, Fault> {
-    let id: OrganizationId = path_parameter("organization_id", parameters.first(), |text| text.parse())?;
-    exchange.organization_id = Some(id);
-    let id = id.to_string();
-    let database = exchange.runtime.database().map_err(internal)?;
-    let select = Statement {
+/// Which organization the path names.
+pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
+    input.path("organization_id", |text| text.parse())
+}
+
+/// Goes on with the organization that the path names.
+pub fn find<'a>(input: &Input<'a, Operator>, then: impl FnOnce(Organization) -> Next<'a> + 'a) -> Next<'a> {
+    Ok(with(id(input)?, Box::new(then)))
+}
+
+/// Goes on with an organization, if it exists.
+pub fn with(id: OrganizationId, then: Continuation<'_, Organization>) -> Step<'_> {
+    let select = Bound {
         sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),
-        parameters: vec![id.as_str().into()],
+        values: vec![id.to_string().into()],
     };
-    let texts = database.query(&select).await.map_err(store_unavailable)?;
-    let document = texts.rows.first().ok_or(Fault::NotFound("organization"))?;
+    Step::query(select, |texts| then(read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)?))
+}
+
+fn read(document: &str) -> Result<Organization, Fault> {
     serde_json::from_str(document).map_err(internal)
 }
 
@@ -259,6 +234,21 @@ struct Changes {
     limits: LimitChanges,
 }
 
+impl Changes {
+    fn applied_to(&self, found: Organization, now: Timestamp) -> Organization {
+        Organization {
+            id: found.id,
+            name: self.name.clone().unwrap_or(found.name),
+            slug: self.slug.clone().unwrap_or(found.slug),
+            clerk_org_id: self.clerk_org_id.clone().unwrap_or(found.clerk_org_id),
+            limits: self.limits.applied_to(found.limits),
+            version: found.version.saturating_add(1),
+            created_at: found.created_at,
+            updated_at: now.max(found.updated_at),
+        }
+    }
+}
+
 #[derive(Default)]
 struct LimitChanges {
     requests_per_second: Option<u32>,
@@ -268,10 +258,6 @@ struct LimitChanges {
 }
 
 impl LimitChanges {
-    fn apply(&self, limits: &mut Limits) {
-        *limits = self.applied_to(*limits);
-    }
-
     fn applied_to(&self, limits: Limits) -> Limits {
         Limits {
             requests_per_second: self.requests_per_second.unwrap_or(limits.requests_per_second),
@@ -282,8 +268,8 @@ impl LimitChanges {
     }
 }
 
-fn read_changes(body: &[u8], new: bool) -> Result<Changes, Fault> {
-    let mut fields = Fields::of_body(body)?;
+fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
+    let mut fields = body.fields()?;
     let name = |value: &RawValue| Name::new(string(value)?);
     let name = if new { fields.required("name", name) } else { fields.optional("name", name) };
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
@@ -324,7 +310,6 @@ fn derive_slug(name: &Name, id: OrganizationId) -> Result<Slug, crate::directory
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::timestamp::Timestamp;
 
     #[test]
     fn every_name_has_a_slug() {

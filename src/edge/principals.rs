@@ -142,7 +142,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     if [after.is_some(), before.is_some(), offset.is_some()].into_iter().filter(|given| *given).count() > 1 {
         return Err(Fault::Malformed(Refusal::new("only one of after, before and offset may be given")));
     }
-    let binding = binding(input.tenant, r#type);
+    let binding = binding(input.caller, r#type);
     let style = match offset {
         Some(offset) => Style::Offset(offset),
         None if before.is_some() => Style::Backward,

@@ -40,7 +40,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     });
     let cursor = fields.text("cursor");
     fields.finish()?;
-    let binding = Binding::new(&[&input.tenant.to_string(), "relationships", user, personality]);
+    let binding = Binding::new(&[&input.caller.to_string(), "relationships", user, personality]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
     let command = Command::ListRelationships { user_id, agent, after, limit: limit.saturating_add(1) };

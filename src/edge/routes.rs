@@ -3,7 +3,9 @@
 
 use super::endpoint::{BodyKind, Endpoint, PlanFunction};
 use super::fields::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
-use super::{agent_users, agents, batch, deletions, end_users, principals, relationships, turns, usage};
+use super::operator::StepFunction;
+use super::{agent_users, agents, audits, batch, deletions, end_users, keys, organizations};
+use super::{principals, relationships, turns, usage};
 use crate::directory::api_key::{KeyKind, Scope};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +78,11 @@ pub enum Action {
     Public(PublicEndpoint),
     /// For the holder of a key of this kind with at least this scope; costs tokens of
     /// the organization's bucket.
-    Key { kind: KeyKind, scope: Scope, endpoint: Endpoint },
+    Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<PlanFunction> },
     /// For who is signed in, by a session token; costs a token of the client address's bucket.
     Session,
     /// For the operator.
-    Admin(AdminEndpoint),
+    Admin(Endpoint<StepFunction>),
     /// For Clerk, which signs what it sends.
     ClerkEvent,
 }
@@ -89,20 +91,6 @@ pub enum Action {
 pub enum PublicEndpoint {
     Health,
     Ready,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdminEndpoint {
-    CreateOrganization,
-    ListOrganizations,
-    GetOrganization,
-    UpdateOrganization,
-    IssueKey,
-    ListKeys,
-    RevokeKey,
-    GetUsage,
-    Repair,
-    GetRepair,
 }
 
 #[derive(Debug)]
@@ -133,8 +121,8 @@ const fn principals(method: Method, pattern: &'static str, scope: Scope, body: B
     Route { method, pattern, dialect: Dialect::Principals, action }
 }
 
-const fn admin(method: Method, pattern: &'static str, endpoint: AdminEndpoint) -> Route {
-    Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(endpoint) }
+const fn admin(method: Method, pattern: &'static str, body: BodyKind, plan: StepFunction) -> Route {
+    Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(Endpoint { body, plan }) }
 }
 
 use Method::{Delete, Get, Patch, Post};
@@ -176,16 +164,16 @@ pub static ROUTES: &[Route] = &[
     principals(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
     Route { method: Get, pattern: "/api/v1/me", dialect: Dialect::Agents, action: Action::Session },
-    admin(Post, "/admin/v1/organizations", AdminEndpoint::CreateOrganization),
-    admin(Get, "/admin/v1/organizations", AdminEndpoint::ListOrganizations),
-    admin(Get, "/admin/v1/organizations/{organization_id}", AdminEndpoint::GetOrganization),
-    admin(Patch, "/admin/v1/organizations/{organization_id}", AdminEndpoint::UpdateOrganization),
-    admin(Post, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::IssueKey),
-    admin(Get, "/admin/v1/organizations/{organization_id}/keys", AdminEndpoint::ListKeys),
-    admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", AdminEndpoint::RevokeKey),
-    admin(Get, "/admin/v1/organizations/{organization_id}/usage", AdminEndpoint::GetUsage),
-    admin(Post, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::Repair),
-    admin(Get, "/admin/v1/organizations/{organization_id}/repair", AdminEndpoint::GetRepair),
+    admin(Post, "/admin/v1/organizations", JSON, organizations::create),
+    admin(Get, "/admin/v1/organizations", NO_BODY, organizations::list),
+    admin(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, organizations::get),
+    admin(Patch, "/admin/v1/organizations/{organization_id}", JSON, organizations::update),
+    admin(Post, "/admin/v1/organizations/{organization_id}/keys", JSON, keys::issue),
+    admin(Get, "/admin/v1/organizations/{organization_id}/keys", NO_BODY, keys::list),
+    admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", NO_BODY, keys::revoke),
+    admin(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, usage::admin),
+    admin(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, audits::repair),
+    admin(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, audits::get),
 ];
 
 /// The values of a pattern's braces, in order, still percent-encoded.

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::configuration::Configuration;
-use super::endpoint::{Body, Input, Plan, Step};
+use super::endpoint::{Body, Input, Plan};
 use super::exchange::{self, Exchange, internal, unexpected};
 use super::fault::Fault;
 use super::fields::{Fields, choice, string};
 use super::http::{Incoming, Response};
 use super::responder::{self, Answer, OnDelta, Prompt};
 use super::runtime::{Door, Runtime};
+use super::step::Step;
 use crate::directory::Refusal;
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};

@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::endpoint::{Input, Plan};
-use super::exchange::{Exchange, internal, unexpected};
+use super::exchange::{Operator, internal, unexpected};
 use super::fault::Fault;
-use super::fields::QueryFields;
-use super::http::{Incoming, Response};
+use super::http::Response;
+use super::operator::ask_both;
 use super::organizations;
-use super::runtime::{Door, Runtime};
-use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
+use super::runtime::Door;
+use super::step::{Next, Step};
+use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Component, Outcome};
 use crate::organization::quotas::Quota;
@@ -74,35 +75,37 @@ struct Share {
 }
 
 /// `GET /admin/v1/organizations/{organization_id}/usage`, by mode.
-pub async fn admin<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    parameters: &[&str],
-) -> Result<Response, Fault> {
-    QueryFields::none(exchange.target.query)?;
-    let organization = organizations::find(exchange, parameters).await?;
-    let mut modes = Vec::new();
-    for mode in Mode::ALL {
+pub fn admin<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let operator = input.caller;
+    organizations::find(input, move |organization| {
+        let id = organization.id;
         // An object that never had a key knows no limits yet.
-        let settings = organizations::settings(&organization, mode);
-        let tenant = Tenant { organization: organization.id, mode };
-        exchange.ask_as_operator(tenant, Door::Handle, Command::Configure(settings)).await?;
-        match exchange.ask_as_operator(tenant, Door::Handle, Command::ReadUsage).await? {
-            Outcome::Usage { quota, period_start } => {
-                let share = |component| {
-                    let (used, limit) = of(&quota, component);
-                    Share { used, limit }
-                };
-                modes.push(ModeUsage {
-                    mode,
-                    turns: share(Component::Turns),
-                    active_relationships: share(Component::ActiveRelationships),
-                    period_start,
-                    resets_at: quota.resets_at,
-                });
-            }
-            other => return Err(unexpected(&other)),
-        }
+        let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
+        let then = move |_| {
+            let commands = [Command::ReadUsage, Command::ReadUsage];
+            let then = move |outcomes| respond(id, outcomes).map(Step::Respond);
+            Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
+        };
+        Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
+    })
+}
+
+fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {
+    let mut modes = Vec::with_capacity(2);
+    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
+        let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
+        let share = |component| {
+            let (used, limit) = of(&quota, component);
+            Share { used, limit }
+        };
+        modes.push(ModeUsage {
+            mode,
+            turns: share(Component::Turns),
+            active_relationships: share(Component::ActiveRelationships),
+            period_start,
+            resets_at: quota.resets_at,
+        });
     }
-    let view = OrganizationUsage { organization_id: organization.id, modes };
+    let view = OrganizationUsage { organization_id, modes };
     serde_json::to_string(&view).map(|body| Response::json(200, body)).map_err(internal)
 }

@@ -41,6 +41,44 @@ pub enum Value {
     Text(String),
 }
 
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        value.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl From<Parameter<'_>> for Value {
+    fn from(parameter: Parameter<'_>) -> Self {
+        match parameter {
+            Parameter::Null => Self::Null,
+            Parameter::Integer(value) => Self::Integer(value),
+            Parameter::Text(value) => Self::Text(value.to_owned()),
+        }
+    }
+}
+
+impl<'a> From<&'a Value> for Parameter<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Integer(value) => Self::Integer(*value),
+            Value::Text(value) => Self::Text(value),
+        }
+    }
+}
+
 /// One row, read from left to right.
 #[derive(Debug)]
 pub struct Row(std::vec::IntoIter<Value>);

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Database, Statement, StoreError};
+use super::{Bound, Database, Statement, StoreError};
 use crate::directory::agent::AgentId;
 use crate::directory::cursor::Binding;
 use crate::directory::end_user::Revision;
@@ -93,32 +93,16 @@ const REMOVE_FOREIGN: &str = "
 
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
 
-/// Users of an agent in byte order after one of them.
-#[derive(Debug)]
-pub struct AgentUserPage {
-    tenant: String,
-    agent_id: String,
-    lower: String,
-    limit: u32,
+/// Asks for at most `limit` users of an agent in byte order, after one if it is given.
+pub fn agent_users(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Bound {
+    let lower = after.map_or(String::new(), just_after);
+    let values = vec![tenant.to_string().into(), agent_id.to_string().into(), lower.into(), i64::from(limit).into()];
+    Bound { sql: Cow::Borrowed(AGENT_USERS), values }
 }
 
-impl AgentUserPage {
-    /// At most `limit` rows, after a user if one is given.
-    pub fn new(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Self {
-        let lower = after.map_or(String::new(), just_after);
-        Self { tenant: tenant.to_string(), agent_id: agent_id.to_string(), lower, limit }
-    }
-
-    pub fn statement(&self) -> Statement<'_> {
-        let [tenant, agent_id, lower] = [&self.tenant, &self.agent_id, &self.lower].map(|text| Parameter::Text(text));
-        let parameters = vec![tenant, agent_id, lower, i64::from(self.limit).into()];
-        Statement { sql: Cow::Borrowed(AGENT_USERS), parameters }
-    }
-
-    /// For each row the user's id, the relationship's entry and the user's record.
-    pub fn read(texts: &[String]) -> Result<Vec<(String, String, String)>, StoreError> {
-        texts.iter().map(|text| serde_json::from_str(text).map_err(unreadable)).collect()
-    }
+/// For each row the user's id, the relationship's entry and the user's record.
+pub fn read_agent_users(texts: &[String]) -> Result<Vec<(String, String, String)>, StoreError> {
+    texts.iter().map(|text| serde_json::from_str(text).map_err(unreadable)).collect()
 }
 
 /// A batch as text, ready to be bound.

@@ -13,15 +13,36 @@ pub mod listing;
 pub mod mirror;
 pub mod people;
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::organization::sql::Parameter;
+use crate::organization::sql::{Parameter, Value};
 
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
 pub struct Statement<'a> {
-    pub sql: std::borrow::Cow<'static, str>,
+    pub sql: Cow<'static, str>,
     pub parameters: Vec<Parameter<'a>>,
+}
+
+impl Statement<'_> {
+    pub fn to_bound(&self) -> Bound {
+        Bound { sql: self.sql.clone(), values: self.parameters.iter().map(|parameter| (*parameter).into()).collect() }
+    }
+}
+
+/// A statement that owns what is bound to it.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    pub sql: Cow<'static, str>,
+    pub values: Vec<Value>,
+}
+
+impl Bound {
+    pub fn statement(&self) -> Statement<'_> {
+        let parameters = self.values.iter().map(Parameter::from).collect();
+        Statement { sql: self.sql.clone(), parameters }
+    }
 }
 
 /// Texts that a query returned, and what it cost.
