@@ -43,6 +43,7 @@ pub struct Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::json;
 
     #[test]
     fn golden_form() {
@@ -55,7 +56,7 @@ mod tests {
             updated_at: Timestamp::from_millis(1_700_000_000_123),
         };
         assert_eq!(
-            serde_json::to_string(&agent).unwrap(),
+            json::write(&agent).unwrap(),
             "{\"agent_id\":\"018bcfe5-687b-7707-8707-070707070707\",\"name\":\"Ada/Bob 🦀\",\"external_id\":null,\
              \"metadata\":{},\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\"}"
         );

@@ -55,6 +55,7 @@ pub struct EndUser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::json;
 
     /// The stored and the sent form at once: a change here needs a plan for
     /// what the stores already hold.
@@ -70,7 +71,7 @@ mod tests {
             updated_at: Timestamp::from_millis(1_700_000_000_123),
             last_interaction_at: None,
         };
-        let text = serde_json::to_string(&user).unwrap();
+        let text = json::write(&user).unwrap();
         assert_eq!(
             text,
             "{\"user_id\":\"a/b 🦀\",\"display_name\":null,\"metadata\":{\"n\":9007199254740993},\"status\":\"active\",\

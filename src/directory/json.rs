@@ -5,11 +5,15 @@
 //! as text, so that a number of any size and precision leaves as it came
 //! (RFC 8259, section 6, leaves both open; `f64` would lose past 2^53).
 
+mod write;
+
 use std::collections::HashSet;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+pub use write::{Unwritable, quote, write};
 
 use super::Refusal;
 
@@ -53,8 +57,8 @@ pub struct Text(String);
 
 impl Text {
     /// Writes a value.
-    pub fn of(value: &impl Serialize) -> serde_json::Result<Self> {
-        serde_json::to_string(value).map(Self)
+    pub fn of(value: &impl Serialize) -> Result<Self, Unwritable> {
+        write(value).map(Self)
     }
 
     /// Takes back what a store of ours was given.
@@ -81,7 +85,7 @@ impl std::fmt::Display for Text {
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serde_json::from_str::<&RawValue>(&self.0).map_err(serde::ser::Error::custom)?.serialize(serializer)
+            serializer.serialize_bytes(self.0.as_bytes())
         } else {
             self.0.serialize(serializer)
         }
@@ -128,12 +132,6 @@ impl<'a> Document<'a> {
         serde_json::from_str(self.text.get())
             .map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))
     }
-}
-
-/// A text as a JSON string.
-pub fn quote(text: &str) -> String {
-    // Nothing about a text keeps it from being written.
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 pub fn is_object(value: &RawValue) -> bool {

@@ -49,25 +49,25 @@ fn merge(target: Option<&RawValue>, patch: &RawValue) -> Result<String, Refusal>
             None => merged.push(Some((name, result))),
         }
     }
-    write(merged.iter().flatten())
+    Ok(write(merged.iter().flatten()))
 }
 
 fn members(value: &RawValue) -> Result<Members<'_>, Refusal> {
     serde_json::from_str(value.get()).map_err(unreadable)
 }
 
-fn write<'a>(members: impl Iterator<Item = &'a (String, String)>) -> Result<String, Refusal> {
+fn write<'a>(members: impl Iterator<Item = &'a (String, String)>) -> String {
     let mut text = String::from("{");
     for (index, (name, value)) in members.enumerate() {
         if index > 0 {
             text.push(',');
         }
-        text.push_str(&serde_json::to_string(name).map_err(unreadable)?);
+        text.push_str(&json::quote(name));
         text.push(':');
         text.push_str(value);
     }
     text.push('}');
-    Ok(text)
+    text
 }
 
 fn unreadable(error: serde_json::Error) -> Refusal {

@@ -493,7 +493,7 @@ mod tests {
             (123_456, "0.123456"),
             (-999_999, "-0.999999"),
         ] {
-            assert_eq!(serde_json::to_string(&Level(millionths)).unwrap(), text);
+            assert_eq!(json::write(&Level(millionths)).unwrap(), text);
         }
         for millionths in -ONE..=ONE {
             let text = Level(millionths).to_string();
@@ -548,7 +548,7 @@ mod tests {
             let mood = any_mood(random);
             let bytes = postcard::to_allocvec(&mood).unwrap();
             assert_eq!(postcard::from_bytes::<Mood>(&bytes).unwrap(), mood);
-            let text = serde_json::to_string(&mood).unwrap();
+            let text = json::write(&mood).unwrap();
             assert_eq!(serde_json::from_str::<Mood>(&text).unwrap(), mood);
             let affect = any_affect(random);
             let bytes = postcard::to_allocvec(&affect).unwrap();
@@ -738,7 +738,7 @@ mod tests {
             }
         }
         for label in Label::ALL {
-            assert_eq!(serde_json::to_string(&label).unwrap(), format!("\"{}\"", label.as_str()));
+            assert_eq!(json::write(&label).unwrap(), format!("\"{}\"", label.as_str()));
         }
     }
 
@@ -748,7 +748,7 @@ mod tests {
         let mood = mood.moved(&affect(1.0, 0.5), after(7), DAY_MS).decayed(after(8), DAY_MS);
         let user_id = UserId::new("a/b 🦀").unwrap();
         assert_eq!(
-            serde_json::to_string(&mood.body("0b2f", &user_id)).unwrap(),
+            json::write(&mood.body("0b2f", &user_id)).unwrap(),
             "{\"agent_id\":\"0b2f\",\"user_id\":\"a/b 🦀\",\"valence\":0.25,\"arousal\":0.125,\"tension\":0.0,\
              \"affiliation\":0.25,\"baseline_valence\":0.0,\"baseline_arousal\":0.0,\"baseline_tension\":0.0,\
              \"baseline_affiliation\":0.25,\"label\":\"excited\",\"created_at\":\"2023-11-14T22:13:20.000Z\",\

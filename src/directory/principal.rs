@@ -108,6 +108,7 @@ pub struct Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::json;
 
     #[test]
     fn golden_form() {
@@ -125,7 +126,7 @@ mod tests {
             onboarding_session_id: None,
         };
         assert_eq!(
-            serde_json::to_string(&principal).unwrap(),
+            json::write(&principal).unwrap(),
             "{\"id\":\"018bcfe5-687b-7707-8707-070707070707\",\"external_id\":\"a/b\",\"type\":\"human\",\
              \"name\":\"Ada 🦀\",\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\",\
              \"metadata\":{},\"is_temporary\":false,\"owner_principal_id\":null,\"onboarding_session_id\":null}"

@@ -61,7 +61,7 @@ impl Contact {
             match name.as_str() {
                 "email" if value.get().starts_with('"') => contact.email = Some(text),
                 "phone" if value.get().starts_with('"') => contact.phone = Some(text),
-                _ => custom.push(format!("{}:{}", serde_json::to_string(&name)?, serde_json::to_string(&text)?)),
+                _ => custom.push([json::quote(&name).as_str(), ":", &json::quote(&text)].concat()),
             }
         }
         if !custom.is_empty() {
@@ -125,5 +125,5 @@ fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<St
         metadata: Contact::of(user.metadata.as_str()).map_err(internal)?,
         mood: mood.as_ref().map(|mood| mood.body(agent_id, &user.user_id)),
     };
-    serde_json::to_string(&entry).map_err(internal)
+    json::write(&entry).map_err(internal)
 }

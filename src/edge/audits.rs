@@ -13,6 +13,7 @@ use super::organizations;
 use super::runtime::{Door, Runtime};
 use super::step::{Next, Step};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId};
+use crate::directory::json;
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::audit::{Differences, Phase, Report};
@@ -117,7 +118,7 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
     }
     let completed = modes.iter().all(|mode| mode.status == Status::Completed);
     let status = if completed { Status::Completed } else { Status::Running };
-    let body = serde_json::to_string(&RepairView { organization_id, status, modes }).map_err(internal)?;
+    let body = json::write(&RepairView { organization_id, status, modes }).map_err(internal)?;
     Ok(Response::json(if completed { 200 } else { 202 }, body))
 }
 
@@ -128,7 +129,7 @@ pub async fn tick<R: Runtime>(runtime: &R) {
     if let Err(error) = start_due(runtime, runtime.now(), &mut line).await {
         line.reason = Some(error.0);
     }
-    if let Ok(line) = serde_json::to_string(&line) {
+    if let Ok(line) = json::write(&line) {
         runtime.log(&line);
     }
 }

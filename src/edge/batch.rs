@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::fields::{Fields, string};
 use super::http::Response;
 use crate::directory::Refusal;
+use crate::directory::json;
 use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
 
 /// Most rows of one batch.
@@ -125,5 +126,5 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
         let error = RowError { code: fault.code(), message: fault.message() };
         answer.results.push(RowResult { user_id, status: fault.status(), error: Some(error) });
     }
-    serde_json::to_string(&answer).map(|body| Response::json(200, body)).map_err(internal)
+    json::write(&answer).map(|body| Response::json(200, body)).map_err(internal)
 }

@@ -11,6 +11,7 @@ use super::schemas::{Schema, described};
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{self, Cascade};
 use crate::directory::identifiers::DeletionId;
+use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::organization::protocol::{Command, Outcome};
 
@@ -58,7 +59,7 @@ pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> 
         Outcome::Deletion(receipt) => {
             let status = receipt.cascade.requested_status();
             let accepted = Accepted { deletion_id: receipt.deletion_id, status };
-            serde_json::to_string(&accepted).map_err(internal)
+            json::write(&accepted).map_err(internal)
         }
         Outcome::NotFound => Err(Fault::NotFound(what)),
         Outcome::Ambiguous => Err(Fault::Ambiguous),
@@ -84,9 +85,7 @@ pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Optio
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = input.path("deletion_id", |text| text.parse())?;
     Ok(Plan::new(Command::ReadDeletion { deletion_id }, |outcome| match outcome {
-        Outcome::Deletion(receipt) => {
-            serde_json::to_string(&receipt).map(|body| Response::json(200, body)).map_err(internal)
-        }
+        Outcome::Deletion(receipt) => json::write(&receipt).map(|body| Response::json(200, body)).map_err(internal),
         Outcome::NotFound => Err(Fault::NotFound("deletion")),
         other => Err(unexpected(&other)),
     }))

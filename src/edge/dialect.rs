@@ -1,7 +1,6 @@
 //! How a fault looks in each dialect: one function each, nowhere else.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::fault::{CredentialFault, Fault, FieldFault, Kind};
 use super::http::Response;
@@ -9,6 +8,7 @@ use super::routes::Dialect;
 use super::schemas::{self, Schema};
 use super::usage;
 use crate::directory::identifiers::RequestId;
+use crate::directory::json;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::Component;
 
@@ -53,7 +53,7 @@ pub fn render(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &s
     response
 }
 
-fn end_users(fault: &Fault, request_id: &str, origin: &str) -> serde_json::Result<String> {
+fn end_users(fault: &Fault, request_id: &str, origin: &str) -> Result<String, json::Unwritable> {
     #[derive(Serialize)]
     struct Body<'a> {
         error: Error<'a>,
@@ -94,7 +94,7 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> serde_json::Resul
         }
         _ => None,
     };
-    serde_json::to_string(&Body {
+    json::write(&Body {
         error: Error {
             code: fault.code(),
             message: fault.message(),
@@ -107,7 +107,7 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> serde_json::Resul
 }
 
 /// RFC 9457, with exactly these members.
-fn problem(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
+fn problem(fault: &Fault, request_id: &str) -> Result<String, json::Unwritable> {
     #[derive(Serialize)]
     struct Problem<'a> {
         #[serde(rename = "$schema")]
@@ -123,7 +123,7 @@ fn problem(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
     struct ProblemError<'a> {
         location: String,
         message: &'a str,
-        value: Option<&'a RawValue>,
+        value: Option<&'a json::Text>,
     }
     let locate = |fault: &FieldFault| {
         if fault.path.is_empty() {
@@ -134,9 +134,9 @@ fn problem(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
     };
     let errors = field_faults(fault)
         .iter()
-        .map(|fault| ProblemError { location: locate(fault), message: &fault.message, value: fault.value.as_deref() })
+        .map(|fault| ProblemError { location: locate(fault), message: &fault.message, value: fault.value.as_ref() })
         .collect();
-    serde_json::to_string(&Problem {
+    json::write(&Problem {
         schema: Schema::Problem.path(),
         r#type: format!("urn:rollcall:problem:{}", fault.code()),
         title: fault.title(),
@@ -147,7 +147,7 @@ fn problem(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
     })
 }
 
-fn principals(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
+fn principals(fault: &Fault, request_id: &str) -> Result<String, json::Unwritable> {
     #[derive(Serialize)]
     struct Body<'a> {
         success: bool,
@@ -166,7 +166,7 @@ fn principals(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
         loc: [&'a str; 2],
         msg: &'a str,
         r#type: &'static str,
-        input: Option<&'a RawValue>,
+        input: Option<&'a json::Text>,
     }
     let error = match fault {
         Fault::Invalid(faults) => Error::Fields {
@@ -176,13 +176,13 @@ fn principals(fault: &Fault, request_id: &str) -> serde_json::Result<String> {
                     loc: [fault.location.as_str(), &fault.path],
                     msg: &fault.message,
                     r#type: "value_error",
-                    input: fault.value.as_deref(),
+                    input: fault.value.as_ref(),
                 })
                 .collect(),
         },
         _ => Error::Message(fault.message()),
     };
-    serde_json::to_string(&Body { success: false, error, suggestion: fault.suggestion(), request_id })
+    json::write(&Body { success: false, error, suggestion: fault.suggestion(), request_id })
 }
 
 fn field_faults(fault: &Fault) -> &[FieldFault] {

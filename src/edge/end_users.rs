@@ -123,8 +123,7 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
     let change = match body {
         Body::MergePatch(_) => {
-            let metadata =
-                fields.optional("metadata", |value| json::Text::of(&value).map_err(|_| Refusal::new("must be JSON")));
+            let metadata = fields.optional("metadata", |value| Ok(json::Text::from_stored(value.get().to_owned())));
             EndUserChange::Merge { display_name, metadata }
         }
         Body::Empty | Body::Json(_) => {
@@ -148,7 +147,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     Ok(Plan::listed(Command::Admit, move |outcome| match outcome {
         Outcome::Admitted => Ok(Step::query(page.statement().to_bound(), move |texts| {
             let (documents, last) = page.read(texts.rows).map_err(internal)?;
-            let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
+            let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
             let next = key.map(|key| cursor::encode(&key, &binding, ring));
             Ok(Step::Respond(pages::render(&documents, next.as_deref())))
         })),

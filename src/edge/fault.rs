@@ -2,9 +2,9 @@
 //! to the caller is decided by the dialect, in [`super::dialect`].
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::directory::Refusal;
+use crate::directory::json;
 use crate::organization::protocol::Component;
 use crate::organization::quotas::Quota;
 
@@ -34,15 +34,16 @@ pub struct FieldFault {
     pub path: String,
     pub message: String,
     /// What was sent, when it is short enough to be worth repeating.
-    pub value: Option<Box<RawValue>>,
+    pub value: Option<json::Text>,
 }
 
 /// Longest value that is repeated to its sender, in bytes.
 const ECHO_BYTES_MAX: usize = 256;
 
 impl FieldFault {
-    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, value: Option<&RawValue>) -> Self {
-        let value = value.filter(|value| value.get().len() <= ECHO_BYTES_MAX).map(ToOwned::to_owned);
+    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, json: Option<&str>) -> Self {
+        let json = json.filter(|json| json.len() <= ECHO_BYTES_MAX);
+        let value = json.map(|json| json::Text::from_stored(json.to_owned()));
         Self { location, path: path.into(), message: refusal.0, value }
     }
 }

@@ -36,7 +36,7 @@ impl<'a> Fields<'a> {
 
     /// The fields of an element of an array, which is judged by itself.
     pub fn of_element(element: &'a RawValue) -> Result<Self, Fault> {
-        let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element));
+        let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element.get()));
         let members = json::is_object(element).then(|| serde_json::from_str::<json::Members<'a>>(element.get()).ok());
         let members = members.flatten().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
 
     pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&RawValue>) {
         let path = format!("{}{name}", self.prefix);
-        self.faults.push(FieldFault::new(Location::Body, path, refusal, value));
+        self.faults.push(FieldFault::new(Location::Body, path, refusal, value.map(RawValue::get)));
     }
 
     /// Reports every fault, unknown fields included.
@@ -212,7 +212,7 @@ impl QueryFields {
     }
 
     pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&str>) {
-        let value = value.and_then(|value| serde_json::value::to_raw_value(value).ok());
+        let value = value.map(json::quote);
         self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_deref()));
     }
 

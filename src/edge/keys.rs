@@ -15,6 +15,7 @@ use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{KeyId, Mode, OrganizationId, Tenant};
+use crate::directory::json;
 use crate::directory::names::Name;
 use crate::directory::organization::Organization;
 use crate::directory::secret::KeyRing;
@@ -84,7 +85,7 @@ fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault>
         revoked_at: None,
         last_used_on: None,
     };
-    let body = serde_json::to_string(&view).map_err(internal)?;
+    let body = json::write(&view).map_err(internal)?;
     let location = format!("/admin/v1/organizations/{}/keys/{}", tenant.organization, new.key_id);
     Ok(Response::json(201, body).with("Location", location))
 }
@@ -151,7 +152,7 @@ pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
 fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring: &KeyRing) -> Result<Response, Fault> {
     records.sort_unstable_by_key(|(_, record)| record.key_id);
     let has_more = pages::cut(&mut records, limit);
-    let views = records.iter().map(|(mode, record)| serde_json::to_string(&view(*mode, record)));
+    let views = records.iter().map(|(mode, record)| json::write(&view(*mode, record)));
     let views = views.collect::<Result<Vec<_>, _>>().map_err(internal)?;
     let last = records.last().filter(|_| has_more);
     let next_cursor = last.map(|(_, record)| cursor::encode(&record.key_id.to_string(), binding, ring));

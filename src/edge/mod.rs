@@ -43,6 +43,7 @@ mod usage;
 pub mod webhooks;
 
 use crate::directory::identifiers::RequestId;
+use crate::directory::json;
 use crate::directory::timestamp::Timestamp;
 
 use exchange::Exchange;
@@ -103,7 +104,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
         served_by: exchange.served_by,
         reason,
     };
-    if let Ok(line) = serde_json::to_string(&line) {
+    if let Ok(line) = json::write(&line) {
         runtime.log(&line);
     }
     finish(&mut exchange, dialect, result, method == "HEAD")

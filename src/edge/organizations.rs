@@ -24,6 +24,7 @@ use super::step::{Continuation, Next, Step};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
+use crate::directory::json;
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
@@ -164,7 +165,7 @@ const TAKEN: &str = "
 /// A statement with an organization's columns.
 fn statement(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
     let mut statement = names(sql, organization);
-    let document = serde_json::to_string(organization).map_err(internal)?;
+    let document = json::write(organization).map_err(internal)?;
     statement.values.extend([organization.version.into(), document.into()]);
     Ok(statement)
 }
@@ -222,7 +223,7 @@ const fn revision(organization: &Organization) -> Revision {
 }
 
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
-    let body = serde_json::to_string(organization).map_err(internal)?;
+    let body = json::write(organization).map_err(internal)?;
     Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
 }
 

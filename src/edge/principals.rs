@@ -15,6 +15,7 @@ use crate::directory::agent::AgentId;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::{DeletionId, Tenant};
+use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::{PrincipalId, PrincipalType};
@@ -184,7 +185,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             offset,
             limit: offset.map(|_| limit),
         };
-        let meta = serde_json::to_string(&meta).map_err(internal)?;
+        let meta = json::write(&meta).map_err(internal)?;
         let records: Vec<String> =
             items.iter().map(|(_, document)| document.as_str().replacen('{', "{\"created\":false,", 1)).collect();
         Ok(enveloped(200, &format!("[{}]", records.join(",")), "OK.", &meta))

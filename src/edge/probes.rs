@@ -6,6 +6,7 @@ use super::exchange::{Exchange, internal};
 use super::fault::Fault;
 use super::http::{Incoming, Response};
 use super::runtime::Runtime;
+use crate::directory::json;
 use crate::projection::{Cache, Database, Statement};
 
 /// The Worker answers: nothing else is asked.
@@ -62,7 +63,7 @@ pub async fn ready<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -
         status: if ready { "ready" } else { "not_ready" },
         checks: Checks { configuration, objects, kv, d1 },
     };
-    let body = serde_json::to_string(&readiness).map_err(internal)?;
+    let body = json::write(&readiness).map_err(internal)?;
     let response = Response::json(if ready { 200 } else { 503 }, body);
     Ok(if ready { response } else { response.with("Retry-After", "1") })
 }

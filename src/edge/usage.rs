@@ -11,6 +11,7 @@ use super::organizations;
 use super::runtime::Door;
 use super::step::{Next, Step};
 use crate::directory::identifiers::{Mode, OrganizationId};
+use crate::directory::json;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Component, Outcome};
 use crate::organization::quotas::Quota;
@@ -39,7 +40,7 @@ fn plan<'a>(component: Component) -> Plan<'a> {
         let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
         let (used, limit) = of(&quota, component);
         let view = UsageView { used, limit, period_start, resets_at: quota.resets_at };
-        serde_json::to_string(&view).map(|body| Response::json(200, body)).map_err(internal)
+        json::write(&view).map(|body| Response::json(200, body)).map_err(internal)
     })
 }
 
@@ -107,5 +108,5 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
         });
     }
     let view = OrganizationUsage { organization_id, modes };
-    serde_json::to_string(&view).map(|body| Response::json(200, body)).map_err(internal)
+    json::write(&view).map(|body| Response::json(200, body)).map_err(internal)
 }

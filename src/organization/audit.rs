@@ -328,7 +328,7 @@ impl OnTheirWay {
 
 /// Those of the digests that belong to no user.
 pub fn strangers<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
-    let digests = serde_json::to_string(digests).map_err(|error| SqlError::corrupt("digests", error))?;
+    let digests = json::write(digests).map_err(|error| SqlError::corrupt("digests", error))?;
     let rows = sql.run(
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)",
         &[digests.as_str().into()],

@@ -27,6 +27,7 @@ use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::{DeletionId, RelationshipId};
+use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -273,7 +274,7 @@ fn erase<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
 
 /// A list as one parameter, for `json_each`.
 fn list<T: serde::Serialize>(values: &[T]) -> Result<String, SqlError> {
-    serde_json::to_string(values).map_err(|error| SqlError::corrupt("list", error))
+    json::write(values).map_err(|error| SqlError::corrupt("list", error))
 }
 
 const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \

@@ -21,6 +21,7 @@ use super::outbox::{Batch, Projection};
 use super::protocol::{self, Call, Outcome, Reply};
 use super::sql::SqlError;
 use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::json::quote;
 use crate::directory::timestamp::Timestamp;
 use crate::platform::{self, D1, Kv, ObjectSql};
 use crate::projection::{StoreError, audit, flush};
@@ -394,7 +395,7 @@ fn begun_again() -> StoreError {
 
 /// A store that is out of reach is tried again by the alarm; the operator may want to know.
 fn log_failure(what: &str, error: &StoreError) {
-    worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quoted(&error.0));
+    worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quote(&error.0));
 }
 
 async fn succeeded(flush: js_sys::Promise) -> bool {
@@ -416,8 +417,4 @@ fn write(reply: &Reply) -> Result<Vec<u8>, JsValue> {
 
 fn js_error(error: &dyn std::fmt::Display) -> JsValue {
     js_sys::Error::new(&error.to_string()).into()
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
 }

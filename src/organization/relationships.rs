@@ -238,7 +238,7 @@ pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, Sq
 /// What the listing holds of the relationships of some users, by their numbers: for each
 /// the user, the agent and an [`Entry`] as text.
 pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(UserId, AgentId, String)>, SqlError> {
-    let users = serde_json::to_string(users).map_err(|error| SqlError::corrupt("list", error))?;
+    let users = json::write(users).map_err(|error| SqlError::corrupt("list", error))?;
     let rows = sql.run(
         &format!(
             "SELECT u.user_id, a.agent_id, r.role, r.created_at, r.last_interaction_at, r.mood FROM {TABLES}
@@ -250,7 +250,7 @@ pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(UserId, AgentId, S
         let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
         let agent_id = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
         let entry = (row.text()?, row.integer()?, row.optional_integer()?, row.optional_text()?);
-        let entry = serde_json::to_string(&entry).map_err(|error| SqlError::corrupt("entry", error))?;
+        let entry = json::write(&entry).map_err(|error| SqlError::corrupt("entry", error))?;
         Ok((user_id, agent_id, entry))
     };
     rows.into_iter().map(read).collect()

@@ -12,6 +12,7 @@ use web_sys::{ReadableStream, Request, Response, ResponseInit};
 use worker::Context;
 
 use super::describe;
+use crate::directory::json;
 use crate::edge::http::{self, Body, BodyError, EventSink, HeaderName, Incoming, Producer, Response as EdgeResponse};
 use crate::edge::runtime::OnChunk;
 
@@ -76,7 +77,7 @@ pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Respon
         headers: &'a [(HeaderName, Cow<'static, str>)],
     }
     let init = Init { status: response.status, headers: &response.headers };
-    let init = serde_json::to_string(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
+    let init = json::write(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
     let init: ResponseInit = js_sys::JSON::parse(&init)?.unchecked_into();
     match response.body {
         Body::None => Response::new_with_opt_str_and_init(None, &init),

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json;
+use crate::directory::json::{self, Unwritable};
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::organization::outbox::Change;
@@ -38,8 +38,8 @@ pub fn is_tombstone(value: &str) -> bool {
 
 #[derive(Serialize)]
 struct Entry<'a> {
-    #[serde(flatten)]
-    revision: Revision,
+    incarnation: i64,
+    version: i64,
     document: &'a json::Text,
 }
 
@@ -59,7 +59,7 @@ const TOMBSTONE: &str = "{}";
 const TOMBSTONE_TTL_S: u64 = 300;
 
 /// What to store for a change.
-pub fn put(tenant: Tenant, change: &Change) -> Result<Put, serde_json::Error> {
+pub fn put(tenant: Tenant, change: &Change) -> Result<Put, Unwritable> {
     let (value, ttl_s) = value(change)?;
     Ok(Put { key: key(tenant, &change.user_id), value, ttl_s })
 }
@@ -70,9 +70,12 @@ pub fn is_put(change: &Change) -> bool {
 }
 
 /// The value to store for a change, and for how many seconds if not for good.
-pub fn value(change: &Change) -> Result<(String, Option<u64>), serde_json::Error> {
+pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
     match &change.document {
-        Some(document) => Ok((serde_json::to_string(&Entry { revision: change.revision, document })?, None)),
+        Some(document) => {
+            let Revision { incarnation, version } = change.revision;
+            Ok((json::write(&Entry { incarnation, version, document })?, None))
+        }
         None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
     }
 }

@@ -21,6 +21,7 @@ use crate::directory::agent::AgentId;
 use crate::directory::cursor::Binding;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
+use crate::directory::json;
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
@@ -123,7 +124,7 @@ pub struct Application {
 }
 
 impl Application {
-    pub fn new(batch: &Batch) -> Result<Self, serde_json::Error> {
+    pub fn new(batch: &Batch) -> Result<Self, json::Unwritable> {
         let mut rows = Vec::with_capacity(batch.changes.len());
         let (mut overwritten, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
         let mut relations: Vec<(&AgentId, &UserId, &str)> = Vec::new();
@@ -149,17 +150,17 @@ impl Application {
                 None => removed.push(&change.user_id),
             }
         }
-        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| serde_json::to_string(&ids)).transpose();
+        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| json::write(&ids)).transpose();
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
             from: batch.from,
             to: batch.to,
-            rows: serde_json::to_string(&rows)?,
+            rows: json::write(&rows)?,
             overwritten: some(overwritten)?,
             removed: some(removed)?,
             related: some(related)?,
-            relations: (!relations.is_empty()).then(|| serde_json::to_string(&relations)).transpose()?,
+            relations: (!relations.is_empty()).then(|| json::write(&relations)).transpose()?,
         })
     }
 
@@ -320,7 +321,7 @@ pub async fn remove_foreign<D: Database>(
 }
 
 fn write(ids: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(ids).map_err(unreadable)
+    json::write(ids).map_err(|error| StoreError(error.to_string()))
 }
 
 fn unreadable(error: serde_json::Error) -> StoreError {
