@@ -8,6 +8,7 @@ pub mod import;
 pub mod interrupt;
 pub mod issuer;
 pub mod migrations;
+pub mod openapi;
 pub mod process;
 pub mod runtime;
 pub mod secrets;

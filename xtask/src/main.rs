@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, import, interrupt, prepare, simulate};
+use xtask::{Result, dev, import, interrupt, openapi, prepare, simulate};
 
 const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
@@ -11,6 +11,7 @@ const USAGE: &str = "usage:
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
+  cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
 ";
 
@@ -30,6 +31,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
         "build" if options.is_empty() => prepare().map(drop),
+        "openapi" if options.is_empty() => openapi::run(),
         "import" => {
             interrupt::watch()?;
             import::run(&import_options(options)?).map(drop)

@@ -1,4 +1,4 @@
-//! The OpenAPI document, made on the host from the route table and from the types that are
+//! The `OpenAPI` document, made on the host from the route table and from the types that are
 //! sent; nothing of this is in the Worker.
 //!
 //! Invariant: an operation is in the document if and only if it is in the route table.

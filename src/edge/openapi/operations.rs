@@ -180,8 +180,7 @@ impl Operation {
         let mut all: Vec<u16> = match route.action {
             Action::Public(_) => vec![429, 500, 503],
             Action::Key { .. } => vec![400, 401, 403, 422, 429, 500, 503],
-            Action::Session => vec![400, 401, 422, 429, 500, 503],
-            Action::Admin(_) => vec![400, 401, 422, 429, 500, 503],
+            Action::Session | Action::Admin(_) => vec![400, 401, 422, 429, 500, 503],
             Action::ClerkEvent => vec![400, 401, 413, 415, 422, 429, 500, 503],
         };
         if has_body {
@@ -473,7 +472,10 @@ fn principal_links() -> Value {
 }
 
 pub fn all() -> Vec<Operation> {
-    [end_users(), turns(), agents(), principals(), operator(), public()].into_iter().flatten().collect()
+    [end_users(), turns(), agents(), principals(), operator(), keys_and_reports(), public()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 const CREATED: &[&str] = &["Location", "ETag", "Idempotency-Replayed"];
@@ -877,8 +879,6 @@ fn key(secret: bool) -> Value {
 
 fn operator() -> Vec<Operation> {
     let (tag, all, one) = ("Operator", "/admin/v1/organizations", "/admin/v1/organizations/{organization_id}");
-    let (keys, repair) =
-        ("/admin/v1/organizations/{organization_id}/keys", "/admin/v1/organizations/{organization_id}/repair");
     let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
     let fields = || {
         json!({
@@ -891,22 +891,6 @@ fn operator() -> Vec<Operation> {
             })),
         })
     };
-    let differences = json!({ "missing": 0, "outdated": 0, "foreign": 0 });
-    let report = json!({
-        "organization_id": ULID, "status": "completed",
-        "modes": [{
-            "mode": "live", "status": "completed", "phase": null, "started_at": THEN, "completed_at": THEN,
-            "users_compared": 1200, "listing_fence_reset": false, "listing": differences, "cache": differences,
-        }],
-    });
-    let share = json!({ "used": 17, "limit": 10_000 });
-    let usage = json!({
-        "organization_id": ULID,
-        "modes": [{
-            "mode": "live", "turns": share, "active_relationships": share, "period_start": THEN,
-            "resets_at": "2026-12-21T22:41:26.283Z",
-        }],
-    });
     let links = json!({
         "read": { "operationId": "getOrganization", "parameters": { "organization_id": "$response.body#/id" } },
         "change": { "operationId": "updateOrganization", "parameters": { "organization_id": "$response.body#/id" } },
@@ -933,6 +917,30 @@ fn operator() -> Vec<Operation> {
             .request(object(&[], fields()), json!({ "limits": { "requests_per_second": 100 } }))
             .answers(200, "The organization as it is now.", "Organization", organization(), &["ETag"])
             .errors(&[404, 409, 412]),
+    ]
+}
+
+fn keys_and_reports() -> Vec<Operation> {
+    let tag = "Operator";
+    let (keys, repair) =
+        ("/admin/v1/organizations/{organization_id}/keys", "/admin/v1/organizations/{organization_id}/repair");
+    let differences = json!({ "missing": 0, "outdated": 0, "foreign": 0 });
+    let report = json!({
+        "organization_id": ULID, "status": "completed",
+        "modes": [{
+            "mode": "live", "status": "completed", "phase": null, "started_at": THEN, "completed_at": THEN,
+            "users_compared": 1200, "listing_fence_reset": false, "listing": differences, "cache": differences,
+        }],
+    });
+    let share = json!({ "used": 17, "limit": 10_000 });
+    let usage = json!({
+        "organization_id": ULID,
+        "modes": [{
+            "mode": "live", "turns": share, "active_relationships": share, "period_start": THEN,
+            "resets_at": "2026-12-21T22:41:26.283Z",
+        }],
+    });
+    vec![
         Operation::new(Post, keys, "issueKey", tag, "Issue a key")
             .says("The key itself is in this one answer only.")
             .request(
