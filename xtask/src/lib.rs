@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod migrations;
 pub mod openapi;
 pub mod process;
+pub mod reference;
 pub mod runtime;
 pub mod secrets;
 pub mod session;
@@ -45,6 +46,7 @@ pub fn prepare() -> Result<tools::Tools> {
     let lock = std::fs::File::create(target.join("prepare.lock"))?;
     lock.lock()?;
     let tools = tools::ensure()?;
+    reference::place(&tools)?;
     wasm::build(&tools)?;
     Ok(tools)
 }

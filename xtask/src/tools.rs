@@ -38,6 +38,11 @@ impl Tools {
         self.npm_binaries.join(name)
     }
 
+    /// The folder of a package.
+    pub fn package(&self, name: &str) -> PathBuf {
+        self.npm_binaries.with_file_name(name)
+    }
+
     fn path(&self) -> OsString {
         let rest = env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.npm_binaries.clone()).chain(env::split_paths(&rest));

@@ -96,6 +96,8 @@ fn schemas() -> Map<String, Value> {
         closed(schema);
     }
     patch(&mut schemas);
+    // What is sent has `created` too.
+    schemas.remove("Principal");
     schemas.extend(put_together());
     schemas.extend(errors());
     schemas

@@ -996,7 +996,7 @@ fn public() -> Vec<Operation> {
     let check = json!({ "ok": true, "latency_ms": 3 });
     let readiness = |status: &str| json!({ "status": status, "checks": { "configuration": check, "objects": check, "kv": check, "d1": check } });
     let event = json!({
-        "type": "object", "required": ["type", "data"],
+        "type": "object", "additionalProperties": true, "required": ["type", "data"],
         "properties": { "type": { "type": "string" }, "data": { "type": "object" } },
     });
     vec![

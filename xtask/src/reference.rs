@@ -1,0 +1,24 @@
+//! The viewer of the reference at `/docs`, which an npm package carries: its files are put
+//! where ours are, so that the page asks nobody else for anything.
+
+use std::fs;
+
+use crate::tools::Tools;
+use crate::{Result, root};
+
+const FILES: &[&str] = &["swagger-ui.css", "swagger-ui-bundle.js"];
+
+/// Copies what is not there yet, or was of another version.
+pub fn place(tools: &Tools) -> Result<()> {
+    let package = tools.package("swagger-ui-dist");
+    let folder = root().join("www/docs");
+    for name in FILES {
+        let (from, to) = (package.join(name), folder.join(name));
+        let content = fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+        if fs::read(&to).is_ok_and(|held| held == content) {
+            continue;
+        }
+        fs::write(&to, content)?;
+    }
+    Ok(())
+}
