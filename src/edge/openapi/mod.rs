@@ -116,13 +116,16 @@ const fn scope(route: &Route) -> Option<&'static str> {
 
 /// The media types of a route's body, and whether there must be one.
 fn body_types(route: &Route) -> (&'static [&'static str], bool) {
-    match route.action {
-        Action::Key { endpoint, .. } => match endpoint.body {
-            BodyKind::None => (&[], false),
-            BodyKind::Json { .. } => (&["application/json"], true),
-            BodyKind::Optional { .. } => (&["application/json"], false),
-        },
-        _ => (&["application/json"], true),
+    let body = match route.action {
+        Action::Key { endpoint, .. } => endpoint.body,
+        Action::Admin(endpoint) => endpoint.body,
+        Action::Public(_) | Action::Session => BodyKind::None,
+        Action::ClerkEvent => return (&["application/json"], true),
+    };
+    match body {
+        BodyKind::None => (&[], false),
+        BodyKind::Json { .. } => (&["application/json"], true),
+        BodyKind::Optional { .. } => (&["application/json"], false),
     }
 }
 
