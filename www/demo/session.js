@@ -1,0 +1,61 @@
+// Who is calling. The key is in this tab's memory and nowhere else: no storage, no
+// cookie, no URL. On the developer's own machine the Worker hands out the demo key.
+
+import { $ } from "./dom.js";
+import { call, faultOf, setKey } from "./api.js";
+
+/** What clients check before they send anything. */
+const SHAPE = /^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$/;
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+
+let onSignedIn = () => {};
+
+export async function start(signedIn) {
+  onSignedIn = signedIn;
+  $("sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    signIn($("key").value.trim());
+  });
+  $("sign-out").addEventListener("click", () => ask(""));
+  const key = LOOPBACK.includes(location.hostname) ? await demoKey() : null;
+  if (key) await signIn(key);
+  else ask("");
+}
+
+/** What the local development server hands out; no deployment does. */
+async function demoKey() {
+  try {
+    const response = await fetch("/demo.json");
+    return response.status === 200 ? (await response.json()).api_key : null;
+  } catch {
+    return null;
+  }
+}
+
+function ask(fault) {
+  setKey("");
+  $("key").value = "";
+  $("signing-in").hidden = true;
+  $("session").hidden = true;
+  $("signed-in").hidden = true;
+  $("sign-in").hidden = false;
+  $("sign-in-fault").textContent = fault;
+  if (document.activeElement === document.body || fault) $("key").focus({ preventScroll: true });
+}
+
+async function signIn(key) {
+  const mode = SHAPE.exec(key)?.[1];
+  if (!mode) return ask("That is not an API key: they read like sk_live_… or sk_test_….");
+  setKey(key);
+  const tried = await call("GET", "/v1/usage/turns");
+  if (tried.status === 401 || tried.status === 0) return ask(faultOf(tried));
+  $("key").value = "";
+  $("sign-in").hidden = true;
+  $("sign-in-fault").textContent = "";
+  $("signing-in").hidden = true;
+  $("session-mode").textContent = mode;
+  $("session-key").textContent = `${key.slice(0, key.lastIndexOf("_") + 1)}…${key.slice(-4)}`;
+  $("session").hidden = false;
+  $("signed-in").hidden = false;
+  onSignedIn();
+}
