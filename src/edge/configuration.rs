@@ -29,6 +29,8 @@ pub struct Configuration {
     pub chat: Option<Chat>,
     /// Who signs session tokens. `None`, when nothing of Clerk's is set: nobody is signed in.
     pub issuer: Option<Issuer>,
+    /// `DEMO_API_KEY`: what `cargo dev` signs the demo page in with.
+    pub demo_api_key: Option<String>,
 }
 
 /// A model that answers messages.
@@ -134,6 +136,10 @@ impl Configuration {
             let model = model.unwrap_or_else(|| default.to_owned());
             Chat { service, model, timeout_ms }
         });
+        let demo_api_key = text("DEMO_API_KEY")?;
+        if demo_api_key.iter().any(|key| key.contains(['"', '\\'])) {
+            return Err(Refusal::new("DEMO_API_KEY: is not an API key"));
+        }
         let signing_key = |name: &str| {
             let key = text(name)?.map(|text| SigningKey::parse(&text)).transpose();
             key.map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
@@ -160,6 +166,7 @@ impl Configuration {
             mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
             chat,
             issuer: Issuer::read(&variable)?,
+            demo_api_key,
         })
     }
 }

@@ -123,7 +123,13 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
     let change = match body {
         Body::MergePatch(_) => {
-            let metadata = fields.optional("metadata", |value| Ok(json::Text::from_stored(value.get().to_owned())));
+            // Anything else would make a record that may not be, whatever it is now.
+            let metadata = fields.optional("metadata", |value| {
+                if !json::is_object(value) && value.get() != "null" {
+                    return Err(Refusal::new("must be a JSON object"));
+                }
+                Ok(json::Text::from_stored(value.get().to_owned()))
+            });
             EndUserChange::Merge { display_name, metadata }
         }
         Body::Empty | Body::Json(_) => {

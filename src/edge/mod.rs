@@ -12,6 +12,7 @@ mod batch;
 mod conditional;
 pub mod configuration;
 mod deletions;
+mod demo;
 mod dialect;
 mod end_users;
 mod endpoint;
@@ -143,7 +144,7 @@ fn finish<R: Runtime, I: Incoming>(
     if head {
         response.body = Body::None;
     }
-    headers::universal(response, exchange.request_id)
+    headers::universal(response, exchange.request_id, exchange.target.origin)
 }
 
 /// `OPTIONS`, with or without the headers of a preflight: no credential needed,
@@ -168,6 +169,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
             match endpoint {
                 PublicEndpoint::Health => Ok(probes::health()),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
+                PublicEndpoint::DemoKey => Ok(demo::key(&*exchange.configuration()?, exchange.target.origin)),
             }
         }
         Action::Key { kind, scope, endpoint } => {

@@ -11,7 +11,15 @@ use crate::client::{Client, Response, encode};
 use crate::server::{Options, Server, expect, roomy, shared};
 use crate::stores::Store;
 
-const ALWAYS: &[&str] = &["cache-control", "vary", "x-content-type-options", "x-request-id", "content-type"];
+const ALWAYS: &[&str] = &[
+    "cache-control",
+    "content-security-policy",
+    "content-type",
+    "referrer-policy",
+    "vary",
+    "x-content-type-options",
+    "x-request-id",
+];
 const BUCKET: &[&str] =
     &["ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
 const QUOTA: &[&str] = &[

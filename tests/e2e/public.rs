@@ -78,6 +78,35 @@ fn cross_origin_calls_are_for_allowed_origins_only() {
     }
 }
 
+/// Nobody asks a deployment by a name of the machine that it runs on.
+#[test]
+fn the_demo_key_is_for_the_machine_itself() {
+    let key = "sk_live_0123456789";
+    let told = |server: &Server, host: &str| {
+        let response = server.anonymous().with_header("Host", host).get("/demo.json");
+        assert_eq!(response.header("cache-control"), "no-store");
+        expect(200, response)
+    };
+    assert_eq!(told(shared(), "localhost"), json!({ "api_key": null }), "none is set");
+    let vars = [roomy(), vec![("DEMO_API_KEY", key.to_owned())]].concat();
+    let server = Server::start(Options { vars, entry: None });
+    assert_eq!(told(&server, "127.0.0.1:8787"), json!({ "api_key": key }));
+    for host in ["rollcall.example.workers.dev", "localhost.example", "127.0.0.1.example:8787"] {
+        assert_eq!(told(&server, host), json!({ "api_key": null }), "{host}");
+    }
+}
+
+#[test]
+fn answers_say_that_they_are_no_pages() {
+    let client = shared().anonymous();
+    for path in ["/health", "/v1/end-users", "/nothing"] {
+        let response = client.get(path);
+        assert_eq!(response.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{path}");
+        assert_eq!(response.header("referrer-policy"), "no-referrer", "{path}");
+        assert!(!response.headers.contains_key("strict-transport-security"), "by http, as here");
+    }
+}
+
 #[test]
 fn every_request_leaves_one_log_line_without_secrets() {
     let server = Server::start(Options { vars: roomy(), entry: None });

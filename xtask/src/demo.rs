@@ -89,6 +89,11 @@ fn text(value: &Value, name: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// A bucket that a burst from a browser empties, and quotas of which a turn is seen.
+fn limits() -> Value {
+    json!({ "requests_per_second": 50, "burst": 100, "turns_per_period": 1_000, "active_relationships": 200 })
+}
+
 /// The demo organization of this state, with keys that are good; made if there
 /// is none.
 pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
@@ -105,7 +110,7 @@ pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
         }
         _ => {
             step("Making the demo organization and its keys");
-            admin.create_organization("Demo", &json!({}))?
+            admin.create_organization("Demo", &limits())?
         }
     };
     let issue = |kind: &str, mode: &str, scope: &str, prefix: &str, name: &str| {

@@ -16,6 +16,8 @@ use crate::webhooks::Sender;
 use crate::{Result, interrupt, migrations, prepare, root, step};
 
 const PORT_DEFAULT: u16 = 8787;
+/// The variable that the Worker finds the key for the demo page in.
+const DEMO_API_KEY: &str = "DEMO_API_KEY";
 /// Longest wait for the server, which first builds the Worker if it changed.
 const READY_LIMIT: Duration = Duration::from_mins(5);
 
@@ -33,28 +35,23 @@ impl Default for Options {
     }
 }
 
+/// A server that answers, and what one needs to talk with it.
+#[derive(Debug)]
+pub struct Served {
+    pub url: String,
+    pub secrets: Secrets,
+    pub demo: Demo,
+    /// Of the demo person; `None` when `.dev.vars` names another issuer.
+    pub session_token: Option<String>,
+    runtime: Runtime,
+}
+
 /// Serves until it is told to stop.
 pub fn run(options: &Options) -> Result<()> {
     let dev_json = root().join("target/dev.json");
     let _ = fs::remove_file(&dev_json);
     interrupt::watch()?;
-    let tools = prepare()?;
-    let secrets = secrets::ensure_all()?;
-    let issuer = Issuer::ensure()?;
-    let keys_url = issuer.as_ref().map(Issuer::publish).transpose()?;
-    // A folder that is named is meant from where one stands; the default is the project's.
-    let state = match &options.state {
-        Some(state) => std::env::current_dir()?.join(state),
-        None => root().join(".wrangler/state"),
-    };
-    fs::create_dir_all(&state)?;
-    migrations::apply(&tools, &state)?;
-    let (mut runtime, url) = serve(&tools, &state, options.port, keys_url.as_deref())?;
-    let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
-    if issuer.is_some() {
-        demo::introduce(&Sender::new(&url, &secrets.webhook_secret))?;
-    }
-    let session_token = issuer.map(|issuer| issuer.sign_in(&url)).transpose()?;
+    let Served { url, secrets, demo, session_token, mut runtime } = start(options)?;
     announce(&url, &secrets, &demo, session_token.as_deref());
     write_dev_json(&dev_json, &url, &secrets, &demo, session_token.as_deref())?;
 
@@ -72,8 +69,61 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Everything from nothing to a server that answers, with a demo organization whose key the
+/// demo page is given.
+pub fn start(options: &Options) -> Result<Served> {
+    let tools = prepare()?;
+    let secrets = secrets::ensure_all()?;
+    let issuer = Issuer::ensure()?;
+    let keys_url = issuer.as_ref().map(Issuer::publish).transpose()?;
+    let keys_url = keys_url.as_deref();
+    // A folder that is named is meant from where one stands; the default is the project's.
+    let state = match &options.state {
+        Some(state) => std::env::current_dir()?.join(state),
+        None => root().join(".wrangler/state"),
+    };
+    fs::create_dir_all(&state)?;
+    migrations::apply(&tools, &state)?;
+    if !variables(&state).is_file() {
+        // Node reads such files too, and ends when there is none.
+        secrets::write_private(&variables(&state), "")?;
+    }
+    let port = free_port(options.port)?;
+    let (mut runtime, mut url) = serve(&tools, &state, port, keys_url)?;
+    let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
+    if options.state.is_none() {
+        // For `npx wrangler dev`, which has the default state too.
+        secrets::set(DEMO_API_KEY, &demo.api_key)?;
+    }
+    // The key is made by the server that is to know it: the first one is started again.
+    if hand_over(&state, &demo)? {
+        step("Starting it again, with the key for the demo page");
+        runtime.stop();
+        (runtime, url) = serve(&tools, &state, port, keys_url)?;
+    }
+    if issuer.is_some() {
+        demo::introduce(&Sender::new(&url, &secrets.webhook_secret))?;
+    }
+    let session_token = issuer.map(|issuer| issuer.sign_in(&url)).transpose()?;
+    Ok(Served { url, secrets, demo, session_token, runtime })
+}
+
+/// The variables of this state, which wrangler reads after the project's own.
+fn variables(state: &Path) -> PathBuf {
+    state.join("demo.vars")
+}
+
+/// Writes the demo key where the server finds it when it starts; says whether that is news.
+fn hand_over(state: &Path, demo: &Demo) -> Result<bool> {
+    let text = format!("{DEMO_API_KEY}=\"{}\"\n", demo.api_key);
+    if fs::read_to_string(variables(state)).is_ok_and(|held| held == text) {
+        return Ok(false);
+    }
+    secrets::write_private(&variables(state), &text)?;
+    Ok(true)
+}
+
 fn serve(tools: &Tools, state: &Path, port: u16, keys_url: Option<&str>) -> Result<(Runtime, String)> {
-    let port = free_port(port)?;
     step(format!("Starting the local runtime on port {port}"));
     let mut command = tools.command(tools.binary("node"));
     command
@@ -81,7 +131,11 @@ fn serve(tools: &Tools, state: &Path, port: u16, keys_url: Option<&str>) -> Resu
         .arg(tools.binary("wrangler"))
         .args(["dev", "--ip", "127.0.0.1", "--port", &port.to_string(), "--inspector-port", "0"])
         .args(["--show-interactive-dev-session=false", "--persist-to"])
-        .arg(state);
+        .arg(state)
+        .arg("--env-file")
+        .arg(secrets::file())
+        .arg("--env-file")
+        .arg(variables(state));
     for variable in keys_url.into_iter().flat_map(issuer::variables) {
         command.args(["--var", &variable]);
     }
@@ -104,7 +158,7 @@ fn announce(url: &str, secrets: &Secrets, demo: &Demo, session_token: Option<&st
     let Demo { organization_id, api_key, read_key, service_key, uniq_key } = demo;
     println!(
         "
-Rollcall is serving at {url}
+Rollcall is serving at {url}, the demo page too, signed in
 
   organization      {organization_id}
   admin token       {}

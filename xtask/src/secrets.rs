@@ -16,8 +16,8 @@ pub struct Secrets {
     pub webhook_secret: String,
 }
 
-/// Wrangler reads this file by itself.
-fn file() -> PathBuf {
+/// Wrangler reads this file by itself, unless it is told of others.
+pub fn file() -> PathBuf {
     root().join(".dev.vars")
 }
 
