@@ -4,6 +4,8 @@ let key = "";
 const listeners = [];
 
 export const setKey = (value) => (key = value);
+/** Of which nobody hears: who waits for the answer to another key's request waits for good. */
+const nothing = new Promise(() => {});
 /** Is told of each exchange: when it starts, and when it ends. */
 export const onExchange = (listener) => listeners.push(listener);
 
@@ -14,7 +16,8 @@ let count = 0;
  * status 0. `onText` is given the text of the answer so far, as it comes.
  */
 export async function call(method, path, { body, headers = {}, onText, signal } = {}) {
-  const sent = { Authorization: `Bearer ${key}`, ...headers };
+  const own = key;
+  const sent = { Authorization: `Bearer ${own}`, ...headers };
   if (body !== undefined) sent["Content-Type"] ??= "application/json";
   const exchange = {
     number: ++count, method, path, sent, body, at: new Date(), started: performance.now(),
@@ -32,6 +35,7 @@ export async function call(method, path, { body, headers = {}, onText, signal } 
     exchange.fault = error.name === "AbortError" ? "Stopped" : "The Worker could not be reached";
   }
   exchange.ms = performance.now() - exchange.started;
+  if (own !== key) return nothing;
   tell(exchange);
   return exchange;
 }
@@ -42,6 +46,7 @@ async function readPieces(response, exchange, onText) {
     const { done, value } = await reader.read();
     if (done) return;
     exchange.text += value;
+    if (exchange.sent.Authorization !== `Bearer ${key}`) return;
     tell(exchange);
     onText(exchange.text);
   }
@@ -58,8 +63,9 @@ function tell(exchange) {
 export async function read(path, options = {}) {
   const first = await call("GET", path, options);
   if (first.status !== 429) return first;
+  const own = key;
   await new Promise((resolve) => setTimeout(resolve, 1000 * Number(first.headers.get("retry-after") ?? 1)));
-  return options.signal?.aborted ? first : call("GET", path, options);
+  return own === key ? call("GET", path, options) : nothing;
 }
 
 /** JSON in which a number that a double cannot hold keeps its digits, where the browser can. */

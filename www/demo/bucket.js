@@ -8,6 +8,8 @@ import { bar } from "./overview.js";
 const WINDOW_MS = 12_000;
 const BIN_MS = 100;
 const BINS = WINDOW_MS / BIN_MS;
+/** Between two drawings: what the eye takes for motion, and leaves time for the requests. */
+const DRAW_MS = 40;
 const [WIDTH, HEIGHT] = [600, 140];
 /** More than browsers let through at once; they queue the rest. */
 const WORKERS = 24;
@@ -18,6 +20,7 @@ const PATH = "/v1/usage/turns";
 const bins = new Map();
 /** Of the last burst. */
 const totals = { admitted: 0, refused: 0 };
+let drawn = 0;
 let lastEvent = -Infinity;
 let retryAt = null;
 let stop = null;
@@ -69,12 +72,13 @@ const run = animate(() => {
     const left = (retryAt - now) / 1000;
     $("retry-after").textContent = left > 0 ? `${left.toFixed(2)} s` : "elapsed";
   }
-  draw(now);
+  if (now - drawn > DRAW_MS) draw(now);
   return level < burst || now - lastEvent < WINDOW_MS + BIN_MS || (retryAt !== null && now < retryAt);
 });
 
 /** Bars stand on each other: admitted below, refused above. */
 function draw(now) {
+  drawn = now;
   const first = binOf(now) - BINS + 1;
   const width = WIDTH / BINS;
   const most = Math.max(12, ...[...bins.values()].map((bin) => bin.admitted + bin.refused));
@@ -144,6 +148,10 @@ export function prepare() {
 /** For another key: what was heard of the last one's bucket is not about its own. */
 export function forget() {
   limiter.forget();
+  stop?.();
+  stop = null;
+  $("burst-send").textContent = "Send requests";
+  $("burst-said").textContent = "The bucket is drawn from the response headers alone.";
   bins.clear();
   totals.admitted = 0;
   totals.refused = 0;

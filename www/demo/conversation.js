@@ -50,6 +50,9 @@ function events(text) {
 
 const affect = () => ({ valence: $("valence").valueAsNumber, arousal: $("arousal").valueAsNumber });
 
+/** A key of its own for each message, so that the network may repeat it. Works by http too. */
+const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 async function send() {
   const message = $("message").value.trim();
   if (!message) return;
@@ -67,7 +70,7 @@ async function send() {
   const body = JSON.stringify({
     message, personality_id: $("talk-agent").value, user_id: $("talk-user").value, stream: true, affect: affect(),
   });
-  const answer = await call("POST", "/v1/respond", { body, headers: { "Idempotency-Key": crypto.randomUUID() }, onText: show });
+  const answer = await call("POST", "/v1/respond", { body, headers: { "Idempotency-Key": fresh() }, onText: show });
   text.className = "";
   $("send").disabled = false;
   finish(answer, text, meta);
@@ -143,6 +146,7 @@ export function prepare() {
 export async function open() {
   mood.forget();
   $("messages").replaceChildren();
+  $("talk-agent").replaceChildren();
   await loadAgents();
   await refreshMood();
 }

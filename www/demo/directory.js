@@ -139,6 +139,8 @@ export function prepare() {
 }
 
 export function open() {
+  $("samples").disabled = false;
+  $("prefix").value = "";
   $("users").replaceChildren();
   $("registered").replaceChildren();
   person.forget();

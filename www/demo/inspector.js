@@ -4,6 +4,8 @@ import { $, copy, h, statusKind } from "./dom.js";
 import { onExchange, parse } from "./api.js";
 
 const KEPT = 600;
+/** Between two changes of the list. */
+const FLUSH_MS = 60;
 const GROUPS = [
   ["Rate limit", /^(x-ratelimit-|ratelimit|retry-after$)/],
   ["Quotas", /^x-quota-/],
@@ -20,7 +22,7 @@ let shown = null;
 
 function noted(exchange) {
   // A burst would otherwise lay the page out hundreds of times a second.
-  if (waiting.size === 0) requestAnimationFrame(flush);
+  if (waiting.size === 0) setTimeout(flush, FLUSH_MS);
   waiting.add(exchange);
 }
 
@@ -124,6 +126,7 @@ export function prepare() {
   onExchange(noted);
   $("clear").addEventListener("click", () => {
     rows.clear();
+    waiting.clear();
     shown = null;
     $("exchanges").replaceChildren();
     detail();

@@ -7,8 +7,10 @@ import * as quickStart from "./start.js";
 import * as session from "./session.js";
 
 for (const part of [inspector, overview, bucket, directory, conversation, quickStart]) part.prepare();
+performance.mark("interactive");
 session.start(() => {
   bucket.forget();
+  overview.forget();
   directory.open();
   overview.refresh();
   conversation.open();

@@ -23,7 +23,7 @@ export function prepare() {
     plot.append(svg("text", { x: x.toFixed(3), y: y.toFixed(3), "text-anchor": anchor }, label));
   }
   plot.append(
-    svg("path", { class: "path", id: "mood-path" }), svg("path", { class: "decay", id: "mood-decay" }),
+    svg("path", { class: "trail", id: "mood-trail" }), svg("path", { class: "decay", id: "mood-decay" }),
     svg("circle", { class: "affect", id: "mood-affect", r: 0.05 }), svg("circle", { class: "dot", id: "mood-dot", r: 0.065 }));
   draw();
 }
@@ -67,7 +67,7 @@ const line = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${x}
 
 function draw() {
   $("mood-dot").classList.toggle("absent", !mood);
-  $("mood-path").setAttribute("d", line(trail));
+  $("mood-trail").setAttribute("d", line(trail));
   $("mood-decay").setAttribute("d", mood ? line([[mood.valence, mood.arousal], [mood.baseline_valence, mood.baseline_arousal]]) : "");
   if (!mood) {
     $("mood-said").textContent = "No mood yet: the first message makes one.";

@@ -36,6 +36,11 @@ export function prepare() {
   });
 }
 
+/** For another key, whose organization these are not of. */
+export function forget() {
+  for (const name of ["tokens", "turns", "relationships", "reset"]) $(`over-${name}`).textContent = "–";
+}
+
 export async function refresh() {
   const paths = { turns: "/v1/usage/turns", relationships: "/v1/usage/active-relationships" };
   await Promise.all(Object.entries(paths).map(async ([name, path]) => {

@@ -8,10 +8,16 @@ import { call, encode, faultOf, parse, read } from "./api.js";
 const POLL_MS = 700;
 
 let onChange = () => {};
+let shown = "";
 
 export function prepare(changed) {
   onChange = changed;
   $("person").addEventListener("click", (event) => event.target === $("person") && $("person").close());
+  // The row that one came from may have been drawn anew.
+  $("person").addEventListener("close", () => {
+    const rows = [...$("users").querySelectorAll("button")];
+    (rows.find((row) => row.textContent === shown) ?? $("prefix")).focus({ preventScroll: true });
+  });
 }
 
 export function forget() {
@@ -21,14 +27,19 @@ export function forget() {
 
 export async function open(userId) {
   const dialog = $("person");
+  shown = userId;
   dialog.replaceChildren(head(userId), h("p", { className: "empty" }, "Loading…"));
   dialog.showModal();
   const answer = await read(`/v1/end-users/${encode(userId)}`);
-  if (answer.status !== 200) {
-    dialog.replaceChildren(head(userId), h("p", { className: "empty", role: "alert" }, faultOf(answer)));
-    return;
-  }
+  if (shown !== userId) return;
+  if (answer.status !== 200) return fill(h("p", { className: "empty", role: "alert" }, faultOf(answer)));
   show(parse(answer.text), answer.headers.get("etag"));
+}
+
+/** Under the head, which stays, and with it the focus. */
+function fill(...content) {
+  while ($("person").children.length > 1) $("person").lastChild.remove();
+  $("person").append(...content);
 }
 
 const head = (userId) =>
@@ -47,7 +58,7 @@ function show(user, etag) {
     ? h("ul", { className: "plain" }, ...user.relationships.map((one) =>
       h("li", {}, `${one.turns} ${one.turns === 1 ? "turn" : "turns"}${one.mood ? `, ${one.mood.label}` : ""}`)))
     : h("p", { className: "muted" }, "No conversations yet.");
-  $("person").replaceChildren(head(user.user_id), facts, editor(user, etag), h("h4", {}, "Relationships"), relationships, eraser(user));
+  fill(facts, editor(user, etag), h("h4", {}, "Relationships"), relationships, eraser(user));
 }
 
 function editor(user, etag) {

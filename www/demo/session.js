@@ -34,6 +34,7 @@ async function demoKey() {
 
 function ask(fault) {
   setKey("");
+  $("person").close();
   $("key").value = "";
   $("signing-in").hidden = true;
   $("session").hidden = true;

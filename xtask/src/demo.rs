@@ -91,7 +91,7 @@ fn text(value: &Value, name: &str) -> Result<String> {
 
 /// A bucket that a burst from a browser empties, and quotas of which a turn is seen.
 fn limits() -> Value {
-    json!({ "requests_per_second": 50, "burst": 100, "turns_per_period": 1_000, "active_relationships": 200 })
+    json!({ "requests_per_second": 30, "burst": 100, "turns_per_period": 1_000, "active_relationships": 200 })
 }
 
 /// The demo organization of this state, with keys that are good; made if there

@@ -35,7 +35,7 @@ impl Default for Options {
     }
 }
 
-/// A server that answers, and what one needs to talk with it.
+/// What one needs to talk with a server.
 #[derive(Debug)]
 pub struct Served {
     pub url: String,
@@ -43,7 +43,6 @@ pub struct Served {
     pub demo: Demo,
     /// Of the demo person; `None` when `.dev.vars` names another issuer.
     pub session_token: Option<String>,
-    runtime: Runtime,
 }
 
 /// Serves until it is told to stop.
@@ -51,7 +50,7 @@ pub fn run(options: &Options) -> Result<()> {
     let dev_json = root().join("target/dev.json");
     let _ = fs::remove_file(&dev_json);
     interrupt::watch()?;
-    let Served { url, secrets, demo, session_token, mut runtime } = start(options)?;
+    let (Served { url, secrets, demo, session_token }, mut runtime) = start(options)?;
     announce(&url, &secrets, &demo, session_token.as_deref());
     write_dev_json(&dev_json, &url, &secrets, &demo, session_token.as_deref())?;
 
@@ -70,8 +69,8 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Everything from nothing to a server that answers, with a demo organization whose key the
-/// demo page is given.
-pub fn start(options: &Options) -> Result<Served> {
+/// demo page is given. It serves for as long as the runtime is held.
+pub fn start(options: &Options) -> Result<(Served, Runtime)> {
     let tools = prepare()?;
     let secrets = secrets::ensure_all()?;
     let issuer = Issuer::ensure()?;
@@ -105,7 +104,7 @@ pub fn start(options: &Options) -> Result<Served> {
         demo::introduce(&Sender::new(&url, &secrets.webhook_secret))?;
     }
     let session_token = issuer.map(|issuer| issuer.sign_in(&url)).transpose()?;
-    Ok(Served { url, secrets, demo, session_token, runtime })
+    Ok((Served { url, secrets, demo, session_token }, runtime))
 }
 
 /// The variables of this state, which wrangler reads after the project's own.

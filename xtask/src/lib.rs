@@ -1,6 +1,7 @@
 //! The developer commands of Rollcall, as a library, so that the tests build and
 //! start the Worker the very way the commands do.
 
+pub mod browser;
 pub mod demo;
 pub mod dev;
 pub mod fingerprint;
@@ -12,6 +13,7 @@ pub mod openapi;
 pub mod process;
 pub mod reference;
 pub mod runtime;
+pub mod screenshots;
 pub mod secrets;
 pub mod session;
 pub mod simulate;

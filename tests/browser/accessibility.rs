@@ -1,0 +1,112 @@
+//! For whoever uses a keyboard, a screen reader, another colour scheme, or wants no motion.
+
+use serde_json::{Value, json};
+use xtask::Result;
+use xtask::browser::Page;
+
+use crate::site::{LISTED, NONE, roomy, site};
+
+/// The rules of axe-core on what is shown: none may be violated.
+fn check(page: &Page<'_>, what: &str) -> Result<()> {
+    let source = std::fs::read_to_string(xtask::root().join("node_modules/axe-core/axe.min.js"))?;
+    page.evaluate(&format!("{source}; true"))?;
+    let found = page.evaluate(
+        "axe.run().then(({ violations, passes }) => ({
+            passes: passes.length,
+            violations: violations.map(({ id, nodes }) => [id, nodes.map((node) => [node.html.slice(0, 200), node.any.map((any) => any.message)])]),
+        }))",
+    )?;
+    assert_eq!(found["violations"], json!([]), "{what}");
+    assert!(found["passes"].as_u64() > Some(10), "{what}: {found}");
+    Ok(())
+}
+
+#[test]
+fn no_rule_is_violated_in_either_scheme() -> Result<()> {
+    for scheme in ["light", "dark"] {
+        for width in [390, 1440] {
+            let what = |state: &str| format!("{state}, {scheme}, {width}");
+            let api = site().organization(&roomy())?;
+            api.fill(10)?;
+            let page = site().page()?;
+            page.prefer(scheme, true)?;
+            page.size(width, 900)?;
+            page.go(&site().deployed_url())?;
+            page.wait("!document.querySelector('#sign-in').hidden")?;
+            check(&page, &what("signed out"))?;
+            crate::site::sign_in(&page, &api.key)?;
+            page.fill("#user-id", "ada")?;
+            page.click("#register button")?;
+            page.wait("document.querySelector('#registered .status')")?;
+            page.fill("#message", "Hello")?;
+            page.press("Enter")?;
+            page.wait("document.querySelector('.theirs .meta')?.innerText.includes('1 turn')")?;
+            page.click("#exchanges button")?;
+            page.wait("!document.querySelector('#exchange').hidden")?;
+            check(&page, &what("at work"))?;
+            page.click("#users button")?;
+            page.wait("document.querySelector('#edit-metadata')")?;
+            check(&page, &what("a person"))?;
+            page.go(&format!("{}/errors", site().deployed_url()))?;
+            check(&page, &what("errors"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_keyboard_is_enough() -> Result<()> {
+    let api = site().organization(&roomy())?;
+    let page = site().console(&api)?;
+    let focused = |page: &Page<'_>| -> Result<Value> {
+        page.evaluate("document.activeElement.id || document.activeElement.className")
+    };
+    page.evaluate("document.activeElement.blur(), scrollTo({ top: 0, behavior: 'instant' })")?;
+    page.evaluate("document.querySelector('.skip').focus()")?;
+    page.press("Enter")?;
+    page.wait("document.activeElement.id === 'main'")?;
+    // Tabs are one stop, and arrows move between them.
+    page.evaluate("document.querySelector('#tab-curl').focus()")?;
+    page.press("ArrowRight")?;
+    assert_eq!(focused(&page)?, json!("tab-javascript"));
+    assert!(page.text("#start-code")?.contains("await fetch("));
+    page.press("ArrowLeft")?;
+    page.press("ArrowLeft")?;
+    assert_eq!(focused(&page)?, json!("tab-python"));
+    page.press("Tab")?;
+    assert_eq!(focused(&page)?, json!("start-copy"));
+    // A user is registered, opened and closed again.
+    page.evaluate("document.querySelector('#user-id').focus()")?;
+    page.type_text("grace")?;
+    page.press("Tab")?;
+    assert_eq!(focused(&page)?, json!("display-name"));
+    page.press("Enter")?;
+    page.wait("document.querySelector('#registered .status')?.innerText === '201'")?;
+    page.wait("document.querySelector('#users button')?.innerText === 'grace'")?;
+    page.evaluate("document.querySelector('#users button').focus()")?;
+    page.press("Enter")?;
+    page.wait("document.querySelector('#edit-metadata')")?;
+    assert_eq!(page.evaluate("document.querySelector('#person').contains(document.activeElement)")?, json!(true));
+    page.press("Escape")?;
+    page.wait("!document.querySelector('#person').open")?;
+    assert_eq!(page.evaluate("document.activeElement.innerText")?, json!("grace"), "where one was before");
+    assert_eq!(api.get("/v1/end-users/grace")?.0, 200);
+    assert_eq!(page.complaints(NONE), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn nothing_moves_for_who_wants_it_so() -> Result<()> {
+    let page = site().page()?;
+    page.prefer("light", false)?;
+    page.go(site().url())?;
+    page.wait(LISTED)?;
+    let style = |selector: &str, name: &str| {
+        page.evaluate(&format!("getComputedStyle(document.querySelector({selector:?})).{name}"))
+    };
+    assert_eq!(style("html", "scrollBehavior")?, json!("auto"));
+    assert_eq!(style("#mood-dot", "transitionDuration")?, json!("0s"));
+    page.wait("document.querySelector('#tokens').innerText !== '–'")?;
+    assert_eq!(page.complaints(NONE), [""; 0]);
+    Ok(())
+}

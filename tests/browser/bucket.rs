@@ -1,0 +1,59 @@
+//! The bucket, as the page draws it from the headers.
+
+use serde_json::json;
+use xtask::Result;
+
+use crate::site::{NONE, site};
+
+#[test]
+fn a_burst_drains_it_and_it_refills() -> Result<()> {
+    let api = site().organization(&json!({ "requests_per_second": 5, "burst": 40 }))?;
+    let page = site().console(&api)?;
+    page.wait("document.querySelector('#burst-size').innerText === '40'")?;
+    assert_eq!(page.text("#bucket-policy")?, "5 a second, bursts of 40");
+    page.fill("#burst-count", "120")?;
+    page.click("#burst-send")?;
+    page.wait("Number(document.querySelector('#refused').innerText) > 0")?;
+    page.wait("/ s$/.test(document.querySelector('#retry-after').innerText)")?;
+    page.wait("document.querySelector('#chart-refused').getAttribute('d') !== ''")?;
+    page.wait("document.querySelector('#burst-said').innerText.includes('Retried when told to: 200')")?;
+    let number = |selector: &str| -> Result<i64> { Ok(page.text(selector)?.parse()?) };
+    let (admitted, refused) = (number("#admitted")?, number("#refused")?);
+    assert_eq!(admitted + refused, 120);
+    // Signing in took some of the forty, and some came back meanwhile.
+    assert!(admitted >= 20 && refused >= 1, "{admitted} admitted, {refused} refused");
+    let counted = page.evaluate(
+        "[...document.querySelectorAll('#exchanges .status')].filter((one) => one.innerText === '429').length",
+    )?;
+    assert_eq!(counted, refused, "the inspector has each of them");
+
+    // Nothing is asked for a while: the page goes on from the headers alone, and is right.
+    page.wait("Number(document.querySelector('#tokens').innerText) >= 20")?;
+    let drawn = number("#tokens")?;
+    let remaining = page.evaluate(&format!(
+        "fetch('/v1/usage/turns', {{ headers: {{ Authorization: 'Bearer {}' }} }})
+            .then((answer) => Number(answer.headers.get('x-ratelimit-remaining')))",
+        api.key
+    ))?;
+    let remaining = remaining.as_i64().unwrap_or_default();
+    assert!((drawn - 3..=drawn + 12).contains(&remaining), "drawn {drawn}, and in fact {remaining}");
+    assert_eq!(page.evaluate("document.querySelector('#gauge').getAttribute('aria-valuemax')")?, json!("40"));
+    assert_eq!(page.complaints(&[429]), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_burst_can_be_stopped() -> Result<()> {
+    let api = site().organization(&json!({ "requests_per_second": 1_000, "burst": 5_000 }))?;
+    let page = site().console(&api)?;
+    page.choose("#burst-range", "500")?;
+    assert_eq!(page.evaluate("document.querySelector('#burst-count').value")?, json!("500"));
+    page.click("#burst-send")?;
+    page.wait("document.querySelector('#burst-send').innerText === 'Stop'")?;
+    page.click("#burst-send")?;
+    page.wait("document.querySelector('#burst-said').innerText.includes('admitted and')")?;
+    let admitted: u32 = page.text("#admitted")?.parse()?;
+    assert!(admitted < 500, "{admitted}");
+    assert_eq!(page.complaints(NONE), [""; 0]);
+    Ok(())
+}

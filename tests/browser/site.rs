@@ -1,0 +1,144 @@
+//! The server, the browser, and the API beside the page.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+use serde_json::{Value, json};
+use xtask::Result;
+use xtask::browser::{Browser, Page};
+use xtask::demo::Admin;
+use xtask::dev::{self, Served};
+use xtask::runtime::Runtime;
+use xtask::tools;
+
+/// Answers that a test does not provoke are complaints of the console.
+pub const NONE: &[u16] = &[];
+
+pub struct Site {
+    pub served: Served,
+    /// Held for as long as it shall serve.
+    _runtime: Mutex<Runtime>,
+    browser: Browser,
+    admin: Admin,
+}
+
+/// The one that tests share. It ends with the process: its children hold the other end of a pipe.
+pub fn site() -> &'static Site {
+    static SITE: OnceLock<Site> = OnceLock::new();
+    SITE.get_or_init(|| {
+        let (served, runtime) = dev::start(&dev::Options { port: 0, state: Some(state()) }).expect("a server");
+        let tool = tools::ensure_browser().expect("a browser");
+        println!("browser: {}", tool.path.display());
+        let browser = Browser::start(&tool).expect("a browser that starts");
+        let admin = Admin::new(&served.url, &served.secrets.admin_token);
+        Site { served, _runtime: Mutex::new(runtime), browser, admin }
+    })
+}
+
+/// A folder for the state; those of processes that are gone are removed.
+fn state() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    for entry in parent.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("rollcall-pages-");
+        if process.is_some_and(|process| Path::new("/proc/self").exists() && !Path::new("/proc").join(process).is_dir())
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    parent.join(format!("rollcall-pages-{}", std::process::id()))
+}
+
+/// Limits that nothing but a test of limits feels.
+pub fn roomy() -> Value {
+    json!({ "requests_per_second": 1_000, "burst": 5_000, "turns_per_period": 500, "active_relationships": 50 })
+}
+
+impl Site {
+    pub fn url(&self) -> &str {
+        &self.served.url
+    }
+
+    /// The same server by a name that is not the machine's own, as a deployment has.
+    pub fn deployed_url(&self) -> String {
+        self.served.url.replace("127.0.0.1", "rollcall.example")
+    }
+
+    pub fn page(&'static self) -> Result<Page<'static>> {
+        self.browser.page()
+    }
+
+    /// A new organization, seen by its API.
+    pub fn organization(&self, limits: &Value) -> Result<Api> {
+        let organization = self.admin.create_organization("Test", limits)?;
+        let request = json!({ "kind": "api", "mode": "live", "scope": "read_write", "name": "test" });
+        let key = self.admin.issue_key(&organization, &request)?;
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Ok(Api { url: self.served.url.clone(), key, agent })
+    }
+
+    /// A page that is signed in with the key of an organization.
+    pub fn console(&'static self, api: &Api) -> Result<Page<'static>> {
+        let page = self.page()?;
+        page.go(self.url())?;
+        page.wait(
+            "!document.querySelector('#session').hidden && document.querySelectorAll('#exchanges li').length > 3",
+        )?;
+        page.click("#sign-out")?;
+        sign_in(&page, &api.key)?;
+        page.click("#clear")?;
+        Ok(page)
+    }
+}
+
+/// Types a key in and waits until the first page of the list is there.
+pub fn sign_in(page: &Page<'_>, key: &str) -> Result<()> {
+    page.fill("#key", key)?;
+    page.press("Enter")?;
+    page.wait("!document.querySelector('#signed-in').hidden")?;
+    page.wait(LISTED)?;
+    page.wait("document.querySelector('#talk-agent').options.length > 0 && document.querySelector('#over-turns').innerText !== '–'")
+        .map(drop)
+}
+
+/// The list is not being read, and shows somebody or says that there is nobody.
+pub const LISTED: &str = "!document.querySelector('#directory').hasAttribute('aria-busy') \
+    && (document.querySelector('#users button') || document.querySelector('#users-state').innerText)";
+
+pub struct Api {
+    url: String,
+    pub key: String,
+    agent: ureq::Agent,
+}
+
+impl Api {
+    pub fn get(&self, path: &str) -> Result<(u16, Value)> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let mut answer = request.header("Authorization", format!("Bearer {}", self.key)).call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_json()?))
+    }
+
+    /// The text of an answer, with every digit.
+    pub fn text(&self, path: &str) -> Result<String> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        Ok(request.header("Authorization", format!("Bearer {}", self.key)).call()?.body_mut().read_to_string()?)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.agent.post(format!("{}{path}", self.url));
+        Ok(request.header("Authorization", format!("Bearer {}", self.key)).send_json(body)?.body_mut().read_json()?)
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        let request = self.agent.patch(format!("{}{path}", self.url));
+        Ok(request.header("Authorization", format!("Bearer {}", self.key)).send_json(body)?.body_mut().read_json()?)
+    }
+
+    /// Registers `count` users, `u00` and so on.
+    pub fn fill(&self, count: usize) -> Result<()> {
+        let users: Vec<Value> = (0..count).map(|index| json!({ "user_id": format!("u{index:02}") })).collect();
+        let answer = self.post("/v1/end-users/batch", &json!({ "users": users }))?;
+        if answer["created"] == count { Ok(()) } else { Err(answer.to_string().into()) }
+    }
+}
