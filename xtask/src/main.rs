@@ -11,7 +11,8 @@ const USAGE: &str = "usage:
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
-use xtask::{Result, dev, import, interrupt, openapi, prepare, screenshots, simulate};
+  cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
+  cargo xtask screenshots              make the README's pictures of the demo page
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
 ";
 

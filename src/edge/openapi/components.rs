@@ -250,6 +250,7 @@ fn put_together() -> Map<String, Value> {
             envelope(json!({ "type": "array", "items": schema("PrincipalResult") }), schema("PrincipalMeta")),
         ),
         ("Health", health),
+        ("DemoKey", object(&json!({ "api_key": text_or_null() }))),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

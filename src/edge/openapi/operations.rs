@@ -1010,6 +1010,9 @@ fn public() -> Vec<Operation> {
         Operation::new(Get, "/ready", "getReadiness", "Public", "Every binding is reached")
             .answers(200, "All are, each with its latency.", "Readiness", readiness("ready"), &[])
             .answers(503, "One is not.", "Readiness", readiness("not_ready"), &[]),
+        Operation::new(Get, "/demo.json", "getDemoKey", "Public", "The key of the demo page")
+            .says("Only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`.")
+            .answers(200, "The key.", "DemoKey", json!({ "api_key": null }), &[]),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
             .says("Signed by Svix. At most 256 KiB.")
             .request(
