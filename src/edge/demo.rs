@@ -38,11 +38,12 @@ mod tests {
         let key = "sk_live_ABCdef012";
         let configuration = |key: &str| {
             let secret = "s".repeat(32);
-            Configuration::read(|name| match name {
+            let variable = |name: &str| match name {
                 "KEY_SECRET" => Some(secret.clone()),
                 "DEMO_API_KEY" => Some(key.to_owned()),
                 _ => None,
-            })
+            };
+            Configuration::read(variable, false)
         };
         let told = |key: &str, origin: &str| match super::key(&configuration(key).unwrap(), origin).body {
             Body::Text(text) => text,
