@@ -51,6 +51,23 @@ CREATE TABLE organizations (
 
 CREATE INDEX organizations_by_audit ON organizations (audited_at);
 
+-- Organizations that are being deleted, or were: a request moves the row of `organizations`
+-- here. They are the receipts, in the form in which the admin API shows them, and stay for good.
+CREATE TABLE organization_deletions (
+  deletion_id     TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL UNIQUE,
+  requested_at    TEXT NOT NULL,
+  reason          TEXT,
+  -- When both objects were empty.
+  completed_at    TEXT,
+  -- How much they had held.
+  records         INTEGER NOT NULL DEFAULT 0,
+  relationships   INTEGER NOT NULL DEFAULT 0,
+  moods           INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+
+CREATE INDEX organization_deletions_pending ON organization_deletions (deletion_id) WHERE completed_at IS NULL;
+
 -- People, organizations and memberships, mirrored from Clerk. A row that is gone stays as a tombstone (`deleted` = 1),
 -- which holds nothing but its id and turns away what was sent before and comes later. The memberships of who or what
 -- is gone are removed, and kept out by the tombstone of the other. Times are Clerk's, in milliseconds since the epoch.

@@ -9,9 +9,9 @@ use super::fault::Fault;
 use super::fields::{Fields, both};
 use super::http::Response;
 use super::operator::ask_both;
-use super::organizations;
 use super::runtime::{Door, Runtime};
 use super::step::{Next, Step};
+use super::{organization_deletions, organizations};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId};
 use crate::directory::json;
 use crate::directory::organization::Organization;
@@ -122,10 +122,15 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
     Ok(Response::json(if completed { 200 } else { 202 }, body))
 }
 
-/// Begins the audits that are due, a bounded number, those first that have waited
-/// longest. The objects carry them out by themselves.
+/// Takes up the deletions of organizations that are not completed, and begins the audits that
+/// are due, a bounded number, those first that have waited longest. The objects carry both out
+/// by themselves.
 pub async fn tick<R: Runtime>(runtime: &R) {
-    let mut line = Line { scheduled: "audit", started: 0, reason: None };
+    let mut line = Line { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
+    match organization_deletions::settle_pending(runtime, runtime.now()).await {
+        Ok(completed) => line.deletions_completed = completed,
+        Err(fault) => line.reason = fault.log_reason().map(str::to_owned),
+    }
     if let Err(error) = start_due(runtime, runtime.now(), &mut line).await {
         line.reason = Some(error.0);
     }
@@ -140,6 +145,8 @@ struct Line {
     scheduled: &'static str,
     /// Organizations whose audit was begun.
     started: usize,
+    /// Organizations whose deletion turned out to be completed.
+    deletions_completed: usize,
     /// Why one could not be, or none at all.
     reason: Option<String>,
 }

@@ -219,6 +219,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
                 Fault::RateLimited { retry_after_ms, quota: Some(quota) }
             }
             Outcome::IdempotencyMismatch => Fault::IdempotencyMismatch,
+            // Deleted since it was found.
+            Outcome::Closed => Fault::NotFound("organization"),
             outcome => return Ok(outcome),
         })
     }

@@ -27,6 +27,7 @@ mod me;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod operator;
+mod organization_deletions;
 mod organizations;
 mod pages;
 mod principals;

@@ -20,8 +20,10 @@ pub async fn serve<R: Runtime, I: Incoming>(
     endpoint: Endpoint<StepFunction>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    // The first parameter of all these paths is an organization, for the log.
-    exchange.organization_id = parameters.first().and_then(|text| text.parse().ok());
+    // For the log.
+    if exchange.target.path.starts_with("/admin/v1/organizations/") {
+        exchange.organization_id = parameters.first().and_then(|text| text.parse().ok());
+    }
     let configuration = exchange.configuration()?;
     let body = exchange.read_body(endpoint.body).await?;
     let mut input = Input::new(exchange, operator, &configuration, parameters, body)?;

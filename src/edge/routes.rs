@@ -4,7 +4,7 @@
 use super::endpoint::{BodyKind, Endpoint, PlanFunction};
 use super::fields::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
 use super::operator::StepFunction;
-use super::{agent_users, agents, audits, batch, deletions, end_users, keys, organizations};
+use super::{agent_users, agents, audits, batch, deletions, end_users, keys, organization_deletions, organizations};
 use super::{principals, relationships, turns, usage};
 use crate::directory::api_key::{KeyKind, Scope};
 
@@ -176,6 +176,8 @@ pub static ROUTES: &[Route] = &[
     admin(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, usage::admin),
     admin(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, audits::repair),
     admin(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, audits::get),
+    admin(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, organization_deletions::get),
+    admin(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, organization_deletions::request),
 ];
 
 /// The values of a pattern's braces, in order, still percent-encoded.

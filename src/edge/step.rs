@@ -7,6 +7,7 @@
 use super::exchange::{Exchange, KeyHolder, Operator, internal, store_unavailable};
 use super::fault::Fault;
 use super::http::{Incoming, Response};
+use super::organization_deletions::{self, Receipt, Settling};
 use super::runtime::{Door, Runtime};
 use super::turns;
 use crate::directory::identifiers::Tenant;
@@ -24,6 +25,8 @@ pub enum Step<'a> {
     AskAsOperator(Operator, Tenant, Door, Command, Continuation<'a, Outcome>),
     /// Have a reserved turn answered.
     Turn(Box<turns::Reserved>),
+    /// Bring the deletion of an organization as far as it goes.
+    Settle(Box<Settling>, Continuation<'a, Receipt>),
 }
 
 /// What is made of an answer.
@@ -35,6 +38,10 @@ pub type Next<'a> = Result<Step<'a>, Fault>;
 impl<'a> Step<'a> {
     pub fn query(statement: Bound, then: impl FnOnce(Texts) -> Next<'a> + 'a) -> Self {
         Self::Query(statement, Box::new(then))
+    }
+
+    pub fn settle(settling: Settling, then: impl FnOnce(Receipt) -> Next<'a> + 'a) -> Self {
+        Self::Settle(Box::new(settling), Box::new(then))
     }
 
     /// Ask the object once more, for what is then the answer.
@@ -59,6 +66,10 @@ pub async fn carry_out<R: Runtime, I: Incoming>(
                 let texts = database.query(&statement.statement()).await.map_err(store_unavailable)?;
                 exchange.rows_read = Some(exchange.rows_read.unwrap_or_default().saturating_add(texts.rows_read));
                 step = then(texts)?;
+                continue;
+            }
+            Step::Settle(settling, then) => {
+                step = then(organization_deletions::settled(exchange, &settling).await?)?;
                 continue;
             }
             Step::Ask(command, then) => (holder()?.caller(0), holder()?.tenant, Door::Handle, command, then),

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::configuration::Configuration;
 use super::endpoint::{Body, Input, Plan};
 use super::exchange::{self, Exchange, internal, unexpected};
-use super::fault::Fault;
+use super::fault::{CredentialFault, Fault};
 use super::fields::{Fields, choice, string};
 use super::http::{Incoming, Response};
 use super::responder::{self, Answer, OnDelta, Prompt};
@@ -210,6 +210,8 @@ impl<R: Runtime> Turn<R> {
         match self.tell(Command::CommitTurn(turn_answer(request, answer, latency_ms)?)).await? {
             Outcome::Turn { document, quota } => Ok((document, quota)),
             Outcome::TurnExpired => Err(Fault::TurnTimeout),
+            // The organization was deleted meanwhile, and the caller's key with it.
+            Outcome::Closed => Err(Fault::Credential(CredentialFault::Invalid)),
             other => Err(unexpected(&other)),
         }
     }

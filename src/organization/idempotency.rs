@@ -121,6 +121,8 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
         | Outcome::TurnReleased
         | Outcome::OtherType
         | Outcome::Principals { .. }
+        | Outcome::Closed
+        | Outcome::Closing { .. }
         | Outcome::Usage { .. } => None,
     }
 }

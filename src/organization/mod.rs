@@ -9,7 +9,8 @@
 //!    miss a change and none can hear of one that did not happen.
 //! 3. **At most one record per user id**, by the primary key; of any number of
 //!    racing creations exactly one is told that it created.
-//! 4. **The bucket never admits more than `burst + rate·t`** in any interval,
+//! 4. **What is closed stays closed**: see [`closing`].
+//! 5. **The bucket never admits more than `burst + rate·t`** in any interval,
 //!    restarts included: see [`limiter`].
 //!
 //! Everything here is synchronous and pure but for the SQL it is handed. Only
@@ -17,6 +18,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod closing;
 pub mod deletions;
 pub mod erasure;
 pub mod export;
@@ -43,6 +45,7 @@ use crate::directory::mood::{self, Decay};
 use crate::directory::timestamp::Timestamp;
 
 use audit::{Finding, OnTheirWay, Report, Step};
+use closing::Closing;
 use idempotency::{IdempotencyKey, Known};
 use keys::KeyCheck;
 use limiter::Limiter;
@@ -94,10 +97,21 @@ impl Organization {
     /// Executes one call and returns the reply. Must run inside a transaction
     /// that is rolled back when this fails.
     pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
-        let mut memory = self.take(sql, now)?;
+        let Some(mut memory) = self.take(sql, now)? else {
+            return Ok(Reply::new(None, closing::answer(sql, &call)?));
+        };
+        if let Call { caller: Caller::Operator, command: Command::Close { tenant }, .. } = call {
+            // The memory is dropped: from now on there is nothing but the mark.
+            return Ok(Reply::new(None, closing::close(sql, tenant, now)?));
+        }
         let reply = memory.handle(sql, call, Decay { now, half_life_ms: self.mood_half_life_ms })?;
         self.memory = Some(memory);
         Ok(reply)
+    }
+
+    /// The mark of an object whose organization was deleted; `None` while it is open.
+    pub fn closing<S: Sql>(&self, sql: &S) -> Result<Option<Closing>, SqlError> {
+        if self.memory.is_some() { Ok(None) } else { closing::find(sql) }
     }
 
     /// The changes that a projection has not confirmed yet, oldest first, bounded
@@ -109,7 +123,7 @@ impl Organization {
         id: BatchId,
         now: Timestamp,
     ) -> Result<Option<Batch>, SqlError> {
-        let memory = self.take(sql, now)?;
+        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
         let memory = self.memory.insert(memory);
         let Some(settings) = &memory.settings else { return Ok(None) };
         memory.outbox.next_batch(sql, projection, id, settings.tenant)
@@ -124,7 +138,7 @@ impl Organization {
         sequence: i64,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let mut memory = self.take(sql, now)?;
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
         memory.outbox.acknowledge(sql, projection, sequence)?;
         self.memory = Some(memory);
         Ok(())
@@ -153,7 +167,7 @@ impl Organization {
     /// Completes erasures that every projection has confirmed, a bounded number;
     /// returns whether more are due. Must run inside a transaction.
     pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
-        let mut memory = self.take(sql, now)?;
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(false) };
         let mut is_more = false;
         if memory.deletion_is_pending {
             is_more = deletions::purge(sql, &mut memory.outbox, now)?;
@@ -166,7 +180,7 @@ impl Organization {
     /// Removes answers that are no longer kept and says when the alarm should come
     /// for the next one. Must run inside a transaction.
     pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let mut memory = self.take(sql, now)?;
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(None) };
         let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?].into_iter().flatten().min();
         memory.expiry_is_scheduled = true;
         self.memory = Some(memory);
@@ -184,17 +198,17 @@ impl Organization {
     }
 
     /// Begins an audit, or joins the one under way. Must run inside a transaction.
-    pub fn start_audit<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Report, SqlError> {
-        let mut memory = self.take(sql, now)?;
-        let report = audit::start(sql, now)?;
+    pub fn start_audit<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
+        audit::start(sql, now)?;
         memory.audit_is_running = true;
         self.memory = Some(memory);
-        Ok(report)
+        Ok(())
     }
 
     /// What the last audit has found.
     pub fn report<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Report>, SqlError> {
-        let memory = self.take(sql, now)?;
+        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
         self.memory = Some(memory);
         audit::report(sql)
     }
@@ -202,7 +216,7 @@ impl Organization {
     /// What the audit compares next, and who must not be judged because a change of
     /// theirs is on its way; `None` when there is nothing to compare now.
     pub fn next_audit_step<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<(Step, OnTheirWay)>, SqlError> {
-        let memory = self.take(sql, now)?;
+        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
         let memory = self.memory.insert(memory);
         let Some(step) = audit::next_step(sql, &memory.outbox)? else { return Ok(None) };
         Ok(OnTheirWay::now(sql)?.map(|before| (step, before)))
@@ -216,7 +230,8 @@ impl Organization {
         digests: &[String],
         now: Timestamp,
     ) -> Result<(Vec<String>, i64), SqlError> {
-        let memory = self.take(sql, now)?;
+        // Who is at it will find out that there is nothing left to audit.
+        let Some(memory) = self.take(sql, now)? else { return Ok((Vec::new(), 0)) };
         let memory = self.memory.insert(memory);
         Ok((audit::strangers(sql, digests)?, memory.outbox.acknowledged(Projection::Listing)))
     }
@@ -229,7 +244,7 @@ impl Organization {
         finding: Finding,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let mut memory = self.take(sql, now)?;
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
         audit::record(sql, &mut memory.outbox, before, finding, now)?;
         memory.audit_is_running = audit::is_running(sql)?;
         self.memory = Some(memory);
@@ -242,28 +257,35 @@ impl Organization {
     }
 
     /// Takes the memory out, or reads it anew, so that a failure half-way leaves
-    /// nothing stale behind. Whoever succeeds puts it back.
-    fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Memory, SqlError> {
-        self.memory.take().map_or_else(|| Memory::load(sql, now), Ok)
+    /// nothing stale behind. Whoever succeeds puts it back. A closed object has none.
+    fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Memory>, SqlError> {
+        match self.memory.take() {
+            None => Memory::load(sql, now),
+            held => Ok(held),
+        }
     }
 }
 
 impl Memory {
-    fn load<S: Sql>(sql: &S, now: Timestamp) -> Result<Self, SqlError> {
+    /// `None` when the object is closed: of its tables nothing may be left.
+    fn load<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Self>, SqlError> {
+        if closing::find(sql)?.is_some() {
+            return Ok(None);
+        }
         schema::migrate(sql)?;
         let settings = Settings::load(sql)?;
         let limiter = match &settings {
             Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
             None => None,
         };
-        Ok(Self {
+        Ok(Some(Self {
             settings,
             limiter,
             outbox: Outbox::load(sql)?,
             expiry_is_scheduled: true,
             deletion_is_pending: deletions::is_pending(sql)?,
             audit_is_running: audit::is_running(sql)?,
-        })
+        }))
     }
 
     fn handle<S: Sql>(&mut self, sql: &S, call: Call, decay: Decay) -> Result<Reply, SqlError> {
@@ -427,6 +449,8 @@ impl Memory {
                 keys::issue(sql, &key)?;
                 Ok(Outcome::KeyIssued)
             }
+            // The operator's is carried out before anything else; it is no key's to ask for.
+            Command::Close { .. } => Ok(Outcome::NotFound),
             Command::ListKeys { after, limit } => keys::list(sql, after, limit).map(Outcome::Keys),
             Command::RevokeKey { key_id } => {
                 let known = keys::revoke(sql, key_id, now)?;

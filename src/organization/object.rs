@@ -7,6 +7,7 @@
 //! - While the outbox holds a row, or an answer is kept, an alarm is set. It is
 //!   set in the transaction that writes them, so no crash can come between.
 //! - At most one flush per projection runs; whoever needs it shares it.
+//! - An object that is closed and not yet emptied has an alarm set.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use worker::Env;
 
 use super::Organization;
 use super::audit::{Finding, OnTheirWay, Step};
+use super::closing::{self, Closing};
 use super::outbox::{Batch, Projection};
 use super::protocol::{self, Call, Outcome, Reply};
 use super::sql::SqlError;
@@ -24,7 +26,7 @@ use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::json::quote;
 use crate::directory::timestamp::Timestamp;
 use crate::platform::{self, D1, Kv, ObjectSql};
-use crate::projection::{StoreError, audit, flush};
+use crate::projection::{StoreError, audit, closing as removal, flush};
 
 /// From the first change to the alarm that takes over if the flush at once did
 /// not get through, in milliseconds.
@@ -40,6 +42,9 @@ const AUDIT_WAIT_MS: i64 = 5_000;
 const AUDIT_ALARM_MS: i64 = 5_000;
 /// How long a step may take beyond that, in milliseconds.
 const AUDIT_GRACE_MS: i64 = 60_000;
+/// When a closed and emptied object looks once more for what came late, in milliseconds:
+/// a write to KV that nobody waits for any more, and that its list did not show yet.
+const LAST_LOOK_MS: i64 = 300_000;
 /// A flush pauses as long as it has just been at work, within these bounds, in
 /// milliseconds: whoever waits for the object gets half of its time, however slow the
 /// machine or the store is.
@@ -169,8 +174,12 @@ impl OrganizationObject {
         if let Err(error) = inner.audit(AUDIT_WAIT_MS).await {
             log_failure("Audit", &error);
         }
+        // It may have been closed meanwhile, or have been so already.
         let report = inner.transaction(|core| core.report(&inner.sql, platform::now()))?;
-        reply.outcome = Outcome::Audit(report);
+        reply.outcome = match inner.closing().map_err(|error| js_error(&error))? {
+            Some(_) => Outcome::Closed,
+            None => Outcome::Audit(report),
+        };
         write(&reply)
     }
 
@@ -179,6 +188,16 @@ impl OrganizationObject {
     pub async fn alarm(&self) -> Result<(), JsValue> {
         let inner = Rc::clone(&self.inner);
         inner.alarm_at_ms.set(None);
+        if let Some(closing) = inner.closing().map_err(|error| js_error(&error))? {
+            if let Err(error) = inner.clear(closing).await {
+                log_failure("Clearing", &error);
+                let failures = inner.alarm_failures.get().saturating_add(1);
+                inner.alarm_failures.set(failures);
+                let again_ms = platform::now().millis().saturating_add(backoff_ms(failures));
+                inner.set_alarm(again_ms).map_err(|error| js_error(&error))?;
+            }
+            return Ok(());
+        }
         let listing = Inner::flush(&inner, Projection::Listing);
         let cache = Inner::flush(&inner, Projection::Cache);
         let flushed = succeeded(listing).await & succeeded(cache).await;
@@ -205,6 +224,10 @@ impl Inner {
         let now = platform::now();
         let reply = inner.transaction(|core| {
             let reply = core.handle(&inner.sql, call, now)?;
+            if let Outcome::Closing { completed_at, .. } = reply.outcome {
+                let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
+                inner.set_alarm(now.millis().saturating_add(wait_ms))?;
+            }
             // One that is set may be for an expiry, a day from now.
             let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
             if core.needs_alarm() && inner.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
@@ -281,6 +304,39 @@ impl Inner {
                 }
             }
             true
+        })
+    }
+
+    /// Removes what a closed object had, for one go. Only the alarm does, so that nobody else is at it.
+    async fn clear(self: &Rc<Self>, closing: Closing) -> Result<(), StoreError> {
+        // A closed object flushes nothing, but a flush that is under way may be writing still.
+        for projection in Projection::ALL {
+            succeeded(Self::flush(self, projection)).await;
+        }
+        let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
+        let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
+        if !is_all {
+            // The next go is an invocation of its own, whose calls are counted anew.
+            self.set_alarm(platform::now().millis()).map_err(|error| StoreError(error.0))
+        } else if closing.completed_at.is_none() {
+            self.complete(closing).map_err(|error| StoreError(platform::describe(&error)))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The mark of a closed object.
+    fn closing(&self) -> Result<Option<Closing>, StoreError> {
+        self.core.borrow().closing(&self.sql).map_err(|error| StoreError(error.0))
+    }
+
+    /// Empties the object's own storage, and writes the mark again, in one turn.
+    fn complete(&self, closing: Closing) -> Result<(), JsValue> {
+        let now = platform::now();
+        platform::delete_all(&self.storage)?;
+        self.transaction(|_| {
+            closing.complete(&self.sql, now)?;
+            self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))
         })
     }
 
@@ -386,6 +442,21 @@ impl audit::Subject for Inner {
     fn record(&self, before: &OnTheirWay, finding: Finding) -> Result<(), StoreError> {
         let recorded = self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()));
         recorded.map_err(|error| StoreError(platform::describe(&error)))
+    }
+}
+
+impl removal::Subject for Inner {
+    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
+        let Some(closing) = self.closing()? else { return Ok(None) };
+        closing.keys(&self.sql, prefix).map_err(|error| StoreError(error.0))
+    }
+
+    fn advance(&self, number: i64) -> Result<(), StoreError> {
+        closing::advance(&self.sql, number).map_err(|error| StoreError(error.0))
+    }
+
+    async fn pause(&self) {
+        flush::Source::pause(self).await;
     }
 }
 

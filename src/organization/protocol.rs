@@ -22,9 +22,9 @@ use super::relationships::Shown;
 use super::settings::Settings;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
-use crate::directory::deletion::{Cascade, Receipt};
+use crate::directory::deletion::{Cascade, Erased, Receipt};
 use crate::directory::end_user::Revision;
-use crate::directory::identifiers::{DeletionId, KeyId, RelationshipId, RequestId};
+use crate::directory::identifiers::{DeletionId, KeyId, RelationshipId, RequestId, Tenant};
 use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Affect;
@@ -203,6 +203,11 @@ pub enum Command {
         from: PrincipalsFrom,
         limit: u32,
     },
+    /// Close the object for good, and remove everything it holds: its organization was
+    /// deleted. Asked again, it tells how far that is.
+    Close {
+        tenant: Tenant,
+    },
 }
 
 impl Command {
@@ -244,6 +249,7 @@ impl Command {
             | Self::ReadPrincipal { .. }
             | Self::DeletePrincipal { .. }
             | Self::ListPrincipals { .. }
+            | Self::Close { .. }
             | Self::RevokeKey { .. } => true,
         }
     }
@@ -499,6 +505,14 @@ pub enum Outcome {
         items: Vec<(PrincipalId, json::Text)>,
         /// How many there are, when they were counted.
         total: Option<u64>,
+    },
+    /// The organization was deleted: nothing but [`Command::Close`] is carried out any more.
+    Closed,
+    /// How far the removal of what it held is.
+    Closing {
+        completed_at: Option<Timestamp>,
+        /// What there was.
+        erased: Erased,
     },
 }
 

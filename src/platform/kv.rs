@@ -65,8 +65,10 @@ impl Cache for Kv {
         wait(LIMIT_MS, Ok(Promise::all(&written).into())).await.map(drop)
     }
 
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        wait(LIMIT_MS, self.delete_one(key)).await.map(drop)
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        let deleted = keys.iter().map(|key| self.delete_one(key)).collect::<Result<Array, _>>();
+        let deleted = deleted.map(|deleted| Promise::all(&deleted).into());
+        wait(LIMIT_MS, deleted).await.map(drop)
     }
 
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {

@@ -21,7 +21,7 @@ pub use http::{HttpRequest, into_response};
 pub use kv::Kv;
 pub use promise::{Unsettled, pause, settle};
 pub use runtime::{LISTING, RECORDS, WorkerRuntime, configuration};
-pub use sql::{ObjectSql, set_alarm, transaction};
+pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
 
 use wasm_bindgen::JsValue;
 

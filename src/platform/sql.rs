@@ -58,6 +58,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     fn set_alarm(this: &Storage, at_ms: f64) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = deleteAll)]
+    fn delete_all(this: &Storage) -> Result<JsValue, JsValue>;
 }
 
 /// Sets the object's alarm. The write belongs to the turn it is made in; the
@@ -66,6 +69,13 @@ extern "C" {
 pub fn set_alarm(storage: &JsValue, at_ms: i64) -> Result<(), JsValue> {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^53")]
     storage.unchecked_ref::<Storage>().set_alarm(at_ms as f64).map(drop)
+}
+
+/// Removes everything that the object holds, its alarm included, and gives the space back.
+/// The database is emptied when this returns, and cannot be within a transaction; what is written
+/// after it in the same turn is durable with it.
+pub fn delete_all(storage: &JsValue) -> Result<(), JsValue> {
+    storage.unchecked_ref::<Storage>().delete_all().map(drop)
 }
 
 /// Runs a body in one transaction: all of it, or, when it fails, nothing.

@@ -137,13 +137,11 @@ async fn clear_cache<S: Subject, C: Cache>(
     let (strangers, _) = subject.strangers(&digests)?;
     let keys: Vec<String> = strangers.iter().map(|digest| format!("{prefix}{digest}")).collect();
     let values = if keys.is_empty() { Vec::new() } else { store.get_many(&keys).await? };
-    let mut foreign = 0_i64;
-    for (key, value) in keys.iter().zip(values) {
-        // A tombstone goes by itself.
-        if value.is_some_and(|value| !cache::is_tombstone(&value)) {
-            store.delete(key).await?;
-            foreign = foreign.saturating_add(1);
-        }
+    // A tombstone goes by itself.
+    let held = keys.into_iter().zip(values).filter(|(_, value)| !value.as_deref().is_none_or(cache::is_tombstone));
+    let foreign: Vec<String> = held.map(|(key, _)| key).collect();
+    for keys in foreign.chunks(flush::PUTS_AT_ONCE) {
+        store.delete_all(keys).await?;
     }
-    Ok(Finding::Cache { foreign, next })
+    Ok(Finding::Cache { foreign: i64::try_from(foreign.len()).unwrap_or(i64::MAX), next })
 }

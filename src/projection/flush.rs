@@ -10,7 +10,7 @@ use crate::organization::outbox::{Batch, Projection};
 
 /// KV puts at a time: one invocation may have six connections open, and one is
 /// left for the listing.
-const PUTS_AT_ONCE: usize = 5;
+pub const PUTS_AT_ONCE: usize = 5;
 
 /// A batch of so many changes is one of many: others have their turn before it.
 const BATCH_LARGE: usize = 100;

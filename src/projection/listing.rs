@@ -72,7 +72,7 @@ const AGENT_USERS: &str = "
 const RESET_FENCE: &str = "
     INSERT INTO projections (tenant, sequence, batch) VALUES (?1, ?2, 'reset')
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
-    WHERE projections.sequence = ?3";
+    WHERE projections.sequence = ?3 AND projections.batch <> 'closed'";
 
 const FIND: &str = "
     SELECT json_array(user_id, incarnation, version, document) AS text FROM end_users

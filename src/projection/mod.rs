@@ -2,12 +2,13 @@
 //!
 //! [`listing`] is D1 (ordered pages), [`cache`] is KV (records for point reads),
 //! [`flush`] brings both up to date with an object, [`audit`] looks
-//! whether they are. Which statements and which
+//! whether they are, [`closing`] removes all that a deleted organization had there. Which statements and which
 //! values are written is decided here, purely; how they get there is behind the
 //! two small traits below.
 
 pub mod audit;
 pub mod cache;
+pub mod closing;
 pub mod flush;
 pub mod listing;
 pub mod mirror;
@@ -93,7 +94,8 @@ pub trait Cache {
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
     /// Stores values at the same time; fails if any was not.
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError>;
-    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// Removes keys at the same time; fails if any was not.
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError>;
     /// Keys with a prefix from a cursor on (empty: from the first), and the cursor of
     /// the next page if there is one.
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError>;

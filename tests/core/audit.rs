@@ -28,7 +28,7 @@ const SEEDS: u64 = 300;
 const USERS: usize = 25;
 
 /// D1 as the projections see it, which never makes them wait.
-struct Listing(Sqlite);
+pub struct Listing(pub Sqlite);
 
 impl Database for Listing {
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
@@ -41,8 +41,9 @@ impl Database for Listing {
     }
 }
 
+/// KV, likewise.
 #[derive(Default)]
-struct Kv(RefCell<BTreeMap<String, String>>);
+pub struct Kv(pub RefCell<BTreeMap<String, String>>);
 
 impl Cache for Kv {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
@@ -58,8 +59,8 @@ impl Cache for Kv {
         Ok(())
     }
 
-    async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.0.borrow_mut().remove(key);
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.0.borrow_mut().retain(|key, _| !keys.contains(key));
         Ok(())
     }
 
@@ -176,7 +177,8 @@ struct World {
     kv: Kv,
 }
 
-fn ready<T>(future: impl Future<Output = T>) -> T {
+/// What a future gives that never waits.
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing waits")
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 #[path = "../clerk/mod.rs"]
 mod clerk;
+mod closing;
 mod idempotency;
 mod ledger;
 mod limiter;

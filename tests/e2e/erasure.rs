@@ -17,17 +17,17 @@ const SECRETS: [&str; 5] =
     ["canary-first-name", "canary-first-plan", "canary-second-plan", "canary-last-plan", "canary-idempotency-key"];
 
 /// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
+pub fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Every value of every row of every table of a database, as bytes.
-fn values(file: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn values(file: &Path) -> Vec<(String, Vec<u8>)> {
     let database = Connection::open(file).expect("a database");
     let names = |sql: &str| -> Vec<String> {
         let mut statement = database.prepare(sql).expect("a statement");

@@ -249,6 +249,20 @@ fn put_together() -> Map<String, Value> {
             "PrincipalPage",
             envelope(json!({ "type": "array", "items": schema("PrincipalResult") }), schema("PrincipalMeta")),
         ),
+        (
+            "OrganizationDeletionAccepted",
+            object(&json!({ "deletion_id": text(), "status": { "enum": ["deletion_pending", "completed"] } })),
+        ),
+        (
+            "OrganizationReceipt",
+            object(&json!({
+                "deletion_id": text(), "organization_id": text(),
+                "status": { "enum": ["deletion_pending", "completed"] },
+                "requested_at": { "type": "string", "format": "date-time" },
+                "completed_at": { "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "null" }] },
+                "reason": text_or_null(), "erased": schema("Erased"),
+            })),
+        ),
         ("Health", health),
         ("DemoKey", object(&json!({ "api_key": text_or_null() }))),
     ];

@@ -878,6 +878,7 @@ fn key(secret: bool) -> Value {
 }
 
 fn operator() -> Vec<Operation> {
+    let (deletion_schema, deletion_example) = deletion(&["all"]);
     let (tag, all, one) = ("Operator", "/admin/v1/organizations", "/admin/v1/organizations/{organization_id}");
     let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
     let fields = || {
@@ -917,6 +918,41 @@ fn operator() -> Vec<Operation> {
             .request(object(&[], fields()), json!({ "limits": { "requests_per_second": 100 } }))
             .answers(200, "The organization as it is now.", "Organization", organization(), &["ETag"])
             .errors(&[404, 409, 412]),
+        Operation::new(
+            Delete,
+            "/admin/v1/organizations/{organization_id}",
+            "deleteOrganization",
+            tag,
+            "Delete an organization",
+        )
+        .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
+        .request(deletion_schema, deletion_example)
+        .answers(
+            202,
+            "The receipt's id; the same again whenever asked.",
+            "OrganizationDeletionAccepted",
+            accepted(),
+            &["Location"],
+        )
+        .errors(&[404]),
+        Operation::new(
+            Get,
+            "/admin/v1/deletions/{deletion_id}",
+            "getOrganizationDeletion",
+            tag,
+            "Read the receipt of a deletion",
+        )
+        .answers(
+            200,
+            "The receipt.",
+            "OrganizationReceipt",
+            json!({
+                "deletion_id": ULID, "organization_id": ULID, "status": "completed", "requested_at": THEN,
+                "completed_at": THEN, "reason": null, "erased": { "records": 3, "relationships": 2, "moods": 2 },
+            }),
+            &[],
+        )
+        .errors(&[404]),
     ]
 }
 

@@ -1,0 +1,659 @@
+//! Closed objects: nothing brings them back, and what they held is removed from every store,
+//! wherever that is cut off and however often it is begun again.
+
+use std::cell::{Cell, RefCell};
+
+use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::deletion::{Cascade, Erased};
+use rollcall::directory::identifiers::{
+    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::Limits;
+use rollcall::directory::principal::{PrincipalId, PrincipalType};
+use rollcall::directory::secret::Secret;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::Organization;
+use rollcall::organization::audit::OnTheirWay;
+use rollcall::organization::closing::{self, Closing};
+use rollcall::organization::idempotency::IdempotencyKey;
+use rollcall::organization::keys::NewKey;
+use rollcall::organization::outbox::Projection;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, Denial, EndUserChange, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome,
+    PrincipalChange, PrincipalRef, PrincipalsFrom, TurnAnswer,
+};
+use rollcall::organization::settings::Settings;
+use rollcall::organization::sql::{Sql, SqlError};
+use rollcall::projection::closing::{Subject, clear};
+use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush, listing};
+
+use crate::audit::{Kv, Listing, ready};
+use crate::sqlite::Sqlite;
+
+const START_MS: i64 = 1_700_000_000_000;
+/// Calls that one invocation may make.
+const CALLS_MAX: u32 = 1_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(START_MS)
+}
+
+fn tenant(number: u8) -> Tenant {
+    Tenant { organization: OrganizationId::new(now(), [number; 10]), mode: Mode::Live }
+}
+
+fn settings(tenant: Tenant) -> Settings {
+    Settings { tenant, version: 9, limits: Limits::default(), anchor: now() }
+}
+
+fn key(tenant: Tenant) -> KeyDigest {
+    let secret = Secret::new("s".repeat(32)).expect("a secret");
+    ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest()
+}
+
+fn new_key(tenant: Tenant, number: u8) -> NewKey {
+    NewKey {
+        digest: key(tenant),
+        key_id: KeyId::new(now(), [number; 10]),
+        kind: KeyKind::Api,
+        scope: Scope::ReadWrite,
+        prefix: KeyPrefix::default(),
+        name: Name::new("key").expect("a name"),
+        created_at: now(),
+        expires_at: None,
+    }
+}
+
+fn user_id(text: &str) -> UserId {
+    UserId::new(text).expect("an id")
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// An object with its storage.
+struct Object {
+    core: RefCell<Organization>,
+    storage: RefCell<Sqlite>,
+    tenant: Tenant,
+    requests: Cell<u8>,
+}
+
+impl Object {
+    fn new(tenant: Tenant) -> Self {
+        Self { core: RefCell::default(), storage: RefCell::new(Sqlite::new()), tenant, requests: Cell::new(0) }
+    }
+
+    fn transaction<T>(&self, body: impl FnOnce(&mut Organization, &Sqlite) -> Result<T, SqlError>) -> T {
+        let (mut core, storage) = (self.core.borrow_mut(), self.storage.borrow());
+        storage.transaction(|sql| body(&mut core, sql)).expect("a transaction")
+    }
+
+    fn call(&self, caller: Caller, idempotency: Option<IdempotencyKey>, command: Command) -> Outcome {
+        self.requests.set(self.requests.get().wrapping_add(1));
+        let request_id = RequestId::new(now(), [self.requests.get(); 10]);
+        let call = Call { request_id, repeated: false, caller, idempotency, command };
+        self.transaction(|core, sql| core.handle(sql, call, now())).outcome
+    }
+
+    fn operator(&self, command: Command) -> Outcome {
+        self.call(Caller::Operator, None, command)
+    }
+
+    fn close(&self) -> (Option<Timestamp>, Erased) {
+        match self.operator(Command::Close { tenant: self.tenant }) {
+            Outcome::Closing { completed_at, erased } => (completed_at, erased),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn closing(&self) -> Option<Closing> {
+        self.transaction(|core, sql| core.closing(sql))
+    }
+
+    fn restart(&self) {
+        *self.core.borrow_mut() = Organization::default();
+    }
+
+    /// What the platform does with the storage.
+    fn delete_all(&self) {
+        *self.storage.borrow_mut() = Sqlite::new();
+    }
+
+    fn complete(&self) {
+        let closing = self.closing().expect("the mark");
+        self.delete_all();
+        self.transaction(|_, sql| closing.complete(sql, now()));
+    }
+
+    /// An organization in use: users, an agent, relationships with moods, a turn under way, a key.
+    fn populate(&self, users: usize, listing: &Listing, kv: &Kv) {
+        self.operator(Command::IssueKey { settings: settings(self.tenant), key: new_key(self.tenant, 1) });
+        for command in self.commands() {
+            if matches!(command, Command::SaveAgent(_) | Command::ReserveTurn(_) | Command::CommitTurn(_)) {
+                // The turn of another request: the commit finds none.
+                self.operator(command);
+            }
+        }
+        for index in 0..users {
+            let user_id = user_id(&format!("user {index:05}"));
+            let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
+            self.operator(Command::CreateEndUser(new));
+        }
+        loop {
+            ready(flush::listing(self, listing)).expect("a flush");
+            ready(flush::cache(self, kv)).expect("a flush");
+            if Projection::ALL.into_iter().all(|projection| !self.core.borrow().is_behind(projection)) {
+                return;
+            }
+        }
+    }
+
+    /// One of every kind.
+    fn commands(&self) -> Vec<Command> {
+        let (tenant, agent) = (self.tenant, || AgentRef::new("tutor".to_owned()).expect("an agent"));
+        let (id, deletion_id) = (|| user_id("ada"), DeletionId::new(now(), [1; 10]));
+        let new = || NewEndUser { user_id: id(), display_name: None, metadata: Metadata::default() };
+        let principal_id = PrincipalId::new(now(), [1; 10]);
+        let relationship_id = RelationshipId::new(now(), [1; 10]);
+        let change = EndUserChange::Replace { display_name: Some(None), metadata: None };
+        let agent_id = AgentId::new(now(), [1; 10]);
+        let (cascade, reason) = (Cascade::All, None);
+        let answer = TurnAnswer {
+            response: "hello".to_owned(),
+            state: None,
+            affect: None,
+            provider: "echo".to_owned(),
+            model: "echo".to_owned(),
+            latency_ms: 1,
+        };
+        let commands = vec![
+            Command::Admit,
+            Command::CreateEndUser(new()),
+            Command::CreateEndUsers { users: vec![new()] },
+            Command::UpdateEndUser { user_id: id(), change, if_match: None },
+            Command::DeleteEndUser { user_id: id(), deletion_id, cascade, reason: None },
+            Command::ReadDeletion { deletion_id },
+            Command::ExportEndUser { user_id: id() },
+            Command::LocateEndUser { user_id: id() },
+            Command::ReadEndUser { user_id: id() },
+            Command::Configure(settings(tenant)),
+            Command::IssueKey { settings: settings(tenant), key: new_key(tenant, 2) },
+            Command::ListKeys { after: None, limit: 10 },
+            Command::RevokeKey { key_id: KeyId::new(now(), [1; 10]) },
+            Command::StartAudit(settings(tenant)),
+            Command::ReadAudit,
+            Command::SaveAgent(NewAgent { agent_id, external_id: None, name: name("tutor"), metadata: None }),
+            Command::ReadAgent { agent: agent() },
+            Command::UpdateAgent { agent: agent(), name: None, metadata: None, if_match: None },
+            Command::ListAgents { after: 0, limit: 10 },
+            Command::ReserveTurn(NewTurn {
+                agent: agent(),
+                user_id: Some(id()),
+                relationship_id,
+                expires_in_ms: 60_000,
+            }),
+            Command::CommitTurn(answer),
+            Command::ReleaseTurn,
+            Command::ListRelationships { user_id: None, agent: None, after: 0, limit: 10 },
+            Command::ReadRelationship { id: relationship_id },
+            Command::ReadUsage,
+            Command::DeleteAgent { agent: agent(), deletion_id, reason },
+            Command::DeleteRelationship { id: relationship_id, deletion_id, cascade, reason: None },
+            Command::CreatePrincipal(NewPrincipal {
+                r#type: PrincipalType::Human,
+                external_id: id(),
+                name: name("Ada"),
+                metadata: Metadata::default(),
+                agent_id,
+            }),
+            Command::ReadPrincipal { principal: PrincipalRef::ExternalId(id()) },
+            Command::UpdatePrincipal {
+                id: principal_id,
+                change: PrincipalChange { name: Some(name("Eve")), metadata: None, owner: None },
+                if_match: None,
+            },
+            Command::DeletePrincipal { id: principal_id, deletion_id, reason: None },
+            Command::ListPrincipals { r#type: None, from: PrincipalsFrom::Start, limit: 10 },
+            Command::Close { tenant },
+        ];
+        let mut numbers: Vec<u32> = commands.iter().map(number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..33).collect::<Vec<_>>(), "one of every kind");
+        commands
+    }
+
+    fn counts(&self) -> Erased {
+        let storage = self.storage.borrow();
+        let count = |what: &str| {
+            let row = storage.first(&format!("SELECT {what}"), &[]).expect("a query").expect("a row");
+            { row }.integer().expect("a number")
+        };
+        Erased {
+            records: count("(SELECT count(*) FROM users) + (SELECT count(*) FROM agents)"),
+            relationships: count("count(*) FROM relationships"),
+            moods: count("count(mood) FROM relationships"),
+        }
+    }
+}
+
+/// Fails to compile when there is a command that the tests do not know.
+const fn number(command: &Command) -> u32 {
+    match command {
+        Command::Admit => 0,
+        Command::CreateEndUser(_) => 1,
+        Command::CreateEndUsers { .. } => 2,
+        Command::UpdateEndUser { .. } => 3,
+        Command::DeleteEndUser { .. } => 4,
+        Command::ReadDeletion { .. } => 5,
+        Command::ExportEndUser { .. } => 6,
+        Command::LocateEndUser { .. } => 7,
+        Command::ReadEndUser { .. } => 8,
+        Command::Configure(_) => 9,
+        Command::IssueKey { .. } => 10,
+        Command::ListKeys { .. } => 11,
+        Command::RevokeKey { .. } => 12,
+        Command::StartAudit(_) => 13,
+        Command::ReadAudit => 14,
+        Command::SaveAgent(_) => 15,
+        Command::ReadAgent { .. } => 16,
+        Command::UpdateAgent { .. } => 17,
+        Command::ListAgents { .. } => 18,
+        Command::ReserveTurn(_) => 19,
+        Command::CommitTurn(_) => 20,
+        Command::ReleaseTurn => 21,
+        Command::ListRelationships { .. } => 22,
+        Command::ReadRelationship { .. } => 23,
+        Command::ReadUsage => 24,
+        Command::DeleteAgent { .. } => 25,
+        Command::DeleteRelationship { .. } => 26,
+        Command::CreatePrincipal(_) => 27,
+        Command::ReadPrincipal { .. } => 28,
+        Command::UpdatePrincipal { .. } => 29,
+        Command::DeletePrincipal { .. } => 30,
+        Command::ListPrincipals { .. } => 31,
+        Command::Close { .. } => 32,
+    }
+}
+
+impl flush::Source for Object {
+    fn next_batch(&self, projection: Projection) -> Result<Option<rollcall::organization::outbox::Batch>, StoreError> {
+        self.requests.set(self.requests.get().wrapping_add(1));
+        let id = BatchId::new(now(), [self.requests.get(); 10]);
+        Ok(self.transaction(|core, sql| core.next_batch(sql, projection, id, now())))
+    }
+
+    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.acknowledge(sql, projection, sequence, now()));
+        Ok(())
+    }
+
+    fn last_sequence(&self) -> Result<i64, StoreError> {
+        self.core.borrow().last_sequence().ok_or_else(|| StoreError("forgotten".to_owned()))
+    }
+
+    async fn pause(&self) {}
+
+    fn diverged(&self) -> Result<(), StoreError> {
+        Err(StoreError("diverged".to_owned()))
+    }
+}
+
+impl Subject for Object {
+    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
+        Ok(self.closing().and_then(|closing| self.transaction(|_, sql| closing.keys(sql, prefix))))
+    }
+
+    fn advance(&self, number: i64) -> Result<(), StoreError> {
+        self.transaction(|_, sql| closing::advance(sql, number));
+        Ok(())
+    }
+
+    async fn pause(&self) {}
+}
+
+/// Both stores, which fail from one call on: before it does anything, or after, so that
+/// only its answer is lost.
+struct Stores<'a> {
+    listing: &'a Listing,
+    kv: &'a Kv,
+    calls: Cell<u32>,
+    /// Each is a call of its own to KV.
+    keys: Cell<u32>,
+    failing_from: u32,
+    is_done_all_the_same: bool,
+}
+
+impl<'a> Stores<'a> {
+    fn sound(listing: &'a Listing, kv: &'a Kv) -> Self {
+        Self {
+            listing,
+            kv,
+            calls: Cell::new(0),
+            keys: Cell::new(0),
+            failing_from: u32::MAX,
+            is_done_all_the_same: false,
+        }
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let number = self.calls.get();
+        self.calls.set(number + 1);
+        let lost = || Err(StoreError("out of reach".to_owned()));
+        if number < self.failing_from {
+            call.await
+        } else if number == self.failing_from && self.is_done_all_the_same {
+            call.await.and_then(|_| lost())
+        } else {
+            lost()
+        }
+    }
+}
+
+impl Database for Stores<'_> {
+    async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
+        self.call(self.listing.batch(statements)).await
+    }
+
+    async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        self.call(self.listing.query(statement)).await
+    }
+}
+
+impl Cache for Stores<'_> {
+    async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.call(self.kv.get(key)).await
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        self.call(self.kv.get_many(keys)).await
+    }
+
+    async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
+        self.call(self.kv.put_all(puts)).await
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
+        self.keys.set(self.keys.get() + u32::try_from(keys.len()).expect("a few"));
+        self.call(self.kv.delete_all(keys)).await
+    }
+
+    async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
+        self.call(self.kv.list(prefix, cursor, limit)).await
+    }
+}
+
+/// From now on the listing refuses to delete what was not overwritten.
+fn insist_on_blanks(listing: &Listing) {
+    for (table, column) in [("end_users", "document"), ("agent_users", "entry")] {
+        let trigger = format!(
+            "CREATE TRIGGER {table}_blank BEFORE DELETE ON {table} WHEN trim(OLD.{column}) <> ''
+             BEGIN SELECT RAISE(ABORT, 'not overwritten'); END"
+        );
+        listing.0.run(&trigger, &[]).expect("a trigger");
+    }
+}
+
+/// Everything that the listing holds of a tenant, the fence apart.
+fn listed(listing: &Listing, tenant: Tenant) -> Vec<String> {
+    let select = "SELECT user_id AS text FROM end_users WHERE tenant = ?1
+                  UNION ALL SELECT agent_id || user_id FROM agent_users WHERE tenant = ?1";
+    let tenant = tenant.to_string();
+    let statement = Statement { sql: select.into(), parameters: vec![tenant.as_str().into()] };
+    listing.0.texts(&statement).expect("the rows")
+}
+
+fn cached(kv: &Kv, tenant: Tenant) -> usize {
+    let prefix = cache::prefix(tenant);
+    kv.0.borrow().keys().filter(|key| key.starts_with(&prefix)).count()
+}
+
+struct World {
+    object: Object,
+    /// Another organization, in the same stores.
+    other: Object,
+    listing: Listing,
+    kv: Kv,
+}
+
+impl World {
+    fn new(users: usize) -> Self {
+        let (listing, kv) = (Listing(Sqlite::listing()), Kv::default());
+        let [object, other] = [1, 2].map(|number| Object::new(tenant(number)));
+        object.populate(users, &listing, &kv);
+        other.populate(3, &listing, &kv);
+        kv.0.borrow_mut().insert(format!("{}nobody", cache::prefix(object.tenant)), "x".to_owned());
+        Self { object, other, listing, kv }
+    }
+
+    fn assert_gone(&self) {
+        assert_eq!(listed(&self.listing, self.object.tenant), Vec::<String>::new());
+        assert_eq!(cached(&self.kv, self.object.tenant), 0);
+        // Three of its own, the one who took a turn, and the relationship.
+        assert_eq!(listed(&self.listing, self.other.tenant).len(), 5, "the other organization is untouched");
+        assert_eq!(cached(&self.kv, self.other.tenant), 4, "the other organization is untouched");
+    }
+}
+
+/// The invariant: what is closed stays closed.
+#[test]
+fn nothing_brings_a_closed_object_back() {
+    let world = World::new(3);
+    let object = &world.object;
+    let expected = object.counts();
+    assert_eq!(expected, Erased { records: 5, relationships: 1, moods: 0 });
+    assert_eq!(object.close(), (None, expected));
+    for is_completed in [false, true] {
+        if is_completed {
+            object.complete();
+        }
+        let written = object.storage.borrow().rows_written();
+        for is_restarted in [false, true] {
+            for command in object.commands() {
+                let is_close = matches!(command, Command::Close { .. });
+                let described = format!("{command:?}");
+                match object.operator(command) {
+                    Outcome::Closing { completed_at, erased } => {
+                        assert!(is_close, "{described}");
+                        assert_eq!((completed_at.is_some(), erased), (is_completed, expected));
+                    }
+                    Outcome::Closed => assert!(!is_close),
+                    other => panic!("{described}: {other:?}"),
+                }
+                if is_restarted {
+                    object.restart();
+                }
+            }
+            for command in object.commands() {
+                let caller =
+                    Caller::Key { digest: key(object.tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+                let idempotency = IdempotencyKey { digest: "k".to_owned(), fingerprint: "f".to_owned() };
+                let described = format!("{command:?}");
+                let outcome = object.call(caller, Some(idempotency), command);
+                assert!(matches!(outcome, Outcome::Denied(Denial::InvalidKey)), "{described}: {outcome:?}");
+                if is_restarted {
+                    object.restart();
+                }
+            }
+            // What was under way when it was closed, and only now goes on.
+            object.transaction(|core, sql| {
+                for projection in Projection::ALL {
+                    assert!(core.next_batch(sql, projection, BatchId::new(now(), [1; 10]), now())?.is_none());
+                    core.acknowledge(sql, projection, 99, now())?;
+                    assert!(!core.is_behind(projection));
+                }
+                assert!(!core.purge(sql, now())?);
+                assert_eq!(core.sweep(sql, now())?, None);
+                core.start_audit(sql, now())?;
+                assert!(!core.is_audited() && core.report(sql, now())?.is_none());
+                assert!(core.next_audit_step(sql, now())?.is_none());
+                assert!(core.strangers(sql, &["digest".to_owned()], now())?.0.is_empty());
+                let finding = rollcall::organization::audit::Finding::Fence { reset: true };
+                core.record_audit(sql, &OnTheirWay::default(), finding, now())?;
+                assert!(!core.needs_alarm());
+                Ok(())
+            });
+        }
+        assert_eq!(object.storage.borrow().rows_written(), written, "nothing at all is written");
+    }
+    let tables = object.storage.borrow().rows("SELECT name FROM sqlite_schema WHERE type = 'table'", &[]);
+    assert_eq!(tables.expect("the tables").len(), 1, "the mark is all there is");
+}
+
+/// It is not a key's to ask for.
+#[test]
+fn only_the_operator_closes() {
+    let world = World::new(0);
+    let caller = Caller::Key { digest: key(world.object.tenant), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
+    let outcome = world.object.call(caller, None, Command::Close { tenant: world.object.tenant });
+    assert!(matches!(outcome, Outcome::NotFound), "{outcome:?}");
+    assert_eq!(world.object.closing(), None);
+}
+
+/// An object that never had settings is closed as well: it may get some yet.
+#[test]
+fn an_object_that_was_never_used_is_closed() {
+    let object = Object::new(tenant(1));
+    assert_eq!(object.close(), (None, Erased::default()));
+    assert!(matches!(object.operator(Command::Configure(settings(object.tenant))), Outcome::Closed));
+    let (listing, kv) = (Listing(Sqlite::listing()), Kv::default());
+    assert_eq!(ready(clear(&object, object.tenant, &listing, &kv)), Ok(true));
+}
+
+/// A failed close is none: the object is as open as before.
+#[test]
+fn closing_is_all_or_nothing() {
+    for statements in 0.. {
+        let world = World::new(1);
+        let object = &world.object;
+        let call = || Call {
+            request_id: RequestId::new(now(), [200; 10]),
+            repeated: false,
+            caller: Caller::Operator,
+            idempotency: None,
+            command: Command::Close { tenant: object.tenant },
+        };
+        object.storage.borrow().fail_after.set(Some(statements));
+        let closed = {
+            let (mut core, storage) = (object.core.borrow_mut(), object.storage.borrow());
+            storage.transaction(|sql| core.handle(sql, call(), now()))
+        };
+        object.storage.borrow().fail_after.set(None);
+        assert_eq!(closed.is_ok(), object.closing().is_some());
+        if closed.is_ok() {
+            assert!(statements > 2, "it failed in several places");
+            return;
+        }
+        assert!(matches!(object.operator(Command::ReadUsage), Outcome::Usage { .. }));
+    }
+}
+
+/// Cut off at every call to a store, with and without its being carried out, and begun again.
+#[test]
+fn the_removal_survives_a_crash_at_every_step() {
+    for is_done_all_the_same in [false, true] {
+        for failing_from in 0.. {
+            let world = World::new(7);
+            let (object, tenant) = (&world.object, world.object.tenant);
+            insist_on_blanks(&world.listing);
+            let (_, expected) = object.close();
+            let faulty = Stores { failing_from, is_done_all_the_same, ..Stores::sound(&world.listing, &world.kv) };
+            let first = ready(clear(object, tenant, &faulty, &faulty));
+            object.restart();
+            assert_eq!(object.close(), (None, expected), "counted once");
+            let sound = Stores::sound(&world.listing, &world.kv);
+            assert_eq!(ready(clear(object, tenant, &sound, &sound)), Ok(true));
+            world.assert_gone();
+            object.complete();
+            object.restart();
+            assert_eq!(object.close(), (Some(now()), expected));
+            if first.is_ok() {
+                assert!(failing_from > 5, "it was cut off in several places");
+                break;
+            }
+        }
+    }
+}
+
+/// One go is bounded, also for thousands; and none of it is done again by the next.
+#[test]
+fn a_go_makes_a_bounded_number_of_calls() {
+    let world = World::new(2_250);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    object.close();
+    let mut goes = 0;
+    loop {
+        goes += 1;
+        let stores = Stores::sound(&world.listing, &world.kv);
+        let is_all = ready(clear(object, tenant, &stores, &stores)).expect("a go");
+        let calls = stores.calls.get() + stores.keys.get();
+        assert!(calls < CALLS_MAX, "{calls} calls");
+        if is_all {
+            break;
+        }
+        object.restart();
+    }
+    assert_eq!(goes, 3, "800 keys a go");
+    world.assert_gone();
+}
+
+/// One store out of reach does not keep the other from being cleared.
+#[test]
+fn a_store_out_of_reach_does_not_keep_the_other() {
+    let world = World::new(3);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    object.close();
+    let down = Stores { failing_from: 0, ..Stores::sound(&world.listing, &world.kv) };
+    assert!(ready(clear(object, tenant, &down, &world.kv)).is_err());
+    assert_eq!((listed(&world.listing, tenant).len(), cached(&world.kv, tenant)), (5, 0));
+    assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
+    world.assert_gone();
+}
+
+/// What was on its way to the listing when the object was closed finds the fence closed.
+#[test]
+fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
+    let world = World::new(3);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    let new = NewEndUser { user_id: user_id("late"), display_name: None, metadata: Metadata::default() };
+    object.operator(Command::CreateEndUser(new));
+    let batch = flush::Source::next_batch(object, Projection::Listing).expect("a batch").expect("a change");
+    let position = ready(listing::position(&world.listing, &tenant.to_string())).expect("the fence");
+    object.close();
+    assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
+    let first = rollcall::organization::outbox::Batch { from: 0, ..batch.clone() };
+    for batch in [batch, first] {
+        ready(listing::apply(&world.listing, &batch, i64::MAX)).expect("an answer");
+    }
+    for found in [position, None, Some(-2)] {
+        ready(world.listing.batch(&[listing::reset_fence(&tenant.to_string(), found, 0)])).expect("an answer");
+    }
+    world.assert_gone();
+    let fence = ready(listing::position(&world.listing, &tenant.to_string())).expect("the fence");
+    assert_eq!(fence, Some(-2), "as it was closed");
+}
+
+/// The one crash that leaves an object open: between its being emptied and its mark. Whoever
+/// watches over the deletion closes it again, with whatever got in meanwhile.
+#[test]
+fn an_object_that_lost_its_mark_is_closed_again() {
+    let world = World::new(3);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    object.close();
+    assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
+    object.delete_all();
+    object.restart();
+    object.operator(Command::IssueKey { settings: settings(tenant), key: new_key(tenant, 3) });
+    assert_eq!(object.close(), (None, Erased::default()), "what it had is not known any more");
+    let caller = Caller::Key { digest: key(tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+    let outcome = object.call(caller, None, Command::Admit);
+    assert!(matches!(outcome, Outcome::Denied(Denial::InvalidKey)), "{outcome:?}");
+    assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
+    object.complete();
+    assert_eq!(object.close(), (Some(now()), Erased::default()));
+    world.assert_gone();
+}

@@ -1,0 +1,114 @@
+//! Keys are rotated by having two: the new one is issued, both work, the old one is revoked.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rollcall::directory::timestamp::Timestamp;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::server::{Organization, Server, expect, shared};
+
+fn client(server: &Server, issued: &Value) -> Client {
+    server.with_key(issued["key"].as_str().expect("a key"))
+}
+
+fn issue(server: &Server, organization: &Organization, name: &str, more: &[(&str, &str)]) -> Value {
+    let mut request = json!({ "kind": "api", "mode": "live", "name": name });
+    for (field, value) in more {
+        request[*field] = json!(value);
+    }
+    server.issue(organization, &request)
+}
+
+/// The keys as they are listed, by name.
+fn listed(server: &Server, organization: &Organization, name: &str) -> Value {
+    let keys = expect(200, server.admin().get(&format!("{}/keys", organization.path())));
+    let keys = keys["data"].as_array().expect("keys");
+    keys.iter().find(|key| key["name"] == name).unwrap_or_else(|| panic!("no key {name}")).clone()
+}
+
+fn in_millis(millis: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + Duration::from_millis(millis);
+    Timestamp::from_millis(i64::try_from(now.as_millis()).expect("a sane clock")).to_string()
+}
+
+#[test]
+fn two_keys_are_valid_at_once_and_one_outlives_the_other() {
+    let server = shared();
+    let organization = server.organization();
+    let (old, new) =
+        (issue(server, &organization, "old", &[]), issue(server, &organization, "new", &[("prefix", "uniq")]));
+    let clients = [client(server, &old), client(server, &new)];
+    expect(201, clients[0].post("/v1/end-users", &json!({ "user_id": "ada" })));
+    for client in &clients {
+        expect(200, client.get("/v1/end-users/ada"));
+    }
+    let revoked =
+        server.admin().delete(&format!("{}/keys/{}", organization.path(), old["id"].as_str().expect("an id")));
+    assert_eq!(revoked.status, 204);
+    assert_eq!(clients[0].get("/v1/end-users/ada").status, 401);
+    expect(200, clients[1].get("/v1/end-users/ada"));
+    assert!(listed(server, &organization, "old")["revoked_at"].is_string());
+    assert_eq!(listed(server, &organization, "new")["revoked_at"], Value::Null);
+}
+
+/// The last use is known by its day, which is enough to see that nobody uses the old key any more.
+#[test]
+fn the_last_use_is_a_date() {
+    let server = shared();
+    let organization = server.organization();
+    let issued = issue(server, &organization, "used", &[]);
+    issue(server, &organization, "unused", &[]);
+    assert_eq!(listed(server, &organization, "used")["last_used_on"], Value::Null);
+    let before = in_millis(0);
+    expect(200, client(server, &issued).get("/v1/end-users"));
+    let after = in_millis(0);
+    let used = listed(server, &organization, "used")["last_used_on"].as_str().expect("a date").to_owned();
+    // Around midnight it may be either day.
+    assert!([&before[..10], &after[..10]].contains(&used.as_str()), "{used} is not {before}");
+    assert_eq!(listed(server, &organization, "unused")["last_used_on"], Value::Null);
+}
+
+#[test]
+fn an_expiry_takes_effect_by_itself() {
+    let server = shared();
+    let organization = server.organization();
+    let expires_at = in_millis(1_500);
+    let issued = issue(server, &organization, "short", &[("expires_at", &expires_at)]);
+    assert_eq!(issued["expires_at"], expires_at);
+    let lasting = client(server, &issue(server, &organization, "lasting", &[]));
+    let short = client(server, &issued);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (asked_at, answer) = (in_millis(0), short.get("/v1/end-users"));
+        if answer.status == 401 {
+            assert_eq!(answer.json()["error"]["code"], "token_expired");
+            assert_eq!(answer.header("www-authenticate"), "Bearer error=\"token_expired\"");
+            assert!(in_millis(0) >= expires_at, "not before its time");
+            break;
+        }
+        assert!(asked_at < expires_at, "it works after its time: {answer:?}");
+        assert!(Instant::now() < deadline, "it never expires");
+        thread::sleep(Duration::from_millis(20));
+    }
+    expect(200, lasting.get("/v1/end-users"));
+}
+
+/// `^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$`: a client looks at the shape before it sends anything.
+#[test]
+fn keys_have_the_shape_that_clients_expect() {
+    let server = shared();
+    let organization = server.organization();
+    for (prefix, mode) in [("sk", "live"), ("uniq", "test"), ("abcdefghijkl", "live"), ("ab", "test")] {
+        let request = json!({ "kind": "api", "mode": mode, "name": "shaped", "prefix": prefix });
+        let issued = server.issue(&organization, &request);
+        let key = issued["key"].as_str().expect("a key");
+        let parts: Vec<&str> = key.split('_').collect();
+        let [given_prefix, given_mode, rest] = parts.as_slice() else { panic!("{key}") };
+        assert_eq!((*given_prefix, *given_mode), (prefix, mode));
+        assert!(given_prefix.bytes().all(|byte| byte.is_ascii_lowercase()));
+        assert!(rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{key}");
+        expect(200, server.with_key(key).get("/v1/end-users"));
+    }
+}
