@@ -248,11 +248,21 @@ impl Inner {
     }
 
     fn transaction<T>(&self, body: impl FnOnce(&mut Organization) -> Result<T, SqlError>) -> Result<T, JsValue> {
-        let run = || {
+        let (mut body, mut result) = (Some(body), None);
+        self.run(&mut |core| {
+            result = body.take().map(|body| body(core)).transpose()?;
+            Ok(())
+        })?;
+        result.ok_or_else(|| js_error(&"a transaction ended without a result"))
+    }
+
+    /// The part of every transaction that is the same, compiled once.
+    fn run(&self, body: &mut dyn FnMut(&mut Organization) -> Result<(), SqlError>) -> Result<(), JsValue> {
+        let mut run = || {
             let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
             body(&mut core)
         };
-        platform::transaction(&self.storage, run).map_err(|error| js_error(&error))
+        platform::transaction(&self.storage, &mut run).map_err(|error| js_error(&error))
     }
 
     /// Takes steps of the audit under way, for some time. Each begins with nothing on

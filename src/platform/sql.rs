@@ -79,20 +79,9 @@ pub fn delete_all(storage: &JsValue) -> Result<(), JsValue> {
 }
 
 /// Runs a body in one transaction: all of it, or, when it fails, nothing.
-pub fn transaction<T>(storage: &JsValue, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
-    let (mut body, mut result) = (Some(body), None);
-    let mut run = || {
-        let Some(body) = body.take() else { return Ok(JsValue::UNDEFINED) };
-        match body() {
-            Ok(value) => {
-                result = Some(value);
-                Ok(JsValue::UNDEFINED)
-            }
-            // Throwing is what rolls back.
-            Err(error) => Err(js_sys::Error::new(&error.0).into()),
-        }
-    };
+pub fn transaction(storage: &JsValue, body: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+    // Throwing is what rolls back.
+    let mut run = || body().map(|()| JsValue::UNDEFINED).map_err(|error| js_sys::Error::new(&error.0).into());
     let committed = storage.unchecked_ref::<Storage>().transaction_sync(&mut run);
-    committed.map_err(|error| SqlError(describe(&error)))?;
-    result.ok_or_else(|| SqlError("a transaction ended without a result".to_owned()))
+    committed.map(drop).map_err(|error| SqlError(describe(&error)))
 }
