@@ -7,8 +7,6 @@
 
 mod write;
 
-use std::collections::HashSet;
-
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -173,27 +171,40 @@ pub fn compact(value: &RawValue) -> String {
 ///
 /// One pass without recursion, so that nesting costs the sender more than us.
 fn check(value: &RawValue) -> Result<(), Refusal> {
-    let mut objects: Vec<HashSet<String>> = Vec::new();
+    let mut objects: Vec<Vec<(String, usize)>> = Vec::new();
     let mut tokens = tokens(value).peekable();
     while let Some(token) = tokens.next() {
         match token {
-            Token::Open('{') => objects.push(HashSet::new()),
+            Token::Open('{') => objects.push(Vec::new()),
             Token::Close('}') => {
-                objects.pop();
+                let mut names = objects.pop().unwrap_or_default();
+                sort(&mut names);
+                let repeated = names.windows(2).find_map(|pair| match pair {
+                    [(first, _), (second, _)] if first == second => Some(first),
+                    _ => None,
+                });
+                if let Some(name) = repeated {
+                    let name = quote(name);
+                    return Err(Refusal::new(format!("the body names the member {name} twice in one object")));
+                }
             }
             Token::String(text) => {
                 let string = serde_json::from_str::<String>(text)
                     .map_err(|_| Refusal::new("the body is not valid JSON: a string escapes half a surrogate pair"))?;
                 let is_name = matches!(tokens.peek(), Some(Token::Colon));
-                let repeated = objects.last_mut().filter(|_| is_name).and_then(|names| names.replace(string));
-                if let Some(name) = repeated {
-                    return Err(Refusal::new(format!("the body names the member {name:?} twice in one object")));
+                if let Some(names) = objects.last_mut().filter(|_| is_name) {
+                    names.push((string, 0));
                 }
             }
             Token::Open(_) | Token::Close(_) | Token::Colon | Token::Comma | Token::Scalar(_) => {}
         }
     }
     Ok(())
+}
+
+/// Orders members by name: one function for all, as sorting is large.
+pub fn sort(members: &mut [(String, usize)]) {
+    members.sort_unstable();
 }
 
 enum Token<'a> {

@@ -1,8 +1,6 @@
 //! JSON Merge Patch (RFC 7396), over JSON that stays text: what a patch does not
 //! touch keeps its order and every digit of its numbers.
 
-use std::collections::HashMap;
-
 use serde_json::value::RawValue;
 
 use super::Refusal;
@@ -24,17 +22,20 @@ fn merge(target: Option<&RawValue>, patch: &RawValue) -> Result<String, Refusal>
     if !json::is_object(patch) {
         return Ok(json::compact(patch));
     }
-    // In the target's order; `index` finds a member without looking at the others.
+    // In the target's order; `index`, in the order of names, finds a member without
+    // looking at all. No name comes twice in the patch, so what it adds need not be found.
     let mut merged: Vec<Option<(String, String)>> = Vec::new();
-    let mut index: HashMap<String, usize> = HashMap::new();
+    let mut index: Vec<(String, usize)> = Vec::new();
     if let Some(target) = target.filter(|target| json::is_object(target)) {
         for (name, value) in members(target)?.0 {
-            index.insert(name.clone(), merged.len());
+            index.push((name.clone(), merged.len()));
             merged.push(Some((name, json::compact(value))));
         }
     }
+    json::sort(&mut index);
     for (name, value) in members(patch)?.0 {
-        let held = index.get(&name).and_then(|place| merged.get_mut(*place));
+        let found = index.binary_search_by(|(member, _)| member.as_str().cmp(&name)).ok();
+        let held = found.and_then(|found| index.get(found)).and_then(|(_, place)| merged.get_mut(*place));
         if value.get() == "null" {
             if let Some(member) = held {
                 *member = None;

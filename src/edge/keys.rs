@@ -140,7 +140,10 @@ pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
             let mut records = Vec::new();
             for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
                 let Outcome::Keys(keys) = outcome else { return Err(unexpected(&outcome)) };
-                records.extend(keys.into_iter().map(|key| (mode, key)));
+                for key in keys {
+                    let place = records.partition_point(|(_, other): &(Mode, KeyRecord)| other.key_id < key.key_id);
+                    records.insert(place, (mode, key));
+                }
             }
             page(records, limit, &binding, ring).map(Step::Respond)
         };
@@ -150,7 +153,6 @@ pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
 }
 
 fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring: &KeyRing) -> Result<Response, Fault> {
-    records.sort_unstable_by_key(|(_, record)| record.key_id);
     let has_more = pages::cut(&mut records, limit);
     let views = records.iter().map(|(mode, record)| json::write(&view(*mode, record)));
     let views = views.collect::<Result<Vec<_>, _>>().map_err(internal)?;

@@ -12,7 +12,6 @@
 //! Kept in the isolate's memory: exact per isolate, not across the network. It
 //! shields the Worker from noise; what protects an organization is its own bucket.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::directory::timestamp::Timestamp;
@@ -22,7 +21,7 @@ pub const CLIENTS_MAX: usize = 4_096;
 
 /// Who is counted together: an IPv4 address, an IPv6 /64, or everyone whose
 /// address is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
     V4([u8; 4]),
     V6([u16; 4]),
@@ -44,28 +43,42 @@ impl Client {
 
 #[derive(Debug, Default)]
 pub struct PublicLimiter {
-    buckets: HashMap<Client, Tat>,
+    /// In the order of the clients. A new one moves others, some 100 KB at most.
+    buckets: Vec<(Client, Tat)>,
 }
 
 impl PublicLimiter {
     pub fn take(&mut self, rate: Rate, client: Client, now: Timestamp) -> Decision {
-        if self.buckets.len() >= CLIENTS_MAX && !self.buckets.contains_key(&client) {
+        if let Ok(place) = self.find(client)
+            && let Some((_, tat)) = self.buckets.get_mut(place)
+        {
+            return rate.take(tat, now.micros(), 1);
+        }
+        if self.buckets.len() >= CLIENTS_MAX {
             self.forget(rate, now);
         }
-        let tat = self.buckets.entry(client).or_default();
-        rate.take(tat, now.micros(), 1)
+        let mut tat = Tat::default();
+        let decision = rate.take(&mut tat, now.micros(), 1);
+        let place = self.find(client).unwrap_or_else(|place| place);
+        self.buckets.insert(place, (client, tat));
+        decision
+    }
+
+    /// Where a client is, or belongs.
+    fn find(&self, client: Client) -> Result<usize, usize> {
+        self.buckets.binary_search_by_key(&client, |(client, _)| *client)
     }
 
     /// Forgets every full bucket, or the fullest if none is full.
     fn forget(&mut self, rate: Rate, now: Timestamp) {
         let full = Tat::full_at(rate, now.micros());
-        self.buckets.retain(|_, tat| *tat > full);
+        self.buckets.retain(|(_, tat)| *tat > full);
         if self.buckets.len() < CLIENTS_MAX {
             return;
         }
-        let fullest = self.buckets.iter().min_by_key(|(_, tat)| **tat).map(|(client, _)| *client);
-        if let Some(client) = fullest {
-            self.buckets.remove(&client);
+        let fullest = self.buckets.iter().enumerate().min_by_key(|(_, (_, tat))| *tat).map(|(place, _)| place);
+        if let Some(place) = fullest {
+            self.buckets.remove(place);
         }
     }
 

@@ -10,8 +10,6 @@
 //! - A step is bounded, and where the audit stands is durable. It is a row number, an
 //!   instant or KV's own cursor, never a person's id.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::outbox::{Outbox, Projection};
@@ -312,7 +310,7 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<Expected>, SqlError> {
 
 /// Users with a change on its way now; nobody of them is judged.
 #[derive(Debug, Default)]
-pub struct OnTheirWay(HashSet<i64>);
+pub struct OnTheirWay(Vec<i64>);
 
 impl OnTheirWay {
     /// `None` when there are too many to tell: flush first.

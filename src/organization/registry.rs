@@ -3,8 +3,6 @@
 //! Invariants: a user id has at most one row, and none while it is an agent's external
 //! id; every change of a row writes an outbox row in the same transaction.
 
-use std::collections::HashSet;
-
 use super::deletions;
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
@@ -124,12 +122,16 @@ pub fn create_many<S: Sql>(
     users: Vec<NewEndUser>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    let mut seen = HashSet::with_capacity(users.len());
+    // In order, to be searched.
+    let mut seen: Vec<UserId> = Vec::with_capacity(users.len());
     let mut creations = Vec::with_capacity(users.len());
     for new in users {
-        let repeated = !seen.insert(new.user_id.clone());
+        let place = seen.binary_search(&new.user_id);
+        if let Err(place) = place {
+            seen.insert(place, new.user_id.clone());
+        }
         creations.push(match create(sql, outbox, request_id, new, now)? {
-            Outcome::EndUserCreated { .. } if !repeated => Creation::Created,
+            Outcome::EndUserCreated { .. } if place.is_err() => Creation::Created,
             Outcome::DeletionPending => Creation::DeletionPending,
             Outcome::OtherType => Creation::OtherType,
             _ => Creation::Existing,

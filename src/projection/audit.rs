@@ -68,7 +68,7 @@ async fn compare<D: Database, C: Cache>(
     let values = store.get_many(&keys).await?;
     let mut differences = Vec::new();
     for (user, value) in users.iter().zip(values) {
-        let listed = rows.get(user.user_id.as_str());
+        let listed = rows.iter().find(|row| row.user_id == user.user_id.as_str());
         let listing = match (&user.document, listed) {
             (None, None) => None,
             (None, Some(_)) => Some(Flaw::Foreign),

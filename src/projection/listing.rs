@@ -12,7 +12,6 @@
 //!   parameter makes SQLite scan.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -246,6 +245,7 @@ pub fn reset_fence(tenant: &str, found: Option<i64>, acknowledged: i64) -> State
 /// A row as it is found, to be compared with what the object has.
 #[derive(Debug)]
 pub struct Found {
+    pub user_id: String,
     revision: Revision,
     document: String,
 }
@@ -256,18 +256,14 @@ impl Found {
     }
 }
 
-/// The rows of some users, by id.
-pub async fn find<D: Database>(
-    database: &D,
-    tenant: Tenant,
-    ids: &[&UserId],
-) -> Result<HashMap<String, Found>, StoreError> {
+/// The rows of some users, in no order.
+pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<Found>, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
     let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
     let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
     let read = |text: &String| {
-        let (id, incarnation, version, document) = serde_json::from_str(text).map_err(unreadable)?;
-        Ok((id, Found { revision: Revision { incarnation, version }, document }))
+        let (user_id, incarnation, version, document) = serde_json::from_str(text).map_err(unreadable)?;
+        Ok(Found { user_id, revision: Revision { incarnation, version }, document })
     };
     texts.rows.iter().map(read).collect()
 }
