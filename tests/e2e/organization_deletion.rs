@@ -440,14 +440,16 @@ fn an_emptied_object_is_small() {
     populate(&client, 1_000);
     let size = || -> u64 {
         let files = files(&server.state().join("v3/do"));
-        files.iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
+        // The runtime's own file, of alarms, grows with every test of them.
+        let of_objects = files.iter().filter(|file| !file.to_string_lossy().contains("/metadata.sqlite"));
+        of_objects.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
     };
     let before = size();
     let deletion_id = delete(&server, &organization);
     completed(&server, &deletion_id);
     assert!(before > 3_000_000, "{before} bytes");
     let deadline = Instant::now() + Duration::from_mins(1);
-    while size() > 300_000 {
+    while size() > 100_000 {
         assert!(Instant::now() < deadline, "{} bytes of {before} are left", size());
         thread::sleep(Duration::from_millis(50));
     }
@@ -480,6 +482,9 @@ fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos();
     let in_four_minutes = i64::try_from(now).expect("a sane clock") + 240_000_000_000;
     let advance = "UPDATE _cf_ALARM SET scheduled_time = 1 WHERE scheduled_time > ?1";
+    assert_eq!(change(Store::Objects, advance, &[&in_four_minutes]), 2, "one for each mode");
+    // The object itself knows it too.
+    let advance = "UPDATE _cf_METADATA SET value = 1 WHERE key = 1 AND value > ?1";
     assert_eq!(change(Store::Objects, advance, &[&in_four_minutes]), 2, "one for each mode");
     assert_eq!(Store::Kv.users(server.state(), &format!("{}/live", organization.id)), 1);
     server.restart();
