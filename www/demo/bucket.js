@@ -11,8 +11,8 @@ const BINS = WINDOW_MS / BIN_MS;
 /** Between two drawings: what the eye takes for motion, and leaves time for the requests. */
 const DRAW_MS = 40;
 const [WIDTH, HEIGHT] = [600, 140];
-/** More than browsers let through at once; they queue the rest. */
-const WORKERS = 24;
+/** About what browsers let through at once by HTTP/1.1; what they queued would seem slow. */
+const WORKERS = 8;
 /** What a burst asks for: the cheapest read there is. */
 const PATH = "/v1/usage/turns";
 

@@ -2,8 +2,11 @@
 
 use std::env;
 
-use crate::browser::Browser;
-use crate::dev::{self, Options};
+use serde_json::json;
+
+use crate::browser::{Browser, Page};
+use crate::demo::Admin;
+use crate::dev::{self, Options, Served};
 use crate::{Result, interrupt, root, step, tools};
 
 /// What is said in the conversation, each with the chip of its affect.
@@ -12,9 +15,6 @@ const MESSAGES: &[(&str, u8)] = &[
     ("I have asked that twice now.", 4),
     ("Oh, there it is. Thank you!", 1),
 ];
-
-/// Fewer would not be seen.
-const REFUSED_MIN: u32 = 20;
 
 /// A fresh server and a browser; then `docs/console-light.webp` and `docs/console-dark.webp`.
 pub fn run() -> Result<()> {
@@ -33,7 +33,7 @@ fn take(options: Options) -> Result<()> {
     let page = browser.page()?;
     page.size(1440, 900)?;
     page.go(&served.url)?;
-    page.wait("document.querySelector('#talk-agent').options.length > 0")?;
+    sign_in(&page, &served)?;
     page.click("#samples")?;
     page.wait("document.querySelector('#users button')?.innerText === 'ada'")?;
     for (message, affect) in MESSAGES {
@@ -50,9 +50,6 @@ fn take(options: Options) -> Result<()> {
     page.wait("document.querySelector('#registered .status')?.innerText === '200'")?;
     page.click("#burst-send")?;
     page.wait("document.querySelector('#burst-said').innerText.includes('admitted and')")?;
-    if page.text("#refused")?.parse::<u32>()? < REFUSED_MIN {
-        return Err("this machine is too busy to empty the bucket; try again".into());
-    }
     page.click("#exchanges button")?;
     // Of the console, without the page's head: down to the bucket.
     page.size(1440, 1500)?;
@@ -68,4 +65,20 @@ fn take(options: Options) -> Result<()> {
     drop(page);
     runtime.stop();
     Ok(())
+}
+
+/// With the key of an organization whose bucket any machine empties, however busy.
+fn sign_in(page: &Page<'_>, served: &Served) -> Result<()> {
+    let admin = Admin::new(&served.url, &served.secrets.admin_token);
+    let limits = json!({
+        "requests_per_second": 10, "burst": 100, "turns_per_period": 100, "active_relationships": 20,
+    });
+    let organization = admin.create_organization("Pictures", &limits)?;
+    let request = json!({ "kind": "api", "mode": "live", "scope": "read_write", "name": "Pictures" });
+    page.wait("document.querySelector('#talk-agent').options.length > 0")?;
+    page.click("#sign-out")?;
+    page.fill("#key", &admin.issue_key(&organization, &request)?)?;
+    page.press("Enter")?;
+    page.wait("!document.querySelector('#signed-in').hidden")?;
+    page.wait("document.querySelector('#talk-agent').options.length > 0").map(drop)
 }
