@@ -89,7 +89,7 @@ fn ensure_wasm_target() -> Result<()> {
 fn ensure_npm_packages() -> Result<()> {
     let fingerprint = fingerprint::of(&["package.json", "package-lock.json"], &[])?;
     fingerprint::unless_done(&root().join("node_modules/.fingerprint"), &fingerprint, || {
-        step("Installing the npm packages (wrangler, Node 22, binaryen)");
+        step("Installing the npm packages (wrangler, Node 22, binaryen, axe-core)");
         let mut npm = Command::new("npm");
         npm.current_dir(root()).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
         process::run(&mut npm, "Installing the npm packages").map_err(|error| {
