@@ -140,6 +140,9 @@ fn an_erasure_is_watched_until_it_is_completed() -> Result<()> {
     let page = site().console(&api)?;
     open(&page, "u01")?;
     page.click("#erase")?;
+    page.wait("document.querySelector('#erase').innerText === 'Erase for good'")?;
+    assert_eq!(api.get("/v1/end-users/u01")?.1["status"], "active", "one press does nothing yet");
+    page.click("#erase")?;
     page.wait("!document.querySelector('#person').open")?;
     page.wait("document.querySelectorAll('#users button').length === 2")?;
     assert_eq!(shown(&page)?, json!(["u00", "u02"]));

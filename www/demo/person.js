@@ -103,8 +103,21 @@ function eraser(user) {
     h("option", { value: "memory_only" }, "their relationships"),
     h("option", { value: "model_only" }, "their moods"));
   const said = h("p", { className: "fine", role: "status" });
+  const button = h("button", { className: "danger", id: "erase" }, "Erase");
+  let asked = false;
+  // What is erased is gone: it takes a second press.
+  cascade.addEventListener("change", () => {
+    asked = false;
+    button.textContent = "Erase";
+  });
   const erase = async (event) => {
     event.preventDefault();
+    if (!asked) {
+      asked = true;
+      button.textContent = "Erase for good";
+      said.textContent = "This cannot be undone. Press again to erase.";
+      return;
+    }
     const body = JSON.stringify({ cascade: cascade.value });
     const answer = await call("DELETE", `/v1/end-users/${encode(user.user_id)}`, { body });
     if (answer.status !== 202) {
@@ -117,7 +130,7 @@ function eraser(user) {
   };
   return h("form", { className: "erase", onsubmit: erase },
     h("div", { className: "field grow" }, h("label", { htmlFor: "cascade" }, "Erase"), cascade),
-    h("button", { className: "danger", id: "erase" }, "Erase"), said);
+    button, said);
 }
 
 /** The receipt names nobody, so neither does this list. */
