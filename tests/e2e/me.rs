@@ -22,7 +22,7 @@ fn keys() -> &'static [SigningKey; 2] {
     KEYS.get_or_init(|| [(); 2].map(|()| SigningKey::generate().expect("a key")))
 }
 
-fn key() -> &'static SigningKey {
+pub fn key() -> &'static SigningKey {
     &keys()[0]
 }
 
@@ -43,7 +43,7 @@ pub fn claims(person: &str) -> Value {
     })
 }
 
-fn token(person: &str) -> String {
+pub fn token(person: &str) -> String {
     key().sign(&claims(person))
 }
 

@@ -18,7 +18,7 @@ use crate::stores::reserved_turns;
 use crate::streaming::{Events, assert_metadata, delta, hear, stepwise};
 use crate::upstream::{Behaviour, Upstream};
 
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 20;
 const WRITERS: usize = 8;
 const USERS: usize = 20;
 /// A round goes on for at least as many answers.

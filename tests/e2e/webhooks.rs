@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rollcall::directory::timestamp::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use xtask::webhooks::{random_secret, sign};
 
 use crate::clerk::{self, History};
 use crate::client::{Client, Response};
-use crate::faults;
-use crate::server::{Options, Server, roomy};
+use crate::server::{Options, Server, expect, roomy};
 use crate::stores::{self, Store};
+use crate::{faults, me};
 
 const PATH: &str = "/webhooks/clerk";
 const DELIVERIES: usize = 10_000;
@@ -79,7 +80,38 @@ impl Receiver {
 
 fn receiver() -> &'static Receiver {
     static RECEIVER: OnceLock<Receiver> = OnceLock::new();
-    RECEIVER.get_or_init(|| Receiver::start(roomy()))
+    RECEIVER.get_or_init(|| {
+        let pem = me::key().public_pem().expect("a PEM").replace('\n', "\\n");
+        let issuer = [("CLERK_ISSUER", me::ISSUER.to_owned()), ("CLERK_JWT_KEY", pem)];
+        Receiver::start([roomy(), issuer.to_vec()].concat())
+    })
+}
+
+/// What `/me` owes to each person of the rows that an oracle has: the status, and the body
+/// without `$schema`.
+fn owed(rows: &BTreeSet<String>) -> Vec<(String, Option<Value>)> {
+    let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row).expect("a row")).collect();
+    let of = |kind: &'static str| rows.iter().filter(move |row| row[0] == kind);
+    let instant = |ms: &Value| Timestamp::from_millis(ms.as_i64().expect("a time")).to_string();
+    of("person")
+        .map(|person| {
+            let id = person[1].as_str().expect("an id").to_owned();
+            if person[4] == 1 {
+                return (id, None);
+            }
+            let mut orgs = Vec::new();
+            for organization in of("organization").filter(|organization| organization[6] == 0) {
+                let belongs = |row: &&Value| row[2] == organization[1] && row[3] == person[1] && row[7] == 0;
+                let Some(membership) = of("membership").find(belongs) else { continue };
+                orgs.push(json!({
+                    "id": organization[1], "name": organization[2], "slug": organization[3], "role": membership[4],
+                    "member_count": organization[7], "created_at": instant(&organization[4]),
+                }));
+            }
+            orgs.sort_by_key(|organization| organization["id"].to_string());
+            (id, Some(json!({ "user_id": person[1], "email": person[2], "orgs": orgs })))
+        })
+        .collect()
 }
 
 fn user(id: &str, email: &str, updated_at: i64) -> Value {
@@ -182,6 +214,23 @@ fn ten_thousand_deliveries_in_no_order_end_in_the_true_state() {
     let difference: Vec<_> = found.symmetric_difference(&expected).collect();
     assert!(difference.is_empty(), "seed {seed}: {difference:#?}");
     assert!(expected.len() > 1_000, "the history is too poor: {} rows", expected.len());
+
+    // And `/me` says the same of everybody.
+    let people = owed(&expected);
+    let belonging = people.iter().filter(|(_, me)| me.as_ref().is_some_and(|me| me["orgs"] != json!([]))).count();
+    assert!(belonging > 50, "hardly anybody belongs anywhere: {belonging}");
+    for (person, owed) in &people {
+        let response = receiver.server.with_key(&me::token(person)).get(me::ME);
+        match owed {
+            None => assert_eq!(response.status, 401, "seed {seed}: {person}: {response:?}"),
+            Some(owed) => {
+                let mut told = expect(200, response);
+                told.as_object_mut().expect("an object").remove("$schema");
+                assert_eq!(told, *owed, "seed {seed}");
+            }
+        }
+    }
+    println!("{} people, {belonging} of whom belong somewhere", people.len());
 }
 
 #[test]

@@ -63,6 +63,17 @@ impl Admin {
         text(&organization, "id")
     }
 
+    pub fn change_organization(&self, id: &str, change: &Value) -> Result<()> {
+        let path = format!("/admin/v1/organizations/{id}");
+        let request = self.agent.patch(format!("{}{path}", self.url));
+        let response = request.header("Authorization", format!("Bearer {}", self.token)).send_json(change)?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("PATCH {path} answered {}", response.status()).into())
+        }
+    }
+
     pub fn issue_key(&self, organization_id: &str, request: &Value) -> Result<String> {
         let key = self.post(&format!("/admin/v1/organizations/{organization_id}/keys"), request)?;
         text(&key, "key")

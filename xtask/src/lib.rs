@@ -5,6 +5,7 @@ pub mod browser;
 pub mod demo;
 pub mod dev;
 pub mod fingerprint;
+pub mod fuzz;
 pub mod import;
 pub mod interrupt;
 pub mod issuer;

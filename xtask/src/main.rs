@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, import, interrupt, openapi, prepare, screenshots, simulate};
+use xtask::{Result, dev, fuzz, import, interrupt, openapi, prepare, screenshots, simulate};
 
 const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
   cargo xtask build                    build the Worker if anything changed
+  cargo xtask fuzz [CASES]             send a fresh server what the OpenAPI document allows and what it
+                                       does not, up to so many cases of each operation in each phase
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
@@ -33,6 +35,11 @@ fn run(arguments: &[String]) -> Result<()> {
         "dev" => dev::run(&dev_options(options)?),
         "build" if options.is_empty() => prepare().map(drop),
         "openapi" if options.is_empty() => openapi::run(),
+        "fuzz" => fuzz::run(match options {
+            [] => fuzz::EXAMPLES_DEFAULT,
+            [examples] => examples.parse().map_err(|_| "fuzz takes a number of cases")?,
+            _ => return Err(USAGE.into()),
+        }),
         "import" => {
             interrupt::watch()?;
             import::run(&import_options(options)?).map(drop)

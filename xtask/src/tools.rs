@@ -17,6 +17,7 @@ const WORKER_BUILD_VERSION: &str = "0.8.7";
 const WASM_BINDGEN_VERSION: &str = "0.2.130";
 /// Of the npm package @sparticuz/chromium, which is numbered after its Chromium.
 const CHROMIUM_VERSION: &str = "153.0.0";
+const SCHEMATHESIS_VERSION: &str = "4.32.5";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where everything is.
@@ -234,6 +235,25 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
         variables.push(("LD_LIBRARY_PATH", unpacked.join("al2023/lib")));
     }
     Ok(BrowserTool { path, variables })
+}
+
+/// Schemathesis in a Python environment of its own.
+pub fn ensure_schemathesis() -> Result<PathBuf> {
+    let folder = cache()?.join(format!("schemathesis-{SCHEMATHESIS_VERSION}"));
+    fs::create_dir_all(&folder)?;
+    fingerprint::unless_done(&folder.join("installed"), SCHEMATHESIS_VERSION, || {
+        step(format!("Installing Schemathesis {SCHEMATHESIS_VERSION} (once)"));
+        let environment = folder.join("python");
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv", "--clear"]).arg(&environment);
+        process::run(&mut python, "Making a Python environment")
+            .map_err(|error| format!("{error}\nPython 3.10 or newer with venv is needed."))?;
+        let mut pip = Command::new(environment.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+        pip.arg(format!("schemathesis=={SCHEMATHESIS_VERSION}"));
+        process::run(&mut pip, "Installing Schemathesis")
+    })?;
+    Ok(folder.join("python/bin/schemathesis"))
 }
 
 /// Builds a tool from crates.io. Without the costly optimisations: it is run a
