@@ -132,6 +132,32 @@ fn patch(schemas: &mut Map<String, Value>) {
     set("Principal", "onboarding_session_id", json!({ "type": "null" }));
     let custom = json!({ "type": "object", "additionalProperties": { "type": "string" } });
     set("Contact", "custom", custom);
+    set("Mood", "agent_id", json!({ "type": "string", "format": "uuid" }));
+    // What is left out when there is none is never null.
+    for name in ["UserEntry", "Contact", "BatchRow"] {
+        let properties = schemas.get_mut(name).and_then(|schema| schema.get_mut("properties"));
+        let properties = properties.and_then(Value::as_object_mut);
+        properties.into_iter().flat_map(Map::values_mut).for_each(never_null);
+    }
+    // The contract requires no more of an entry than this.
+    let contact = schemas.remove("Contact");
+    if let (Some(entry), Some(contact)) = (schemas.get_mut("UserEntry").and_then(Value::as_object_mut), contact) {
+        entry.insert("required".to_owned(), json!(["role", "user_id"]));
+        if let Some(metadata) = entry.get_mut("properties").and_then(|properties| properties.get_mut("metadata")) {
+            *metadata = contact;
+        }
+    }
+}
+
+fn never_null(schema: &mut Value) {
+    if let Some(kinds) = schema.get_mut("type").filter(|kinds| kinds.is_array()) {
+        let kind = kinds.as_array().into_iter().flatten().find(|kind| *kind != "null").cloned();
+        *kinds = kind.unwrap_or_default();
+    }
+    let choices = schema.get("anyOf").and_then(Value::as_array);
+    if let Some(choice) = choices.into_iter().flatten().find(|choice| choice["type"] != "null").cloned() {
+        *schema = choice;
+    }
 }
 
 /// An object with all of these members.

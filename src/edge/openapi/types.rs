@@ -48,7 +48,6 @@ written! {
     Metadata: {
         "type": "object",
         "description": "The operator's own JSON: at most 16 KiB, at most 8 levels deep. Numbers keep every digit.",
-        "additionalProperties": true,
     },
     json::Text: { "description": "Any JSON." },
 }
