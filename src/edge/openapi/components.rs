@@ -1,10 +1,9 @@
 //! What operations share: schemas of the types that are sent, headers, errors, credentials.
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::operations;
+use super::{operations, types};
 use crate::directory::agent::Agent;
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
@@ -17,8 +16,13 @@ use crate::organization::export::Export;
 use crate::organization::relationships::RelationshipView;
 use crate::organization::turns::TurnView;
 
-const ULID: &str = "01M804B1R606XA6TPRTA9S55AC";
-const UUID: &str = "019a9d3c-5b70-7c4e-8f21-3d5e6a7b8c9d";
+/// What examples are made with.
+pub const ULID: &str = "01M804B1R606XA6TPRTA9S55AC";
+pub const UUID: &str = "019a9d3c-5b70-7c4e-8f21-3d5e6a7b8c9d";
+
+fn ulid() -> Value {
+    json!({ "type": "string", "pattern": types::ULID_PATTERN })
+}
 
 /// A reference to a schema.
 pub fn schema(name: &str) -> Value {
@@ -68,7 +72,7 @@ fn schemas() -> Map<String, Value> {
     });
     let mut generator = settings.into_generator();
     macro_rules! of {
-        ($($type:ty),+ $(,)?) => {{ $(let _ = <$type as JsonSchema>::json_schema(&mut generator); generator.subschema_for::<$type>();)+ }};
+        ($($type:ty),+ $(,)?) => {{ $(generator.subschema_for::<$type>();)+ }};
     }
     of!(
         EndUser,
@@ -96,9 +100,10 @@ fn schemas() -> Map<String, Value> {
         closed(schema);
     }
     patch(&mut schemas);
+    let put_together = put_together(&schemas);
+    schemas.extend(put_together);
     // What is sent has `created` too.
     schemas.remove("Principal");
-    schemas.extend(put_together());
     schemas.extend(errors());
     schemas
 }
@@ -201,25 +206,11 @@ fn extended(base: &Value, more: &Value) -> Value {
     object(&all)
 }
 
-fn derived() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-    });
-    let mut generator = settings.into_generator();
-    generator.subschema_for::<EndUser>();
-    generator.subschema_for::<Agent>();
-    generator.subschema_for::<Principal>();
-    generator.subschema_for::<deletions::Accepted>();
-    let mut schemas = generator.take_definitions(true);
-    patch(&mut schemas);
-    schemas
-}
-
-fn put_together() -> Map<String, Value> {
-    let derived = derived();
+/// What is put together as text, of derived parts.
+fn put_together(derived: &Map<String, Value>) -> Map<String, Value> {
     let text = || json!({ "type": "string" });
     let text_or_null = || json!({ "type": ["string", "null"] });
-    let agent_members = members(&derived, "Agent");
+    let agent_members = members(derived, "Agent");
     let organization = object(&json!({
         "id": text(), "name": text_or_null(), "slug": text_or_null(), "role": text_or_null(),
         "member_count": { "type": ["integer", "null"] },
@@ -231,7 +222,7 @@ fn put_together() -> Map<String, Value> {
             "meta": meta,
         }))
     };
-    let principal = extended(&json!({ "created": { "type": "boolean" } }), &members(&derived, "Principal"));
+    let principal = extended(&json!({ "created": { "type": "boolean" } }), &members(derived, "Principal"));
     let health = object(&json!({ "status": { "const": "ok" }, "version": text() }));
     let next = json!({ "type": "string", "minLength": 1 });
     let list = |name: &str, item: &str| {
@@ -241,7 +232,7 @@ fn put_together() -> Map<String, Value> {
         })
     };
     let single = extended(
-        &members(&derived, "EndUser"),
+        &members(derived, "EndUser"),
         &json!({
             "relationships": { "type": "array", "items": schema("Relationship"), "maxItems": 100 },
             "relationships_has_more": { "type": "boolean" },
@@ -256,7 +247,7 @@ fn put_together() -> Map<String, Value> {
         ("DescribedAgent", described(Schema::Agent, &agent_members, &[])),
         ("AgentList", described(Schema::AgentList, &list("items", "Agent"), &["next_cursor"])),
         ("AgentUserList", described(Schema::AgentUserList, &list("users", "UserEntry"), &["next_cursor"])),
-        ("DescribedDeletion", described(Schema::Deletion, &members(&derived, "DeletionAccepted"), &[])),
+        ("DescribedDeletion", described(Schema::Deletion, &members(derived, "DeletionAccepted"), &[])),
         (
             "Me",
             described(
@@ -305,7 +296,7 @@ fn errors() -> Map<String, Value> {
             "type": {
                 "enum": ["validation", "authentication", "permission", "quota", "not_found", "conflict", "rate_limit", "internal"],
             },
-            "request_id": { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
+            "request_id": ulid(),
             "details": {
                 "description": "What is known of the fault: the fields at fault, the wait, or the quota.",
                 "type": ["object", "null"],
@@ -402,17 +393,16 @@ fn localize(value: &mut Value, schemas: &Map<String, Value>, definitions: &mut M
 
 /// A path parameter: what it is, its schema, an example.
 pub fn path_parameter(name: &str) -> (&'static str, Value, &'static str) {
-    let ulid = json!({ "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" });
     let id = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$" });
     match name {
         "user_id" => ("Your own id of the user, percent-encoded.", id, "ada"),
         "external_id" => ("Your own id of the principal, percent-encoded.", id, "ada"),
         "agent_id" => ("The agent's UUID or its name, percent-encoded. A name that several bear is 409.", id, "Tutor"),
         "principal_id" => ("The principal's UUID.", json!({ "type": "string", "format": "uuid" }), UUID),
-        "relationship_id" => ("The relationship's id.", ulid, ULID),
-        "deletion_id" => ("The id that the request for the erasure was answered with.", ulid, ULID),
-        "organization_id" => ("The organization's id.", ulid, ULID),
-        _ => ("The key's id, which is not the key.", ulid, ULID),
+        "relationship_id" => ("The relationship's id.", ulid(), ULID),
+        "deletion_id" => ("The id that the request for the erasure was answered with.", ulid(), ULID),
+        "organization_id" => ("The organization's id.", ulid(), ULID),
+        _ => ("The key's id, which is not the key.", ulid(), ULID),
     }
 }
 
@@ -422,7 +412,7 @@ fn headers() -> Value {
     let instant = || json!({ "type": "string", "format": "date-time" });
     let text = || json!({ "type": "string" });
     json!({
-        "X-Request-Id": header("On every response; in error bodies and in the log too.", json!({ "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" }), json!(ULID)),
+        "X-Request-Id": header("On every response; in error bodies and in the log too.", ulid(), json!(ULID)),
         "X-RateLimit-Limit": header("Requests per second that the bucket sustains.", integer(), json!(50)),
         "X-RateLimit-Remaining": header("Whole tokens left after this request.", integer(), json!(99)),
         "X-RateLimit-Reset": header("When the bucket will be full again.", instant(), json!("2026-11-21T22:41:26.303Z")),

@@ -2,13 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::components::schema;
+use super::components::{ULID, UUID, schema};
 use super::{body_types, error_form, scope, security};
 use crate::edge::routes::Method::{self, Delete, Get, Patch, Post};
 use crate::edge::routes::{Action, ROUTES, Route};
 
-const ULID: &str = "01M804B1R606XA6TPRTA9S55AC";
-const UUID: &str = "019a9d3c-5b70-7c4e-8f21-3d5e6a7b8c9d";
 const THEN: &str = "2026-11-21T22:41:26.283Z";
 
 /// One answer that is no error.

@@ -14,6 +14,9 @@ use crate::directory::organization::Slug;
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 
+/// A ULID as it is printed: 26 characters of Crockford's base 32, at most 128 bits.
+pub const ULID_PATTERN: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
+
 macro_rules! written {
     ($($type:ty: $schema:tt),+ $(,)?) => {
         $(impl JsonSchema for $type {
@@ -38,11 +41,11 @@ written! {
     Slug: { "type": "string", "minLength": 2, "maxLength": 64, "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$" },
     KeyPrefix: { "type": "string", "pattern": "^[a-z]{2,12}$" },
     PrincipalId: { "type": "string", "format": "uuid" },
-    OrganizationId: { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
-    KeyId: { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
-    RequestId: { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
-    DeletionId: { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
-    RelationshipId: { "type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$" },
+    OrganizationId: { "type": "string", "pattern": ULID_PATTERN },
+    KeyId: { "type": "string", "pattern": ULID_PATTERN },
+    RequestId: { "type": "string", "pattern": ULID_PATTERN },
+    DeletionId: { "type": "string", "pattern": ULID_PATTERN },
+    RelationshipId: { "type": "string", "pattern": ULID_PATTERN },
     Timestamp: { "type": "string", "format": "date-time" },
     Level: { "type": "number", "minimum": -1, "maximum": 1 },
     Metadata: {
