@@ -39,7 +39,10 @@ fn sql_error(error: impl std::fmt::Display) -> SqlError {
 
 impl Sqlite {
     pub fn new() -> Self {
-        let connection = Connection::open_in_memory().expect("SQLite");
+        Self::over(Connection::open_in_memory().expect("SQLite"))
+    }
+
+    pub fn over(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         // Else SQLite prepares a statement anew whenever its parameters change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite");

@@ -1,0 +1,37 @@
+// Serves one contender in the local runtime: workerd with the simulators of KV and
+// D1, reached by its own socket, without the proxy that development puts in front.
+// Takes its options as JSON; prints one line of JSON once it serves.
+import { dirname } from "node:path";
+import { Miniflare, convertV4MiniflareOptions } from "miniflare";
+
+const { main, wasm, state, variables } = JSON.parse(process.argv[2]);
+const modules = [{ type: "ESModule", path: main }];
+if (wasm) modules.push({ type: "CompiledWasm", path: wasm });
+
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    name: "contender",
+    host: "127.0.0.1",
+    port: 0,
+    modules,
+    modulesRoot: dirname(main),
+    compatibilityDate: "2026-10-01",
+    compatibilityFlags: ["nodejs_compat"],
+    bindings: variables,
+    kvNamespaces: { RECORDS: "records" },
+    d1Databases: { LISTING: "listing" },
+    durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+    resourcePersistencePath: state,
+    // Log lines are written, as they are in production, and read by nobody.
+    handleRuntimeStdio: (stdout, stderr) => {
+      stdout.resume();
+      stderr.pipe(process.stderr);
+    },
+  }),
+);
+await miniflare.ready;
+// The database's file is there from the first statement on.
+await (await miniflare.getD1Database("LISTING")).prepare("SELECT 1").run();
+const url = await miniflare.unsafeGetDirectURL();
+console.log(JSON.stringify({ url: url.origin }));

@@ -1,0 +1,125 @@
+//! A contender that serves, and what its runtime uses.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use xtask::runtime::Runtime;
+use xtask::tools::Tools;
+use xtask::{Result, root};
+
+use crate::contender::Artefact;
+
+const READY_LIMIT: Duration = Duration::from_mins(1);
+/// Clock ticks a second of `/proc/PID/stat`: fixed on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
+const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
+
+/// A runtime of its own, until it is dropped or stopped.
+#[derive(Debug)]
+pub struct Host {
+    runtime: Runtime,
+    pub url: String,
+    /// Of workerd.
+    pid: u32,
+}
+
+impl Host {
+    pub fn start(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
+        fs::create_dir_all(state)?;
+        let options = json!({
+            "main": artefact.main,
+            "wasm": artefact.wasm,
+            "state": state,
+            "variables": {
+                "ADMIN_TOKEN": ADMIN_TOKEN,
+                "KEY_SECRET": KEY_SECRET,
+                // Forged keys come from one address here: it is the check that is measured.
+                "PUBLIC_REQUESTS_PER_SECOND": "100000",
+                "PUBLIC_BURST": "1000000",
+            },
+        });
+        let mut command = tools.command(tools.binary("node"));
+        command
+            .arg(root().join("xtask/src/guard.mjs"))
+            .arg(tools.binary("node"))
+            .arg(root().join("bench/host.mjs"))
+            .arg(options.to_string());
+        let runtime = Runtime::start(&mut command)?;
+        let ready = |line: &str| serde_json::from_str::<Value>(line).ok()?["url"].as_str().map(str::to_owned);
+        let url = runtime.wait_for(READY_LIMIT, ready)?;
+        let pid = workerd_under(std::process::id(), state).ok_or("no workerd is running")?;
+        Ok(Self { runtime, url, pid })
+    }
+
+    /// CPU that the runtime has used so far, in seconds. It has one thread for all that is
+    /// measured, so that this is also how long it was busy.
+    pub fn cpu_s(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The name, in parentheses, may hold blanks.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+        Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
+    /// Waits until it has nothing to do any more; says how much CPU that took.
+    pub fn settle(&self) -> Result<f64> {
+        let before = self.cpu_s()?;
+        let (mut last, mut quiet) = (before, 0);
+        while quiet < 3 {
+            std::thread::sleep(Duration::from_millis(60));
+            let now = self.cpu_s()?;
+            quiet = if now - last < 0.015 { quiet + 1 } else { 0 };
+            last = now;
+        }
+        Ok(last - before)
+    }
+
+    pub fn stop(mut self) {
+        self.runtime.stop();
+    }
+}
+
+/// The runtime that was started below a process and serves this state.
+fn workerd_under(ancestor: u32, state: &Path) -> Option<u32> {
+    let processes = fs::read_dir("/proc").ok()?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let found = pids.filter(|pid| is_below(*pid, ancestor) && name(*pid).as_deref() == Some("workerd"));
+    found.into_iter().find(|pid| is_of(*pid, state))
+}
+
+fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+}
+
+fn is_below(pid: u32, ancestor: u32) -> bool {
+    let mut pid = pid;
+    while pid > 1 {
+        if pid == ancestor {
+            return true;
+        }
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        let Some(parent) = parent else { return false };
+        pid = parent;
+    }
+    false
+}
+
+/// Whether a process has a file of this state open.
+fn is_of(pid: u32, state: &Path) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let state = state.canonicalize().unwrap_or_else(|_| PathBuf::from(state));
+    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.starts_with(&state)))
+}
+

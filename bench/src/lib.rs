@@ -1,0 +1,17 @@
+//! The benchmarks: what is measured, on whom, and how.
+
+pub mod contender;
+pub mod host;
+pub mod line;
+pub mod load;
+pub mod measure;
+pub mod plot;
+pub mod report;
+pub mod seed;
+pub mod setup;
+pub mod start;
+
+/// The object's SQL and D1's over SQLite, as the tests of the core have them.
+#[path = "../../tests/core/sqlite.rs"]
+#[allow(dead_code, clippy::missing_panics_doc, clippy::new_without_default)]
+pub mod sqlite;

@@ -1,0 +1,198 @@
+//! The work: one line of the table each.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use serde_json::json;
+
+use crate::load::Work;
+use crate::setup::Directory;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Line {
+    CreateNew,
+    CreateExisting,
+    Get,
+    List100,
+    List200,
+    AgentUsers100,
+    AgentUsers500,
+    CreatePrincipal,
+    RateLimited,
+    ForgedKey,
+    Invalid,
+}
+
+/// Ids of what benchmarks make: never one that was there.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Line {
+    pub const ALL: [Self; 11] = [
+        Self::CreateNew,
+        Self::CreateExisting,
+        Self::Get,
+        Self::List100,
+        Self::List200,
+        Self::AgentUsers100,
+        Self::AgentUsers500,
+        Self::CreatePrincipal,
+        Self::RateLimited,
+        Self::ForgedKey,
+        Self::Invalid,
+    ];
+
+    /// What a command line calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreateNew => "create-new",
+            Self::CreateExisting => "create-existing",
+            Self::Get => "get",
+            Self::List100 => "list-100",
+            Self::List200 => "list-200",
+            Self::AgentUsers100 => "agent-users-100",
+            Self::AgentUsers500 => "agent-users-500",
+            Self::CreatePrincipal => "create-principal",
+            Self::RateLimited => "rate-limited",
+            Self::ForgedKey => "forged-key",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// What a reader is told.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::CreateNew => "register a new user (201)",
+            Self::CreateExisting => "register one who is there (200)",
+            Self::Get => "read a user",
+            Self::List100 => "list 100 users",
+            Self::List200 => "list 200 users",
+            Self::AgentUsers100 => "list 100 of an agent's users",
+            Self::AgentUsers500 => "list 500 of an agent's users",
+            Self::CreatePrincipal => "create a principal (201)",
+            Self::RateLimited => "refuse: rate limited (429)",
+            Self::ForgedKey => "refuse: forged key (401)",
+            Self::Invalid => "refuse: invalid body (422)",
+        }
+    }
+
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|line| line.name() == name)
+    }
+
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::CreateNew | Self::CreatePrincipal => 201,
+            Self::RateLimited => 429,
+            Self::ForgedKey => 401,
+            Self::Invalid => 422,
+            _ => 200,
+        }
+    }
+
+    /// Whether it makes what stays.
+    pub const fn writes(self) -> bool {
+        matches!(self, Self::CreateNew | Self::CreatePrincipal)
+    }
+}
+
+/// A line, asked of some organizations of one contender.
+#[derive(Debug)]
+pub struct LineWork {
+    pub line: Line,
+    pub directories: Vec<Directory>,
+    /// Where each client is in the list it walks, by its number.
+    cursors: RefCell<Vec<Option<String>>>,
+}
+
+impl LineWork {
+    pub fn new(line: Line, directories: Vec<Directory>, clients: usize) -> Self {
+        Self { line, directories, cursors: RefCell::new(vec![None; clients]) }
+    }
+
+    fn page(&self, client: usize, path: &str) -> String {
+        match self.cursors.borrow().get(client).and_then(Option::as_deref) {
+            Some(cursor) => format!("{path}&cursor={cursor}"),
+            None => path.to_owned(),
+        }
+    }
+}
+
+fn registration(user_id: &str) -> String {
+    json!({ "user_id": user_id, "display_name": "Ada Lovelace", "metadata": { "plan": "pro", "seats": 3 } }).to_string()
+}
+
+impl Work for LineWork {
+    fn request(&self, client: usize) -> Request<Full<Bytes>> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Every client spreads its requests over all the organizations.
+        let place = usize::try_from(number).unwrap_or_default() % self.directories.len();
+        let directory = &self.directories[place];
+        let known = || fastrand::choice(&directory.known).map(String::as_str).unwrap_or_default();
+        let mut key = ("authorization", directory.bearer.as_str());
+        let (method, path, body) = match self.line {
+            Line::CreateNew => (Method::POST, "/v1/end-users".to_owned(), registration(&format!("new-{number:09}"))),
+            Line::CreateExisting => (Method::POST, "/v1/end-users".to_owned(), registration(known())),
+            Line::Get => (Method::GET, format!("/v1/end-users/{}", known()), String::new()),
+            Line::List100 => (Method::GET, self.page(client, "/v1/end-users?limit=100"), String::new()),
+            Line::List200 => (Method::GET, self.page(client, "/v1/end-users?limit=200"), String::new()),
+            Line::AgentUsers100 | Line::AgentUsers500 => {
+                let size = if self.line == Line::AgentUsers100 { 100 } else { 500 };
+                let path = format!("/api/v1/agents/{}/users?page_size={size}", directory.agent_id);
+                (Method::GET, self.page(client, &path), String::new())
+            }
+            Line::CreatePrincipal => {
+                key = ("x-assistant-service-key", directory.service_key.as_str());
+                let body = json!({ "external_id": format!("p-{number:09}"), "type": "human", "name": "Ada Lovelace" });
+                (Method::POST, "/api/v1/principals".to_owned(), body.to_string())
+            }
+            Line::RateLimited => {
+                key.1 = &directory.exhausted;
+                (Method::GET, format!("/v1/end-users/{}", known()), String::new())
+            }
+            Line::ForgedKey => {
+                key.1 = &directory.forged;
+                (Method::GET, format!("/v1/end-users/{}", known()), String::new())
+            }
+            Line::Invalid => {
+                let body = json!({ "user_id": 7, "display_name": "", "colour": "red" });
+                (Method::POST, "/v1/end-users".to_owned(), body.to_string())
+            }
+        };
+        let mut request = Request::builder().method(&method).uri(path).header("host", "bench").header(key.0, key.1);
+        if method == Method::POST {
+            request = request.header("content-type", "application/json");
+        }
+        request.body(Full::new(Bytes::from(body))).unwrap_or_default()
+    }
+
+    fn answered(&self, client: usize, status: u16, body: &[u8]) -> Result<(), String> {
+        // Once a second a token is there, for a user who is not.
+        let is_admitted = self.line == Line::RateLimited && status == 404;
+        if status != self.line.status() && !is_admitted {
+            let body = String::from_utf8_lossy(body);
+            return Err(format!("{}: {status} in the place of {}: {body}", self.line.name(), self.line.status()));
+        }
+        if matches!(self.line, Line::List100 | Line::List200 | Line::AgentUsers100 | Line::AgentUsers500)
+            && let Some(cursor) = self.cursors.borrow_mut().get_mut(client)
+        {
+            *cursor = next_cursor(body);
+        }
+        Ok(())
+    }
+}
+
+/// The cursor of a page, which would take longer to find by parsing the page.
+fn next_cursor(body: &[u8]) -> Option<String> {
+    const NAME: &[u8] = b"\"next_cursor\":\"";
+    // It stands before the rows or after them.
+    let from = body.windows(NAME.len()).take(400).position(|window| window == NAME).or_else(|| {
+        body.windows(NAME.len()).rposition(|window| window == NAME)
+    })?;
+    let rest = body.get(from + NAME.len()..)?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    String::from_utf8(rest.get(..end)?.to_vec()).ok()
+}

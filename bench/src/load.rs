@@ -1,0 +1,163 @@
+//! The load generator: so many connections, each with one request at a time.
+//!
+//! It has a thread of its own. That it is not what limits is shown by the
+//! report: the highest rate it has reached, against a server that does nothing.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+use xtask::{Error, Result};
+
+/// Latencies up to a minute, to three digits.
+const LATENCY_MAX_US: u64 = 60_000_000;
+/// How exact the timer is.
+const TIMER_GRAIN: Duration = Duration::from_millis(2);
+
+/// What is asked, over and over.
+pub trait Work {
+    /// The next request of a client.
+    fn request(&self, client: usize) -> Request<Full<Bytes>>;
+    /// Hears of the answer; says what is wrong with it.
+    fn answered(&self, client: usize, status: u16, body: &[u8]) -> std::result::Result<(), String>;
+}
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// Each client asks again as soon as it has its answer.
+    Saturated,
+    /// So many requests a second begin, whatever became of those before: latency is
+    /// counted from when a request was due.
+    Fixed(f64),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    pub completed: u64,
+    pub elapsed_s: f64,
+    latency_us: Histogram<u64>,
+    /// CPU that the generator has used, in seconds.
+    pub generator_s: f64,
+}
+
+impl Outcome {
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a minute")]
+        let us = self.latency_us.value_at_quantile(quantile) as f64;
+        us / 1_000.0
+    }
+}
+
+struct Shared<W> {
+    work: Rc<W>,
+    pace: Pace,
+    began: Instant,
+    ends: Instant,
+    /// Requests that were begun, for a fixed pace.
+    begun: Cell<u32>,
+    completed: Cell<u64>,
+    latency_us: RefCell<Histogram<u64>>,
+}
+
+/// Asks for a while.
+pub fn run<W: Work + 'static>(
+    work: &Rc<W>,
+    authority: &str,
+    clients: usize,
+    pace: Pace,
+    duration: Duration,
+) -> Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let cpu_s = thread_cpu_s()?;
+    let outcome = LocalSet::new().block_on(&runtime, async {
+        let mut connections = Vec::new();
+        for _ in 0..clients {
+            connections.push(connect(authority).await?);
+        }
+        let began = Instant::now();
+        let shared = Rc::new(Shared {
+            work: Rc::clone(work),
+            pace,
+            began,
+            ends: began + duration,
+            begun: Cell::new(0),
+            completed: Cell::new(0),
+            latency_us: RefCell::new(Histogram::new_with_max(LATENCY_MAX_US, 3)?),
+        });
+        let tasks: Vec<_> = connections
+            .into_iter()
+            .enumerate()
+            .map(|(client, connection)| tokio::task::spawn_local(ask(Rc::clone(&shared), client, connection)))
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+        Ok::<_, Error>(Outcome {
+            completed: shared.completed.get(),
+            elapsed_s: began.elapsed().as_secs_f64(),
+            latency_us: shared.latency_us.borrow().clone(),
+            generator_s: 0.0,
+        })
+    })?;
+    Ok(Outcome { generator_s: thread_cpu_s()? - cpu_s, ..outcome })
+}
+
+async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(authority).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::task::spawn_local(connection);
+    Ok(sender)
+}
+
+async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: SendRequest<Full<Bytes>>) -> Result<()> {
+    loop {
+        let due = match shared.pace {
+            Pace::Saturated => Instant::now(),
+            Pace::Fixed(rate) => {
+                let number = shared.begun.replace(shared.begun.get() + 1);
+                shared.began + Duration::from_secs_f64(f64::from(number) / rate)
+            }
+        };
+        if due >= shared.ends {
+            return Ok(());
+        }
+        wait_until(due).await;
+        connection.ready().await?;
+        let response = connection.send_request(shared.work.request(client)).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        let latency = u64::try_from(due.elapsed().as_micros())?.clamp(1, LATENCY_MAX_US);
+        shared.latency_us.borrow_mut().record(latency)?;
+        shared.completed.set(shared.completed.get() + 1);
+        shared.work.answered(client, status, &body)?;
+    }
+}
+
+/// The timer wakes up to a millisecond late: the last of it is waited for busily.
+async fn wait_until(due: Instant) {
+    let left = due.saturating_duration_since(Instant::now());
+    if left > TIMER_GRAIN {
+        tokio::time::sleep(left - TIMER_GRAIN).await;
+    }
+    while Instant::now() < due {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn thread_cpu_s() -> Result<f64> {
+    // Nanoseconds on the CPU come first.
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let ns = schedstat.split_whitespace().next().unwrap_or_default().parse::<f64>()?;
+    Ok(ns / 1e9)
+}

@@ -1,0 +1,150 @@
+//! Rounds: every contender in turn, so that a machine that is slow for a while is
+//! slow for all of them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use xtask::{Result, step};
+
+use crate::contender::Kind;
+use crate::host::Host;
+use crate::line::{Line, LineWork};
+use crate::load::{self, Outcome, Pace};
+use crate::setup::Directory;
+
+/// How much is asked for, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub rounds: usize,
+    pub clients: usize,
+    pub warm_up: Duration,
+    pub duration: Duration,
+    /// Part of the slowest contender's rate that latency is measured at.
+    pub load_for_latency: f64,
+}
+
+/// Who is measured.
+#[derive(Debug)]
+pub struct Subject {
+    pub kind: Kind,
+    pub host: Host,
+    pub directories: Vec<Directory>,
+}
+
+/// One contender in one round.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sample {
+    /// Completed requests a second, the time included that the runtime went on working
+    /// after the last answer.
+    pub rate: f64,
+    /// CPU of the runtime for each request, in µs, likewise.
+    pub cpu_us: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    /// CPU that the generator used, as a part of one core.
+    pub generator: f64,
+}
+
+/// All rounds of one contender on one line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Series {
+    pub line: String,
+    pub contender: String,
+    pub users: usize,
+    pub organizations: usize,
+    pub disk: bool,
+    pub resident_mib: f64,
+    /// The rate that latency was measured at.
+    pub fixed_rate: f64,
+    pub samples: Vec<Sample>,
+}
+
+/// Measures a line with every contender.
+pub fn line(plan: Plan, line: Line, subjects: &[Subject], users: usize, disk: bool) -> Result<Vec<Series>> {
+    let works: Vec<_> =
+        subjects.iter().map(|subject| Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients))).collect();
+    let mut slowest = f64::INFINITY;
+    for (subject, work) in subjects.iter().zip(&works) {
+        let (rate, ..) = saturate(plan, subject, work, plan.warm_up)?;
+        slowest = slowest.min(rate);
+    }
+    let fixed_rate = (slowest * plan.load_for_latency).max(20.0);
+    let mut samples = vec![Vec::new(); subjects.len()];
+    for round in 0..plan.rounds {
+        for place in 0..subjects.len() {
+            // Nobody is always the first.
+            let place = (place + round) % subjects.len();
+            let (subject, work) = (&subjects[place], &works[place]);
+            let (rate, cpu_us, generator) = saturate(plan, subject, work, plan.duration)?;
+            let paced = ask(plan, subject, work, Pace::Fixed(fixed_rate), plan.duration)?;
+            subject.host.settle()?;
+            let (p50_ms, p99_ms) = (paced.quantile_ms(0.5), paced.quantile_ms(0.99));
+            samples[place].push(Sample { rate, cpu_us, p50_ms, p99_ms, generator });
+        }
+    }
+    let series = subjects.iter().zip(samples).map(|(subject, samples)| {
+        Ok(Series {
+            line: line.name().to_owned(),
+            contender: subject.kind.name().to_owned(),
+            users,
+            organizations: subject.directories.len(),
+            disk,
+            resident_mib: subject.host.resident_mib()?,
+            fixed_rate,
+            samples,
+        })
+    });
+    let series = series.collect::<Result<Vec<_>>>()?;
+    step(summary(line, &series));
+    Ok(series)
+}
+
+/// Completed requests a second, CPU of each in µs, and what the generator needed of a core.
+fn saturate(plan: Plan, subject: &Subject, work: &Rc<LineWork>, duration: Duration) -> Result<(f64, f64, f64)> {
+    let before = subject.host.cpu_s()?;
+    let outcome = ask(plan, subject, work, Pace::Saturated, duration)?;
+    let after = subject.host.settle()?;
+    let cpu_s = subject.host.cpu_s()? - before;
+    #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
+    let completed = outcome.completed as f64;
+    let generator = outcome.generator_s / outcome.elapsed_s;
+    Ok((completed / (outcome.elapsed_s + after), cpu_s * 1e6 / completed, generator))
+}
+
+fn ask(plan: Plan, subject: &Subject, work: &Rc<LineWork>, pace: Pace, duration: Duration) -> Result<Outcome> {
+    let authority = subject.host.url.trim_start_matches("http://");
+    load::run(work, authority, plan.clients, pace, duration)
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle.wrapping_sub(1)), values.get(middle)) {
+        (Some(below), Some(above)) if values.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        (_, Some(value)) => *value,
+        _ => f64::NAN,
+    }
+}
+
+impl Series {
+    pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
+        median(self.samples.iter().map(of).collect())
+    }
+
+    /// The median, over the rounds, of what this is in times of another in the same round.
+    pub fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
+        median(self.samples.iter().zip(&other.samples).map(|(mine, theirs)| of(mine) / of(theirs)).collect())
+    }
+}
+
+fn summary(line: Line, series: &[Series]) -> String {
+    let mut text = format!("{:<16}", line.name());
+    for series in series {
+        let rate = series.median(|sample| sample.rate);
+        let (cpu_us, p99_ms) = (series.median(|sample| sample.cpu_us), series.median(|sample| sample.p99_ms));
+        text += &format!("  {:>8}: {rate:>6.0}/s {cpu_us:>5.0} µs {p99_ms:>6.1} ms", series.contender);
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! Organizations, keys and users for a contender, made through its own API.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use ureq::Agent;
+use xtask::Result;
+
+use crate::host::ADMIN_TOKEN;
+
+/// Limits that are never reached.
+const REQUESTS_PER_SECOND: u32 = 100_000;
+/// How many users of each organization are asked for by id.
+const KNOWN: usize = 500;
+
+/// An organization, as those who ask it know it.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    pub organization_id: String,
+    pub bearer: String,
+    pub service_key: String,
+    /// `Bearer` and the key of an organization that has no tokens left.
+    pub exhausted: String,
+    /// `Bearer` and a key with a tag that is not its own.
+    pub forged: String,
+    pub agent_id: String,
+    /// Users that are there.
+    pub known: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Api<'a> {
+    url: &'a str,
+    agent: Agent,
+}
+
+impl Api<'_> {
+    fn post(&self, path: &str, credential: (&str, &str), body: &Value) -> Result<Value> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header(credential.0, credential.1);
+        let mut response = request.send_json(body)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().read_to_string()?;
+        if !(200..300).contains(&status) {
+            return Err(format!("POST {path}: {status}: {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    fn organization(&self, rate: u32) -> Result<String> {
+        let admin = format!("Bearer {ADMIN_TOKEN}");
+        let slug = format!("o{}", fastrand::u64(..));
+        let limits = json!({ "requests_per_second": rate, "burst": rate, "turns_per_period": 1_000_000,
+                             "active_relationships": 1_000_000 });
+        let body = json!({ "name": "Benchmark", "slug": slug, "limits": limits });
+        text(&self.post("/admin/v1/organizations", ("authorization", &admin), &body)?, "id")
+    }
+
+    fn key(&self, organization_id: &str, kind: &str) -> Result<String> {
+        let admin = format!("Bearer {ADMIN_TOKEN}");
+        let path = format!("/admin/v1/organizations/{organization_id}/keys");
+        let mut body = json!({ "kind": kind, "mode": "live", "name": kind });
+        if kind == "api" {
+            body["scope"] = "read_write".into();
+        }
+        text(&self.post(&path, ("authorization", &admin), &body)?, "key")
+    }
+}
+
+fn text(document: &Value, name: &str) -> Result<String> {
+    let text = document[name].as_str().ok_or_else(|| format!("there is no {name:?} in {document}"))?;
+    Ok(text.to_owned())
+}
+
+/// Makes organizations with a few users each.
+pub fn organizations(url: &str, count: usize) -> Result<Vec<Directory>> {
+    let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
+    let api = Api { url, agent: config.build().new_agent() };
+    let exhausted = api.organization(1)?;
+    let exhausted = format!("Bearer {}", api.key(&exhausted, "api")?);
+    let known = if count > 1 { KNOWN / 10 } else { KNOWN };
+    (0..count).map(|_| directory(&api, &exhausted, known)).collect()
+}
+
+fn directory(api: &Api<'_>, exhausted: &str, known: usize) -> Result<Directory> {
+    let organization_id = api.organization(REQUESTS_PER_SECOND)?;
+    let key = api.key(&organization_id, "api")?;
+    let bearer = format!("Bearer {key}");
+    let mut forged = key;
+    let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
+    let forged = format!("Bearer {forged}{last}");
+    let service_key = api.key(&organization_id, "service")?;
+    let authorization = ("authorization", bearer.as_str());
+    let agent_id = text(&api.post("/api/v1/agents", authorization, &json!({ "name": "Agent" }))?, "agent_id")?;
+    let ids: Vec<String> = (0..known).map(|number| format!("known-{number:04}")).collect();
+    for user_id in &ids {
+        let metadata = json!({ "plan": "pro", "seats": 3, "email": format!("{user_id}@example.com") });
+        let body = json!({ "user_id": user_id, "display_name": "Ada Lovelace", "metadata": metadata });
+        api.post("/v1/end-users", authorization, &body)?;
+    }
+    Ok(Directory { organization_id, bearer, service_key, exhausted: exhausted.to_owned(), forged, agent_id, known: ids })
+}
