@@ -47,7 +47,7 @@ CREATE TABLE agents (
   UNIQUE (organization_id, mode, name)
 ) WITHOUT ROWID;
 
--- Who talks with an agent. A relationship without a mood has NULL in every column from `valence` on; one with a mood has
+-- Who talks with an agent. A relationship without a mood has NULL in every column from `valence` on, one with a mood has
 -- none. Levels lie in [-1, 1] and are as they were at `mood_decayed_at`.
 CREATE TABLE agent_users (
   organization_id      TEXT NOT NULL,

@@ -1,12 +1,12 @@
 // `/admin/v1/organizations`: organizations and their keys.
 
 import { Hono } from "hono";
-import { ulid } from "ulid";
 import * as z from "zod";
 import * as apiKey from "./api-key";
 import { operator, organization } from "./caller";
 import type { Environment, Tenant } from "./environment";
 import { Fault, reach } from "./fault";
+import { newId } from "./ids";
 import { limitedBody, name, oneOf, readBody, readPath, string } from "./input";
 
 const whole = (min: number, max: number) => {
@@ -59,7 +59,7 @@ export const admin = new Hono<Environment>();
 
 admin.post("/", operator, limitedBody, async (c) => {
   const { name, slug: given, limits } = await readBody(c, newOrganization);
-  const id = ulid(c.var.receivedAt);
+  const id = newId(c.var.receivedAt);
   const slug = given ?? deriveSlug(name, id);
   const now = new Date(c.var.receivedAt).toISOString();
   const stored = await reach(
@@ -99,8 +99,8 @@ admin.post("/:organization_id/keys", operator, limitedBody, async (c) => {
   );
   if (!row) throw new Fault("not_found", { message: "There is no such organization." });
   const tenant: Tenant = { organizationId, mode };
-  const key = apiKey.mint(prefix, tenant, c.env.KEY_SECRET);
-  const id = ulid(c.var.receivedAt);
+  const key = await apiKey.mint(prefix, tenant, c.env.KEY_SECRET);
+  const id = newId(c.var.receivedAt);
   const createdAt = new Date(c.var.receivedAt).toISOString();
   const expiresAt = expires_at === null ? null : new Date(expires_at).toISOString();
   const settings = {
@@ -110,7 +110,7 @@ admin.post("/:organization_id/keys", operator, limitedBody, async (c) => {
     activeRelationships: row.active_relationships,
     anchor: row.created_at,
   };
-  const digest = apiKey.digest(key);
+  const digest = await apiKey.digest(key);
   await reach(organization(c.env, tenant).issueKey(settings, { digest, id, kind, scope, name, createdAt, expiresAt }));
   c.header("Location", `/admin/v1/organizations/${organizationId}/keys/${id}`);
   return c.json(

@@ -4,9 +4,9 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { caller } from "./caller";
 import * as cursors from "./cursor";
-import { uuidV7 } from "./end-users";
 import type { Environment } from "./environment";
 import { Fault, reach } from "./fault";
+import { uuidV7 } from "./ids";
 import { limitedBody, type Metadata, metadata, name, readBody, readPath, readQuery, wholeNumber } from "./input";
 import { decayAt, MOOD_COLUMNS, type MoodRow, mood } from "./mood";
 
@@ -94,7 +94,7 @@ agents.get("/:agent_id/users", caller("api", "read"), async (c) => {
   const reference = readPath(c, "agent_id", name);
   const { organizationId, mode } = c.var.tenant;
   const binding = [organizationId, mode, "agent-users", reference];
-  const after = query.cursor === undefined ? "" : cursors.decode(query.cursor, binding, c.env.KEY_SECRET);
+  const after = query.cursor === undefined ? "" : await cursors.decode(query.cursor, binding, c.env.KEY_SECRET);
   const database = c.env.LISTING;
   const agent = `SELECT agent_id FROM agents
     WHERE organization_id = ?1 AND mode = ?2 AND ${UUID.test(reference) ? "agent_id" : "name"} = ?3`;
@@ -134,7 +134,7 @@ agents.get("/:agent_id/users", caller("api", "read"), async (c) => {
       mood: mood(row, agentId, row.user_id, decay),
     })),
     has_more: hasMore,
-    next_cursor: last && cursors.encode(last.user_id, binding, c.env.KEY_SECRET),
+    next_cursor: last && (await cursors.encode(last.user_id, binding, c.env.KEY_SECRET)),
   });
 });
 

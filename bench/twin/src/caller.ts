@@ -19,10 +19,10 @@ export function organization(env: Bindings, { organizationId, mode }: Tenant) {
 }
 
 /** Reads the caller's key and refuses a forged one without asking anyone. */
-export function authenticate(c: Context<Environment>, kind: KeyKind): apiKey.ApiKey {
+export async function authenticate(c: Context<Environment>, kind: KeyKind): Promise<apiKey.ApiKey> {
   const token = kind === "service" ? c.req.header("X-Assistant-Service-Key") : bearer(c);
   if (!token) throw refuseCredential(c, "authentication_error");
-  const key = apiKey.parse(token, c.env.KEY_SECRET);
+  const key = await apiKey.parse(token, c.env.KEY_SECRET);
   if (!key) throw refuseCredential(c, "invalid_token");
   c.set("tenant", key.tenant);
   return key;
@@ -52,14 +52,14 @@ export async function admit(c: Context<Environment>, key: apiKey.ApiKey, kind: K
 /** Both, for the routes that do nothing else meanwhile. */
 export const caller = (kind: KeyKind, scope: Scope) =>
   createMiddleware<Environment>(async (c, next) => {
-    await admit(c, authenticate(c, kind), kind, scope);
+    await admit(c, await authenticate(c, kind), kind, scope);
     await next();
   });
 
 export const operator = createMiddleware<Environment>(async (c, next) => {
   const token = bearer(c);
   if (!token) throw refuseCredential(c, "authentication_error");
-  if (!c.env.ADMIN_TOKEN || !apiKey.equals(token, c.env.ADMIN_TOKEN)) throw refuseCredential(c, "invalid_token");
+  if (!c.env.ADMIN_TOKEN || !(await apiKey.equals(token, c.env.ADMIN_TOKEN))) throw refuseCredential(c, "invalid_token");
   await next();
 });
 

@@ -7,6 +7,7 @@ import { admit, authenticate, caller } from "./caller";
 import * as cursors from "./cursor";
 import type { Environment, Tenant } from "./environment";
 import { Fault, reach } from "./fault";
+import { uuidV7 } from "./ids";
 import { limitedBody, type Metadata, metadata, name, oneOf, readBody, readPath, readQuery, userId, wholeNumber } from "./input";
 import { type Decay, decayAt, MOOD_COLUMNS, type MoodRow, mood } from "./mood";
 
@@ -126,7 +127,7 @@ endUsers.get("/", caller("api", "read"), async (c) => {
   const { limit, cursor, order } = readQuery(c, page);
   const { organizationId, mode } = c.var.tenant;
   const binding = [organizationId, mode, "end-users", order];
-  const after = cursor === undefined ? undefined : cursors.decode(cursor, binding, c.env.KEY_SECRET);
+  const after = cursor === undefined ? undefined : await cursors.decode(cursor, binding, c.env.KEY_SECRET);
   const beyond = after === undefined ? "" : `AND user_id ${order === "asc" ? ">" : "<"} ?4`;
   const select = c.env.LISTING.prepare(
     `SELECT ${COLUMNS} FROM end_users WHERE organization_id = ?1 AND mode = ?2 ${beyond}
@@ -140,17 +141,18 @@ endUsers.get("/", caller("api", "read"), async (c) => {
   return c.json({
     data: results.map(withMetadata),
     has_more: hasMore,
-    next_cursor: last ? cursors.encode(last.user_id, binding, c.env.KEY_SECRET) : null,
+    next_cursor: last ? await cursors.encode(last.user_id, binding, c.env.KEY_SECRET) : null,
   });
 });
 
 endUsers.get("/:user_id", async (c) => {
-  const key = authenticate(c, "api");
+  const key = await authenticate(c, "api");
   const { tenant } = key;
-  // KV is asked while the object is.
   const id = c.req.param("user_id");
+  const cacheKey = await cacheKeyOf(tenant, id);
+  // KV is asked while the object is.
   const [cached] = await Promise.all([
-    c.env.RECORDS.get<Cached>(cacheKey(tenant, id), "json").catch(() => null),
+    c.env.RECORDS.get<Cached>(cacheKey, "json").catch(() => null),
     admit(c, key, "api", "read"),
   ]);
   readPath(c, "user_id", userId);
@@ -192,13 +194,13 @@ async function find(c: Context<Environment>, tenant: Tenant, id: string): Promis
   return found;
 }
 
-function remember(c: Context<Environment>, tenant: Tenant, cached: Cached): Promise<void> {
-  return c.env.RECORDS.put(cacheKey(tenant, cached.user.user_id), JSON.stringify(cached));
+async function remember(c: Context<Environment>, tenant: Tenant, cached: Cached): Promise<void> {
+  await c.env.RECORDS.put(await cacheKeyOf(tenant, cached.user.user_id), JSON.stringify(cached));
 }
 
 /** Hashed, as a user id may be longer than a key of KV. */
-function cacheKey({ organizationId, mode }: Tenant, id: string): string {
-  return `${organizationId}/${mode}/end-users/${digest(id)}`;
+async function cacheKeyOf({ organizationId, mode }: Tenant, id: string): Promise<string> {
+  return `${organizationId}/${mode}/end-users/${await digest(id)}`;
 }
 
 function withMetadata<T extends UserRow>(row: T): Omit<T, "metadata"> & { metadata: Metadata } {
@@ -229,10 +231,4 @@ function encodeSegment(text: string): string {
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   );
-}
-
-/** RFC 9562, section 5.7: ids sort by the time they were made. */
-export function uuidV7(now: number): string {
-  const time = now.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
 }

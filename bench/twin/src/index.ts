@@ -2,13 +2,13 @@
 
 import { Hono } from "hono";
 import { routePath } from "hono/route";
-import { ulid } from "ulid";
 import { admin } from "./admin";
 import { agents } from "./agents";
 import { endUsers } from "./end-users";
 import type { Environment } from "./environment";
 import { Fault, respond } from "./fault";
 import { setCrossOrigin, setPreflight, setUniversal } from "./headers";
+import { newId } from "./ids";
 import { principals } from "./principals";
 
 export { Organization } from "./organization";
@@ -18,7 +18,7 @@ const app = new Hono<Environment>();
 app.use(async (c, next) => {
   const receivedAt = Date.now();
   c.set("receivedAt", receivedAt);
-  c.set("requestId", ulid(receivedAt));
+  c.set("requestId", newId(receivedAt));
   setUniversal(c);
   const isAllowed = setCrossOrigin(c);
   if (c.req.method === "OPTIONS") {
