@@ -6,14 +6,17 @@ import { DurableObject } from "cloudflare:workers";
 
 /** Most users that one flush takes to D1 and KV. */
 const FLUSH_MAX = 500;
+/** KV puts at a time: an invocation may have six connections open. */
+const PUTS_AT_ONCE = 5;
 
 const PROJECT = `
-  INSERT OR IGNORE INTO end_users (organization_id, mode, user_id, principal_id, display_name, metadata, created_at, updated_at)
+  INSERT OR IGNORE INTO end_users
+    (organization_id, mode, user_id, principal_id, display_name, metadata, created_at, updated_at)
   SELECT ?1, 'live', value ->> 'user_id', '', value ->> 'display_name', value ->> 'metadata', value ->> 'created_at',
     value ->> 'updated_at'
   FROM json_each(?2)`;
 
-/** Without an upper bound that a parameter switches off, which would keep the index from being used. */
+/** Four statements, as a condition that a parameter switches off would keep the index from being used. */
 const list = (after, order) => `
   SELECT user_id, display_name, metadata, status, version, created_at, updated_at, last_interaction_at FROM end_users
   WHERE organization_id = ?1 AND mode = 'live' ${after ? `AND user_id ${order === "ASC" ? ">" : "<"} ?3` : ""}
@@ -22,8 +25,8 @@ const list = (after, order) => `
 const AGENT_USERS = `
   SELECT r.user_id, r.role, r.created_at, u.display_name, r.last_interaction_at, u.metadata, r.agent_id,
     r.user_id AS mood_user_id, r.valence, r.arousal, r.tension, r.affiliation, r.baseline_valence, r.baseline_arousal,
-    r.baseline_tension, r.baseline_affiliation, 'neutral' AS label, r.mood_created_at, r.mood_updated_at, r.mood_decayed_at,
-    r.mood_interaction_at
+    r.baseline_tension, r.baseline_affiliation, 'neutral' AS label, r.mood_created_at, r.mood_updated_at,
+    r.mood_decayed_at, r.mood_interaction_at
   FROM agent_users r
   CROSS JOIN end_users u ON u.organization_id = r.organization_id AND u.mode = r.mode AND u.user_id = r.user_id
   WHERE r.organization_id = ?1 AND r.mode = 'live' AND r.agent_id = ?2 AND r.user_id > ?3 ORDER BY r.user_id LIMIT ?4`;
@@ -99,10 +102,11 @@ export class Organization extends DurableObject {
       while (this.#pending.length > 0) {
         const users = this.#pending.splice(0, FLUSH_MAX);
         const records = `[${users.map(({ record }) => record).join()}]`;
-        await Promise.all([
-          LISTING.batch([LISTING.prepare(PROJECT).bind(this.#organizationId, records)]),
-          ...users.map(({ userId, record }) => RECORDS.put(recordKey(this.#organizationId, userId), record)),
-        ]);
+        await LISTING.batch([LISTING.prepare(PROJECT).bind(this.#organizationId, records)]);
+        while (users.length > 0) {
+          const puts = users.splice(0, PUTS_AT_ONCE);
+          await Promise.all(puts.map(({ userId, record }) => RECORDS.put(recordKey(this.#organizationId, userId), record)));
+        }
       }
     } catch (error) {
       console.error(`the projections lost a batch: ${error}`);

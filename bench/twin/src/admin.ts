@@ -19,7 +19,10 @@ const QUOTA_MAX = 1_000_000_000_000;
 const newOrganization = z.strictObject({
   name,
   slug: string
-    .regex(/^(?=.{2,64}$)[a-z0-9]+(-[a-z0-9]+)*$/, "must have 2 to 64 characters from a-z, 0-9 and single hyphens between them")
+    .regex(
+      /^(?=.{2,64}$)[a-z0-9]+(-[a-z0-9]+)*$/,
+      "must have 2 to 64 characters from a-z, 0-9 and single hyphens between them",
+    )
     .optional(),
   limits: z
     .strictObject(

@@ -8,14 +8,24 @@ import * as cursors from "./cursor";
 import type { Environment, Tenant } from "./environment";
 import { Fault, reach } from "./fault";
 import { uuidV7 } from "./ids";
-import { limitedBody, type Metadata, metadata, name, oneOf, readBody, readPath, readQuery, userId, wholeNumber } from "./input";
+import {
+  limitedBody,
+  type Metadata,
+  metadata,
+  name,
+  oneOf,
+  readBody,
+  readPath,
+  readQuery,
+  userId,
+  wholeNumber,
+} from "./input";
 import { type Decay, decayAt, MOOD_COLUMNS, type MoodRow, mood } from "./mood";
 
 /** Most relationships that are shown with a user. */
 const SHOWN_MAX = 100;
 
-const COLUMNS =
-  "user_id, display_name, metadata, status, version, created_at, updated_at, last_interaction_at";
+const COLUMNS = "user_id, display_name, metadata, status, version, created_at, updated_at, last_interaction_at";
 
 interface UserRow {
   user_id: string;

@@ -38,7 +38,10 @@ export const metadata = z
 /** A whole number in a query. */
 export const wholeNumber = (min: number, max: number) => {
   const error = `must be a whole number from ${min} to ${max}`;
-  return string.regex(/^[0-9]{1,9}$/, { error, abort: true }).transform(Number).pipe(z.number().min(min, error).max(max, error));
+  return string
+    .regex(/^[0-9]{1,9}$/, { error, abort: true })
+    .transform(Number)
+    .pipe(z.number().min(min, error).max(max, error));
 };
 
 export const oneOf = <const T extends string>(...values: T[]) =>
