@@ -4,7 +4,7 @@
 import { dirname } from "node:path";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
-const { main, wasm, state, variables } = JSON.parse(process.argv[2]);
+const { main, wasm, state, flags, variables, inspector } = JSON.parse(process.argv[2]);
 const modules = [{ type: "ESModule", path: main }];
 if (wasm) modules.push({ type: "CompiledWasm", path: wasm });
 
@@ -13,10 +13,11 @@ const miniflare = new Miniflare(
     name: "contender",
     host: "127.0.0.1",
     port: 0,
+    ...(inspector && { inspectorPort: inspector }),
     modules,
     modulesRoot: dirname(main),
     compatibilityDate: "2026-10-01",
-    compatibilityFlags: ["nodejs_compat"],
+    compatibilityFlags: flags,
     bindings: variables,
     kvNamespaces: { RECORDS: "records" },
     d1Databases: { LISTING: "listing" },
