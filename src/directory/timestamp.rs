@@ -80,13 +80,10 @@ impl Serialize for Timestamp {
     }
 }
 
+/// From anything but JSON, whose texts are [`Timestamp::parse`]'s to read.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if !deserializer.is_human_readable() {
-            return i64::deserialize(deserializer).map(Self::from_millis);
-        }
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        i64::deserialize(deserializer).map(Self::from_millis)
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! Invariant: nothing from the fence on is ever part of the text, however broken.
 
-use super::chat::{member, string};
+use crate::directory::json::{Raw, Value};
 
 /// What begins the block.
 const FENCE: &str = "```affect";
@@ -35,16 +35,17 @@ impl Affect {
     /// Reads the inside of a block. Without valence and arousal there is no affect; any
     /// other part that is wrong is only not there.
     fn read(block: &str) -> Option<Self> {
+        let block = Raw::parse(block).ok()?.members()?;
         let number = |name: &str, min: f64| {
-            let text = member(block, name)?;
+            let value = block.get(name)?;
             // Models put numbers in quotes now and then.
-            let text = string(text).unwrap_or_else(|| text.to_owned());
-            let number = serde_json::from_str::<f64>(&text).ok().filter(|number| number.is_finite())?;
+            let text = value.string().unwrap_or_else(|| value.get().to_owned());
+            let number = Value::read(&text).ok()?.as_f64().filter(|number| number.is_finite())?;
             // Adding 0 makes -0 an ordinary one. `clamp` with a bound that is not constant may
             // panic, and the text of that panic is all that would ever print a float: 8 KB.
             Some(number.max(min).min(1.0) + 0.0)
         };
-        let primary = member(block, "primary").and_then(string).map(|text| text.trim().to_owned());
+        let primary = block.get("primary").and_then(Raw::string).map(|text| text.trim().to_owned());
         let is_name =
             |text: &String| (1..=PRIMARY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         Some(Self {
