@@ -45,7 +45,8 @@ impl Slug {
     pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
         let text = text.into();
         let characters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let hyphens = !text.starts_with('-') && !text.ends_with('-') && !text.contains("--");
+        let hyphens =
+            !text.starts_with('-') && !text.ends_with('-') && !text.as_bytes().windows(2).any(|pair| pair == b"--");
         if (2..=64).contains(&text.len()) && characters && hyphens {
             Ok(Self(text))
         } else {

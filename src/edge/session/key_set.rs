@@ -41,8 +41,9 @@ fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
 
 /// Whether a key is for checking signatures by RS256, and its private part still private.
 fn serves(key: &Members<'_>) -> bool {
-    // A list of short words: it is enough to look for the one.
-    let verifies = key.get("key_ops").is_none_or(|operations| operations.get().contains("\"verify\""));
+    let operations = key.get("key_ops").map(|operations| operations.elements().unwrap_or_default());
+    let verifies = operations
+        .is_none_or(|operations| operations.into_iter().any(|name| string(name).is_ok_and(|name| name == "verify")));
     verifies
         && says(key, "use", "sig") != Some(false)
         && says(key, "alg", "RS256") != Some(false)
