@@ -9,6 +9,8 @@ mod raw;
 mod value;
 mod write;
 
+use std::collections::BinaryHeap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use raw::{Members, Raw};
@@ -96,7 +98,7 @@ impl<'a> Document<'a> {
     /// a surrogate pair.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(bytes).map_err(|_| Refusal::new("the body is not valid UTF-8"))?;
-        if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+        if text.trim_ascii().is_empty() {
             return Err(Refusal::new("the body is empty; a JSON object is expected"));
         }
         let text = Raw::parse(text).map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))?;
@@ -151,8 +153,7 @@ fn check(value: Raw<'_>) -> Result<(), Refusal> {
         match token {
             Token::Open('{') => objects.push(Vec::new()),
             Token::Close('}') => {
-                let mut names = objects.pop().unwrap_or_default();
-                sort(&mut names);
+                let names = sorted(objects.pop().unwrap_or_default());
                 let repeated = names.windows(2).find_map(|pair| match pair {
                     [(first, _), (second, _)] if first == second => Some(first),
                     _ => None,
@@ -178,9 +179,9 @@ fn check(value: Raw<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Orders members by name: one function for all, as sorting is large.
-pub fn sort(members: &mut [(String, usize)]) {
-    members.sort_unstable();
+/// Orders members by name. By a heap, in a fifth of the code that sorts a slice: most objects have few.
+pub fn sorted(members: Vec<(String, usize)>) -> Vec<(String, usize)> {
+    BinaryHeap::from(members).into_sorted_vec()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn merge(target: Option<Raw<'_>>, patch: Raw<'_>) -> Text {
         index.push((name.clone(), merged.len()));
         merged.push(Some((name, compact(value))));
     }
-    json::sort(&mut index);
+    let index = json::sorted(index);
     for (name, value) in patch.0 {
         let found = index.binary_search_by(|(member, _)| member.as_str().cmp(&name)).ok();
         let held = found.and_then(|found| index.get(found)).and_then(|(_, place)| merged.get_mut(*place));

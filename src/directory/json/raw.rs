@@ -143,7 +143,10 @@ impl<'a> Iterator for Tokens<'a> {
         let length = match first {
             '"' => string_length(rest),
             '{' | '[' | '}' | ']' | ':' | ',' => 1,
-            _ => rest.find([' ', '\t', '\r', '\n', ',', ']', '}']).unwrap_or(rest.len()),
+            _ => rest
+                .bytes()
+                .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}'))
+                .count(),
         };
         let (text, after) = rest.split_at_checked(length)?;
         self.rest = after;

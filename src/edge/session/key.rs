@@ -73,7 +73,7 @@ impl PublicKey {
         let text = lines.collect::<Option<Vec<_>>>().unwrap_or_default().join("\n");
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
-        let body = body.map(|body| body.replace([' ', '\t', '\r', '\n'], ""));
+        let body = body.map(|body| body.split_ascii_whitespace().collect::<String>());
         let der = body.and_then(|body| STANDARD.decode(body).ok());
         let modulus = der.as_deref().and_then(read_der);
         Self::new(modulus.unwrap_or_default(), &EXPONENT)
