@@ -39,7 +39,7 @@ impl Status {
 
 /// The record as dialect 1 shows it, which is also the form in which the
 /// listing and the cache hold it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EndUser {
     pub user_id: UserId,
@@ -78,6 +78,5 @@ mod tests {
              \"version\":1,\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\",\
              \"last_interaction_at\":null}"
         );
-        assert_eq!(serde_json::from_str::<EndUser>(&text).unwrap(), user);
     }
 }

@@ -63,13 +63,10 @@ macro_rules! ulid_identifier {
             }
         }
 
+        /// From anything but JSON, whose texts are parsed.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if !deserializer.is_human_readable() {
-                    return u128::deserialize(deserializer).map(|bits| Self(Ulid(bits)));
-                }
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                u128::deserialize(deserializer).map(|bits| Self(Ulid(bits)))
             }
         }
     };

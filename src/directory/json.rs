@@ -5,48 +5,32 @@
 //! as text, so that a number of any size and precision leaves as it came
 //! (RFC 8259, section 6, leaves both open; `f64` would lose past 2^53).
 
+mod raw;
+mod value;
 mod write;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use raw::{Members, Raw};
+pub use value::Value;
 pub use write::{Unwritable, quote, write};
 
 use super::Refusal;
+use raw::Token;
 
-/// Members of one JSON object in the order given, each value still text.
-#[derive(Debug, Default)]
-pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
+/// JSON that is not of the form that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
 
-impl<'a> Members<'a> {
-    /// The value of a name, of which [`Document::parse`] has let only one through.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("it is not JSON of the expected form")
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Reader).map(Members)
-    }
-}
+impl std::error::Error for Unreadable {}
 
 /// JSON that is known to be well-formed, as we wrote it or have checked it: passed
 /// on as text from where it is made to the caller.
@@ -71,6 +55,10 @@ impl Text {
     pub fn into_string(self) -> String {
         self.0
     }
+
+    pub fn raw(&self) -> Raw<'_> {
+        Raw::of_checked(&self.0)
+    }
 }
 
 impl std::fmt::Display for Text {
@@ -90,20 +78,17 @@ impl Serialize for Text {
     }
 }
 
+/// From anything but JSON: there it is a [`Raw`] until it is known what it is.
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            Box::<RawValue>::deserialize(deserializer).map(|value| Self(value.get().to_owned()))
-        } else {
-            String::deserialize(deserializer).map(Self)
-        }
+        String::deserialize(deserializer).map(Self)
     }
 }
 
 /// A JSON text that is well-formed and unambiguous.
 #[derive(Debug)]
 pub struct Document<'a> {
-    text: &'a RawValue,
+    text: Raw<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -113,33 +98,24 @@ impl<'a> Document<'a> {
     /// a surrogate pair.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(bytes).map_err(|_| Refusal::new("the body is not valid UTF-8"))?;
-        if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+        if text.trim_ascii().is_empty() {
             return Err(Refusal::new("the body is empty; a JSON object is expected"));
         }
-        let text: &RawValue =
-            serde_json::from_str(text).map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))?;
+        let text = Raw::parse(text).map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))?;
         check(text)?;
         Ok(Self { text })
     }
 
     /// The members of the document's object.
     pub fn members(&self) -> Result<Members<'a>, Refusal> {
-        if !is_object(self.text) {
-            return Err(Refusal::new("the body must be a JSON object"));
-        }
-        serde_json::from_str(self.text.get())
-            .map_err(|error| Refusal::new(format!("the body is not valid JSON: {error}")))
+        self.text.members().ok_or_else(|| Refusal::new("the body must be a JSON object"))
     }
 }
 
-pub fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
-}
-
 /// How deeply arrays and objects are nested: 0 for a scalar, 1 for `{}`.
-pub fn depth(value: &RawValue) -> usize {
+pub fn depth(value: Raw<'_>) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0_usize);
-    for token in tokens(value) {
+    for token in value.tokens() {
         match token {
             Token::Open(_) => {
                 depth = depth.saturating_add(1);
@@ -153,9 +129,9 @@ pub fn depth(value: &RawValue) -> usize {
 }
 
 /// The same value without white space between its tokens.
-pub fn compact(value: &RawValue) -> String {
+pub fn compact(value: Raw<'_>) -> String {
     let mut out = String::with_capacity(value.get().len());
-    for token in tokens(value) {
+    for token in value.tokens() {
         match token {
             Token::Open(bracket) | Token::Close(bracket) => out.push(bracket),
             Token::Colon => out.push(':'),
@@ -170,15 +146,14 @@ pub fn compact(value: &RawValue) -> String {
 /// named twice, and escaped halves of surrogate pairs.
 ///
 /// One pass without recursion, so that nesting costs the sender more than us.
-fn check(value: &RawValue) -> Result<(), Refusal> {
+fn check(value: Raw<'_>) -> Result<(), Refusal> {
     let mut objects: Vec<Vec<(String, usize)>> = Vec::new();
-    let mut tokens = tokens(value).peekable();
+    let mut tokens = value.tokens().peekable();
     while let Some(token) = tokens.next() {
         match token {
             Token::Open('{') => objects.push(Vec::new()),
             Token::Close('}') => {
-                let mut names = objects.pop().unwrap_or_default();
-                sort(&mut names);
+                let names = sorted(objects.pop().unwrap_or_default());
                 let repeated = names.windows(2).find_map(|pair| match pair {
                     [(first, _), (second, _)] if first == second => Some(first),
                     _ => None,
@@ -189,11 +164,13 @@ fn check(value: &RawValue) -> Result<(), Refusal> {
                 }
             }
             Token::String(text) => {
-                let string = serde_json::from_str::<String>(text)
-                    .map_err(|_| Refusal::new("the body is not valid JSON: a string escapes half a surrogate pair"))?;
+                let refusal = "the body is not valid JSON: a string escapes half a surrogate pair";
+                let string = || Raw::of_checked(text).string().ok_or_else(|| Refusal::new(refusal));
                 let is_name = matches!(tokens.peek(), Some(Token::Colon));
                 if let Some(names) = objects.last_mut().filter(|_| is_name) {
-                    names.push((string, 0));
+                    names.push((string()?, 0));
+                } else if text.contains('\\') {
+                    string()?;
                 }
             }
             Token::Open(_) | Token::Close(_) | Token::Colon | Token::Comma | Token::Scalar(_) => {}
@@ -202,59 +179,9 @@ fn check(value: &RawValue) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Orders members by name: one function for all, as sorting is large.
-pub fn sort(members: &mut [(String, usize)]) {
-    members.sort_unstable();
-}
-
-enum Token<'a> {
-    Open(char),
-    Close(char),
-    Colon,
-    Comma,
-    /// With its quotes and escapes.
-    String(&'a str),
-    /// A number, `true`, `false` or `null`, as written.
-    Scalar(&'a str),
-}
-
-/// The tokens of a text that is known to be valid JSON, which is what makes
-/// this short: every boundary can be found by looking at one character.
-fn tokens(value: &RawValue) -> impl Iterator<Item = Token<'_>> {
-    let mut rest = value.get();
-    std::iter::from_fn(move || {
-        rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
-        let first = rest.chars().next()?;
-        let length = match first {
-            '"' => string_length(rest),
-            '{' | '[' | '}' | ']' | ':' | ',' => 1,
-            _ => rest.find([' ', '\t', '\r', '\n', ',', ']', '}']).unwrap_or(rest.len()),
-        };
-        let (text, after) = rest.split_at_checked(length)?;
-        rest = after;
-        Some(match first {
-            '{' | '[' => Token::Open(first),
-            '}' | ']' => Token::Close(first),
-            ':' => Token::Colon,
-            ',' => Token::Comma,
-            '"' => Token::String(text),
-            _ => Token::Scalar(text),
-        })
-    })
-}
-
-/// Bytes from an opening quote to its closing one, both included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index.saturating_add(1),
-            _ => {}
-        }
-    }
-    text.len()
+/// Orders members by name. By a heap, in a fifth of the code that sorts a slice: most objects have few.
+pub fn sorted(members: Vec<(String, usize)>) -> Vec<(String, usize)> {
+    BinaryHeap::from(members).into_sorted_vec()
 }
 
 #[cfg(test)]
@@ -311,7 +238,7 @@ mod tests {
     #[test]
     fn depth_counts_nesting_and_not_brackets_in_strings() {
         for (text, expected) in [("1", 0), ("\"{[\"", 0), ("{}", 1), ("{\"a\":[{}],\"b\":{}}", 3)] {
-            assert_eq!(depth(&RawValue::from_string(text.to_owned()).unwrap()), expected, "{text}");
+            assert_eq!(depth(Raw::parse(text).unwrap()), expected, "{text}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! Metadata: the operator's own JSON about a user.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use super::{Refusal, json, merge_patch};
+use super::json::{self, Raw};
+use super::{Refusal, merge_patch};
 
 /// Largest metadata, in bytes of compact JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
@@ -17,8 +17,8 @@ pub struct Metadata(json::Text);
 
 impl Metadata {
     /// Takes a value that [`json::Document`] has read.
-    pub fn new(value: &RawValue) -> Result<Self, Refusal> {
-        if !json::is_object(value) {
+    pub fn new(value: Raw<'_>) -> Result<Self, Refusal> {
+        if !value.is_object() {
             return Err(Refusal::new("must be a JSON object"));
         }
         if json::depth(value) > METADATA_DEPTH_MAX {
@@ -33,11 +33,9 @@ impl Metadata {
 
     /// The metadata after a JSON Merge Patch (RFC 7396), if it may be such.
     pub fn merged(&self, patch: &json::Text) -> Result<Self, Refusal> {
-        let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(|_| Refusal::new("must be JSON"));
-        let merged = merge_patch::apply(Some(raw(self.as_str())?), raw(patch.as_str())?)?;
-        let merged = RawValue::from_string(merged).map_err(|_| Refusal::new("must be JSON"))?;
+        let merged = merge_patch::apply(Some(self.0.raw()), patch.raw())?;
         // `null` removes the member from the record, which then has none.
-        if merged.get() == "null" { Ok(Self::default()) } else { Self::new(&merged) }
+        if merged.raw().is_null() { Ok(Self::default()) } else { Self::new(merged.raw()) }
     }
 
     /// Takes back what [`Metadata::as_str`] gave to a store.
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     fn metadata(text: &str) -> Result<Metadata, Refusal> {
-        Metadata::new(&RawValue::from_string(text.to_owned()).unwrap())
+        Metadata::new(Raw::parse(text).unwrap())
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use super::identifiers::OrganizationId;
+use super::json::{Unreadable, Value};
 use super::names::Name;
 use super::timestamp::Timestamp;
 
@@ -37,14 +38,15 @@ impl Default for Limits {
 }
 
 /// `[a-z0-9](-?[a-z0-9])*`, 2 to 64 characters: an organization's name in URLs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slug(String);
 
 impl Slug {
     pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
         let text = text.into();
         let characters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let hyphens = !text.starts_with('-') && !text.ends_with('-') && !text.contains("--");
+        let hyphens =
+            !text.starts_with('-') && !text.ends_with('-') && !text.as_bytes().windows(2).any(|pair| pair == b"--");
         if (2..=64).contains(&text.len()) && characters && hyphens {
             Ok(Self(text))
         } else {
@@ -58,7 +60,7 @@ impl Slug {
 }
 
 /// An organization as the admin API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Organization {
     pub id: OrganizationId,
@@ -69,6 +71,34 @@ pub struct Organization {
     pub version: i64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+impl Organization {
+    /// Takes back what was given to a store.
+    pub fn read(document: &str) -> Result<Self, Unreadable> {
+        let read = |mut document: Value| {
+            let text = |value: Value| value.into_string();
+            let instant = |value: Value| Timestamp::parse(&text(value)?).ok();
+            let mut limits = document.take("limits");
+            let mut limit = |name| limits.take(name).as_u64();
+            Some(Self {
+                id: text(document.take("id"))?.parse().ok()?,
+                name: Name::new(text(document.take("name"))?).ok()?,
+                slug: Slug::new(text(document.take("slug"))?).ok()?,
+                clerk_org_id: text(document.take("clerk_org_id")),
+                limits: Limits {
+                    requests_per_second: limit("requests_per_second")?.try_into().ok()?,
+                    burst: limit("burst")?.try_into().ok()?,
+                    turns_per_period: limit("turns_per_period")?,
+                    active_relationships: limit("active_relationships")?,
+                },
+                version: document.take("version").as_i64()?,
+                created_at: instant(document.take("created_at"))?,
+                updated_at: instant(document.take("updated_at"))?,
+            })
+        };
+        Value::read(document).ok().and_then(read).ok_or(Unreadable)
+    }
 }
 
 #[cfg(test)]

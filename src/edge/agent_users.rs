@@ -3,7 +3,6 @@
 //! Its clients are strict: an entry has the members that are listed here, and no other.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::agents;
 use super::endpoint::{Input, Plan};
@@ -15,9 +14,8 @@ use super::schemas::Schema;
 use super::step::Step;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json;
+use crate::directory::json::{self, Members, Raw, Unreadable};
 use crate::directory::mood::{Decay, MoodBody};
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
@@ -40,6 +38,28 @@ pub struct UserEntry<'a> {
     mood: Option<MoodBody<'a>>,
 }
 
+/// A user's record, as far as this list shows it.
+struct Record<'a> {
+    user_id: UserId,
+    display_name: Option<Name>,
+    metadata: Members<'a>,
+}
+
+impl<'a> Record<'a> {
+    fn read(document: &'a str) -> Option<Self> {
+        let members = Raw::parse(document).ok()?.members()?;
+        let display_name = members.get("display_name").filter(|name| !name.is_null());
+        Some(Self {
+            user_id: UserId::new(members.get("user_id")?.string()?).ok()?,
+            display_name: match display_name {
+                Some(name) => Some(Name::new(name.string()?).ok()?),
+                None => None,
+            },
+            metadata: members.get("metadata")?.members()?,
+        })
+    }
+}
+
 /// The user's metadata as this list shows it: two members by name, the others as text.
 #[derive(Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -53,10 +73,9 @@ struct Contact {
 }
 
 impl Contact {
-    fn of(metadata: &str) -> serde_json::Result<Self> {
-        let members: json::Members<'_> = serde_json::from_str(metadata)?;
+    fn of(metadata: Members<'_>) -> Self {
         let (mut contact, mut custom) = (Self::default(), Vec::new());
-        for (name, value) in members.0 {
+        for (name, value) in metadata.0 {
             let text = as_text(value);
             match name.as_str() {
                 "email" if value.get().starts_with('"') => contact.email = Some(text),
@@ -67,13 +86,13 @@ impl Contact {
         if !custom.is_empty() {
             contact.custom = Some(json::Text::from_stored(format!("{{{}}}", custom.join(","))));
         }
-        Ok(contact)
+        contact
     }
 }
 
 /// A string as it is, anything else as its JSON.
-fn as_text(value: &RawValue) -> String {
-    serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned())
+fn as_text(value: Raw<'_>) -> String {
+    value.string().unwrap_or_else(|| value.get().to_owned())
 }
 
 /// Pages in byte order of `user_id`; what a page costs does not depend on its depth.
@@ -114,7 +133,7 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
 
 fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<String, Fault> {
     let entry = Entry::read(entry).map_err(internal)?;
-    let user: EndUser = serde_json::from_str(document).map_err(internal)?;
+    let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
     let mood = entry.mood.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let entry = UserEntry {
         user_id: &user.user_id,
@@ -122,7 +141,7 @@ fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<St
         created_at: entry.created_at,
         display_name: user.display_name.as_ref(),
         last_interaction_at: entry.last_interaction_at,
-        metadata: Contact::of(user.metadata.as_str()).map_err(internal)?,
+        metadata: Contact::of(user.metadata),
         mood: mood.as_ref().map(|mood| mood.body(agent_id, &user.user_id)),
     };
     json::write(&entry).map_err(internal)

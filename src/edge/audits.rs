@@ -160,7 +160,7 @@ async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> 
         parameters: vec![due_ms.into(), ORGANIZATIONS_MAX.into()],
     };
     for text in database.query(&select).await?.rows {
-        let organization: Organization = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        let organization = Organization::read(&text).map_err(|error| failed(&error))?;
         if let Err(error) = start(runtime, &organization, now).await {
             // The others need not wait for the one that can't be reached.
             line.reason = Some(error.0);

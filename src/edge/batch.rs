@@ -2,7 +2,6 @@
 //! itself. A row that is wrong is refused and spoils no other.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::end_users::take_new;
 use super::endpoint::{Body, Input, Plan};
@@ -11,7 +10,7 @@ use super::fault::Fault;
 use super::fields::{Fields, string};
 use super::http::Response;
 use crate::directory::Refusal;
-use crate::directory::json;
+use crate::directory::json::{self, Raw};
 use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
 
 /// Most rows of one batch.
@@ -62,8 +61,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 fn read(body: &Body) -> Result<Vec<Row>, Fault> {
     let mut fields = body.fields()?;
     let rows = fields.required("users", |value| {
-        let rows: Vec<&RawValue> =
-            serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be an array of users"))?;
+        let rows = value.elements().ok_or_else(|| Refusal::new("must be an array of users"))?;
         if (1..=ROWS_MAX).contains(&rows.len()) { Ok(rows) } else { Err(Refusal::new("must hold 1 to 500 users")) }
     });
     fields.finish()?;
@@ -71,7 +69,7 @@ fn read(body: &Body) -> Result<Vec<Row>, Fault> {
     Ok(rows.into_iter().map(read_row).collect())
 }
 
-fn read_row(row: &RawValue) -> Row {
+fn read_row(row: Raw<'_>) -> Row {
     let mut fields = match Fields::of_element(row) {
         Ok(fields) => fields,
         Err(fault) => return (None, Err(fault)),

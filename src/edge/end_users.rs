@@ -20,7 +20,7 @@ use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::organization::relationships::Shown;
 use crate::projection::cache;
-use crate::projection::listing::{Direction, Query, Range};
+use crate::projection::listing::{Direction, Position, Query, Range};
 
 /// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -125,7 +125,7 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
         Body::MergePatch(_) => {
             // Anything else would make a record that may not be, whatever it is now.
             let metadata = fields.optional("metadata", |value| {
-                if !json::is_object(value) && value.get() != "null" {
+                if !value.is_object() && !value.is_null() {
                     return Err(Refusal::new("must be a JSON object"));
                 }
                 Ok(json::Text::from_stored(value.get().to_owned()))
@@ -147,7 +147,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let query = read_query(input)?;
     let binding = query.binding(input.caller);
     let after = input.cursor(cursor, &binding)?;
-    let after = after.map(|key| serde_json::from_str(&key).map_err(internal)).transpose()?;
+    let after = after.map(|key| Position::read(&key).map_err(internal)).transpose()?;
     let page = query.page(input.caller, after.as_ref(), limit);
     let ring = &input.configuration.key_ring;
     Ok(Plan::listed(Command::Admit, move |outcome| match outcome {

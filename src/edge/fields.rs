@@ -4,10 +4,9 @@
 //! comes out all at once, each fault with the path of its field.
 
 use percent_encoding::percent_decode_str;
-use serde_json::value::RawValue;
 
 use super::fault::{Fault, FieldFault, Location};
-use crate::directory::json::Document;
+use crate::directory::json::{Document, Raw, Value};
 use crate::directory::{Refusal, json};
 
 /// Largest body of an ordinary request, in bytes.
@@ -22,7 +21,7 @@ pub const BATCH_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The fields of one JSON object, taken out one by one.
 pub struct Fields<'a> {
-    members: Vec<(String, &'a RawValue)>,
+    members: Vec<(String, Raw<'a>)>,
     /// Path of the object itself, with its final dot; empty at the top.
     prefix: String,
     faults: Vec<FieldFault>,
@@ -35,15 +34,14 @@ impl<'a> Fields<'a> {
     }
 
     /// The fields of an element of an array, which is judged by itself.
-    pub fn of_element(element: &'a RawValue) -> Result<Self, Fault> {
+    pub fn of_element(element: Raw<'a>) -> Result<Self, Fault> {
         let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element.get()));
-        let members = json::is_object(element).then(|| serde_json::from_str::<json::Members<'a>>(element.get()).ok());
-        let members = members.flatten().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
+        let members = element.members().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
     }
 
     /// A field that must be there and must not be `null`.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
+    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
         if let Some(value) = self.take(name) {
             return self.read(name, value, read);
         }
@@ -52,30 +50,23 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be missing.
-    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
+    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
         let value = self.take(name)?;
         self.read(name, value, read)
     }
 
     /// A field that may be missing and may be `null`, which is `Some(None)`.
-    pub fn nullable<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
-    ) -> Option<Option<T>> {
+    pub fn nullable<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<Option<T>> {
         let value = self.take(name)?;
-        if value.get() == "null" { Some(None) } else { self.read(name, value, read).map(Some) }
+        if value.is_null() { Some(None) } else { self.read(name, value, read).map(Some) }
     }
 
     /// A field that is itself an object; its faults are reported with these.
     pub fn object(&mut self, name: &str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
-        let members = match serde_json::from_str::<json::Members<'a>>(value.get()) {
-            Ok(members) if json::is_object(value) => members,
-            _ => {
-                self.refuse(name, Refusal::new("must be an object"), Some(value));
-                return None;
-            }
+        let Some(members) = value.members() else {
+            self.refuse(name, Refusal::new("must be an object"), Some(value));
+            return None;
         };
         Some(Fields { members: members.0, prefix: format!("{}{name}.", self.prefix), faults: Vec::new() })
     }
@@ -85,9 +76,9 @@ impl<'a> Fields<'a> {
         self.faults.extend(nested.into_faults());
     }
 
-    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&RawValue>) {
+    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<Raw<'_>>) {
         let path = format!("{}{name}", self.prefix);
-        self.faults.push(FieldFault::new(Location::Body, path, refusal, value.map(RawValue::get)));
+        self.faults.push(FieldFault::new(Location::Body, path, refusal, value.map(Raw::get)));
     }
 
     /// Reports every fault, unknown fields included.
@@ -115,21 +106,16 @@ impl<'a> Fields<'a> {
     }
 
     /// A field as it was sent, left where it is.
-    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn peek(&self, name: &str) -> Option<Raw<'a>> {
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    fn take(&mut self, name: &str) -> Option<Raw<'a>> {
         let index = self.members.iter().position(|(member, _)| member == name)?;
         Some(self.members.swap_remove(index).1)
     }
 
-    fn read<T>(
-        &mut self,
-        name: &str,
-        value: &'a RawValue,
-        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
-    ) -> Option<T> {
+    fn read<T>(&mut self, name: &str, value: Raw<'a>, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
         match read(value) {
             Ok(read) => Some(read),
             Err(refusal) => {
@@ -140,14 +126,16 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub fn string(value: &RawValue) -> Result<String, Refusal> {
-    serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be a string"))
+pub fn string(value: Raw<'_>) -> Result<String, Refusal> {
+    value.string().ok_or_else(|| Refusal::new("must be a string"))
 }
 
 /// A whole number within bounds, both included.
-pub fn integer(value: &RawValue, min: u64, max: u64) -> Result<u64, Refusal> {
-    serde_json::from_str::<u64>(value.get())
-        .ok()
+pub fn integer(value: Raw<'_>, min: u64, max: u64) -> Result<u64, Refusal> {
+    value
+        .value()
+        .as_ref()
+        .and_then(Value::as_u64)
         .filter(|number| (min..=max).contains(number))
         .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
 }

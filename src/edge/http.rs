@@ -37,7 +37,10 @@ impl<'a> Target<'a> {
     pub fn parse(url: &'a str) -> Self {
         let url = url.split_once('#').map_or(url, |(before, _)| before);
         let (before_query, query) = url.split_once('?').unwrap_or((url, ""));
-        let authority = before_query.find("://").map_or(0, |index| index.saturating_add(3));
+        let authority = before_query
+            .split_once(':')
+            .filter(|(_, rest)| rest.starts_with("//"))
+            .map_or(0, |(scheme, _)| scheme.len().saturating_add(3));
         let path_start = before_query
             .get(authority..)
             .and_then(|rest| rest.find('/'))

@@ -9,8 +9,6 @@
 //!   the answer is 503 and the record is already changed; repeating the request,
 //!   or issuing a key, delivers it.
 
-use serde_json::value::RawValue;
-
 use super::conditional::{entity_tag, if_match, none_match_names};
 use super::endpoint::{Body, Input};
 use super::exchange::{Operator, internal, unexpected};
@@ -24,7 +22,7 @@ use super::step::{Continuation, Next, Step};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
-use crate::directory::json;
+use crate::directory::json::{self, Raw};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
@@ -214,7 +212,7 @@ pub fn with(id: OrganizationId, then: Continuation<'_, Organization>) -> Step<'_
 }
 
 fn read(document: &str) -> Result<Organization, Fault> {
-    serde_json::from_str(document).map_err(internal)
+    Organization::read(document).map_err(internal)
 }
 
 /// An organization has one incarnation; its version is its revision.
@@ -271,7 +269,7 @@ impl LimitChanges {
 
 fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     let mut fields = body.fields()?;
-    let name = |value: &RawValue| Name::new(string(value)?);
+    let name = |value: Raw<'_>| Name::new(string(value)?);
     let name = if new { fields.required("name", name) } else { fields.optional("name", name) };
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
     let clerk_org_id =

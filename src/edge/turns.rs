@@ -6,8 +6,7 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use super::configuration::Configuration;
 use super::endpoint::{Body, Input, Plan};
@@ -21,7 +20,7 @@ use super::step::Step;
 use crate::directory::Refusal;
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};
-use crate::directory::json;
+use crate::directory::json::{self, Raw, Unreadable};
 use crate::directory::mood::{Affect, Label, Level};
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
@@ -143,8 +142,8 @@ fn message(text: String) -> Result<String, Refusal> {
     }
 }
 
-fn context(value: &RawValue) -> Result<json::Text, Refusal> {
-    if json::is_object(value) {
+fn context(value: Raw<'_>) -> Result<json::Text, Refusal> {
+    if value.is_object() {
         Ok(json::Text::from_stored(value.get().to_owned()))
     } else {
         Err(Refusal::new("must be an object"))
@@ -153,7 +152,7 @@ fn context(value: &RawValue) -> Result<json::Text, Refusal> {
 
 /// The four dimensions; valence and arousal are needed.
 fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
-    if fields.peek("affect").is_some_and(|value| value.get() == "null") {
+    if fields.peek("affect").is_some_and(Raw::is_null) {
         fields.optional("affect", |_| Ok(()));
     }
     let mut nested = fields.object("affect")?;
@@ -165,9 +164,9 @@ fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
     Some(Affect { valence: valence?, arousal: arousal?, tension, affiliation })
 }
 
-fn level(value: &RawValue) -> Result<Level, Refusal> {
-    let number: f64 = serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be a number from -1 to 1"))?;
-    Level::checked(number)
+fn level(value: Raw<'_>) -> Result<Level, Refusal> {
+    let number = value.value().and_then(|value| value.as_f64());
+    Level::checked(number.ok_or_else(|| Refusal::new("must be a number from -1 to 1"))?)
 }
 
 /// A reserved turn, with all that is needed to have it answered when its request is
@@ -231,7 +230,7 @@ impl<R: Runtime> Turn<R> {
                 };
                 let taken = self.take(Some(&mut on_delta)).await;
                 let completed = taken.and_then(|(document, _)| {
-                    let view: View<'_> = serde_json::from_str(document.as_str()).map_err(internal)?;
+                    let view = View::of(&document).map_err(internal)?;
                     Ok(completion(&view))
                 });
                 let outcome = match completed {
@@ -305,22 +304,31 @@ impl State {
 }
 
 /// The parts of a turn's answer that its events are made from.
-#[derive(Deserialize)]
 struct View<'a> {
-    #[serde(borrow)]
-    interaction_id: &'a RawValue,
-    #[serde(borrow)]
-    response: &'a RawValue,
-    #[serde(borrow)]
-    inferred_emotional_state: &'a RawValue,
-    #[serde(borrow)]
-    usage: &'a RawValue,
-    latency_ms: i64,
+    interaction_id: Raw<'a>,
+    response: Raw<'a>,
+    inferred_emotional_state: Raw<'a>,
+    usage: Raw<'a>,
+    latency_ms: Raw<'a>,
+}
+
+impl<'a> View<'a> {
+    fn of(document: &'a json::Text) -> Result<Self, Unreadable> {
+        let members = document.raw().members().ok_or(Unreadable)?;
+        let part = |name: &str| members.get(name).ok_or(Unreadable);
+        Ok(Self {
+            interaction_id: part("interaction_id")?,
+            response: part("response")?,
+            inferred_emotional_state: part("inferred_emotional_state")?,
+            usage: part("usage")?,
+            latency_ms: part("latency_ms")?,
+        })
+    }
 }
 
 /// An answer that was kept, as the events it was; its pieces come as one.
 fn replay(document: &json::Text, affect: Option<Affect>) -> Result<Response, Fault> {
-    let view: View<'_> = serde_json::from_str(document.as_str()).map_err(internal)?;
+    let view = View::of(document).map_err(internal)?;
     let events = [
         ("metadata", metadata(view.interaction_id.get(), affect)),
         ("text", text(view.response.get())),
@@ -351,7 +359,7 @@ fn text(delta: &str) -> String {
 }
 
 fn completion(view: &View<'_>) -> String {
-    let updated = view.inferred_emotional_state.get() != "null";
+    let updated = !view.inferred_emotional_state.is_null();
     let View { usage, latency_ms, .. } = view;
     format!(
         "{{\"type\":\"completion\",\"memory\":{{\"summary_used\":\"none\",\"model_updated\":{updated}}},\

@@ -14,7 +14,7 @@ use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::json;
+use crate::directory::json::{self, Unreadable, Value};
 use crate::directory::mood::{Affect, Decay, Level, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
@@ -268,13 +268,13 @@ pub struct Entry {
 impl Entry {
     /// Reads what [`entries`] wrote.
     pub fn read(text: &str) -> Result<Self, SqlError> {
-        let (role, created_ms, last_ms, mood): (String, i64, Option<i64>, Option<String>) =
-            serde_json::from_str(text).map_err(|error| SqlError::corrupt("entry", error))?;
+        let corrupt = || SqlError::corrupt("entry", Unreadable);
+        let [role, created_ms, last_ms, mood] = Value::row(text).map_err(|_| corrupt())?;
         Ok(Self {
-            role,
-            created_at: Timestamp::from_millis(created_ms),
-            last_interaction_at: last_ms.map(Timestamp::from_millis),
-            mood: read_mood(mood)?,
+            role: role.into_string().ok_or_else(corrupt)?,
+            created_at: Timestamp::from_millis(created_ms.as_i64().ok_or_else(corrupt)?),
+            last_interaction_at: last_ms.as_i64().map(Timestamp::from_millis),
+            mood: read_mood(mood.into_string())?,
         })
     }
 }

@@ -1,12 +1,11 @@
 //! The record cache over Workers KV.
 
 use js_sys::{Array, Promise};
-use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::{RECORDS, binding, describe, describe_unsettled, settle};
-use crate::directory::json::quote;
+use crate::directory::json::{Value, quote};
 use crate::projection::{Cache, Put, StoreError};
 
 /// Longest wait for a read, in milliseconds: the object has the record too.
@@ -72,24 +71,17 @@ impl Cache for Kv {
     }
 
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
-        #[derive(Deserialize)]
-        struct Page {
-            keys: Vec<Key>,
-            list_complete: bool,
-            cursor: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct Key {
-            name: String,
-        }
         let cursor = if cursor.is_empty() { "null".to_owned() } else { quote(cursor) };
         let options = object(&format!("{{\"prefix\":{},\"cursor\":{cursor},\"limit\":{limit}}}", quote(prefix)))?;
         let page = wait(LIMIT_MS, self.list_page(options)).await?;
         let text = js_sys::JSON::stringify(&page).ok().and_then(|text| text.as_string()).unwrap_or_default();
-        let page: Page = serde_json::from_str(&text)
-            .map_err(|error| StoreError(format!("KV: the answer does not read: {error}")))?;
-        let next = page.cursor.filter(|_| !page.list_complete);
-        Ok((page.keys.into_iter().map(|key| key.name).collect(), next))
+        let read = || {
+            let mut page = Value::read(&text).ok()?;
+            let is_last = page.take("list_complete") == Value::Bool(true);
+            let names = page.take("keys").into_array()?.into_iter().map(|mut key| key.take("name").into_string());
+            Some((names.collect::<Option<_>>()?, page.take("cursor").into_string().filter(|_| !is_last)))
+        };
+        read().ok_or_else(|| StoreError("KV: the answer does not read".to_owned()))
     }
 }
 

@@ -1,13 +1,29 @@
 //! Waiting for the platform.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::future::{Either, select};
-use js_sys::Promise;
-use wasm_bindgen::JsValue;
+use js_sys::{Function, Promise};
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use worker::Delay;
+
+#[wasm_bindgen(inline_js = "
+export function within(millis, promise) {
+    let timer;
+    const late = new Promise((_, reject) => { timer = setTimeout(reject, millis); });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}")]
+extern "C" {
+    /// What a promise comes to, or a rejection with nothing at all once it is late. In JavaScript,
+    /// as each part of it would be a crossing of its own.
+    fn within(millis: u32, promise: JsValue) -> Promise;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(callback: &Function, millis: u32) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(timer: &JsValue);
+}
 
 /// Why a promise gave nothing.
 #[derive(Debug)]
@@ -20,15 +36,25 @@ pub enum Unsettled {
 /// Waits for what a method gave, a promise or something that can be waited for like
 /// one, but not longer than this. Not generic, as each copy would cost a kilobyte.
 pub async fn settle(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<JsValue, Unsettled> {
-    let promise = pin!(JsFuture::from(Promise::resolve(&given.map_err(Unsettled::Rejected)?)));
-    let limit = pin!(pause(limit_ms));
-    match select(promise, limit).await {
-        Either::Left((settled, _)) => settled.map_err(Unsettled::Rejected),
-        Either::Right(((), _)) => Err(Unsettled::TimedOut),
-    }
+    let promise = within(limit_ms, given.map_err(Unsettled::Rejected)?);
+    JsFuture::from(promise)
+        .await
+        .map_err(|reason| if reason.is_undefined() { Unsettled::TimedOut } else { Unsettled::Rejected(reason) })
 }
 
 /// Lets everything else that waits for this thread go first, for at least this long.
 pub async fn pause(millis: u32) {
-    Delay::from(Duration::from_millis(u64::from(millis))).await;
+    let mut timer = None;
+    let promise = Promise::new(&mut |resolve, _| timer = Some(Timer(set_timeout(&resolve, millis))));
+    drop(JsFuture::from(promise).await);
+    drop(timer);
+}
+
+/// Gone with whoever waits for it.
+struct Timer(JsValue);
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.0);
+    }
 }

@@ -7,12 +7,11 @@
 //! - Nothing writes the cache from a read path: a reader that was overtaken
 //!   would bring an old state back.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json::{self, Unwritable};
+use crate::directory::json::{self, Raw, Unwritable};
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::organization::outbox::Change;
@@ -41,14 +40,6 @@ struct Entry<'a> {
     incarnation: i64,
     version: i64,
     document: &'a json::Text,
-}
-
-#[derive(Deserialize)]
-struct StoredEntry<'a> {
-    incarnation: i64,
-    version: i64,
-    #[serde(borrow)]
-    document: &'a RawValue,
 }
 
 /// What to put in the place of an erased record: it says that there is none, which
@@ -81,10 +72,12 @@ pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
 }
 
 /// The record in a stored value, if it is of this revision.
-pub fn read(value: &str, revision: Revision) -> Option<&RawValue> {
-    let entry: StoredEntry<'_> = serde_json::from_str(value).ok()?;
-    let held = Revision { incarnation: entry.incarnation, version: entry.version };
-    (held == revision || !guards::is_on(Guard::CachedRevision)).then_some(entry.document)
+pub fn read(value: &str, revision: Revision) -> Option<Raw<'_>> {
+    let entry = Raw::parse(value).ok()?.members()?;
+    let number = |name: &str| entry.get(name)?.value()?.as_i64();
+    let held = Revision { incarnation: number("incarnation")?, version: number("version")? };
+    let document = entry.get("document")?;
+    (held == revision || !guards::is_on(Guard::CachedRevision)).then_some(document)
 }
 
 #[cfg(test)]

@@ -13,14 +13,14 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Bound, Database, Statement, StoreError};
 use crate::directory::agent::AgentId;
 use crate::directory::cursor::Binding;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json;
+use crate::directory::json::{self, Raw, Unreadable, Value};
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
@@ -102,7 +102,15 @@ pub fn agent_users(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit
 
 /// For each row the user's id, the relationship's entry and the user's record.
 pub fn read_agent_users(texts: &[String]) -> Result<Vec<(String, String, String)>, StoreError> {
-    texts.iter().map(|text| serde_json::from_str(text).map_err(unreadable)).collect()
+    let read = |text: &String| {
+        let [user_id, entry, document] = Value::row(text)?.map(Value::into_string);
+        user_id
+            .zip(entry)
+            .zip(document)
+            .map(|((user_id, entry), document)| (user_id, entry, document))
+            .ok_or(Unreadable)
+    };
+    texts.iter().map(|text| read(text).map_err(unreadable)).collect()
 }
 
 /// A batch as text, ready to be bound.
@@ -262,10 +270,11 @@ pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) ->
     let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
     let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
     let read = |text: &String| {
-        let (user_id, incarnation, version, document) = serde_json::from_str(text).map_err(unreadable)?;
-        Ok(Found { user_id, revision: Revision { incarnation, version }, document })
+        let [user_id, incarnation, version, document] = Value::row(text).ok()?;
+        let revision = Revision { incarnation: incarnation.as_i64()?, version: version.as_i64()? };
+        Some(Found { user_id: user_id.into_string()?, revision, document: document.into_string()? })
     };
-    texts.rows.iter().map(read).collect()
+    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
 }
 
 /// Where a row lies in the order of creation. Its id is taken as it is found: it may
@@ -293,10 +302,10 @@ pub async fn by_creation<D: Database>(
     let parameters = vec![Parameter::Text(&tenant), millis.into(), Parameter::Text(&lower), limit.into()];
     let texts = database.query(&Statement { sql: Cow::Borrowed(BY_CREATION), parameters }).await?;
     let read = |text: &String| {
-        let (user_id, created_at_ms) = serde_json::from_str(text).map_err(unreadable)?;
-        Ok(Place { user_id, created_at_ms })
+        let [user_id, created_at_ms] = Value::row(text).ok()?;
+        Some(Place { user_id: user_id.into_string()?, created_at_ms: created_at_ms.as_i64()? })
     };
-    texts.rows.iter().map(read).collect()
+    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
 }
 
 /// Removes rows of nobody, unless the listing has moved on since it was known that
@@ -320,7 +329,7 @@ fn write(ids: &impl Serialize) -> Result<String, StoreError> {
     json::write(ids).map_err(|error| StoreError(error.to_string()))
 }
 
-fn unreadable(error: serde_json::Error) -> StoreError {
+fn unreadable(error: Unreadable) -> StoreError {
     StoreError(format!("the listing does not read: {error}"))
 }
 
@@ -351,10 +360,22 @@ pub enum Range {
 }
 
 /// The place of a row in a list: what a cursor holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Position {
     pub user_id: UserId,
     pub created_at: Timestamp,
+}
+
+impl Position {
+    /// Reads what a cursor holds, or the place of a row from its record.
+    pub fn read(text: &str) -> Result<Self, Unreadable> {
+        let read = |members: json::Members<'_>| {
+            let text = |name: &str| members.get(name)?.string();
+            let (user_id, created_at) = (UserId::new(text("user_id")?), Timestamp::parse(&text("created_at")?));
+            Some(Self { user_id: user_id.ok()?, created_at: created_at.ok()? })
+        };
+        Raw::parse(text).ok().and_then(Raw::members).and_then(read).ok_or(Unreadable)
+    }
 }
 
 impl Query {
@@ -477,14 +498,14 @@ impl Page {
     }
 
     /// The documents of the page, and where it ended if more follow.
-    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), serde_json::Error> {
+    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), Unreadable> {
         let mut documents = texts;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         if documents.len() <= limit {
             return Ok((documents, None));
         }
         documents.truncate(limit);
-        let last = documents.last().map(|document| serde_json::from_str(document)).transpose()?;
+        let last = documents.last().map(|document| Position::read(document)).transpose()?;
         Ok((documents, last))
     }
 }

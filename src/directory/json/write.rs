@@ -91,7 +91,7 @@ impl Writer {
     /// A comma, unless this is the first of its array or object.
     #[inline(never)]
     fn separate(&mut self) {
-        if !self.out.ends_with(['[', '{']) {
+        if !matches!(self.out.as_bytes().last(), Some(b'[' | b'{')) {
             self.out.push(',');
         }
     }

@@ -3,12 +3,10 @@
 //!
 //! Only what all of them know is sent: some refuse members that they do not know.
 
-use serde_json::value::RawValue;
-
 use super::affect::{Unfolding, separate};
 use super::events::Events;
 use super::{Answer, OnDelta, Prompt, ResponderError};
-use crate::directory::json::{Members, Text, quote};
+use crate::directory::json::{Raw, Text, quote};
 use crate::edge::configuration::{Chat, Service};
 use crate::edge::runtime::{Asked, Fetch, FetchError, Runtime};
 
@@ -190,12 +188,12 @@ impl Told<'_> {
             return Ok(());
         }
         let data = json(data)?;
-        if member(data, "error").is_some_and(|error| error != "null") {
+        if member(data, "error").is_some_and(|error| !error.is_null()) {
             return Err(FAILED);
         }
         let choice = choice(data);
         self.complete |=
-            choice.and_then(|choice| member(choice, "finish_reason")).is_some_and(|reason| reason != "null");
+            choice.and_then(|choice| member(choice, "finish_reason")).is_some_and(|reason| !reason.is_null());
         // The last chunk may hold only what the answer has cost.
         let Some(piece) = says(data, choice, "delta") else { return Ok(()) };
         if self.answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
@@ -217,34 +215,28 @@ fn content(body: &[u8]) -> Result<String, &'static str> {
 
 /// The text in the choice of an answer, or in its member `response`, as most models of
 /// Workers AI put it.
-fn says(answer: &str, choice: Option<&str>, part: &str) -> Option<String> {
-    let content = choice.and_then(|choice| member(member(choice, part)?, "content")).and_then(string);
+fn says(answer: Raw<'_>, choice: Option<Raw<'_>>, part: &str) -> Option<String> {
+    let content = choice.and_then(|choice| member(member(choice, part)?, "content")).and_then(Raw::string);
     content.or_else(|| {
         // A token that is a number comes as one.
-        let response = member(answer, "response").filter(|response| *response != "null")?;
-        Some(string(response).unwrap_or_else(|| response.to_owned()))
+        let response = member(answer, "response").filter(|response| !response.is_null())?;
+        Some(response.string().unwrap_or_else(|| response.get().to_owned()))
     })
 }
 
-fn json(bytes: &[u8]) -> Result<&str, &'static str> {
+fn json(bytes: &[u8]) -> Result<Raw<'_>, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| NO_JSON)?;
-    serde_json::from_str::<&RawValue>(text).map(RawValue::get).map_err(|_| NO_JSON)
+    Raw::parse(text).map_err(|_| NO_JSON)
 }
 
 /// The first of an answer's choices; one is all that is asked for.
-fn choice(answer: &str) -> Option<&str> {
-    let choices = serde_json::from_str::<Vec<&RawValue>>(member(answer, "choices")?).ok()?;
-    choices.first().map(|choice| choice.get())
+fn choice(answer: Raw<'_>) -> Option<Raw<'_>> {
+    member(answer, "choices")?.elements()?.first().copied()
 }
 
 /// A member of an object, as JSON. Of several with one name it is the first.
-pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
-    let members = serde_json::from_str::<Members<'a>>(object).ok()?.0;
-    members.into_iter().find(|(member, _)| member == name).map(|(_, value)| value.get())
-}
-
-pub fn string(value: &str) -> Option<String> {
-    serde_json::from_str(value).ok()
+fn member<'a>(object: Raw<'a>, name: &str) -> Option<Raw<'a>> {
+    object.members()?.get(name)
 }
 
 #[cfg(test)]

@@ -4,12 +4,10 @@
 //! Invariant: a [`Session`] comes only from claims that are meant for this directory: of
 //! the one issuer, for an authorized party, by now, and signed in all the way.
 
-use serde_json::value::RawValue;
-
 use super::super::fields::string;
 use super::issuer::Issuer;
 use super::token::members;
-use crate::directory::json::Members;
+use crate::directory::json::{Members, Raw};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -86,9 +84,9 @@ fn text(claims: &Members<'_>, name: &str) -> Option<Option<String>> {
 
 /// A `NumericDate` (RFC 7519, section 2) in milliseconds. A fraction of a second is cut off; an
 /// exponent, which nobody writes, is refused.
-fn millis(value: &RawValue) -> Option<i64> {
+fn millis(value: Raw<'_>) -> Option<i64> {
     let text = value.get();
-    if text.contains(['e', 'E']) {
+    if text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
         return None;
     }
     let whole = text.split('.').next().unwrap_or_default();

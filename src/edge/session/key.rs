@@ -66,10 +66,14 @@ impl PublicKey {
     /// A `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13), in one line or in many, its
     /// line breaks written as `\n` if need be: what a dashboard shows passes through many hands.
     pub fn of_pem(text: &str) -> Result<Self, Refusal> {
-        let text = text.replace("\\n", "\n");
+        let mut lines = text.split('\\');
+        let first = lines.next().into_iter().map(Some);
+        // No backslash stands anywhere else.
+        let lines = first.chain(lines.map(|line| line.strip_prefix('n')));
+        let text = lines.collect::<Option<Vec<_>>>().unwrap_or_default().join("\n");
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
-        let body = body.map(|body| body.replace([' ', '\t', '\r', '\n'], ""));
+        let body = body.map(|body| body.split_ascii_whitespace().collect::<String>());
         let der = body.and_then(|body| STANDARD.decode(body).ok());
         let modulus = der.as_deref().and_then(read_der);
         Self::new(modulus.unwrap_or_default(), &EXPONENT)

@@ -1,11 +1,9 @@
 //! The keys that an issuer publishes: a JSON Web Key Set (RFC 7517, section 5).
 
-use serde_json::value::RawValue;
-
 use super::super::fields::string;
 use super::key::PublicKey;
 use super::token::members;
-use crate::directory::json::Members;
+use crate::directory::json::{Members, Raw};
 
 /// Largest set that is read, in bytes.
 pub const SET_BYTES_MAX: usize = 64 * 1024;
@@ -20,7 +18,7 @@ pub type NamedKey = (String, PublicKey);
 /// meant would be a guess.
 pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
     let set = members(bytes).ok_or("the key set is not one plain JSON object")?;
-    let keys = set.get("keys").and_then(|keys| serde_json::from_str::<Vec<&RawValue>>(keys.get()).ok());
+    let keys = set.get("keys").and_then(Raw::elements);
     let keys = keys.ok_or("the key set has no array of keys")?;
     if keys.len() > KEYS_MAX {
         return Err("the key set has more than 32 keys");
@@ -43,8 +41,9 @@ fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
 
 /// Whether a key is for checking signatures by RS256, and its private part still private.
 fn serves(key: &Members<'_>) -> bool {
-    // A list of short words: it is enough to look for the one.
-    let verifies = key.get("key_ops").is_none_or(|operations| operations.get().contains("\"verify\""));
+    let operations = key.get("key_ops").map(|operations| operations.elements().unwrap_or_default());
+    let verifies = operations
+        .is_none_or(|operations| operations.into_iter().any(|name| string(name).is_ok_and(|name| name == "verify")));
     verifies
         && says(key, "use", "sig") != Some(false)
         && says(key, "alg", "RS256") != Some(false)

@@ -3,9 +3,8 @@
 //!
 //! Unlike a request of ours an event may hold anything besides: only what is mirrored is read.
 
-use serde_json::value::RawValue;
-
 use crate::directory::Refusal;
+use crate::directory::json::Raw;
 use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::fault::Fault;
@@ -43,9 +42,9 @@ fn person(data: &mut Fields<'_>) -> Option<Event> {
 }
 
 /// The ids of addresses, and these.
-fn addresses(value: &RawValue) -> Result<Vec<(String, String)>, Refusal> {
+fn addresses(value: Raw<'_>) -> Result<Vec<(String, String)>, Refusal> {
     let refusal = || Refusal::new("must be an array of objects with id and email_address");
-    let elements: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| refusal())?;
+    let elements = value.elements().ok_or_else(refusal)?;
     let mut addresses = Vec::with_capacity(elements.len());
     for element in elements {
         let mut fields = Fields::of_element(element).map_err(|_| refusal())?;
@@ -106,7 +105,7 @@ fn id(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// A text that must be there. Not generic over how it is read, which would make a copy of each.
-fn text(fields: &mut Fields<'_>, name: &str, read: fn(&RawValue) -> Result<String, Refusal>) -> Option<String> {
+fn text(fields: &mut Fields<'_>, name: &str, read: fn(Raw<'_>) -> Result<String, Refusal>) -> Option<String> {
     fields.required(name, read)
 }
 
@@ -116,7 +115,7 @@ fn optional_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
 }
 
 /// 1–255 characters, none of them a control character.
-fn identifier(value: &RawValue) -> Result<String, Refusal> {
+fn identifier(value: Raw<'_>) -> Result<String, Refusal> {
     string(value).and_then(Name::new).map(|name| name.as_str().to_owned())
 }
 

@@ -1,0 +1,176 @@
+//! JSON as it is written, of which only what is asked for is read.
+//!
+//! Invariant: a [`Raw`] is one JSON value. `serde_json` has judged it, or it was written by us.
+//! That is what makes everything here short: each boundary can be found by looking at one character.
+
+use super::Value;
+
+/// One JSON value, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// Takes one JSON value with white space around it. Whatever it holds is judged, nothing is read.
+    pub fn parse(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| Self(text.trim_ascii()))
+    }
+
+    /// Takes back what was written or judged before.
+    pub(super) const fn of_checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    pub const fn get(self) -> &'a str {
+        self.0
+    }
+
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    pub fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// What a string says; `None` if it is none, or escapes half a surrogate pair.
+    pub fn string(self) -> Option<String> {
+        let quoted = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if quoted.contains('\\') { self.value()?.into_string() } else { Some(quoted.to_owned()) }
+    }
+
+    /// A scalar; an array or an object only if it is not deep, and has no number that no `f64` holds.
+    pub fn value(self) -> Option<Value> {
+        Value::read(self.0).ok()
+    }
+
+    /// The members of an object, in the order given.
+    pub fn members(self) -> Option<Members<'a>> {
+        let mut tokens = self.tokens();
+        if !matches!(tokens.next(), Some(Token::Open('{'))) {
+            return None;
+        }
+        let mut members = Vec::new();
+        while let Some(Token::String(name)) = tokens.next() {
+            let name = Raw(name).string()?;
+            tokens.next();
+            members.push((name, tokens.value()));
+            // A comma, or the end of the object, after which there is nothing.
+            tokens.next();
+        }
+        Some(Members(members))
+    }
+
+    /// The elements of an array.
+    pub fn elements(self) -> Option<Vec<Self>> {
+        let mut tokens = self.tokens();
+        if !matches!(tokens.next(), Some(Token::Open('['))) {
+            return None;
+        }
+        let mut elements = Vec::new();
+        let mut is_more = !tokens.rest.trim_ascii_start().starts_with(']');
+        while is_more {
+            elements.push(tokens.value());
+            is_more = matches!(tokens.next(), Some(Token::Comma));
+        }
+        Some(elements)
+    }
+
+    pub(super) const fn tokens(self) -> Tokens<'a> {
+        Tokens { rest: self.0 }
+    }
+}
+
+impl std::fmt::Display for Raw<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+/// Members of one JSON object in the order given, each value still text.
+#[derive(Debug, Default)]
+pub struct Members<'a>(pub Vec<(String, Raw<'a>)>);
+
+impl<'a> Members<'a> {
+    /// The value of a name. Of several with one name it is the first; [`super::Document::parse`] lets only one through.
+    pub fn get(&self, name: &str) -> Option<Raw<'a>> {
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Token<'a> {
+    Open(char),
+    Close(char),
+    Colon,
+    Comma,
+    /// With its quotes and escapes.
+    String(&'a str),
+    /// A number, `true`, `false` or `null`, as written.
+    Scalar(&'a str),
+}
+
+/// The tokens of a value.
+pub(super) struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    /// Takes a value, with all that is in it, as it is.
+    fn value(&mut self) -> Raw<'a> {
+        let start = self.rest.trim_ascii_start();
+        let mut depth = 0_usize;
+        for token in self.by_ref() {
+            match token {
+                Token::Open(_) => depth = depth.saturating_add(1),
+                Token::Close(_) => depth = depth.saturating_sub(1),
+                Token::Colon | Token::Comma | Token::String(_) | Token::Scalar(_) => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        let length = start.len().saturating_sub(self.rest.len());
+        Raw(start.get(..length).unwrap_or_default())
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let rest = self.rest.trim_ascii_start();
+        let first = char::from(*rest.as_bytes().first()?);
+        let length = match first {
+            '"' => string_length(rest),
+            '{' | '[' | '}' | ']' | ':' | ',' => 1,
+            _ => rest
+                .bytes()
+                .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}'))
+                .count(),
+        };
+        let (text, after) = rest.split_at_checked(length)?;
+        self.rest = after;
+        Some(match first {
+            '{' | '[' => Token::Open(first),
+            '}' | ']' => Token::Close(first),
+            ':' => Token::Colon,
+            ',' => Token::Comma,
+            '"' => Token::String(text),
+            _ => Token::Scalar(text),
+        })
+    }
+}
+
+/// Bytes from an opening quote to its closing one, both included.
+fn string_length(text: &str) -> usize {
+    let mut escaped = false;
+    for (index, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return index.saturating_add(1),
+            _ => {}
+        }
+    }
+    text.len()
+}
