@@ -27,6 +27,14 @@ impl Kind {
         }
     }
 
+    /// What it has the runtime switch on.
+    pub const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Twin => &["nodejs_compat"],
+            Self::Rollcall | Self::Floor => &[],
+        }
+    }
+
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
@@ -57,6 +65,15 @@ impl Artefact {
 }
 
 fn rollcall(tools: &Tools) -> Result<Artefact> {
+    if let Ok(folder) = std::env::var("BENCH_ROLLCALL") {
+        let folder = PathBuf::from(folder);
+        return Ok(Artefact {
+            kind: Kind::Rollcall,
+            main: only(&folder, ".js")?,
+            wasm: Some(only(&folder, ".wasm")?),
+            schema: sorted(&root().join("migrations"), ".sql")?,
+        });
+    }
     let folder = root().join("target/bench/rollcall");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

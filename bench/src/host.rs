@@ -34,6 +34,8 @@ impl Host {
             "main": artefact.main,
             "wasm": artefact.wasm,
             "state": state,
+            "flags": artefact.kind.flags(),
+            "inspector": std::env::var("BENCH_INSPECT").ok().and_then(|port| port.parse::<u16>().ok()),
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,
                 "KEY_SECRET": KEY_SECRET,
@@ -122,4 +124,3 @@ fn is_of(pid: u32, state: &Path) -> bool {
     let state = state.canonicalize().unwrap_or_else(|_| PathBuf::from(state));
     files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.starts_with(&state)))
 }
-

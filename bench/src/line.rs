@@ -189,9 +189,11 @@ impl Work for LineWork {
 fn next_cursor(body: &[u8]) -> Option<String> {
     const NAME: &[u8] = b"\"next_cursor\":\"";
     // It stands before the rows or after them.
-    let from = body.windows(NAME.len()).take(400).position(|window| window == NAME).or_else(|| {
-        body.windows(NAME.len()).rposition(|window| window == NAME)
-    })?;
+    let from = body
+        .windows(NAME.len())
+        .take(400)
+        .position(|window| window == NAME)
+        .or_else(|| body.windows(NAME.len()).rposition(|window| window == NAME))?;
     let rest = body.get(from + NAME.len()..)?;
     let end = rest.iter().position(|byte| *byte == b'"')?;
     String::from_utf8(rest.get(..end)?.to_vec()).ok()

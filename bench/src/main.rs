@@ -30,8 +30,7 @@ fn main() -> Result<()> {
     interrupt::watch()?;
     let options = Options::parse(std::env::args().skip(1))?;
     let tools = xtask::prepare()?;
-    let artefacts =
-        options.contenders.iter().map(|kind| Artefact::build(&tools, *kind)).collect::<Result<Vec<_>>>()?;
+    let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind)).collect::<Result<Vec<_>>>()?;
     let mut series = Vec::new();
     for organizations in &options.organizations {
         series.extend(organization_run(&tools, &artefacts, &options, *organizations)?);

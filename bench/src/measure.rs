@@ -62,8 +62,11 @@ pub struct Series {
 
 /// Measures a line with every contender.
 pub fn line(plan: Plan, line: Line, subjects: &[Subject], users: usize, disk: bool) -> Result<Vec<Series>> {
-    let works: Vec<_> =
-        subjects.iter().map(|subject| Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients))).collect();
+    let works: Vec<_> = subjects
+        .iter()
+        .map(|subject| Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients)))
+        .collect();
+    eprintln!("MEASURING");
     let mut slowest = f64::INFINITY;
     for (subject, work) in subjects.iter().zip(&works) {
         let (rate, ..) = saturate(plan, subject, work, plan.warm_up)?;

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rollcall::directory::agent::AgentRef;
 use rollcall::directory::identifiers::{BatchId, RelationshipId, RequestId};
+use rollcall::directory::json::Raw;
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT};
+use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
@@ -148,8 +149,12 @@ fn rollcall(state: &Path, directory: &Directory, from: usize, to: usize) -> Resu
             expires_in_ms: 60_000,
         };
         let (request_id, _) = handle(&mut organization, Command::ReserveTurn(turn), None)?;
-        let affect: Affect =
-            serde_json::from_value(json!({ "valence": 0.7, "arousal": -0.3, "tension": 0.1, "affiliation": 0.9 }))?;
+        let affect = Affect {
+            valence: Level::from_millionths(700_000),
+            arousal: Level::from_millionths(-300_000),
+            tension: Some(Level::from_millionths(100_000)),
+            affiliation: Some(Level::from_millionths(900_000)),
+        };
         let answer = TurnAnswer {
             response: "Hello".to_owned(),
             state: None,
@@ -182,11 +187,11 @@ fn rollcall(state: &Path, directory: &Directory, from: usize, to: usize) -> Resu
 }
 
 fn new_user(number: usize) -> Result<NewEndUser> {
-    let metadata = serde_json::value::RawValue::from_string(metadata(number))?;
+    let metadata = metadata(number);
     Ok(NewEndUser {
         user_id: UserId::new(user_id(number)).map_err(|refusal| refusal.0)?,
         display_name: Some(Name::new("Ada Lovelace".to_owned()).map_err(|refusal| refusal.0)?),
-        metadata: Metadata::new(&metadata).map_err(|refusal| refusal.0)?,
+        metadata: Metadata::new(Raw::parse(&metadata)?).map_err(|refusal| refusal.0)?,
     })
 }
 

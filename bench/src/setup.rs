@@ -97,5 +97,13 @@ fn directory(api: &Api<'_>, exhausted: &str, known: usize) -> Result<Directory> 
         let body = json!({ "user_id": user_id, "display_name": "Ada Lovelace", "metadata": metadata });
         api.post("/v1/end-users", authorization, &body)?;
     }
-    Ok(Directory { organization_id, bearer, service_key, exhausted: exhausted.to_owned(), forged, agent_id, known: ids })
+    Ok(Directory {
+        organization_id,
+        bearer,
+        service_key,
+        exhausted: exhausted.to_owned(),
+        forged,
+        agent_id,
+        known: ids,
+    })
 }

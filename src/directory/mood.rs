@@ -14,9 +14,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::names::UserId;
+use super::Refusal;
+use super::json::Raw;
 use super::timestamp::Timestamp;
-use super::{Refusal, json};
 
 /// 1.0, in millionths.
 const ONE: i32 = 1_000_000;
@@ -75,6 +75,26 @@ impl Level {
         self.0
     }
 
+    /// As it is written. Digit by digit, as a page of moods holds thousands.
+    fn to_text(self) -> String {
+        const WHOLE: u32 = ONE.unsigned_abs();
+        let mut text = String::with_capacity("-0.123456".len());
+        if self.0 < 0 {
+            text.push('-');
+        }
+        let millionths = self.0.unsigned_abs();
+        text.push_str(if millionths < WHOLE { "0." } else { "1." });
+        let (mut left, mut place) = (if millionths < WHOLE { millionths } else { 0 }, WHOLE);
+        loop {
+            place = place.saturating_div(10);
+            text.extend(char::from_digit(left.checked_div(place).unwrap_or_default(), 10));
+            left = left.checked_rem(place).unwrap_or_default();
+            if left == 0 {
+                return text;
+            }
+        }
+    }
+
     /// The level at `factor`, in [0, 1], of its distance to the baseline.
     fn decayed(self, baseline: Self, factor: f64) -> Self {
         let distance = f64::from(self.0.saturating_sub(baseline.0));
@@ -98,18 +118,14 @@ fn nearest(value: f64) -> i32 {
 /// that read `1` as another type than `0.5`.
 impl fmt::Display for Level {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.0 < 0 { "-" } else { "" };
-        let places = format!("{:07}", self.0.unsigned_abs());
-        let (whole, fraction) = places.split_at_checked(1).unwrap_or_default();
-        let fraction = fraction.trim_end_matches('0');
-        write!(formatter, "{sign}{whole}.{}", if fraction.is_empty() { "0" } else { fraction })
+        formatter.write_str(&self.to_text())
     }
 }
 
 impl Serialize for Level {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            json::Text::from_stored(self.to_string()).serialize(serializer)
+            serializer.serialize_bytes(self.to_text().as_bytes())
         } else {
             self.0.serialize(serializer)
         }
@@ -239,7 +255,7 @@ impl Mood {
     }
 
     /// The mood as callers see it.
-    pub fn body<'a>(&self, agent_id: &'a str, user_id: &'a UserId) -> MoodBody<'a> {
+    pub fn body<'a>(&self, agent_id: &'a str, user_id: Raw<'a>) -> MoodBody<'a> {
         let (levels, baselines) = (self.levels, self.baselines);
         MoodBody {
             agent_id,
@@ -273,7 +289,9 @@ fn remaining(elapsed_ms: u64, half_life_ms: u64) -> f64 {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Mood"))]
 pub struct MoodBody<'a> {
     pub agent_id: &'a str,
-    pub user_id: &'a UserId,
+    /// A user's id, as JSON.
+    #[cfg_attr(feature = "openapi", schemars(with = "super::names::UserId"))]
+    pub user_id: Raw<'a>,
     pub valence: Level,
     pub arousal: Level,
     pub tension: Level,
@@ -371,6 +389,7 @@ fn is_slight(small: u32, large: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::json;
 
     const DAY_MS: u64 = 86_400_000;
     const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -703,9 +722,8 @@ mod tests {
     fn golden_body() {
         let mood = Mood::new(Levels { affiliation: level(0.25), ..Levels::default() }, START);
         let mood = mood.moved(&affect(1.0, 0.5), after(7), DAY_MS).decayed(after(8), DAY_MS);
-        let user_id = UserId::new("a/b 🦀").unwrap();
         assert_eq!(
-            json::write(&mood.body("0b2f", &user_id)).unwrap(),
+            json::write(&mood.body("0b2f", Raw::of_checked("\"a/b 🦀\""))).unwrap(),
             "{\"agent_id\":\"0b2f\",\"user_id\":\"a/b 🦀\",\"valence\":0.25,\"arousal\":0.125,\"tension\":0.0,\
              \"affiliation\":0.25,\"baseline_valence\":0.0,\"baseline_arousal\":0.0,\"baseline_tension\":0.0,\
              \"baseline_affiliation\":0.25,\"label\":\"excited\",\"created_at\":\"2023-11-14T22:13:20.000Z\",\

@@ -2,6 +2,8 @@
 //!
 //! Its clients are strict: an entry has the members that are listed here, and no other.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::agents;
@@ -17,7 +19,6 @@ use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
 use crate::directory::json::{self, Members, Raw, Unreadable};
 use crate::directory::mood::{Decay, MoodBody};
-use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
 use crate::organization::relationships::Entry;
@@ -26,35 +27,34 @@ use crate::projection::listing;
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct UserEntry<'a> {
-    user_id: &'a UserId,
-    role: &'a str,
+    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::names::UserId"))]
+    user_id: Raw<'a>,
+    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    role: Raw<'a>,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<&'a Name>,
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<crate::directory::names::Name>"))]
+    display_name: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_interaction_at: Option<Timestamp>,
-    metadata: Contact,
+    metadata: Contact<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mood: Option<MoodBody<'a>>,
 }
 
-/// A user's record, as far as this list shows it.
+/// A user's record, as far as this list shows it: most of it is passed on as it is written.
 struct Record<'a> {
-    user_id: UserId,
-    display_name: Option<Name>,
+    user_id: Raw<'a>,
+    display_name: Option<Raw<'a>>,
     metadata: Members<'a>,
 }
 
 impl<'a> Record<'a> {
     fn read(document: &'a str) -> Option<Self> {
-        let members = Raw::parse(document).ok()?.members()?;
-        let display_name = members.get("display_name").filter(|name| !name.is_null());
+        let members = Raw::of_checked(document).members()?;
         Some(Self {
-            user_id: UserId::new(members.get("user_id")?.string()?).ok()?,
-            display_name: match display_name {
-                Some(name) => Some(Name::new(name.string()?).ok()?),
-                None => None,
-            },
+            user_id: members.get("user_id")?,
+            display_name: members.get("display_name").filter(|name| !name.is_null()),
             metadata: members.get("metadata")?.members()?,
         })
     }
@@ -63,36 +63,40 @@ impl<'a> Record<'a> {
 /// The user's metadata as this list shows it: two members by name, the others as text.
 #[derive(Default, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-struct Contact {
+struct Contact<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    email: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    phone: Option<String>,
+    #[cfg_attr(feature = "openapi", schemars(with = "Option<String>"))]
+    phone: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     custom: Option<json::Text>,
 }
 
-impl Contact {
-    fn of(metadata: Members<'_>) -> Self {
-        let (mut contact, mut custom) = (Self::default(), Vec::new());
+impl<'a> Contact<'a> {
+    fn of(metadata: Members<'a>) -> Self {
+        let (mut contact, mut custom) = (Self::default(), String::new());
         for (name, value) in metadata.0 {
-            let text = as_text(value);
+            let is_text = value.get().starts_with('"');
             match name.as_str() {
-                "email" if value.get().starts_with('"') => contact.email = Some(text),
-                "phone" if value.get().starts_with('"') => contact.phone = Some(text),
-                _ => custom.push([json::quote(&name).as_str(), ":", &json::quote(&text)].concat()),
+                "email" if is_text => contact.email = Some(value),
+                "phone" if is_text => contact.phone = Some(value),
+                _ => {
+                    custom.push(if custom.is_empty() { '{' } else { ',' });
+                    custom.push_str(&json::quote(&name));
+                    custom.push(':');
+                    // A string as it is, anything else as its JSON.
+                    custom.push_str(&if is_text { value.get().into() } else { Cow::Owned(json::quote(value.get())) });
+                }
             }
         }
         if !custom.is_empty() {
-            contact.custom = Some(json::Text::from_stored(format!("{{{}}}", custom.join(","))));
+            custom.push('}');
+            contact.custom = Some(json::Text::from_stored(custom));
         }
         contact
     }
-}
-
-/// A string as it is, anything else as its JSON.
-fn as_text(value: Raw<'_>) -> String {
-    value.string().unwrap_or_else(|| value.get().to_owned())
 }
 
 /// Pages in byte order of `user_id`; what a page costs does not depend on its depth.
@@ -116,12 +120,17 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         Ok(Step::query(page, move |texts| {
             let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
             let has_more = pages::cut(&mut rows, limit);
-            let last = rows.last().filter(|_| has_more);
-            let cursor = last.map(|(user_id, ..)| cursor::encode(user_id, &binding, ring));
             let agent_id = agent_id.to_string();
-            let entries = rows.iter().map(|(_, entry, document)| write(entry, document, &agent_id, decay));
-            let entries = entries.collect::<Result<Vec<_>, _>>()?;
-            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let (mut entries, mut last) = (String::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
+            for (entry, document) in rows {
+                let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
+                if last.replace(user.user_id).is_some() {
+                    entries.push(',');
+                }
+                write(&mut entries, entry, user, &agent_id, decay)?;
+            }
+            let last = last.filter(|_| has_more).and_then(Raw::string);
+            let cursor = last.map(|user_id| cursor::encode(&user_id, &binding, ring));
             Ok(Step::Respond(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref())))
         }))
     }))
@@ -131,18 +140,20 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
     Binding::new(&[&tenant.to_string(), "agent-users", &agent_id.to_string()])
 }
 
-fn write(entry: &str, document: &str, agent_id: &str, decay: Decay) -> Result<String, Fault> {
+/// Bytes of an entry of the usual kind, to begin with.
+const ENTRY_SIZE: usize = 768;
+
+fn write(out: &mut String, entry: &str, user: Record<'_>, agent_id: &str, decay: Decay) -> Result<(), Fault> {
     let entry = Entry::read(entry).map_err(internal)?;
-    let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
     let mood = entry.mood.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let entry = UserEntry {
-        user_id: &user.user_id,
-        role: &entry.role,
+        user_id: user.user_id,
+        role: entry.role,
         created_at: entry.created_at,
-        display_name: user.display_name.as_ref(),
+        display_name: user.display_name,
         last_interaction_at: entry.last_interaction_at,
         metadata: Contact::of(user.metadata),
-        mood: mood.as_ref().map(|mood| mood.body(agent_id, &user.user_id)),
+        mood: mood.as_ref().map(|mood| mood.body(agent_id, user.user_id)),
     };
-    json::write(&entry).map_err(internal)
+    json::write_to(out, &entry).map_err(internal)
 }

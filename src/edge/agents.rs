@@ -113,15 +113,15 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let last = records.last().filter(|_| has_more);
         let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
         let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
-        Ok(page(Schema::AgentList, "items", &items, cursor.as_deref()))
+        Ok(page(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
     }))
 }
 
 /// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
 /// of existing clients stop only on a falsy one.
-pub fn page(schema: Schema, name: &str, items: &[&str], cursor: Option<&str>) -> Response {
+pub fn page(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
     let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
     let has_more = cursor.is_some();
-    let members = format!("\"{name}\":[{}],\"has_more\":{has_more}{next}", items.join(","));
+    let members = format!("\"{name}\":[{items}],\"has_more\":{has_more}{next}");
     described(200, schema, &members)
 }

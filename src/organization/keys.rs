@@ -1,7 +1,9 @@
 //! The keys of a tenant: issued, checked, listed, revoked.
 //!
-//! Invariant: the key itself is never stored, only its digest. Revocation and
-//! expiry take effect on the next call, as every call reads the row.
+//! Invariant: the key itself is never stored, only its digest. Revocation and expiry take
+//! effect on the next call: the object is the only one that writes these rows, it forgets
+//! what it knows of them in the transaction that changes one, and it drops its memory when
+//! a transaction fails. So what it remembers is what a row says.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,27 +54,78 @@ pub enum KeyCheck {
     },
 }
 
-/// Looks a key up and notes the day of its use.
-pub fn check<S: Sql>(sql: &S, digest: &KeyDigest, kind: KeyKind, now: Timestamp) -> Result<KeyCheck, SqlError> {
+/// Keys that were in use lately, as their rows are.
+#[derive(Debug, Default)]
+pub struct KnownKeys(Vec<(KeyDigest, Held)>);
+
+/// More keys than this are in use at once by few; who has more reads rows.
+const KNOWN_MAX: usize = 64;
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    kind: KeyKind,
+    scope: Scope,
+    expires_at: Option<i64>,
+    is_revoked: bool,
+    last_used_day: Option<i64>,
+}
+
+impl KnownKeys {
+    /// Looks a key up and notes the day of its use.
+    pub fn check<S: Sql>(
+        &mut self,
+        sql: &S,
+        digest: &KeyDigest,
+        kind: KeyKind,
+        now: Timestamp,
+    ) -> Result<KeyCheck, SqlError> {
+        let Some(held) = self.find(sql, digest)? else { return Ok(KeyCheck::Unknown) };
+        if held.kind != kind || held.is_revoked {
+            return Ok(KeyCheck::Unknown);
+        }
+        if held.expires_at.is_some_and(|expiry| expiry <= now.millis()) {
+            return Ok(KeyCheck::Expired);
+        }
+        let today = now.millis().div_euclid(DAY_MS);
+        if held.last_used_day.is_none_or(|day| day < today) {
+            sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
+            held.last_used_day = Some(today);
+        }
+        Ok(KeyCheck::Valid { scope: held.scope })
+    }
+
+    /// After a row has changed, in the same transaction.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut Held>, SqlError> {
+        if let Some(place) = self.0.iter().position(|(known, _)| known == digest) {
+            return Ok(self.0.get_mut(place).map(|(_, held)| held));
+        }
+        // Who guesses finds no row, and pushes nobody out.
+        let Some(held) = read(sql, digest)? else { return Ok(None) };
+        if self.0.len() >= KNOWN_MAX {
+            self.0.clear();
+        }
+        self.0.push((digest.clone(), held));
+        Ok(self.0.last_mut().map(|(_, held)| held))
+    }
+}
+
+fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<Held>, SqlError> {
     let found = sql.first(
         "SELECT kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
         &[digest.as_str().into()],
     )?;
-    let Some(mut row) = found else { return Ok(KeyCheck::Unknown) };
-    let (held_kind, scope) = (read_kind(&mut row)?, read_scope(&mut row)?);
-    let (expires_at, revoked_at) = (row.optional_integer()?, row.optional_integer()?);
-    let last_used_day = row.optional_integer()?;
-    if held_kind != kind || revoked_at.is_some() {
-        return Ok(KeyCheck::Unknown);
-    }
-    if expires_at.is_some_and(|expiry| expiry <= now.millis()) {
-        return Ok(KeyCheck::Expired);
-    }
-    let today = now.millis().div_euclid(DAY_MS);
-    if last_used_day.is_none_or(|day| day < today) {
-        sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
-    }
-    Ok(KeyCheck::Valid { scope })
+    let Some(mut row) = found else { return Ok(None) };
+    Ok(Some(Held {
+        kind: read_kind(&mut row)?,
+        scope: read_scope(&mut row)?,
+        expires_at: row.optional_integer()?,
+        is_revoked: row.optional_integer()?.is_some(),
+        last_used_day: row.optional_integer()?,
+    }))
 }
 
 /// Stores a key; storing the same one again changes nothing, so that a call may

@@ -47,7 +47,7 @@ use crate::directory::timestamp::Timestamp;
 use audit::{Finding, OnTheirWay, Report, Step};
 use closing::Closing;
 use idempotency::{IdempotencyKey, Known};
-use keys::KeyCheck;
+use keys::{KeyCheck, KnownKeys};
 use limiter::Limiter;
 use outbox::{Batch, Outbox, Projection};
 use protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
@@ -79,6 +79,7 @@ struct Memory {
     settings: Option<Settings>,
     /// Present as soon as there are settings to take the limits from.
     limiter: Option<Limiter>,
+    keys: KnownKeys,
     outbox: Outbox,
     /// Whether the alarm knows when the next kept answer expires.
     expiry_is_scheduled: bool,
@@ -281,6 +282,7 @@ impl Memory {
         Ok(Some(Self {
             settings,
             limiter,
+            keys: KnownKeys::default(),
             outbox: Outbox::load(sql)?,
             expiry_is_scheduled: true,
             deletion_is_pending: deletions::is_pending(sql)?,
@@ -359,7 +361,7 @@ impl Memory {
         let (Some(settings), Some(limiter)) = (&self.settings, &mut self.limiter) else {
             return Ok(Err((Denial::InvalidKey, None)));
         };
-        match keys::check(sql, digest, kind, now)? {
+        match self.keys.check(sql, digest, kind, now)? {
             KeyCheck::Unknown => return Ok(Err((Denial::InvalidKey, None))),
             KeyCheck::Expired => return Ok(Err((Denial::ExpiredKey, None))),
             KeyCheck::Valid { scope: granted } if granted < scope => {
@@ -447,6 +449,7 @@ impl Memory {
             Command::IssueKey { settings, key } => {
                 self.configure(sql, settings, now)?;
                 keys::issue(sql, &key)?;
+                self.keys.forget();
                 Ok(Outcome::KeyIssued)
             }
             // The operator's is carried out before anything else; it is no key's to ask for.
@@ -454,6 +457,7 @@ impl Memory {
             Command::ListKeys { after, limit } => keys::list(sql, after, limit).map(Outcome::Keys),
             Command::RevokeKey { key_id } => {
                 let known = keys::revoke(sql, key_id, now)?;
+                self.keys.forget();
                 Ok(if known { Outcome::KeyRevoked } else { Outcome::NotFound })
             }
         }

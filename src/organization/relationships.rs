@@ -14,7 +14,7 @@ use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::json::{self, Unreadable, Value};
+use crate::directory::json::{self, Raw, Unreadable};
 use crate::directory::mood::{Affect, Decay, Level, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
@@ -164,14 +164,14 @@ fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> 
     let created_at = Timestamp::from_millis(row.integer()?);
     let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
     let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
-    let agent_id = personality_id.to_string();
+    let (agent_id, quoted) = (personality_id.to_string(), json::quote(user_id.as_str()));
     let view = RelationshipView {
         id,
         user_id: &user_id,
         personality_id,
         role: &role,
         turns,
-        mood: mood.as_ref().map(|mood| mood.body(&agent_id, &user_id)),
+        mood: mood.as_ref().map(|mood| mood.body(&agent_id, Raw::of_checked(&quoted))),
         created_at,
         last_interaction_at,
     };
@@ -258,23 +258,26 @@ pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(UserId, AgentId, S
 
 /// What a relationship adds to the record of its user, as the listing holds it.
 #[derive(Debug)]
-pub struct Entry {
-    pub role: String,
+pub struct Entry<'a> {
+    /// A text, as JSON.
+    pub role: Raw<'a>,
     pub created_at: Timestamp,
     pub last_interaction_at: Option<Timestamp>,
     pub mood: Option<Mood>,
 }
 
-impl Entry {
+impl<'a> Entry<'a> {
     /// Reads what [`entries`] wrote.
-    pub fn read(text: &str) -> Result<Self, SqlError> {
+    pub fn read(text: &'a str) -> Result<Self, SqlError> {
         let corrupt = || SqlError::corrupt("entry", Unreadable);
-        let [role, created_ms, last_ms, mood] = Value::row(text).map_err(|_| corrupt())?;
+        let elements = Raw::of_checked(text).elements().ok_or_else(corrupt)?;
+        let [role, created_ms, last_ms, mood] = elements.try_into().map_err(|_| corrupt())?;
+        let instant = |millis: Raw<'_>| millis.get().parse().ok().map(Timestamp::from_millis);
         Ok(Self {
-            role: role.into_string().ok_or_else(corrupt)?,
-            created_at: Timestamp::from_millis(created_ms.as_i64().ok_or_else(corrupt)?),
-            last_interaction_at: last_ms.as_i64().map(Timestamp::from_millis),
-            mood: read_mood(mood.into_string())?,
+            role,
+            created_at: instant(created_ms).ok_or_else(corrupt)?,
+            last_interaction_at: instant(last_ms),
+            mood: read_mood(mood.string())?,
         })
     }
 }

@@ -5,7 +5,6 @@ use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::{LISTING, bind, binding, describe_unsettled, settle};
-use crate::directory::json::Value;
 use crate::projection::{Database, Statement, StoreError, Texts};
 
 /// Longest wait for D1, in milliseconds.
@@ -31,6 +30,26 @@ extern "C" {
     fn all(this: &Prepared) -> Result<JsValue, JsValue>;
 }
 
+#[wasm_bindgen(inline_js = "
+const encoder = new TextEncoder();
+export function texts(answer) {
+    return encoder.encode(answer.results.map((row) => row.text + '\\0').join(''));
+}
+export function figure(answer, name) {
+    return answer.meta[name] ?? 0;
+}")]
+extern "C" {
+    /// The column `text` of every row, each ended by a NUL, which none of them holds. In one piece,
+    /// as every row would be a crossing of its own; and not as JSON, in which what is JSON already
+    /// is escaped and unescaped again.
+    #[wasm_bindgen(catch)]
+    fn texts(answer: &JsValue) -> Result<Vec<u8>, JsValue>;
+
+    /// One of the numbers that an answer comes with.
+    #[wasm_bindgen(catch)]
+    fn figure(answer: &JsValue, name: &str) -> Result<f64, JsValue>;
+}
+
 impl D1 {
     /// The binding of this name in `wrangler.toml`.
     pub fn of(env: &Env) -> Result<Self, StoreError> {
@@ -49,28 +68,27 @@ impl Database for D1 {
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
         let prepared = statements.iter().map(|statement| self.statement(statement).map(JsValue::from));
         let prepared = prepared.collect::<Result<Array, _>>()?;
-        let answers = read(settle(LIMIT_MS, self.run_batch(prepared)).await)?.into_array();
-        let answers = answers.ok_or_else(|| StoreError("D1: the answer is no list".to_owned()))?;
-        Ok(answers.into_iter().map(|answer| figure(answer, "changes")).collect())
+        let answers = settle(LIMIT_MS, self.run_batch(prepared)).await.map_err(failed)?;
+        Array::from(&answers).iter().map(|answer| whole(&answer, "changes")).collect()
     }
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
         let prepared = self.statement(statement)?;
-        let mut answer = read(settle(LIMIT_MS, prepared.all()).await)?;
-        let rows = answer.take("results").into_array().unwrap_or_default();
-        let text = |mut row: Value| row.take("text").into_string().unwrap_or_default();
-        Ok(Texts { rows: rows.into_iter().map(text).collect(), rows_read: figure(answer, "rows_read") })
+        let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
+        let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
+        let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
+        let rows = texts.split_terminator('\0').map(str::to_owned).collect();
+        Ok(Texts { rows, rows_read: whole(&answer, "rows_read")? })
     }
 }
 
-/// Takes an answer over as one text: for 100 rows 84 µs, against 196 µs value by value.
-fn read(answer: Result<JsValue, super::Unsettled>) -> Result<Value, StoreError> {
-    let answer = answer.map_err(|error| describe_unsettled("D1", &error))?;
-    let text = js_sys::JSON::stringify(&answer).ok().and_then(|text| text.as_string());
-    Value::read(&text.unwrap_or_default()).map_err(|error| StoreError(format!("D1: the answer does not read: {error}")))
+fn failed(error: super::Unsettled) -> StoreError {
+    describe_unsettled("D1", &error)
 }
 
-/// One of the numbers that an answer comes with.
-fn figure(mut answer: Value, name: &str) -> u64 {
-    answer.take("meta").take(name).as_u64().unwrap_or_default()
+/// [`figure`], which is a whole number and not negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+fn whole(answer: &JsValue, name: &str) -> Result<u64, StoreError> {
+    let figure = figure(answer, name).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
+    Ok(figure as u64)
 }

@@ -3,6 +3,8 @@
 //! Invariant: a [`Raw`] is one JSON value. `serde_json` has judged it, or it was written by us.
 //! That is what makes everything here short: each boundary can be found by looking at one character.
 
+use serde::{Serialize, Serializer};
+
 use super::Value;
 
 /// One JSON value, as it is written.
@@ -16,7 +18,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Takes back what was written or judged before.
-    pub(super) const fn of_checked(text: &'a str) -> Self {
+    pub const fn of_checked(text: &'a str) -> Self {
         Self(text)
     }
 
@@ -77,6 +79,13 @@ impl<'a> Raw<'a> {
 
     pub(super) const fn tokens(self) -> Tokens<'a> {
         Tokens { rest: self.0 }
+    }
+}
+
+/// Only into JSON.
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_bytes())
     }
 }
 

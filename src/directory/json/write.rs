@@ -27,9 +27,17 @@ impl ser::Error for Unwritable {
 
 /// A value as JSON.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Unwritable> {
-    let mut writer = Writer { out: String::with_capacity(128) };
-    value.serialize(&mut writer)?;
-    Ok(writer.out)
+    let mut out = String::with_capacity(256);
+    write_to(&mut out, value)?;
+    Ok(out)
+}
+
+/// Adds a value as JSON to what is there already.
+pub fn write_to<T: Serialize + ?Sized>(out: &mut String, value: &T) -> Result<(), Unwritable> {
+    let mut writer = Writer { out: std::mem::take(out) };
+    let written = value.serialize(&mut writer);
+    *out = writer.out;
+    written
 }
 
 /// A text as a JSON string.
@@ -43,11 +51,20 @@ struct Writer {
     out: String,
 }
 
+const fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0x00..0x20)
+}
+
 impl Writer {
     /// Escapes what must be (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
         self.out.push('"');
+        if !text.bytes().any(is_escaped) {
+            self.out.push_str(text);
+            self.out.push('"');
+            return;
+        }
         let mut written = 0;
         for (index, byte) in text.bytes().enumerate() {
             let escape = match byte {
@@ -80,12 +97,12 @@ impl Writer {
 
     #[inline(never)]
     fn signed(&mut self, number: i64) {
-        let _ = write!(self.out, "{number}");
+        self.out.push_str(itoa::Buffer::new().format(number));
     }
 
     #[inline(never)]
     fn unsigned(&mut self, number: u64) {
-        let _ = write!(self.out, "{number}");
+        self.out.push_str(itoa::Buffer::new().format(number));
     }
 
     /// A comma, unless this is the first of its array or object.
@@ -96,11 +113,13 @@ impl Writer {
         }
     }
 
+    /// The name of a field, in which there is nothing to escape.
     #[inline(never)]
-    fn name(&mut self, name: &str) {
+    fn name(&mut self, name: &'static str) {
         self.separate();
-        self.string(name);
-        self.out.push(':');
+        self.out.push('"');
+        self.out.push_str(name);
+        self.out.push_str("\":");
     }
 }
 
