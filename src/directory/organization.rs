@@ -104,6 +104,38 @@ impl Organization {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::json;
+
+    /// What the store holds: a change here needs a plan for what it already holds.
+    #[test]
+    fn golden_form() {
+        let organization = Organization {
+            id: "01HF7YAT00041061050R3GG28A".parse().unwrap(),
+            name: Name::new("Acme \"é\"").unwrap(),
+            slug: Slug::new("acme").unwrap(),
+            clerk_org_id: Some("org_1".to_owned()),
+            limits: Limits { turns_per_period: QUOTA_MAX, ..Limits::default() },
+            version: 3,
+            created_at: Timestamp::from_millis(1_700_000_000_123),
+            updated_at: Timestamp::LAST,
+        };
+        let text = json::write(&organization).unwrap();
+        assert_eq!(
+            text,
+            "{\"id\":\"01HF7YAT00041061050R3GG28A\",\"name\":\"Acme \\\"é\\\"\",\"slug\":\"acme\",\
+             \"clerk_org_id\":\"org_1\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
+             \"turns_per_period\":1000000000000,\"active_relationships\":1000},\"version\":3,\
+             \"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"9999-12-31T23:59:59.999Z\"}"
+        );
+        assert_eq!(Organization::read(&text), Ok(organization.clone()));
+        let alone = Organization { clerk_org_id: None, ..organization };
+        assert_eq!(Organization::read(&json::write(&alone).unwrap()), Ok(alone));
+        for bad in
+            [text.replace("\"burst\":100", "\"burst\":-1"), text.replace("acme", "A"), text.replace("org_1\"", "")]
+        {
+            assert_eq!(Organization::read(&bad), Err(Unreadable), "{bad}");
+        }
+    }
 
     #[test]
     fn slugs() {

@@ -157,3 +157,43 @@ fn write(out: &mut String, entry: &str, user: Record<'_>, agent_id: &str, decay:
     };
     json::write_to(out, &entry).map_err(internal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::end_user::{EndUser, Status};
+    use crate::directory::metadata::Metadata;
+    use crate::projection::listing::Position;
+
+    /// What is stored of a user is read twice: for this list, and as a place in the other one.
+    #[test]
+    fn a_stored_record_reads() {
+        for display_name in [None, Some(Name::new("Ada \"é\"").unwrap())] {
+            let metadata = r#"{"email":"a@b","phone":7,"n":1e999,"s":"\u00e9","o":{"a":[1,"x"]}}"#;
+            let user = EndUser {
+                user_id: UserId::new("a/b \"🦀\"").unwrap(),
+                display_name,
+                metadata: Metadata::from_stored(metadata.to_owned()).unwrap(),
+                status: Status::Active,
+                version: 1,
+                created_at: Timestamp::from_millis(1_700_000_000_123),
+                updated_at: Timestamp::LAST,
+                last_interaction_at: None,
+            };
+            let document = json::write(&user).unwrap();
+            let record = Record::read(&document).unwrap();
+            assert_eq!((&record.user_id, &record.display_name), (&user.user_id, &user.display_name));
+            assert_eq!(
+                json::write(&Contact::of(record.metadata)).unwrap(),
+                r#"{"email":"a@b","custom":{"phone":"7","n":"1e999","s":"é","o":"{\"a\":[1,\"x\"]}"}}"#
+            );
+            let position = Position { user_id: user.user_id, created_at: user.created_at };
+            assert_eq!(Position::read(&document), Ok(position.clone()));
+            assert_eq!(Position::read(&json::write(&position).unwrap()), Ok(position));
+        }
+        for bad in ["", "[]", "{}", r#"{"user_id":"","metadata":{}}"#, r#"{"user_id":"a","metadata":7}"#] {
+            assert!(Record::read(bad).is_none(), "{bad}");
+            assert_eq!(Position::read(bad), Err(Unreadable), "{bad}");
+        }
+    }
+}

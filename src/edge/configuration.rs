@@ -171,8 +171,9 @@ impl Configuration {
 /// Where an API takes requests for completions: below its URL, unless that already says so.
 fn completions(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.is_empty() || authority.starts_with(':') || authority.contains('@') || rest.contains(['#', '\\']) {
+    let authority = rest.split('/').next().and_then(|before| before.split('?').next()).unwrap_or_default();
+    let is_odd = |rest: &str| rest.contains('#') || rest.contains('\\');
+    if authority.is_empty() || authority.starts_with(':') || authority.contains('@') || is_odd(rest) {
         return None;
     }
     let (path, query) = url.find('?').and_then(|index| url.split_at_checked(index)).unwrap_or((url, ""));

@@ -49,7 +49,9 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     Ok(Plan::new(Command::DeleteAgent { agent, deletion_id, reason }, |outcome| {
-        Ok(described(202, Schema::Deletion, accepted(&outcome, "agent")?.trim_matches(['{', '}'])))
+        let body = accepted(&outcome, "agent")?;
+        let members = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        Ok(described(202, Schema::Deletion, members.unwrap_or_default()))
     }))
 }
 

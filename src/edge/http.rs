@@ -119,7 +119,7 @@ impl Response {
 /// An event as it is sent (WHATWG HTML, section 9.2). Its name has one line.
 pub fn event(name: &str, data: &str) -> String {
     let mut event = ["event: ", name, "\n"].concat();
-    for line in data.split(['\n', '\r']) {
+    for line in data.split('\n').flat_map(|line| line.split('\r')) {
         event.extend(["data: ", line, "\n"]);
     }
     event.push('\n');

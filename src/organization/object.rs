@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
 use super::Organization;
@@ -97,7 +97,7 @@ impl UnderWay {
             return under_way.clone();
         }
         let this = self.clone();
-        let promise = future_to_promise(async move {
+        let promise = platform::promise(async move {
             let succeeded = work.await;
             this.0.replace(None);
             Ok(JsValue::from_bool(succeeded))
@@ -156,37 +156,47 @@ impl OrganizationObject {
 
     /// Holds the reply to a call back until the listing has everything up to it,
     /// or notes in it that it has not.
-    pub async fn listed(&self, reply: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+    pub fn listed(&self, reply: Vec<u8>) -> js_sys::Promise {
         let inner = Rc::clone(&self.inner);
-        let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
-        if !matches!(reply.outcome, Outcome::Denied(_)) {
-            reply.listed = Some(Inner::list_everything(&inner).await);
-        }
-        write(&reply)
+        platform::promise(async move {
+            let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
+            if !matches!(reply.outcome, Outcome::Denied(_)) {
+                reply.listed = Some(Inner::list_everything(&inner).await);
+            }
+            write(&reply).map(JsValue::from)
+        })
     }
 
     /// Takes steps of an audit that a call has begun, for as long as a caller may be
     /// kept waiting, and answers with what was found so far.
-    pub async fn audited(&self, reply: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+    pub fn audited(&self, reply: Vec<u8>) -> js_sys::Promise {
         let inner = Rc::clone(&self.inner);
-        let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
-        // What can't be reached now, the alarm tries again.
-        if let Err(error) = inner.audit(AUDIT_WAIT_MS).await {
-            log_failure("Audit", &error);
-        }
-        // It may have been closed meanwhile, or have been so already.
-        let report = inner.transaction(|core| core.report(&inner.sql, platform::now()))?;
-        reply.outcome = match inner.closing().map_err(|error| js_error(&error))? {
-            Some(_) => Outcome::Closed,
-            None => Outcome::Audit(report),
-        };
-        write(&reply)
+        platform::promise(async move {
+            let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
+            // What can't be reached now, the alarm tries again.
+            if let Err(error) = inner.audit(AUDIT_WAIT_MS).await {
+                log_failure("Audit", &error);
+            }
+            // It may have been closed meanwhile, or have been so already.
+            let report = inner.transaction(|core| core.report(&inner.sql, platform::now()))?;
+            reply.outcome = match inner.closing().map_err(|error| js_error(&error))? {
+                Some(_) => Outcome::Closed,
+                None => Outcome::Audit(report),
+            };
+            write(&reply).map(JsValue::from)
+        })
     }
 
     /// The backstop: flushes what no request has flushed, sweeps what has expired,
     /// and comes again as long as there is something to come for.
-    pub async fn alarm(&self) -> Result<(), JsValue> {
+    pub fn alarm(&self) -> js_sys::Promise {
         let inner = Rc::clone(&self.inner);
+        platform::promise(async move { Inner::wake(&inner).await.map(|()| JsValue::UNDEFINED) })
+    }
+}
+
+impl Inner {
+    async fn wake(inner: &Rc<Self>) -> Result<(), JsValue> {
         inner.alarm_at_ms.set(None);
         if let Some(closing) = inner.closing().map_err(|error| js_error(&error))? {
             if let Err(error) = inner.clear(closing).await {
@@ -198,14 +208,14 @@ impl OrganizationObject {
             }
             return Ok(());
         }
-        let listing = Inner::flush(&inner, Projection::Listing);
-        let cache = Inner::flush(&inner, Projection::Cache);
+        let listing = Self::flush(inner, Projection::Listing);
+        let cache = Self::flush(inner, Projection::Cache);
         let flushed = succeeded(listing).await & succeeded(cache).await;
         let audited = inner.audit(AUDIT_ALARM_MS).await;
         let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { inner.alarm_failures.get().saturating_add(1) };
         inner.alarm_failures.set(failures);
-        succeeded(Inner::purge(&inner)).await;
+        succeeded(Self::purge(inner)).await;
         let now = platform::now();
         inner.transaction(|core| {
             let expiry = core.sweep(&inner.sql, now)?;
@@ -214,9 +224,7 @@ impl OrganizationObject {
             next.map_or(Ok(()), |at_ms| inner.set_alarm(at_ms.max(now.millis())))
         })
     }
-}
 
-impl Inner {
     /// One call, one transaction, the alarm included. Starts the flush of what it
     /// changed.
     fn commit(inner: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {

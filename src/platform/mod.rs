@@ -19,7 +19,7 @@ pub use d1::D1;
 pub use entropy::random;
 pub use http::{HttpRequest, into_response};
 pub use kv::Kv;
-pub use promise::{Unsettled, pause, settle};
+pub use promise::{Unsettled, pause, promise, settle};
 pub use runtime::{LISTING, RECORDS, WorkerRuntime, configuration};
 pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
 

@@ -1,8 +1,10 @@
 //! Waiting for the platform.
 
+use std::pin::Pin;
+
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 #[wasm_bindgen(inline_js = "
 export function within(millis, promise) {
@@ -40,6 +42,13 @@ pub async fn settle(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<Js
     JsFuture::from(promise)
         .await
         .map_err(|reason| if reason.is_undefined() { Unsettled::TimedOut } else { Unsettled::Rejected(reason) })
+}
+
+/// A promise of what a future comes to. The future is boxed, as all that surrounds it would
+/// be compiled anew for each.
+pub fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    let future: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(future);
+    future_to_promise(future)
 }
 
 /// Lets everything else that waits for this thread go first, for at least this long.

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::tools::Tools;
 use crate::{Result, fingerprint, process, root, step};
 
 /// Everything that the module is made from.
-const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
+const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs", "xtask/src/linker.rs"];
 
 /// Builds `build/` unless nothing has changed since it was built.
 pub fn build(tools: &Tools) -> Result<()> {
@@ -15,6 +16,7 @@ pub fn build(tools: &Tools) -> Result<()> {
     let stamp = root().join("build/.fingerprint");
     fingerprint::unless_done(&stamp, &fingerprint, || {
         step("Building the Worker (wasm, release)");
+        let linker = build_linker()?;
         let mut worker_build = tools.command(&tools.worker_build);
         worker_build
             .args(["--release", "--no-opt", "--out-dir", "../build", "worker"])
@@ -23,6 +25,7 @@ pub fn build(tools: &Tools) -> Result<()> {
             // line never be written.
             .env("RUN_TO_COMPLETION", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
             .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
             .env("ESBUILD_BIN", tools.binary("esbuild"));
         process::run(&mut worker_build, "Building the Worker")?;
@@ -44,9 +47,17 @@ fn rust_flags() -> String {
     remapped.chain(flags).collect::<Vec<_>>().join("\u{1f}")
 }
 
-/// What the crate `worker` exports of its own accord, and nobody here calls. An export
-/// keeps alive all that it leads to.
-const UNUSED_EXPORTS: &[&str] = &["*intounderlying*", "*containerstartupoptions*", "*minifyconfig*", "*r2range*"];
+/// Compiles `linker.rs`, without cargo, which may be at work already.
+fn build_linker() -> Result<PathBuf> {
+    let linker = root().join("target").join(format!("worker-linker{}", std::env::consts::EXE_SUFFIX));
+    let mut rustc = Command::new("rustc");
+    rustc
+        .arg(root().join("xtask/src/linker.rs"))
+        .args(["--edition", "2024", "--crate-name", "linker", "-o"])
+        .arg(&linker);
+    process::run(&mut rustc, "Building the linker of the Worker")?;
+    Ok(linker)
+}
 
 /// For the smallest module once it is compressed, which is not the smallest: what is written out
 /// twice compresses better than what is kept in a local, and functions of a kind, side by side, better
@@ -68,7 +79,6 @@ fn optimize(tools: &Tools) -> Result<()> {
     let optimized = root().join("build/optimized.wasm");
     let mut wasm_opt = tools.command(tools.binary("wasm-opt"));
     wasm_opt.arg(&module).arg("-o").arg(&optimized);
-    wasm_opt.args(UNUSED_EXPORTS.iter().map(|pattern| format!("--remove-exports={pattern}")));
     wasm_opt.args(OPTIMIZATIONS).args([
         "--enable-mutable-globals",
         "--enable-sign-ext",

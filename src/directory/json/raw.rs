@@ -183,3 +183,72 @@ fn string_length(text: &str) -> usize {
     }
     text.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXTS: [&str; 12] = [
+        "null",
+        " true ",
+        "-0.5e3",
+        r#""a\"b\\""#,
+        r#""\u0061\ud83e\udd80\/é""#,
+        "[]",
+        " [ ] ",
+        r#"[1,"]",[2,[]],{"a":[3]},-4]"#,
+        "{}",
+        " { } ",
+        r#"{"a":1,"b\n":{"c":[{},"}"]},"":"x"}"#,
+        "\t{\r\n \"a\" : [ 1 , 2 ] ,\n\"b\":\"{\\\"c\\\":1}\" }\n",
+    ];
+
+    /// A value as `serde_json` has it, taken apart by nothing but [`Raw`].
+    fn rebuilt(raw: Raw<'_>) -> serde_json::Value {
+        if let Some(members) = raw.members() {
+            return members.0.into_iter().map(|(name, value)| (name, rebuilt(value))).collect();
+        }
+        if let Some(elements) = raw.elements() {
+            return elements.into_iter().map(rebuilt).collect();
+        }
+        raw.string().map_or_else(|| serde_json::from_str(raw.get()).unwrap(), serde_json::Value::String)
+    }
+
+    #[test]
+    fn values_are_taken_apart_as_serde_json_does() {
+        for text in TEXTS {
+            let raw = Raw::parse(text).unwrap();
+            assert_eq!(raw.get(), text.trim(), "{text}");
+            assert_eq!(rebuilt(raw), serde_json::from_str::<serde_json::Value>(text).unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_goes_on_is_no_value() {
+        for text in TEXTS {
+            for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+                let (expected, cut) = (serde_json::from_str::<serde_json::Value>(&text[..end]), &text[..end]);
+                assert_eq!(Raw::parse(cut).is_ok(), expected.is_ok(), "{cut}");
+            }
+            assert!(Raw::parse(&format!("{text},")).is_err() && Raw::parse(&format!("{text} {text}")).is_err());
+        }
+    }
+
+    #[test]
+    fn a_value_is_of_one_type() {
+        for text in TEXTS {
+            let raw = Raw::parse(text).unwrap();
+            let types = [raw.string().is_some(), raw.elements().is_some(), raw.members().is_some(), raw.is_null()];
+            assert!(types.iter().filter(|is| **is).count() <= 1, "{text}");
+            assert_eq!(raw.is_object(), raw.members().is_some(), "{text}");
+        }
+        assert_eq!(Raw::parse(r#""\ud800""#).unwrap().string(), None);
+    }
+
+    #[test]
+    fn of_members_with_one_name_the_first_counts() {
+        let members = Raw::parse(r#"{"a":1,"\u0061":2}"#).unwrap().members().unwrap();
+        assert_eq!(members.get("a").map(Raw::get), Some("1"));
+        assert!(members.get("b").is_none());
+    }
+}

@@ -135,3 +135,44 @@ impl<'de> Deserialize<'de> for Value {
         deserializer.deserialize_any(Reader)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_is_read() {
+        let text =
+            r#" {"a":[null,true,false],"n":[0,18446744073709551615,-1,-9223372036854775808,0.5,-0],"s":"\u00e9"} "#;
+        let mut value = Value::read(text).unwrap();
+        assert_eq!(value.take("a"), Value::Array(vec![Value::Null, Value::Bool(true), Value::Bool(false)]));
+        let numbers = value.take("n").into_array().unwrap();
+        let unsigned: Vec<_> = numbers.iter().map(Value::as_u64).collect();
+        assert_eq!(unsigned, [Some(0), Some(u64::MAX), None, None, None, None]);
+        let signed: Vec<_> = numbers.iter().map(Value::as_i64).collect();
+        assert_eq!(signed, [Some(0), None, Some(-1), Some(i64::MIN), None, None]);
+        let floats: Vec<_> = numbers.iter().map(|number| number.as_f64().unwrap()).collect();
+        assert_eq!(floats, [0.0, 18_446_744_073_709_551_615.0, -1.0, -9_223_372_036_854_775_808.0, 0.5, 0.0]);
+        assert_eq!(value.take("s").into_string().as_deref(), Some("é"));
+        // What was taken is gone, as is what never was.
+        assert_eq!((value.take("s"), value.take("x"), Value::Null.take("x")), (Value::Null, Value::Null, Value::Null));
+    }
+
+    #[test]
+    fn a_row_has_as_many_values_as_are_expected() {
+        let [first, second] = Value::row("[1,\"x\"]").unwrap();
+        assert_eq!((first.as_i64(), second.into_string().as_deref()), (Some(1), Some("x")));
+        for bad in ["[1]", "[1,2,3]", "{}", "1", "[1,2", ""] {
+            assert_eq!(Value::row::<2>(bad), Err(Unreadable), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_too_deep_or_too_far_is_refused() {
+        for bad in ["", "{", "[1,]", "{\"a\"}", "nul", "01", "1e999", "\"\\ud800\"", "[] []"] {
+            assert!(Value::read(bad).is_err(), "{bad}");
+        }
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(Value::read(&nested(127)).is_ok() && Value::read(&nested(30_000)).is_err());
+    }
+}

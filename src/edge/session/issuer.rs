@@ -64,7 +64,7 @@ fn trustworthy(url: &str) -> bool {
     let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
     let safe = url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
         || local.iter().any(|prefix| url.starts_with(prefix));
-    safe && url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['@', '\\', '#'])
+    safe && url.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'@' | b'\\' | b'#'))
 }
 
 #[cfg(test)]
