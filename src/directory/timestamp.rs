@@ -61,18 +61,23 @@ impl Timestamp {
     /// takes ten times as long.
     fn to_text(self) -> String {
         let utc = self.to_utc();
-        let mut text = String::with_capacity("1970-01-01T00:00:00.000Z".len());
-        digits(&mut text, utc.year().unsigned_abs(), 1_000);
-        for (separator, number) in
-            [('-', utc.month()), ('-', utc.day()), ('T', utc.hour()), (':', utc.minute()), (':', utc.second())]
-        {
-            text.push(separator);
-            digits(&mut text, number, 10);
+        let (year, millis) = (utc.year().unsigned_abs(), utc.timestamp_subsec_millis());
+        let mut text = Vec::with_capacity("1970-01-01T00:00:00.000Z".len());
+        digits(&mut text, year / 100);
+        for (number, end) in [
+            (year % 100, b'-'),
+            (utc.month(), b'-'),
+            (utc.day(), b'T'),
+            (utc.hour(), b':'),
+            (utc.minute(), b':'),
+            (utc.second(), b'.'),
+            (millis / 10, digit(millis)),
+        ] {
+            digits(&mut text, number);
+            text.push(end);
         }
-        text.push('.');
-        digits(&mut text, utc.timestamp_subsec_millis(), 100);
-        text.push('Z');
-        text
+        text.push(b'Z');
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// The same instant for calendar arithmetic.
@@ -81,13 +86,15 @@ impl Timestamp {
     }
 }
 
-/// A number with all its places, from the highest given.
-fn digits(text: &mut String, number: u32, mut place: u32) {
-    while place > 0 {
-        let digit = number.checked_div(place).unwrap_or_default().checked_rem(10).unwrap_or_default();
-        text.extend(char::from_digit(digit, 10));
-        place = place.saturating_div(10);
-    }
+/// The last two digits of a number.
+fn digits(text: &mut Vec<u8>, number: u32) {
+    text.push(digit(number / 10));
+    text.push(digit(number));
+}
+
+/// The last digit of a number.
+const fn digit(number: u32) -> u8 {
+    b'0' | (number % 10) as u8
 }
 
 /// A date-time of RFC 3339 (section 5.6), a blank in the place of the `T` allowed. Which dates and times

