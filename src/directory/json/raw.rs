@@ -133,22 +133,28 @@ pub(super) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Takes a value, with all that is in it, as it is.
+    /// Takes a value, with all that is in it, as it is: byte by byte, as most of a record is passed
+    /// over by whoever looks for its revision.
     fn value(&mut self) -> Raw<'a> {
-        let start = skip_space(self.rest);
-        let mut depth = 0_usize;
-        for token in self.by_ref() {
-            match token {
-                Token::Open(_) => depth = depth.saturating_add(1),
-                Token::Close(_) => depth = depth.saturating_sub(1),
-                Token::Colon | Token::Comma | Token::String(_) | Token::Scalar(_) => {}
+        let rest = skip_space(self.rest);
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        let mut length = 0_usize;
+        for &byte in rest.as_bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b'[' | b'{' => depth = depth.saturating_add(1),
+                b',' | b']' | b'}' if depth == 0 => break,
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                _ => {}
             }
-            if depth == 0 {
-                break;
-            }
+            length = length.saturating_add(1);
         }
-        let length = start.len().saturating_sub(self.rest.len());
-        Raw(start.get(..length).unwrap_or_default())
+        let (value, after) = rest.split_at_checked(length).unwrap_or_default();
+        self.rest = after;
+        Raw(value.trim_ascii_end())
     }
 }
 
