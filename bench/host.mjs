@@ -24,7 +24,6 @@ const miniflare = new Miniflare(
     durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     resourcePersistencePath: state,
-    // Log lines are written, as they are in production, and read by nobody.
     handleRuntimeStdio: (stdout, stderr) => {
       stdout.resume();
       stderr.pipe(process.stderr);

@@ -50,6 +50,9 @@ impl Host {
             .arg(tools.binary("node"))
             .arg(root().join("bench/host.mjs"))
             .arg(options.to_string());
+        command
+            .env("MINIFLARE_WORKERD_PATH", root().join("bench/workerd"))
+            .env("BENCH_WORKERD", tools.package("@cloudflare/workerd-linux-64").join("bin/workerd"));
         let runtime = Runtime::start(&mut command)?;
         let ready = |line: &str| serde_json::from_str::<Value>(line).ok()?["url"].as_str().map(str::to_owned);
         let url = runtime.wait_for(READY_LIMIT, ready)?;

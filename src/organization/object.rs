@@ -33,6 +33,9 @@ use crate::projection::{StoreError, audit, closing as removal, flush};
 const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts of the alarm, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
+/// How long a flush waits for more changes, in milliseconds, unless a reader waits for it: a batch
+/// costs the store as much as twenty changes in it.
+const GATHER_MS: u32 = 25;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
 /// How long an audit goes on while a caller waits, in milliseconds.
@@ -110,6 +113,8 @@ impl UnderWay {
 /// The flush of one projection.
 struct SharedFlush {
     under_way: UnderWay,
+    /// Waiting for more to flush.
+    gathering: UnderWay,
     /// After a failure writers leave the store alone until then; the alarm and
     /// readers do not wait.
     not_before: Cell<Timestamp>,
@@ -117,7 +122,7 @@ struct SharedFlush {
 
 impl SharedFlush {
     fn new() -> Self {
-        Self { under_way: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
+        Self { under_way: UnderWay::new(), gathering: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
     }
 }
 
@@ -248,9 +253,7 @@ impl Inner {
             drop(Self::purge(inner));
         }
         for projection in Projection::ALL {
-            if inner.core.borrow().is_behind(projection) && now >= inner.shared(projection).not_before.get() {
-                drop(Self::flush(inner, projection));
-            }
+            Self::flush_soon(inner, projection);
         }
         Ok(reply)
     }
@@ -384,6 +387,25 @@ impl Inner {
         reached()
     }
 
+    /// Starts a flush in a moment, if there will be something to flush.
+    fn flush_soon(inner: &Rc<Self>, projection: Projection) {
+        let is_due = move |inner: &Self| {
+            let is_behind = inner.core.borrow().is_behind(projection);
+            is_behind && platform::now() >= inner.shared(projection).not_before.get()
+        };
+        if !is_due(inner) {
+            return;
+        }
+        let waiting = Rc::clone(inner);
+        drop(inner.shared(projection).gathering.share(async move {
+            platform::pause(GATHER_MS).await;
+            if is_due(&waiting) {
+                drop(Self::flush(&waiting, projection));
+            }
+            true
+        }));
+    }
+
     /// Starts a flush, or joins the one under way.
     fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
         let flushing = Rc::clone(inner);
@@ -391,7 +413,10 @@ impl Inner {
             let result = flushing.flush_now(projection).await;
             match &result {
                 // Erasures wait for the projections, and nobody waits for them.
-                Ok(()) => drop(Self::purge(&flushing)),
+                Ok(()) => {
+                    drop(Self::purge(&flushing));
+                    Self::flush_soon(&flushing, projection);
+                }
                 Err(error) => {
                     let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
                     flushing.shared(projection).not_before.set(pause);

@@ -6,7 +6,7 @@
 use super::deletions;
 use super::outbox::Outbox;
 use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
-use super::relationships;
+use super::relationships::{self, Shown};
 use super::sql::{Sql, SqlError};
 use super::turns;
 use super::user_row::{self, UserRow};
@@ -193,13 +193,17 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 /// Names the revision in force, for a reader who may hold it already.
 pub fn locate<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
     let found = sql.first(
-        "SELECT number, incarnation, version FROM users WHERE digest = ?",
+        "SELECT number, incarnation, version, EXISTS (SELECT 1 FROM relationships WHERE user = number)
+         FROM users WHERE digest = ?",
         &[user_id.digest().as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
     let number = row.integer()?;
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, decay)? })
+    // Most users of most organizations have none: then this is all there is to ask.
+    let has_relationships = row.integer()? != 0;
+    let shown = if has_relationships { relationships::shown_with(sql, number, decay)? } else { Shown::none() };
+    Ok(Outcome::EndUserLocated { revision, shown })
 }
 
 /// Gives the whole record.

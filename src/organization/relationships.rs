@@ -213,6 +213,12 @@ pub struct Shown {
     pub has_more: bool,
 }
 
+impl Shown {
+    pub fn none() -> Self {
+        Self { relationships: json::Text::from_stored("[]".to_owned()), has_more: false }
+    }
+}
+
 pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, SqlError> {
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"

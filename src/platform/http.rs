@@ -1,11 +1,9 @@
 //! Requests and responses of the Workers runtime.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, Request, Response, ResponseInit};
@@ -13,7 +11,7 @@ use worker::Context;
 
 use super::describe;
 use crate::directory::json;
-use crate::edge::http::{self, Body, BodyError, EventSink, HeaderName, Incoming, Producer, Response as EdgeResponse};
+use crate::edge::http::{self, Body, BodyError, EventSink, Incoming, Producer, Response as EdgeResponse};
 use crate::edge::runtime::OnChunk;
 
 #[derive(Debug)]
@@ -83,13 +81,13 @@ fn broken(error: &JsValue) -> BodyError {
 /// Two crossings for all of a response: one text with the status and every header,
 /// and the body. Header by header a response costs several times as much.
 pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Response, JsValue> {
-    #[derive(Serialize)]
-    struct Init<'a> {
-        status: u16,
-        headers: &'a [(HeaderName, Cow<'static, str>)],
+    let mut init = format!("{{\"status\":{},\"headers\":{{", response.status);
+    // An object: a list of pairs takes the platform three times as long (45 µs against 15 for 14).
+    for (index, (name, value)) in response.headers.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        init.extend([separator, &json::quote(name), ":", &json::quote(value)]);
     }
-    let init = Init { status: response.status, headers: &response.headers };
-    let init = json::write(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
+    init.push_str("}}");
     let init: ResponseInit = js_sys::JSON::parse(&init)?.unchecked_into();
     match response.body {
         Body::None => Response::new_with_opt_str_and_init(None, &init),

@@ -33,10 +33,15 @@ pub trait Source {
     fn diverged(&self) -> Result<(), StoreError>;
 }
 
-/// Flushes the listing until it is up to date, at most [`BATCHES_MAX`] batches.
+/// Flushes to the listing what has changed until now, at most [`BATCHES_MAX`] batches. What
+/// changes meanwhile is left to the next, which then has more to do at once.
 pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
+    let mut goal = None;
     for count in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
+        if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
+            return Ok(());
+        }
         if count > 0 && batch.changes.len() >= BATCH_LARGE {
             source.pause().await;
         }
@@ -51,10 +56,14 @@ pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result
     Ok(())
 }
 
-/// Flushes the cache until it is up to date, at most [`BATCHES_MAX`] batches.
+/// Flushes to the cache what has changed until now, at most [`BATCHES_MAX`] batches.
 pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), StoreError> {
+    let mut goal = None;
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
+        if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
+            return Ok(());
+        }
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
             let changes = changes.iter().filter(|change| cache::is_put(change));
             let puts = changes.map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
