@@ -65,15 +65,6 @@ impl Artefact {
 }
 
 fn rollcall(tools: &Tools) -> Result<Artefact> {
-    if let Ok(folder) = std::env::var("BENCH_ROLLCALL") {
-        let folder = PathBuf::from(folder);
-        return Ok(Artefact {
-            kind: Kind::Rollcall,
-            main: only(&folder, ".js")?,
-            wasm: Some(only(&folder, ".wasm")?),
-            schema: sorted(&root().join("migrations"), ".sql")?,
-        });
-    }
     let folder = root().join("target/bench/rollcall");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;

@@ -16,7 +16,7 @@ const READY_LIMIT: Duration = Duration::from_mins(1);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
-const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
+pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
 
 /// A runtime of its own, until it is dropped or stopped.
 #[derive(Debug)]

@@ -147,8 +147,8 @@ async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: Send
 /// The timer wakes up to a millisecond late: the last of it is waited for busily.
 async fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
-    if left > TIMER_GRAIN {
-        tokio::time::sleep(left - TIMER_GRAIN).await;
+    if let Some(left) = left.checked_sub(TIMER_GRAIN) {
+        tokio::time::sleep(left).await;
     }
     while Instant::now() < due {
         tokio::task::yield_now().await;

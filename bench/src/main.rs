@@ -8,7 +8,8 @@ use bench::contender::{Artefact, Kind};
 use bench::host::Host;
 use bench::line::Line;
 use bench::measure::{self, Plan, Series, Subject};
-use bench::{seed, setup};
+use bench::report::Results;
+use bench::{plot, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
@@ -24,6 +25,9 @@ struct Options {
     rounds: usize,
     seconds: f64,
     disk: bool,
+    starts: bool,
+    /// Nothing was left out.
+    is_whole: bool,
 }
 
 fn main() -> Result<()> {
@@ -31,26 +35,80 @@ fn main() -> Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
     let tools = xtask::prepare()?;
     let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind)).collect::<Result<Vec<_>>>()?;
-    let mut series = Vec::new();
-    for organizations in &options.organizations {
-        series.extend(organization_run(&tools, &artefacts, &options, *organizations)?);
+    let mut results = Results { circumstances: circumstances(&options)?, ..Results::default() };
+    if options.starts {
+        step("Starting everyone, again and again");
+        results.starts = start::all(&tools, &artefacts)?;
     }
-    let results = root().join("target/bench/results.json");
-    fs::write(&results, serde_json::to_string_pretty(&series)?)?;
-    step(format!("Wrote {}", results.display()));
+    for organizations in &options.organizations {
+        results.series.extend(run(&tools, &artefacts, &options, *organizations, options.disk)?);
+    }
+    if options.is_whole {
+        // What a disk changes shows on a few lines.
+        let lines = vec![Line::CreateNew, Line::CreateExisting, Line::Get, Line::List100];
+        let on_disk = Options { lines, users: vec![1_000], ..options };
+        results.series.extend(run(&tools, &artefacts, &on_disk, 1, true)?);
+    }
+    results.circumstances.push(format!(
+        "The load generator used at most {:.0} % of a core, and of the two cores the runtime used one",
+        results.generator_max() * 100.0
+    ));
+    write(&results)
+}
+
+fn write(results: &Results) -> Result<()> {
+    let folder = root().join("docs/bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(root().join("target/bench/results.json"), serde_json::to_string_pretty(results)?)?;
+    fs::write(folder.join("results.md"), results.markdown())?;
+    let settings = results.settings();
+    let shown = settings.iter().find(|setting| setting.users == 100_000).or_else(|| settings.first());
+    if let Some(setting) = shown {
+        plot::bars(results, *setting, &folder.join("cpu.svg"))?;
+    }
+    if settings.iter().filter(|setting| !setting.disk && setting.organizations == 1).count() > 1 {
+        plot::growth(results, &folder.join("growth.svg"))?;
+    }
+    step(format!("Wrote {}", folder.display()));
     Ok(())
 }
 
+/// What a reader must know to judge the figures.
+fn circumstances(options: &Options) -> Result<Vec<String>> {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism()?;
+    let tool = |name: &str| -> Result<String> {
+        let package = fs::read_to_string(root().join("node_modules").join(name).join("package.json"))?;
+        let package: serde_json::Value = serde_json::from_str(&package)?;
+        Ok(format!("{name} {}", package["version"].as_str().unwrap_or_default()))
+    };
+    Ok(vec![
+        format!("{}, {cores} cores, Linux", model.trim_start_matches([' ', '\t', ':'])),
+        format!("{}, {}; a process for each contender, reached without a proxy", tool("workerd")?, tool("miniflare")?),
+        format!(
+            "{CLIENTS} connections; {} rounds of {} s at saturation and as long at half the slowest contender's rate, after \
+             {} s to warm up; requests/s and CPU include the work that goes on after the last answer",
+            options.rounds,
+            options.seconds,
+            WARM_UP.as_secs_f64()
+        ),
+    ])
+}
+
+const CLIENTS: usize = 32;
+const WARM_UP: Duration = Duration::from_millis(700);
+
 /// All lines at growing numbers of users, or, with many organizations, at few each.
-fn organization_run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize) -> Result<Vec<Series>> {
+fn run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize, disk: bool) -> Result<Vec<Series>> {
     let plan = Plan {
         rounds: options.rounds,
-        clients: 32,
-        warm_up: Duration::from_millis(700),
+        clients: CLIENTS,
+        warm_up: WARM_UP,
         duration: Duration::from_secs_f64(options.seconds),
         load_for_latency: 0.5,
     };
-    let states = State::make(options.disk)?;
+    let states = State::make(disk)?;
     let mut all = Vec::new();
     let mut directories = Vec::new();
     for artefact in artefacts {
@@ -86,9 +144,11 @@ fn organization_run(tools: &Tools, artefacts: &[Artefact], options: &Options, co
             if interrupt::happened() {
                 return Err("interrupted".into());
             }
-            all.extend(measure::line(plan, *line, &subjects, users, options.disk)?);
+            all.extend(measure::line(plan, *line, &subjects, users, disk)?);
         }
-        subjects.into_iter().for_each(|subject| subject.host.stop());
+        for subject in subjects {
+            subject.host.stop();
+        }
     }
     Ok(all)
 }
@@ -128,11 +188,17 @@ impl Options {
             rounds: 5,
             seconds: 1.5,
             disk: false,
+            starts: true,
+            is_whole: true,
         };
         while let Some(name) = arguments.next() {
+            options.is_whole = false;
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
-                "--lines" => options.lines = each(&value()?, Line::of_name)?,
+                "--lines" => {
+                    options.lines = each(&value()?, Line::of_name)?;
+                    options.starts = false;
+                }
                 "--contenders" => options.contenders = each(&value()?, Kind::of_name)?,
                 "--users" => options.users = each(&value()?, |text| text.parse().ok())?,
                 "--organizations" => options.organizations = each(&value()?, |text| text.parse().ok())?,

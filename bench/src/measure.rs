@@ -1,6 +1,7 @@
 //! Rounds: every contender in turn, so that a machine that is slow for a while is
 //! slow for all of them.
 
+use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -66,7 +67,6 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], users: usize, disk: bo
         .iter()
         .map(|subject| Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients)))
         .collect();
-    eprintln!("MEASURING");
     let mut slowest = f64::INFINITY;
     for (subject, work) in subjects.iter().zip(&works) {
         let (rate, ..) = saturate(plan, subject, work, plan.warm_up)?;
@@ -147,7 +147,7 @@ fn summary(line: Line, series: &[Series]) -> String {
     for series in series {
         let rate = series.median(|sample| sample.rate);
         let (cpu_us, p99_ms) = (series.median(|sample| sample.cpu_us), series.median(|sample| sample.p99_ms));
-        text += &format!("  {:>8}: {rate:>6.0}/s {cpu_us:>5.0} µs {p99_ms:>6.1} ms", series.contender);
+        let _ = write!(text, "  {:>8}: {rate:>6.0}/s {cpu_us:>5.0} µs {p99_ms:>6.1} ms", series.contender);
     }
     text
 }
