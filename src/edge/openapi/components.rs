@@ -283,7 +283,10 @@ fn put_together(derived: &Map<String, Value>) -> Map<String, Value> {
         ),
         ("TurnEvent", turn_event()),
         ("Health", health),
-        ("DemoKey", object(&json!({ "api_key": text_or_null() }))),
+        (
+            "Demo",
+            object(&json!({ "api_key": text_or_null(), "mood_half_life_ms": { "type": "integer", "minimum": 0 } })),
+        ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

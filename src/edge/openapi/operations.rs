@@ -1123,9 +1123,18 @@ fn public() -> Vec<Operation> {
         Operation::new(Get, "/ready", "getReadiness", "Public", "Every binding is reached")
             .answers(200, "All are, each with its latency.", "Readiness", readiness("ready"), &[])
             .answers(503, "One is not.", "Readiness", readiness("not_ready"), &[]),
-        Operation::new(Get, "/demo.json", "getDemoKey", "Public", "The key of the demo page")
-            .says("Only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`.")
-            .answers(200, "The key.", "DemoKey", json!({ "api_key": null }), &[]),
+        Operation::new(Get, "/demo.json", "getDemo", "Public", "What the demo page is told")
+            .says(
+                "The key only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`. In \
+                 `mood_half_life_ms` a mood loses half its distance to its baseline.",
+            )
+            .answers(
+                200,
+                "The key and the half-life.",
+                "Demo",
+                json!({ "api_key": null, "mood_half_life_ms": 86_400_000 }),
+                &[],
+            ),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
             .says("Signed by Svix. At most 256 KiB. Only what is named here is read of it.")
             .request(
