@@ -1,6 +1,7 @@
 //! The core by itself, natively: what the platform adds is measured by `cargo bench-edge`.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use bench::sqlite::Sqlite;
@@ -22,9 +23,21 @@ use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Reply};
 use rollcall::organization::settings::Settings;
 use rollcall::projection::listing::{Application, Direction, Query, Range};
+use rusqlite::Connection;
 
 const START_MS: i64 = 1_700_000_000_000;
 const LISTED: usize = 2_000;
+
+/// A database with the listing's migrations.
+fn listing() -> Connection {
+    let connection = Connection::open_in_memory().expect("SQLite");
+    let folder = xtask::root().join("migrations");
+    let files = std::fs::read_dir(folder).expect("the migrations").map(|file| file.expect("a migration").path());
+    for file in files.collect::<BTreeSet<_>>() {
+        connection.execute_batch(&std::fs::read_to_string(file).expect("a migration")).expect("tables");
+    }
+    connection
+}
 
 /// An object with a key, and what its users are listed in.
 struct Object {
@@ -47,7 +60,7 @@ impl Object {
         let ring = KeyRing { current: secret(), previous: None };
         let key = ApiKey::parse(&text, &ring).expect("a key");
         let core = RefCell::new((Organization::new(HALF_LIFE_MS_DEFAULT), START_MS));
-        let object = Self { sql: Sqlite::new(), listing: Sqlite::listing(), tenant, ring, key, text, core };
+        let object = Self { sql: Sqlite::new(), listing: Sqlite::over(listing()), tenant, ring, key, text, core };
         let limits = Limits { requests_per_second: 1_000_000, burst: 10_000_000, ..Limits::default() };
         let settings = Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS) };
         let key = NewKey {

@@ -289,7 +289,7 @@ fn remaining(elapsed_ms: u64, half_life_ms: u64) -> f64 {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Mood"))]
 pub struct MoodBody<'a> {
     pub agent_id: &'a str,
-    /// A user's id, as JSON.
+    // As JSON.
     #[cfg_attr(feature = "openapi", schemars(with = "super::names::UserId"))]
     pub user_id: Raw<'a>,
     pub valence: Level,

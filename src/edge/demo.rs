@@ -1,5 +1,5 @@
-//! `GET /demo.json`: the key with which the demo page signs itself in on a developer's
-//! own machine.
+//! `GET /demo.json`: what the demo page is told: how fast moods decay, and on a developer's own
+//! machine the key with which it signs itself in.
 //!
 //! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`,
 //! in files that are not deployed; and were it set all the same, it is told only to who asks
@@ -11,15 +11,14 @@ use super::http::Response;
 /// The names under which a machine reaches itself (RFC 6761, section 6.3; RFC 4291, section 2.5.3).
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// `{"api_key":null}` wherever there is none to give.
-pub fn key(configuration: &Configuration, origin: &str) -> Response {
+/// The key is `null` wherever there is none to give. How fast moods decay is for anyone to see.
+pub fn told(configuration: &Configuration, origin: &str) -> Response {
     // A key needs no escapes; what would is none.
     let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let body = match configuration.demo_api_key.as_deref().filter(is_key) {
-        Some(key) if is_loopback(origin) => ["{\"api_key\":\"", key, "\"}"].concat(),
-        _ => "{\"api_key\":null}".to_owned(),
-    };
-    Response::json(200, body)
+    let key = configuration.demo_api_key.as_deref().filter(|key| is_key(key) && is_loopback(origin));
+    let key = key.map_or_else(|| "null".to_owned(), |key| ["\"", key, "\""].concat());
+    let half_life_ms = configuration.mood_half_life_ms;
+    Response::json(200, format!("{{\"api_key\":{key},\"mood_half_life_ms\":{half_life_ms}}}"))
 }
 
 fn is_loopback(origin: &str) -> bool {
@@ -48,13 +47,14 @@ mod tests {
             };
             Configuration::read(variable, false)
         };
-        let told = |key: &str, origin: &str| match super::key(&configuration(key).unwrap(), origin).body {
+        let text = |key: &str, origin: &str| match told(&configuration(key).unwrap(), origin).body {
             Body::Text(text) => text,
             _ => panic!("no text"),
         };
+        let is = |key: &str| format!("{{\"api_key\":{key},\"mood_half_life_ms\":86400000}}");
         for origin in ["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:8787", "http://[::1]"] {
-            assert_eq!(told(key, origin), format!("{{\"api_key\":\"{key}\"}}"), "{origin}");
-            assert_eq!(told("", origin), "{\"api_key\":null}", "{origin}");
+            assert_eq!(text(key, origin), is(&format!("\"{key}\"")), "{origin}");
+            assert_eq!(text("", origin), is("null"), "{origin}");
         }
         for origin in [
             "https://rollcall.example.workers.dev",
@@ -67,8 +67,8 @@ mod tests {
             "http://localhost8787",
             "",
         ] {
-            assert_eq!(told(key, origin), "{\"api_key\":null}", "{origin}");
+            assert_eq!(text(key, origin), is("null"), "{origin}");
         }
-        assert_eq!(told("a\",\"b", "http://localhost"), "{\"api_key\":null}", "no key");
+        assert_eq!(text("a\",\"b", "http://localhost"), is("null"), "no key");
     }
 }

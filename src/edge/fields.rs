@@ -6,7 +6,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::fault::{Fault, FieldFault, Location};
-use crate::directory::json::{Document, Raw, Value};
+use crate::directory::json::{Document, Raw};
 use crate::directory::{Refusal, json};
 
 /// Largest body of an ordinary request, in bytes.
@@ -132,12 +132,27 @@ pub fn string(value: Raw<'_>) -> Result<String, Refusal> {
 
 /// A whole number within bounds, both included.
 pub fn integer(value: Raw<'_>, min: u64, max: u64) -> Result<u64, Refusal> {
-    value
-        .value()
-        .as_ref()
-        .and_then(Value::as_u64)
+    whole(value.get())
         .filter(|number| (min..=max).contains(number))
         .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
+}
+
+/// A JSON value as the whole number that it is, however that is written: for JSON Schema `1`, `1.0`
+/// and `10e-1` are one integer (2020-12, Core, section 4.2.1; Validation, section 6.1.1), and some
+/// languages write no other than the second. Exact, as a double would not be.
+fn whole(value: &str) -> Option<u64> {
+    let (mantissa, exponent) = value.split_once(['e', 'E']).unwrap_or((value, "0"));
+    let (units, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = [units, fraction].concat();
+    let significant = digits.trim_end_matches('0');
+    if matches!(significant, "" | "-") {
+        return Some(0);
+    }
+    // So many zeros are to follow; less than none would be a part of one.
+    let zeros = digits.len().checked_sub(significant.len()).and_then(|dropped| i64::try_from(dropped).ok())?;
+    let zeros = zeros.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(exponent.parse().ok()?)?;
+    let power = 10_u64.checked_pow(u32::try_from(zeros).ok()?)?;
+    significant.parse::<u64>().ok()?.checked_mul(power)
 }
 
 /// One of the named values of an enum.
@@ -295,6 +310,67 @@ mod tests {
                 "x: is not a known field"
             ]
         );
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_in_any_way() {
+        for (text, expected) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("0e99999999999999999999", 0),
+            ("0.000E-7", 0),
+            ("1", 1),
+            ("1.0", 1),
+            ("1.00000000000000000000000000", 1),
+            ("1e3", 1_000),
+            ("1E+3", 1_000),
+            ("1.5e1", 15),
+            ("0.05e+2", 5),
+            ("1000e-3", 1),
+            ("1200e-2", 12),
+            ("10000000000.0", 10_000_000_000),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("18446744073709551615", u64::MAX),
+            ("1.8446744073709551615e19", u64::MAX),
+            ("1844674407370955161500.000e-2", u64::MAX),
+        ] {
+            assert_eq!(whole(text), Some(expected), "{text}");
+        }
+        let long = format!("1{}e-60000", "0".repeat(60_000));
+        assert_eq!(whole(&long), Some(1));
+    }
+
+    #[test]
+    fn what_is_not_a_whole_number_is_none() {
+        for text in [
+            "-1",
+            "-1.0",
+            "-1e3",
+            "0.1",
+            "1.5",
+            "1e-1",
+            "1234e-2",
+            "1e-99999999999999999999",
+            "1e99999999999999999999",
+            "1e9223372036854775807",
+            "1.5e-9223372036854775808",
+            "0.99999999999999999999999999",
+            "18446744073709551616",
+            "1.8446744073709551616e19",
+            "1e20",
+            "\"1\"",
+            "\"\"",
+            "\"0\"",
+            "true",
+            "false",
+            "null",
+            "[]",
+            "{}",
+            "[0]",
+        ] {
+            assert_eq!(whole(text), None, "{text}");
+        }
     }
 
     #[test]

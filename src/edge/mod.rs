@@ -170,7 +170,7 @@ async fn dispatch<R: Runtime, I: Incoming>(
             match endpoint {
                 PublicEndpoint::Health => Ok(probes::health()),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
-                PublicEndpoint::DemoKey => Ok(demo::key(&*exchange.configuration()?, exchange.target.origin)),
+                PublicEndpoint::Demo => Ok(demo::told(&*exchange.configuration()?, exchange.target.origin)),
             }
         }
         Action::Key { kind, scope, endpoint } => {

@@ -91,7 +91,7 @@ pub enum Action {
 pub enum PublicEndpoint {
     Health,
     Ready,
-    DemoKey,
+    Demo,
 }
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ const OPTIONAL: BodyKind = BodyKind::Optional { bytes_max: BODY_BYTES_MAX };
 pub static ROUTES: &[Route] = &[
     public(Get, "/health", PublicEndpoint::Health),
     public(Get, "/ready", PublicEndpoint::Ready),
-    public(Get, "/demo.json", PublicEndpoint::DemoKey),
+    public(Get, "/demo.json", PublicEndpoint::Demo),
     end_users(Post, "/v1/end-users", ReadWrite, JSON, end_users::create),
     end_users(Post, "/v1/end-users/batch", ReadWrite, BATCH, batch::create),
     end_users(Get, "/v1/end-users", Read, NO_BODY, end_users::list),

@@ -34,7 +34,7 @@ const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts of the alarm, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
 /// How long a flush waits for more changes, in milliseconds, unless a reader waits for it: a batch
-/// costs the store as much as twenty changes in it.
+/// of many is one transaction of the store, as a batch of one is.
 const GATHER_MS: u32 = 25;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use xtask::Result;
 
-use crate::site::{Api, NONE, roomy, site};
+use crate::site::{Api, NONE, roomy, sign_in, site};
 
 fn mood(api: &Api) -> Result<Value> {
     let (_, body) = api.get("/v1/relationships?user_id=ada")?;
@@ -56,6 +56,34 @@ fn a_message_is_a_turn_that_moves_the_mood() -> Result<()> {
         "Math.abs(document.querySelector('#mood-dot').getAttribute('cx') - {}) < 0.01",
         moved["valence"]
     ))?;
+    assert_eq!(page.complaints(NONE), [""; 0]);
+    Ok(())
+}
+
+/// As if the server had been told `MOOD_HALF_LIFE_HOURS=6`.
+const SIX_HOURS: &str = "const ask = fetch;
+    globalThis.fetch = async (path, ...rest) => path !== '/demo.json' ? ask(path, ...rest)
+        : Response.json({ ...await (await ask(path)).json(), mood_half_life_ms: 21600000 });";
+
+#[test]
+fn a_mood_decays_as_fast_as_the_server_says() -> Result<()> {
+    let api = site().organization(&roomy())?;
+    let page = site().page()?;
+    page.send("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": SIX_HOURS }))?;
+    page.go(&site().deployed_url())?;
+    sign_in(&page, &api.key)?;
+    page.click("#affects button:first-child")?;
+    page.fill("#message", "Hello")?;
+    page.press("Enter")?;
+    page.wait("!document.querySelector('#mood-dot').classList.contains('absent')")?;
+    let valence = || -> Result<f64> {
+        let place = page.evaluate("Number(document.querySelector('#mood-dot').getAttribute('cx'))")?;
+        Ok(place.as_f64().unwrap_or(f64::NAN))
+    };
+    let felt = valence()?;
+    page.choose("#ahead", "6")?;
+    let later = valence()?;
+    assert!(felt > 0.1 && (later - felt / 2.0).abs() < 0.001, "{felt} {later}");
     assert_eq!(page.complaints(NONE), [""; 0]);
     Ok(())
 }

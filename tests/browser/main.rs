@@ -9,5 +9,6 @@ mod conversation;
 mod directory;
 mod inspector;
 mod looks;
+mod reference;
 mod session;
 mod site;

@@ -94,6 +94,10 @@ fn creation_order_has_its_own_filters() {
     assert_eq!(walk(&client, &between, 1), ["a"], "both ends are exclusive");
     assert_eq!(walk(&client, &format!("order_by=created_at&created_after={first}"), 2), ["a", "d", "b"]);
     assert_eq!(walk(&client, &format!("order_by=created_at&order=desc&created_before={third}"), 1), ["a", "c"]);
+    for (long, nobody) in [("created_after=1249-07-30T19:33:15Z", false), ("created_before=1249-07-30T19:33:15Z", true)]
+    {
+        assert_eq!(walk(&client, &format!("order_by=created_at&{long}"), 5).is_empty(), nobody, "{long}");
+    }
     let offset = first.replace('Z', "%2B00:00");
     assert_eq!(walk(&client, &format!("order_by=created_at&created_after={offset}"), 2), ["a", "d", "b"]);
 }

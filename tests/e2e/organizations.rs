@@ -40,6 +40,11 @@ fn an_organization_is_made_read_and_changed() {
     assert_eq!(cleared["clerk_org_id"], Value::Null);
     assert_eq!(cleared["name"], "Acme GmbH");
     assert_eq!(expect(200, admin.get(&format!("{PATH}/{id}"))), cleared);
+    // As some languages write whole numbers.
+    let limits = json!({ "burst": 8.0, "turns_per_period": 1e12 });
+    let changed = expect(200, admin.patch(&format!("{PATH}/{id}"), &json!({ "limits": limits })));
+    assert_eq!(changed["limits"]["burst"], json!(8));
+    assert_eq!(changed["limits"]["turns_per_period"], json!(1_000_000_000_000_u64));
 }
 
 #[test]

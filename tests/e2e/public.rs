@@ -87,12 +87,14 @@ fn the_demo_key_is_for_the_machine_itself() {
         assert_eq!(response.header("cache-control"), "no-store");
         expect(200, response)
     };
-    assert_eq!(told(shared(), "localhost"), json!({ "api_key": null }), "none is set");
-    let vars = [roomy(), vec![("DEMO_API_KEY", key.to_owned())]].concat();
+    let day_ms = 86_400_000;
+    assert_eq!(told(shared(), "localhost"), json!({ "api_key": null, "mood_half_life_ms": day_ms }), "none is set");
+    let vars = [("DEMO_API_KEY", key.to_owned()), ("MOOD_HALF_LIFE_HOURS", "2".to_owned())];
+    let vars = [roomy(), vars.to_vec()].concat();
     let server = Server::start(Options { vars, entry: None });
-    assert_eq!(told(&server, "127.0.0.1:8787"), json!({ "api_key": key }));
+    assert_eq!(told(&server, "127.0.0.1:8787"), json!({ "api_key": key, "mood_half_life_ms": 7_200_000 }));
     for host in ["rollcall.example.workers.dev", "localhost.example", "127.0.0.1.example:8787"] {
-        assert_eq!(told(&server, host), json!({ "api_key": null }), "{host}");
+        assert_eq!(told(&server, host), json!({ "api_key": null, "mood_half_life_ms": 7_200_000 }), "{host}");
     }
 }
 

@@ -2,10 +2,11 @@
 
 import { $, svg } from "./dom.js";
 
-/** A mood loses half its distance to its baseline in a day; the API documents it so. */
-const HALF_LIFE_H = 24;
+const HOUR_MS = 3_600_000;
 const AROUND = [["happy", 0], ["excited", 45], ["alert", 90], ["distressed", 135], ["unhappy", 180], ["sad", 225], ["tired", 270], ["content", 315]];
 
+/** In which a mood loses half its distance to its baseline: a day, unless the server says otherwise. */
+let halfLifeMs = 24 * HOUR_MS;
 let mood = null;
 /** Where it has been since this pair was chosen. */
 let trail = [];
@@ -55,8 +56,13 @@ export function lookAhead(hours) {
   draw();
 }
 
+export function setHalfLife(milliseconds) {
+  halfLifeMs = Math.max(milliseconds, 1);
+  draw();
+}
+
 function decayed(hours) {
-  const factor = 2 ** (-hours / HALF_LIFE_H);
+  const factor = 2 ** ((-hours * HOUR_MS) / halfLifeMs);
   return [
     mood.baseline_valence + (mood.valence - mood.baseline_valence) * factor,
     mood.baseline_arousal + (mood.arousal - mood.baseline_arousal) * factor,

@@ -3,10 +3,10 @@
 
 import { $ } from "./dom.js";
 import { call, faultOf, setKey } from "./api.js";
+import { setHalfLife } from "./mood.js";
 
 /** What clients check before they send anything. */
 const SHAPE = /^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$/;
-const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
 let onSignedIn = () => {};
 
@@ -17,18 +17,19 @@ export async function start(signedIn) {
     signIn($("key").value.trim());
   });
   $("sign-out").addEventListener("click", () => ask(""));
-  const key = LOOPBACK.includes(location.hostname) ? await demoKey() : null;
+  const { api_key: key, mood_half_life_ms: halfLife } = await demo();
+  if (halfLife !== undefined) setHalfLife(halfLife);
   if (key) await signIn(key);
   else ask("");
 }
 
-/** What the local development server hands out; no deployment does. */
-async function demoKey() {
+/** What the server tells this page. The key is from the local development server; no deployment gives one. */
+async function demo() {
   try {
     const response = await fetch("/demo.json");
-    return response.status === 200 ? (await response.json()).api_key : null;
+    return response.status === 200 ? await response.json() : {};
   } catch {
-    return null;
+    return {};
   }
 }
 

@@ -1,36 +1,57 @@
 //! `cargo xtask fuzz`: Schemathesis (<https://schemathesis.io>) against a fresh server: whatever
 //! the `OpenAPI` document allows, and what it does not, is sent and the answers are held against it.
+//!
+//! A round sends a number of cases of each operation. How many that makes in all, only its end
+//! tells; so there are rounds, each with a seed of its own, until the cases asked for were sent.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::demo::Admin;
 use crate::dev::{self, Options, Served};
 use crate::{Result, interrupt, process, root, secrets, step, tools};
 
-/// Cases of one operation in each phase when no number is given: some thousands in all.
-pub const EXAMPLES_DEFAULT: u32 = 100;
+/// Cases when no number is given.
+pub const CASES_DEFAULT: u32 = 10_000;
 
-/// At most so many cases of each operation in each phase.
-pub fn run(examples: u32) -> Result<()> {
+/// Cases of each operation in a round are the cases that are missing, divided by this: about the
+/// number of operations, so that one or two rounds do.
+const SHARES: u32 = 40;
+/// Most cases of each operation in one round. It stops following links at the first request that is
+/// answered otherwise than before (200 after a 201): many short rounds follow more of them.
+const PER_OPERATION_MAX: u32 = 50;
+
+/// Sends at least so many cases, from `ROLLCALL_SEED` on where it is set.
+pub fn run(cases: u32) -> Result<()> {
     interrupt::watch()?;
+    let seed = seed()?;
     let schemathesis = tools::ensure_schemathesis()?;
     let state = env::temp_dir().join(format!("rollcall-fuzz-{}", std::process::id()));
     let found = (|| {
         let (served, mut runtime) = dev::start(&Options { port: 0, state: Some(state.clone()) })?;
-        let found = against(&served, &schemathesis, &state, examples);
+        let fuzzer = Fuzzer { schemathesis: &schemathesis, served: &served, state: &state };
+        let found = prepare(&served, &state).and_then(|()| fuzzer.run(cases, seed));
         runtime.stop();
         found
     })();
     let _ = fs::remove_dir_all(state);
-    found
+    found.map_err(|error| format!("{error}\nThe same again: ROLLCALL_SEED={seed} cargo xtask fuzz {cases}").into())
 }
 
-fn against(served: &Served, schemathesis: &Path, state: &Path, examples: u32) -> Result<()> {
+/// The seed of the first round; each one after has the next.
+fn seed() -> Result<u32> {
+    match env::var("ROLLCALL_SEED") {
+        Ok(text) => text.parse().map_err(|_| "ROLLCALL_SEED must be a number below 2^32".into()),
+        Err(_) => secrets::random_bytes().map(|[a, b, c, d, ..]| u32::from_le_bytes([a, b, c, d])),
+    }
+}
+
+/// Lets nothing but what is sent decide the answers, and hands the credentials over.
+fn prepare(served: &Served, state: &Path) -> Result<()> {
     let Served { url, secrets, demo, session_token } = served;
     // A bucket that is empty would hide everything behind it.
     let limits = json!({
@@ -39,18 +60,65 @@ fn against(served: &Served, schemathesis: &Path, state: &Path, examples: u32) ->
     });
     Admin::new(url, &secrets.admin_token).change_organization(&demo.organization_id, &json!({ "limits": limits }))?;
     let bearer = |scheme: &str, token: &str| format!("[auth.openapi.{scheme}]\nbearer = \"{token}\"\n");
+    let api_key = |scheme: &str, key: &str| format!("[auth.openapi.{scheme}]\napi_key = \"{key}\"\n");
     let configuration = [
+        // Where nobody is let in, or nothing is taken, nothing is tested: that is a failure too.
+        "[warnings]\nfail-on = [\"missing_auth\", \"rate_limited\", \"validation_mismatch\"]\n".to_owned(),
         bearer("apiKey", &demo.api_key),
         bearer("adminToken", &secrets.admin_token),
         session_token.as_deref().map_or(String::new(), |token| bearer("sessionToken", token)),
-        format!("[auth.openapi.serviceKey]\napi_key = \"{}\"\n", demo.service_key),
+        api_key("serviceKey", &demo.service_key),
+        // A signature is of what is sent: the hooks make it.
+        api_key("svixSignature", "to be signed"),
     ];
-    let file = state.join("schemathesis.toml");
-    secrets::write_private(&file, &configuration.concat())?;
-    step(format!("Sending up to {examples} cases of each operation in each phase"));
-    let mut command = Command::new(schemathesis);
-    command.arg("--config-file").arg(&file).arg("run").arg(format!("{url}/openapi.json"));
-    command.args(["--checks", "all", "--max-examples", &examples.to_string(), "--no-color"]);
-    command.env("SCHEMATHESIS_HOOKS", root().join("tests/schemathesis/hooks.py")).current_dir(state);
-    process::run(&mut command, "Schemathesis")
+    secrets::write_private(&state.join("schemathesis.toml"), &configuration.concat())
+}
+
+struct Fuzzer<'a> {
+    schemathesis: &'a Path,
+    served: &'a Served,
+    /// Where its files are.
+    state: &'a Path,
+}
+
+impl Fuzzer<'_> {
+    fn run(&self, cases: u32, seed: u32) -> Result<()> {
+        let mut sent = 0;
+        for round in 0.. {
+            if sent >= cases {
+                break;
+            }
+            let per_operation = ((cases - sent) / SHARES + 1).min(PER_OPERATION_MAX);
+            sent += self.round(round, per_operation, seed.wrapping_add(round))?;
+        }
+        step(format!("{sent} cases, and no failure"));
+        Ok(())
+    }
+
+    /// How many cases were sent, none of which failed.
+    fn round(&self, round: u32, per_operation: u32, seed: u32) -> Result<u32> {
+        step(format!("Sending up to {per_operation} cases of each operation in each phase, seed {seed}"));
+        let mut command = Command::new(self.schemathesis);
+        command.arg("--config-file").arg(self.state.join("schemathesis.toml"));
+        command.arg("run").arg(format!("{}/openapi.json", self.served.url)).args(["--checks", "all", "--no-color"]);
+        command.args(["--max-examples", &per_operation.to_string(), "--seed", &seed.to_string()]);
+        command.args(["--generation-database", "none", "--report", "json", "--report-json-path", "report.json"]);
+        if round > 0 {
+            // The other phases would send what they have sent already.
+            command.args(["--phases", "fuzzing,stateful"]);
+        }
+        command.env("SCHEMATHESIS_HOOKS", root().join("tests/schemathesis/hooks.py"));
+        command.env("ROLLCALL_API_KEY", &self.served.demo.api_key);
+        command.env("ROLLCALL_ORGANIZATION", &self.served.demo.organization_id);
+        command.env("ROLLCALL_WEBHOOK_SECRET", &self.served.secrets.webhook_secret);
+        process::run(command.current_dir(self.state), "Schemathesis")?;
+        generated(&self.state.join("report.json"))
+    }
+}
+
+/// How many cases a round sent, by its own report.
+fn generated(report: &Path) -> Result<u32> {
+    let report: Value = serde_json::from_str(&fs::read_to_string(report)?)?;
+    let generated = report.pointer("/test_cases/generated").and_then(Value::as_u64).and_then(|n| n.try_into().ok());
+    generated.filter(|generated| *generated > 0).ok_or_else(|| "Schemathesis reports no cases".into())
 }

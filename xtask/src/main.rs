@@ -9,7 +9,8 @@ const USAGE: &str = "usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally
   cargo xtask build                    build the Worker if anything changed
   cargo xtask fuzz [CASES]             send a fresh server what the OpenAPI document allows and what it
-                                       does not, up to so many cases of each operation in each phase
+                                       does not, in at least so many cases, 10,000 unless told;
+                                       ROLLCALL_SEED repeats a run
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
@@ -36,8 +37,8 @@ fn run(arguments: &[String]) -> Result<()> {
         "build" if options.is_empty() => prepare().map(drop),
         "openapi" if options.is_empty() => openapi::run(),
         "fuzz" => fuzz::run(match options {
-            [] => fuzz::EXAMPLES_DEFAULT,
-            [examples] => examples.parse().map_err(|_| "fuzz takes a number of cases")?,
+            [] => fuzz::CASES_DEFAULT,
+            [cases] => cases.parse().map_err(|_| "fuzz takes a number of cases")?,
             _ => return Err(USAGE.into()),
         }),
         "import" => {

@@ -18,6 +18,8 @@ const WASM_BINDGEN_VERSION: &str = "0.2.130";
 /// Of the npm package @sparticuz/chromium, which is numbered after its Chromium.
 const CHROMIUM_VERSION: &str = "153.0.0";
 const SCHEMATHESIS_VERSION: &str = "4.32.5";
+/// Only where there is no Python.
+const UV_VERSION: &str = "0.13.9";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where everything is.
@@ -129,17 +131,32 @@ fn ensure_wasm_bindgen() -> Result<PathBuf> {
 }
 
 fn download_wasm_bindgen(folder: &Path) -> Option<()> {
-    let machine = match (env::consts::OS, env::consts::ARCH) {
-        ("linux", "x86_64") => "x86_64-unknown-linux-musl",
-        ("linux", "aarch64") => "aarch64-unknown-linux-gnu",
-        ("macos", "x86_64") => "x86_64-apple-darwin",
-        ("macos", "aarch64") => "aarch64-apple-darwin",
-        _ => return None,
-    };
-    let name = format!("wasm-bindgen-{WASM_BINDGEN_VERSION}-{machine}");
+    let of_linux = if env::consts::ARCH == "aarch64" { "unknown-linux-gnu" } else { "unknown-linux-musl" };
+    let name = format!("wasm-bindgen-{WASM_BINDGEN_VERSION}-{}", machine(of_linux)?);
     let url =
         format!("https://github.com/wasm-bindgen/wasm-bindgen/releases/download/{WASM_BINDGEN_VERSION}/{name}.tar.gz");
     step(format!("Downloading wasm-bindgen {WASM_BINDGEN_VERSION}"));
+    let unpacked = download(&url, folder)?;
+    let downloaded = unpacked.join(&name).join("wasm-bindgen");
+    process::run_quietly(Command::new(&downloaded).arg("--version"), "Trying wasm-bindgen").ok()?;
+    fs::create_dir_all(folder.join("bin")).ok()?;
+    fs::rename(downloaded, folder.join("bin/wasm-bindgen")).ok()?;
+    fs::remove_dir_all(&unpacked).ok()
+}
+
+/// This machine as releases are named after it, if it is one of the usual; `of_linux` is how they
+/// are built for that.
+fn machine(of_linux: &str) -> Option<String> {
+    let system = match env::consts::OS {
+        "linux" => of_linux,
+        "macos" => "apple-darwin",
+        _ => return None,
+    };
+    matches!(env::consts::ARCH, "x86_64" | "aarch64").then(|| format!("{}-{system}", env::consts::ARCH))
+}
+
+/// Downloads an archive and unpacks it beside a folder. Gives where it lies.
+fn download(url: &str, folder: &Path) -> Option<PathBuf> {
     let unpacked = folder.with_extension("download");
     fs::create_dir_all(&unpacked).ok()?;
     let archive = unpacked.join("archive.tar.gz");
@@ -149,11 +166,7 @@ fn download_wasm_bindgen(folder: &Path) -> Option<()> {
     let mut tar = Command::new("tar");
     tar.arg("-xzf").arg(&archive).arg("-C").arg(&unpacked);
     process::run_quietly(&mut tar, "Unpacking").ok()?;
-    let downloaded = unpacked.join(&name).join("wasm-bindgen");
-    process::run_quietly(Command::new(&downloaded).arg("--version"), "Trying wasm-bindgen").ok()?;
-    fs::create_dir_all(folder.join("bin")).ok()?;
-    fs::rename(downloaded, folder.join("bin/wasm-bindgen")).ok()?;
-    fs::remove_dir_all(&unpacked).ok()
+    Some(unpacked)
 }
 
 /// A browser, and the variables that it is to be started with.
@@ -237,23 +250,71 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
     Ok(BrowserTool { path, variables })
 }
 
-/// Schemathesis in a Python environment of its own.
+/// Schemathesis in a Python environment of its own: of an installed Python, else of one that uv
+/// fetches.
 pub fn ensure_schemathesis() -> Result<PathBuf> {
     let folder = cache()?.join(format!("schemathesis-{SCHEMATHESIS_VERSION}"));
     fs::create_dir_all(&folder)?;
-    fingerprint::unless_done(&folder.join("installed"), SCHEMATHESIS_VERSION, || {
+    let lock = fs::File::create(folder.join("install.lock"))?;
+    lock.lock()?;
+    let environment = folder.join("python");
+    let constraints = root().join(CONSTRAINTS);
+    let fingerprint = fingerprint::of(&[CONSTRAINTS], &[SCHEMATHESIS_VERSION])?;
+    fingerprint::unless_done(&folder.join("installed"), &fingerprint, || {
         step(format!("Installing Schemathesis {SCHEMATHESIS_VERSION} (once)"));
-        let environment = folder.join("python");
-        let mut python = Command::new("python3");
-        python.args(["-m", "venv", "--clear"]).arg(&environment);
-        process::run(&mut python, "Making a Python environment")
-            .map_err(|error| format!("{error}\nPython 3.10 or newer with venv is needed."))?;
-        let mut pip = Command::new(environment.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-        pip.arg(format!("schemathesis=={SCHEMATHESIS_VERSION}"));
-        process::run(&mut pip, "Installing Schemathesis")
+        let _ = fs::remove_dir_all(&environment);
+        let mut install = if has_python() {
+            let mut python = Command::new("python3");
+            python.args(["-m", "venv"]).arg(&environment);
+            process::run(&mut python, "Making a Python environment")?;
+            let mut pip = Command::new(environment.join("bin/pip"));
+            pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+            pip
+        } else {
+            let uv = ensure_uv(&folder).ok_or(NO_PYTHON)?;
+            let mut python = Command::new(&uv);
+            python.args(["venv", "--quiet", "--python", PYTHONS]).arg(&environment);
+            process::run(&mut python, "Making a Python environment")
+                .map_err(|error| format!("{error}\n{NO_PYTHON}"))?;
+            let mut pip = Command::new(uv);
+            pip.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
+            pip
+        };
+        install.arg("--constraint").arg(constraints).arg(format!("schemathesis=={SCHEMATHESIS_VERSION}"));
+        process::run(&mut install, "Installing Schemathesis")
     })?;
-    Ok(folder.join("python/bin/schemathesis"))
+    Ok(environment.join("bin/schemathesis"))
+}
+
+/// Versions of everything that Schemathesis needs.
+const CONSTRAINTS: &str = "tests/schemathesis/constraints.txt";
+/// What Schemathesis runs with.
+const PYTHONS: &str = ">=3.10";
+const NO_PYTHON: &str = "Schemathesis needs Python 3.10 or newer with venv (python3-venv where that is a package of its \
+                         own), or uv: https://docs.astral.sh/uv";
+
+/// Whether there is a Python that is new enough and can make environments.
+fn has_python() -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))"]);
+    process::run_quietly(&mut python, "Trying Python").is_ok()
+}
+
+/// An installed uv, else one that is downloaded; `None` where there is none for this machine.
+fn ensure_uv(folder: &Path) -> Option<PathBuf> {
+    let works = |uv: &Path| process::run_quietly(Command::new(uv).arg("--version"), "Trying uv").is_ok();
+    let installed = PathBuf::from("uv");
+    if works(&installed) {
+        return Some(installed);
+    }
+    let name = format!("uv-{}", machine("unknown-linux-musl")?);
+    let url = format!("https://github.com/astral-sh/uv/releases/download/{UV_VERSION}/{name}.tar.gz");
+    step(format!("Downloading uv {UV_VERSION}, which brings a Python"));
+    let unpacked = download(&url, folder)?;
+    let uv = folder.join("uv");
+    fs::rename(unpacked.join(name).join("uv"), &uv).ok()?;
+    fs::remove_dir_all(unpacked).ok()?;
+    works(&uv).then_some(uv)
 }
 
 /// Builds a tool from crates.io. Without the costly optimisations: it is run a

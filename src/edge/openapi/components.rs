@@ -139,10 +139,11 @@ fn patch(schemas: &mut Map<String, Value>) {
     set("Contact", "custom", custom);
     set("Mood", "agent_id", json!({ "type": "string", "format": "uuid" }));
     // What is left out when there is none is never null.
-    for name in ["UserEntry", "Contact", "BatchRow"] {
+    for (name, optional) in [("UserEntry", None), ("Contact", None), ("BatchRow", Some("error"))] {
         let properties = schemas.get_mut(name).and_then(|schema| schema.get_mut("properties"));
-        let properties = properties.and_then(Value::as_object_mut);
-        properties.into_iter().flat_map(Map::values_mut).for_each(never_null);
+        let properties = properties.and_then(Value::as_object_mut).into_iter().flatten();
+        let left_out = properties.filter(|(property, _)| optional.is_none_or(|optional| optional == *property));
+        left_out.for_each(|(_, property)| never_null(property));
     }
     // The contract requires no more of an entry than this.
     let contact = schemas.remove("Contact");
@@ -280,10 +281,46 @@ fn put_together(derived: &Map<String, Value>) -> Map<String, Value> {
                 "reason": text_or_null(), "erased": schema("Erased"),
             })),
         ),
+        ("TurnEvent", turn_event()),
         ("Health", health),
-        ("DemoKey", object(&json!({ "api_key": text_or_null() }))),
+        (
+            "Demo",
+            object(&json!({ "api_key": text_or_null(), "mood_half_life_ms": { "type": "integer", "minimum": 0 } })),
+        ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+/// An event of a streamed turn: what this version of `OpenAPI` has for a stream is the schema of each.
+fn turn_event() -> Value {
+    let text = || json!({ "type": "string" });
+    let event = |name: &str, members: &Value| {
+        let data = extended(&json!({ "type": { "const": name } }), members);
+        object(&json!({
+            "event": { "const": name },
+            "data": { "type": "string", "contentMediaType": "application/json", "contentSchema": data },
+        }))
+    };
+    let metadata = json!({
+        "interaction_id": ulid(), "inferred_emotional_state": or_null(schema("EmotionalState")),
+        "memory": object(&json!({
+            "consulted": { "const": false }, "summary_used": { "const": "none" },
+            "significant_moments_referenced": { "const": 0 },
+        })),
+    });
+    let completion = json!({
+        "memory": object(&json!({ "summary_used": { "const": "none" }, "model_updated": { "type": "boolean" } })),
+        "guardrails": object(&json!({ "applied": { "type": "array", "items": text() } })),
+        "usage": schema("TurnUsage"), "latency_ms": { "type": "integer" },
+    });
+    let error = json!({ "code": text(), "message": text() });
+    json!({
+        "description": "One event: `metadata` first, `text` for each piece, then `completion` or `error`.",
+        "anyOf": [
+            event("metadata", &metadata), event("text", &json!({ "delta": text() })),
+            event("completion", &completion), event("error", &error),
+        ],
+    })
 }
 
 fn errors() -> Map<String, Value> {

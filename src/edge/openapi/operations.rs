@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::components::{ULID, UUID, schema};
 use super::{body_types, error_form, scope, security};
+use crate::directory::timestamp::Timestamp;
 use crate::edge::routes::Method::{self, Delete, Get, Patch, Post};
 use crate::edge::routes::{Action, ROUTES, Route};
 
@@ -30,7 +31,8 @@ pub struct Operation {
     /// Request headers with a meaning of their own.
     conditions: &'static [&'static str],
     request: Option<(Value, Value)>,
-    merge_patch: bool,
+    /// What a body of the other media type may be, where there is one.
+    merge_patch: Option<(Value, Value)>,
     answers: Vec<Answer>,
     /// Statuses that depend on the resource, or on who answers a turn.
     errors: &'static [u16],
@@ -56,7 +58,7 @@ impl Operation {
             query: Vec::new(),
             conditions: &[],
             request: None,
-            merge_patch: false,
+            merge_patch: None,
             answers: Vec::new(),
             errors: &[],
         }
@@ -126,12 +128,12 @@ impl Operation {
         }
         if let Some((schema, example)) = &self.request {
             let (types, required) = body_types(route);
-            let merge_patch = self.merge_patch.then_some("application/merge-patch+json");
+            let merge_patch = self.merge_patch.iter().map(|body| ("application/merge-patch+json", &body.0, &body.1));
             let content: Map<String, Value> = types
                 .iter()
-                .copied()
+                .map(|media_type| (*media_type, schema, example))
                 .chain(merge_patch)
-                .map(|media_type| (media_type.to_owned(), json!({ "schema": schema, "example": example })))
+                .map(|(name, schema, example)| (name.to_owned(), json!({ "schema": schema, "example": example })))
                 .collect();
             document.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
         }
@@ -493,17 +495,6 @@ fn end_users() -> Vec<Operation> {
         }
         record
     };
-    let change = object(&[], json!({ "display_name": or_null(id()), "metadata": metadata() }));
-    let mut update = Operation::new(Patch, user, "updateEndUser", tag, "Change an end user")
-        .says(
-            "`application/json` replaces what it names, `application/merge-patch+json` is applied to the record \
-             (RFC 7396). No body is no change.",
-        )
-        .conditions(&["If-Match"])
-        .request(change, json!({ "metadata": { "plan": "free" } }))
-        .answers(200, "The record as it is now.", "EndUser", end_user(), &["ETag"])
-        .errors(&[404, 409, 412]);
-    update.merge_patch = true;
     vec![
         Operation::new(Post, users, "createEndUser", tag, "Register an end user")
             .says("Idempotent by `user_id`: among any number of racing requests exactly one answers 201.")
@@ -515,7 +506,10 @@ fn end_users() -> Vec<Operation> {
             .links(user_links())
             .errors(&[409]),
         Operation::new(Post, "/v1/end-users/batch", "createEndUsers", tag, "Register up to 500 end users")
-            .says("As many creations in one commit, each judged by itself; a token for ten rows. At most 1 MiB.")
+            .says(
+                "As many creations in one commit, each judged by itself: a row that is wrong is refused in its place, with \
+                 422 as its `status`, and spoils no other. A token for ten rows. At most 1 MiB.",
+            )
             .conditions(&["Idempotency-Key"])
             .request(
                 object(
@@ -552,7 +546,7 @@ fn end_users() -> Vec<Operation> {
             .answers(200, "The record.", "EndUserWithRelationships", with_relationships, &["ETag"])
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404]),
-        update,
+        update_end_user(tag, user),
         Operation::new(Delete, user, "deleteEndUser", tag, "Erase an end user")
             .says(
                 "With `cascade: all` gone from lists at once and purged from every store soon after; then the id is free \
@@ -579,6 +573,31 @@ fn end_users() -> Vec<Operation> {
             .answers(200, "The receipt.", "Receipt", receipt(), &[])
             .errors(&[404]),
     ]
+}
+
+fn update_end_user(tag: &'static str, user: &'static str) -> Operation {
+    let change = object(&[], json!({ "display_name": or_null(id()), "metadata": metadata() }));
+    let update = Operation::new(Patch, user, "updateEndUser", tag, "Change an end user")
+        .says(
+            "`application/json` replaces what it names, `application/merge-patch+json` is applied to the record \
+             (RFC 7396). No body is no change.",
+        )
+        .conditions(&["If-Match"])
+        .request(change, json!({ "metadata": { "plan": "free" } }))
+        .answers(200, "The record as it is now.", "EndUser", end_user(), &["ETag"])
+        .errors(&[404, 409, 412]);
+    let patch = object(
+        &[],
+        json!({
+            "display_name": or_null(id()),
+            "metadata": {
+                "type": ["object", "null"], "additionalProperties": true,
+                "description": "Members that are `null` are removed, at any depth; `null` itself removes all.",
+            },
+        }),
+    );
+    let example = json!({ "metadata": { "plan": "free", "trial_ends": null } });
+    Operation { merge_patch: Some((patch, example)), ..update }
 }
 
 fn turns() -> Vec<Operation> {
@@ -611,6 +630,7 @@ fn turns() -> Vec<Operation> {
     });
     let usage = json!({ "used": 17, "limit": 10_000, "period_start": THEN, "resets_at": "2026-12-21T22:41:26.283Z" });
     let (deletion_schema, deletion_example) = deletion(&["all", "memory_only"]);
+    let first = json!({ "relationship_id": "$response.body#/data/0/id" });
     let mut respond = Operation::new(Post, "/v1/respond", "respond", tag, "Take a metered turn with an agent")
         .says(
             "Reserved before the responder is asked, counted with its answer, given back when there is none. With a \
@@ -625,8 +645,8 @@ fn turns() -> Vec<Operation> {
         description: "",
         body: Some((
             "text/event-stream",
-            json!({ "type": "string", "description": "`metadata`, `text` for each piece, then `completion` or `error`." }),
-            json!("event: text\ndata: {\"type\":\"text\",\"delta\":\"Echo: \"}\n\n"),
+            schema("TurnEvent"),
+            json!({ "event": "text", "data": "{\"type\":\"text\",\"delta\":\"Echo: \"}" }),
         )),
         headers: &[],
         links: Value::Null,
@@ -642,6 +662,10 @@ fn turns() -> Vec<Operation> {
                 cursor(),
             ])
             .answers(200, "A page.", "RelationshipPage", page(relationship()), &[])
+            .links(json!({
+                "read": { "operationId": "getRelationship", "parameters": first },
+                "erase": { "operationId": "deleteRelationship", "parameters": first },
+            }))
             .errors(&[409]),
         Operation::new(Get, relationship_path, "getRelationship", tag, "Read a relationship")
             .answers(200, "The relationship.", "Relationship", relationship(), &[])
@@ -890,10 +914,18 @@ fn operator() -> Vec<Operation> {
             })),
         })
     };
+    let parameters = json!({ "organization_id": "$response.body#/id" });
     let links = json!({
-        "read": { "operationId": "getOrganization", "parameters": { "organization_id": "$response.body#/id" } },
-        "change": { "operationId": "updateOrganization", "parameters": { "organization_id": "$response.body#/id" } },
-        "issue": { "operationId": "issueKey", "parameters": { "organization_id": "$response.body#/id" } },
+        "read": { "operationId": "getOrganization", "parameters": parameters },
+        "change": { "operationId": "updateOrganization", "parameters": parameters },
+        "issue": { "operationId": "issueKey", "parameters": parameters },
+        "keys": { "operationId": "listKeys", "parameters": parameters },
+        "usage": { "operationId": "getOrganizationUsage", "parameters": parameters },
+        "repair": { "operationId": "repairOrganization", "parameters": parameters },
+        "delete": { "operationId": "deleteOrganization", "parameters": parameters },
+    });
+    let receipt = json!({
+        "operationId": "getOrganizationDeletion", "parameters": { "deletion_id": "$response.body#/deletion_id" },
     });
     vec![
         Operation::new(Post, all, "createOrganization", tag, "Make an organization")
@@ -932,6 +964,7 @@ fn operator() -> Vec<Operation> {
             accepted(),
             &["Location"],
         )
+        .links(json!({ "receipt": receipt }))
         .errors(&[404]),
         Operation::new(
             Get,
@@ -958,6 +991,9 @@ fn keys_and_reports() -> Vec<Operation> {
     let tag = "Operator";
     let (keys, repair) =
         ("/admin/v1/organizations/{organization_id}/keys", "/admin/v1/organizations/{organization_id}/repair");
+    let of_organization = json!({ "organization_id": "$request.path.organization_id" });
+    let read = json!({ "operationId": "getRepair", "parameters": of_organization });
+    let of_key = json!({ "organization_id": "$request.path.organization_id", "key_id": "$response.body#/id" });
     let differences = json!({ "missing": 0, "outdated": 0, "foreign": 0 });
     let report = json!({
         "organization_id": ULID, "status": "completed",
@@ -990,6 +1026,7 @@ fn keys_and_reports() -> Vec<Operation> {
                 json!({ "kind": "api", "mode": "live", "name": "Backend" }),
             )
             .answers(201, "The key.", "Key", key(true), &["Location"])
+            .links(json!({ "revoke": { "operationId": "revokeKey", "parameters": of_key } }))
             .errors(&[404]),
         Operation::new(Get, keys, "listKeys", tag, "List keys")
             .says("Of both modes, in the order of their issue, revoked ones too.")
@@ -1018,7 +1055,9 @@ fn keys_and_reports() -> Vec<Operation> {
         Operation::new(Post, repair, "repairOrganization", tag, "Compare the projections and mend them")
             .request(object(&[], json!({})), json!({}))
             .answers(200, "Done: what differed.", "Repair", report.clone(), &[])
+            .links(json!({ "read": read }))
             .answers(202, "It goes on by itself: how far it is.", "Repair", report.clone(), &[])
+            .links(json!({ "read": read }))
             .errors(&[404]),
         Operation::new(Get, repair, "getRepair", tag, "Read the last comparison")
             .answers(200, "What it found.", "Repair", report, &[])
@@ -1026,13 +1065,53 @@ fn keys_and_reports() -> Vec<Operation> {
     ]
 }
 
+/// Events of the types that are mirrored, with what is read of them; of the others nothing is.
+fn clerk_event() -> Value {
+    fn open(required: &[&str], properties: &Value) -> Value {
+        json!({ "type": "object", "additionalProperties": true, "required": required, "properties": properties })
+    }
+    let text = || json!({ "type": "string" });
+    let text_or_null = || json!({ "type": ["string", "null"] });
+    let instant = || json!({ "type": "integer", "minimum": 0, "maximum": Timestamp::LAST.millis(), "description": "Milliseconds since 1970." });
+    let organization = json!({
+        "id": id(), "name": text(), "slug": text_or_null(), "created_at": instant(), "updated_at": instant(),
+    });
+    let person = json!({
+        "id": id(), "updated_at": instant(), "primary_email_address_id": text_or_null(),
+        "email_addresses": {
+            "type": "array", "items": open(&["id", "email_address"], &json!({ "id": text(), "email_address": text() })),
+        },
+    });
+    let organization_fields = ["id", "name", "created_at", "updated_at"];
+    let membership = json!({
+        "id": id(), "role": id(), "created_at": instant(), "updated_at": instant(),
+        "organization": {
+            "description": "All of it, or no more than its id.",
+            "anyOf": [open(&organization_fields, &organization), open(&["id"], &json!({ "id": id(), "name": false }))],
+        },
+        "public_user_data": open(&["user_id"], &json!({ "user_id": id() })),
+    });
+    let changed = |name: &str| [format!("{name}.created"), format!("{name}.updated")];
+    let deleted = ["user.deleted", "organization.deleted", "organizationMembership.deleted"];
+    let membership_fields = ["id", "role", "organization", "public_user_data", "created_at", "updated_at"];
+    let mirrored = [
+        (json!(changed("user")), open(&["id", "email_addresses", "updated_at"], &person)),
+        (json!(changed("organization")), open(&organization_fields, &organization)),
+        (json!(changed("organizationMembership")), open(&membership_fields, &membership)),
+        (json!(deleted), open(&["id"], &json!({ "id": id() }))),
+    ];
+    let types: Vec<Value> = mirrored.iter().filter_map(|(types, _)| types.as_array()).flatten().cloned().collect();
+    let of_other_types = json!({ "type": { "type": "string", "not": { "enum": types } } });
+    let events = mirrored
+        .into_iter()
+        .map(|(types, data)| (&["type", "data"][..], json!({ "type": { "enum": types }, "data": data })));
+    let events = events.chain([(&["type"][..], of_other_types)]);
+    json!({ "anyOf": events.map(|(required, properties)| open(required, &properties)).collect::<Vec<_>>() })
+}
+
 fn public() -> Vec<Operation> {
     let check = json!({ "ok": true, "latency_ms": 3 });
     let readiness = |status: &str| json!({ "status": status, "checks": { "configuration": check, "objects": check, "kv": check, "d1": check } });
-    let event = json!({
-        "type": "object", "additionalProperties": true, "required": ["type", "data"],
-        "properties": { "type": { "type": "string" }, "data": { "type": "object" } },
-    });
     vec![
         Operation::new(Get, "/health", "getHealth", "Public", "The Worker answers").answers(
             200,
@@ -1044,13 +1123,22 @@ fn public() -> Vec<Operation> {
         Operation::new(Get, "/ready", "getReadiness", "Public", "Every binding is reached")
             .answers(200, "All are, each with its latency.", "Readiness", readiness("ready"), &[])
             .answers(503, "One is not.", "Readiness", readiness("not_ready"), &[]),
-        Operation::new(Get, "/demo.json", "getDemoKey", "Public", "The key of the demo page")
-            .says("Only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`.")
-            .answers(200, "The key.", "DemoKey", json!({ "api_key": null }), &[]),
+        Operation::new(Get, "/demo.json", "getDemo", "Public", "What the demo page is told")
+            .says(
+                "The key only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`. In \
+                 `mood_half_life_ms` a mood loses half its distance to its baseline.",
+            )
+            .answers(
+                200,
+                "The key and the half-life.",
+                "Demo",
+                json!({ "api_key": null, "mood_half_life_ms": 86_400_000 }),
+                &[],
+            ),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
-            .says("Signed by Svix. At most 256 KiB.")
+            .says("Signed by Svix. At most 256 KiB. Only what is named here is read of it.")
             .request(
-                event,
+                clerk_event(),
                 json!({ "object": "event", "type": "user.deleted", "data": { "id": "user_1", "deleted": true } }),
             )
             .bare(204, "In the mirror, or of no interest.", &[]),
