@@ -55,7 +55,9 @@ impl Artefact {
     /// Builds what is measured.
     pub fn build(tools: &Tools, kind: Kind) -> Result<Self> {
         let folder = root().join("bench").join(kind.name());
-        let artefact = |main| Self { kind, main, wasm: None, schema: vec![folder.join("schema.sql")] };
+        // The floor has the twin's tables.
+        let schema = vec![root().join("bench/twin/schema.sql")];
+        let artefact = |main| Self { kind, main, wasm: None, schema };
         match kind {
             Kind::Rollcall => rollcall(tools),
             Kind::Twin => twin(tools, &folder).map(artefact),
