@@ -193,8 +193,8 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 /// Names the revision in force, for a reader who may hold it already.
 pub fn locate<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
     let found = sql.first(
-        "SELECT number, incarnation, version, EXISTS (SELECT 1 FROM relationships WHERE user = number)
-         FROM users WHERE digest = ?",
+        "SELECT u.number, u.incarnation, u.version, EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number)
+         FROM users u WHERE u.digest = ?",
         &[user_id.digest().as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };

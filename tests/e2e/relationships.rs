@@ -211,6 +211,26 @@ fn a_user_is_read_with_their_relationships_newest_first() {
     assert!(listed["data"].as_array().expect("data").iter().all(|user| user.get("relationships").is_none()));
 }
 
+/// Whoever comes before and after, with or without any: a read asks for them only if there are some.
+#[test]
+fn everybody_is_read_with_their_own_relationships() {
+    let client = shared().new_client();
+    let agent = make_agent(&client, "agent");
+    let users = ["a", "b", "c", "d", "e"];
+    for user in users {
+        expect(201, client.post("/v1/end-users", &json!({ "user_id": user })));
+    }
+    for user in ["b", "d", "e"] {
+        turn(&client, &agent, user);
+    }
+    for (user, count) in users.into_iter().zip([0, 1, 0, 1, 1]) {
+        let read = expect(200, client.get(&format!("/v1/end-users/{user}")));
+        let related = read["relationships"].as_array().expect("relationships");
+        assert_eq!(related.len(), count, "{user}");
+        assert!(related.iter().all(|relationship| relationship["user_id"] == user));
+    }
+}
+
 #[test]
 fn a_user_is_read_with_a_hundred_relationships_at_most() {
     let client = shared().new_client();
