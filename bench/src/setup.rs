@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::Agent;
 use xtask::Result;
+use xtask::demo::Admin;
 
 use crate::host::ADMIN_TOKEN;
 
@@ -32,6 +33,7 @@ pub struct Directory {
 struct Api<'a> {
     url: &'a str,
     agent: Agent,
+    admin: Admin,
 }
 
 impl Api<'_> {
@@ -47,22 +49,17 @@ impl Api<'_> {
     }
 
     fn organization(&self, rate: u32) -> Result<String> {
-        let admin = format!("Bearer {ADMIN_TOKEN}");
-        let slug = format!("o{}", fastrand::u64(..));
         let limits = json!({ "requests_per_second": rate, "burst": rate, "turns_per_period": 1_000_000,
                              "active_relationships": 1_000_000 });
-        let body = json!({ "name": "Benchmark", "slug": slug, "limits": limits });
-        text(&self.post("/admin/v1/organizations", ("authorization", &admin), &body)?, "id")
+        self.admin.create_organization("Benchmark", &limits)
     }
 
     fn key(&self, organization_id: &str, kind: &str) -> Result<String> {
-        let admin = format!("Bearer {ADMIN_TOKEN}");
-        let path = format!("/admin/v1/organizations/{organization_id}/keys");
-        let mut body = json!({ "kind": kind, "mode": "live", "name": kind });
+        let mut request = json!({ "kind": kind, "mode": "live", "name": kind });
         if kind == "api" {
-            body["scope"] = "read_write".into();
+            request["scope"] = "read_write".into();
         }
-        text(&self.post(&path, ("authorization", &admin), &body)?, "key")
+        self.admin.issue_key(organization_id, &request)
     }
 }
 
@@ -74,7 +71,7 @@ fn text(document: &Value, name: &str) -> Result<String> {
 /// Makes organizations with a few users each.
 pub fn organizations(url: &str, count: usize) -> Result<Vec<Directory>> {
     let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
-    let api = Api { url, agent: config.build().new_agent() };
+    let api = Api { url, agent: config.build().new_agent(), admin: Admin::new(url, ADMIN_TOKEN) };
     let exhausted = api.organization(1)?;
     let exhausted = format!("Bearer {}", api.key(&exhausted, "api")?);
     let known = if count > 1 { KNOWN / 10 } else { KNOWN };
