@@ -26,39 +26,36 @@ mod platform;
 mod worker_exports {
     use std::cell::RefCell;
 
-    use web_sys::{Request, Response};
-    use worker::{Context, Env, ScheduleContext, ScheduledEvent, event};
+    use js_sys::Promise;
+    use wasm_bindgen::prelude::*;
+    use web_sys::Request;
+    use worker::Env;
 
     use crate::edge;
     use crate::edge::public_limiter::PublicLimiter;
-    use crate::platform::{HttpRequest, WorkerRuntime, into_response};
+    use crate::platform::{self, Context, HttpRequest, WorkerRuntime, into_response};
 
     thread_local! {
         static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
     }
 
-    #[event(fetch)]
-    async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, Unrenderable> {
+    /// A request. The promise is rejected only if the platform refuses the response that we made.
+    #[wasm_bindgen]
+    pub fn fetch(request: Request, env: Env, context: Context) -> Promise {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
-        into_response(edge::serve(&runtime, &HttpRequest(request)).await, &context).map_err(|_| Unrenderable)
+        platform::promise(async move {
+            let response = edge::serve(&runtime, &HttpRequest(request)).await;
+            into_response(response, &context).map(JsValue::from)
+        })
     }
-
-    /// The platform refused a response that we made.
-    #[derive(Debug)]
-    struct Unrenderable;
-
-    impl std::fmt::Display for Unrenderable {
-        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            formatter.write_str("a response could not be made")
-        }
-    }
-
-    impl std::error::Error for Unrenderable {}
 
     /// The cron trigger of `wrangler.toml`.
-    #[event(scheduled)]
-    async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    #[wasm_bindgen]
+    pub fn scheduled(env: Env) -> Promise {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
-        edge::audits::tick(&runtime).await;
+        platform::promise(async move {
+            edge::audits::tick(&runtime).await;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 }

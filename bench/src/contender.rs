@@ -52,21 +52,21 @@ pub struct Artefact {
 }
 
 impl Artefact {
-    /// Builds what is measured.
-    pub fn build(tools: &Tools, kind: Kind) -> Result<Self> {
+    /// Builds what is measured. Names of functions make it larger, and a profile legible.
+    pub fn build(tools: &Tools, kind: Kind, keep_names: bool) -> Result<Self> {
         let folder = root().join("bench").join(kind.name());
         // The floor has the twin's tables.
         let schema = vec![root().join("bench/twin/schema.sql")];
         let artefact = |main| Self { kind, main, wasm: None, schema };
         match kind {
-            Kind::Rollcall => rollcall(tools),
-            Kind::Twin => twin(tools, &folder).map(artefact),
+            Kind::Rollcall => rollcall(tools, keep_names),
+            Kind::Twin => twin(tools, &folder, keep_names).map(artefact),
             Kind::Floor => Ok(artefact(folder.join("index.js"))),
         }
     }
 }
 
-fn rollcall(tools: &Tools) -> Result<Artefact> {
+fn rollcall(tools: &Tools, keep_names: bool) -> Result<Artefact> {
     let folder = root().join("target/bench/rollcall");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
@@ -74,15 +74,19 @@ fn rollcall(tools: &Tools) -> Result<Artefact> {
     let mut command = tools.command(tools.binary("wrangler"));
     command.args(["deploy", "--dry-run", "--outdir"]).arg(&folder);
     process::run_quietly(&mut command, "bundle Rollcall as it is deployed")?;
+    let wasm = only(&folder, ".wasm")?;
+    if keep_names {
+        xtask::wasm::with_names(tools, &wasm)?;
+    }
     Ok(Artefact {
         kind: Kind::Rollcall,
         main: only(&folder, ".js")?,
-        wasm: Some(only(&folder, ".wasm")?),
+        wasm: Some(wasm),
         schema: sorted(&root().join("migrations"), ".sql")?,
     })
 }
 
-fn twin(tools: &Tools, folder: &Path) -> Result<PathBuf> {
+fn twin(tools: &Tools, folder: &Path, keep_names: bool) -> Result<PathBuf> {
     let bench = root().join("bench");
     if !bench.join("node_modules/hono").exists() {
         step("Installing what the twin is made of");
@@ -92,7 +96,13 @@ fn twin(tools: &Tools, folder: &Path) -> Result<PathBuf> {
     let mut command = tools.command(tools.binary("esbuild"));
     command
         .arg(folder.join("src/index.ts"))
-        .args(["--bundle", "--minify", "--format=esm", "--platform=neutral", "--main-fields=module,main"])
+        .args([
+            "--bundle",
+            if keep_names { "--keep-names" } else { "--minify" },
+            "--format=esm",
+            "--platform=neutral",
+            "--main-fields=module,main",
+        ])
         .args(["--external:cloudflare:*", "--external:node:*"])
         .arg(format!("--outfile={}", main.display()));
     process::run_quietly(&mut command, "bundle the twin")?;

@@ -1,6 +1,7 @@
 //! A contender that serves, and what its runtime uses.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,19 +24,32 @@ pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
 pub struct Host {
     runtime: Runtime,
     pub url: String,
+    /// The port of V8's inspector, if it listens.
+    pub inspector: Option<u16>,
     /// Of workerd.
     pid: u32,
 }
 
 impl Host {
     pub fn start(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
+        Self::start_with(tools, artefact, state, None)
+    }
+
+    /// One that can be profiled.
+    pub fn start_inspected(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
+        // A port that was free a moment ago: the inspector can't choose one by itself.
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Self::start_with(tools, artefact, state, Some(port))
+    }
+
+    fn start_with(tools: &Tools, artefact: &Artefact, state: &Path, inspector: Option<u16>) -> Result<Self> {
         fs::create_dir_all(state)?;
         let options = json!({
             "main": artefact.main,
             "wasm": artefact.wasm,
             "state": state,
             "flags": artefact.kind.flags(),
-            "inspector": std::env::var("BENCH_INSPECT").ok().and_then(|port| port.parse::<u16>().ok()),
+            "inspector": inspector,
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,
                 "KEY_SECRET": KEY_SECRET,
@@ -57,7 +71,7 @@ impl Host {
         let ready = |line: &str| serde_json::from_str::<Value>(line).ok()?["url"].as_str().map(str::to_owned);
         let url = runtime.wait_for(READY_LIMIT, ready)?;
         let pid = workerd_under(std::process::id(), state).ok_or("no workerd is running")?;
-        Ok(Self { runtime, url, pid })
+        Ok(Self { runtime, url, inspector, pid })
     }
 
     /// CPU that the runtime has used so far, in seconds. It has one thread for all that is

@@ -6,6 +6,7 @@ pub mod line;
 pub mod load;
 pub mod measure;
 pub mod plot;
+pub mod profile;
 pub mod report;
 pub mod seed;
 pub mod setup;

@@ -9,12 +9,12 @@ use bench::host::Host;
 use bench::line::Line;
 use bench::measure::{self, Plan, Series, Subject};
 use bench::report::Results;
-use bench::{plot, seed, setup, start};
+use bench::{plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--users 1000,100000] [--organizations 1,64] \
-                     [--rounds N] [--seconds N] [--disk]";
+                     [--rounds N] [--seconds N] [--disk] [--profile]";
 
 #[derive(Debug)]
 struct Options {
@@ -25,7 +25,8 @@ struct Options {
     rounds: usize,
     seconds: f64,
     disk: bool,
-    starts: bool,
+    /// Not how fast, but why.
+    profile: bool,
     /// Nothing was left out.
     is_whole: bool,
 }
@@ -34,9 +35,10 @@ fn main() -> Result<()> {
     interrupt::watch()?;
     let options = Options::parse(std::env::args().skip(1))?;
     let tools = xtask::prepare()?;
-    let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind)).collect::<Result<Vec<_>>>()?;
+    let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind, options.profile));
+    let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
     let mut results = Results { circumstances: circumstances(&options)?, ..Results::default() };
-    if options.starts {
+    if options.lines == Line::ALL && !options.profile {
         step("Starting everyone, again and again");
         results.starts = start::all(&tools, &artefacts)?;
     }
@@ -48,6 +50,9 @@ fn main() -> Result<()> {
         let lines = vec![Line::CreateNew, Line::CreateExisting, Line::Get, Line::List100];
         let on_disk = Options { lines, users: vec![1_000], ..options };
         results.series.extend(run(&tools, &artefacts, &on_disk, 1, true)?);
+    }
+    if options.profile {
+        return Ok(());
     }
     results.circumstances.push(format!(
         "The load generator used at most {:.0} % of a core, and of the two cores the runtime used one",
@@ -97,7 +102,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
 }
 
 const CLIENTS: usize = 32;
-const WARM_UP: Duration = Duration::from_millis(700);
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// All lines at growing numbers of users, or, with many organizations, at few each.
 fn run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize, disk: bool) -> Result<Vec<Series>> {
@@ -137,12 +142,17 @@ fn run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize, d
         users = *target;
         let mut subjects = Vec::new();
         for (artefact, directories) in artefacts.iter().zip(&directories) {
-            let host = Host::start(tools, artefact, &states.of(artefact.kind))?;
+            let start = if options.profile { Host::start_inspected } else { Host::start };
+            let host = start(tools, artefact, &states.of(artefact.kind))?;
             subjects.push(Subject { kind: artefact.kind, host, directories: directories.clone() });
         }
         for line in &options.lines {
             if interrupt::happened() {
                 return Err("interrupted".into());
+            }
+            if options.profile {
+                subjects.iter().try_for_each(|subject| profile::line(tools, plan, *line, subject))?;
+                continue;
             }
             all.extend(measure::line(plan, *line, &subjects, users, disk)?);
         }
@@ -188,23 +198,21 @@ impl Options {
             rounds: 5,
             seconds: 1.5,
             disk: false,
-            starts: true,
+            profile: false,
             is_whole: true,
         };
         while let Some(name) = arguments.next() {
             options.is_whole = false;
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
-                "--lines" => {
-                    options.lines = each(&value()?, Line::of_name)?;
-                    options.starts = false;
-                }
+                "--lines" => options.lines = each(&value()?, Line::of_name)?,
                 "--contenders" => options.contenders = each(&value()?, Kind::of_name)?,
                 "--users" => options.users = each(&value()?, |text| text.parse().ok())?,
                 "--organizations" => options.organizations = each(&value()?, |text| text.parse().ok())?,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--disk" => options.disk = true,
+                "--profile" => options.profile = true,
                 _ => return Err(format!("{name} is unknown\n{USAGE}").into()),
             }
         }

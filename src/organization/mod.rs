@@ -4,7 +4,9 @@
 //!
 //! 1. **One command is one transaction.** [`Organization::handle`] runs inside
 //!    one; an error rolls back every statement of it, and what was held in
-//!    memory is dropped and read again.
+//!    memory is dropped and read again. One that only reads runs without: what
+//!    admitting its caller writes, the day of a key's use and the high-water mark,
+//!    may stand alone, as both only grow.
 //! 2. **A change and its outbox row commit together**, so no projection can
 //!    miss a change and none can hear of one that did not happen.
 //! 3. **At most one record per user id**, by the primary key; of any number of
@@ -95,8 +97,14 @@ impl Organization {
         Self { memory: None, mood_half_life_ms }
     }
 
+    /// Whether a call has to be executed in a transaction. The first one always: it may find
+    /// no tables.
+    pub const fn needs_transaction(&self, call: &Call) -> bool {
+        self.memory.is_none() || call.idempotency.is_some() || !call.command.only_reads()
+    }
+
     /// Executes one call and returns the reply. Must run inside a transaction
-    /// that is rolled back when this fails.
+    /// that is rolled back when this fails, if the call [needs](Self::needs_transaction) one.
     pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));

@@ -13,7 +13,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
 use super::Organization;
@@ -100,12 +99,14 @@ impl UnderWay {
             return under_way.clone();
         }
         let this = self.clone();
-        let promise = platform::promise(async move {
+        let (promise, start) = platform::prepare(async move {
             let succeeded = work.await;
             this.0.replace(None);
             Ok(JsValue::from_bool(succeeded))
         });
+        // First, as the work may be done by the time it has begun.
         self.0.replace(Some(promise.clone()));
+        start.now();
         promise
     }
 }
@@ -230,25 +231,22 @@ impl Inner {
         })
     }
 
-    /// One call, one transaction, the alarm included. Starts the flush of what it
-    /// changed.
+    /// One call, one transaction, the alarm included, unless it only reads. Starts the flush of
+    /// what it changed.
     fn commit(inner: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
         let call: Call = protocol::decode(call).map_err(|error| js_error(&error))?;
         let now = platform::now();
-        let reply = inner.transaction(|core| {
-            let reply = core.handle(&inner.sql, call, now)?;
-            if let Outcome::Closing { completed_at, .. } = reply.outcome {
-                let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
-                inner.set_alarm(now.millis().saturating_add(wait_ms))?;
-            }
-            // One that is set may be for an expiry, a day from now.
-            let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
-            if core.needs_alarm() && inner.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
-                inner.set_alarm(wanted_ms)?;
-            }
-            Ok(reply)
-        });
-        let reply = reply.inspect_err(|_| inner.alarm_at_ms.set(None))?;
+        // A transaction takes longer than all else that a read does here.
+        let reply = if inner.core.borrow().needs_transaction(&call) {
+            let reply = inner.transaction(|core| {
+                let reply = core.handle(&inner.sql, call, now)?;
+                inner.set_alarm_for(core, &reply, now)?;
+                Ok(reply)
+            });
+            reply.inspect_err(|_| inner.alarm_at_ms.set(None))?
+        } else {
+            inner.core.borrow_mut().handle(&inner.sql, call, now).map_err(|error| js_error(&error))?
+        };
         if matches!(reply.outcome, Outcome::Deletion(_)) {
             drop(Self::purge(inner));
         }
@@ -256,6 +254,20 @@ impl Inner {
             Self::flush_soon(inner, projection);
         }
         Ok(reply)
+    }
+
+    /// Sets the alarm for what a call has left to be done.
+    fn set_alarm_for(&self, core: &Organization, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
+        if let Outcome::Closing { completed_at, .. } = reply.outcome {
+            let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
+            self.set_alarm(now.millis().saturating_add(wait_ms))?;
+        }
+        // One that is set may be for an expiry, a day from now.
+        let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
+        if core.needs_alarm() && self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
+            self.set_alarm(wanted_ms)?;
+        }
+        Ok(())
     }
 
     fn transaction<T>(&self, body: impl FnOnce(&mut Organization) -> Result<T, SqlError>) -> Result<T, JsValue> {
@@ -513,7 +525,7 @@ fn log_failure(what: &str, error: &StoreError) {
 }
 
 async fn succeeded(flush: js_sys::Promise) -> bool {
-    JsFuture::from(flush).await.is_ok_and(|success| success.is_truthy())
+    platform::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
 }
 
 /// At once after a success that left something over, then 1 s, 2 s, 4 s … up to

@@ -253,6 +253,27 @@ impl Command {
             | Self::RevokeKey { .. } => true,
         }
     }
+
+    /// Whether it changes nothing. What admitting its caller writes stands for itself.
+    pub const fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Admit
+                | Self::ReadDeletion { .. }
+                | Self::ExportEndUser { .. }
+                | Self::LocateEndUser { .. }
+                | Self::ReadEndUser { .. }
+                | Self::ListKeys { .. }
+                | Self::ReadAudit
+                | Self::ReadAgent { .. }
+                | Self::ListAgents { .. }
+                | Self::ListRelationships { .. }
+                | Self::ReadRelationship { .. }
+                | Self::ReadUsage
+                | Self::ReadPrincipal { .. }
+                | Self::ListPrincipals { .. }
+        )
+    }
 }
 
 /// A user to be made, unless there is one.

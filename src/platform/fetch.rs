@@ -2,11 +2,10 @@
 
 use js_sys::{JSON, Promise, Reflect};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
 
-use super::describe;
 use super::http::read_body;
+use super::{describe, fulfilled};
 use crate::directory::json::quote;
 use crate::edge::http::BodyError;
 use crate::edge::runtime::{Asked, Fetch, FetchError};
@@ -37,7 +36,7 @@ pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
         if signal.aborted() { FetchError::TimedOut } else { FetchError::Broken(describe(&error)) }
     };
     let started = init(bearer, body, &signal).and_then(|init| start(url, &init)).map_err(broken)?;
-    let response: Response = JsFuture::from(started).await.map_err(broken)?.unchecked_into();
+    let response: Response = fulfilled(&started).await.map_err(broken)?.unchecked_into();
     let (status, body) = (response.status(), response.body());
     if response.ok() {
         read_body(body, request.bytes_max, request.on_chunk).await.map_err(|error| match error {

@@ -3,13 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::Uint8Array;
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, Request, Response, ResponseInit};
-use worker::Context;
 
-use super::describe;
+use super::{describe, fulfilled, promise};
 use crate::directory::json;
 use crate::edge::http::{self, Body, BodyError, EventSink, Incoming, Producer, Response as EdgeResponse};
 use crate::edge::runtime::OnChunk;
@@ -36,7 +34,7 @@ impl Incoming for HttpRequest {
         let length = self.header("Content-Length").and_then(|length| length.parse::<usize>().ok());
         if length.is_some_and(|length| length <= bytes_max) {
             let whole = self.0.array_buffer().map_err(|error| broken(&error))?;
-            let whole = JsFuture::from(whole).await.map_err(|error| broken(&error))?;
+            let whole = fulfilled(&whole).await.map_err(|error| broken(&error))?;
             let bytes = Uint8Array::new(&whole).to_vec();
             return if bytes.len() <= bytes_max { Ok(bytes) } else { Err(BodyError::TooLarge) };
         }
@@ -57,7 +55,7 @@ pub async fn read_body(body: Option<ReadableStream>, bytes_max: usize, on_chunk:
     let reader: web_sys::ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut left = bytes_max;
     loop {
-        let chunk = JsFuture::from(reader.read()).await.map_err(|error| broken(&error))?;
+        let chunk = fulfilled(&reader.read()).await.map_err(|error| broken(&error))?;
         let chunk: web_sys::ReadableStreamReadResult = chunk.unchecked_into();
         if chunk.get_done().unwrap_or(true) {
             return Ok(());
@@ -105,6 +103,12 @@ pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Respon
 
 #[wasm_bindgen]
 extern "C" {
+    /// The context of a request.
+    pub type Context;
+
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    fn wait_until(this: &Context, promise: &Promise);
+
     /// The inside of a `ReadableStream`.
     #[derive(Clone)]
     type Controller;
@@ -136,10 +140,11 @@ fn stream(producer: Producer, context: &Context) -> Result<ReadableStream, JsVal
     let stream = ReadableStream::new_with_underlying_source(&source)?;
     // A stream begins before it is there.
     let controller: Controller = given.take().unwrap_or_default().unchecked_into();
-    context.wait_until(async move {
+    context.wait_until(&promise(async move {
         producer(Rc::new(controller.clone())).await;
         // It is closed already if the reader is gone.
         drop(controller.close());
-    });
+        Ok(JsValue::UNDEFINED)
+    }));
     Ok(stream)
 }

@@ -9,19 +9,19 @@ mod entropy;
 mod fetch;
 mod http;
 mod kv;
-mod promise;
 mod rpc;
 mod runtime;
 mod sql;
+mod task;
 
 pub use clock::now;
 pub use d1::D1;
 pub use entropy::random;
-pub use http::{HttpRequest, into_response};
+pub use http::{Context, HttpRequest, into_response};
 pub use kv::Kv;
-pub use promise::{Unsettled, pause, promise, settle};
 pub use runtime::{LISTING, RECORDS, WorkerRuntime, configuration};
 pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
+pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle};
 
 use wasm_bindgen::JsValue;
 

@@ -8,10 +8,11 @@ Date.now = () => now() + clock.ms;
 
 export { Organization };
 
-export default class extends Edge {
-  async fetch(request) {
-    if (new URL(request.url).pathname !== "/__clock") return super.fetch(request);
+export default {
+  ...Edge,
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname !== "/__clock") return Edge.fetch(request, env, ctx);
     Object.assign(clock, await request.json());
     return Response.json(clock);
-  }
-}
+  },
+};

@@ -66,13 +66,11 @@ export class Organization extends Shipped {
   }
 }
 
-export default class extends Edge {
-  constructor(ctx, env) {
-    super(ctx, faulty(env));
-  }
-  async fetch(request) {
-    if (new URL(request.url).pathname !== "/__faults") return super.fetch(request);
+export default {
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname !== "/__faults") return Edge.fetch(request, faulty(env), ctx);
     Object.assign(failing, await request.json());
     return Response.json(failing);
-  }
-}
+  },
+  scheduled: (controller, env, ctx) => Edge.scheduled(controller, faulty(env), ctx),
+};

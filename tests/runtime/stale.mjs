@@ -75,12 +75,10 @@ export class Organization extends Shipped {
   }
 }
 
-export default class extends Edge {
-  constructor(ctx, env) {
-    super(ctx, stale(env));
-  }
-  async fetch(request) {
-    if (new URL(request.url).pathname !== "/__stale") return super.fetch(request);
+export default {
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname !== "/__stale") return Edge.fetch(request, stale(env), ctx);
     return Response.json(offered);
-  }
-}
+  },
+  scheduled: (controller, env, ctx) => Edge.scheduled(controller, stale(env), ctx),
+};

@@ -15,11 +15,11 @@ prototype.verify = function (algorithm, key, signature, signed) {
 
 export { Organization };
 
-export default class extends Edge {
-  async fetch(request) {
+export default {
+  async fetch(request, env, ctx) {
     if (new URL(request.url).pathname === "/__verified") return Response.json({ verified });
     const hex = request.headers.get("X-Message");
     message = hex === null ? null : Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
-    return super.fetch(request);
-  }
-}
+    return Edge.fetch(request, env, ctx);
+  },
+};

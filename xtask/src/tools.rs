@@ -1,8 +1,7 @@
 //! The tools that Rollcall is built and run with, each installed once.
 //!
-//! From a machine with Rust and Node/npm: the wasm target by rustup, worker-build
-//! and wasm-bindgen into a cache outside `target/`, which outlives checkouts, and
-//! from npm wrangler, binaryen (wasm-opt) and a Node that is new enough for them.
+//! From a machine with Rust and Node/npm: the wasm target by rustup, wasm-bindgen
+//! into a cache outside `target/`, which outlives checkouts, and from npm wrangler, binaryen (wasm-opt) and a Node that is new enough for them.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,7 +11,6 @@ use std::process::Command;
 
 use crate::{Result, fingerprint, process, root, step};
 
-const WORKER_BUILD_VERSION: &str = "0.8.7";
 /// The same as in Cargo.toml: the tool and the library must match exactly.
 const WASM_BINDGEN_VERSION: &str = "0.2.130";
 /// Of the npm package @sparticuz/chromium, which is numbered after its Chromium.
@@ -20,12 +18,11 @@ const CHROMIUM_VERSION: &str = "153.0.0";
 const SCHEMATHESIS_VERSION: &str = "4.32.5";
 /// Only where there is no Python.
 const UV_VERSION: &str = "0.13.9";
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
+pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// Where everything is.
 #[derive(Debug, Clone)]
 pub struct Tools {
-    pub worker_build: PathBuf,
     pub wasm_bindgen: PathBuf,
     /// `node_modules/.bin`.
     pub npm_binaries: PathBuf,
@@ -55,7 +52,7 @@ impl Tools {
     }
 
     /// What a build depends on besides the sources.
-    pub const VERSIONS: &'static [&'static str] = &[WORKER_BUILD_VERSION, WASM_BINDGEN_VERSION];
+    pub const VERSIONS: &'static [&'static str] = &[WASM_BINDGEN_VERSION];
 }
 
 /// Installs what is missing and says where everything is.
@@ -63,8 +60,7 @@ pub fn ensure() -> Result<Tools> {
     ensure_wasm_target()?;
     ensure_npm_packages()?;
     let wasm_bindgen = ensure_wasm_bindgen()?;
-    let worker_build = ensure_crate("worker-build", "worker-build", WORKER_BUILD_VERSION, true)?;
-    Ok(Tools { worker_build, wasm_bindgen, npm_binaries: root().join("node_modules/.bin") })
+    Ok(Tools { wasm_bindgen, npm_binaries: root().join("node_modules/.bin") })
 }
 
 /// The cache of tools: `ROLLCALL_TOOLS`, or `rollcall` in the user's cache folder.
@@ -125,7 +121,7 @@ fn ensure_wasm_bindgen() -> Result<PathBuf> {
     let binary = folder.join("bin/wasm-bindgen");
     if !binary.is_file() && download_wasm_bindgen(&folder).is_none() {
         // `--locked` does not build: its lock file names yanked versions.
-        return ensure_crate("wasm-bindgen-cli", "wasm-bindgen", WASM_BINDGEN_VERSION, false);
+        return ensure_crate("wasm-bindgen-cli", "wasm-bindgen", WASM_BINDGEN_VERSION);
     }
     Ok(binary)
 }
@@ -319,7 +315,7 @@ fn ensure_uv(folder: &Path) -> Option<PathBuf> {
 
 /// Builds a tool from crates.io. Without the costly optimisations: it is run a
 /// few times a day, and its release profile would take four times as long to build.
-fn ensure_crate(name: &str, binary: &str, version: &str, locked: bool) -> Result<PathBuf> {
+fn ensure_crate(name: &str, binary: &str, version: &str) -> Result<PathBuf> {
     let folder = cache()?.join(format!("{name}-{version}"));
     let installed = folder.join("bin").join(binary);
     if installed.is_file() {
@@ -330,7 +326,6 @@ fn ensure_crate(name: &str, binary: &str, version: &str, locked: bool) -> Result
     cargo
         .args(["install", name, "--version", version, "--root"])
         .arg(&folder)
-        .args(locked.then_some("--locked"))
         .current_dir(env::temp_dir())
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")

@@ -1,10 +1,13 @@
-//! Building the Worker: worker-build, then wasm-opt.
+//! Building the Worker: cargo, wasm-bindgen, wasm-opt.
+//!
+//! `worker-build` would do the first two, and put what it makes behind proxies of classes and of
+//! instances, for every request and every call to an object; `src/entry.mjs` does without.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::tools::Tools;
+use crate::tools::{Tools, WASM_TARGET};
 use crate::{Result, fingerprint, process, root, step};
 
 /// Everything that the module is made from.
@@ -16,21 +19,55 @@ pub fn build(tools: &Tools) -> Result<()> {
     let stamp = root().join("build/.fingerprint");
     fingerprint::unless_done(&stamp, &fingerprint, || {
         step("Building the Worker (wasm, release)");
-        let linker = build_linker()?;
-        let mut worker_build = tools.command(&tools.worker_build);
-        worker_build
-            .args(["--release", "--no-opt", "--out-dir", "../build", "worker"])
-            // A request whose caller hangs up is finished all the same: the runtime
-            // would drop it half-way, its memory would never be freed, and its log
-            // line never be written.
-            .env("RUN_TO_COMPLETION", "1")
-            .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-            .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
-            .env("ESBUILD_BIN", tools.binary("esbuild"));
-        process::run(&mut worker_build, "Building the Worker")?;
-        optimize(tools)
+        // Who serves the former one meanwhile finds it whole, until this one is.
+        let staging = root().join("target/worker");
+        compile(tools, &staging)?;
+        optimize(tools, &staging)?;
+        let build = root().join("build");
+        if build.exists() {
+            fs::remove_dir_all(&build)?;
+        }
+        Ok(fs::rename(staging, build)?)
     })
+}
+
+fn compile(tools: &Tools, to: &Path) -> Result<()> {
+    let linker = build_linker()?;
+    let mut cargo = tools.command("cargo");
+    cargo
+        .args(["build", "--package", "rollcall-worker", "--lib", "--release", "--locked", "--target", WASM_TARGET])
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+        .current_dir(root());
+    process::run(&mut cargo, "Compiling the Worker")?;
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    let mut wasm_bindgen = tools.command(&tools.wasm_bindgen);
+    wasm_bindgen
+        .arg(root().join("target").join(WASM_TARGET).join("release/rollcall_worker.wasm"))
+        .arg("--out-dir")
+        .arg(to)
+        // A module that traps is begun anew: see `src/entry.mjs`.
+        .args(["--experimental-reset-state-function", "--force-enable-abort-handler"])
+        .args(["--out-name", "index", "--target", "module", "--no-typescript"]);
+    process::run_quietly(&mut wasm_bindgen, "Writing the module's JavaScript")?;
+    // What Workers import is a compiled module already.
+    let index = to.join("index.js");
+    let script = fs::read_to_string(&index)?;
+    fs::write(&index, script.replace("import source ", "import "))?;
+    // With the crate's own JavaScript in it, which imports what this exports.
+    let mut esbuild = tools.command(tools.binary("esbuild"));
+    esbuild.args([
+        "index.js",
+        "--bundle",
+        "--minify",
+        "--format=esm",
+        "--external:./index_bg.wasm",
+        "--log-level=error",
+    ]);
+    process::run_quietly(esbuild.args(["--outfile=index.js", "--allow-overwrite"]).current_dir(to), "Bundling")?;
+    Ok(fs::remove_dir_all(to.join("snippets"))?)
 }
 
 /// The places of panics are in the module: from here they begin at the crate, whoever
@@ -61,33 +98,40 @@ fn build_linker() -> Result<PathBuf> {
 
 /// For the smallest module once it is compressed, which is not the smallest: what is written out
 /// twice compresses better than what is kept in a local, and functions of a kind, side by side, better
-/// than the most called in front. Together 3 KB. Names go last, as the order is made from them.
+/// than the most called in front. Together 3 KB.
 const OPTIMIZATIONS: &[&str] = &[
     "-Os",
     "--low-memory-unused",
     "--skip-pass=local-cse",
     "--skip-pass=memory-packing",
     "--reorder-functions-by-name",
-    "--strip-debug",
-    "--strip-producers",
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-reference-types",
+    "--enable-exception-handling",
 ];
 
-/// `worker-build` keeps the names of functions, which are a tenth of the
-/// compressed module and of no use to who runs it; so wasm-opt is run here.
-fn optimize(tools: &Tools) -> Result<()> {
-    let module = root().join("build/index_bg.wasm");
-    let optimized = root().join("build/optimized.wasm");
-    let mut wasm_opt = tools.command(tools.binary("wasm-opt"));
-    wasm_opt.arg(&module).arg("-o").arg(&optimized);
-    wasm_opt.args(OPTIMIZATIONS).args([
-        "--enable-mutable-globals",
-        "--enable-sign-ext",
-        "--enable-nontrapping-float-to-int",
-        "--enable-bulk-memory",
-        "--enable-multivalue",
-        "--enable-reference-types",
-        "--enable-exception-handling",
-    ]);
-    process::run(&mut wasm_opt, "Optimizing the wasm module")?;
-    Ok(fs::rename(optimized, module)?)
+const UNOPTIMIZED: &str = "unoptimized.wasm";
+
+/// The names of functions are a tenth of the compressed module, and of no use to who
+/// runs it. They go last, as the order is made from them.
+fn optimize(tools: &Tools, folder: &Path) -> Result<()> {
+    let module = folder.join("index_bg.wasm");
+    fs::rename(&module, folder.join(UNOPTIMIZED))?;
+    wasm_opt(tools, folder, &module, &["--strip-debug", "--strip-producers"])
+}
+
+/// Writes the module with the names of its functions, for profiles. Who runs this has
+/// built the Worker.
+pub fn with_names(tools: &Tools, to: &Path) -> Result<()> {
+    wasm_opt(tools, &root().join("build"), to, &["--debuginfo"])
+}
+
+fn wasm_opt(tools: &Tools, folder: &Path, to: &Path, names: &[&str]) -> Result<()> {
+    let mut command = tools.command(tools.binary("wasm-opt"));
+    command.arg(folder.join(UNOPTIMIZED)).arg("-o").arg(to).args(OPTIMIZATIONS).args(names);
+    process::run(&mut command, "Optimizing the wasm module")
 }

@@ -133,28 +133,18 @@ pub(super) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Takes a value, with all that is in it, as it is: byte by byte, as most of a record is passed
-    /// over by whoever looks for its revision.
+    /// Takes a value, with all that is in it, as it is: most of a record is passed over by whoever
+    /// looks for its revision.
     fn value(&mut self) -> Raw<'a> {
         let rest = skip_space(self.rest);
-        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-        let mut length = 0_usize;
-        for &byte in rest.as_bytes() {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = !quoted,
-                _ if quoted => {}
-                b'[' | b'{' => depth = depth.saturating_add(1),
-                b',' | b']' | b'}' if depth == 0 => break,
-                b']' | b'}' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            length = length.saturating_add(1);
-        }
+        let length = match rest.as_bytes().first() {
+            Some(b'"') => string_length(rest),
+            Some(b'{' | b'[') => compound_length(rest),
+            _ => scalar_length(rest),
+        };
         let (value, after) = rest.split_at_checked(length).unwrap_or_default();
-        self.rest = after;
-        Raw(value.trim_ascii_end())
+        self.rest = skip_space(after);
+        Raw(value)
     }
 }
 
@@ -167,10 +157,7 @@ impl<'a> Iterator for Tokens<'a> {
         let length = match first {
             '"' => string_length(rest),
             '{' | '[' | '}' | ']' | ':' | ',' => 1,
-            _ => rest
-                .bytes()
-                .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}'))
-                .count(),
+            _ => scalar_length(rest),
         };
         let (text, after) = rest.split_at_checked(length)?;
         self.rest = after;
@@ -190,18 +177,42 @@ fn skip_space(text: &str) -> &str {
     if text.as_bytes().first().is_some_and(u8::is_ascii_whitespace) { text.trim_ascii_start() } else { text }
 }
 
+fn scalar_length(text: &str) -> usize {
+    let end = text.bytes().position(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}'));
+    end.unwrap_or(text.len())
+}
+
 /// Bytes from an opening quote to its closing one, both included.
 fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (index, byte) in text.bytes().enumerate().skip(1) {
+    let mut bytes = text.as_bytes().iter();
+    bytes.next();
+    while let Some(byte) = bytes.next() {
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return index.saturating_add(1),
+            b'"' => break,
+            // What it escapes is no quote, whatever it is.
+            b'\\' => drop(bytes.next()),
             _ => {}
         }
     }
-    text.len()
+    text.len().saturating_sub(bytes.len())
+}
+
+/// Bytes from an opening bracket to its closing one, both included.
+fn compound_length(text: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0_usize);
+    while let Some(byte) = text.as_bytes().get(at) {
+        at = at.saturating_add(match byte {
+            b'"' => string_length(text.get(at..).unwrap_or_default()),
+            _ => 1,
+        });
+        match byte {
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' if depth == 1 => break,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    at
 }
 
 #[cfg(test)]

@@ -51,20 +51,11 @@ struct Writer {
     out: String,
 }
 
-const fn is_escaped(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0x00..0x20)
-}
-
 impl Writer {
     /// Escapes what must be (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
-        self.out.push('"');
-        if !text.bytes().any(is_escaped) {
-            self.out.push_str(text);
-            self.out.push('"');
-            return;
-        }
+        self.out.push_str("\"");
         let mut written = 0;
         for (index, byte) in text.bytes().enumerate() {
             let escape = match byte {
@@ -87,7 +78,7 @@ impl Writer {
             }
         }
         self.out.push_str(text.get(written..).unwrap_or_default());
-        self.out.push('"');
+        self.out.push_str("\"");
     }
 
     #[inline(never)]
@@ -105,19 +96,22 @@ impl Writer {
         self.out.push_str(itoa::Buffer::new().format(number));
     }
 
-    /// A comma, unless this is the first of its array or object.
+    /// Whether nothing was written yet of the array or object that was opened last.
+    fn is_first(&self) -> bool {
+        matches!(self.out.as_bytes().last(), Some(b'[' | b'{'))
+    }
+
     #[inline(never)]
     fn separate(&mut self) {
-        if !matches!(self.out.as_bytes().last(), Some(b'[' | b'{')) {
-            self.out.push(',');
+        if !self.is_first() {
+            self.out.push_str(",");
         }
     }
 
     /// The name of a field, in which there is nothing to escape.
     #[inline(never)]
     fn name(&mut self, name: &'static str) {
-        self.separate();
-        self.out.push('"');
+        self.out.push_str(if self.is_first() { "\"" } else { ",\"" });
         self.out.push_str(name);
         self.out.push_str("\":");
     }
@@ -126,12 +120,12 @@ impl Writer {
 /// An array or object on its way; holds what closes it.
 struct Compound<'w> {
     writer: &'w mut Writer,
-    close: char,
+    close: &'static str,
 }
 
 impl Compound<'_> {
     fn close(self) {
-        self.writer.out.push(self.close);
+        self.writer.out.push_str(self.close);
     }
 }
 
@@ -247,7 +241,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Compound<'w>, Unwritable> {
         self.raw("[");
-        Ok(Compound { writer: self, close: ']' })
+        Ok(Compound { writer: self, close: "]" })
     }
 
     fn serialize_tuple(self, length: usize) -> Result<Compound<'w>, Unwritable> {
@@ -274,7 +268,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
 
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Compound<'w>, Unwritable> {
         self.raw("{");
-        Ok(Compound { writer: self, close: '}' })
+        Ok(Compound { writer: self, close: "}" })
     }
 
     fn serialize_struct_variant(

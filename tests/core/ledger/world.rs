@@ -225,6 +225,14 @@ impl<'a> World<'a> {
         &mut self,
         body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
+        self.attempt(true, body)
+    }
+
+    fn attempt<T>(
+        &mut self,
+        in_transaction: bool,
+        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+    ) -> Result<Option<T>, Violation> {
         self.tally.count("transactions");
         let (now, storage) = (self.now(), &self.bench.storage);
         if self.one_in(10) {
@@ -232,7 +240,8 @@ impl<'a> World<'a> {
             storage.fail_after.set(Some(self.random.u32(0..statements)));
         }
         let object = &mut self.object;
-        let result = storage.transaction(|sql| body(object, sql, now));
+        let body = |sql: &Sqlite| body(object, sql, now);
+        let result = if in_transaction { storage.transaction(body) } else { body(storage) };
         storage.fail_after.set(None);
         match result {
             Ok(value) => {
@@ -251,7 +260,8 @@ impl<'a> World<'a> {
     /// One call; says the answer, and whether anything was written.
     pub fn handle(&mut self, call: Call) -> Result<Option<(Reply, bool)>, Violation> {
         let before = self.bench.storage.rows_written();
-        let reply = self.transact(|object, sql, now| object.handle(sql, call, now))?;
+        let in_transaction = self.object.needs_transaction(&call);
+        let reply = self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))?;
         let has_written = self.bench.storage.rows_written() != before;
         Ok(reply.map(|reply| (reply, has_written)))
     }

@@ -53,7 +53,7 @@ impl World<'_> {
         let is_paid = self.is_paid(call);
         let arrived = sent(call);
         let now = self.now();
-        let Some(reply) = self.transact(|object, sql, now| object.handle(sql, arrived, now))? else {
+        let Some(reply) = self.handle(arrived)? else {
             self.settle(&Effect::Nothing)?;
             return Ok(None);
         };

@@ -11,7 +11,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
 use rollcall::organization::keys::NewKey;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command};
+use rollcall::organization::protocol::{Call, Caller, Command, Reply};
 use rollcall::organization::settings::Settings;
 use rollcall::organization::sql::SqlError;
 
@@ -120,7 +120,7 @@ impl<'a> World<'a> {
                 command: Command::IssueKey { settings, key },
             };
             // Until it is done there may be no tables to look at.
-            if self.transact(|object, sql, now| object.handle(sql, call, now))?.is_some() {
+            if self.handle(call)?.is_some() {
                 return self.settle(&Effect::Nothing).map(drop);
             }
         }
@@ -215,6 +215,20 @@ impl<'a> World<'a> {
         &mut self,
         body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
+        self.attempt(true, body)
+    }
+
+    /// The same for one call, which is in a transaction only if it needs to be.
+    pub fn handle(&mut self, call: Call) -> Result<Option<Reply>, Violation> {
+        let in_transaction = self.object.needs_transaction(&call);
+        self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))
+    }
+
+    fn attempt<T>(
+        &mut self,
+        in_transaction: bool,
+        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+    ) -> Result<Option<T>, Violation> {
         let (now, storage) = (self.now(), self.storage);
         if self.one_in(16) {
             // A batch after a crash has some thirty statements, a read has three.
@@ -222,7 +236,8 @@ impl<'a> World<'a> {
             storage.fail_after.set(Some(self.random.u32(0..statements)));
         }
         let object = &mut self.object;
-        let result = storage.transaction(|sql| body(object, sql, now));
+        let body = |sql: &Sqlite| body(object, sql, now);
+        let result = if in_transaction { storage.transaction(body) } else { body(storage) };
         storage.fail_after.set(None);
         match result {
             Ok(value) => Ok(Some(value)),
