@@ -7,16 +7,18 @@ use std::time::Duration;
 use bench::contender::{Artefact, Kind};
 use bench::host::Host;
 use bench::line::Line;
-use bench::measure::{self, Plan, Series, Subject};
+use bench::measure::{self, Plan, Subject};
 use bench::report::Results;
 use bench::{plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--users 1000,100000] [--organizations 1,64] \
-                     [--rounds N] [--seconds N] [--disk] [--profile]";
+                     [--rounds N] [--seconds N] [--disk] \
+                     [--profile] [--report]";
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command")]
 struct Options {
     lines: Vec<Line>,
     contenders: Vec<Kind>,
@@ -27,6 +29,8 @@ struct Options {
     disk: bool,
     /// Not how fast, but why.
     profile: bool,
+    /// Not to measure, but to write down what was measured last.
+    only_report: bool,
     /// Nothing was left out.
     is_whole: bool,
 }
@@ -34,6 +38,9 @@ struct Options {
 fn main() -> Result<()> {
     interrupt::watch()?;
     let options = Options::parse(std::env::args().skip(1))?;
+    if options.only_report {
+        return write(&serde_json::from_str(&fs::read_to_string(results_file())?)?);
+    }
     let tools = xtask::prepare()?;
     let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind, options.profile));
     let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
@@ -43,28 +50,29 @@ fn main() -> Result<()> {
         results.starts = start::all(&tools, &artefacts)?;
     }
     for organizations in &options.organizations {
-        results.series.extend(run(&tools, &artefacts, &options, *organizations, options.disk)?);
+        run(&tools, &artefacts, &options, *organizations, &mut results)?;
     }
     if options.is_whole {
         // What a disk changes shows on a few lines.
         let lines = vec![Line::CreateNew, Line::CreateExisting, Line::Get, Line::List100];
-        let on_disk = Options { lines, users: vec![1_000], ..options };
-        results.series.extend(run(&tools, &artefacts, &on_disk, 1, true)?);
+        let on_disk = Options { lines, users: vec![1_000], disk: true, ..options };
+        run(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
-    if options.profile {
-        return Ok(());
-    }
-    results.circumstances.push(format!(
-        "The load generator used at most {:.0} % of a core, and of the two cores the runtime used one",
-        results.generator_max() * 100.0
-    ));
-    write(&results)
+    if options.profile { Ok(()) } else { write(&results) }
+}
+
+fn results_file() -> PathBuf {
+    root().join("target/bench/results.json")
+}
+
+/// What was measured up to now: who stops a run can still have it reported.
+fn keep(results: &Results) -> Result<()> {
+    Ok(fs::write(results_file(), serde_json::to_string_pretty(results)?)?)
 }
 
 fn write(results: &Results) -> Result<()> {
     let folder = root().join("docs/bench");
     fs::create_dir_all(&folder)?;
-    fs::write(root().join("target/bench/results.json"), serde_json::to_string_pretty(results)?)?;
     fs::write(folder.join("results.md"), results.markdown())?;
     let settings = results.settings();
     let shown = settings.iter().find(|setting| setting.users == 100_000).or_else(|| settings.first());
@@ -104,8 +112,14 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
 const CLIENTS: usize = 32;
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// All lines at growing numbers of users, or, with many organizations, at few each.
-fn run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize, disk: bool) -> Result<Vec<Series>> {
+/// All lines, at every number of users side by side; with many organizations at the first of them.
+fn run(
+    tools: &Tools,
+    artefacts: &[Artefact],
+    options: &Options,
+    organizations: usize,
+    results: &mut Results,
+) -> Result<()> {
     let plan = Plan {
         rounds: options.rounds,
         clients: CLIENTS,
@@ -113,54 +127,40 @@ fn run(tools: &Tools, artefacts: &[Artefact], options: &Options, count: usize, d
         duration: Duration::from_secs_f64(options.seconds),
         load_for_latency: 0.5,
     };
-    let states = State::make(disk)?;
-    let mut all = Vec::new();
-    let mut directories = Vec::new();
-    for artefact in artefacts {
-        step(format!("{}: {count} organizations", artefact.kind.name()));
-        let state = states.of(artefact.kind);
-        // D1's file is made by the first start, its tables before the second.
-        Host::start(tools, artefact, &state)?.stop();
-        seed::schema(artefact, &state)?;
-        let host = Host::start(tools, artefact, &state)?;
-        directories.push(setup::organizations(&host.url, count)?);
-        host.settle()?;
-        host.stop();
-    }
-    let mut users = 0;
-    for target in &options.users {
-        if count > 1 && users > 0 {
-            break;
-        }
-        for (artefact, directories) in artefacts.iter().zip(&directories) {
-            step(format!("{}: {target} users", artefact.kind.name()));
-            let each = if count > 1 { *target / count } else { *target };
-            for directory in directories {
-                seed::users(artefact.kind, &states.of(artefact.kind), directory, users, each)?;
+    let states = State::make(options.disk)?;
+    let sizes = if organizations > 1 { options.users.get(..1).unwrap_or_default() } else { &options.users };
+    let mut subjects = Vec::new();
+    for users in sizes {
+        for artefact in artefacts {
+            step(format!("{}: {users} users of {organizations} organizations", artefact.kind.name()));
+            let state = states.of(artefact.kind, *users);
+            // D1's file is made by the first start, its tables before the second.
+            Host::start(tools, artefact, &state)?.stop();
+            seed::schema(artefact, &state)?;
+            let host = Host::start(tools, artefact, &state)?;
+            let directories = setup::organizations(&host.url, organizations)?;
+            host.settle()?;
+            host.stop();
+            for directory in &directories {
+                seed::users(artefact.kind, &state, directory, *users / organizations)?;
             }
-        }
-        users = *target;
-        let mut subjects = Vec::new();
-        for (artefact, directories) in artefacts.iter().zip(&directories) {
             let start = if options.profile { Host::start_inspected } else { Host::start };
-            let host = start(tools, artefact, &states.of(artefact.kind))?;
-            subjects.push(Subject { kind: artefact.kind, host, directories: directories.clone() });
-        }
-        for line in &options.lines {
-            if interrupt::happened() {
-                return Err("interrupted".into());
-            }
-            if options.profile {
-                subjects.iter().try_for_each(|subject| profile::line(tools, plan, *line, subject))?;
-                continue;
-            }
-            all.extend(measure::line(plan, *line, &subjects, users, disk)?);
-        }
-        for subject in subjects {
-            subject.host.stop();
+            let host = start(tools, artefact, &state)?;
+            subjects.push(Subject { kind: artefact.kind, host, directories, users: *users });
         }
     }
-    Ok(all)
+    for line in &options.lines {
+        if interrupt::happened() {
+            return Err("interrupted".into());
+        }
+        if options.profile {
+            subjects.iter().try_for_each(|subject| profile::line(tools, plan, *line, subject))?;
+        } else {
+            results.series.extend(measure::line(plan, *line, &subjects, options.disk)?);
+            keep(results)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the contenders keep what they have, until it is dropped.
@@ -177,8 +177,8 @@ impl State {
         Ok(Self { folder })
     }
 
-    fn of(&self, kind: Kind) -> PathBuf {
-        self.folder.join(kind.name())
+    fn of(&self, kind: Kind, users: usize) -> PathBuf {
+        self.folder.join(format!("{}-{users}", kind.name()))
     }
 }
 
@@ -199,6 +199,7 @@ impl Options {
             seconds: 1.5,
             disk: false,
             profile: false,
+            only_report: false,
             is_whole: true,
         };
         while let Some(name) = arguments.next() {
@@ -213,6 +214,7 @@ impl Options {
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--disk" => options.disk = true,
                 "--profile" => options.profile = true,
+                "--report" => options.only_report = true,
                 _ => return Err(format!("{name} is unknown\n{USAGE}").into()),
             }
         }

@@ -31,6 +31,8 @@ pub struct Subject {
     pub kind: Kind,
     pub host: Host,
     pub directories: Vec<Directory>,
+    /// Users in all of its organizations.
+    pub users: usize,
 }
 
 /// One contender in one round.
@@ -61,8 +63,8 @@ pub struct Series {
     pub samples: Vec<Sample>,
 }
 
-/// Measures a line with every contender.
-pub fn line(plan: Plan, line: Line, subjects: &[Subject], users: usize, disk: bool) -> Result<Vec<Series>> {
+/// Measures a line with every contender, at every number of users.
+pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<Vec<Series>> {
     let works: Vec<_> = subjects
         .iter()
         .map(|subject| Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients)))
@@ -90,7 +92,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], users: usize, disk: bo
         Ok(Series {
             line: line.name().to_owned(),
             contender: subject.kind.name().to_owned(),
-            users,
+            users: subject.users,
             organizations: subject.directories.len(),
             disk,
             resident_mib: subject.host.resident_mib()?,
@@ -145,9 +147,10 @@ impl Series {
 fn summary(line: Line, series: &[Series]) -> String {
     let mut text = format!("{:<16}", line.name());
     for series in series {
+        let name = format!("{}-{}", series.contender, series.users);
         let rate = series.median(|sample| sample.rate);
         let (cpu_us, p99_ms) = (series.median(|sample| sample.cpu_us), series.median(|sample| sample.p99_ms));
-        let _ = write!(text, "  {:>8}: {rate:>6.0}/s {cpu_us:>5.0} µs {p99_ms:>6.1} ms", series.contender);
+        let _ = write!(text, "\n    {name:<18} {rate:>6.0}/s {cpu_us:>6.0} µs {p99_ms:>6.1} ms");
     }
     text
 }

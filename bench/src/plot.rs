@@ -70,14 +70,15 @@ pub fn growth(results: &Results, path: &Path) -> Result<()> {
         .build_cartesian_2d((900_f64..1_200_000_f64).log_scale(), 0.0..2.0)?;
     chart.configure_mesh().x_desc("users").light_line_style(WHITE).label_style((FONT, 12)).draw()?;
     for (place, line) in lines.into_iter().enumerate() {
-        let cpu = |setting: &Setting| {
+        let Some(least) = sizes.first().and_then(|setting| results.find(*setting, line, Kind::Rollcall)) else {
+            continue;
+        };
+        let grown = |setting: &Setting| {
             let series = results.find(*setting, line, Kind::Rollcall)?;
             #[expect(clippy::cast_precision_loss, reason = "a place in the picture")]
-            Some((setting.users as f64, series.median(|sample| sample.cpu_us)))
+            Some((setting.users as f64, series.ratio(least, |sample| sample.cpu_us)))
         };
-        let points: Vec<(f64, f64)> = sizes.iter().filter_map(cpu).collect();
-        let Some((_, base)) = points.first().copied() else { continue };
-        let points: Vec<_> = points.into_iter().map(|(users, cpu)| (users, cpu / base)).collect();
+        let points: Vec<(f64, f64)> = sizes.iter().filter_map(grown).collect();
         let style = Palette99::pick(place).stroke_width(2);
         chart
             .draw_series(LineSeries::new(points.clone(), style))?

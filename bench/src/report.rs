@@ -58,6 +58,11 @@ impl Results {
         for line in &self.circumstances {
             let _ = writeln!(out, "- {line}");
         }
+        let busiest = self.generator_max() * 100.0;
+        let _ = writeln!(
+            out,
+            "- The load generator used at most {busiest:.0} % of a core, and of the two cores the runtime used one"
+        );
         out.push_str(
             "\nA figure is the median of the rounds. A ratio is the median of the ratios within a round, in which each \
              contender has its turn; behind it the least and the greatest.\n",
@@ -122,39 +127,36 @@ impl Results {
         out
     }
 
-    /// What a request takes in times of what it takes at the fewest users, by CPU, as the
-    /// machine's pace comes and goes between the sizes: each is divided by the floor's, which
-    /// was measured in the same rounds.
+    /// What a request takes in times of what it takes at the fewest users, by CPU. Both are
+    /// measured in the same rounds.
     fn growth(&self) -> String {
         let sizes: Vec<_> =
             self.settings().into_iter().filter(|setting| !setting.disk && setting.organizations == 1).collect();
-        let [first, ..] = sizes.as_slice() else { return String::new() };
-        if sizes.len() < 2 {
+        let [first, further @ ..] = sizes.as_slice() else { return String::new() };
+        if further.is_empty() {
             return String::new();
         }
         let mut out = format!(
-            "\n## Growth\n\nCPU of Rollcall for a request, in times of that at {} users; in parentheses, the same of the \
-             floor.\n\n|",
+            "\n## Growth\n\nCPU of a request in times of that at {} users, within a round: Rollcall's; the twin's, the \
+             floor's.\n\n|",
             thousands(first.users)
         );
-        for size in &sizes {
+        for size in further {
             let _ = write!(out, " | {} users", thousands(size.users));
         }
-        out.push_str(" |\n|---");
-        out.push_str(&"|--:".repeat(sizes.len()));
-        out.push_str("|\n");
+        let _ = writeln!(out, " |\n|---{}|", "|---".repeat(further.len()));
         for line in Line::ALL {
-            let Some(series) = self.find(*first, line, Kind::Rollcall) else { continue };
+            if self.find(*first, line, Kind::Rollcall).is_none() {
+                continue;
+            }
             let _ = write!(out, "| {}", line.title());
-            let base = series.median(|sample| sample.cpu_us);
-            let floor_base = self.find(*first, line, Kind::Floor).map(|series| series.median(|sample| sample.cpu_us));
-            for size in &sizes {
-                let Some(series) = self.find(*size, line, Kind::Rollcall) else { continue };
-                let _ = write!(out, " | {:.2}", series.median(|sample| sample.cpu_us) / base);
-                let floor = self.find(*size, line, Kind::Floor).map(|series| series.median(|sample| sample.cpu_us));
-                if let (Some(floor), Some(base)) = (floor, floor_base) {
-                    let _ = write!(out, " ({:.2})", floor / base);
-                }
+            for size in further {
+                let grown = |kind: Kind| {
+                    let (large, small) = (self.find(*size, line, kind), self.find(*first, line, kind));
+                    large.zip(small).map_or_else(String::new, |(large, small)| ratio(large, small, |s| s.cpu_us))
+                };
+                let [rollcall, twin, floor] = Kind::ALL.map(grown);
+                let _ = write!(out, " | {rollcall}; {twin}, {floor}");
             }
             out.push_str(" |\n");
         }
@@ -176,7 +178,7 @@ impl Results {
     }
 
     /// The highest part of a core that the load generator ever needed.
-    pub fn generator_max(&self) -> f64 {
+    fn generator_max(&self) -> f64 {
         let samples = self.series.iter().flat_map(|series| &series.samples);
         samples.map(|sample| sample.generator).fold(0.0, f64::max)
     }

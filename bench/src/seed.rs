@@ -58,11 +58,11 @@ pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives an organization users up to a number, and its agent a relationship with each.
-pub fn users(kind: Kind, state: &Path, directory: &Directory, from: usize, to: usize) -> Result<()> {
+/// Gives an organization so many users, and its agent a relationship with each.
+pub fn users(kind: Kind, state: &Path, directory: &Directory, count: usize) -> Result<()> {
     match kind {
-        Kind::Rollcall => rollcall(state, directory, from, to),
-        Kind::Twin | Kind::Floor => tables(state, directory, from, to),
+        Kind::Rollcall => rollcall(state, directory, count),
+        Kind::Twin | Kind::Floor => tables(state, directory, count),
     }
 }
 
@@ -121,7 +121,7 @@ impl Clock {
     }
 }
 
-fn rollcall(state: &Path, directory: &Directory, from: usize, to: usize) -> Result<()> {
+fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let object_file = object_file(state, &directory.organization_id)?;
     let object = Sqlite::over(open(&object_file)?);
     let listing = Sqlite::over(open(&listing_file(state)?)?);
@@ -134,12 +134,12 @@ fn rollcall(state: &Path, directory: &Directory, from: usize, to: usize) -> Resu
         let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
         object.transaction(|sql| organization.handle(sql, call, now)).map(|reply| (request_id, reply))
     };
-    for first in (from..to).step_by(ROWS_AT_ONCE) {
-        let numbers = first..to.min(first + ROWS_AT_ONCE);
+    for first in (0..count).step_by(ROWS_AT_ONCE) {
+        let numbers = first..count.min(first + ROWS_AT_ONCE);
         let users = numbers.map(new_user).collect::<Result<Vec<_>>>()?;
         handle(&mut organization, Command::CreateEndUsers { users }, None)?;
     }
-    if from == 0 {
+    if count > 0 {
         // The first relationship is made by a turn, the others are as that one.
         let (now, random) = Clock::now()?.tick();
         let turn = NewTurn {
@@ -219,13 +219,13 @@ fn relate(object_file: &Path) -> Result<()> {
 }
 
 /// The twin's tables, which are the floor's too.
-fn tables(state: &Path, directory: &Directory, from: usize, to: usize) -> Result<()> {
+fn tables(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let mut connection = open(&listing_file(state)?)?;
     let transaction = connection.transaction()?;
     {
         let mut user = transaction.prepare(SEED_USER)?;
         let mut relationship = transaction.prepare(SEED_AGENT_USER)?;
-        for number in from..to {
+        for number in 0..count {
             let user_id = user_id(number);
             // A UUID of version 7, as the API makes them.
             let principal_id = format!("01900000-0000-7000-8000-{number:012x}");

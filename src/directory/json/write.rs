@@ -55,7 +55,7 @@ impl Writer {
     /// Escapes what must be (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
-        self.out.push_str("\"");
+        self.out.push('"');
         let mut written = 0;
         for (index, byte) in text.bytes().enumerate() {
             let escape = match byte {
@@ -78,7 +78,7 @@ impl Writer {
             }
         }
         self.out.push_str(text.get(written..).unwrap_or_default());
-        self.out.push_str("\"");
+        self.out.push('"');
     }
 
     #[inline(never)]
@@ -104,7 +104,7 @@ impl Writer {
     #[inline(never)]
     fn separate(&mut self) {
         if !self.is_first() {
-            self.out.push_str(",");
+            self.out.push(',');
         }
     }
 
