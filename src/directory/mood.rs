@@ -75,24 +75,26 @@ impl Level {
         self.0
     }
 
-    /// As it is written. Digit by digit, as a page of moods holds thousands.
-    fn to_text(self) -> String {
+    /// As it is written. Digit by digit and in place, as a page of moods holds thousands.
+    fn to_text(self, buffer: &mut [u8; 9]) -> &str {
         const WHOLE: u32 = ONE.unsigned_abs();
-        let mut text = String::with_capacity("-0.123456".len());
-        if self.0 < 0 {
-            text.push('-');
-        }
+        *buffer = *b"-0.000000";
         let millionths = self.0.unsigned_abs();
-        text.push_str(if millionths < WHOLE { "0." } else { "1." });
-        let (mut left, mut place) = (if millionths < WHOLE { millionths } else { 0 }, WHOLE);
-        loop {
-            place = place.saturating_div(10);
-            text.extend(char::from_digit(left.checked_div(place).unwrap_or_default(), 10));
-            left = left.checked_rem(place).unwrap_or_default();
-            if left == 0 {
-                return text;
-            }
+        let [_, whole, _, decimals @ ..] = buffer;
+        *whole = if millionths < WHOLE { b'0' } else { b'1' };
+        let mut left = millionths % WHOLE;
+        for digit in decimals.iter_mut().rev() {
+            *digit = b'0' | (left % 10) as u8;
+            left /= 10;
         }
+        let mut text = buffer.as_slice();
+        while text.len() > "-0.0".len()
+            && let Some(shorter) = text.strip_suffix(b"0")
+        {
+            text = shorter;
+        }
+        let unsigned = text.strip_prefix(b"-").filter(|_| self.0 >= 0);
+        std::str::from_utf8(unsigned.unwrap_or(text)).unwrap_or_default()
     }
 
     /// The level at `factor`, in [0, 1], of its distance to the baseline.
@@ -118,14 +120,14 @@ fn nearest(value: f64) -> i32 {
 /// that read `1` as another type than `0.5`.
 impl fmt::Display for Level {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.to_text())
+        formatter.write_str(self.to_text(&mut [0; 9]))
     }
 }
 
 impl Serialize for Level {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_bytes(self.to_text().as_bytes())
+            serializer.serialize_bytes(self.to_text(&mut [0; 9]).as_bytes())
         } else {
             self.0.serialize(serializer)
         }

@@ -420,7 +420,7 @@ impl Memory {
             }
             Command::ReadDeletion { deletion_id } => deletions::read(sql, deletion_id),
             Command::ExportEndUser { user_id } => export::export(sql, &user_id, decay),
-            Command::LocateEndUser { user_id } => registry::locate(sql, &user_id, decay),
+            Command::LocateEndUser { user_id } => registry::locate(sql, &mut self.outbox, &user_id, decay),
             Command::ReadEndUser { user_id } => registry::read(sql, &user_id),
             Command::Configure(settings) => self.configure(sql, settings, now),
             Command::StartAudit(settings) => {

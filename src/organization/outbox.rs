@@ -78,7 +78,26 @@ pub struct Outbox {
     last_sequence: i64,
     listing: i64,
     cache: i64,
+    located: Located,
 }
+
+/// Revisions of active users without relationships who were read lately.
+///
+/// They are true because nobody changes a user, or a relationship of theirs, without appending
+/// them to the outbox, which forgets them here; and because all memory is dropped when a
+/// transaction fails. Who is not active is not held, as the end of an erasure appends nothing.
+#[derive(Debug, Default)]
+struct Located(Vec<(UserId, i64, Revision)>);
+
+impl Located {
+    /// They are in the order of their ids.
+    fn place(&self, user_id: &UserId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(held, ..)| held.cmp(user_id))
+    }
+}
+
+/// A hundred bytes each.
+const LOCATED_MAX: usize = 2_000;
 
 impl Outbox {
     pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
@@ -88,7 +107,7 @@ impl Outbox {
             Some(mut row) => row.integer()?,
             None => 0,
         };
-        Ok(Self { last_sequence: highest.max(listing).max(cache), listing, cache })
+        Ok(Self { last_sequence: highest.max(listing).max(cache), listing, cache, located: Located::default() })
     }
 
     pub const fn last_sequence(&self) -> i64 {
@@ -107,6 +126,22 @@ impl Outbox {
         self.listing.min(self.cache)
     }
 
+    /// The revision of a user who was located lately and is as they were then.
+    pub fn located(&self, user_id: &UserId) -> Option<Revision> {
+        let (.., revision) = self.located.0.get(self.located.place(user_id).ok()?)?;
+        Some(*revision)
+    }
+
+    /// Remembers an active user without relationships.
+    pub fn remember(&mut self, user_id: &UserId, number: i64, revision: Revision) {
+        if self.located.0.len() >= LOCATED_MAX {
+            self.located.0.clear();
+        }
+        if let Err(place) = self.located.place(user_id) {
+            self.located.0.insert(place, (user_id.clone(), number, revision));
+        }
+    }
+
     /// Notes that a user changed. Belongs into the transaction of the change.
     pub fn append<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
         self.insert(sql, user, false)
@@ -119,6 +154,7 @@ impl Outbox {
 
     fn insert<S: Sql>(&mut self, sql: &S, user: i64, with_relationships: bool) -> Result<(), SqlError> {
         self.last_sequence = self.last_sequence.saturating_add(1);
+        self.located.0.retain(|(_, number, _)| *number != user);
         sql.run(
             "INSERT INTO outbox (sequence, user, with_relationships) VALUES (?, ?, ?)",
             &[self.last_sequence.into(), user.into(), i64::from(with_relationships).into()],

@@ -78,18 +78,18 @@ pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> 
 /// Reads what the current period has used.
 pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
-    let used = |metric: &str| -> Result<u64, SqlError> {
-        let row = sql.first(
-            "SELECT value FROM counters WHERE metric = ? AND period_start = ?",
-            &[metric.into(), period.start.millis().into()],
-        )?;
-        let value = row.map(|mut row| row.integer()).transpose()?.unwrap_or_default();
-        Ok(u64::try_from(value).unwrap_or_default())
-    };
+    let value = "(SELECT value FROM counters WHERE metric = ? AND period_start = ?)";
+    let start_ms = period.start.millis();
+    let row = sql.first(
+        &format!("SELECT coalesce({value}, 0), coalesce({value}, 0)"),
+        &[TURNS.into(), start_ms.into(), ACTIVE_RELATIONSHIPS.into(), start_ms.into()],
+    )?;
+    let mut row = row.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
+    let mut used = || Ok(u64::try_from(row.integer()?).unwrap_or_default());
     Ok(Quota {
-        turns_used: used(TURNS)?,
+        turns_used: used()?,
         turns_limit: settings.limits.turns_per_period,
-        relationships_used: used(ACTIVE_RELATIONSHIPS)?,
+        relationships_used: used()?,
         relationships_limit: settings.limits.active_relationships,
         resets_at: period.end,
     })

@@ -191,19 +191,27 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Names the revision in force, for a reader who may hold it already.
-pub fn locate<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
+pub fn locate<S: Sql>(sql: &S, outbox: &mut Outbox, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
+    if let Some(revision) = outbox.located(user_id) {
+        return Ok(Outcome::EndUserLocated { revision, shown: Shown::none() });
+    }
     let found = sql.first(
-        "SELECT u.number, u.incarnation, u.version, EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number)
-         FROM users u WHERE u.digest = ?",
-        &[user_id.digest().as_str().into()],
+        "SELECT u.number, u.incarnation, u.version, u.state = ?2,
+         EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number) FROM users u WHERE u.digest = ?1",
+        &[user_id.digest().as_str().into(), Status::Active.as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
     let number = row.integer()?;
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+    let is_active = row.integer()? != 0;
     // Most users of most organizations have none: then this is all there is to ask.
-    let has_relationships = row.integer()? != 0;
-    let shown = if has_relationships { relationships::shown_with(sql, number, decay)? } else { Shown::none() };
-    Ok(Outcome::EndUserLocated { revision, shown })
+    if row.integer()? != 0 {
+        return Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, decay)? });
+    }
+    if is_active {
+        outbox.remember(user_id, number, revision);
+    }
+    Ok(Outcome::EndUserLocated { revision, shown: Shown::none() })
 }
 
 /// Gives the whole record.

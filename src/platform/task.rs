@@ -12,7 +12,6 @@
 //! promise, and for two closures that are made, registered and finalized for each.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -56,8 +55,32 @@ enum State {
 #[derive(Default)]
 struct Executor {
     last: u32,
-    tasks: BTreeMap<u32, Task>,
-    waits: BTreeMap<u32, State>,
+    tasks: Numbered<Task>,
+    waits: Numbered<State>,
+}
+
+/// Few enough to be searched one by one, the latest first; a map is 2 KB of the compressed module.
+struct Numbered<T>(Vec<(u32, T)>);
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Numbered<T> {
+    fn insert(&mut self, number: u32, value: T) {
+        self.0.push((number, value));
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.0.iter_mut().rev().find(|(held, _)| *held == number).map(|(_, value)| value)
+    }
+
+    fn remove(&mut self, number: u32) -> Option<T> {
+        let place = self.0.iter().rposition(|(held, _)| *held == number)?;
+        Some(self.0.swap_remove(place).1)
+    }
 }
 
 thread_local! {
@@ -127,7 +150,7 @@ impl Wake for Alarm {
 /// Polls a task, unless it is being polled: then it will be once more.
 fn run(task: u32) {
     let begun = EXECUTOR.with_borrow_mut(|executor| {
-        let found = executor.tasks.get_mut(&task)?;
+        let found = executor.tasks.get_mut(task)?;
         let Some(future) = found.future.take() else {
             found.is_woken = true;
             return None;
@@ -138,14 +161,14 @@ fn run(task: u32) {
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            drop(EXECUTOR.with_borrow_mut(|executor| executor.tasks.remove(&task)));
+            drop(EXECUTOR.with_borrow_mut(|executor| executor.tasks.remove(task)));
             return match result {
                 Ok(value) => keep(task, true, value),
                 Err(error) => keep(task, false, error),
             };
         }
         let again = EXECUTOR.with_borrow_mut(|executor| {
-            let found = executor.tasks.get_mut(&task)?;
+            let found = executor.tasks.get_mut(task)?;
             if found.is_woken {
                 found.is_woken = false;
                 return Some(future);
@@ -163,7 +186,7 @@ fn run(task: u32) {
 #[wasm_bindgen]
 pub fn settled(wait: u32, how: u32, value: JsValue) {
     let waker = EXECUTOR.with_borrow_mut(|executor| {
-        let state = executor.waits.get_mut(&wait)?;
+        let state = executor.waits.get_mut(wait)?;
         let State::Pending(waker) = state else { return None };
         let waker = waker.take();
         *state = State::Settled(match how {
@@ -195,20 +218,22 @@ impl Future for Wait {
     type Output = Result<JsValue, Unsettled>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        EXECUTOR.with_borrow_mut(|executor| match executor.waits.remove(&self.0) {
-            Some(State::Settled(result)) => Poll::Ready(result),
-            Some(State::Pending(_)) => {
-                executor.waits.insert(self.0, State::Pending(Some(context.waker().clone())));
-                Poll::Pending
+        EXECUTOR.with_borrow_mut(|executor| {
+            if let Some(State::Pending(waker)) = executor.waits.get_mut(self.0) {
+                *waker = Some(context.waker().clone());
+                return Poll::Pending;
             }
-            None => Poll::Pending,
+            match executor.waits.remove(self.0) {
+                Some(State::Settled(result)) => Poll::Ready(result),
+                _ => Poll::Pending,
+            }
         })
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        drop(EXECUTOR.with_borrow_mut(|executor| executor.waits.remove(&self.0)));
+        drop(EXECUTOR.with_borrow_mut(|executor| executor.waits.remove(self.0)));
     }
 }
 

@@ -100,7 +100,7 @@ fn build_linker() -> Result<PathBuf> {
 /// twice compresses better than what is kept in a local, and functions of a kind, side by side, better
 /// than the most called in front. Together 3 KB.
 const OPTIMIZATIONS: &[&str] = &[
-    "-Os",
+    "-O3",
     "--low-memory-unused",
     "--skip-pass=local-cse",
     "--skip-pass=memory-packing",
