@@ -10,6 +10,8 @@ const pauses = new Map();
 
 export function begin() {
   instance += 1;
+  // Nobody is left to keep them.
+  for (const { reject } of promised.values()) reject(new Error("the module has begun anew"));
   promised.clear();
 }
 
