@@ -6,9 +6,16 @@ import * as rollcall from "../build/index.js";
 // Counts the instances of the module; Rust writes to it.
 const state = rollcall.__worker_init_state();
 
-// A trap leaves memory that nobody vouches for: whoever comes next finds the module begun anew.
+// A trap leaves memory that nobody vouches for: whoever comes next finds the module begun anew. So do
+// an exhausted stack, and an exception of something that was not expected to throw, as the module's
+// JavaScript calls it.
+function isFatal(error) {
+  return (
+    error instanceof WebAssembly.RuntimeError || error instanceof RangeError || error?.message === "Critical error"
+  );
+}
 function note(error) {
-  if (error instanceof WebAssembly.RuntimeError) state.criticalError = true;
+  if (isFatal(error)) state.criticalError = true;
 }
 addEventListener("error", ({ error }) => note(error));
 
@@ -43,7 +50,7 @@ export class Organization extends DurableObject {
     try {
       return call(() => this.core.handle(bytes));
     } catch (error) {
-      if (error instanceof WebAssembly.RuntimeError) this.ctx.abort(error.message);
+      if (isFatal(error)) this.ctx.abort(error.message);
       throw error;
     }
   }

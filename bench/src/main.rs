@@ -203,7 +203,8 @@ impl Options {
             is_whole: true,
         };
         while let Some(name) = arguments.next() {
-            options.is_whole = false;
+            // A shorter or a longer one is as whole.
+            options.is_whole &= matches!(name.as_str(), "--rounds" | "--seconds");
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
                 "--lines" => options.lines = each(&value()?, Line::of_name)?,

@@ -97,6 +97,12 @@ impl Organization {
         Self { memory: None, mood_half_life_ms }
     }
 
+    /// Drops what is remembered: what was written may have been rolled back. The next call reads
+    /// it anew.
+    pub fn forget(&mut self) {
+        self.memory = None;
+    }
+
     /// Whether a call has to be executed in a transaction. The first one always: it may find
     /// no tables.
     pub const fn needs_transaction(&self, call: &Call) -> bool {

@@ -285,7 +285,13 @@ impl Inner {
             let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
             body(&mut core)
         };
-        platform::transaction(&self.storage, &mut run).map_err(|error| js_error(&error))
+        platform::transaction(&self.storage, &mut run).map_err(|error| {
+            // The body may have succeeded, and remembers what was rolled back after it.
+            if let Ok(mut core) = self.core.try_borrow_mut() {
+                core.forget();
+            }
+            js_error(&error)
+        })
     }
 
     /// Takes steps of the audit under way, for some time. Each begins with nothing on

@@ -13,6 +13,7 @@ export function begin() {
   // Nobody is left to keep them.
   for (const { reject } of promised.values()) reject(new Error("the module has begun anew"));
   promised.clear();
+  pauses.clear();
 }
 
 function tell(wait, how, value) {
@@ -42,8 +43,9 @@ export function wait(wait, promise, limitMs) {
 export function rest(wait, millis) {
   const mine = instance;
   const end = () => {
+    if (mine !== instance) return;
     pauses.delete(wait);
-    if (mine === instance) tell(wait, 0);
+    tell(wait, 0);
   };
   pauses.set(wait, setTimeout(end, millis));
 }

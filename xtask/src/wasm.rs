@@ -36,6 +36,9 @@ fn compile(tools: &Tools, to: &Path) -> Result<()> {
     let mut cargo = tools.command("cargo");
     cargo
         .args(["build", "--package", "rollcall-worker", "--lib", "--release", "--locked", "--target", WASM_TARGET])
+        // Wherever else the developer has theirs: what is linked below is what was built here.
+        .arg("--target-dir")
+        .arg(root().join("target"))
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
         .current_dir(root());
