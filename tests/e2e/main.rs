@@ -43,6 +43,7 @@ mod stale_cache;
 mod stores;
 mod streaming;
 mod tenants;
+mod traps;
 mod update_end_user;
 mod upstream;
 mod usage;
