@@ -110,7 +110,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
 }
 
 const CLIENTS: usize = 32;
-const WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// All lines, at every number of users side by side; with many organizations at the first of them.
 fn run(

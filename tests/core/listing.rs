@@ -73,3 +73,26 @@ fn every_page_is_a_range_of_an_index() {
         }
     }
 }
+
+/// What a batch costs does not depend on how many others there are: no statement of it goes over all
+/// rows of a tenant.
+#[test]
+fn a_batch_touches_no_rows_but_its_own() {
+    let database = Sqlite::listing();
+    let mut batch = batch(1, 0, 3, &[("a", 1), ("b", 2), ("c", 3)]);
+    batch.changes[1].relationships =
+        Some(vec![("01900000-0000-7000-8000-000000000000".parse().expect("an id"), "1 -1\"user\"".to_owned())]);
+    batch.changes[2].document = None;
+    let application = Application::new(&batch).expect("JSON");
+    let statements = application.statements();
+    assert_eq!(statements.len(), 6, "the fence, and five for rows");
+    for statement in statements {
+        let plan = database.plan(&statement);
+        // A table's rows are found by the tenant and by more than that; of `projections` there is one.
+        for search in plan.split("; ").filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")) {
+            let bounds = ["user_id=?", "projections", "json_each", "CONSTANT ROW"];
+            let is_bounded = bounds.iter().any(|bound| search.contains(bound));
+            assert!(is_bounded, "{}: {plan}", statement.sql);
+        }
+    }
+}
