@@ -93,6 +93,10 @@ impl Line {
         }
     }
 
+    const fn is_list(self) -> bool {
+        matches!(self, Self::List100 | Self::List200 | Self::AgentUsers100 | Self::AgentUsers500)
+    }
+
     /// Whether it makes what stays.
     pub const fn writes(self) -> bool {
         matches!(self, Self::CreateNew | Self::CreatePrincipal)
@@ -128,8 +132,9 @@ fn registration(user_id: &str) -> String {
 impl Work for LineWork {
     fn request(&self, client: usize) -> Request<Full<Bytes>> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Every client spreads its requests over all the organizations.
-        let place = usize::try_from(number).unwrap_or_default() % self.directories.len();
+        // Every client spreads its requests over all the organizations, but stays with the list that it walks.
+        let turn = if self.line.is_list() { client } else { usize::try_from(number).unwrap_or_default() };
+        let place = turn % self.directories.len();
         let directory = &self.directories[place];
         let known = || fastrand::choice(&directory.known).map(String::as_str).unwrap_or_default();
         let mut key = ("authorization", directory.bearer.as_str());
@@ -176,7 +181,7 @@ impl Work for LineWork {
             let body = String::from_utf8_lossy(body);
             return Err(format!("{}: {status} in the place of {}: {body}", self.line.name(), self.line.status()));
         }
-        if matches!(self.line, Line::List100 | Line::List200 | Line::AgentUsers100 | Line::AgentUsers500)
+        if self.line.is_list()
             && let Some(cursor) = self.cursors.borrow_mut().get_mut(client)
         {
             *cursor = next_cursor(body);
