@@ -14,8 +14,7 @@ use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--users 1000,100000] [--organizations 1,64] \
-                     [--rounds N] [--seconds N] [--disk] \
-                     [--profile] [--report]";
+                     [--rounds N] [--seconds N] [--disk] [--profile] [--report]";
 
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command")]

@@ -60,7 +60,7 @@ impl Timestamp {
     }
 
     /// As it is written. Digit by digit, and the time of day without a calendar: a page holds
-    /// thousands, and `chrono`'s own writer takes thirty times as long.
+    /// thousands, and `chrono`'s own writer takes more than ten times as long.
     fn to_text(self) -> [u8; 24] {
         const DAY_MS: u64 = 86_400_000;
         let (days, of_day) = (self.unsigned_millis() / DAY_MS, self.unsigned_millis() % DAY_MS);

@@ -16,6 +16,7 @@ prototype.verify = function (algorithm, key, signature, signed) {
 export { Organization };
 
 export default {
+  ...Edge,
   async fetch(request, env, ctx) {
     if (new URL(request.url).pathname === "/__verified") return Response.json({ verified });
     const hex = request.headers.get("X-Message");

@@ -1,7 +1,8 @@
 //! The tools that Rollcall is built and run with, each installed once.
 //!
 //! From a machine with Rust and Node/npm: the wasm target by rustup, wasm-bindgen
-//! into a cache outside `target/`, which outlives checkouts, and from npm wrangler, binaryen (wasm-opt) and a Node that is new enough for them.
+//! into a cache outside `target/`, which outlives checkouts, and from npm wrangler,
+//! binaryen (wasm-opt) and a Node that is new enough for them.
 
 use std::env;
 use std::ffi::OsString;
