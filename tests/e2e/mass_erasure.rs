@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::faults;
-use crate::server::{Options, Server, expect, roomy};
+use crate::server::{Options, Server, expect, list, roomy};
 use crate::stores::{self, Store};
 
 const VICTIMS: usize = 10_000;
@@ -212,19 +212,6 @@ fn assert_receipts(client: &Client, erasures: &[Erasure]) {
             });
         }
     });
-}
-
-fn list(client: &Client) -> BTreeSet<String> {
-    let mut listed = BTreeSet::new();
-    let mut cursor = String::new();
-    loop {
-        let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
-        for user in page["data"].as_array().expect("data") {
-            assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");
-        }
-        let Some(next) = page["next_cursor"].as_str() else { return listed };
-        cursor = format!("&cursor={next}");
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

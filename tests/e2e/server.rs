@@ -1,5 +1,6 @@
 //! A local runtime with the built Worker, and what tests ask of the operator.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -242,4 +243,18 @@ impl Organization {
 pub fn expect(status: u16, response: Response) -> Value {
     assert_eq!(response.status, status, "{response:?}");
     response.json()
+}
+
+/// The ids of all users, page by page.
+pub fn list(client: &Client) -> BTreeSet<String> {
+    let mut listed = BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
+        for user in page["data"].as_array().expect("data") {
+            assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");
+        }
+        let Some(next) = page["next_cursor"].as_str() else { return listed };
+        cursor = format!("&cursor={next}");
+    }
 }

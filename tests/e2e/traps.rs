@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::client::Client;
-use crate::server::{Options, Server, expect, roomy};
+use crate::server::{Options, Server, expect, list, roomy};
 
 /// At least as often as a request looks at the clock, with the flush that it starts.
 const LOOKS_MAX: u32 = 12;
@@ -33,12 +33,6 @@ fn create(client: &Client, ids: &[String]) -> BTreeSet<String> {
         });
         made.map(|(id, _)| id.clone()).collect()
     })
-}
-
-fn list(client: &Client) -> BTreeSet<String> {
-    let page = expect(200, client.get("/v1/end-users?limit=200"));
-    let users = page["data"].as_array().expect("data");
-    users.iter().map(|user| user["user_id"].as_str().expect("an id").to_owned()).collect()
 }
 
 #[test]
