@@ -44,7 +44,7 @@ mod worker_exports {
     pub fn fetch(request: Request, env: Env, context: Context) -> Promise {
         let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
         platform::promise(async move {
-            let response = edge::serve(&runtime, &HttpRequest(request)).await;
+            let response = edge::serve(&runtime, &HttpRequest::new(request)).await;
             into_response(response, &context).map(JsValue::from)
         })
     }

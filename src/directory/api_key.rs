@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for KeyPrefix {
 
 /// SHA-256 of a whole key in URL-safe base64: what the object stores and is
 /// asked for. The key's 190 random bits make a salt or a slow hash needless.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyDigest(String);
 
 impl KeyDigest {
@@ -149,7 +149,7 @@ fn push_base62(out: &mut String, mut number: u128, digits: usize) {
 }
 
 /// What a key is presented in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum KeyKind {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use raw::{Members, Raw};
 pub use value::Value;
-pub use write::{Unwritable, quote, write, write_to};
+pub use write::{Unwritable, quote, text, write, write_to};
 
 use super::Refusal;
 use raw::Token;

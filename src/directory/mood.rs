@@ -76,7 +76,7 @@ impl Level {
     }
 
     /// As it is written. Digit by digit and in place, as a page of moods holds thousands.
-    fn to_text(self, buffer: &mut [u8; 9]) -> &str {
+    fn to_text(self, buffer: &mut [u8; 9]) -> &[u8] {
         const WHOLE: u32 = ONE.unsigned_abs();
         *buffer = *b"-0.000000";
         let millionths = self.0.unsigned_abs();
@@ -94,7 +94,7 @@ impl Level {
             text = shorter;
         }
         let unsigned = text.strip_prefix(b"-").filter(|_| self.0 >= 0);
-        std::str::from_utf8(unsigned.unwrap_or(text)).unwrap_or_default()
+        unsigned.unwrap_or(text)
     }
 
     /// The level at `factor`, in [0, 1], of its distance to the baseline.
@@ -120,14 +120,14 @@ fn nearest(value: f64) -> i32 {
 /// that read `1` as another type than `0.5`.
 impl fmt::Display for Level {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.to_text(&mut [0; 9]))
+        formatter.write_str(std::str::from_utf8(self.to_text(&mut [0; 9])).unwrap_or_default())
     }
 }
 
 impl Serialize for Level {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.serialize_bytes(self.to_text(&mut [0; 9]).as_bytes())
+            serializer.serialize_bytes(self.to_text(&mut [0; 9]))
         } else {
             self.0.serialize(serializer)
         }

@@ -126,14 +126,15 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
             let has_more = pages::cut(&mut rows, limit);
             let agent_id = agent_id.to_string();
-            let (mut entries, mut last) = (String::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
+            let (mut entries, mut last) = (Vec::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
             for (entry, document) in rows {
                 let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
                 if last.replace(user.user_id).is_some() {
-                    entries.push(',');
+                    entries.push(b',');
                 }
                 write(&mut entries, entry, user, &agent_id, decay)?;
             }
+            let entries = json::text(entries).map_err(internal)?;
             let last = last.filter(|_| has_more).and_then(Raw::string);
             let cursor = last.map(|user_id| cursor::encode(&user_id, &binding, ring));
             Ok(Step::Respond(agents::page(Schema::AgentUserList, "users", &entries, cursor.as_deref())))
@@ -148,7 +149,7 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
 /// Bytes of an entry of the usual kind, to begin with.
 const ENTRY_SIZE: usize = 768;
 
-fn write(out: &mut String, entry: &str, user: Record<'_>, agent_id: &str, decay: Decay) -> Result<(), Fault> {
+fn write(out: &mut Vec<u8>, entry: &str, user: Record<'_>, agent_id: &str, decay: Decay) -> Result<(), Fault> {
     let entry = Entry::read(entry).map_err(internal)?;
     let mood = entry.mood.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let entry = UserEntry {

@@ -196,7 +196,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     }
 
     /// Asks an object: one call, in which the key, the scope and the bucket are checked
-    /// and the command is committed.
+    /// and the command is committed. Whom it has refused a moment ago, [it need not be asked
+    /// for](super::refusals).
     pub async fn ask(
         &self,
         caller: Caller,
@@ -205,6 +206,10 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         command: Command,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Reply, Fault> {
+        let known = self.runtime.refusals().borrow().find(&caller, || self.runtime.now());
+        if let Some(refused) = known {
+            return Ok(refused);
+        }
         let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
         call_object(self.runtime, tenant, door, call).await
     }
@@ -242,6 +247,7 @@ pub async fn ask_as_operator<R: Runtime>(
 /// Calls an object. A call that failed on the way is tried once more where that
 /// cannot do anything twice, unless the object is overloaded.
 async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
+    let asked_at = runtime.now();
     let bytes = protocol::encode(&call).map_err(internal)?;
     let reply = match runtime.call(tenant, door, &bytes).await {
         Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
@@ -251,7 +257,14 @@ async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut ca
         }
         answered => answered,
     };
-    protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)
+    let mut refusals = runtime.refusals().borrow_mut();
+    if let Caller::Operator = call.caller {
+        // Even if nothing was heard of it: it may have been done.
+        refusals.forget(tenant.organization);
+    }
+    let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
+    refusals.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
+    Ok(reply)
 }
 
 pub fn internal(error: impl std::fmt::Display) -> Fault {

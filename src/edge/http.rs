@@ -16,9 +16,9 @@ pub enum BodyError {
 /// A request that came in.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Incoming {
-    fn method(&self) -> String;
+    fn method(&self) -> &str;
     /// The whole URL as the platform normalised it (WHATWG URL).
-    fn url(&self) -> String;
+    fn url(&self) -> &str;
     fn header(&self, name: &str) -> Option<String>;
     /// Reads the body, giving up after `bytes_max`.
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError>;

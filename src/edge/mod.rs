@@ -33,6 +33,7 @@ mod pages;
 mod principals;
 mod probes;
 pub mod public_limiter;
+pub mod refusals;
 mod relationships;
 pub mod responder;
 pub mod routes;
@@ -62,7 +63,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
     let received_at = runtime.now();
     let request_id = request_id(runtime, received_at);
     let (url, method) = (incoming.url(), incoming.method());
-    let target = Target::parse(&url);
+    let target = Target::parse(url);
     let mut exchange = Exchange {
         runtime,
         incoming,
@@ -78,7 +79,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
     let (dialect, route, result) = if method == "OPTIONS" {
         (Dialect::of_path(target.path), UNMATCHED, preflight(&exchange))
     } else {
-        match routes::find(&method, target.path) {
+        match routes::find(method, target.path) {
             Match::Found { route, parameters } => {
                 (route.dialect, route.pattern, dispatch(&mut exchange, route, &parameters).await)
             }
@@ -96,7 +97,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
     };
     let line = log::Line {
         request_id,
-        method: &method,
+        method,
         route,
         status,
         organization_id: exchange.organization_id,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::configuration::Configuration;
 use super::http::BodyError;
 use super::public_limiter::PublicLimiter;
+use super::refusals::Refusals;
 use super::session::Sessions;
 use super::session::key::PublicKey;
 use crate::directory::Refusal;
@@ -87,6 +88,8 @@ pub trait Runtime: Clone + 'static {
     fn random<const N: usize>(&self) -> Result<[u8; N], Refusal>;
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
+    /// Who the isolate knows to be refused for now.
+    fn refusals(&self) -> &RefCell<Refusals>;
     /// What the isolate remembers of who is signed in.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).

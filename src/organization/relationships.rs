@@ -130,16 +130,17 @@ fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
     mood.map(Some).ok_or_else(|| SqlError::corrupt("mood", Unreadable))
 }
 
-/// Whole numbers with a blank between two. By hand, as a page of moods holds thousands.
+/// Whole numbers with a blank between two. By hand, as a page of moods holds thousands. Of more
+/// digits than any of them has none is read, so that nothing overflows.
 fn read_numbers(text: &str) -> Option<Vec<i64>> {
     let mut numbers = Vec::with_capacity(16);
     for digits in text.as_bytes().split(|byte| *byte == b' ') {
         let (sign, digits) = digits.strip_prefix(b"-").map_or((1, digits), |digits| (-1, digits));
-        let number = digits.iter().try_fold(0_i64, |number, digit| {
-            let digit = digit.is_ascii_digit().then(|| digit.saturating_sub(b'0'))?;
-            number.checked_mul(10)?.checked_add(i64::from(digit))
-        })?;
-        numbers.push(if digits.is_empty() { None } else { number.checked_mul(sign) }?);
+        if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let add = |number: i64, digit: &u8| number.wrapping_mul(10).wrapping_add((digit & 0x0f).into());
+        numbers.push(digits.iter().fold(0, add).wrapping_mul(sign));
     }
     Some(numbers)
 }

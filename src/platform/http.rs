@@ -5,27 +5,54 @@ use std::rc::Rc;
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use web_sys::{ReadableStream, Request, Response, ResponseInit};
+use web_sys::{ReadableStream, Request, Response};
 
 use super::{describe, fulfilled, promise};
 use crate::directory::json;
 use crate::edge::http::{self, Body, BodyError, EventSink, Incoming, Producer, Response as EdgeResponse};
 use crate::edge::runtime::OnChunk;
 
-#[derive(Debug)]
-pub struct HttpRequest(pub Request);
+#[wasm_bindgen(module = "/src/platform/http.js")]
+extern "C" {
+    fn head(request: &Request) -> String;
 
-impl Incoming for HttpRequest {
-    fn method(&self) -> String {
-        self.0.method()
+    #[wasm_bindgen(catch)]
+    fn respond(init: &str, bytes: Option<&[u8]>, stream: Option<ReadableStream>) -> Result<Response, JsValue>;
+}
+
+#[derive(Debug)]
+pub struct HttpRequest {
+    request: Request,
+    /// Made by `http.js`.
+    head: String,
+}
+
+impl HttpRequest {
+    pub fn new(request: Request) -> Self {
+        let head = head(&request);
+        Self { request, head }
     }
 
-    fn url(&self) -> String {
-        self.0.url()
+    fn line(&self, number: usize) -> &str {
+        self.head.split('\n').nth(number).unwrap_or_default()
+    }
+}
+
+impl Incoming for HttpRequest {
+    fn method(&self) -> &str {
+        self.line(0)
+    }
+
+    fn url(&self) -> &str {
+        self.line(1)
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.0.headers().get(name).ok().flatten()
+        let mut headers = self.head.split('\n').skip(2).filter_map(|line| line.strip_prefix(name));
+        match headers.find(|rest| rest.is_empty() || rest.starts_with(':')) {
+            Some(rest) => rest.strip_prefix(':').map(str::to_owned),
+            None => self.request.headers().get(name).ok().flatten(),
+        }
     }
 
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
@@ -33,7 +60,7 @@ impl Incoming for HttpRequest {
         // A connection ends a body where its length says; should it ever not, it is refused here.
         let length = self.header("Content-Length").and_then(|length| length.parse::<usize>().ok());
         if length.is_some_and(|length| length <= bytes_max) {
-            let whole = self.0.array_buffer().map_err(|error| broken(&error))?;
+            let whole = self.request.array_buffer().map_err(|error| broken(&error))?;
             let whole = fulfilled(&whole).await.map_err(|error| broken(&error))?;
             let bytes = Uint8Array::new(&whole).to_vec();
             return if bytes.len() <= bytes_max { Ok(bytes) } else { Err(BodyError::TooLarge) };
@@ -43,7 +70,7 @@ impl Incoming for HttpRequest {
             body.extend_from_slice(chunk);
             true
         };
-        read_body(self.0.body(), bytes_max, &mut on_chunk).await?;
+        read_body(self.request.body(), bytes_max, &mut on_chunk).await?;
         Ok(body)
     }
 }
@@ -76,8 +103,8 @@ fn broken(error: &JsValue) -> BodyError {
     BodyError::Broken(describe(error))
 }
 
-/// Two crossings for all of a response: one text with the status and every header,
-/// and the body. Header by header a response costs several times as much.
+/// One crossing for all of a response: a text with the status and every header, and the
+/// body. Header by header a response costs several times as much.
 pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Response, JsValue> {
     let mut init = format!("{{\"status\":{},\"headers\":{{", response.status);
     // An object: a list of pairs takes the platform three times as long (45 µs against 15 for 14).
@@ -86,18 +113,11 @@ pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Respon
         init.extend([separator, &json::quote(name), ":", &json::quote(value)]);
     }
     init.push_str("}}");
-    let init: ResponseInit = js_sys::JSON::parse(&init)?.unchecked_into();
     match response.body {
-        Body::None => Response::new_with_opt_str_and_init(None, &init),
+        Body::None => respond(&init, None, None),
         // As bytes: a text would be decoded to be encoded again.
-        Body::Text(text) => {
-            let bytes = Uint8Array::from(text.as_bytes());
-            Response::new_with_opt_buffer_source_and_init(Some(&bytes), &init)
-        }
-        Body::Events(producer) => {
-            let stream = stream(producer, context)?;
-            Response::new_with_opt_readable_stream_and_init(Some(&stream), &init)
-        }
+        Body::Text(text) => respond(&init, Some(text.as_bytes()), None),
+        Body::Events(producer) => respond(&init, None, Some(stream(producer, context)?)),
     }
 }
 

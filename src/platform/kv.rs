@@ -4,7 +4,7 @@ use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::{RECORDS, binding, describe, describe_unsettled, settle};
+use super::{Bindings, binding, describe, describe_unsettled, settle, settle_in_request};
 use crate::directory::json::{Value, quote};
 use crate::projection::{Cache, Put, StoreError};
 
@@ -37,13 +37,14 @@ extern "C" {
 impl Kv {
     /// The binding of this name in `wrangler.toml`.
     pub fn of(env: &Env) -> Result<Self, StoreError> {
-        binding(env, RECORDS).map(JsCast::unchecked_into)
+        binding(env, "RECORDS", Bindings::records)
     }
 }
 
 impl Cache for Kv {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(wait(GET_LIMIT_MS, self.get_one(key)).await?.as_string())
+        let record = settle_in_request(GET_LIMIT_MS, self.get_one(key)).await;
+        Ok(record.map_err(|error| describe_unsettled("KV", &error))?.as_string())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {

@@ -19,11 +19,12 @@ pub use d1::D1;
 pub use entropy::random;
 pub use http::{Context, HttpRequest, into_response};
 pub use kv::Kv;
-pub use runtime::{LISTING, RECORDS, WorkerRuntime, configuration};
+pub use runtime::{WorkerRuntime, configuration};
 pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
-pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle};
+pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle, settle_in_request};
 
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::organization::sql::Parameter;
 use crate::projection::StoreError;
@@ -41,10 +42,32 @@ fn describe_unsettled(store: &str, error: &Unsettled) -> StoreError {
     })
 }
 
-/// A binding of `wrangler.toml`.
-fn binding(env: &worker::Env, name: &str) -> Result<JsValue, StoreError> {
-    let binding = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok().filter(JsValue::is_object);
-    binding.ok_or_else(|| StoreError(format!("the binding {name} is missing")))
+#[wasm_bindgen]
+extern "C" {
+    /// What `wrangler.toml` binds.
+    type Bindings;
+
+    #[wasm_bindgen(method, getter, js_name = ORGANIZATIONS)]
+    fn organizations(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = RECORDS)]
+    fn records(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = LISTING)]
+    fn listing(this: &Bindings) -> JsValue;
+
+    /// Need not be there.
+    #[wasm_bindgen(method, getter, js_name = AI)]
+    fn ai(this: &Bindings) -> JsValue;
+}
+
+fn binding<T: JsCast>(env: &worker::Env, name: &str, get: fn(&Bindings) -> JsValue) -> Result<T, StoreError> {
+    let binding = get(env.unchecked_ref());
+    if binding.is_object() {
+        Ok(binding.unchecked_into())
+    } else {
+        Err(StoreError(format!("the binding {name} is missing")))
+    }
 }
 
 /// A parameter as both databases take it.

@@ -7,26 +7,21 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::rpc::Namespace;
-use super::{D1, Kv, ai, binding, clock, crypto, entropy, fetch, pause};
+use super::{Bindings, D1, Kv, ai, binding, clock, crypto, entropy, fetch, pause};
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
 use crate::edge::public_limiter::PublicLimiter;
+use crate::edge::refusals::Refusals;
 use crate::edge::runtime::{Asked, CallError, Door, Fetch, FetchError, Runtime};
 use crate::edge::session::Sessions;
 use crate::edge::session::key::PublicKey;
 
-/// The names of the bindings in `wrangler.toml`.
-pub const LISTING: &str = "LISTING";
-pub const RECORDS: &str = "RECORDS";
-const ORGANIZATIONS: &str = "ORGANIZATIONS";
-/// Need not be there.
-const AI: &str = "AI";
-
 thread_local! {
     /// Read once per isolate: variables and secrets change only by a new deployment.
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
+    static REFUSALS: &'static RefCell<Refusals> = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
@@ -50,7 +45,7 @@ pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
             return Ok(Rc::clone(configuration));
         }
         let read = |name: &str| variable(env, name);
-        let configuration = Rc::new(Configuration::read(read, binding(env, AI).is_ok())?);
+        let configuration = Rc::new(Configuration::read(read, env.unchecked_ref::<Bindings>().ai().is_object())?);
         *held = Some(Rc::clone(&configuration));
         Ok(configuration)
     })
@@ -69,8 +64,11 @@ impl WorkerRuntime {
     }
 
     fn objects(&self) -> Result<Namespace, CallError> {
-        let found = binding(&self.env, ORGANIZATIONS).map(JsCast::unchecked_into);
-        found.map_err(|error| CallError { overloaded: false, retryable: false, message: error.0 })
+        binding(&self.env, "ORGANIZATIONS", Bindings::organizations).map_err(|error| CallError {
+            overloaded: false,
+            retryable: false,
+            message: error.0,
+        })
     }
 }
 
@@ -92,6 +90,10 @@ impl Runtime for WorkerRuntime {
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {
         self.limiter
+    }
+
+    fn refusals(&self) -> &RefCell<Refusals> {
+        REFUSALS.with(|refusals| *refusals)
     }
 
     fn sessions(&self) -> &RefCell<Sessions> {
@@ -125,8 +127,8 @@ impl Runtime for WorkerRuntime {
 
     async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError> {
         if let Asked::WorkersAi { model, inputs } = request.asked {
-            let binding = binding(&self.env, AI).map_err(|error| FetchError::Broken(error.0))?;
-            return ai::run(binding.unchecked_into(), model, inputs, request).await;
+            let binding = binding(&self.env, "AI", Bindings::ai).map_err(|error| FetchError::Broken(error.0))?;
+            return ai::run(binding, model, inputs, request).await;
         }
         fetch::fetch(request).await
     }

@@ -16,17 +16,18 @@ export function begin() {
   pauses.clear();
 }
 
-function tell(wait, how, value) {
+function tell(number, how, value) {
   try {
-    settled(wait, how, value);
+    settled(number, how, value);
   } catch (error) {
     // A trap. Nobody is there to catch it but the entry module, which listens.
     reportError(error);
   }
 }
 
-/** Tells once what a promise comes to, or, where there is a limit, that it is late. */
-export function wait(wait, promise, limitMs) {
+/** Tells once what a promise comes to, or, where there is a limit, that it is late. A timer that is
+ * kept ends with the request that it is of. */
+export function wait(number, promise, limitMs, keepsTimer) {
   const mine = instance;
   let over = false;
   let timer;
@@ -34,28 +35,31 @@ export function wait(wait, promise, limitMs) {
     if (over || mine !== instance) return;
     over = true;
     if (timer !== undefined) clearTimeout(timer);
-    tell(wait, how, value);
+    tell(number, how, value);
   };
-  if (limitMs > 0) timer = setTimeout(end, limitMs, 2);
+  if (limitMs > 0) {
+    const started = setTimeout(end, limitMs, 2);
+    if (!keepsTimer) timer = started;
+  }
   promise.then((value) => end(0, value), (reason) => end(1, reason));
 }
 
-export function rest(wait, millis) {
+export function rest(number, millis) {
   const mine = instance;
   const end = () => {
     if (mine !== instance) return;
-    pauses.delete(wait);
-    tell(wait, 0);
+    pauses.delete(number);
+    tell(number, 0);
   };
-  pauses.set(wait, setTimeout(end, millis));
+  pauses.set(number, setTimeout(end, millis));
 }
 
 /** For who does not wait any more. */
-export function forget(wait) {
-  const timer = pauses.get(wait);
+export function forget(number) {
+  const timer = pauses.get(number);
   if (timer === undefined) return;
   clearTimeout(timer);
-  pauses.delete(wait);
+  pauses.delete(number);
 }
 
 export function promise(task) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rollcall::directory::timestamp::Timestamp;
 use serde_json::json;
 
-use crate::client::Response;
-use crate::server::{Options, Server, shared};
+use crate::client::{Client, Response};
+use crate::faults;
+use crate::server::{Options, Server, expect, roomy, shared};
 
 const RATE: i64 = 50;
 const BURST: i64 = 100;
@@ -149,4 +150,50 @@ fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
     // Whoever has a good key is not held up by a bad neighbour.
     assert_eq!(good.get("/v1/end-users").status, 200);
+}
+
+/// Sends until a request is refused.
+fn exhaust(client: &Client) -> Response {
+    (0..100).map(|_| client.get("/v1/end-users/nobody")).find(|response| response.status == 429).expect("a refusal")
+}
+
+#[test]
+fn who_was_refused_a_moment_ago_is_refused_without_the_object() {
+    let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
+    let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 2 }));
+    let client = server.client(&organization, "live", "read");
+    let neighbour = server.client(&organization, "live", "read");
+    let told = exhaust(&client);
+    faults::set(&server, &json!({ "objects": true }));
+    let again = client.get("/v1/end-users/nobody");
+    assert_eq!(again.status, 429);
+    assert_eq!(neighbour.get("/v1/end-users/nobody").status, 503, "of any other key the object knows");
+    for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-quota-turns-limit"] {
+        assert_eq!(again.header(name), told.header(name));
+    }
+    let wait = |response: &Response| response.json()["error"]["details"]["retry_after_ms"].as_i64().expect("a number");
+    assert!(wait(&again) <= wait(&told));
+    let seconds: u64 = again.header("retry-after").parse().expect("a number");
+    thread::sleep(Duration::from_secs(seconds));
+    assert_eq!(client.get("/v1/end-users/nobody").status, 503, "now the object is asked");
+    faults::set(&server, &json!({ "objects": false }));
+    assert_eq!(client.get("/v1/end-users/nobody").status, 404);
+}
+
+#[test]
+fn what_the_operator_changes_counts_for_the_refused_from_their_next_request_on() {
+    let server = shared();
+    let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 1 }));
+    let key = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "scope": "read", "name": "test" }));
+    let client = server.with_key(key["key"].as_str().expect("a key"));
+    exhaust(&client);
+    let limits = json!({ "limits": { "requests_per_second": 1_000, "burst": 1_000 } });
+    expect(200, server.admin().patch(&organization.path(), &limits));
+    assert_eq!(client.get("/v1/end-users/nobody").status, 404);
+    let limits = json!({ "limits": { "requests_per_second": 1, "burst": 1 } });
+    expect(200, server.admin().patch(&organization.path(), &limits));
+    exhaust(&client);
+    let id = key["id"].as_str().expect("an id");
+    assert_eq!(server.admin().delete(&format!("{}/keys/{id}", organization.path())).status, 204);
+    assert_eq!(client.get("/v1/end-users/nobody").status, 401);
 }

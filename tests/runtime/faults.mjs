@@ -1,10 +1,10 @@
 // The Worker as it ships, with stores that can be made to fail: the shipped
-// entry module, its bindings wrapped. `POST /__faults` with {"kv":bool,"d1":bool}
-// says which of them fails from now on; objects and edge share the isolate, so
-// one variable serves both.
+// entry module, its bindings wrapped. `POST /__faults` with {"kv":bool,"d1":bool,
+// "objects":bool} says which of them fails from now on; objects and edge share the
+// isolate, so one variable serves both.
 import Edge, { Organization as Shipped } from "../../src/entry.mjs";
 
-const failing = { kv: false, d1: false };
+const failing = { kv: false, d1: false, objects: false };
 
 function guard(binding, name, methods) {
   return new Proxy(binding, {
@@ -41,6 +41,14 @@ function faulty(env) {
     get(target, property) {
       const value = Reflect.get(target, property, target);
       if (property === "RECORDS") return guard(value, "kv", ["get", "put", "delete"]);
+      if (property === "ORGANIZATIONS") {
+        return {
+          getByName(name) {
+            if (failing.objects) throw new Error("injected fault: objects.getByName");
+            return value.getByName(name);
+          },
+        };
+      }
       if (property === "LISTING") {
         return new Proxy(value, {
           get(database, method) {

@@ -2,7 +2,7 @@
 //! to memory cannot have, and without its other formats. Every field of every answer passes
 //! through here, and this is what it is compiled to: it takes 8 KB off the compressed module.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 use serde::{Serialize, ser};
 
@@ -27,105 +27,114 @@ impl ser::Error for Unwritable {
 
 /// A value as JSON.
 pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Unwritable> {
-    let mut out = String::with_capacity(256);
+    let mut out = Vec::with_capacity(256);
     write_to(&mut out, value)?;
-    Ok(out)
+    text(out)
 }
 
 /// Adds a value as JSON to what is there already.
-pub fn write_to<T: Serialize + ?Sized>(out: &mut String, value: &T) -> Result<(), Unwritable> {
+pub fn write_to<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Unwritable> {
     let mut writer = Writer { out: std::mem::take(out) };
     let written = value.serialize(&mut writer);
     *out = writer.out;
     written
 }
 
-/// A text as a JSON string.
-pub fn quote(text: &str) -> String {
-    let mut writer = Writer { out: String::with_capacity(text.len().saturating_add(2)) };
-    writer.string(text);
-    writer.out
+/// What was [written](write_to) as a text.
+pub fn text(written: Vec<u8>) -> Result<String, Unwritable> {
+    String::from_utf8(written).map_err(|_| Unwritable)
 }
 
+/// A text as a JSON string.
+pub fn quote(quoted: &str) -> String {
+    let mut writer = Writer { out: Vec::with_capacity(quoted.len().saturating_add(2)) };
+    writer.string(quoted);
+    text(writer.out).unwrap_or_default()
+}
+
+/// Bytes, so that what is passed on as it is need not be looked at piece by piece: once, at the end, is
+/// a fraction of it.
 struct Writer {
-    out: String,
+    out: Vec<u8>,
 }
 
 impl Writer {
-    /// Escapes what must be (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
-        self.out.push('"');
+        self.out.push(b'"');
+        let text = text.as_bytes();
         let mut written = 0;
-        for (index, byte) in text.bytes().enumerate() {
-            let escape = match byte {
-                b'"' => "\\\"",
-                b'\\' => "\\\\",
-                b'\n' => "\\n",
-                b'\r' => "\\r",
-                b'\t' => "\\t",
-                0x08 => "\\b",
-                0x0c => "\\f",
-                0x00..0x20 => "\\u00",
-                _ => continue,
-            };
-            self.out.push_str(text.get(written..index).unwrap_or_default());
-            written = index.saturating_add(1);
-            self.out.push_str(escape);
-            if escape == "\\u00" {
-                // Nothing keeps memory from being written to.
-                let _ = write!(self.out, "{byte:02x}");
+        for (index, byte) in text.iter().enumerate() {
+            if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
+                continue;
             }
+            let mut unicode = *b"\\u0000";
+            let escape: &[u8] = match byte {
+                b'"' => b"\\\"",
+                b'\\' => b"\\\\",
+                b'\n' => b"\\n",
+                b'\r' => b"\\r",
+                b'\t' => b"\\t",
+                0x08 => b"\\b",
+                0x0c => b"\\f",
+                // Below 0x20.
+                _ => {
+                    let [.., high, low] = &mut unicode;
+                    *high |= byte >> 4;
+                    let digit = byte & 0x0f;
+                    *low = if digit < 10 { b'0' | digit } else { digit.wrapping_add(b'a' - 10) };
+                    &unicode
+                }
+            };
+            self.raw(text.get(written..index).unwrap_or_default());
+            self.raw(escape);
+            written = index.saturating_add(1);
         }
-        self.out.push_str(text.get(written..).unwrap_or_default());
-        self.out.push('"');
+        self.raw(text.get(written..).unwrap_or_default());
+        self.out.push(b'"');
     }
 
     #[inline(never)]
-    fn raw(&mut self, text: &str) {
-        self.out.push_str(text);
+    fn raw(&mut self, json: &[u8]) {
+        self.out.extend_from_slice(json);
     }
 
     #[inline(never)]
     fn signed(&mut self, number: i64) {
-        self.out.push_str(itoa::Buffer::new().format(number));
+        self.raw(itoa::Buffer::new().format(number).as_bytes());
     }
 
     #[inline(never)]
     fn unsigned(&mut self, number: u64) {
-        self.out.push_str(itoa::Buffer::new().format(number));
-    }
-
-    /// Whether nothing was written yet of the array or object that was opened last.
-    fn is_first(&self) -> bool {
-        matches!(self.out.as_bytes().last(), Some(b'[' | b'{'))
+        self.raw(itoa::Buffer::new().format(number).as_bytes());
     }
 
     #[inline(never)]
     fn separate(&mut self) {
-        if !self.is_first() {
-            self.out.push(',');
+        if !matches!(self.out.last(), Some(b'[' | b'{')) {
+            self.out.push(b',');
         }
     }
 
-    /// The name of a field, in which there is nothing to escape.
     #[inline(never)]
     fn name(&mut self, name: &'static str) {
-        self.out.push_str(if self.is_first() { "\"" } else { ",\"" });
-        self.out.push_str(name);
-        self.out.push_str("\":");
+        self.separate();
+        self.out.push(b'"');
+        self.raw(name.as_bytes());
+        self.out.push(b'"');
+        self.out.push(b':');
     }
 }
 
 /// An array or object on its way; holds what closes it.
 struct Compound<'w> {
     writer: &'w mut Writer,
-    close: &'static str,
+    close: u8,
 }
 
 impl Compound<'_> {
     fn close(self) {
-        self.writer.out.push_str(self.close);
+        self.writer.out.push(self.close);
     }
 }
 
@@ -141,7 +150,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
     type SerializeStructVariant = ser::Impossible<(), Unwritable>;
 
     fn serialize_bool(self, value: bool) -> Result<(), Unwritable> {
-        self.raw(if value { "true" } else { "false" });
+        self.raw(if value { b"true" } else { b"false" });
         Ok(())
     }
 
@@ -200,7 +209,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
 
     /// JSON has no bytes: they are a value that is JSON already, a [`Text`](super::Text).
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Unwritable> {
-        self.raw(std::str::from_utf8(value).map_err(|_| Unwritable)?);
+        self.raw(value);
         Ok(())
     }
 
@@ -213,7 +222,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
     }
 
     fn serialize_unit(self) -> Result<(), Unwritable> {
-        self.raw("null");
+        self.raw(b"null");
         Ok(())
     }
 
@@ -240,8 +249,8 @@ impl<'w> ser::Serializer for &'w mut Writer {
     }
 
     fn serialize_seq(self, _length: Option<usize>) -> Result<Compound<'w>, Unwritable> {
-        self.raw("[");
-        Ok(Compound { writer: self, close: "]" })
+        self.raw(b"[");
+        Ok(Compound { writer: self, close: b']' })
     }
 
     fn serialize_tuple(self, length: usize) -> Result<Compound<'w>, Unwritable> {
@@ -267,8 +276,8 @@ impl<'w> ser::Serializer for &'w mut Writer {
     }
 
     fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Compound<'w>, Unwritable> {
-        self.raw("{");
-        Ok(Compound { writer: self, close: "}" })
+        self.raw(b"{");
+        Ok(Compound { writer: self, close: b'}' })
     }
 
     fn serialize_struct_variant(
@@ -375,7 +384,6 @@ mod tests {
         empty: [u8; 0],
         list: Vec<(u16, Pair, Unit)>,
         nothing: Nothing,
-        at: Timestamp,
     }
 
     #[derive(Serialize)]
@@ -397,7 +405,6 @@ mod tests {
             empty: [],
             list: vec![(1, Pair(2, true), Unit), (3, Pair(4, false), Unit)],
             nothing: Nothing {},
-            at: Timestamp::EPOCH,
         };
         assert_eq!(write(&everything).unwrap(), serde_json::to_string(&everything).unwrap());
         for text in ["", "a", "\n", "\u{7f}", "ü\u{1}ü", &text] {
@@ -411,10 +418,12 @@ mod tests {
         struct Holder {
             first: Text,
             list: [Text; 2],
+            at: Timestamp,
         }
         let text = |text: &str| Text::from_stored(text.to_owned());
-        let holder = Holder { first: text("{\"a\":1.10}"), list: [text("[ ]"), text("1e999")] };
-        assert_eq!(write(&holder).unwrap(), r#"{"first":{"a":1.10},"list":[[ ],1e999]}"#);
+        let holder = Holder { first: text("{\"a\":1.10}"), list: [text("[ ]"), text("1e999")], at: Timestamp::EPOCH };
+        let expected = r#"{"first":{"a":1.10},"list":[[ ],1e999],"at":"1970-01-01T00:00:00.000Z"}"#;
+        assert_eq!(write(&holder).unwrap(), expected);
     }
 
     #[test]
