@@ -133,16 +133,25 @@ fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
 /// Whole numbers with a blank between two. By hand, as a page of moods holds thousands. Of more
 /// digits than any of them has none is read, so that nothing overflows.
 fn read_numbers(text: &str) -> Option<Vec<i64>> {
+    const DIGITS_MAX: u32 = 18;
     let mut numbers = Vec::with_capacity(16);
-    for digits in text.as_bytes().split(|byte| *byte == b' ') {
-        let (sign, digits) = digits.strip_prefix(b"-").map_or((1, digits), |digits| (-1, digits));
-        if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
-            return None;
+    let (mut sign, mut number, mut digits) = (1_i64, 0_i64, 0_u32);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' if digits < DIGITS_MAX => {
+                number = number.wrapping_mul(10).wrapping_add((byte & 0x0f).into());
+                digits = digits.wrapping_add(1);
+            }
+            b'-' if digits == 0 && sign == 1 => sign = -1,
+            b' ' if digits > 0 => {
+                numbers.push(number.wrapping_mul(sign));
+                (sign, number, digits) = (1, 0, 0);
+            }
+            _ => return None,
         }
-        let add = |number: i64, digit: &u8| number.wrapping_mul(10).wrapping_add((digit & 0x0f).into());
-        numbers.push(digits.iter().fold(0, add).wrapping_mul(sign));
     }
-    Some(numbers)
+    numbers.push(number.wrapping_mul(sign));
+    (digits > 0).then_some(numbers)
 }
 
 fn mood_of(numbers: &[i64]) -> Option<Mood> {
@@ -392,4 +401,20 @@ pub fn find<S: Sql>(
         }
     }
     list(sql, filter, after, limit, decay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_they_are_written_and_nothing_else_does() {
+        for numbers in [vec![0], vec![-1, 0, 1], vec![999_999_999_999_999_999, -999_999_999_999_999_999]] {
+            let texts: Vec<_> = numbers.iter().map(i64::to_string).collect();
+            assert_eq!(read_numbers(&texts.join(" ")), Some(numbers));
+        }
+        for text in ["", " ", "1 ", " 1", "1  2", "-", "- 1", "--1", "1-2", "+1", "1.0", "x", "1000000000000000000"] {
+            assert_eq!(read_numbers(text), None, "{text}");
+        }
+    }
 }
