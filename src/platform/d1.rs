@@ -4,7 +4,7 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::{Bindings, bind, binding, describe_unsettled, settle, settle_in_request};
+use super::{Bindings, bind, binding, describe_unsettled, settle};
 use crate::projection::{Database, Statement, StoreError, Texts};
 
 /// Longest wait for D1, in milliseconds.
@@ -74,7 +74,7 @@ impl Database for D1 {
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
         let prepared = self.statement(statement)?;
-        let answer = settle_in_request(LIMIT_MS, prepared.all()).await.map_err(failed)?;
+        let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
         let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
         let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
         let rows = texts.split_terminator('\0').map(str::to_owned).collect();

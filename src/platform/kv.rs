@@ -4,7 +4,7 @@ use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::{Bindings, binding, describe, describe_unsettled, settle, settle_in_request};
+use super::{Bindings, binding, describe, describe_unsettled, settle};
 use crate::directory::json::{Value, quote};
 use crate::projection::{Cache, Put, StoreError};
 
@@ -43,8 +43,7 @@ impl Kv {
 
 impl Cache for Kv {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let record = settle_in_request(GET_LIMIT_MS, self.get_one(key)).await;
-        Ok(record.map_err(|error| describe_unsettled("KV", &error))?.as_string())
+        Ok(wait(GET_LIMIT_MS, self.get_one(key)).await?.as_string())
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {

@@ -21,7 +21,7 @@ pub use http::{Context, HttpRequest, into_response};
 pub use kv::Kv;
 pub use runtime::{WorkerRuntime, configuration};
 pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
-pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle, settle_in_request};
+pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle};
 
 use wasm_bindgen::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};

@@ -6,7 +6,7 @@
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
-use super::{Unsettled, describe, settle_in_request};
+use super::{Unsettled, describe, settle};
 use crate::directory::identifiers::Tenant;
 use crate::edge::runtime::{CallError, Door};
 
@@ -46,14 +46,14 @@ impl Namespace {
             Door::HandleListed => stub.handle_listed(&call),
             Door::HandleAudited => stub.handle_audited(&call),
         });
-        let reply = settle_in_request(LIMIT_MS, answer).await.map_err(call_error)?;
+        let reply = settle(LIMIT_MS, answer).await.map_err(call_error)?;
         let reply = reply.dyn_into::<Uint8Array>();
         reply.map(|bytes| bytes.to_vec()).map_err(|_| failed("the object answered with something that is no bytes"))
     }
 
     pub async fn ping_object(&self) -> Result<(), CallError> {
         let answer = self.get_by_name("readiness").and_then(|stub| stub.ping());
-        settle_in_request(LIMIT_MS, answer).await.map(drop).map_err(call_error)
+        settle(LIMIT_MS, answer).await.map(drop).map_err(call_error)
     }
 }
 

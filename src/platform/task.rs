@@ -25,7 +25,7 @@ extern "C" {
 
     /// Has [`settled`] called for a promise, or anything else that has a `then`. No limit is 0.
     #[wasm_bindgen(catch)]
-    fn wait(number: u32, promise: &JsValue, limit_ms: u32, keeps_timer: bool) -> Result<(), JsValue>;
+    fn wait(number: u32, promise: &JsValue, limit_ms: u32) -> Result<(), JsValue>;
 
     fn rest(number: u32, millis: u32);
 
@@ -240,18 +240,12 @@ impl Drop for Wait {
 /// Waits for what a method gave, a promise or something that can be waited for like
 /// one, but not longer than this.
 pub async fn settle(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<JsValue, Unsettled> {
-    begun(given, limit_ms, false)?.await
-}
-
-/// The same for who answers a request. The timer is left to end with the request: on workerd clearing it
-/// takes 5 to 10 µs, which is more than setting it. Where there is no request it would fire, for nobody.
-pub async fn settle_in_request(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<JsValue, Unsettled> {
-    begun(given, limit_ms, true)?.await
+    begun(given, limit_ms)?.await
 }
 
 /// Waits for a promise, however long it takes.
 pub async fn fulfilled(promise: &JsValue) -> Result<JsValue, JsValue> {
-    let settled = match begun(Ok(promise.clone()), 0, false) {
+    let settled = match begun(Ok(promise.clone()), 0) {
         Ok(wait) => wait.await,
         Err(error) => Err(error),
     };
@@ -261,10 +255,10 @@ pub async fn fulfilled(promise: &JsValue) -> Result<JsValue, JsValue> {
     })
 }
 
-fn begun(given: Result<JsValue, JsValue>, limit_ms: u32, keeps_timer: bool) -> Result<Wait, Unsettled> {
+fn begun(given: Result<JsValue, JsValue>, limit_ms: u32) -> Result<Wait, Unsettled> {
     let given = given.map_err(Unsettled::Rejected)?;
     let settled = Wait::new();
-    wait(settled.0, &given, limit_ms, keeps_timer).map_err(Unsettled::Rejected)?;
+    wait(settled.0, &given, limit_ms).map_err(Unsettled::Rejected)?;
     Ok(settled)
 }
 

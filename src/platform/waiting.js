@@ -25,9 +25,8 @@ function tell(number, how, value) {
   }
 }
 
-/** Tells once what a promise comes to, or, where there is a limit, that it is late. A timer that is
- * kept ends with the request that it is of. */
-export function wait(number, promise, limitMs, keepsTimer) {
+/** Tells once what a promise comes to, or, where there is a limit, that it is late. */
+export function wait(number, promise, limitMs) {
   const mine = instance;
   let over = false;
   let timer;
@@ -37,10 +36,7 @@ export function wait(number, promise, limitMs, keepsTimer) {
     if (timer !== undefined) clearTimeout(timer);
     tell(number, how, value);
   };
-  if (limitMs > 0) {
-    const started = setTimeout(end, limitMs, 2);
-    if (!keepsTimer) timer = started;
-  }
+  if (limitMs > 0) timer = setTimeout(end, limitMs, 2);
   promise.then((value) => end(0, value), (reason) => end(1, reason));
 }
 
