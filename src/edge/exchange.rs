@@ -197,7 +197,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks an object: one call, in which the key, the scope and the bucket are checked
     /// and the command is committed. Whom it has refused a moment ago, [it need not be asked
-    /// for](super::refusals).
+    /// for](super::throttled).
     pub async fn ask(
         &self,
         caller: Caller,
@@ -206,7 +206,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         command: Command,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Reply, Fault> {
-        let known = self.runtime.refusals().borrow().find(&caller, || self.runtime.now());
+        let known = self.runtime.throttled().borrow().find(&caller, || self.runtime.now());
         if let Some(refused) = known {
             return Ok(refused);
         }
@@ -257,13 +257,13 @@ async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut ca
         }
         answered => answered,
     };
-    let mut refusals = runtime.refusals().borrow_mut();
+    let mut throttled = runtime.throttled().borrow_mut();
     if let Caller::Operator = call.caller {
         // Even if nothing was heard of it: it may have been done.
-        refusals.forget(tenant.organization);
+        throttled.forget(tenant.organization);
     }
     let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
-    refusals.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
+    throttled.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
     Ok(reply)
 }
 

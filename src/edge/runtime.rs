@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::configuration::Configuration;
 use super::http::BodyError;
 use super::public_limiter::PublicLimiter;
-use super::refusals::Refusals;
 use super::session::Sessions;
 use super::session::key::PublicKey;
+use super::throttled::Throttled;
 use crate::directory::Refusal;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
@@ -89,7 +89,7 @@ pub trait Runtime: Clone + 'static {
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
     /// Who the isolate knows to be refused for now.
-    fn refusals(&self) -> &RefCell<Refusals>;
+    fn throttled(&self) -> &RefCell<Throttled>;
     /// What the isolate remembers of who is signed in.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).

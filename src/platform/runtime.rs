@@ -13,15 +13,15 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
 use crate::edge::public_limiter::PublicLimiter;
-use crate::edge::refusals::Refusals;
 use crate::edge::runtime::{Asked, CallError, Door, Fetch, FetchError, Runtime};
 use crate::edge::session::Sessions;
 use crate::edge::session::key::PublicKey;
+use crate::edge::throttled::Throttled;
 
 thread_local! {
     /// Read once per isolate: variables and secrets change only by a new deployment.
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
-    static REFUSALS: &'static RefCell<Refusals> = Box::leak(Box::default());
+    static THROTTLED: &'static RefCell<Throttled> = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
@@ -92,8 +92,8 @@ impl Runtime for WorkerRuntime {
         self.limiter
     }
 
-    fn refusals(&self) -> &RefCell<Refusals> {
-        REFUSALS.with(|refusals| *refusals)
+    fn throttled(&self) -> &RefCell<Throttled> {
+        THROTTLED.with(|throttled| *throttled)
     }
 
     fn sessions(&self) -> &RefCell<Sessions> {

@@ -27,7 +27,7 @@ pub const REMEMBERED_MAX: usize = 1_024;
 type Key = (KeyDigest, KeyKind, Scope);
 
 #[derive(Debug)]
-struct Refusal {
+struct Denied {
     organization: OrganizationId,
     /// When the object was asked, by the edge's clock, as are all that follow.
     asked_at: Timestamp,
@@ -42,30 +42,30 @@ struct Refusal {
 
 /// What an isolate remembers.
 #[derive(Debug, Default)]
-pub struct Refusals {
+pub struct Throttled {
     /// In the order of the keys.
-    held: Vec<(Key, Refusal)>,
+    held: Vec<(Key, Denied)>,
 }
 
-impl Refusals {
+impl Throttled {
     /// What the object would answer at this instant, if that is known.
     pub fn find(&self, caller: &Caller, now: impl FnOnce() -> Timestamp) -> Option<Reply> {
         if self.held.is_empty() {
             return None;
         }
-        let (_, refusal) = self.held.get(self.place(&key(caller)?).ok()?)?;
+        let (_, denied) = self.held.get(self.place(&key(caller)?).ok()?)?;
         let now = now();
         // A clock that was set back says nothing of how long ago that was.
-        if now < refusal.asked_at || now >= refusal.until {
+        if now < denied.asked_at || now >= denied.until {
             return None;
         }
         let from_now = |instant: Timestamp| instant.millis().saturating_sub(now.millis()).max(0);
-        let admission = Admission { full_in_ms: from_now(refusal.full_at), ..refusal.admission };
-        let denial = Denial::RateLimited { retry_after_ms: from_now(refusal.retry_at), quota: refusal.quota };
+        let admission = Admission { full_in_ms: from_now(denied.full_at), ..denied.admission };
+        let denial = Denial::RateLimited { retry_after_ms: from_now(denied.retry_at), quota: denied.quota };
         Some(Reply::new(Some(admission), Outcome::Denied(denial)))
     }
 
-    /// Remembers what an object has answered to who asked at this instant, if it is a refusal.
+    /// Remembers what an object has answered to who asked at this instant, if it is that there is no token.
     pub fn note(
         &mut self,
         organization: OrganizationId,
@@ -81,7 +81,7 @@ impl Refusals {
         let looked_at = admission.full_at.millis().saturating_sub(admission.full_in_ms);
         let looked_at = looked_at.min(answered_at.millis()).max(asked_at.millis());
         let after = |instant: i64, millis: i64| Timestamp::from_millis(instant.saturating_add(millis));
-        let refusal = Refusal {
+        let denied = Denied {
             organization,
             asked_at,
             until: after(asked_at.millis(), retry_after_ms.min(HOLD_MAX_MS)),
@@ -96,17 +96,17 @@ impl Refusals {
         match self.place(&key) {
             Ok(place) => {
                 if let Some(held) = self.held.get_mut(place) {
-                    held.1 = refusal;
+                    held.1 = denied;
                 }
             }
-            Err(place) if self.held.len() < REMEMBERED_MAX => self.held.insert(place, (key, refusal)),
+            Err(place) if self.held.len() < REMEMBERED_MAX => self.held.insert(place, (key, denied)),
             Err(_) => {}
         }
     }
 
     /// For what the operator has done to an organization.
     pub fn forget(&mut self, organization: OrganizationId) {
-        self.held.retain(|(_, refusal)| refusal.organization != organization);
+        self.held.retain(|(_, denied)| denied.organization != organization);
     }
 
     /// Where a key is, or belongs.
@@ -193,7 +193,7 @@ mod tests {
         for _ in 0..300 {
             let rate = Rate::new(random.u32(1..50), random.u32(1..20));
             let mut object = Object { rate, tat: Tat::default() };
-            let mut edges = [Refusals::default(), Refusals::default()];
+            let mut edges = [Throttled::default(), Throttled::default()];
             let mut now = 0;
             for _ in 0..200 {
                 now += random.i64(0..40);
@@ -217,7 +217,7 @@ mod tests {
         assert!(refused_here > 1_000);
     }
 
-    fn refusal() -> Reply {
+    fn denied() -> Reply {
         let mut object = Object { rate: Rate::new(1, 1), tat: Tat::default() };
         object.ask(at(0), 1);
         object.ask(at(0), 1)
@@ -225,9 +225,9 @@ mod tests {
 
     #[test]
     fn only_who_was_refused_is() {
-        let mut refusals = Refusals::default();
-        refusals.note(organization(1), &caller("ada", Scope::Read, 1), &refusal(), at(0), || at(10));
-        let find = |caller: &Caller, millis| refusals.find(caller, || at(millis)).is_some();
+        let mut throttled = Throttled::default();
+        throttled.note(organization(1), &caller("ada", Scope::Read, 1), &denied(), at(0), || at(10));
+        let find = |caller: &Caller, millis| throttled.find(caller, || at(millis)).is_some();
         assert!(find(&caller("ada", Scope::Read, 1), 999));
         assert!(!find(&caller("ada", Scope::Read, 1), 1_000), "the time has passed");
         assert!(!find(&caller("ada", Scope::Read, 1), -1), "the clock was set back");
@@ -239,17 +239,17 @@ mod tests {
 
     #[test]
     fn the_operator_is_heeded_at_once_here_and_within_a_second_elsewhere() {
-        let mut refusals = Refusals::default();
+        let mut throttled = Throttled::default();
         let outcome = Outcome::Denied(Denial::RateLimited { retry_after_ms: 100_000, quota: QUOTA });
-        let reply = Reply { outcome, ..refusal() };
+        let reply = Reply { outcome, ..denied() };
         let (ada, bob) = (caller("ada", Scope::Read, 1), caller("bob", Scope::Read, 1));
-        refusals.note(organization(1), &ada, &reply, at(0), || at(10));
-        refusals.note(organization(2), &bob, &reply, at(0), || at(10));
-        assert!(refusals.find(&ada, || at(HOLD_MAX_MS - 1)).is_some());
-        assert!(refusals.find(&ada, || at(HOLD_MAX_MS)).is_none());
-        refusals.forget(organization(1));
-        assert!(refusals.find(&ada, || at(1)).is_none());
-        assert!(refusals.find(&bob, || at(1)).is_some());
+        throttled.note(organization(1), &ada, &reply, at(0), || at(10));
+        throttled.note(organization(2), &bob, &reply, at(0), || at(10));
+        assert!(throttled.find(&ada, || at(HOLD_MAX_MS - 1)).is_some());
+        assert!(throttled.find(&ada, || at(HOLD_MAX_MS)).is_none());
+        throttled.forget(organization(1));
+        assert!(throttled.find(&ada, || at(1)).is_none());
+        assert!(throttled.find(&bob, || at(1)).is_some());
     }
 
     /// Whatever the object's clock says, the time to retry is neither before nor after what is possible.
@@ -259,27 +259,27 @@ mod tests {
         for ahead in [-5_000, 0, 5_000] {
             let mut object = Object { rate: Rate::new(1, 1), tat: Tat::default() };
             object.ask(at(ahead), 1);
-            let mut refusals = Refusals::default();
-            refusals.note(organization(1), &ada, &object.ask(at(ahead), 1), at(0), || at(10));
-            let told = refusals.find(&ada, || at(20)).and_then(|reply| retry_after_ms(&reply));
+            let mut throttled = Throttled::default();
+            throttled.note(organization(1), &ada, &object.ask(at(ahead), 1), at(0), || at(10));
+            let told = throttled.find(&ada, || at(20)).and_then(|reply| retry_after_ms(&reply));
             assert!(told.is_some_and(|millis| (980..=990).contains(&millis)), "{ahead}: {told:?}");
         }
     }
 
     #[test]
     fn memory_is_bounded_and_makes_room_when_the_time_has_passed() {
-        let mut refusals = Refusals::default();
+        let mut throttled = Throttled::default();
         let names: Vec<_> =
             (0..REMEMBERED_MAX + 100).map(|number| caller(&number.to_string(), Scope::Read, 1)).collect();
         for caller in &names {
-            refusals.note(organization(1), caller, &refusal(), at(0), || at(10));
-            assert!(refusals.held.len() <= REMEMBERED_MAX);
+            throttled.note(organization(1), caller, &denied(), at(0), || at(10));
+            assert!(throttled.held.len() <= REMEMBERED_MAX);
         }
-        let found = names.iter().filter(|caller| refusals.find(caller, || at(20)).is_some()).count();
+        let found = names.iter().filter(|caller| throttled.find(caller, || at(20)).is_some()).count();
         assert_eq!(found, REMEMBERED_MAX);
         let late = caller("late", Scope::Read, 1);
-        refusals.note(organization(1), &late, &refusal(), at(2_000), || at(2_010));
-        assert!(refusals.find(&late, || at(2_020)).is_some());
-        assert_eq!(refusals.held.len(), 1);
+        throttled.note(organization(1), &late, &denied(), at(2_000), || at(2_010));
+        assert!(throttled.find(&late, || at(2_020)).is_some());
+        assert_eq!(throttled.held.len(), 1);
     }
 }
