@@ -1,0 +1,95 @@
+//! Agents, their users, and who is signed in.
+
+use serde_json::{Value, json};
+
+use super::Operation;
+use super::examples::{
+    THEN, accepted, agent, agent_links, cursor, deletion, deletion_links, described, id, limit, metadata, mood, object,
+    or_null, parameter,
+};
+use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+
+/// What old clients send along with lists of dialect 2.
+fn page_size() -> Vec<Value> {
+    let ignored = |name: &str| {
+        let mut ignored = parameter(name, "Taken from old clients, and ignored.", json!({ "type": "string" }));
+        if let Some(ignored) = ignored.as_object_mut() {
+            ignored.insert("deprecated".to_owned(), json!(true));
+        }
+        ignored
+    };
+    let mut old = limit("limit", 500, 100);
+    if let Some(old) = old.as_object_mut() {
+        old.insert("deprecated".to_owned(), json!(true));
+    }
+    vec![limit("page_size", 500, 100), cursor(), old, ignored("offset"), ignored("sort_by"), ignored("sort_order")]
+}
+
+pub(super) fn all() -> Vec<Operation> {
+    let (tag, all, one) = ("Agents", "/api/v1/agents", "/api/v1/agents/{agent_id}");
+    let described_agent = || described("Agent", agent());
+    let (deletion_schema, deletion_example) = deletion(&["all"]);
+    let users = json!({
+        "users": [{
+            "user_id": "ada", "role": "user", "created_at": THEN, "display_name": "Ada", "last_interaction_at": THEN,
+            "metadata": { "email": "ada@example.com", "custom": { "plan": "pro" } }, "mood": mood(),
+        }],
+        "has_more": false,
+    });
+    let organization = json!({
+        "id": "org_1", "name": "Acme", "slug": "acme", "role": "org:admin", "member_count": 3, "created_at": THEN,
+    });
+    let me = json!({ "user_id": "user_1", "email": "ada@example.com", "orgs": [organization] });
+    vec![
+        Operation::new(Post, all, "saveAgent", tag, "Make or change an agent")
+            .says("By `external_id` when one is given, else by `name`.")
+            .conditions(&["Idempotency-Key"])
+            .request(
+                object(&["name"], json!({ "name": id(), "external_id": or_null(id()), "metadata": metadata() })),
+                json!({ "name": "Tutor" }),
+            )
+            .answers(201, "Made by this request.", "DescribedAgent", described_agent(), AGENT_CREATED)
+            .links(agent_links())
+            .answers(200, "The one that is there, changed.", "DescribedAgent", described_agent(), AGENT_FOUND)
+            .links(agent_links())
+            .errors(&[409]),
+        Operation::new(Get, all, "listAgents", tag, "List agents")
+            .says("In the order of their making.")
+            .query(page_size())
+            .answers(
+                200,
+                "A page.",
+                "AgentList",
+                described("AgentList", json!({ "items": [agent()], "has_more": false })),
+                &["Link"],
+            ),
+        Operation::new(Get, one, "getAgent", tag, "Read an agent")
+            .conditions(&["If-None-Match"])
+            .answers(200, "The agent.", "DescribedAgent", described_agent(), &["ETag", "Link"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
+            .errors(&[404, 409]),
+        Operation::new(Get, "/api/v1/agents/{agent_id}/users", "listAgentUsers", tag, "List an agent's users")
+            .says("In byte order of `user_id`, by keyset: what a page costs does not depend on its depth.")
+            .query(page_size())
+            .answers(200, "A page.", "AgentUserList", described("AgentUserList", users), &["Link"])
+            .errors(&[404, 409]),
+        Operation::new(Delete, one, "deleteAgent", tag, "Delete an agent")
+            .says("Gone at once, its relationships soon after.")
+            .request(deletion_schema, deletion_example)
+            .answers(202, "The receipt's id.", "DescribedDeletion", described("Deletion", accepted()), &["Link"])
+            .links(deletion_links())
+            .errors(&[404, 409]),
+        Operation::new(Patch, one, "updateAgent", tag, "Change an agent")
+            .says("Changes what is named and leaves the rest.")
+            .conditions(&["If-Match"])
+            .request(object(&[], json!({ "name": id(), "metadata": metadata() })), json!({ "name": "Tutor" }))
+            .answers(200, "The agent as it is now.", "DescribedAgent", described_agent(), &["ETag", "Link"])
+            .errors(&[404, 409, 412]),
+        Operation::new(Get, "/api/v1/me", "getMe", "Session", "Read who is signed in")
+            .says("`orgs` is every organization the person belongs to, as mirrored from Clerk.")
+            .answers(200, "The person.", "Me", described("Me", me), &["Link"]),
+    ]
+}
+
+const AGENT_CREATED: &[&str] = &["Location", "ETag", "Link", "Idempotency-Replayed"];
+const AGENT_FOUND: &[&str] = &["ETag", "Link", "Idempotency-Replayed"];

@@ -1,0 +1,129 @@
+//! End users, and how they are erased.
+
+use serde_json::json;
+
+use super::examples::{
+    THEN, accepted, cursor, deletion, deletion_links, end_user, id, limit, metadata, new_end_user, object, or_null,
+    page, parameter, receipt, relationship, user_links,
+};
+use super::{CREATED, FOUND, Operation};
+use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+
+pub(super) fn all() -> Vec<Operation> {
+    let tag = "End users";
+    let users = "/v1/end-users";
+    let user = "/v1/end-users/{user_id}";
+    let instant = || json!({ "type": "string", "format": "date-time" });
+    let (deletion_schema, deletion_example) = deletion(&["all", "model_only", "memory_only"]);
+    let with_relationships = {
+        let mut record = end_user();
+        if let Some(record) = record.as_object_mut() {
+            record.insert("relationships".to_owned(), json!([relationship()]));
+            record.insert("relationships_has_more".to_owned(), json!(false));
+        }
+        record
+    };
+    vec![
+        Operation::new(Post, users, "createEndUser", tag, "Register an end user")
+            .says("Idempotent by `user_id`: among any number of racing requests exactly one answers 201.")
+            .conditions(&["Idempotency-Key"])
+            .request(new_end_user(), json!({ "user_id": "ada", "metadata": { "plan": "pro" } }))
+            .answers(201, "Made by this request.", "EndUser", end_user(), CREATED)
+            .links(user_links())
+            .answers(200, "Already there: the stored record, whatever was supplied.", "EndUser", end_user(), FOUND)
+            .links(user_links())
+            .errors(&[409]),
+        Operation::new(Post, "/v1/end-users/batch", "createEndUsers", tag, "Register up to 500 end users")
+            .says(
+                "As many creations in one commit, each judged by itself: a row that is wrong is refused in its place, with \
+                 422 as its `status`, and spoils no other. A token for ten rows. At most 1 MiB.",
+            )
+            .conditions(&["Idempotency-Key"])
+            .request(
+                object(
+                    &["users"],
+                    json!({ "users": { "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() } }),
+                ),
+                json!({ "users": [{ "user_id": "ada" }, { "user_id": "eve" }] }),
+            )
+            .answers(
+                200,
+                "What became of each, in the order given.",
+                "BatchResult",
+                json!({
+                    "results": [{ "user_id": "ada", "status": 201 }, { "user_id": "eve", "status": 200 }],
+                    "created": 1, "existing": 1, "failed": 0,
+                }),
+                &["Idempotency-Replayed"],
+            ),
+        Operation::new(Get, users, "listEndUsers", tag, "List end users")
+            .says("Keyset pages, in byte order of `user_id` or in order of creation, with everything written before.")
+            .query(vec![
+                limit("limit", 200, 50),
+                cursor(),
+                parameter("order", "The direction.", json!({ "enum": ["asc", "desc"], "default": "asc" })),
+                parameter("order_by", "The order.", json!({ "enum": ["user_id", "created_at"], "default": "user_id" })),
+                parameter("user_id_prefix", "How ids begin; with `order_by=user_id`.", id()),
+                parameter("created_after", "Exclusive; with `order_by=created_at`.", instant()),
+                parameter("created_before", "Exclusive; with `order_by=created_at`.", instant()),
+            ])
+            .answers(200, "A page.", "EndUserPage", page(end_user()), &[]),
+        Operation::new(Get, user, "getEndUser", tag, "Read an end user")
+            .says("Strongly consistent, with at most 100 relationships, the newest interaction first.")
+            .conditions(&["If-None-Match"])
+            .answers(200, "The record.", "EndUserWithRelationships", with_relationships, &["ETag"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
+            .errors(&[404]),
+        update_end_user(tag, user),
+        Operation::new(Delete, user, "deleteEndUser", tag, "Erase an end user")
+            .says(
+                "With `cascade: all` gone from lists at once and purged from every store soon after; then the id is free \
+                 again. `model_only` erases the moods, `memory_only` the relationships, and the user stays.",
+            )
+            .request(deletion_schema, deletion_example)
+            .answers(202, "The receipt's id; the same again while the erasure lasts.", "DeletionAccepted", accepted(), &[])
+            .links(deletion_links())
+            .errors(&[404]),
+        Operation::new(Get, "/v1/end-users/{user_id}/export", "exportEndUser", tag, "Export everything held about a user")
+            .answers(
+                200,
+                "One document.",
+                "Export",
+                json!({
+                    "exported_at": THEN, "end_user": end_user(), "kept_answers": [], "relationships": [relationship()],
+                    "owned_agents": [], "deletions": [],
+                }),
+                &[],
+            )
+            .errors(&[404]),
+        Operation::new(Get, "/v1/deletions/{deletion_id}", "getDeletion", tag, "Read the receipt of an erasure")
+            .says("It outlives what was erased, and names nobody.")
+            .answers(200, "The receipt.", "Receipt", receipt(), &[])
+            .errors(&[404]),
+    ]
+}
+
+fn update_end_user(tag: &'static str, user: &'static str) -> Operation {
+    let change = object(&[], json!({ "display_name": or_null(id()), "metadata": metadata() }));
+    let update = Operation::new(Patch, user, "updateEndUser", tag, "Change an end user")
+        .says(
+            "`application/json` replaces what it names, `application/merge-patch+json` is applied to the record \
+             (RFC 7396). No body is no change.",
+        )
+        .conditions(&["If-Match"])
+        .request(change, json!({ "metadata": { "plan": "free" } }))
+        .answers(200, "The record as it is now.", "EndUser", end_user(), &["ETag"])
+        .errors(&[404, 409, 412]);
+    let patch = object(
+        &[],
+        json!({
+            "display_name": or_null(id()),
+            "metadata": {
+                "type": ["object", "null"], "additionalProperties": true,
+                "description": "Members that are `null` are removed, at any depth; `null` itself removes all.",
+            },
+        }),
+    );
+    let example = json!({ "metadata": { "plan": "free", "trial_ends": null } });
+    Operation { merge_patch: Some((patch, example)), ..update }
+}

@@ -1,0 +1,197 @@
+//! The operator's: organizations, their keys, audits and deletions.
+
+use serde_json::{Value, json};
+
+use super::Operation;
+use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page};
+use crate::edge::openapi::components::ULID;
+use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+
+fn organization() -> Value {
+    json!({
+        "id": ULID, "name": "Acme", "slug": "acme", "clerk_org_id": null,
+        "limits": { "requests_per_second": 50, "burst": 100, "turns_per_period": 10_000, "active_relationships": 1_000 },
+        "version": 1, "created_at": THEN, "updated_at": THEN,
+    })
+}
+
+fn key(secret: bool) -> Value {
+    let mut key = json!({
+        "id": ULID, "kind": "api", "mode": "live", "scope": "read_write", "prefix": "sk", "name": "Backend",
+        "created_at": THEN, "expires_at": null, "revoked_at": null, "last_used_on": null,
+    });
+    if let (Some(key), true) = (key.as_object_mut(), secret) {
+        key.insert("key".to_owned(), json!("sk_live_…"));
+    }
+    key
+}
+
+pub(super) fn all() -> Vec<Operation> {
+    organizations().into_iter().chain(keys_and_reports()).collect()
+}
+
+fn organizations() -> Vec<Operation> {
+    let (deletion_schema, deletion_example) = deletion(&["all"]);
+    let (tag, all, one) = ("Operator", "/admin/v1/organizations", "/admin/v1/organizations/{organization_id}");
+    let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
+    let fields = || {
+        json!({
+            "name": id(),
+            "slug": { "type": "string", "minLength": 2, "maxLength": 64, "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$" },
+            "clerk_org_id": or_null(id()),
+            "limits": object(&[], json!({
+                "requests_per_second": whole(1, 1_000_000), "burst": whole(1, 10_000_000),
+                "turns_per_period": whole(0, 1_000_000_000_000), "active_relationships": whole(0, 1_000_000_000_000),
+            })),
+        })
+    };
+    let parameters = json!({ "organization_id": "$response.body#/id" });
+    let links = json!({
+        "read": { "operationId": "getOrganization", "parameters": parameters },
+        "change": { "operationId": "updateOrganization", "parameters": parameters },
+        "issue": { "operationId": "issueKey", "parameters": parameters },
+        "keys": { "operationId": "listKeys", "parameters": parameters },
+        "usage": { "operationId": "getOrganizationUsage", "parameters": parameters },
+        "repair": { "operationId": "repairOrganization", "parameters": parameters },
+        "delete": { "operationId": "deleteOrganization", "parameters": parameters },
+    });
+    let receipt = json!({
+        "operationId": "getOrganizationDeletion", "parameters": { "deletion_id": "$response.body#/deletion_id" },
+    });
+    vec![
+        Operation::new(Post, all, "createOrganization", tag, "Make an organization")
+            .request(object(&["name"], fields()), json!({ "name": "Acme" }))
+            .answers(201, "Made.", "Organization", organization(), &["Location", "ETag"])
+            .links(links)
+            .errors(&[409]),
+        Operation::new(Get, all, "listOrganizations", tag, "List organizations")
+            .says("In the order of their making.")
+            .query(vec![limit("limit", 200, 50), cursor()])
+            .answers(200, "A page.", "OrganizationPage", page(organization()), &[]),
+        Operation::new(Get, one, "getOrganization", tag, "Read an organization")
+            .conditions(&["If-None-Match"])
+            .answers(200, "The organization.", "Organization", organization(), &["ETag"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
+            .errors(&[404]),
+        Operation::new(Patch, one, "updateOrganization", tag, "Change an organization")
+            .says("Changes what is named and leaves the rest. The same limits hold for each mode, counted apart.")
+            .conditions(&["If-Match"])
+            .request(object(&[], fields()), json!({ "limits": { "requests_per_second": 100 } }))
+            .answers(200, "The organization as it is now.", "Organization", organization(), &["ETag"])
+            .errors(&[404, 409, 412]),
+        Operation::new(
+            Delete,
+            "/admin/v1/organizations/{organization_id}",
+            "deleteOrganization",
+            tag,
+            "Delete an organization",
+        )
+        .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
+        .request(deletion_schema, deletion_example)
+        .answers(
+            202,
+            "The receipt's id; the same again whenever asked.",
+            "OrganizationDeletionAccepted",
+            accepted(),
+            &["Location"],
+        )
+        .links(json!({ "receipt": receipt }))
+        .errors(&[404]),
+        Operation::new(
+            Get,
+            "/admin/v1/deletions/{deletion_id}",
+            "getOrganizationDeletion",
+            tag,
+            "Read the receipt of a deletion",
+        )
+        .answers(
+            200,
+            "The receipt.",
+            "OrganizationReceipt",
+            json!({
+                "deletion_id": ULID, "organization_id": ULID, "status": "completed", "requested_at": THEN,
+                "completed_at": THEN, "reason": null, "erased": { "records": 3, "relationships": 2, "moods": 2 },
+            }),
+            &[],
+        )
+        .errors(&[404]),
+    ]
+}
+
+fn keys_and_reports() -> Vec<Operation> {
+    let tag = "Operator";
+    let (keys, repair) =
+        ("/admin/v1/organizations/{organization_id}/keys", "/admin/v1/organizations/{organization_id}/repair");
+    let of_organization = json!({ "organization_id": "$request.path.organization_id" });
+    let read = json!({ "operationId": "getRepair", "parameters": of_organization });
+    let of_key = json!({ "organization_id": "$request.path.organization_id", "key_id": "$response.body#/id" });
+    let differences = json!({ "missing": 0, "outdated": 0, "foreign": 0 });
+    let report = json!({
+        "organization_id": ULID, "status": "completed",
+        "modes": [{
+            "mode": "live", "status": "completed", "phase": null, "started_at": THEN, "completed_at": THEN,
+            "users_compared": 1200, "listing_fence_reset": false, "listing": differences, "cache": differences,
+        }],
+    });
+    let share = json!({ "used": 17, "limit": 10_000 });
+    let usage = json!({
+        "organization_id": ULID,
+        "modes": [{
+            "mode": "live", "turns": share, "active_relationships": share, "period_start": THEN,
+            "resets_at": "2026-12-21T22:41:26.283Z",
+        }],
+    });
+    vec![
+        Operation::new(Post, keys, "issueKey", tag, "Issue a key")
+            .says("The key itself is in this one answer only.")
+            .request(
+                object(
+                    &["kind", "mode", "name"],
+                    json!({
+                        "kind": { "enum": ["api", "service"] }, "mode": { "enum": ["live", "test"] },
+                        "scope": { "enum": ["read", "read_write"], "default": "read_write" },
+                        "prefix": { "type": "string", "pattern": "^[a-z]{2,12}$", "default": "sk" },
+                        "name": id(), "expires_at": { "type": ["string", "null"], "format": "date-time" },
+                    }),
+                ),
+                json!({ "kind": "api", "mode": "live", "name": "Backend" }),
+            )
+            .answers(201, "The key.", "Key", key(true), &["Location"])
+            .links(json!({ "revoke": { "operationId": "revokeKey", "parameters": of_key } }))
+            .errors(&[404]),
+        Operation::new(Get, keys, "listKeys", tag, "List keys")
+            .says("Of both modes, in the order of their issue, revoked ones too.")
+            .query(vec![limit("limit", 200, 50), cursor()])
+            .answers(200, "A page.", "KeyPage", page(key(false)), &[])
+            .errors(&[404]),
+        Operation::new(
+            Delete,
+            "/admin/v1/organizations/{organization_id}/keys/{key_id}",
+            "revokeKey",
+            tag,
+            "Revoke a key",
+        )
+        .says("From the next request on.")
+        .bare(204, "Revoked, now or before.", &[])
+        .errors(&[404]),
+        Operation::new(
+            Get,
+            "/admin/v1/organizations/{organization_id}/usage",
+            "getOrganizationUsage",
+            tag,
+            "Read usage",
+        )
+        .answers(200, "Of each mode.", "OrganizationUsage", usage, &[])
+        .errors(&[404]),
+        Operation::new(Post, repair, "repairOrganization", tag, "Compare the projections and mend them")
+            .request(object(&[], json!({})), json!({}))
+            .answers(200, "Done: what differed.", "Repair", report.clone(), &[])
+            .links(json!({ "read": read }))
+            .answers(202, "It goes on by itself: how far it is.", "Repair", report.clone(), &[])
+            .links(json!({ "read": read }))
+            .errors(&[404]),
+        Operation::new(Get, repair, "getRepair", tag, "Read the last comparison")
+            .answers(200, "What it found.", "Repair", report, &[])
+            .errors(&[404]),
+    ]
+}

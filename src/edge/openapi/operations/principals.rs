@@ -1,0 +1,101 @@
+//! Principals: users and agents in the third dialect.
+
+use serde_json::{Value, json};
+
+use super::examples::{
+    accepted, deletion, enveloped, id, limit, metadata, object, parameter, principal, principal_links,
+};
+use super::{CREATED, FOUND, Operation};
+use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+
+pub(super) fn all() -> Vec<Operation> {
+    let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");
+    let found = || enveloped(principal(false), "OK.", Value::Null);
+    let cursor = |name, description| parameter(name, description, json!({ "type": "string", "minLength": 1 }));
+    let mut offset = parameter(
+        "offset",
+        "So many are left out; instead of a cursor.",
+        json!({ "type": "integer", "minimum": 0, "maximum": 10_000 }),
+    );
+    if let Some(offset) = offset.as_object_mut() {
+        offset.insert("deprecated".to_owned(), json!(true));
+    }
+    let meta =
+        json!({ "has_more": false, "after": null, "before": null, "total": null, "offset": null, "limit": null });
+    let (deletion_schema, deletion_example) = deletion(&["all"]);
+    vec![
+        Operation::new(Post, all, "createPrincipal", tag, "Register a principal")
+            .says("A human is the end user whose `user_id` is the `external_id`; an agent is the agent.")
+            .conditions(&["Idempotency-Key"])
+            .request(
+                object(
+                    &["external_id", "type", "name"],
+                    json!({ "external_id": id(), "type": { "enum": ["human", "agent"] }, "name": id(), "metadata": metadata() }),
+                ),
+                json!({ "external_id": "ada", "type": "human", "name": "Ada" }),
+            )
+            .answers(
+                201,
+                "Made by this request.",
+                "PrincipalAnswer",
+                enveloped(principal(true), "Principal created.", Value::Null),
+                CREATED,
+            )
+            .links(principal_links())
+            .answers(200, "Already there; nothing is overwritten.", "PrincipalAnswer", found(), FOUND)
+            .links(principal_links())
+            .errors(&[409]),
+        Operation::new(Get, all, "listPrincipals", tag, "List principals")
+            .says("In the order of their making. Only one of `after`, `before` and `offset`.")
+            .query(vec![
+                parameter("type", "Only of this type.", json!({ "enum": ["human", "agent"] })),
+                limit("limit", 200, 50),
+                cursor("after", "The page after a page's `meta.after`."),
+                cursor("before", "The page before a page's `meta.before`."),
+                offset,
+            ])
+            .answers(200, "A page.", "PrincipalPage", enveloped(json!([principal(false)]), "OK.", meta), &[]),
+        Operation::new(Get, one, "getPrincipal", tag, "Read a principal")
+            .conditions(&["If-None-Match"])
+            .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
+            .errors(&[404]),
+        Operation::new(
+            Get,
+            "/api/v1/principals/by-external-id/{external_id}",
+            "getPrincipalByExternalId",
+            tag,
+            "Read a principal by your own id",
+        )
+        .conditions(&["If-None-Match"])
+        .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
+        .bare(304, "Still in the version that was named.", &["ETag"])
+        .errors(&[404]),
+        Operation::new(Patch, one, "updatePrincipal", tag, "Change a principal")
+            .says("Changes what is named and leaves the rest. Only an agent has an owner, who is a human.")
+            .conditions(&["If-Match"])
+            .request(
+                object(
+                    &[],
+                    json!({
+                        "name": id(), "metadata": metadata(),
+                        "owner_principal_id": { "type": ["string", "null"], "format": "uuid" },
+                    }),
+                ),
+                json!({ "name": "Ada L." }),
+            )
+            .answers(200, "The principal as it is now.", "PrincipalAnswer", found(), &["ETag"])
+            .errors(&[404, 409, 412]),
+        Operation::new(Delete, one, "deletePrincipal", tag, "Erase a principal")
+            .says("As the end user or the agent that it is.")
+            .request(deletion_schema, deletion_example)
+            .answers(
+                202,
+                "The receipt's id.",
+                "PrincipalDeletion",
+                enveloped(accepted(), "The principal is being erased.", Value::Null),
+                &[],
+            )
+            .errors(&[404]),
+    ]
+}
