@@ -179,6 +179,11 @@ impl Organization {
             || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
     }
 
+    /// Whether an erasure may wait for [`Organization::purge`]: not, if it is known that none is requested.
+    pub fn may_purge(&self) -> bool {
+        self.memory.as_ref().is_none_or(|memory| memory.deletion_is_pending)
+    }
+
     /// Completes erasures that every projection has confirmed, a bounded number;
     /// returns whether more are due. Must run inside a transaction.
     pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {

@@ -34,7 +34,7 @@ const ALARM_FIRST_MS: i64 = 5_000;
 const ALARM_LAST_MS: i64 = 60_000;
 /// How long a flush waits for more changes, in milliseconds, unless a reader waits for it: a batch
 /// of many is one transaction of the store, as a batch of one is.
-const GATHER_MS: u32 = 25;
+const GATHER_MS: u32 = 100;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
 /// How long an audit goes on while a caller waits, in milliseconds.
@@ -432,7 +432,9 @@ impl Inner {
             match &result {
                 // Erasures wait for the projections, and nobody waits for them.
                 Ok(()) => {
-                    drop(Self::purge(&flushing));
+                    if flushing.core.borrow().may_purge() {
+                        drop(Self::purge(&flushing));
+                    }
                     Self::flush_soon(&flushing, projection);
                 }
                 Err(error) => {

@@ -58,17 +58,19 @@ pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result
 
 /// Flushes to the cache what has changed until now, at most [`BATCHES_MAX`] batches.
 pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), StoreError> {
-    let mut goal = None;
+    let (mut goal, mut is_first) = (None, true);
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
         if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
             return Ok(());
         }
         for changes in batch.changes.chunks(PUTS_AT_ONCE) {
+            if !std::mem::take(&mut is_first) {
+                source.pause().await;
+            }
             let changes = changes.iter().filter(|change| cache::is_put(change));
             let puts = changes.map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
             store.put_all(&puts.map_err(|error| StoreError(error.to_string()))?).await?;
-            source.pause().await;
         }
         source.acknowledge(Projection::Cache, batch.to)?;
     }
