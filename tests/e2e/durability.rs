@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::Client;
-use crate::server::{Options, Organization, Server, expect, roomy};
+use crate::server::{Options, Organization, Server, list, roomy};
 
 const ROUNDS: usize = 20;
 const WRITERS: usize = 4;
@@ -100,18 +100,7 @@ fn hammer(client: &Client, killed: &AtomicBool) -> u64 {
 }
 
 fn assert_all_there(client: &Client, acknowledged: &BTreeSet<String>, round: usize) {
-    let mut listed = BTreeSet::new();
-    let mut cursor = String::new();
-    loop {
-        let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
-        for user in page["data"].as_array().expect("data") {
-            assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");
-        }
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+    let listed = list(client);
     let lost: Vec<_> = acknowledged.difference(&listed).collect();
     assert!(lost.is_empty(), "round {round}: acknowledged and not listed: {lost:?}");
     for id in acknowledged.iter().filter(|id| id.starts_with(&format!("r{round:02}"))) {

@@ -59,6 +59,7 @@ struct Writer {
 }
 
 impl Writer {
+    /// Escapes what must be (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
         self.out.push(b'"');
@@ -109,6 +110,7 @@ impl Writer {
         self.raw(itoa::Buffer::new().format(number).as_bytes());
     }
 
+    /// Nothing goes before the first of an array or object.
     #[inline(never)]
     fn separate(&mut self) {
         if !matches!(self.out.last(), Some(b'[' | b'{')) {
@@ -116,6 +118,7 @@ impl Writer {
         }
     }
 
+    /// The name of a field, in which there is nothing to escape.
     #[inline(never)]
     fn name(&mut self, name: &'static str) {
         self.separate();
