@@ -13,6 +13,9 @@ use xtask::{Result, root};
 use crate::contender::Artefact;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
+/// Longer than anybody puts off what is to be done after an answer: Rollcall's object waits for a
+/// second until it has a batch (`GATHER_MS`).
+const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
 /// Clock ticks a second of `/proc/PID/stat`: fixed on Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -91,9 +94,13 @@ impl Host {
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 
-    /// Waits until it has nothing to do any more; says how much CPU that took.
-    pub fn settle(&self) -> Result<f64> {
+    /// Waits until it has nothing to do any more; says how much CPU that took. What was
+    /// written may be left for a while before it is taken further.
+    pub fn settle(&self, wrote: bool) -> Result<f64> {
         let before = self.cpu_s()?;
+        if wrote {
+            std::thread::sleep(PUT_OFF_MAX);
+        }
         let (mut last, mut quiet) = (before, 0);
         while quiet < 3 {
             std::thread::sleep(Duration::from_millis(60));

@@ -138,7 +138,7 @@ fn run(
             seed::schema(artefact, &state)?;
             let host = Host::start(tools, artefact, &state)?;
             let directories = setup::organizations(&host.url, organizations)?;
-            host.settle()?;
+            host.settle(true)?;
             host.stop();
             for directory in &directories {
                 seed::users(artefact.kind, &state, directory, *users / organizations)?;

@@ -71,7 +71,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
         .collect();
     let mut slowest = f64::INFINITY;
     for (subject, work) in subjects.iter().zip(&works) {
-        let (rate, ..) = saturate(plan, subject, work, plan.warm_up)?;
+        let (rate, ..) = saturate(plan, line, subject, work, plan.warm_up)?;
         slowest = slowest.min(rate);
     }
     let fixed_rate = (slowest * plan.load_for_latency).max(20.0);
@@ -81,9 +81,9 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
             // Nobody is always the first.
             let place = (place + round) % subjects.len();
             let (subject, work) = (&subjects[place], &works[place]);
-            let (rate, cpu_us, generator) = saturate(plan, subject, work, plan.duration)?;
+            let (rate, cpu_us, generator) = saturate(plan, line, subject, work, plan.duration)?;
             let paced = ask(plan, subject, work, Pace::Fixed(fixed_rate), plan.duration)?;
-            subject.host.settle()?;
+            subject.host.settle(line.writes())?;
             let (p50_ms, p99_ms) = (paced.quantile_ms(0.5), paced.quantile_ms(0.99));
             samples[place].push(Sample { rate, cpu_us, p50_ms, p99_ms, generator });
         }
@@ -106,10 +106,16 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
 }
 
 /// Completed requests a second, CPU of each in µs, and what the generator needed of a core.
-fn saturate(plan: Plan, subject: &Subject, work: &Rc<LineWork>, duration: Duration) -> Result<(f64, f64, f64)> {
+fn saturate(
+    plan: Plan,
+    line: Line,
+    subject: &Subject,
+    work: &Rc<LineWork>,
+    duration: Duration,
+) -> Result<(f64, f64, f64)> {
     let before = subject.host.cpu_s()?;
     let outcome = ask(plan, subject, work, Pace::Saturated, duration)?;
-    let after = subject.host.settle()?;
+    let after = subject.host.settle(line.writes())?;
     let cpu_s = subject.host.cpu_s()? - before;
     #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
     let completed = outcome.completed as f64;

@@ -84,7 +84,7 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     if !status.success() {
         return Err(format!("the profiler failed: {status}").into());
     }
-    subject.host.settle()?;
+    subject.host.settle(line.writes())?;
     #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
     let rate = outcome.completed as f64 / outcome.elapsed_s;
     let table = table(&file, rate)?;

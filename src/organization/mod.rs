@@ -276,6 +276,12 @@ impl Organization {
         self.acknowledged(projection) < self.last_sequence()
     }
 
+    /// Whether a projection is behind by as much as one batch can hold.
+    pub fn has_batch(&self, projection: Projection) -> bool {
+        let first = self.acknowledged(projection).unwrap_or_default();
+        self.last_sequence().unwrap_or_default().saturating_sub(first) >= outbox::BATCH_ROWS_MAX
+    }
+
     /// Takes the memory out, or reads it anew, so that a failure half-way leaves
     /// nothing stale behind. Whoever succeeds puts it back. A closed object has none.
     fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Memory>, SqlError> {

@@ -32,9 +32,11 @@ use crate::projection::{StoreError, audit, closing as removal, flush};
 const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts of the alarm, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
-/// How long a flush waits for more changes, in milliseconds, unless a reader waits for it: a batch
-/// of many is one transaction of the store, as a batch of one is.
-const GATHER_MS: u32 = 100;
+/// How long a flush waits for more changes at most, in milliseconds, unless there are enough for a
+/// batch or a reader waits for it: a batch of many is one transaction of the store, as a batch of
+/// one is, and KV takes one write a second for a key
+/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+const GATHER_MS: u32 = 1_000;
 /// How long writers leave a store alone that has just failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
 /// How long an audit goes on while a caller waits, in milliseconds.
@@ -79,6 +81,8 @@ struct Inner {
     audited_until_ms: Cell<i64>,
     listing: SharedFlush,
     cache: SharedFlush,
+    /// Waiting for more to flush.
+    gathering: UnderWay,
     purge: UnderWay,
 }
 
@@ -114,8 +118,6 @@ impl UnderWay {
 /// The flush of one projection.
 struct SharedFlush {
     under_way: UnderWay,
-    /// Waiting for more to flush.
-    gathering: UnderWay,
     /// After a failure writers leave the store alone until then; the alarm and
     /// readers do not wait.
     not_before: Cell<Timestamp>,
@@ -123,7 +125,7 @@ struct SharedFlush {
 
 impl SharedFlush {
     fn new() -> Self {
-        Self { under_way: UnderWay::new(), gathering: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
+        Self { under_way: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
     }
 }
 
@@ -148,6 +150,7 @@ impl OrganizationObject {
             audited_until_ms: Cell::new(0),
             listing: SharedFlush::new(),
             cache: SharedFlush::new(),
+            gathering: UnderWay::new(),
             purge: UnderWay::new(),
         };
         Ok(Self { inner: Rc::new(inner) })
@@ -250,9 +253,7 @@ impl Inner {
         if matches!(reply.outcome, Outcome::Deletion(_)) {
             drop(Self::purge(inner));
         }
-        for projection in Projection::ALL {
-            Self::flush_soon(inner, projection);
-        }
+        Self::flush_soon(inner, now);
         Ok(reply)
     }
 
@@ -405,23 +406,34 @@ impl Inner {
         reached()
     }
 
-    /// Starts a flush in a moment, if there will be something to flush.
-    fn flush_soon(inner: &Rc<Self>, projection: Projection) {
-        let is_due = move |inner: &Self| {
-            let is_behind = inner.core.borrow().is_behind(projection);
-            is_behind && platform::now() >= inner.shared(projection).not_before.get()
-        };
-        if !is_due(inner) {
+    /// Starts to flush what there is a batch of, and in a moment what else there will be.
+    fn flush_soon(inner: &Rc<Self>, now: Timestamp) {
+        let (mut is_due, mut has_batch) = (false, false);
+        for projection in Projection::ALL.into_iter().filter(|projection| inner.is_due(*projection, now)) {
+            is_due = true;
+            if inner.core.borrow().has_batch(projection) {
+                has_batch = true;
+                drop(Self::flush(inner, projection));
+            }
+        }
+        if !is_due {
             return;
         }
         let waiting = Rc::clone(inner);
-        drop(inner.shared(projection).gathering.share(async move {
-            platform::pause(GATHER_MS).await;
-            if is_due(&waiting) {
+        drop(inner.gathering.share(async move {
+            // What has come while a flush was under way is not waited for again.
+            platform::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
+            let now = platform::now();
+            for projection in Projection::ALL.into_iter().filter(|projection| waiting.is_due(*projection, now)) {
                 drop(Self::flush(&waiting, projection));
             }
             true
         }));
+    }
+
+    /// Whether writers are to bring a projection up to date.
+    fn is_due(&self, projection: Projection, now: Timestamp) -> bool {
+        self.core.borrow().is_behind(projection) && now >= self.shared(projection).not_before.get()
     }
 
     /// Starts a flush, or joins the one under way.
@@ -435,7 +447,7 @@ impl Inner {
                     if flushing.core.borrow().may_purge() {
                         drop(Self::purge(&flushing));
                     }
-                    Self::flush_soon(&flushing, projection);
+                    Self::flush_soon(&flushing, platform::now());
                 }
                 Err(error) => {
                     let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
@@ -534,6 +546,14 @@ fn log_failure(what: &str, error: &StoreError) {
 
 async fn succeeded(flush: js_sys::Promise) -> bool {
     platform::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
+}
+
+/// Half of [`GATHER_MS`] to the whole: objects that began to write at the same moment do not all
+/// come to the stores at the same moment.
+fn gather_ms() -> u32 {
+    const HALF_MS: u32 = GATHER_MS / 2;
+    let [random] = platform::random().unwrap_or_default();
+    HALF_MS.saturating_add(HALF_MS.saturating_mul(u32::from(random)) / 256)
 }
 
 /// At once after a success that left something over, then 1 s, 2 s, 4 s … up to

@@ -21,7 +21,7 @@ use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
 /// Most outbox rows in one batch.
-const BATCH_ROWS_MAX: i64 = 100;
+pub const BATCH_ROWS_MAX: i64 = 100;
 /// A batch is closed when its documents have reached this size: with one more
 /// document (17 KB) it stays far below what D1 takes for one parameter (2 MB).
 const BATCH_BYTES_MAX: usize = 512 * 1024;
