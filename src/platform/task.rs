@@ -4,8 +4,8 @@
 //!
 //! - A task is polled by one at a time; what wakes it meanwhile has it polled once more.
 //! - What a task waits for is heard of once: it is settled or late, whichever is first.
-//! - A number is never used twice in an instance of the module, and what an earlier
-//!   instance waited for is not taken for something of this one (`waiting.js`).
+//! - No two that are held have the same number, and what an earlier instance of the module
+//!   waited for is not taken for something of this one (`waiting.js`).
 //!
 //! `wasm-bindgen-futures` would do the same. Measured on workerd it takes 120 µs of a read
 //! that takes 760, for its queue of tasks, which is one more turn of the event loop for each
@@ -23,9 +23,10 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     fn begin();
 
-    /// Has [`settled`] called for a promise, or anything else that has a `then`. No limit is 0.
+    /// Has [`settled`] called for a promise, or anything else that has a `then`, that a task waits
+    /// for. No limit is 0.
     #[wasm_bindgen(catch)]
-    fn wait(number: u32, promise: &JsValue, limit_ms: u32) -> Result<(), JsValue>;
+    fn wait(task: u32, number: u32, promise: &JsValue, limit_ms: u32) -> Result<(), JsValue>;
 
     fn rest(number: u32, millis: u32);
 
@@ -54,32 +55,46 @@ enum State {
 
 #[derive(Default)]
 struct Executor {
-    last: u32,
+    /// The one that is being polled. Tasks that it begins are polled within it.
+    polled: u32,
     tasks: Numbered<Task>,
     waits: Numbered<State>,
 }
 
-/// Few enough to be searched one by one, the latest first; a map is 2 KB of the compressed module.
-struct Numbered<T>(Vec<(u32, T)>);
+/// What has a number, the oldest first. A map is 2 KB of the compressed module.
+struct Numbered<T> {
+    last: u32,
+    held: Vec<(u32, T)>,
+}
 
 impl<T> Default for Numbered<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { last: 0, held: Vec::new() }
     }
 }
 
 impl<T> Numbered<T> {
-    fn insert(&mut self, number: u32, value: T) {
-        self.0.push((number, value));
+    /// Keeps what is made for a new number.
+    fn insert(&mut self, value: impl FnOnce(u32) -> T) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        self.held.push((self.last, value(self.last)));
+        self.last
+    }
+
+    fn place(&self, number: u32) -> Option<usize> {
+        // By their age, as the numbers of a busy object may begin anew within a week.
+        let age = |number| self.last.wrapping_sub(number);
+        self.held.binary_search_by(|(held, _)| age(number).cmp(&age(*held))).ok()
     }
 
     fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        self.0.iter_mut().rev().find(|(held, _)| *held == number).map(|(_, value)| value)
+        let place = self.place(number)?;
+        self.held.get_mut(place).map(|(_, value)| value)
     }
 
     fn remove(&mut self, number: u32) -> Option<T> {
-        let place = self.0.iter().rposition(|(held, _)| *held == number)?;
-        Some(self.0.swap_remove(place).1)
+        let place = self.place(number)?;
+        Some(self.held.remove(place).1)
     }
 }
 
@@ -88,13 +103,6 @@ thread_local! {
         begin();
         RefCell::default()
     };
-}
-
-impl Executor {
-    fn number(&mut self) -> u32 {
-        self.last = self.last.wrapping_add(1);
-        self.last
-    }
 }
 
 /// Why a promise gave nothing.
@@ -121,10 +129,8 @@ pub fn prepare(future: impl Future<Output = Result<JsValue, JsValue>> + 'static)
 
 fn enter(future: BoxedFuture) -> (Promise, Start) {
     let task = EXECUTOR.with_borrow_mut(|executor| {
-        let task = executor.number();
-        let waker = Waker::from(Arc::new(Alarm(task)));
-        executor.tasks.insert(task, Task { future: Some(future), is_woken: false, waker });
-        task
+        let waker = |task| Waker::from(Arc::new(Alarm(task)));
+        executor.tasks.insert(|task| Task { future: Some(future), is_woken: false, waker: waker(task) })
     });
     (promised(task), Start(task))
 }
@@ -160,7 +166,10 @@ fn run(task: u32) {
     let Some((mut future, waker)) = begun else { return };
     let mut context = Context::from_waker(&waker);
     loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+        let outer = EXECUTOR.with_borrow_mut(|executor| std::mem::replace(&mut executor.polled, task));
+        let polled = future.as_mut().poll(&mut context);
+        EXECUTOR.with_borrow_mut(|executor| executor.polled = outer);
+        if let Poll::Ready(result) = polled {
             drop(EXECUTOR.with_borrow_mut(|executor| executor.tasks.remove(task)));
             return match result {
                 Ok(value) => keep(task, true, value),
@@ -206,11 +215,7 @@ struct Wait(u32);
 
 impl Wait {
     fn new() -> Self {
-        Self(EXECUTOR.with_borrow_mut(|executor| {
-            let wait = executor.number();
-            executor.waits.insert(wait, State::Pending(None));
-            wait
-        }))
+        Self(EXECUTOR.with_borrow_mut(|executor| executor.waits.insert(|_| State::Pending(None))))
     }
 }
 
@@ -258,7 +263,8 @@ pub async fn fulfilled(promise: &JsValue) -> Result<JsValue, JsValue> {
 fn begun(given: Result<JsValue, JsValue>, limit_ms: u32) -> Result<Wait, Unsettled> {
     let given = given.map_err(Unsettled::Rejected)?;
     let settled = Wait::new();
-    wait(settled.0, &given, limit_ms).map_err(Unsettled::Rejected)?;
+    let task = EXECUTOR.with_borrow(|executor| executor.polled);
+    wait(task, settled.0, &given, limit_ms).map_err(Unsettled::Rejected)?;
     Ok(settled)
 }
 

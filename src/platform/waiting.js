@@ -7,6 +7,12 @@ let instance = 0;
 // Promises that Rust has promised, by the number of the task that keeps them.
 const promised = new Map();
 const pauses = new Map();
+// What is waited for with a limit, by the number of the task that waits.
+const clocks = new Map();
+
+// A task has one timer, whatever it waits for: one is a good part of what a short wait costs. It
+// rings no later than this, so that most tasks end before it does, and looks whose limit is next.
+const RING_MS = 2_000;
 
 export function begin() {
   instance += 1;
@@ -14,6 +20,7 @@ export function begin() {
   for (const { reject } of promised.values()) reject(new Error("the module has begun anew"));
   promised.clear();
   pauses.clear();
+  clocks.clear();
 }
 
 function tell(number, how, value) {
@@ -26,18 +33,47 @@ function tell(number, how, value) {
 }
 
 /** Tells once what a promise comes to, or, where there is a limit, that it is late. */
-export function wait(number, promise, limitMs) {
+export function wait(task, number, promise, limitMs) {
   const mine = instance;
   let over = false;
-  let timer;
+  let clock;
   const end = (how, value) => {
+    clock?.limits.delete(end);
     if (over || mine !== instance) return;
     over = true;
-    if (timer !== undefined) clearTimeout(timer);
     tell(number, how, value);
   };
-  if (limitMs > 0) timer = setTimeout(end, limitMs, 2);
+  if (limitMs > 0) clock = limit(task, limitMs, end);
   promise.then((value) => end(0, value), (reason) => end(1, reason));
+}
+
+function limit(task, limitMs, end) {
+  const now = Date.now();
+  let clock = clocks.get(task);
+  if (clock === undefined) {
+    clock = { limits: new Map(), ringsAt: Infinity, timer: undefined };
+    clocks.set(task, clock);
+  }
+  clock.limits.set(end, now + limitMs);
+  if (now + limitMs < clock.ringsAt) wind(clock, now, Math.min(limitMs, RING_MS));
+  return clock;
+}
+
+function wind(clock, now, millis) {
+  if (clock.timer !== undefined) clearTimeout(clock.timer);
+  clock.ringsAt = now + millis;
+  clock.timer = setTimeout(ring, millis, clock);
+}
+
+function ring(clock) {
+  const { limits, ringsAt } = clock;
+  clock.ringsAt = Infinity;
+  clock.timer = undefined;
+  // By what it was to ring for: the clock that can be read may be a little behind.
+  for (const [end, until] of limits) if (until <= ringsAt) end(2);
+  if (limits.size === 0 || clock.ringsAt !== Infinity) return;
+  const next = Math.min(...limits.values());
+  wind(clock, ringsAt, Math.min(next - ringsAt, RING_MS));
 }
 
 export function rest(number, millis) {
@@ -63,6 +99,11 @@ export function promise(task) {
 }
 
 export function keep(task, fulfilled, value) {
+  const clock = clocks.get(task);
+  if (clock !== undefined) {
+    clearTimeout(clock.timer);
+    clocks.delete(task);
+  }
   const kept = promised.get(task);
   promised.delete(task);
   if (fulfilled) kept?.resolve(value);

@@ -60,6 +60,39 @@ fn d1_down_fails_no_write_and_catches_up() {
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
 }
 
+/// A store that says nothing is given up after a while, each wait by its own limit, also one that
+/// begins when the request has waited for something else.
+#[test]
+fn what_never_answers_holds_nobody_up_for_ever() {
+    let server = server();
+    let client = server.new_client();
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "before" })).status, 201);
+    assert_eq!(client.get("/v1/end-users").status, 200);
+
+    set(&server, &json!({ "kv": "hang" }));
+    let read = client.get("/v1/end-users/before");
+    assert_eq!((read.status, server.log_line(read.header("x-request-id"))["servedBy"].as_str()), (200, Some("object")));
+
+    set(&server, &json!({ "kv": false, "d1": "hang" }));
+    thread::scope(|scope| {
+        let query = scope.spawn(|| client.get("/v1/end-users"));
+        let directory = scope.spawn(|| server.admin().get("/admin/v1/organizations"));
+        assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "meanwhile" })).status, 201);
+        for response in [query, directory].map(|thread| thread.join().expect("an answer")) {
+            assert_eq!((response.status, response.header("retry-after")), (503, "1"), "{response:?}");
+        }
+    });
+    // A list that has to wait for the object, which waits for D1.
+    assert_eq!(client.get("/v1/end-users").status, 503);
+
+    set(&server, &json!({ "d1": false, "objects": "hang" }));
+    assert_eq!(client.get("/v1/end-users/before").status, 503);
+
+    set(&server, &json!({ "objects": false }));
+    let page = expect(200, client.get("/v1/end-users"));
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(2), "nothing is lost");
+}
+
 /// A kept answer sets the alarm to its expiry, a day away. A change that comes then
 /// is not left until that day.
 #[test]

@@ -1,22 +1,25 @@
 // The Worker as it ships, with stores that can be made to fail: the shipped
-// entry module, its bindings wrapped. `POST /__faults` with {"kv":bool,"d1":bool,
-// "objects":bool} says which of them fails from now on; objects and edge share the
-// isolate, so one variable serves both.
+// entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
+// says which of them fails from now on (true), never answers ("hang") or works again (false);
+// objects and edge share the isolate, so one variable serves both.
 import Edge, { Organization as Shipped } from "../../src/entry.mjs";
 
 const failing = { kv: false, d1: false, objects: false };
+
+/** What a call gives in the place of an answer, if it is to fail. */
+function fault(name, method) {
+  if (failing[name] === "hang") return new Promise(() => {});
+  if (failing[name]) return Promise.reject(new Error(`injected fault: ${name}.${method}`));
+}
 
 function guard(binding, name, methods) {
   return new Proxy(binding, {
     get(target, property) {
       const value = Reflect.get(target, property, target);
       if (typeof value !== "function") return value;
-      return (...args) => {
-        if (failing[name] && methods.includes(property)) {
-          return Promise.reject(new Error(`injected fault: ${name}.${property}`));
-        }
-        return value.apply(target, args);
-      };
+      // An object's methods have no `apply` of their own: whatever is asked of them is a call.
+      const call = (...args) => Reflect.apply(value, target, args);
+      return methods.includes(property) ? (...args) => fault(name, property) ?? call(...args) : call;
     },
   });
 }
@@ -28,10 +31,7 @@ function guardStatement(statement) {
       const value = Reflect.get(target, property, target);
       if (property === "bind") return (...args) => guardStatement(value.apply(target, args));
       if (typeof value !== "function") return value;
-      return (...args) => {
-        if (failing.d1) return Promise.reject(new Error(`injected fault: d1.${property}`));
-        return value.apply(target, args);
-      };
+      return (...args) => fault("d1", property) ?? value.apply(target, args);
     },
   });
 }
@@ -44,8 +44,8 @@ function faulty(env) {
       if (property === "ORGANIZATIONS") {
         return {
           getByName(name) {
-            if (failing.objects) throw new Error("injected fault: objects.getByName");
-            return value.getByName(name);
+            if (failing.objects === true) throw new Error("injected fault: objects.getByName");
+            return guard(value.getByName(name), "objects", ["handle", "handleListed", "handleAudited"]);
           },
         };
       }
@@ -54,10 +54,7 @@ function faulty(env) {
           get(database, method) {
             if (method === "prepare") return (sql) => guardStatement(database.prepare(sql));
             if (method === "batch") {
-              return (statements) =>
-                failing.d1
-                  ? Promise.reject(new Error("injected fault: d1.batch"))
-                  : database.batch(statements);
+              return (statements) => fault("d1", "batch") ?? database.batch(statements);
             }
             return Reflect.get(database, method, database);
           },
