@@ -1,4 +1,5 @@
-//! The Durable Object around the core: storage, the flush, the alarm.
+//! The Durable Object around the core: storage, the alarm, erasures, audits. What it brings to the
+//! projections, and when, is in [`flushing`].
 //!
 //! Invariants:
 //!
@@ -6,8 +7,9 @@
 //!   gate holds the reply back until it is durable.
 //! - While the outbox holds a row, or an answer is kept, an alarm is set. It is
 //!   set in the transaction that writes them, so no crash can come between.
-//! - At most one flush per projection runs; whoever needs it shares it.
 //! - An object that is closed and not yet emptied has an alarm set.
+
+mod flushing;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,27 +20,21 @@ use worker::Env;
 use super::Organization;
 use super::audit::{Finding, OnTheirWay, Step};
 use super::closing::{self, Closing};
-use super::outbox::{Batch, Projection};
+use super::outbox::Projection;
 use super::protocol::{self, Call, Outcome, Reply};
 use super::sql::SqlError;
-use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::identifiers::Tenant;
 use crate::directory::json::quote;
 use crate::directory::timestamp::Timestamp;
-use crate::platform::{self, D1, Kv, ObjectSql};
+use crate::platform::{self, D1, Kv, ObjectSql, UnderWay};
 use crate::projection::{StoreError, audit, closing as removal, flush};
+use flushing::Flushes;
 
 /// From the first change to the alarm that takes over if the flush at once did
 /// not get through, in milliseconds.
 const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts of the alarm, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
-/// How long a flush waits for more changes at most, in milliseconds, unless there are enough for a
-/// batch or a reader waits for it: a batch of many is one transaction of the store, as a batch of
-/// one is, and KV takes one write a second for a key
-/// (<https://developers.cloudflare.com/kv/platform/limits/>).
-const GATHER_MS: u32 = 1_000;
-/// How long writers leave a store alone that has just failed, in milliseconds.
-const FLUSH_PAUSE_MS: i64 = 1_000;
 /// How long an audit goes on while a caller waits, in milliseconds.
 const AUDIT_WAIT_MS: i64 = 5_000;
 /// How long it goes on in one alarm, in milliseconds. Then the alarm comes again: a
@@ -49,17 +45,9 @@ const AUDIT_GRACE_MS: i64 = 60_000;
 /// When a closed and emptied object looks once more for what came late, in milliseconds:
 /// a write to KV that nobody waits for any more, and that its list did not show yet.
 const LAST_LOOK_MS: i64 = 300_000;
-/// A flush pauses as long as it has just been at work, within these bounds, in
-/// milliseconds: whoever waits for the object gets half of its time, however slow the
-/// machine or the store is.
-const PAUSE_MIN_MS: u32 = 1;
-const PAUSE_MAX_MS: u32 = 50;
 /// Between two transactions that complete erasures, in milliseconds: an object does
 /// one thing at a time, and a purge of thousands is in no hurry.
 const PURGE_PAUSE_MS: u32 = 10;
-/// A reader waits for at most this many flushes: the one under way, which may
-/// have begun before its own change, and two more, as each is bounded.
-const FLUSHES_AWAITED: usize = 3;
 
 /// What `entry.mjs` wraps in a class that has RPC.
 #[wasm_bindgen]
@@ -75,58 +63,10 @@ struct Inner {
     /// When the alarm is known to come, in milliseconds since the epoch.
     alarm_at_ms: Cell<Option<i64>>,
     alarm_failures: Cell<u32>,
-    /// When a flush last had its turn again.
-    resumed_at_ms: Cell<i64>,
     /// Until when whoever audits now may be at it: two at once would count twice.
     audited_until_ms: Cell<i64>,
-    listing: SharedFlush,
-    cache: SharedFlush,
-    /// Waiting for more to flush.
-    gathering: UnderWay,
+    flushes: Flushes,
     purge: UnderWay,
-}
-
-/// Work that is done once at a time, for others to wait for. All requests to an
-/// object share its I/O context, so a promise of one may be awaited by another.
-#[derive(Clone, Default)]
-struct UnderWay(Rc<RefCell<Option<js_sys::Promise>>>);
-
-impl UnderWay {
-    fn new() -> Self {
-        Self::default()
-    }
-
-    /// Starts the work, or joins the one under way. The promise tells whether it
-    /// succeeded; it never rejects.
-    fn share(&self, work: impl Future<Output = bool> + 'static) -> js_sys::Promise {
-        if let Some(under_way) = self.0.borrow().as_ref() {
-            return under_way.clone();
-        }
-        let this = self.clone();
-        let (promise, start) = platform::prepare(async move {
-            let succeeded = work.await;
-            this.0.replace(None);
-            Ok(JsValue::from_bool(succeeded))
-        });
-        // First, as the work may be done by the time it has begun.
-        self.0.replace(Some(promise.clone()));
-        start.now();
-        promise
-    }
-}
-
-/// The flush of one projection.
-struct SharedFlush {
-    under_way: UnderWay,
-    /// After a failure writers leave the store alone until then; the alarm and
-    /// readers do not wait.
-    not_before: Cell<Timestamp>,
-}
-
-impl SharedFlush {
-    fn new() -> Self {
-        Self { under_way: UnderWay::new(), not_before: Cell::new(Timestamp::EPOCH) }
-    }
 }
 
 #[wasm_bindgen]
@@ -146,12 +86,9 @@ impl OrganizationObject {
             core: RefCell::new(core),
             alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
-            resumed_at_ms: Cell::new(0),
             audited_until_ms: Cell::new(0),
-            listing: SharedFlush::new(),
-            cache: SharedFlush::new(),
-            gathering: UnderWay::new(),
-            purge: UnderWay::new(),
+            flushes: Flushes::new(),
+            purge: UnderWay::default(),
         };
         Ok(Self { inner: Rc::new(inner) })
     }
@@ -386,117 +323,6 @@ impl Inner {
         self.alarm_at_ms.set(Some(at_ms));
         Ok(())
     }
-
-    const fn shared(&self, projection: Projection) -> &SharedFlush {
-        match projection {
-            Projection::Listing => &self.listing,
-            Projection::Cache => &self.cache,
-        }
-    }
-
-    /// Waits until the listing holds every change up to now.
-    async fn list_everything(inner: &Rc<Self>) -> bool {
-        let goal = inner.core.borrow().last_sequence();
-        let reached = || inner.core.borrow().acknowledged(Projection::Listing) >= goal;
-        for _ in 0..FLUSHES_AWAITED {
-            if reached() || !succeeded(Self::flush(inner, Projection::Listing)).await {
-                break;
-            }
-        }
-        reached()
-    }
-
-    /// Starts to flush what there is a batch of, and in a moment what else there will be.
-    fn flush_soon(inner: &Rc<Self>, now: Timestamp) {
-        let (mut is_due, mut has_batch) = (false, false);
-        for projection in Projection::ALL.into_iter().filter(|projection| inner.is_due(*projection, now)) {
-            is_due = true;
-            if inner.core.borrow().has_batch(projection) {
-                has_batch = true;
-                drop(Self::flush(inner, projection));
-            }
-        }
-        if !is_due {
-            return;
-        }
-        let waiting = Rc::clone(inner);
-        drop(inner.gathering.share(async move {
-            // What has come while a flush was under way is not waited for again.
-            platform::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
-            let now = platform::now();
-            for projection in Projection::ALL.into_iter().filter(|projection| waiting.is_due(*projection, now)) {
-                drop(Self::flush(&waiting, projection));
-            }
-            true
-        }));
-    }
-
-    /// Whether writers are to bring a projection up to date.
-    fn is_due(&self, projection: Projection, now: Timestamp) -> bool {
-        self.core.borrow().is_behind(projection) && now >= self.shared(projection).not_before.get()
-    }
-
-    /// Starts a flush, or joins the one under way.
-    fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
-        let flushing = Rc::clone(inner);
-        inner.shared(projection).under_way.share(async move {
-            let result = flushing.flush_now(projection).await;
-            match &result {
-                // Erasures wait for the projections, and nobody waits for them.
-                Ok(()) => {
-                    if flushing.core.borrow().may_purge() {
-                        drop(Self::purge(&flushing));
-                    }
-                    Self::flush_soon(&flushing, platform::now());
-                }
-                Err(error) => {
-                    let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
-                    flushing.shared(projection).not_before.set(pause);
-                    log_failure(&format!("{projection:?}"), error);
-                }
-            }
-            result.is_ok()
-        })
-    }
-
-    async fn flush_now(&self, projection: Projection) -> Result<(), StoreError> {
-        match projection {
-            Projection::Listing => flush::listing(self, &D1::of(&self.env)?).await,
-            Projection::Cache => flush::cache(self, &Kv::of(&self.env)?).await,
-        }
-    }
-}
-
-impl flush::Source for Inner {
-    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
-        let now = platform::now();
-        let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
-        let batch = self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now));
-        batch.map_err(|error| StoreError(platform::describe(&error)))
-    }
-
-    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
-        let acknowledged = self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()));
-        acknowledged.map_err(|error| StoreError(platform::describe(&error)))
-    }
-
-    fn last_sequence(&self) -> Result<i64, StoreError> {
-        self.core.borrow().last_sequence().ok_or_else(begun_again)
-    }
-
-    async fn pause(&self) {
-        let busy_ms = platform::now().millis().saturating_sub(self.resumed_at_ms.get());
-        platform::pause(u32::try_from(busy_ms).unwrap_or_default().clamp(PAUSE_MIN_MS, PAUSE_MAX_MS)).await;
-        self.resumed_at_ms.set(platform::now().millis());
-    }
-
-    fn diverged(&self) -> Result<(), StoreError> {
-        let started = self.transaction(|core| {
-            core.start_audit(&self.sql, platform::now())?;
-            self.set_alarm(platform::now().millis())
-        });
-        started.map_err(|error| StoreError(platform::describe(&error)))
-    }
 }
 
 impl audit::Subject for Inner {
@@ -546,14 +372,6 @@ fn log_failure(what: &str, error: &StoreError) {
 
 async fn succeeded(flush: js_sys::Promise) -> bool {
     platform::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
-}
-
-/// Half of [`GATHER_MS`] to the whole: objects that began to write at the same moment do not all
-/// come to the stores at the same moment.
-fn gather_ms() -> u32 {
-    const HALF_MS: u32 = GATHER_MS / 2;
-    let [random] = platform::random().unwrap_or_default();
-    HALF_MS.saturating_add(HALF_MS.saturating_mul(u32::from(random)) / 256)
 }
 
 /// At once after a success that left something over, then 1 s, 2 s, 4 s … up to

@@ -13,6 +13,7 @@ mod rpc;
 mod runtime;
 mod sql;
 mod task;
+mod under_way;
 
 pub use clock::now;
 pub use d1::D1;
@@ -22,6 +23,7 @@ pub use kv::Kv;
 pub use runtime::{WorkerRuntime, configuration};
 pub use sql::{ObjectSql, delete_all, set_alarm, transaction};
 pub use task::{Unsettled, fulfilled, pause, prepare, promise, settle};
+pub use under_way::UnderWay;
 
 use wasm_bindgen::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
