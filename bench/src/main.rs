@@ -43,8 +43,11 @@ fn main() -> Result<()> {
     let tools = xtask::prepare()?;
     let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind, options.profile));
     let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
+    if options.profile {
+        return find_out_why(&tools, &artefacts, &options);
+    }
     let mut results = Results { circumstances: circumstances(&options)?, ..Results::default() };
-    if options.lines == Line::ALL && !options.profile {
+    if options.lines == Line::ALL {
         step("Starting everyone, again and again");
         results.starts = start::all(&tools, &artefacts)?;
     }
@@ -55,7 +58,29 @@ fn main() -> Result<()> {
         let on_disk = Options { users: vec![1_000], disk: true, ..options };
         run(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
-    if options.profile { Ok(()) } else { write(&results) }
+    write(&results)
+}
+
+/// Profiles instead of figures. What was profiled whole, in one setting, is written down for readers too.
+fn find_out_why(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
+    let mut overviews = Vec::new();
+    for organizations in &options.organizations {
+        let (_states, subjects) = set_up(tools, artefacts, options, *organizations)?;
+        for line in &options.lines {
+            for subject in &subjects {
+                overviews.push(profile::line(tools, options.plan(), *line, subject)?);
+            }
+        }
+    }
+    if let ([users], [organizations]) = (&*options.users, &*options.organizations)
+        && options.lines == Line::ALL
+        && options.contenders == Kind::ALL
+    {
+        let file = root().join("docs/bench/profiles.md");
+        fs::write(&file, profile::markdown(*users, *organizations, &overviews))?;
+        step(format!("Wrote {}", file.display()));
+    }
+    Ok(())
 }
 
 fn results_file() -> PathBuf {
@@ -109,7 +134,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
 const CLIENTS: usize = 32;
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// All lines, at every number of users side by side; with many organizations at the first of them.
+/// All lines, at every number of users side by side.
 fn run(
     tools: &Tools,
     artefacts: &[Artefact],
@@ -117,13 +142,25 @@ fn run(
     organizations: usize,
     results: &mut Results,
 ) -> Result<()> {
-    let plan = Plan {
-        rounds: options.rounds,
-        clients: CLIENTS,
-        warm_up: WARM_UP,
-        duration: Duration::from_secs_f64(options.seconds),
-        load_for_latency: 0.5,
-    };
+    let (_states, subjects) = set_up(tools, artefacts, options, organizations)?;
+    for line in &options.lines {
+        if interrupt::happened() {
+            return Err("interrupted".into());
+        }
+        results.series.extend(measure::line(options.plan(), *line, &subjects, options.disk)?);
+        keep(results)?;
+    }
+    Ok(())
+}
+
+/// Contenders that serve, each with as many users as it is to have; with many organizations with the
+/// first number of them.
+fn set_up(
+    tools: &Tools,
+    artefacts: &[Artefact],
+    options: &Options,
+    organizations: usize,
+) -> Result<(State, Vec<Subject>)> {
     let states = State::make(options.disk)?;
     let sizes = if organizations > 1 { options.users.get(..1).unwrap_or_default() } else { &options.users };
     let mut subjects = Vec::new();
@@ -146,18 +183,7 @@ fn run(
             subjects.push(Subject { kind: artefact.kind, host, directories, users: *users });
         }
     }
-    for line in &options.lines {
-        if interrupt::happened() {
-            return Err("interrupted".into());
-        }
-        if options.profile {
-            subjects.iter().try_for_each(|subject| profile::line(tools, plan, *line, subject))?;
-        } else {
-            results.series.extend(measure::line(plan, *line, &subjects, options.disk)?);
-            keep(results)?;
-        }
-    }
-    Ok(())
+    Ok((states, subjects))
 }
 
 /// Where the contenders keep what they have, until it is dropped.
@@ -186,6 +212,16 @@ impl Drop for State {
 }
 
 impl Options {
+    fn plan(&self) -> Plan {
+        Plan {
+            rounds: self.rounds,
+            clients: CLIENTS,
+            warm_up: WARM_UP,
+            duration: Duration::from_secs_f64(self.seconds),
+            load_for_latency: 0.5,
+        }
+    }
+
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self {
             lines: Line::ALL.to_vec(),

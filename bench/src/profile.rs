@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,12 +13,15 @@ use serde::Deserialize;
 use xtask::tools::Tools;
 use xtask::{Result, process, root, step};
 
+use crate::contender::Kind;
 use crate::line::{Line, LineWork};
 use crate::load::{self, Pace};
 use crate::measure::{Plan, Subject};
 
 /// Functions that are listed, by what they take with all that they call.
 const SHOWN: usize = 70;
+/// Functions that an overview names, by what they take themselves.
+const LARGEST: usize = 5;
 /// The generator goes on for so long before and after the profiler.
 const MARGIN: Duration = Duration::from_millis(700);
 
@@ -52,6 +54,17 @@ struct CallFrame {
 }
 
 impl CallFrame {
+    /// Without the hashes of the compiler, and with a place only if there is no name.
+    fn short_name(&self) -> String {
+        let name = self.function_name.as_str();
+        let name = name.strip_prefix("__wbg_").and_then(|name| name.rsplit_once('_')).map_or(name, |(name, _)| name);
+        match name.rsplit_once("::h") {
+            Some((path, hash)) if hash.len() == 16 => path.to_owned(),
+            _ if name.is_empty() => self.name(),
+            _ => name.to_owned(),
+        }
+    }
+
     fn name(&self) -> String {
         let name = if self.function_name.is_empty() { "(anonymous)" } else { &self.function_name };
         // A function of the module is named in full; another needs its place, as bundles name poorly.
@@ -64,8 +77,82 @@ impl CallFrame {
     }
 }
 
+/// What takes the time of a request, in µs.
+#[derive(Debug)]
+pub struct Overview {
+    line: Line,
+    kind: Kind,
+    total: f64,
+    shares: [f64; Share::ALL.len()],
+    /// Functions by their own time.
+    largest: Vec<(String, f64)>,
+}
+
+/// Who takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Elsewhere,
+    Native,
+    Garbage,
+    Module,
+    JavaScript,
+}
+
+impl Share {
+    const ALL: [Self; 5] = [Self::Elsewhere, Self::Native, Self::Garbage, Self::Module, Self::JavaScript];
+
+    fn of(frame: &CallFrame) -> Self {
+        match frame.function_name.as_str() {
+            "(idle)" => Self::Elsewhere,
+            "(garbage collector)" => Self::Garbage,
+            _ if frame.url.is_empty() => Self::Native,
+            _ if frame.url.starts_with("wasm:") => Self::Module,
+            _ => Self::JavaScript,
+        }
+    }
+}
+
+/// A table of all that was profiled, for who asks where a figure comes from.
+pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> String {
+    let mut text = format!(
+        "# Where the time of a request goes\n\n\
+         `cargo bench-edge --profile --users {users} --organizations {organizations}`: V8's profiler on each contender's isolate \
+         while it is saturated. µs for each request, one contender after the other: shares can be compared, totals only roughly.\n\n\
+         - *elsewhere*: this isolate had nothing to do; the simulators of KV and D1 were at work\n\
+         - *native*: the platform's functions\n\
+         - *JavaScript*: a function's own time, with what it calls of the platform that is not listed by itself; in Rollcall \
+         the bindings of the module\n\
+         - the last column names the functions that took most by themselves\n"
+    );
+    for line in Line::ALL {
+        let mut rows = overviews.iter().filter(|overview| overview.line == line).peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
+        let _ = write!(
+            text,
+            "\n## {}\n\n| | in all | elsewhere | native | garbage | wasm | JavaScript | most by itself |\n\
+             |---|--:|--:|--:|--:|--:|--:|---|\n",
+            line.title()
+        );
+        for overview in rows {
+            let shares: Vec<String> = overview.shares.iter().map(|us| format!("{us:.0}")).collect();
+            let shares = shares.join(" | ");
+            let largest: Vec<String> = overview.largest.iter().map(|(name, us)| format!("`{name}` {us:.0}")).collect();
+            let _ = writeln!(
+                text,
+                "| {} | {:.0} | {shares} | {} |",
+                overview.kind.name(),
+                overview.total,
+                largest.join(", ")
+            );
+        }
+    }
+    text
+}
+
 /// Profiles a line of one contender, and writes the profile and a table to `target/bench/profiles`.
-pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<()> {
+pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<Overview> {
     let port = subject.host.inspector.ok_or("the contender has no inspector")?;
     let folder = root().join("target/bench/profiles");
     fs::create_dir_all(&folder)?;
@@ -87,15 +174,38 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     subject.host.settle(line.writes())?;
     #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
     let rate = outcome.completed as f64 / outcome.elapsed_s;
-    let table = table(&file, rate)?;
+    let profile: Profile = serde_json::from_str(&fs::read_to_string(file)?)?;
+    let table = table(&profile, rate);
     fs::write(folder.join(&name).with_extension("txt"), &table)?;
     step(format!("{name}: {rate:.0} requests/s under the profiler\n{table}"));
-    Ok(())
+    Ok(overview(&profile, rate, line, subject.kind))
+}
+
+fn overview(profile: &Profile, rate: f64, line: Line, kind: Kind) -> Overview {
+    let frames: HashMap<u32, &CallFrame> = profile.nodes.iter().map(|node| (node.id, &node.call_frame)).collect();
+    let total_us: f64 = profile.time_deltas.iter().sum();
+    let requests = rate * total_us / 1e6;
+    let mut shares = [0.0; Share::ALL.len()];
+    let mut own: HashMap<String, f64> = HashMap::new();
+    for (sample, us) in profile.samples.iter().zip(&profile.time_deltas) {
+        let Some(frame) = frames.get(sample) else { continue };
+        let of = Share::of(frame);
+        for (share, sum) in Share::ALL.into_iter().zip(&mut shares).filter(|(share, _)| *share == of) {
+            *sum += us / requests;
+            // What is no function is a column already.
+            if share != Share::Elsewhere && share != Share::Garbage && frame.function_name != "(program)" {
+                *own.entry(frame.short_name()).or_default() += us / requests;
+            }
+        }
+    }
+    let mut largest: Vec<(String, f64)> = own.into_iter().collect();
+    largest.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    largest.truncate(LARGEST);
+    Overview { line, kind, total: 1e6 / rate, shares, largest }
 }
 
 /// What each function takes of a request, in µs.
-fn table(file: &Path, rate: f64) -> Result<String> {
-    let profile: Profile = serde_json::from_str(&fs::read_to_string(file)?)?;
+fn table(profile: &Profile, rate: f64) -> String {
     let names: HashMap<u32, String> = profile.nodes.iter().map(|node| (node.id, node.call_frame.name())).collect();
     let callers = profile.nodes.iter().flat_map(|node| node.children.iter().map(|child| (*child, node.id)));
     let callers: HashMap<u32, u32> = callers.collect();
@@ -126,5 +236,5 @@ fn table(file: &Path, rate: f64) -> Result<String> {
         let own = own.get(name).copied().unwrap_or_default();
         let _ = writeln!(table, "{:>17.1} {:>10.1}  {name:.150}", us / requests, own / requests);
     }
-    Ok(table)
+    table
 }

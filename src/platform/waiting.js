@@ -66,14 +66,13 @@ function wind(clock, now, millis) {
 }
 
 function ring(clock) {
-  const { limits, ringsAt } = clock;
+  // The clock that can be read may be a little behind.
+  const now = Math.max(Date.now(), clock.ringsAt);
   clock.ringsAt = Infinity;
   clock.timer = undefined;
-  // By what it was to ring for: the clock that can be read may be a little behind.
-  for (const [end, until] of limits) if (until <= ringsAt) end(2);
-  if (limits.size === 0 || clock.ringsAt !== Infinity) return;
-  const next = Math.min(...limits.values());
-  wind(clock, ringsAt, Math.min(next - ringsAt, RING_MS));
+  for (const [end, until] of clock.limits) if (until <= now) end(2);
+  const next = Math.min(...clock.limits.values());
+  if (next < clock.ringsAt) wind(clock, now, Math.min(next - now, RING_MS));
 }
 
 export function rest(number, millis) {
