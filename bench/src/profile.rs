@@ -122,7 +122,9 @@ pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> S
          - *native*: the platform's functions\n\
          - *JavaScript*: a function's own time, with what it calls of the platform that is not listed by itself; in Rollcall \
          the bindings of the module\n\
-         - the last column names the functions that took most by themselves\n"
+         - the last column names the functions that took most by themselves\n\
+         - what is put off until after the answer is in it only as far as it was done meanwhile: of a registration in Rollcall \
+         a part, so that for creates the benchmark's totals count, and not these\n"
     );
     for line in Line::ALL {
         let mut rows = overviews.iter().filter(|overview| overview.line == line).peekable();
