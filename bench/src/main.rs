@@ -67,6 +67,7 @@ fn find_out_why(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Res
     for organizations in &options.organizations {
         let (_states, subjects) = set_up(tools, artefacts, options, *organizations)?;
         for line in &options.lines {
+            go_on()?;
             for subject in &subjects {
                 overviews.push(profile::line(tools, options.plan(), *line, subject)?);
             }
@@ -144,13 +145,16 @@ fn run(
 ) -> Result<()> {
     let (_states, subjects) = set_up(tools, artefacts, options, organizations)?;
     for line in &options.lines {
-        if interrupt::happened() {
-            return Err("interrupted".into());
-        }
+        go_on()?;
         results.series.extend(measure::line(options.plan(), *line, &subjects, options.disk)?);
         keep(results)?;
     }
     Ok(())
+}
+
+/// Fails if somebody wants it to end.
+fn go_on() -> Result<()> {
+    if interrupt::happened() { Err("interrupted".into()) } else { Ok(()) }
 }
 
 /// Contenders that serve, each with as many users as it is to have; with many organizations with the

@@ -83,12 +83,12 @@ pub struct Overview {
     line: Line,
     kind: Kind,
     total: f64,
-    shares: [f64; Share::ALL.len()],
+    shares: [f64; Share::COUNT],
     /// Functions by their own time.
     largest: Vec<(String, f64)>,
 }
 
-/// Who takes it.
+/// Who takes it, in the order of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     Elsewhere,
@@ -99,7 +99,7 @@ enum Share {
 }
 
 impl Share {
-    const ALL: [Self; 5] = [Self::Elsewhere, Self::Native, Self::Garbage, Self::Module, Self::JavaScript];
+    const COUNT: usize = Self::JavaScript as usize + 1;
 
     fn of(frame: &CallFrame) -> Self {
         match frame.function_name.as_str() {
@@ -187,17 +187,17 @@ fn overview(profile: &Profile, rate: f64, line: Line, kind: Kind) -> Overview {
     let frames: HashMap<u32, &CallFrame> = profile.nodes.iter().map(|node| (node.id, &node.call_frame)).collect();
     let total_us: f64 = profile.time_deltas.iter().sum();
     let requests = rate * total_us / 1e6;
-    let mut shares = [0.0; Share::ALL.len()];
+    let mut shares = [0.0; Share::COUNT];
     let mut own: HashMap<String, f64> = HashMap::new();
     for (sample, us) in profile.samples.iter().zip(&profile.time_deltas) {
         let Some(frame) = frames.get(sample) else { continue };
-        let of = Share::of(frame);
-        for (share, sum) in Share::ALL.into_iter().zip(&mut shares).filter(|(share, _)| *share == of) {
+        let share = Share::of(frame);
+        if let Some(sum) = shares.get_mut(share as usize) {
             *sum += us / requests;
-            // What is no function is a column already.
-            if share != Share::Elsewhere && share != Share::Garbage && frame.function_name != "(program)" {
-                *own.entry(frame.short_name()).or_default() += us / requests;
-            }
+        }
+        // What is no function is a column already.
+        if share != Share::Elsewhere && share != Share::Garbage && frame.function_name != "(program)" {
+            *own.entry(frame.short_name()).or_default() += us / requests;
         }
     }
     let mut largest: Vec<(String, f64)> = own.into_iter().collect();

@@ -129,8 +129,11 @@ pub fn prepare(future: impl Future<Output = Result<JsValue, JsValue>> + 'static)
 
 fn enter(future: BoxedFuture) -> (Promise, Start) {
     let task = EXECUTOR.with_borrow_mut(|executor| {
-        let waker = |task| Waker::from(Arc::new(Alarm(task)));
-        executor.tasks.insert(|task| Task { future: Some(future), is_woken: false, waker: waker(task) })
+        executor.tasks.insert(|task| Task {
+            future: Some(future),
+            is_woken: false,
+            waker: Waker::from(Arc::new(Alarm(task))),
+        })
     });
     (promised(task), Start(task))
 }

@@ -91,7 +91,7 @@ impl Inner {
     /// Starts to flush what there is a batch of, and in a moment what else there will be.
     pub(super) fn flush_soon(inner: &Rc<Self>, now: Timestamp) {
         let (mut is_due, mut has_batch) = (false, false);
-        for projection in Projection::ALL.into_iter().filter(|projection| inner.is_due(*projection, now)) {
+        for projection in inner.due(now) {
             is_due = true;
             if inner.core.borrow().has_batch(projection) {
                 has_batch = true;
@@ -105,17 +105,18 @@ impl Inner {
         drop(inner.flushes.gathering.share(async move {
             // What has come while a flush was under way is not waited for again.
             platform::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
-            let now = platform::now();
-            for projection in Projection::ALL.into_iter().filter(|projection| waiting.is_due(*projection, now)) {
+            for projection in waiting.due(platform::now()) {
                 drop(Self::flush(&waiting, projection));
             }
             true
         }));
     }
 
-    /// Whether writers are to bring a projection up to date.
-    fn is_due(&self, projection: Projection, now: Timestamp) -> bool {
-        self.core.borrow().is_behind(projection) && now >= self.flushes.of(projection).not_before.get()
+    /// The projections that writers are to bring up to date.
+    fn due(&self, now: Timestamp) -> impl Iterator<Item = Projection> {
+        Projection::ALL.into_iter().filter(move |projection| {
+            self.core.borrow().is_behind(*projection) && now >= self.flushes.of(*projection).not_before.get()
+        })
     }
 
     /// Starts a flush, or joins the one under way.
