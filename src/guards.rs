@@ -5,8 +5,8 @@
 //! `guards-off`, which only the project's own dev-dependency on itself turns on,
 //! every guard is a constant and costs nothing; the Worker does not compile with it.
 
-#[cfg(all(feature = "guards-off", target_arch = "wasm32"))]
-compile_error!("the Worker must not be built with guards that can be switched off");
+/// Whether guards can be switched off. The Worker refuses to compile when they can.
+pub const CAN_BE_SWITCHED_OFF: bool = cfg!(feature = "guards-off");
 
 /// A single condition or write that an invariant hangs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

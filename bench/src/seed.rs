@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rollcall::directory::agent::AgentRef;
 use rollcall::directory::identifiers::{BatchId, RelationshipId, RequestId};
-use rollcall::directory::json::Raw;
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::json::Raw;
 use rollcall::organization::Organization;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewTurn, TurnAnswer};

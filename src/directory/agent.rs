@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
 use super::metadata::Metadata;
 use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
+use crate::refusal::Refusal;
 
 /// An agent is a principal, and has its id.
 pub use super::principal::PrincipalId as AgentId;
@@ -43,7 +43,7 @@ pub struct Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::json;
+    use crate::json;
 
     #[test]
     fn golden_form() {

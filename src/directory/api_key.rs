@@ -17,9 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Refusal;
 use super::identifiers::{Mode, OrganizationId, Tenant, ULID_LENGTH};
 use super::secret::{KeyRing, Secret};
+use crate::refusal::Refusal;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const SECRET_LENGTH: usize = 32;

@@ -10,8 +10,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::Refusal;
 use super::secret::{KeyRing, Secret};
+use crate::refusal::Refusal;
 
 const VERSION: u8 = 1;
 /// 96 bits: out of reach for guessing against a rate-limited API.

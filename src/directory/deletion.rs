@@ -73,9 +73,9 @@ pub enum ReceiptStatus {
 }
 
 /// Checks a reason: any text of at most [`REASON_CHARACTERS_MAX`] characters.
-pub fn reason(text: String) -> Result<String, super::Refusal> {
+pub fn reason(text: String) -> Result<String, crate::refusal::Refusal> {
     if text.chars().count() > REASON_CHARACTERS_MAX {
-        return Err(super::Refusal::new("must have at most 500 characters"));
+        return Err(crate::refusal::Refusal::new("must have at most 500 characters"));
     }
     Ok(text)
 }

@@ -55,7 +55,7 @@ pub struct EndUser {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::json;
+    use crate::json;
 
     /// The stored and the sent form at once: a change here needs a plan for
     /// what the stores already hold.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
-use super::Refusal;
 use super::timestamp::Timestamp;
+use crate::refusal::Refusal;
 
 /// Length of a ULID in its canonical text form (Crockford base32).
 pub const ULID_LENGTH: usize = 26;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::json::{self, Raw};
-use super::{Refusal, merge_patch};
+use crate::json::merge_patch;
+use crate::json::{self, Raw};
+use crate::refusal::Refusal;
 
 /// Largest metadata, in bytes of compact JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;

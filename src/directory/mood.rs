@@ -14,9 +14,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Refusal;
-use super::json::Raw;
 use super::timestamp::Timestamp;
+use crate::json::Raw;
+use crate::refusal::Refusal;
 
 /// 1.0, in millionths.
 const ONE: i32 = 1_000_000;
@@ -391,7 +391,7 @@ fn is_slight(small: u32, large: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::json;
+    use crate::json;
 
     const DAY_MS: u64 = 86_400_000;
     const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);

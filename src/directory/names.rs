@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// Longest user id, external id or name, in characters (Unicode scalar values).
 pub const NAME_CHARACTERS_MAX: usize = 255;

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
 use super::identifiers::OrganizationId;
-use super::json::{Unreadable, Value};
 use super::names::Name;
 use super::timestamp::Timestamp;
+use crate::json::{Unreadable, Value};
+use crate::refusal::Refusal;
 
 /// Highest sustained rate, in requests per second: in effect no limit, as one object serves
 /// about 1,000 requests/s.
@@ -104,7 +104,7 @@ impl Organization {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::json;
+    use crate::json;
 
     /// What the store holds: a change here needs a plan for what it already holds.
     #[test]

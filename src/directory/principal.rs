@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::Refusal;
 use super::identifiers::RequestId;
 use super::metadata::Metadata;
 use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
+use crate::refusal::Refusal;
 
 /// One principal: a UUID of version 7 (RFC 9562, section 5.7), made by us, so that ids
 /// sort by the time they were made.
@@ -108,7 +108,7 @@ pub struct Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::json;
+    use crate::json;
 
     #[test]
     fn golden_form() {

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// Shortest secret, in bytes: what HMAC-SHA256 needs for its full strength
 /// (RFC 2104, section 3: not less than the length of the hash).

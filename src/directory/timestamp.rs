@@ -7,7 +7,7 @@ use std::str::Bytes;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// An instant between 1970 and 9999, in milliseconds; what lies outside is
 /// brought to the nearer end.

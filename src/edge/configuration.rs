@@ -1,10 +1,12 @@
 //! What the operator sets: variables and secrets of the Worker.
 
-use super::session::issuer::Issuer;
-use super::webhooks::SigningKey;
+use crate::clerk::issuer::Issuer;
+use crate::clerk::webhook_signature::SigningKey;
+use crate::directory::mood;
 use crate::directory::secret::{KeyRing, Secret};
-use crate::directory::{Refusal, mood};
 use crate::organization::limiter::Rate;
+use crate::refusal::Refusal;
+use crate::responder::settings::{Chat, Service};
 
 /// Read once per isolate. A setting that is missing or wrong is reported by
 /// every request that needs it, and by `/ready`, never papered over.
@@ -31,35 +33,6 @@ pub struct Configuration {
     pub issuer: Option<Issuer>,
     /// `DEMO_API_KEY`: what `cargo dev` signs the demo page in with.
     pub demo_api_key: Option<String>,
-}
-
-/// A model that answers messages.
-pub struct Chat {
-    pub service: Service,
-    /// `RESPONDER_MODEL`.
-    pub model: String,
-    /// `RESPONDER_TIMEOUT_MS`: for all of an answer.
-    pub timeout_ms: u32,
-}
-
-/// Where a model is asked.
-pub enum Service {
-    /// An API like OpenAI's.
-    Http {
-        /// Where completions are asked for, made from `RESPONDER_URL`.
-        url: String,
-        /// `RESPONDER_KEY`.
-        key: Option<String>,
-    },
-    /// Workers AI, by the binding `AI`.
-    WorkersAi,
-}
-
-/// Says nothing of the key, nor of the URL, which may hold one.
-impl std::fmt::Debug for Chat {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Chat")
-    }
 }
 
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;

@@ -10,21 +10,24 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 
 use super::configuration::Configuration;
-use super::exchange::{Exchange, KeyHolder, internal, store_unavailable};
-use super::fault::Fault;
-use super::fields::{Fields, QueryFields, both, path_parameter};
-use super::headers::Charged;
-use super::http::{Incoming, Response};
+use super::exchange::{Exchange, KeyHolder};
+use super::http::body::{Body, BodyKind};
+use super::http::headers::Charged;
+use super::http::method::Method;
+use super::http::request::Incoming;
+use super::http::response::Response;
 use super::log::ServedBy;
-use super::routes::Method;
 use super::runtime::{Door, Runtime};
 use super::step::{self, Continuation, Next, Step};
-use crate::directory::Refusal;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
+use crate::fault::Fault;
+use crate::fault::{internal, store_unavailable};
+use crate::input::{QueryFields, both, path_parameter};
 use crate::organization::protocol::{Command, Outcome};
 use crate::projection::Cache;
+use crate::refusal::Refusal;
 
 /// What a route does. What the query has left over is refused for all.
 #[derive(Debug, Clone, Copy)]
@@ -34,41 +37,6 @@ pub struct Endpoint<F> {
 }
 
 pub type PlanFunction = for<'a> fn(&mut Input<'a>) -> Result<Plan<'a>, Fault>;
-
-/// What a route takes as its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyKind {
-    /// Not read.
-    None,
-    /// `application/json`, at most this many bytes.
-    Json { bytes_max: usize },
-    /// Either type of a `PATCH`, or none.
-    Optional { bytes_max: usize },
-}
-
-/// A body, by what its type makes of it.
-#[derive(Debug)]
-pub enum Body {
-    Empty,
-    /// `application/json`.
-    Json(Vec<u8>),
-    /// `application/merge-patch+json` (RFC 7396).
-    MergePatch(Vec<u8>),
-}
-
-impl Body {
-    /// What was sent, whatever its type makes of it.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Empty => &[],
-            Self::Json(bytes) | Self::MergePatch(bytes) => bytes,
-        }
-    }
-
-    pub fn fields(&self) -> Result<Fields<'_>, Fault> {
-        Fields::of_body(self.bytes())
-    }
-}
 
 /// A request, as far as an endpoint may know it.
 pub struct Input<'a, C = Tenant> {

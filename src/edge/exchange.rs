@@ -8,24 +8,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 use super::configuration::Configuration;
-use super::endpoint::{Body, BodyKind};
-use super::fault::{CredentialFault, Fault};
-use super::headers::Charged;
-use super::http::{BodyError, Incoming, Target};
+use super::http::body::{Body, BodyKind};
+use super::http::headers::Charged;
+use super::http::request::{BodyError, Incoming, Target};
 use super::log::ServedBy;
 use super::public_limiter::Client;
 use super::runtime::{CallError, Door, Runtime};
-use crate::directory::Refusal;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
+use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
+use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
 use crate::organization::idempotency::IdempotencyKey;
 use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, Outcome, Reply};
-use crate::organization::quotas::Quota;
+use crate::refusal::Refusal;
 
-/// How long a caller should wait when a store or an object is out of reach.
-const UNAVAILABLE_RETRY_S: u32 = 1;
-/// The same when an object is overloaded: time to drain.
+/// How long a caller should wait, in seconds, when an object is overloaded: time to drain.
 const OVERLOADED_RETRY_S: u32 = 5;
 
 /// The header that carries a service key.
@@ -197,7 +195,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
 
     /// Asks an object: one call, in which the key, the scope and the bucket are checked
     /// and the command is committed. Whom it has refused a moment ago, [it need not be asked
-    /// for](super::throttled).
+    /// for](super::denial_cache).
     pub async fn ask(
         &self,
         caller: Caller,
@@ -206,7 +204,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         command: Command,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<Reply, Fault> {
-        let known = self.runtime.throttled().borrow().find(&caller, || self.runtime.now());
+        let known = self.runtime.denial_cache().borrow().find(&caller, || self.runtime.now());
         if let Some(refused) = known {
             return Ok(refused);
         }
@@ -257,27 +255,19 @@ async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut ca
         }
         answered => answered,
     };
-    let mut throttled = runtime.throttled().borrow_mut();
+    let mut denials = runtime.denial_cache().borrow_mut();
     if let Caller::Operator = call.caller {
         // Even if nothing was heard of it: it may have been done.
-        throttled.forget(tenant.organization);
+        denials.forget(tenant.organization);
     }
     let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
-    throttled.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
+    denials.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
     Ok(reply)
-}
-
-pub fn internal(error: impl std::fmt::Display) -> Fault {
-    Fault::Internal { reason: error.to_string() }
 }
 
 /// An object answered something that its command does not have as an answer.
 pub fn unexpected(outcome: &Outcome) -> Fault {
     Fault::Internal { reason: format!("unexpected outcome: {:?}", std::mem::discriminant(outcome)) }
-}
-
-pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
-    Fault::Unavailable { retry_after_s: UNAVAILABLE_RETRY_S, reason: error.to_string() }
 }
 
 /// The limiter and the quotas live in the object: what can't ask it is refused.

@@ -3,12 +3,13 @@
 
 use super::endpoint::{Endpoint, Input};
 use super::exchange::{Exchange, Operator};
-use super::fault::Fault;
-use super::fields::both;
-use super::http::{Incoming, Response};
+use super::http::request::Incoming;
+use super::http::response::Response;
 use super::runtime::{Door, Runtime};
 use super::step::{self, Continuation, Next, Step};
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
+use crate::fault::Fault;
+use crate::input::both;
 use crate::organization::protocol::{Command, Outcome};
 
 pub type StepFunction = for<'a> fn(&mut Input<'a, Operator>) -> Next<'a>;

@@ -1,74 +1,16 @@
 //! The one route table. Routing, scopes, costs, 405 and CORS all read it; a
 //! route that is not here does not exist.
 
-use super::endpoint::{BodyKind, Endpoint, PlanFunction};
-use super::fields::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
+use super::endpoint::{Endpoint, PlanFunction};
+use super::endpoints::agents::{agent, agent_users};
+use super::endpoints::v1::{deletions, end_users, end_users_batch, relationships, respond, usage};
+use super::endpoints::{admin, principals};
+use super::http::body::BodyKind;
+use super::http::dialect::Dialect;
+use super::http::method::Method;
 use super::operator::StepFunction;
-use super::{agent_users, agents, audits, batch, deletions, end_users, keys, organization_deletions, organizations};
-use super::{principals, relationships, turns, usage};
 use crate::directory::api_key::{KeyKind, Scope};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    Get,
-    Post,
-    Patch,
-    Delete,
-}
-
-impl Method {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    /// `HEAD` is answered as `GET`, without the body (RFC 9110, section 9.3.2).
-    fn serves(self, method: &str) -> bool {
-        self.as_str() == method || (self == Self::Get && method == "HEAD")
-    }
-}
-
-/// Which API a path belongs to: how its errors look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    EndUsers,
-    Agents,
-    Principals,
-    Admin,
-    Public,
-}
-
-impl Dialect {
-    /// The dialect in which an unknown path is refused.
-    pub fn of_path(path: &str) -> Self {
-        let under =
-            |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if under("/v1") {
-            Self::EndUsers
-        } else if under("/api/v1/principals") {
-            Self::Principals
-        } else if under("/api") {
-            Self::Agents
-        } else if under("/admin") {
-            Self::Admin
-        } else {
-            Self::Public
-        }
-    }
-
-    /// Whether a browser on another origin may ever call it. Service keys and the
-    /// admin token have no business in a browser.
-    pub const fn cross_origin(self) -> bool {
-        match self {
-            Self::EndUsers | Self::Agents | Self::Public => true,
-            Self::Principals | Self::Admin => false,
-        }
-    }
-}
+use crate::input::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
 
 /// What a route does, and for whom. The caller's credential and the endpoints it
 /// opens are one value, so that neither can be paired with the wrong other.
@@ -107,22 +49,34 @@ const fn public(method: Method, pattern: &'static str, endpoint: PublicEndpoint)
     Route { method, pattern, dialect: Dialect::Public, action: Action::Public(endpoint) }
 }
 
-const fn end_users(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+const fn end_users_api(
+    method: Method,
+    pattern: &'static str,
+    scope: Scope,
+    body: BodyKind,
+    plan: PlanFunction,
+) -> Route {
     let endpoint = Endpoint { body, plan };
     Route { method, pattern, dialect: Dialect::EndUsers, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
 }
 
-const fn agents(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+const fn agents_api(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
     let endpoint = Endpoint { body, plan };
     Route { method, pattern, dialect: Dialect::Agents, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
 }
 
-const fn principals(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
+const fn principals_api(
+    method: Method,
+    pattern: &'static str,
+    scope: Scope,
+    body: BodyKind,
+    plan: PlanFunction,
+) -> Route {
     let action = Action::Key { kind: KeyKind::Service, scope, endpoint: Endpoint { body, plan } };
     Route { method, pattern, dialect: Dialect::Principals, action }
 }
 
-const fn admin(method: Method, pattern: &'static str, body: BodyKind, plan: StepFunction) -> Route {
+const fn operator(method: Method, pattern: &'static str, body: BodyKind, plan: StepFunction) -> Route {
     Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(Endpoint { body, plan }) }
 }
 
@@ -138,46 +92,52 @@ pub static ROUTES: &[Route] = &[
     public(Get, "/health", PublicEndpoint::Health),
     public(Get, "/ready", PublicEndpoint::Ready),
     public(Get, "/demo.json", PublicEndpoint::Demo),
-    end_users(Post, "/v1/end-users", ReadWrite, JSON, end_users::create),
-    end_users(Post, "/v1/end-users/batch", ReadWrite, BATCH, batch::create),
-    end_users(Get, "/v1/end-users", Read, NO_BODY, end_users::list),
-    end_users(Get, "/v1/end-users/{user_id}", Read, NO_BODY, end_users::get),
-    end_users(Patch, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, end_users::update),
-    end_users(Delete, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, deletions::request),
-    end_users(Get, "/v1/end-users/{user_id}/export", Read, NO_BODY, end_users::export),
-    end_users(Get, "/v1/deletions/{deletion_id}", Read, NO_BODY, deletions::get),
-    end_users(Post, "/v1/respond", ReadWrite, JSON, turns::respond),
-    end_users(Get, "/v1/relationships", Read, NO_BODY, relationships::list),
-    end_users(Get, "/v1/relationships/{relationship_id}", Read, NO_BODY, relationships::get),
-    end_users(Delete, "/v1/relationships/{relationship_id}", ReadWrite, OPTIONAL, deletions::request_relationship),
-    end_users(Get, "/v1/usage/turns", Read, NO_BODY, usage::turns),
-    end_users(Get, "/v1/usage/active-relationships", Read, NO_BODY, usage::active_relationships),
-    agents(Post, "/api/v1/agents", ReadWrite, JSON, agents::save),
-    agents(Get, "/api/v1/agents", Read, NO_BODY, agents::list),
-    agents(Get, "/api/v1/agents/{agent_id}", Read, NO_BODY, agents::get),
-    agents(Get, "/api/v1/agents/{agent_id}/users", Read, NO_BODY, agent_users::list),
-    agents(Delete, "/api/v1/agents/{agent_id}", ReadWrite, OPTIONAL, deletions::request_agent),
-    agents(Patch, "/api/v1/agents/{agent_id}", ReadWrite, JSON, agents::update),
-    principals(Post, "/api/v1/principals", ReadWrite, JSON, principals::create),
-    principals(Get, "/api/v1/principals", Read, NO_BODY, principals::list),
-    principals(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, principals::get),
-    principals(Get, "/api/v1/principals/by-external-id/{external_id}", Read, NO_BODY, principals::get_by_external_id),
-    principals(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
-    principals(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
+    end_users_api(Post, "/v1/end-users", ReadWrite, JSON, end_users::create),
+    end_users_api(Post, "/v1/end-users/batch", ReadWrite, BATCH, end_users_batch::create),
+    end_users_api(Get, "/v1/end-users", Read, NO_BODY, end_users::list),
+    end_users_api(Get, "/v1/end-users/{user_id}", Read, NO_BODY, end_users::get),
+    end_users_api(Patch, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, end_users::update),
+    end_users_api(Delete, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, deletions::request),
+    end_users_api(Get, "/v1/end-users/{user_id}/export", Read, NO_BODY, end_users::export),
+    end_users_api(Get, "/v1/deletions/{deletion_id}", Read, NO_BODY, deletions::get),
+    end_users_api(Post, "/v1/respond", ReadWrite, JSON, respond::respond),
+    end_users_api(Get, "/v1/relationships", Read, NO_BODY, relationships::list),
+    end_users_api(Get, "/v1/relationships/{relationship_id}", Read, NO_BODY, relationships::get),
+    end_users_api(Delete, "/v1/relationships/{relationship_id}", ReadWrite, OPTIONAL, deletions::request_relationship),
+    end_users_api(Get, "/v1/usage/turns", Read, NO_BODY, usage::turns),
+    end_users_api(Get, "/v1/usage/active-relationships", Read, NO_BODY, usage::active_relationships),
+    agents_api(Post, "/api/v1/agents", ReadWrite, JSON, agent::save),
+    agents_api(Get, "/api/v1/agents", Read, NO_BODY, agent::list),
+    agents_api(Get, "/api/v1/agents/{agent_id}", Read, NO_BODY, agent::get),
+    agents_api(Get, "/api/v1/agents/{agent_id}/users", Read, NO_BODY, agent_users::list),
+    agents_api(Delete, "/api/v1/agents/{agent_id}", ReadWrite, OPTIONAL, deletions::request_agent),
+    agents_api(Patch, "/api/v1/agents/{agent_id}", ReadWrite, JSON, agent::update),
+    principals_api(Post, "/api/v1/principals", ReadWrite, JSON, principals::create),
+    principals_api(Get, "/api/v1/principals", Read, NO_BODY, principals::list),
+    principals_api(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, principals::get),
+    principals_api(
+        Get,
+        "/api/v1/principals/by-external-id/{external_id}",
+        Read,
+        NO_BODY,
+        principals::get_by_external_id,
+    ),
+    principals_api(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
+    principals_api(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
     Route { method: Get, pattern: "/api/v1/me", dialect: Dialect::Agents, action: Action::Session },
-    admin(Post, "/admin/v1/organizations", JSON, organizations::create),
-    admin(Get, "/admin/v1/organizations", NO_BODY, organizations::list),
-    admin(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, organizations::get),
-    admin(Patch, "/admin/v1/organizations/{organization_id}", JSON, organizations::update),
-    admin(Post, "/admin/v1/organizations/{organization_id}/keys", JSON, keys::issue),
-    admin(Get, "/admin/v1/organizations/{organization_id}/keys", NO_BODY, keys::list),
-    admin(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", NO_BODY, keys::revoke),
-    admin(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, usage::admin),
-    admin(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, audits::repair),
-    admin(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, audits::get),
-    admin(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, organization_deletions::get),
-    admin(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, organization_deletions::request),
+    operator(Post, "/admin/v1/organizations", JSON, admin::organizations::create),
+    operator(Get, "/admin/v1/organizations", NO_BODY, admin::organizations::list),
+    operator(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, admin::organizations::get),
+    operator(Patch, "/admin/v1/organizations/{organization_id}", JSON, admin::organizations::update),
+    operator(Post, "/admin/v1/organizations/{organization_id}/keys", JSON, admin::keys::issue),
+    operator(Get, "/admin/v1/organizations/{organization_id}/keys", NO_BODY, admin::keys::list),
+    operator(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", NO_BODY, admin::keys::revoke),
+    operator(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, admin::usage::get),
+    operator(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, admin::repair::repair),
+    operator(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, admin::repair::get),
+    operator(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, admin::deletions::get),
+    operator(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, admin::deletions::request),
 ];
 
 /// The values of a pattern's braces, in order, still percent-encoded.

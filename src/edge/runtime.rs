@@ -4,15 +4,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::configuration::Configuration;
-use super::http::BodyError;
+use super::denial_cache::DenialCache;
 use super::public_limiter::PublicLimiter;
-use super::session::Sessions;
-use super::session::key::PublicKey;
-use super::throttled::Throttled;
-use crate::directory::Refusal;
+use crate::clerk::Sessions;
+use crate::clerk::key::PublicKey;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
+use crate::fetch::Fetcher;
 use crate::projection::{Cache, Database};
+use crate::refusal::Refusal;
 
 /// Which door of the object a call goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,51 +35,9 @@ pub struct CallError {
     pub message: String,
 }
 
-/// Takes the next piece of a body and says whether more is wanted.
-pub type OnChunk<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
-
-/// What a service outside is asked, in JSON.
-pub enum Asked<'a> {
-    /// Redirects are not followed.
-    Get { url: &'a str },
-    /// Nor are they here. `bearer` is the credential in `Authorization`.
-    Post { url: &'a str, bearer: Option<&'a str>, body: &'a str },
-    /// By the binding `AI`.
-    WorkersAi { model: &'a str, inputs: &'a str },
-}
-
-/// A request to a service outside.
-pub struct Fetch<'a> {
-    pub asked: Asked<'a>,
-    /// Largest answer that is read.
-    pub bytes_max: usize,
-    /// Longest time until all of the answer is there.
-    pub limit_ms: u32,
-    /// Is given the answer's body as it comes, if the status is one of success.
-    pub on_chunk: OnChunk<'a>,
-}
-
-/// Why there is no answer from outside, or not all of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FetchError {
-    TimedOut,
-    TooLarge,
-    /// The connection could not be made, or broke.
-    Broken(String),
-}
-
-impl From<BodyError> for FetchError {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::TooLarge => Self::TooLarge,
-            BodyError::Broken(reason) => Self::Broken(reason),
-        }
-    }
-}
-
 /// What surrounds a request. A clone goes on with a response whose head is sent.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
-pub trait Runtime: Clone + 'static {
+pub trait Runtime: Fetcher + Clone + 'static {
     type Database: Database;
     type Cache: Cache;
 
@@ -89,7 +47,7 @@ pub trait Runtime: Clone + 'static {
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
     /// Who the isolate knows to be refused for now.
-    fn throttled(&self) -> &RefCell<Throttled>;
+    fn denial_cache(&self) -> &RefCell<DenialCache>;
     /// What the isolate remembers of who is signed in.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
@@ -100,8 +58,6 @@ pub trait Runtime: Clone + 'static {
     async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Reaches some object and comes back.
     async fn ping_object(&self) -> Result<(), CallError>;
-    /// Asks a service outside and gives the status of its answer.
-    async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError>;
     /// Lets others go first, for at least this long.
     async fn pause(&self, millis: u32);
     fn log(&self, line: &str);

@@ -4,13 +4,15 @@
 //! large when compiled (about a kilobyte each, compressed), and a pure function is tested
 //! by calling it.
 
-use super::exchange::{Exchange, KeyHolder, Operator, internal, store_unavailable};
-use super::fault::Fault;
-use super::http::{Incoming, Response};
-use super::organization_deletions::{self, Receipt, Settling};
+use super::endpoints::admin::deletions::{self, Receipt, Settling};
+use super::endpoints::v1::respond;
+use super::exchange::{Exchange, KeyHolder, Operator};
+use super::http::request::Incoming;
+use super::http::response::Response;
 use super::runtime::{Door, Runtime};
-use super::turns;
 use crate::directory::identifiers::Tenant;
+use crate::fault::Fault;
+use crate::fault::{internal, store_unavailable};
 use crate::organization::protocol::{Command, Outcome};
 use crate::projection::{Bound, Database, Texts};
 
@@ -24,7 +26,7 @@ pub enum Step<'a> {
     /// Ask any object; who has an [`Operator`] may.
     AskAsOperator(Operator, Tenant, Door, Command, Continuation<'a, Outcome>),
     /// Have a reserved turn answered.
-    Turn(Box<turns::Reserved>),
+    Turn(Box<respond::Reserved>),
     /// Bring the deletion of an organization as far as it goes.
     Settle(Box<Settling>, Continuation<'a, Receipt>),
 }
@@ -60,7 +62,7 @@ pub async fn carry_out<R: Runtime, I: Incoming>(
         let holder = || holder.ok_or_else(|| internal("a step for the holder of a key, and there is none"));
         let (caller, tenant, door, command, then) = match step {
             Step::Respond(response) => return Ok(response),
-            Step::Turn(reserved) => return turns::answer(exchange, holder()?.tenant, *reserved).await,
+            Step::Turn(reserved) => return respond::answer(exchange, holder()?.tenant, *reserved).await,
             Step::Query(statement, then) => {
                 let database = exchange.runtime.database().map_err(internal)?;
                 let texts = database.query(&statement.statement()).await.map_err(store_unavailable)?;
@@ -69,7 +71,7 @@ pub async fn carry_out<R: Runtime, I: Incoming>(
                 continue;
             }
             Step::Settle(settling, then) => {
-                step = then(organization_deletions::settled(exchange, &settling).await?)?;
+                step = then(deletions::settled(exchange, &settling).await?)?;
                 continue;
             }
             Step::Ask(command, then) => (holder()?.caller(0), holder()?.tenant, Door::Handle, command, then),

@@ -8,10 +8,10 @@ use super::sql::{Parameter, Row, Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::end_user::Revision;
-use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 

@@ -16,9 +16,9 @@ use super::outbox::{Outbox, Projection};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{Revision, Status};
-use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// Most users that one step compares; KV reads as many keys at once.
 const USERS_MAX: i64 = 100;

@@ -27,9 +27,9 @@ use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::{DeletionId, RelationshipId};
-use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// Erasures completed in one transaction, at most.
 pub const BATCH_MAX: i64 = 100;

@@ -14,10 +14,10 @@ use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Receipt;
-use crate::directory::json;
 use crate::directory::mood::Decay;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

@@ -17,8 +17,8 @@ use super::protocol::{Creation, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::RequestId;
-use crate::directory::json;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// How long an answer is kept.
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;

@@ -27,8 +27,6 @@ pub mod export;
 pub mod idempotency;
 pub mod keys;
 pub mod limiter;
-#[cfg(target_arch = "wasm32")]
-pub mod object;
 pub mod outbox;
 pub mod principals;
 pub mod protocol;

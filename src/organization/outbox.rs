@@ -16,9 +16,9 @@ use super::user_row::{self, UserRow};
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::{Revision, Status};
 use crate::directory::identifiers::{BatchId, Tenant};
-use crate::directory::json;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// Most outbox rows in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;

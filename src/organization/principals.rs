@@ -22,11 +22,11 @@ use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::deletion::Cascade;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{DeletionId, RequestId};
-use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// The columns that [`read_row`] expects.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),

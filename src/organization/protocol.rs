@@ -17,7 +17,6 @@ use super::audit::Report;
 use super::idempotency::IdempotencyKey;
 use super::keys::{KeyRecord, NewKey};
 use super::limiter::{Decision, Rate};
-use super::quotas::Quota;
 use super::relationships::Shown;
 use super::settings::Settings;
 use crate::directory::agent::{AgentId, AgentRef};
@@ -25,12 +24,14 @@ use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::deletion::{Cascade, Erased, Receipt};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::{DeletionId, KeyId, RelationshipId, RequestId, Tenant};
-use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Affect;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::{PrincipalId, PrincipalType};
+use crate::directory::quota::Component;
+use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// Leads every message.
 const VERSION: u8 = 1;
@@ -353,13 +354,6 @@ pub struct TurnAnswer {
     pub provider: String,
     pub model: String,
     pub latency_ms: i64,
-}
-
-/// What a quota is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Component {
-    Turns,
-    ActiveRelationships,
 }
 
 /// What became of one user of [`Command::CreateEndUsers`].

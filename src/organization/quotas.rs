@@ -4,10 +4,10 @@
 //! nothing counted and no job has to run at its beginning.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
-use serde::{Deserialize, Serialize};
 
 use super::settings::Settings;
 use super::sql::{Sql, SqlError};
+use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 
 /// A billing period: a month that begins on the organization's anchor day.
@@ -48,16 +48,6 @@ fn start_of(anchor: DateTime<Utc>, months: i64) -> Timestamp {
     let count = Months::new(u32::try_from(months.unsigned_abs()).unwrap_or(u32::MAX));
     let moved = if months < 0 { anchor.checked_sub_months(count) } else { anchor.checked_add_months(count) };
     moved.map_or(Timestamp::from_millis(i64::MAX), Timestamp::from)
-}
-
-/// Used and granted, for the five quota headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quota {
-    pub turns_used: u64,
-    pub turns_limit: u64,
-    pub relationships_used: u64,
-    pub relationships_limit: u64,
-    pub resets_at: Timestamp,
 }
 
 /// Turns, in `counters`.

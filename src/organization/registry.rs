@@ -10,7 +10,6 @@ use super::relationships::{self, Shown};
 use super::sql::{Sql, SqlError};
 use super::turns;
 use super::user_row::{self, UserRow};
-use crate::directory::Refusal;
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
@@ -18,6 +17,7 @@ use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
+use crate::refusal::Refusal;
 
 /// Makes a user, or finds the one that is there; what is supplied is then ignored.
 ///

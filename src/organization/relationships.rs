@@ -14,10 +14,10 @@ use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::json::{self, Raw, Unreadable};
 use crate::directory::mood::{Affect, Decay, Level, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
+use crate::json::{self, Raw, Unreadable};
 
 /// Relationships shown with a single user.
 const SHOWN_MAX: u32 = 100;

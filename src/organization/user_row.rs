@@ -3,10 +3,10 @@
 use super::erasure;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::{EndUser, Revision, Status};
-use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// The columns that [`UserRow::read`] expects, in its order.
 pub const COLUMNS: &str = "u.number, u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json::{self, Raw, Unwritable};
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
+use crate::json::{self, Raw, Unwritable};
 use crate::organization::outbox::Change;
 
 use super::Put;

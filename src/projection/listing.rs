@@ -20,10 +20,10 @@ use crate::directory::agent::AgentId;
 use crate::directory::cursor::Binding;
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
-use crate::directory::json::{self, Raw, Unreadable, Value};
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
+use crate::json::{self, Raw, Unreadable, Value};
 use crate::organization::outbox::Batch;
 use crate::organization::sql::Parameter;
 

@@ -11,8 +11,6 @@ pub mod cache;
 pub mod closing;
 pub mod flush;
 pub mod listing;
-pub mod mirror;
-pub mod people;
 
 use std::borrow::Cow;
 use std::fmt;

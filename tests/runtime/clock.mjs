@@ -1,6 +1,6 @@
 // The Worker as it ships, with a clock that can be set forward: `POST /__clock` with
 // {"ms":N} says how far it is ahead from now on. Timers go on as ever.
-import Edge, { Organization } from "../../src/entry.mjs";
+import Edge, { Organization } from "../../worker/src/entry.mjs";
 
 const clock = { ms: 0 };
 const now = Date.now.bind(Date);

@@ -2,7 +2,7 @@
 // entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
 // says which of them fails from now on (true), never answers ("hang") or works again (false);
 // objects and edge share the isolate, so one variable serves both.
-import Edge, { Organization as Shipped } from "../../src/entry.mjs";
+import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
 const failing = { kv: false, d1: false, objects: false };
 

@@ -20,7 +20,7 @@ const runtime = new Miniflare(convertV4MiniflareOptions({
   modulesRoot: root,
   modules: [
     ...(entry ? [file("ESModule", entry)] : []),
-    file("ESModule", "src/entry.mjs"),
+    file("ESModule", "worker/src/entry.mjs"),
     file("ESModule", "build/index.js"),
     file("CompiledWasm", "build/index_bg.wasm"),
   ],

@@ -6,7 +6,7 @@
 //
 // Which state a read is given depends on the variable SEED, the key and how many
 // reads of the key came before, not on how requests interleave.
-import Edge, { Organization as Shipped } from "../../src/entry.mjs";
+import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
 const STALE_FOR_MS = 60_000;
 const ABSENT = { at: -Infinity, value: null };

@@ -1,7 +1,7 @@
 //! Building the Worker: cargo, wasm-bindgen, wasm-opt.
 //!
 //! `worker-build` would do the first two, and put what it makes behind proxies of classes and of
-//! instances, for every request and every call to an object; `src/entry.mjs` does without.
+//! instances, for every request and every call to an object; `worker/src/entry.mjs` does without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ fn compile(tools: &Tools, to: &Path) -> Result<()> {
         .arg(root().join("target").join(WASM_TARGET).join("release/rollcall_worker.wasm"))
         .arg("--out-dir")
         .arg(to)
-        // A module that traps is begun anew: see `src/entry.mjs`.
+        // A module that traps is begun anew: see `worker/src/entry.mjs`.
         .args(["--experimental-reset-state-function", "--force-enable-abort-handler"])
         .args(["--out-name", "index", "--target", "module", "--no-typescript"]);
     process::run_quietly(&mut wasm_bindgen, "Writing the module's JavaScript")?;

@@ -10,8 +10,13 @@ use crate::directory::end_user::EndUser;
 use crate::directory::mood::MoodBody;
 use crate::directory::organization::Organization;
 use crate::directory::principal::Principal;
-use crate::edge::schemas::Schema;
-use crate::edge::{agent_users, audits, batch, deletions, keys, principals, probes, turns, usage};
+use crate::edge::endpoints::admin;
+use crate::edge::endpoints::admin::{keys, repair};
+use crate::edge::endpoints::agents::agent_users;
+use crate::edge::endpoints::principals;
+use crate::edge::endpoints::public::probes;
+use crate::edge::endpoints::v1::{deletions, end_users_batch, respond, usage};
+use crate::edge::http::schema::Schema;
 use crate::organization::export::Export;
 use crate::organization::relationships::RelationshipView;
 use crate::organization::turns::TurnView;
@@ -84,13 +89,13 @@ fn schemas() -> Map<String, Value> {
         Export,
         RelationshipView<'_>,
         TurnView<'_>,
-        turns::State,
-        batch::Answer,
+        respond::State,
+        end_users_batch::Answer,
         deletions::Accepted,
         usage::UsageView,
-        usage::OrganizationUsage,
+        admin::usage::OrganizationUsage,
         keys::KeyView<'_>,
-        audits::RepairView,
+        repair::RepairView,
         principals::Meta,
         probes::Readiness,
         agent_users::UserEntry<'_>,

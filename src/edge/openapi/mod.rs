@@ -11,8 +11,9 @@ mod types;
 
 use serde_json::{Map, Value, json};
 
-use super::endpoint::BodyKind;
-use super::routes::{Action, Dialect, ROUTES, Route};
+use super::http::body::BodyKind;
+use super::http::dialect::Dialect;
+use super::routes::{Action, ROUTES, Route};
 use crate::directory::api_key::{KeyKind, Scope};
 
 /// The document, or what keeps it from being made.

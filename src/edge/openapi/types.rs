@@ -6,13 +6,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::directory::api_key::KeyPrefix;
 use crate::directory::identifiers::{DeletionId, KeyId, OrganizationId, RelationshipId, RequestId};
-use crate::directory::json;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Level;
 use crate::directory::names::{Name, UserId};
 use crate::directory::organization::Slug;
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// A ULID as it is printed: 26 characters of Crockford's base 32, at most 128 bits.
 pub const ULID_PATTERN: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall::directory::deletion::{Cascade, Erased};
 use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
-use rollcall::directory::json;
 use rollcall::directory::names::Name;
+use rollcall::directory::quota::Component;
+use rollcall::directory::quota::Quota;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::json;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::{Component, Outcome};
-use rollcall::organization::quotas::Quota;
+use rollcall::organization::protocol::Outcome;
 
 use super::calendar;
 use crate::simulation::{Violation, ensure};

@@ -5,9 +5,9 @@ use rollcall::directory::api_key::{KeyKind, Scope};
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::DeletionId;
-use rollcall::directory::json;
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::Name;
+use rollcall::json;
 use rollcall::organization::idempotency::IdempotencyKey;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{

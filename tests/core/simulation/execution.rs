@@ -7,7 +7,7 @@
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::RequestId;
-use rollcall::directory::json;
+use rollcall::json;
 use rollcall::organization::protocol::{
     Call, Caller, Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition, Reply,
 };

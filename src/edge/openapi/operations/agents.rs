@@ -7,7 +7,7 @@ use super::examples::{
     THEN, accepted, agent, agent_links, cursor, deletion, deletion_links, described, id, limit, metadata, mood, object,
     or_null, parameter,
 };
-use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 
 /// What old clients send along with lists of dialect 2.
 fn page_size() -> Vec<Value> {

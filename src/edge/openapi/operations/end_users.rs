@@ -7,7 +7,7 @@ use super::examples::{
     page, parameter, receipt, relationship, user_links,
 };
 use super::{CREATED, FOUND, Operation};
-use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 
 pub(super) fn all() -> Vec<Operation> {
     let tag = "End users";

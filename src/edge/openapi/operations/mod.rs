@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::components::{ULID, schema};
 use super::{body_types, error_form, scope, security};
-use crate::edge::routes::Method;
+use crate::edge::http::method::Method;
 use crate::edge::routes::{Action, ROUTES, Route};
 
 /// One answer that is no error.

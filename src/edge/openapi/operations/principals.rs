@@ -6,7 +6,7 @@ use super::examples::{
     accepted, deletion, enveloped, id, limit, metadata, object, parameter, principal, principal_links,
 };
 use super::{CREATED, FOUND, Operation};
-use crate::edge::routes::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Operation;
 use super::examples::id;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::routes::Method::{Get, Post};
+use crate::edge::http::method::Method::{Get, Post};
 
 /// Events of the types that are mirrored, with what is read of them; of the others nothing is.
 fn clerk_event() -> Value {

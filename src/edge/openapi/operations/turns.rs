@@ -6,8 +6,8 @@ use super::examples::{
     THEN, accepted, cursor, deletion, deletion_links, id, limit, object, or_null, page, parameter, relationship,
 };
 use super::{Answer, Operation};
+use crate::edge::http::method::Method::{Delete, Get, Post};
 use crate::edge::openapi::components::{ULID, schema};
-use crate::edge::routes::Method::{Delete, Get, Post};
 
 pub(super) fn all() -> Vec<Operation> {
     let tag = "Turns";

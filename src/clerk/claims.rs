@@ -1,0 +1,287 @@
+//! What a session token says of who is signed in (Clerk's session tokens, versions 1 and 2:
+//! <https://clerk.com/docs/guides/sessions/session-tokens>).
+//!
+//! Invariant: a [`Session`] comes only from claims that are meant for this directory: of
+//! the one issuer, for an authorized party, by now, and signed in all the way.
+
+use super::issuer::Issuer;
+use super::token::members;
+use crate::directory::names::UserId;
+use crate::directory::timestamp::Timestamp;
+use crate::input::string;
+use crate::json::{Members, Raw};
+
+/// How far the issuer's clock may be ahead of ours, in milliseconds: what Clerk allows.
+const SKEW_MS: i64 = 5_000;
+
+/// Longest address that a claim is taken for, in bytes (RFC 5321, section 4.5.3.1).
+const EMAIL_BYTES_MAX: usize = 320;
+
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub person_id: UserId,
+    /// Only in tokens that the operator has added it to.
+    pub email: Option<String>,
+    /// The one that the person has chosen to act for.
+    pub organization: Option<ActiveOrganization>,
+    /// From this moment on the token is worth nothing.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveOrganization {
+    pub id: String,
+    pub slug: Option<String>,
+    pub role: Option<String>,
+}
+
+impl Session {
+    /// Reads claims; `None` if they are not for us, or not yet. Whether they still are is
+    /// for [`Self::expired`] to say, once they are known to be genuine.
+    pub fn read(claims: &[u8], issuer: &Issuer, now: Timestamp) -> Option<Self> {
+        let claims = members(claims)?;
+        let ahead = |name: &str| match claims.get(name).map(millis) {
+            Some(Some(at_ms)) => at_ms > now.millis().saturating_add(SKEW_MS),
+            // What is no time is as good as one that never comes.
+            Some(None) => true,
+            None => false,
+        };
+        let expires_at = Timestamp::from_millis(millis(claims.get("exp")?)?);
+        let status = text(&claims, "sts")?;
+        let refused = text(&claims, "iss")?? != issuer.url
+            || !issuer.authorizes(text(&claims, "azp")?.as_deref())
+            // `pending` is one who has signed in and has something left to do before.
+            || status.is_some_and(|status| status != "active")
+            // Made for someone else, from a template: a session's token has none
+            // (RFC 7519, section 4.1.3: who is not in it must refuse).
+            || claims.get("aud").is_some()
+            || ahead("nbf")
+            || ahead("iat");
+        if refused {
+            return None;
+        }
+        let person_id = UserId::new(text(&claims, "sub")??).ok()?;
+        let email = claims.get("email").and_then(|email| string(email).ok());
+        Some(Self {
+            person_id,
+            email: email.filter(|email| email.len() <= EMAIL_BYTES_MAX),
+            organization: organization(&claims),
+            expires_at,
+        })
+    }
+
+    /// Not a moment later than it says (RFC 7519, section 4.1.4).
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
+    }
+}
+
+/// A claim that is a text if it is there.
+fn text(claims: &Members<'_>, name: &str) -> Option<Option<String>> {
+    claims.get(name).map(string).transpose().ok()
+}
+
+/// A `NumericDate` (RFC 7519, section 2) in milliseconds. A fraction of a second is cut off; an
+/// exponent, which nobody writes, is refused.
+fn millis(value: Raw<'_>) -> Option<i64> {
+    let text = value.get();
+    if text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
+        return None;
+    }
+    let whole = text.split('.').next().unwrap_or_default();
+    whole.parse::<i64>().ok().map(|seconds| seconds.saturating_mul(1_000))
+}
+
+fn organization(claims: &Members<'_>) -> Option<ActiveOrganization> {
+    let own = |members: &Members<'_>, name: &str| members.get(name).and_then(|value| string(value).ok());
+    if let Some(nested) = claims.get("o") {
+        // Version 2, in which roles have lost their prefix.
+        let nested = members(nested.get().as_bytes())?;
+        let role = own(&nested, "rol").map(|role| ["org:", &role].concat());
+        return Some(ActiveOrganization { id: own(&nested, "id")?, slug: own(&nested, "slg"), role });
+    }
+    let (slug, role) = (own(claims, "org_slug"), own(claims, "org_role"));
+    Some(ActiveOrganization { id: own(claims, "org_id")?, slug, role })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clerk::issuer::Keys;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn issuer(parties: &[&str]) -> Issuer {
+        Issuer {
+            url: "https://clerk.example".to_owned(),
+            keys: Keys::Published { url: "https://clerk.example/jwks".to_owned() },
+            authorized_parties: parties.iter().map(|party| (*party).to_owned()).collect(),
+        }
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": "https://clerk.example", "sub": "user_1", "sid": "sess_1", "azp": "https://app.example",
+            "iat": NOW_S - 1, "nbf": NOW_S - 11, "exp": NOW_S + 59, "sts": "active", "v": 2,
+        })
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = claims();
+        claims[name] = value;
+        claims
+    }
+
+    fn without(name: &str) -> Value {
+        let mut claims = claims();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    }
+
+    fn read_for(claims: &Value, parties: &[&str]) -> Option<Session> {
+        Session::read(claims.to_string().as_bytes(), &issuer(parties), Timestamp::from_millis(NOW_S * 1_000))
+    }
+
+    fn read(claims: &Value) -> Option<Session> {
+        read_for(claims, &["https://other.example", "https://app.example"])
+    }
+
+    #[test]
+    fn claims_say_who_is_signed_in_and_until_when() {
+        let session = read(&claims()).unwrap();
+        assert_eq!((session.person_id.as_str(), session.email, session.organization), ("user_1", None, None));
+        assert_eq!(session.expires_at.millis(), (NOW_S + 59) * 1_000);
+    }
+
+    #[test]
+    fn each_claim_that_is_wrong_is_enough_to_refuse() {
+        for (name, value) in [
+            ("iss", json!("https://clerk.example/")),
+            ("iss", json!("https://clerk.example.evil.example")),
+            ("iss", json!("HTTPS://CLERK.EXAMPLE")),
+            ("iss", json!(["https://clerk.example"])),
+            ("iss", json!(null)),
+            ("azp", json!("https://evil.example")),
+            ("azp", json!("https://app.example/")),
+            ("azp", json!("")),
+            ("azp", json!(null)),
+            ("azp", json!(["https://app.example"])),
+            ("sub", json!("")),
+            ("sub", json!("x".repeat(256))),
+            ("sub", json!("user\u{0}1")),
+            ("sub", json!(1)),
+            ("sub", json!(null)),
+            ("exp", json!(null)),
+            ("exp", json!("1800000059")),
+            ("exp", json!(true)),
+            ("exp", json!([NOW_S + 59])),
+            ("nbf", json!(NOW_S + 6)),
+            ("nbf", json!("0")),
+            ("nbf", json!(null)),
+            ("iat", json!(NOW_S + 6)),
+            ("iat", json!({})),
+            ("sts", json!("pending")),
+            ("sts", json!("Active")),
+            ("sts", json!(null)),
+            ("aud", json!("https://clerk.example")),
+            ("aud", json!([])),
+        ] {
+            assert_eq!(read(&with(name, value.clone())), None, "{name}: {value}");
+        }
+        for name in ["iss", "sub", "exp", "azp"] {
+            assert_eq!(read(&without(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_missing_or_different_is_accepted() {
+        for name in ["nbf", "iat", "sts", "sid", "v"] {
+            assert!(read(&without(name)).is_some(), "{name}");
+        }
+        for (name, value) in [
+            ("nbf", json!(NOW_S + 5)),
+            ("nbf", json!(NOW_S + 5).as_f64().unwrap().into()),
+            ("nbf", json!(-1)),
+            ("iat", json!(NOW_S + 5)),
+            ("exp", json!(NOW_S + 1)),
+            ("sub", json!("\u{1f980}")),
+            ("custom", json!({ "deep": [1, 2, { "x": null }] })),
+        ] {
+            assert!(read(&with(name, value.clone())).is_some(), "{name}: {value}");
+        }
+        // Without a list, whoever the token was made for is a party.
+        assert!(read_for(&without("azp"), &[]).is_some());
+        assert!(read_for(&with("azp", json!("https://evil.example")), &[]).is_some());
+        assert!(read_for(&with("azp", json!(7)), &[]).is_none());
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_expires_and_not_after() {
+        let expired = |exp: Value| read(&with("exp", exp)).map(|it| it.expired(Timestamp::from_millis(NOW_S * 1_000)));
+        assert_eq!(expired(json!(NOW_S + 1)), Some(false));
+        assert_eq!(expired(json!(NOW_S)), Some(true));
+        assert_eq!(expired(json!(NOW_S - 1)), Some(true));
+        assert_eq!(expired(json!(0)), Some(true));
+        assert_eq!(expired(json!(-5)), Some(true));
+        assert_eq!(expired(json!(i64::MAX)), Some(false));
+        assert_eq!(expired(json!(i64::MIN)), Some(true));
+        // Cut off, never rounded up.
+        assert_eq!(read(&with("exp", json!(1_800_000_000.75))).unwrap().expires_at.millis(), NOW_S * 1_000);
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        let read = |exp: &str| {
+            let claims = claims().to_string().replace(&format!("\"exp\":{}", NOW_S + 59), &format!("\"exp\":{exp}"));
+            Session::read(claims.as_bytes(), &issuer(&[]), Timestamp::from_millis(NOW_S * 1_000))
+        };
+        assert!(read("1800000059").is_some());
+        for exp in ["1.9e9", "1800000059e0", "19E8", "99999999999999999999", "1800000059,\"exp\":1900000000"] {
+            assert!(read(exp).is_none(), "{exp}");
+        }
+    }
+
+    #[test]
+    fn claims_are_one_plain_object() {
+        let now = Timestamp::from_millis(NOW_S * 1_000);
+        for bad in ["", "null", "[]", "{", "foo", "{} {}", "\"{}\""] {
+            assert_eq!(Session::read(bad.as_bytes(), &issuer(&[]), now), None, "{bad}");
+        }
+        assert_eq!(Session::read(b"{\"iss\":\"\xff\"}", &issuer(&[]), now), None);
+    }
+
+    #[test]
+    fn the_active_organization_is_read_in_both_versions() {
+        let organization = |claims: Value| read(&claims).unwrap().organization;
+        let expected = ActiveOrganization {
+            id: "org_1".to_owned(),
+            slug: Some("acme".to_owned()),
+            role: Some("org:admin".to_owned()),
+        };
+        let mut first = claims();
+        first["org_id"] = json!("org_1");
+        first["org_slug"] = json!("acme");
+        first["org_role"] = json!("org:admin");
+        assert_eq!(organization(first), Some(expected.clone()));
+        let second = with("o", json!({ "id": "org_1", "slg": "acme", "rol": "admin", "per": "read" }));
+        assert_eq!(organization(second), Some(expected));
+        let bare = ActiveOrganization { id: "org_1".to_owned(), slug: None, role: None };
+        assert_eq!(organization(with("o", json!({ "id": "org_1", "slg": 7 }))), Some(bare.clone()));
+        assert_eq!(organization(with("org_id", json!("org_1"))), Some(bare));
+        for none in [json!(null), json!("org_1"), json!({}), json!({ "id": 7 }), json!([])] {
+            assert_eq!(organization(with("o", none.clone())), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_email_is_taken_when_it_is_one_line_of_text() {
+        let email = |value: Value| read(&with("email", value)).unwrap().email;
+        assert_eq!(email(json!("ada@example.com")).as_deref(), Some("ada@example.com"));
+        for none in [json!(null), json!(7), json!("x".repeat(321))] {
+            assert_eq!(email(none), None);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Who signs session tokens, as the operator has set it.
+
+use std::rc::Rc;
+
+use super::key::PublicKey;
+use crate::refusal::Refusal;
+
+/// The issuer of the tokens that are believed.
+#[derive(Debug)]
+pub struct Issuer {
+    /// `CLERK_ISSUER`: what `iss` must be, to the letter.
+    pub url: String,
+    pub keys: Keys,
+    /// `CLERK_AUTHORIZED_PARTIES`: origins that a token may have been made for; any, if
+    /// there are none.
+    pub authorized_parties: Vec<String>,
+}
+
+/// Where the issuer's keys are from.
+#[derive(Debug)]
+pub enum Keys {
+    /// `CLERK_JWT_KEY`: the one key, which needs no network.
+    Set(Rc<PublicKey>),
+    /// `CLERK_JWKS_URL`.
+    Published { url: String },
+}
+
+impl Issuer {
+    /// Whether a token made for this party (`azp`) is for us.
+    pub fn authorizes(&self, party: Option<&str>) -> bool {
+        let parties = &self.authorized_parties;
+        parties.is_empty() || party.is_some_and(|party| parties.iter().any(|known| known == party))
+    }
+
+    /// `None` when nothing is set, and nobody can be signed in.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Refusal> {
+        let text = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let keys = match (text("CLERK_JWT_KEY"), text("CLERK_JWKS_URL")) {
+            (Some(pem), _) => {
+                let key = PublicKey::of_pem(&pem);
+                Some(Keys::Set(Rc::new(key.map_err(|refusal| Refusal::new(format!("CLERK_JWT_KEY: {refusal}")))?)))
+            }
+            (None, Some(url)) if trustworthy(&url) => Some(Keys::Published { url }),
+            (None, Some(_)) => return Err(Refusal::new("CLERK_JWKS_URL: must be a URL that begins with https://")),
+            (None, None) => None,
+        };
+        match (text("CLERK_ISSUER"), keys) {
+            (Some(url), Some(keys)) => {
+                let parties = text("CLERK_AUTHORIZED_PARTIES").unwrap_or_default();
+                let parties = parties.split(',').map(str::trim).filter(|party| !party.is_empty());
+                Ok(Some(Self { url, keys, authorized_parties: parties.map(str::to_owned).collect() }))
+            }
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Refusal::new("CLERK_ISSUER: must be set along with the keys")),
+            (Some(_), None) => {
+                Err(Refusal::new("CLERK_ISSUER: is set, and neither CLERK_JWKS_URL nor CLERK_JWT_KEY is"))
+            }
+        }
+    }
+}
+
+/// Whoever can change an answer on its way chooses the keys. Nobody can on the same machine.
+fn trustworthy(url: &str) -> bool {
+    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    let safe = url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        || local.iter().any(|prefix| url.starts_with(prefix));
+    safe && url.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'@' | b'\\' | b'#'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Option<Issuer>, Refusal> {
+        Issuer::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    const ISSUER: (&str, &str) = ("CLERK_ISSUER", "https://clerk.example");
+
+    #[test]
+    fn an_issuer_has_a_name_and_keys_or_is_not_there() {
+        assert!(read(&[]).unwrap().is_none());
+        assert!(read(&[("CLERK_ISSUER", ""), ("CLERK_JWKS_URL", " ")]).unwrap().is_none());
+        let url = ("CLERK_JWKS_URL", "https://clerk.example/.well-known/jwks.json");
+        let issuer = read(&[ISSUER, url]).unwrap().unwrap();
+        assert!(
+            matches!(&issuer.keys, Keys::Published { url } if url == "https://clerk.example/.well-known/jwks.json")
+        );
+        assert!(issuer.authorizes(None) && issuer.authorizes(Some("https://any.example")));
+        for (variables, name) in [(&[ISSUER][..], "CLERK_ISSUER"), (&[url], "CLERK_ISSUER")] {
+            assert!(read(variables).unwrap_err().0.starts_with(name));
+        }
+        assert!(read(&[ISSUER, url, ("CLERK_JWT_KEY", "x")]).unwrap_err().0.starts_with("CLERK_JWT_KEY:"));
+    }
+
+    #[test]
+    fn keys_come_over_a_connection_that_nobody_can_change() {
+        for good in ["https://h/jwks", "http://127.0.0.1:8080/jwks", "http://localhost:1/", "http://[::1]:1/"] {
+            assert!(read(&[ISSUER, ("CLERK_JWKS_URL", good)]).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://h/jwks",
+            "http://127.0.0.1.evil.example/",
+            "http://localhost.evil.example:80/",
+            "https://",
+            "https:///jwks",
+            "https://user:password@h/jwks",
+            "http://127.0.0.1:80@evil.example/",
+            "https://h/a b",
+            "ftp://h/",
+            "jwks.json",
+        ] {
+            let refusal = read(&[ISSUER, ("CLERK_JWKS_URL", bad)]).expect_err(bad);
+            assert!(refusal.0.starts_with("CLERK_JWKS_URL: ") && !refusal.0.contains("password"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn once_there_is_a_list_of_parties_a_token_must_be_for_one() {
+        let parties = ("CLERK_AUTHORIZED_PARTIES", "https://a.example, https://b.example,");
+        let issuer = read(&[ISSUER, ("CLERK_JWKS_URL", "https://h/"), parties]).unwrap().unwrap();
+        assert!(issuer.authorizes(Some("https://a.example")) && issuer.authorizes(Some("https://b.example")));
+        assert!(!issuer.authorizes(Some("https://c.example")) && !issuer.authorizes(Some("")));
+        assert!(!issuer.authorizes(None));
+    }
+}

@@ -1,0 +1,145 @@
+//! The keys that an issuer publishes: a JSON Web Key Set (RFC 7517, section 5).
+
+use super::key::PublicKey;
+use super::token::members;
+use crate::input::string;
+use crate::json::{Members, Raw};
+
+/// Largest set that is read, in bytes.
+pub const SET_BYTES_MAX: usize = 64 * 1024;
+/// Most keys in a set: an issuer has one, and two while it changes them.
+const KEYS_MAX: usize = 32;
+
+/// A key and its name, which no other key of the set bears.
+pub type NamedKey = (String, PublicKey);
+
+/// Reads a set. Keys that are not for checking signatures by RS256, or too weak for it,
+/// are left out, as is every RSA key whose name another one has too: which of them is
+/// meant would be a guess.
+pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
+    let set = members(bytes).ok_or("the key set is not one plain JSON object")?;
+    let keys = set.get("keys").and_then(Raw::elements);
+    let keys = keys.ok_or("the key set has no array of keys")?;
+    if keys.len() > KEYS_MAX {
+        return Err("the key set has more than 32 keys");
+    }
+    let keys: Vec<Members<'_>> = keys.iter().filter_map(|key| members(key.get().as_bytes())).collect();
+    let rsa: Vec<(String, &Members<'_>)> = keys
+        .iter()
+        .filter(|key| says(key, "kty", "RSA") == Some(true))
+        .filter_map(|key| Some((string(key.get("kid")?).ok()?, key)))
+        .collect();
+    let alone = |name: &String| rsa.iter().filter(|(other, _)| other == name).count() == 1;
+    let keys = rsa.iter().filter(|(name, key)| alone(name) && serves(key));
+    Ok(keys.filter_map(|(name, key)| Some((name.clone(), PublicKey::of_jwk(key)?))).collect())
+}
+
+/// Whether a member is this text, if it is there.
+fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
+    key.get(name).map(|value| string(value).is_ok_and(|text| text == expected))
+}
+
+/// Whether a key is for checking signatures by RS256, and its private part still private.
+fn serves(key: &Members<'_>) -> bool {
+    let operations = key.get("key_ops").map(|operations| operations.elements().unwrap_or_default());
+    let verifies = operations
+        .is_none_or(|operations| operations.into_iter().any(|name| string(name).is_ok_and(|name| name == "verify")));
+    verifies
+        && says(key, "use", "sig") != Some(false)
+        && says(key, "alg", "RS256") != Some(false)
+        && key.get("d").is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn key(kid: &str, bits: usize) -> Value {
+        let n = URL_SAFE_NO_PAD.encode(vec![0xff; bits / 8]);
+        json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": n, "e": "AQAB" })
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut key = key("a", 2_048);
+        key[name] = value;
+        key
+    }
+
+    fn names(keys: &[Value]) -> Vec<String> {
+        let set = json!({ "keys": keys, "more": 1 }).to_string();
+        read(set.as_bytes()).unwrap().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_set_has_the_keys_that_sign_by_rs256() {
+        assert_eq!(names(&[key("a", 2_048), key("b", 4_096)]), ["a", "b"]);
+        let mut bare = key("a", 2_048);
+        for name in ["use", "alg"] {
+            bare.as_object_mut().unwrap().remove(name);
+        }
+        assert_eq!(names(&[bare]), ["a"]);
+        assert_eq!(names(&[with("key_ops", json!(["sign", "verify"]))]), ["a"]);
+        assert_eq!(names(&[with("x5c", json!(["MII"])), with("kid", json!("b"))]), ["a", "b"]);
+        assert!(names(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_key_that_does_not_serve_is_left_out_alone() {
+        for (name, value) in [
+            ("kty", json!("EC")),
+            ("kty", json!("rsa")),
+            ("kty", json!(null)),
+            ("use", json!("enc")),
+            ("use", json!(null)),
+            ("alg", json!("RS512")),
+            ("alg", json!("PS256")),
+            ("key_ops", json!(["sign"])),
+            ("key_ops", json!([])),
+            ("key_ops", json!(null)),
+            ("kid", json!(null)),
+            ("kid", json!(7)),
+            ("n", json!(null)),
+            ("n", json!("")),
+            ("n", key("a", 1_024)["n"].clone()),
+            ("n", json!(format!("{}=", key("a", 2_048)["n"].as_str().unwrap()))),
+            ("e", json!("Aw")),
+            ("e", json!("AAEAAQ")),
+            ("e", json!("AQAB=")),
+            ("e", json!(65_537)),
+            ("d", json!("AQAB")),
+        ] {
+            assert_eq!(names(&[with(name, value.clone()), key("b", 2_048)]), ["b"], "{name}: {value}");
+        }
+        for other in [json!(null), json!(7), json!([]), json!({}), json!("a")] {
+            assert_eq!(names(&[other, key("b", 2_048)]), ["b"]);
+        }
+        let twice = r#"{"kty":"RSA","kid":"a","kid":"b"}"#;
+        assert!(read(format!("{{\"keys\":[{twice}]}}").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn of_several_keys_with_one_name_none_is_used() {
+        assert_eq!(names(&[key("a", 2_048), key("a", 2_048), key("b", 2_048)]), ["b"]);
+        // Whatever is wrong with the other one.
+        for (name, value) in [("n", json!("AQAB")), ("use", json!("enc")), ("alg", json!("RS512")), ("e", json!("Aw"))]
+        {
+            assert!(names(&[key("a", 2_048), with(name, value)]).is_empty(), "{name}");
+        }
+        // A key of another type is no RSA key.
+        assert_eq!(names(&[key("a", 2_048), with("kty", json!("EC"))]), ["a"]);
+    }
+
+    #[test]
+    fn what_is_no_set_is_an_error() {
+        for bad in ["", "{}", "[]", "null", "<html>", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[],\"keys\":[]}"] {
+            assert!(read(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let many: Vec<Value> = (0..=KEYS_MAX).map(|number| key(&number.to_string(), 2_048)).collect();
+        assert!(read(json!({ "keys": many }).to_string().as_bytes()).is_err());
+        assert_eq!(names(&many[1..]).len(), KEYS_MAX);
+    }
+}

@@ -1,0 +1,157 @@
+//! A JSON Web Token in its compact form (RFC 7515, section 7.1).
+//!
+//! Invariant: only what was signed is read, and it reads in one way only: strict
+//! base64url without padding, JSON without a member named twice, RS256 and nothing
+//! else. A header that brings a key of its own, or asks for something that we do not
+//! understand, is refused.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::input::string;
+use crate::json::{Document, Members};
+
+/// Largest token, in bytes: twice what fits into the cookie that Clerk keeps it in.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Header parameters that say where the key is (RFC 7515, sections 4.1.2–4.1.6), which
+/// is not for whoever sends a token to say, and extensions that must be understood
+/// (section 4.1.11), of which we understand none.
+const REFUSED: [&str; 5] = ["jku", "jwk", "x5u", "x5c", "crit"];
+
+/// A token that is well-formed. Nothing in it is to be believed yet.
+#[derive(Debug)]
+pub struct Token<'a> {
+    /// Which of its issuer's keys it says it is signed with.
+    pub key_id: Option<String>,
+    /// The payload.
+    pub claims: Vec<u8>,
+    /// What the signature is of.
+    pub signed: &'a str,
+    pub signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    pub fn parse(text: &'a str) -> Option<Self> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let (signed, signature) = text.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
+        let header = decode(header)?;
+        let key_id = read_header(&members(&header)?)?;
+        Some(Self { key_id, claims: decode(claims)?, signed, signature: decode(signature)? })
+    }
+}
+
+fn read_header(header: &Members<'_>) -> Option<Option<String>> {
+    // A media type is compared without regard to case (RFC 7515, section 4.1.9). Tokens of
+    // another kind that the same issuer signs say so here: `at+jwt` (RFC 9068).
+    let typ = header.get("typ").map(string).transpose().ok()?;
+    let refused = REFUSED.iter().any(|name| header.get(name).is_some())
+        || string(header.get("alg")?).ok()? != "RS256"
+        || typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"));
+    if refused { None } else { header.get("kid").map(string).transpose().ok() }
+}
+
+/// The members of an object in which none is named twice, at any depth.
+pub fn members(bytes: &[u8]) -> Option<Members<'_>> {
+    Document::parse(bytes).and_then(|document| document.members()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(header: &str) -> String {
+        format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(header))
+    }
+
+    fn parses(text: &str) -> bool {
+        Token::parse(text).is_some()
+    }
+
+    #[test]
+    fn a_token_has_three_parts() {
+        let text = token(r#"{"alg":"RS256","kid":"k","typ":"jwt","x5t":"t"}"#);
+        let parsed = Token::parse(&text).unwrap();
+        assert_eq!(parsed.key_id.as_deref(), Some("k"));
+        assert_eq!((parsed.claims.as_slice(), parsed.signature.as_slice()), (&b"{}"[..], &b"sig"[..]));
+        assert_eq!(format!("{}.c2ln", parsed.signed), text);
+        let [header, claims, signature]: [&str; 3] = text.split('.').collect::<Vec<_>>().try_into().unwrap();
+        for bad in [
+            String::new(),
+            header.to_owned(),
+            format!("{header}.{claims}"),
+            format!("{text}."),
+            format!(".{text}"),
+            format!("{text}.{signature}"),
+            format!(".{claims}.{signature}"),
+            format!("{header}.{claims}.{signature}."),
+            format!("{header}=.{claims}.{signature}"),
+            format!("{header}.{claims}=.{signature}"),
+            format!("{header}.{claims}.{signature}=="),
+            format!("{header}.{claims}.c2l+"),
+            format!("{header}.{claims}.c2l/"),
+            format!("{header}.{claims}.c2 ln"),
+            format!("{header}.{claims}.c2ln\n"),
+            // The last character has bits that belong to no byte.
+            format!("{header}.{claims}.c2lnc3"),
+            format!("{header}.{claims}.c2lnc"),
+        ] {
+            assert!(!parses(&bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_a_largest_size() {
+        let text = token(r#"{"alg":"RS256"}"#);
+        let padded = |length: usize| format!("{text}{}", "A".repeat(length - text.len()));
+        assert!(parses(&padded(TOKEN_BYTES_MAX)));
+        assert!(!parses(&padded(TOKEN_BYTES_MAX + 4)));
+    }
+
+    #[test]
+    fn a_header_is_plain_and_names_rs256() {
+        for good in [r#"{"alg":"RS256"}"#, r#" {"typ":"JWT", "alg":"RS256"}"#, r#"{"alg":"RS256","cat":"x","b":{}}"#] {
+            assert!(parses(&token(good)), "{good}");
+        }
+        for bad in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "\"RS256\"",
+            "{}",
+            r#"{"alg":"none"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"rs256"}"#,
+            r#"{"alg":"HS256"}"#,
+            r#"{"alg":"RS512"}"#,
+            r#"{"alg":"PS256"}"#,
+            r#"{"alg":"ES256"}"#,
+            r#"{"alg":null}"#,
+            r#"{"alg":["RS256"]}"#,
+            r#"{"alg":"RS256","alg":"RS256"}"#,
+            r#"{"alg":"none","alg":"RS256"}"#,
+            r#"{"alg":"RS256","\u0061lg":"none"}"#,
+            r#"{"alg":"RS256","kid":7}"#,
+            r#"{"alg":"RS256","kid":null}"#,
+            r#"{"alg":"RS256","typ":"at+jwt"}"#,
+            r#"{"alg":"RS256","typ":7}"#,
+            r#"{"alg":"RS256","crit":[]}"#,
+            r#"{"alg":"RS256","crit":["exp"]}"#,
+            r#"{"alg":"RS256","crit":null}"#,
+            r#"{"alg":"RS256","b64":false,"crit":["b64"]}"#,
+            r#"{"alg":"RS256","jku":"https://h/keys"}"#,
+            r#"{"alg":"RS256","jwk":{"kty":"RSA"}}"#,
+            r#"{"alg":"RS256","x5u":"https://h/cert"}"#,
+            r#"{"alg":"RS256","x5c":["MII"]}"#,
+            r#"{"alg":"RS256","x":{"a":1,"a":1}}"#,
+            "{\"alg\":\"RS256\"}\u{0}",
+        ] {
+            assert!(!parses(&token(bad)), "{bad}");
+        }
+    }
+}

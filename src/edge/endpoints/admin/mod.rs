@@ -1,0 +1,7 @@
+//! `/admin/v1`: the operator's API.
+
+pub mod deletions;
+pub mod keys;
+pub mod organizations;
+pub mod repair;
+pub mod usage;

@@ -1,0 +1,77 @@
+//! `GET /admin/v1/organizations/{organization_id}/usage`.
+
+use serde::Serialize;
+
+use super::organizations;
+use crate::directory::identifiers::{Mode, OrganizationId};
+use crate::directory::quota::Component;
+use crate::directory::timestamp::Timestamp;
+use crate::edge::endpoint::Input;
+use crate::edge::exchange::{Operator, unexpected};
+use crate::edge::http::response::Response;
+use crate::edge::operator::ask_both;
+use crate::edge::runtime::Door;
+use crate::edge::step::{Next, Step};
+use crate::fault::{Fault, internal};
+use crate::json;
+use crate::organization::protocol::{Command, Outcome};
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct OrganizationUsage {
+    organization_id: OrganizationId,
+    modes: Vec<ModeUsage>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+struct ModeUsage {
+    mode: Mode,
+    turns: Share,
+    active_relationships: Share,
+    period_start: Timestamp,
+    resets_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+struct Share {
+    used: u64,
+    limit: u64,
+}
+
+/// `GET /admin/v1/organizations/{organization_id}/usage`, by mode.
+pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+    let operator = input.caller;
+    organizations::find(input, move |organization| {
+        let id = organization.id;
+        // An object that never had a key knows no limits yet.
+        let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
+        let then = move |_| {
+            let commands = [Command::ReadUsage, Command::ReadUsage];
+            let then = move |outcomes| respond(id, outcomes).map(Step::Respond);
+            Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
+        };
+        Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
+    })
+}
+
+fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {
+    let mut modes = Vec::with_capacity(2);
+    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
+        let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
+        let share = |component| {
+            let (used, limit) = quota.of(component);
+            Share { used, limit }
+        };
+        modes.push(ModeUsage {
+            mode,
+            turns: share(Component::Turns),
+            active_relationships: share(Component::ActiveRelationships),
+            period_start,
+            resets_at: quota.resets_at,
+        });
+    }
+    let view = OrganizationUsage { organization_id, modes };
+    json::write(&view).map(|body| Response::json(200, body)).map_err(internal)
+}

@@ -1,0 +1,129 @@
+//! `/api/v1/agents`.
+
+use crate::directory::agent::{AgentId, AgentRef};
+use crate::directory::cursor::{self, Binding};
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::exchange::unexpected;
+use crate::edge::http::body::Body;
+use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::pages;
+use crate::edge::http::response::Response;
+use crate::edge::http::schema::{Schema, described};
+use crate::fault::Fault;
+use crate::fault::internal;
+use crate::input::{QueryFields, both, query_integer, string};
+use crate::json;
+use crate::organization::agents;
+use crate::organization::protocol::{Command, NewAgent, Outcome};
+
+/// Most agents on a page, and as many when nothing is said.
+const PAGE_SIZE_MAX: u32 = 500;
+const PAGE_SIZE_DEFAULT: u32 = 100;
+
+/// `POST /api/v1/agents`: 201 when this request made the agent, 200 when it changed
+/// the one that is there.
+pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
+    Ok(Plan::new(Command::SaveAgent(new), |outcome| respond(&outcome)))
+}
+
+fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
+    let mut fields = body.fields()?;
+    let name = fields.required("name", |value| Name::new(string(value)?));
+    let external_id = fields.nullable("external_id", |value| UserId::new(string(value)?));
+    let metadata = fields.optional("metadata", Metadata::new);
+    fields.finish()?;
+    let name = name.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    Ok(NewAgent { agent_id, external_id: external_id.flatten(), name, metadata })
+}
+
+/// `GET /api/v1/agents/{agent_id}`, by id or by name.
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let agent = input.path("agent_id", AgentRef::new)?;
+    let none_match = input.if_none_match.take();
+    Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
+        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match) {
+            let revision = agents::revision(*version);
+            if none_match_names(&header, revision) {
+                return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+            }
+        }
+        respond(&outcome)
+    }))
+}
+
+/// `PATCH /api/v1/agents/{agent_id}`: changes what is named and leaves the rest.
+pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
+    let if_match = input.if_match.as_deref().map(if_match);
+    Ok(Plan::new(Command::UpdateAgent { agent, name, metadata, if_match }, |outcome| respond(&outcome)))
+}
+
+fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> {
+    let mut fields = body.fields()?;
+    let name = fields.optional("name", |value| Name::new(string(value)?));
+    let metadata = fields.optional("metadata", Metadata::new);
+    fields.finish()?;
+    Ok((name, metadata))
+}
+
+fn respond(outcome: &Outcome) -> Result<Response, Fault> {
+    match outcome {
+        Outcome::Agent { created, agent_id, version, document } => {
+            let response = described(if *created { 201 } else { 200 }, Schema::Agent, inside(document)?);
+            let response = response.with("ETag", entity_tag(agents::revision(*version)));
+            Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
+        }
+        Outcome::NotFound => Err(Fault::NotFound("agent")),
+        Outcome::Ambiguous => Err(Fault::Ambiguous),
+        Outcome::OtherType => Err(Fault::OtherType),
+        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
+        other => Err(unexpected(other)),
+    }
+}
+
+/// The members of an object, without its braces.
+fn inside(document: &json::Text) -> Result<&str, Fault> {
+    let inside = document.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inside.ok_or_else(|| internal("a record is not an object"))
+}
+
+/// `page_size`, or `limit`, which old clients send along with others that are taken
+/// and mean nothing.
+pub fn page_size(fields: &mut QueryFields) -> u32 {
+    let page_size = fields.optional("page_size", |text| query_integer(text, 1, PAGE_SIZE_MAX));
+    let limit = fields.optional("limit", |text| query_integer(text, 1, PAGE_SIZE_MAX));
+    for ignored in ["offset", "sort_by", "sort_order"] {
+        fields.optional(ignored, |_| Ok(()));
+    }
+    page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT)
+}
+
+/// `GET /api/v1/agents`: in the order of their making.
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let limit = page_size(&mut input.query);
+    let cursor = input.query.text("cursor");
+    input.query.finish()?;
+    let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
+    let after = input.number_cursor(cursor, &binding)?;
+    let ring = &input.configuration.key_ring;
+    Ok(Plan::new(Command::ListAgents { after, limit: limit.saturating_add(1) }, move |outcome| {
+        let Outcome::Records(mut records) = outcome else { return Err(unexpected(&outcome)) };
+        let has_more = pages::cut(&mut records, limit);
+        let last = records.last().filter(|_| has_more);
+        let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
+        let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
+        Ok(page(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
+    }))
+}
+
+/// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
+/// of existing clients stop only on a falsy one.
+pub fn page(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
+    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
+    let has_more = cursor.is_some();
+    let members = format!("\"{name}\":[{items}],\"has_more\":{has_more}{next}");
+    described(200, schema, &members)
+}

@@ -1,0 +1,72 @@
+//! `GET /api/v1/me`: who is signed in, and where they belong.
+
+use crate::clerk::claims::Session;
+use crate::clerk::people::{self, Person};
+use crate::edge::exchange::Exchange;
+use crate::edge::http::request::Incoming;
+use crate::edge::http::response::Response;
+use crate::edge::http::schema::{Schema, described};
+use crate::edge::runtime::Runtime;
+use crate::edge::session;
+use crate::fault::{CredentialFault, Fault};
+use crate::fault::{internal, store_unavailable};
+use crate::input::QueryFields;
+use crate::json::quote;
+
+/// The mirror knows more than a token does and comes after it. Of a person whom it does
+/// not know yet, the token's word is all there is.
+pub async fn get<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
+    let session = session::authenticate(exchange).await?;
+    QueryFields::none(exchange.target.query)?;
+    let database = exchange.runtime.database().map_err(internal)?;
+    let answer = people::signed_in(&database, session.person_id.as_str()).await;
+    let (person, rows_read) = answer.map_err(store_unavailable)?;
+    exchange.rows_read = Some(rows_read);
+    let members = match person {
+        Person::Known(members) => members,
+        Person::Unknown => of_token(&session),
+        Person::Gone => return Err(Fault::Credential(CredentialFault::Invalid)),
+    };
+    Ok(described(200, Schema::Me, &members))
+}
+
+/// What a token says of a person: the organization they act for is the only one it names.
+fn of_token(session: &Session) -> String {
+    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "null".to_owned(), quote);
+    let organization = session.organization.as_ref().map(|organization| {
+        let slug = text(&organization.slug);
+        let parts = ["{\"id\":", &quote(&organization.id), ",\"name\":", &slug, ",\"slug\":", &slug, ",\"role\":"];
+        [&parts.concat(), text(&organization.role).as_str(), ",\"member_count\":null,\"created_at\":null}"].concat()
+    });
+    let user_id = quote(session.person_id.as_str());
+    let organizations = organization.unwrap_or_default();
+    ["\"user_id\":", &user_id, ",\"email\":", &text(&session.email), ",\"orgs\":[", &organizations, "]"].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clerk::claims::ActiveOrganization;
+    use crate::directory::names::UserId;
+    use crate::directory::timestamp::Timestamp;
+
+    fn read(email: Option<&str>, organization: Option<ActiveOrganization>) -> Value {
+        let person_id = UserId::new("user\"1").unwrap();
+        let email = email.map(str::to_owned);
+        let session = Session { person_id, email, organization, expires_at: Timestamp::EPOCH };
+        serde_json::from_str(&format!("{{{}}}", of_token(&session))).unwrap()
+    }
+
+    #[test]
+    fn a_token_tells_what_it_can() {
+        assert_eq!(read(None, None), json!({ "user_id": "user\"1", "email": null, "orgs": [] }));
+        let organization = ActiveOrganization { id: "org_1".to_owned(), slug: Some("a\"b".to_owned()), role: None };
+        let expected = json!([{
+            "id": "org_1", "name": "a\"b", "slug": "a\"b", "role": null, "member_count": null, "created_at": null,
+        }]);
+        let read = read(Some("ada@example.com"), Some(organization));
+        assert_eq!((&read["email"], &read["orgs"]), (&json!("ada@example.com"), &expected));
+    }
+}

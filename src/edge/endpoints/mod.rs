@@ -1,0 +1,7 @@
+//! The endpoints, by API.
+
+pub mod admin;
+pub mod agents;
+pub mod principals;
+pub mod public;
+pub mod v1;

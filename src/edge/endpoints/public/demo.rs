@@ -1,0 +1,74 @@
+//! `GET /demo.json`: what the demo page is told: how fast moods decay, and on a developer's own
+//! machine the key with which it signs itself in.
+//!
+//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`,
+//! in files that are not deployed; and were it set all the same, it is told only to who asks
+//! by a name of the machine itself, which no deployment has and no other site can borrow.
+
+use crate::edge::configuration::Configuration;
+use crate::edge::http::response::Response;
+
+/// The names under which a machine reaches itself (RFC 6761, section 6.3; RFC 4291, section 2.5.3).
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// The key is `null` wherever there is none to give. How fast moods decay is for anyone to see.
+pub fn told(configuration: &Configuration, origin: &str) -> Response {
+    // A key needs no escapes; what would is none.
+    let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let key = configuration.demo_api_key.as_deref().filter(|key| is_key(key) && is_loopback(origin));
+    let key = key.map_or_else(|| "null".to_owned(), |key| ["\"", key, "\""].concat());
+    let half_life_ms = configuration.mood_half_life_ms;
+    Response::json(200, format!("{{\"api_key\":{key},\"mood_half_life_ms\":{half_life_ms}}}"))
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let authority = origin.strip_prefix("http://").unwrap_or_default();
+    LOOPBACK.iter().any(|host| match authority.strip_prefix(host).map(str::as_bytes) {
+        Some([]) => true,
+        Some([b':', port @ ..]) => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::http::response::Content;
+
+    #[test]
+    fn only_the_machine_itself_is_told() {
+        let key = "sk_live_ABCdef012";
+        let configuration = |key: &str| {
+            let secret = "s".repeat(32);
+            let variable = |name: &str| match name {
+                "KEY_SECRET" => Some(secret.clone()),
+                "DEMO_API_KEY" => Some(key.to_owned()),
+                _ => None,
+            };
+            Configuration::read(variable, false)
+        };
+        let text = |key: &str, origin: &str| match told(&configuration(key).unwrap(), origin).body {
+            Content::Text(text) => text,
+            _ => panic!("no text"),
+        };
+        let is = |key: &str| format!("{{\"api_key\":{key},\"mood_half_life_ms\":86400000}}");
+        for origin in ["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:8787", "http://[::1]"] {
+            assert_eq!(text(key, origin), is(&format!("\"{key}\"")), "{origin}");
+            assert_eq!(text("", origin), is("null"), "{origin}");
+        }
+        for origin in [
+            "https://rollcall.example.workers.dev",
+            "http://localhost.example",
+            "http://127.0.0.1.example:8787",
+            "http://evil.example:127.0.0.1",
+            "http://localhost:80@evil.example",
+            "http://evil.example",
+            "http://0.0.0.0:8787",
+            "http://localhost8787",
+            "",
+        ] {
+            assert_eq!(text(key, origin), is("null"), "{origin}");
+        }
+        assert_eq!(text("a\",\"b", "http://localhost"), is("null"), "no key");
+    }
+}

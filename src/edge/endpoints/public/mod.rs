@@ -1,0 +1,5 @@
+//! What takes no credential of an organization.
+
+pub mod clerk_webhook;
+pub mod demo;
+pub mod probes;

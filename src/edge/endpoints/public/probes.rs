@@ -1,0 +1,77 @@
+//! `GET /health` and `GET /ready`.
+
+use serde::Serialize;
+
+use crate::edge::exchange::Exchange;
+use crate::edge::http::request::Incoming;
+use crate::edge::http::response::Response;
+use crate::edge::runtime::Runtime;
+use crate::fault::Fault;
+use crate::fault::internal;
+use crate::json;
+use crate::projection::{Cache, Database, Statement};
+
+/// The Worker answers: nothing else is asked.
+pub fn health() -> Response {
+    let body = format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    Response::json(200, body)
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Readiness {
+    status: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+struct Checks {
+    configuration: Check,
+    objects: Check,
+    kv: Check,
+    d1: Check,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+struct Check {
+    ok: bool,
+    latency_ms: i64,
+}
+
+/// Every binding is reached, each with its latency: 200, or 503 when one is not.
+pub async fn ready<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
+    let runtime = exchange.runtime;
+    let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;
+    let objects = timed(runtime, async { runtime.ping_object().await.is_ok() }).await;
+    let kv = timed(runtime, async {
+        match runtime.cache() {
+            Ok(cache) => cache.get("readiness").await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
+    let d1 = timed(runtime, async {
+        let select = Statement { sql: "SELECT slug AS text FROM organizations LIMIT 1".into(), parameters: Vec::new() };
+        match runtime.database() {
+            Ok(database) => database.query(&select).await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
+    let ready = configuration.ok && objects.ok && kv.ok && d1.ok;
+    let readiness = Readiness {
+        status: if ready { "ready" } else { "not_ready" },
+        checks: Checks { configuration, objects, kv, d1 },
+    };
+    let body = json::write(&readiness).map_err(internal)?;
+    let response = Response::json(if ready { 200 } else { 503 }, body);
+    Ok(if ready { response } else { response.with("Retry-After", "1") })
+}
+
+async fn timed<R: Runtime>(runtime: &R, check: impl Future<Output = bool>) -> Check {
+    let started = runtime.now();
+    let ok = check.await;
+    Check { ok, latency_ms: runtime.now().millis().saturating_sub(started.millis()) }
+}

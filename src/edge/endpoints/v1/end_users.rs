@@ -1,0 +1,214 @@
+//! `/v1/end-users`.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::directory::cursor;
+use crate::directory::end_user::Revision;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId, UserIdPrefix};
+use crate::directory::timestamp::Timestamp;
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::exchange::unexpected;
+use crate::edge::http::body::Body;
+use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::pages;
+use crate::edge::http::response::Response;
+use crate::edge::step::Step;
+use crate::fault::internal;
+use crate::fault::{Fault, FieldFault, Location};
+use crate::input::{Fields, both, choice, string};
+use crate::json;
+use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
+use crate::organization::relationships::Shown;
+use crate::projection::cache;
+use crate::projection::listing::{Direction, Position, Query, Range};
+use crate::refusal::Refusal;
+
+/// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `POST /v1/end-users`: 201 when this request made the user, else 200 with the
+/// record that was there, whatever was supplied.
+pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let new = read_new(&input.body)?;
+    let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
+    Ok(Plan::new(Command::CreateEndUser(new), |outcome| match outcome {
+        Outcome::EndUserCreated { revision, document } => {
+            Ok(single(201, revision, document).with("Location", location))
+        }
+        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::OtherType => Err(Fault::OtherType),
+        other => Err(unexpected(&other)),
+    }))
+}
+
+fn read_new(body: &Body) -> Result<NewEndUser, Fault> {
+    let mut fields = body.fields()?;
+    let new = take_new(&mut fields);
+    fields.finish()?;
+    new.ok_or_else(|| internal("a required field is missing without a fault"))
+}
+
+/// The fields of a user to be made; `None` if any is wrong.
+pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
+    let user_id = fields.required("user_id", |value| UserId::new(string(value)?));
+    let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
+    let metadata = fields.optional("metadata", Metadata::new);
+    Some(NewEndUser { user_id: user_id?, display_name: display_name.flatten(), metadata: metadata.unwrap_or_default() })
+}
+
+/// `GET /v1/end-users/{user_id}`: strongly consistent.
+///
+/// The object names the revision in force while KV is already being asked. A
+/// record of that revision comes from KV; otherwise a second call fetches it from
+/// the object, which is the one case in which a read needs two.
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let user_id = input.path("user_id", UserId::new)?;
+    let cached = Some(cache::key(input.caller, &user_id));
+    let none_match = input.if_none_match.take();
+    let plan = Plan::step(Command::LocateEndUser { user_id: user_id.clone() }, move |answer| {
+        let (revision, shown) = match answer.outcome {
+            Outcome::EndUserLocated { revision, shown } => (revision, shown),
+            Outcome::NotFound => return Err(Fault::NotFound("end user")),
+            other => return Err(unexpected(&other)),
+        };
+        if none_match.is_some_and(|header| none_match_names(&header, revision)) {
+            return Ok(Step::Respond(Response::new(304).with("ETag", entity_tag(revision))));
+        }
+        if let Some(document) = answer.cached.as_deref().and_then(|value| cache::read(value, revision)) {
+            return with_relationships(revision, document.get(), &shown).map(Step::Respond);
+        }
+        let then = move |outcome| match outcome {
+            Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
+            Outcome::NotFound => Err(Fault::NotFound("end user")),
+            other => Err(unexpected(&other)),
+        };
+        Ok(Step::ask(Command::ReadEndUser { user_id }, then))
+    });
+    Ok(Plan { cached, ..plan })
+}
+
+/// `GET /v1/end-users/{user_id}/export`: everything that is held about a user.
+pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let user_id = input.path("user_id", UserId::new)?;
+    Ok(Plan::new(Command::ExportEndUser { user_id }, |outcome| match outcome {
+        Outcome::Export(document) => Ok(Response::json(200, document.into_string())),
+        Outcome::NotFound => Err(Fault::NotFound("end user")),
+        other => Err(unexpected(&other)),
+    }))
+}
+
+/// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
+/// `application/merge-patch+json` is applied to the record (RFC 7396). No body is
+/// no change.
+pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
+    let if_match = input.if_match.as_deref().map(if_match);
+    Ok(Plan::new(Command::UpdateEndUser { user_id, change, if_match }, |outcome| match outcome {
+        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::NotFound => Err(Fault::NotFound("end user")),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
+        Outcome::Refused { field, reason } => {
+            Err(Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)]))
+        }
+        other => Err(unexpected(&other)),
+    }))
+}
+
+fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
+    if matches!(body, Body::Empty) {
+        return Ok(EndUserChange::Replace { display_name: None, metadata: None });
+    }
+    let mut fields = body.fields()?;
+    let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
+    let change = match body {
+        Body::MergePatch(_) => {
+            // Anything else would make a record that may not be, whatever it is now.
+            let metadata = fields.optional("metadata", |value| {
+                if !value.is_object() && !value.is_null() {
+                    return Err(Refusal::new("must be a JSON object"));
+                }
+                Ok(json::Text::from_stored(value.get().to_owned()))
+            });
+            EndUserChange::Merge { display_name, metadata }
+        }
+        Body::Empty | Body::Json(_) => {
+            EndUserChange::Replace { display_name, metadata: fields.optional("metadata", Metadata::new) }
+        }
+    };
+    fields.finish()?;
+    Ok(change)
+}
+
+/// `GET /v1/end-users`: keyset pages over either index, read-your-writes.
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let limit = pages::limit(&mut input.query);
+    let cursor = input.query.text("cursor");
+    let query = read_query(input)?;
+    let binding = query.binding(input.caller);
+    let after = input.cursor(cursor, &binding)?;
+    let after = after.map(|key| Position::read(&key).map_err(internal)).transpose()?;
+    let page = query.page(input.caller, after.as_ref(), limit);
+    let ring = &input.configuration.key_ring;
+    Ok(Plan::listed(Command::Admit, move |outcome| match outcome {
+        Outcome::Admitted => Ok(Step::query(page.statement().to_bound(), move |texts| {
+            let (documents, last) = page.read(texts.rows).map_err(internal)?;
+            let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
+            let next = key.map(|key| cursor::encode(&key, &binding, ring));
+            Ok(Step::Respond(pages::render(&documents, next.as_deref())))
+        })),
+        other => Err(unexpected(&other)),
+    }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OrderBy {
+    UserId,
+    CreatedAt,
+}
+
+/// Reads the order and its filters, and refuses whatever else is left of the query: a
+/// cursor is bound to these, and would be the wrong thing to complain about.
+fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
+    let fields = &mut input.query;
+    let direction = fields
+        .optional("order", |text| choice(text, &[("asc", Direction::Ascending), ("desc", Direction::Descending)]));
+    let order_by = fields
+        .optional("order_by", |text| choice(text, &[("user_id", OrderBy::UserId), ("created_at", OrderBy::CreatedAt)]))
+        .unwrap_or(OrderBy::UserId);
+    let prefix = fields.optional("user_id_prefix", |text| UserIdPrefix::new(text));
+    let after = fields.optional("created_after", Timestamp::parse);
+    let before = fields.optional("created_before", Timestamp::parse);
+    match order_by {
+        OrderBy::UserId => {
+            let wrong = || Refusal::new("needs order_by=created_at");
+            after.is_some().then(|| fields.refuse("created_after", wrong(), None));
+            before.is_some().then(|| fields.refuse("created_before", wrong(), None));
+        }
+        OrderBy::CreatedAt => {
+            let wrong = || Refusal::new("needs order_by=user_id");
+            prefix.is_some().then(|| fields.refuse("user_id_prefix", wrong(), None));
+        }
+    }
+    fields.finish()?;
+    let range = match order_by {
+        OrderBy::UserId => Range::UserId { prefix },
+        OrderBy::CreatedAt => Range::CreatedAt { after, before },
+    };
+    Ok(Query { direction: direction.unwrap_or(Direction::Ascending), range })
+}
+
+/// One record, as it is.
+fn single(status: u16, revision: Revision, document: json::Text) -> Response {
+    Response::json(status, document.into_string()).with("ETag", entity_tag(revision))
+}
+
+/// One record as a single read shows it, with its relationships.
+fn with_relationships(revision: Revision, document: &str, shown: &Shown) -> Result<Response, Fault> {
+    let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
+    let Shown { relationships, has_more } = shown;
+    let body = format!("{record},\"relationships\":{relationships},\"relationships_has_more\":{has_more}}}");
+    Ok(Response::json(200, body).with("ETag", entity_tag(revision)))
+}

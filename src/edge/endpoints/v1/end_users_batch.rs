@@ -1,0 +1,130 @@
+//! `POST /v1/end-users/batch`: as many creations in one commit, each judged by
+//! itself. A row that is wrong is refused and spoils no other.
+
+use serde::Serialize;
+
+use super::end_users::take_new;
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::exchange::unexpected;
+use crate::edge::http::body::Body;
+use crate::edge::http::response::Response;
+use crate::fault::Fault;
+use crate::fault::internal;
+use crate::input::{Fields, string};
+use crate::json::{self, Raw};
+use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
+use crate::refusal::Refusal;
+
+/// Most rows of one batch.
+const ROWS_MAX: usize = 500;
+/// Rows that one token pays for: they share one call, one commit and one flush.
+const ROWS_PER_TOKEN: usize = 10;
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchResult"))]
+pub struct Answer {
+    results: Vec<RowResult>,
+    created: usize,
+    existing: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRow"))]
+struct RowResult {
+    /// As given; `null` when none that is a string was.
+    user_id: Option<String>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<RowError>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRowError"))]
+struct RowError {
+    code: &'static str,
+    message: String,
+}
+
+/// A row that was read: its id as far as there is one, and a user or a fault.
+type Row = (Option<String>, Result<NewEndUser, Fault>);
+
+pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let rows = read(&input.body)?;
+    let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
+    let (users, rows) = split(rows);
+    let plan = Plan::new(Command::CreateEndUsers { users }, |outcome| match outcome {
+        Outcome::EndUsersCreated(creations) => respond(rows, &creations),
+        other => Err(unexpected(&other)),
+    });
+    Ok(Plan { cost, ..plan })
+}
+
+fn read(body: &Body) -> Result<Vec<Row>, Fault> {
+    let mut fields = body.fields()?;
+    let rows = fields.required("users", |value| {
+        let rows = value.elements().ok_or_else(|| Refusal::new("must be an array of users"))?;
+        if (1..=ROWS_MAX).contains(&rows.len()) { Ok(rows) } else { Err(Refusal::new("must hold 1 to 500 users")) }
+    });
+    fields.finish()?;
+    let rows = rows.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    Ok(rows.into_iter().map(read_row).collect())
+}
+
+fn read_row(row: Raw<'_>) -> Row {
+    let mut fields = match Fields::of_element(row) {
+        Ok(fields) => fields,
+        Err(fault) => return (None, Err(fault)),
+    };
+    let user_id = fields.peek("user_id").and_then(|value| string(value).ok());
+    let new = take_new(&mut fields);
+    let new = fields.finish().and_then(|()| new.ok_or_else(|| internal("a required field is missing without a fault")));
+    (user_id, new)
+}
+
+/// A row's id and its fault, if it has one; else its outcome is the object's.
+type Judged = (Option<String>, Option<Fault>);
+
+/// The users to be made, and what is known of every row.
+fn split(rows: Vec<Row>) -> (Vec<NewEndUser>, Vec<Judged>) {
+    let mut users = Vec::with_capacity(rows.len());
+    let mut results = Vec::with_capacity(rows.len());
+    for (user_id, row) in rows {
+        match row {
+            Ok(new) => {
+                users.push(new);
+                results.push((user_id, None));
+            }
+            Err(fault) => results.push((user_id, Some(fault))),
+        }
+    }
+    (users, results)
+}
+
+fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault> {
+    let mut creations = creations.iter();
+    let mut answer = Answer { results: Vec::with_capacity(rows.len()), created: 0, existing: 0, failed: 0 };
+    for (user_id, fault) in rows {
+        let fault = match fault {
+            Some(fault) => fault,
+            None => match creations.next().ok_or_else(|| internal("a row has no outcome"))? {
+                Creation::Created => {
+                    answer.created = answer.created.saturating_add(1);
+                    answer.results.push(RowResult { user_id, status: 201, error: None });
+                    continue;
+                }
+                Creation::Existing => {
+                    answer.existing = answer.existing.saturating_add(1);
+                    answer.results.push(RowResult { user_id, status: 200, error: None });
+                    continue;
+                }
+                Creation::DeletionPending => Fault::DeletionPending,
+                Creation::OtherType => Fault::OtherType,
+            },
+        };
+        answer.failed = answer.failed.saturating_add(1);
+        let error = RowError { code: fault.code(), message: fault.message() };
+        answer.results.push(RowResult { user_id, status: fault.status(), error: Some(error) });
+    }
+    json::write(&answer).map(|body| Response::json(200, body)).map_err(internal)
+}

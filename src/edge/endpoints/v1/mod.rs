@@ -1,0 +1,8 @@
+//! `/v1`: the end-users API.
+
+pub mod deletions;
+pub mod end_users;
+pub mod end_users_batch;
+pub mod relationships;
+pub mod respond;
+pub mod usage;

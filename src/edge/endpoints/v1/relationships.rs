@@ -1,0 +1,59 @@
+//! `/v1/relationships`: who talks with whom.
+
+use crate::directory::agent::AgentRef;
+use crate::directory::cursor::{self, Binding};
+use crate::directory::names::UserId;
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::exchange::unexpected;
+use crate::edge::http::pages;
+use crate::edge::http::response::Response;
+use crate::fault::Fault;
+use crate::organization::protocol::{Command, Outcome};
+
+/// `GET /v1/relationships/{relationship_id}`.
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let id = input.path("relationship_id", |text| text.parse())?;
+    Ok(Plan::new(Command::ReadRelationship { id }, |outcome| match outcome {
+        Outcome::Records(records) => match records.into_iter().next() {
+            Some((_, document)) => Ok(Response::json(200, document.into_string())),
+            None => Err(Fault::NotFound("relationship")),
+        },
+        Outcome::NotFound => Err(Fault::NotFound("relationship")),
+        other => Err(unexpected(&other)),
+    }))
+}
+
+/// `GET /v1/relationships`: in the order of their making, of a user, of an agent, of
+/// both, or all.
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let fields = &mut input.query;
+    let limit = pages::limit(fields);
+    let mut filters = [String::new(), String::new()];
+    let [user, personality] = &mut filters;
+    let user_id = fields.optional("user_id", |text| {
+        text.clone_into(user);
+        UserId::new(text)
+    });
+    let agent = fields.optional("personality_id", |text| {
+        text.clone_into(personality);
+        AgentRef::new(text.to_owned())
+    });
+    let cursor = fields.text("cursor");
+    fields.finish()?;
+    let binding = Binding::new(&[&input.caller.to_string(), "relationships", user, personality]);
+    let after = input.number_cursor(cursor, &binding)?;
+    let ring = &input.configuration.key_ring;
+    let command = Command::ListRelationships { user_id, agent, after, limit: limit.saturating_add(1) };
+    Ok(Plan::new(command, move |outcome| {
+        let mut records = match outcome {
+            Outcome::Records(records) => records,
+            Outcome::Ambiguous => return Err(Fault::Ambiguous),
+            other => return Err(unexpected(&other)),
+        };
+        let has_more = pages::cut(&mut records, limit);
+        let last = records.last().filter(|_| has_more);
+        let next = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
+        let texts: Vec<String> = records.into_iter().map(|(_, document)| document.into_string()).collect();
+        Ok(pages::render(&texts, next.as_deref()))
+    }))
+}

@@ -1,0 +1,11 @@
+//! HTTP as the edge sees it: requests, responses, and what their headers mean.
+
+pub mod body;
+pub mod conditional;
+pub mod dialect;
+pub mod headers;
+pub mod method;
+pub mod pages;
+pub mod request;
+pub mod response;
+pub mod schema;

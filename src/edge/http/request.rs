@@ -1,0 +1,76 @@
+//! A request as the edge sees it, free of any platform type.
+
+use crate::fetch::FetchError;
+
+/// Why a body could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyError {
+    /// Longer than allowed; reading stopped there.
+    TooLarge,
+    /// The connection broke.
+    Broken(String),
+}
+
+impl From<BodyError> for FetchError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge,
+            BodyError::Broken(reason) => Self::Broken(reason),
+        }
+    }
+}
+
+/// A request that came in.
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
+pub trait Incoming {
+    fn method(&self) -> &str;
+    /// The whole URL as the platform normalised it (WHATWG URL).
+    fn url(&self) -> &str;
+    fn header(&self, name: &str) -> Option<String>;
+    /// Reads the body, giving up after `bytes_max`.
+    async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError>;
+}
+
+/// The parts of a URL that routing needs, still percent-encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Scheme and authority, for links back to this server.
+    pub origin: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
+}
+
+impl<'a> Target<'a> {
+    pub fn parse(url: &'a str) -> Self {
+        let url = url.split_once('#').map_or(url, |(before, _)| before);
+        let (before_query, query) = url.split_once('?').unwrap_or((url, ""));
+        let authority = before_query
+            .split_once(':')
+            .filter(|(_, rest)| rest.starts_with("//"))
+            .map_or(0, |(scheme, _)| scheme.len().saturating_add(3));
+        let path_start = before_query
+            .get(authority..)
+            .and_then(|rest| rest.find('/'))
+            .map_or(before_query.len(), |index| authority.saturating_add(index));
+        let (origin, path) = before_query.split_at_checked(path_start).unwrap_or((before_query, ""));
+        Self { origin, path: if path.is_empty() { "/" } else { path }, query }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_splits_into_origin_path_and_query() {
+        for (url, origin, path, query) in [
+            ("https://h/a/b?c=d&e=/x#f", "https://h", "/a/b", "c=d&e=/x"),
+            ("http://127.0.0.1:8787/v1/end-users/a%2Fb%3F", "http://127.0.0.1:8787", "/v1/end-users/a%2Fb%3F", ""),
+            ("https://h", "https://h", "/", ""),
+            ("https://h?q", "https://h", "/", "q"),
+            ("https://h/?q?r", "https://h", "/", "q?r"),
+        ] {
+            assert_eq!(Target::parse(url), Target { origin, path, query }, "{url}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Everything that can be wrong with a request, in one enum. How a fault looks
+//! to the caller is decided by the dialect, in [`crate::edge::render`].
+
+use serde::Serialize;
+
+use crate::directory::quota::Component;
+use crate::directory::quota::Quota;
+use crate::json;
+use crate::refusal::Refusal;
+
+/// Where in the request a fault lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    Body,
+    Query,
+    Path,
+}
+
+impl Location {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Query => "query",
+            Self::Path => "path",
+        }
+    }
+}
+
+/// One thing that is wrong with one field.
+#[derive(Debug, Clone)]
+pub struct FieldFault {
+    pub location: Location,
+    /// Dotted, with indices: `users[3].metadata`.
+    pub path: String,
+    pub message: String,
+    /// What was sent, when it is short enough to be worth repeating.
+    pub value: Option<json::Text>,
+}
+
+/// Longest value that is repeated to its sender, in bytes.
+const ECHO_BYTES_MAX: usize = 256;
+
+impl FieldFault {
+    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, json: Option<&str>) -> Self {
+        let json = json.filter(|json| json.len() <= ECHO_BYTES_MAX);
+        let value = json.map(|json| json::Text::from_stored(json.to_owned()));
+        Self { location, path: path.into(), message: refusal.0, value }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialFault {
+    Missing,
+    /// Malformed, forged, unknown, revoked, or of the wrong kind: which one is
+    /// nobody's business.
+    Invalid,
+    Expired,
+}
+
+/// Why a request is not answered with what it asked for.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    RouteNotFound,
+    MethodNotAllowed {
+        allow: String,
+    },
+    Credential(CredentialFault),
+    ScopeTooSmall {
+        quota: Quota,
+    },
+    /// `quota` is there when the bucket was the organization's.
+    RateLimited {
+        retry_after_ms: i64,
+        quota: Option<Quota>,
+    },
+    PayloadTooLarge {
+        bytes_max: usize,
+    },
+    UnsupportedMediaType,
+    Malformed(Refusal),
+    Invalid(Vec<FieldFault>),
+    /// The kind of resource, in words.
+    NotFound(&'static str),
+    Conflict(String),
+    /// The name is borne by several.
+    Ambiguous,
+    /// The external id belongs to a principal of the other type.
+    OtherType,
+    /// The request that used the `Idempotency-Key` first is still being answered.
+    IdempotencyInFlight,
+    /// Nothing is left of a quota.
+    OverQuota {
+        component: Component,
+        quota: Quota,
+        now_ms: i64,
+    },
+    /// The resource is being erased.
+    DeletionPending,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyMismatch,
+    /// `If-Match` names another version than the one in force.
+    PreconditionFailed,
+    /// A store or an object can't be reached. The reason is for the log.
+    Unavailable {
+        retry_after_s: u32,
+        reason: String,
+    },
+    /// The responder gave no answer, or none that is one. The reason is for the log.
+    Upstream {
+        reason: String,
+    },
+    /// The responder took too long.
+    TurnTimeout,
+    /// Our own fault. The reason is for the log.
+    Internal {
+        reason: String,
+    },
+}
+
+/// How long a caller should wait when a store or an object is out of reach, in seconds.
+pub const UNAVAILABLE_RETRY_S: u32 = 1;
+
+/// Our own fault; the reason is for the log.
+pub fn internal(error: impl std::fmt::Display) -> Fault {
+    Fault::Internal { reason: error.to_string() }
+}
+
+/// A store is out of reach; the reason is for the log.
+pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
+    Fault::Unavailable { retry_after_s: UNAVAILABLE_RETRY_S, reason: error.to_string() }
+}
+
+/// The class of a fault, in dialect 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Validation,
+    Authentication,
+    Permission,
+    Quota,
+    NotFound,
+    Conflict,
+    RateLimit,
+    Internal,
+}
+
+impl Fault {
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Credential(_) => 401,
+            Self::ScopeTooSmall { .. } | Self::OverQuota { component: Component::ActiveRelationships, .. } => 403,
+            Self::RouteNotFound | Self::NotFound(_) => 404,
+            Self::MethodNotAllowed { .. } => 405,
+            Self::Conflict(_)
+            | Self::Ambiguous
+            | Self::OtherType
+            | Self::DeletionPending
+            | Self::IdempotencyInFlight => 409,
+            Self::PreconditionFailed => 412,
+            Self::PayloadTooLarge { .. } => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid(_) | Self::IdempotencyMismatch => 422,
+            Self::RateLimited { .. } | Self::OverQuota { component: Component::Turns, .. } => 429,
+            Self::Internal { .. } => 500,
+            Self::Upstream { .. } => 502,
+            Self::Unavailable { .. } => 503,
+            Self::TurnTimeout => 504,
+        }
+    }
+
+    /// The stable name of the fault: what programs should look at.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "invalid_request",
+            Self::Credential(CredentialFault::Missing) => "authentication_error",
+            Self::Credential(CredentialFault::Invalid) => "invalid_token",
+            Self::Credential(CredentialFault::Expired) => "token_expired",
+            Self::ScopeTooSmall { .. } => "permission_denied",
+            Self::RouteNotFound | Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "conflict",
+            Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
+            Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
+            Self::DeletionPending => "deletion_pending",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Invalid(_) => "validation_error",
+            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::Internal { .. } => "internal_error",
+            Self::Upstream { .. } => "upstream_error",
+            Self::Unavailable { .. } => "service_unavailable",
+            Self::TurnTimeout => "turn_timeout",
+        }
+    }
+
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Malformed(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::PayloadTooLarge { .. }
+            | Self::UnsupportedMediaType
+            | Self::IdempotencyMismatch
+            | Self::Invalid(_) => Kind::Validation,
+            Self::Credential(_) => Kind::Authentication,
+            Self::ScopeTooSmall { .. } => Kind::Permission,
+            Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
+            Self::Conflict(_)
+            | Self::Ambiguous
+            | Self::OtherType
+            | Self::DeletionPending
+            | Self::IdempotencyInFlight
+            | Self::PreconditionFailed => Kind::Conflict,
+            Self::OverQuota { .. } => Kind::Quota,
+            Self::RateLimited { .. } => Kind::RateLimit,
+            Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
+                Kind::Internal
+            }
+        }
+    }
+
+    /// The short name of the fault for people, the same for every occurrence.
+    pub const fn title(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Malformed request",
+            Self::Credential(_) => "Authentication failed",
+            Self::ScopeTooSmall { .. } => "Permission denied",
+            Self::RouteNotFound | Self::NotFound(_) => "Not found",
+            Self::MethodNotAllowed { .. } => "Method not allowed",
+            Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "Conflict",
+            Self::IdempotencyInFlight => "Request in flight",
+            Self::OverQuota { .. } => "Quota exhausted",
+            Self::DeletionPending => "Deletion pending",
+            Self::PreconditionFailed => "Precondition failed",
+            Self::IdempotencyMismatch => "Idempotency key reused",
+            Self::PayloadTooLarge { .. } => "Body too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Invalid(_) => "Validation failed",
+            Self::RateLimited { .. } => "Rate limit exceeded",
+            Self::Internal { .. } => "Internal error",
+            Self::Upstream { .. } => "Upstream error",
+            Self::Unavailable { .. } => "Service unavailable",
+            Self::TurnTimeout => "Turn timed out",
+        }
+    }
+
+    /// What is wrong with this request. Never tells anything about the inside.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Malformed(refusal) => refusal.0.clone(),
+            Self::Credential(CredentialFault::Missing) => {
+                "No credential was sent, or not in the way this path expects it.".to_owned()
+            }
+            Self::Credential(CredentialFault::Invalid) => "The credential is not valid here.".to_owned(),
+            Self::Credential(CredentialFault::Expired) => "The credential has expired.".to_owned(),
+            Self::ScopeTooSmall { .. } => "The key's scope does not allow this request.".to_owned(),
+            Self::RouteNotFound => "There is nothing at this path.".to_owned(),
+            Self::NotFound(what) => format!("There is no such {what}."),
+            Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),
+            Self::Conflict(message) => message.clone(),
+            Self::Ambiguous => "Several agents bear this name.".to_owned(),
+            Self::OtherType => "The id belongs to a principal of the other type.".to_owned(),
+            Self::IdempotencyInFlight => {
+                "The request that used this Idempotency-Key first is still being answered.".to_owned()
+            }
+            Self::OverQuota { component: Component::Turns, .. } => {
+                "The turns of this billing period are used up.".to_owned()
+            }
+            Self::OverQuota { component: Component::ActiveRelationships, .. } => {
+                "The active relationships of this billing period are used up.".to_owned()
+            }
+            Self::DeletionPending => "This is being erased and takes no change.".to_owned(),
+            Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
+            Self::PreconditionFailed => "The resource has another version than the one in If-Match.".to_owned(),
+            Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
+            Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
+            Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
+            Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
+            Self::Internal { .. } => "Something went wrong on our side; it has been logged.".to_owned(),
+            Self::Upstream { .. } => "The service that makes the answers gave none.".to_owned(),
+            Self::Unavailable { .. } => "Something this needs is out of reach for the moment; retry later.".to_owned(),
+            Self::TurnTimeout => "The answer was not there in time.".to_owned(),
+        }
+    }
+
+    /// What the caller could do about it, in one sentence.
+    pub const fn suggestion(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Send a well-formed request as described in the documentation.",
+            Self::Credential(_) => "Send a valid, unexpired credential of the kind this path expects.",
+            Self::ScopeTooSmall { .. } => "Use a key with the scope read_write.",
+            Self::RouteNotFound => "Check the path against the documentation.",
+            Self::NotFound(_) => "Check the id, and that the key belongs to the right organization and mode.",
+            Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
+            Self::DeletionPending => "Wait until the receipt says completed.",
+            Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
+            Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
+            Self::Ambiguous => "Use the agent's id instead of its name.",
+            Self::OtherType => "Use another external id: humans and agents share them.",
+            Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
+            Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
+            Self::Conflict(_) => "Read the resource as it is now, then decide.",
+            Self::PayloadTooLarge { .. } => "Send less in one request.",
+            Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",
+            Self::Invalid(_) => "Correct the fields that are named and send the request again.",
+            Self::RateLimited { .. } => "Wait for the seconds in Retry-After and send the request again.",
+            Self::Internal { .. } => "Send the request again; if it keeps failing, report the request id.",
+            Self::Upstream { .. } => "Send the request again later; if it keeps failing, report the request id.",
+            Self::Unavailable { .. } => "Send the request again after the seconds in Retry-After.",
+            Self::TurnTimeout => "Send the request again, or a shorter message.",
+        }
+    }
+
+    /// What the log should know beyond the code.
+    pub fn log_reason(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { reason, .. } | Self::Upstream { reason } | Self::Internal { reason } => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+fn describe(fault: &FieldFault) -> String {
+    // The path is empty when the whole value is at fault.
+    let path = if fault.path.is_empty() { "it" } else { &fault.path };
+    format!("{path} {}", fault.message)
+}

@@ -1,0 +1,116 @@
+//! JSON Merge Patch (RFC 7396), over JSON that stays text: what a patch does not
+//! touch keeps its order and every digit of its numbers.
+
+use super::{Raw, Text};
+use crate::json;
+use crate::refusal::Refusal;
+
+/// Deepest patch that is applied: every level is one step of recursion.
+pub const PATCH_DEPTH_MAX: usize = 16;
+
+/// `MergePatch(Target, Patch)` of RFC 7396, section 2. `None` is an absent
+/// target. Both must have been read by [`json::Document`].
+pub fn apply(target: Option<Raw<'_>>, patch: Raw<'_>) -> Result<Text, Refusal> {
+    if json::depth(patch) > PATCH_DEPTH_MAX {
+        return Err(Refusal::new(format!("must not be nested deeper than {PATCH_DEPTH_MAX} levels")));
+    }
+    Ok(merge(target, patch))
+}
+
+fn merge(target: Option<Raw<'_>>, patch: Raw<'_>) -> Text {
+    let Some(patch) = patch.members() else { return compact(patch) };
+    // In the target's order; `index`, in the order of names, finds a member without
+    // looking at all. No name comes twice in the patch, so what it adds need not be found.
+    let mut merged: Vec<Option<(String, Text)>> = Vec::new();
+    let mut index: Vec<(String, usize)> = Vec::new();
+    for (name, value) in target.and_then(Raw::members).unwrap_or_default().0 {
+        index.push((name.clone(), merged.len()));
+        merged.push(Some((name, compact(value))));
+    }
+    let index = json::sorted(index);
+    for (name, value) in patch.0 {
+        let found = index.binary_search_by(|(member, _)| member.as_str().cmp(&name)).ok();
+        let held = found.and_then(|found| index.get(found)).and_then(|(_, place)| merged.get_mut(*place));
+        if value.is_null() {
+            if let Some(member) = held {
+                *member = None;
+            }
+            continue;
+        }
+        let existing = held.as_ref().and_then(|member| member.as_ref()).map(|(_, text)| text.raw());
+        let result = merge(existing, value);
+        match held {
+            Some(member) => *member = Some((name, result)),
+            None => merged.push(Some((name, result))),
+        }
+    }
+    write(merged.iter().flatten())
+}
+
+fn compact(value: Raw<'_>) -> Text {
+    Text::from_stored(json::compact(value))
+}
+
+fn write<'a>(members: impl Iterator<Item = &'a (String, Text)>) -> Text {
+    let mut text = String::from("{");
+    for (index, (name, value)) in members.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push_str(&json::quote(name));
+        text.push(':');
+        text.push_str(value.as_str());
+    }
+    text.push('}');
+    Text::from_stored(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(target: &str, patch: &str) -> String {
+        let raw = |text| Raw::parse(text).unwrap();
+        apply(Some(raw(target)), raw(patch)).unwrap().into_string()
+    }
+
+    /// RFC 7396, Appendix A, every case.
+    #[test]
+    fn appendix_a() {
+        for (original, patch, result) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+            (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),
+            (r#"{"a":"foo"}"#, "null", "null"),
+            (r#"{"a":"foo"}"#, r#""bar""#, r#""bar""#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        ] {
+            assert_eq!(merged(original, patch), result, "{original} {patch}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_touched_stays_to_the_letter() {
+        let target = r#"{"z":12345678901234567890123,"a":{"e":1e999,"s":"\u00e9"}}"#;
+        assert_eq!(
+            merged(target, r#"{ "a" : { "x" : -0 } }"#),
+            r#"{"z":12345678901234567890123,"a":{"e":1e999,"s":"\u00e9","x":-0}}"#
+        );
+    }
+
+    #[test]
+    fn a_patch_has_a_bottom() {
+        let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        assert!(apply(None, Raw::parse(&nested(PATCH_DEPTH_MAX)).unwrap()).is_ok());
+        assert!(apply(None, Raw::parse(&nested(PATCH_DEPTH_MAX + 1)).unwrap()).is_err());
+    }
+}

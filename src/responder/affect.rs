@@ -1,0 +1,236 @@
+//! What a responder says of its affect, in a block at the end of its answer:
+//!
+//! ````text
+//! ```affect
+//! {"valence":0.4,"arousal":-0.1,"primary":"curiosity"}
+//! ```
+//! ````
+//!
+//! A fenced block and not `response_format`, which not every server knows and which
+//! would make the text itself arrive as JSON.
+//!
+//! Invariant: nothing from the fence on is ever part of the text, however broken.
+
+use crate::json::{Raw, Value};
+
+/// What begins the block.
+const FENCE: &str = "```affect";
+const FENCE_END: &str = "```";
+
+/// Longest name of a feeling, in bytes: it is a word or two.
+const PRIMARY_BYTES_MAX: usize = 64;
+
+/// Every number is finite; confidence lies from 0 to 1, all others from -1 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Affect {
+    pub valence: f64,
+    pub arousal: f64,
+    pub tension: Option<f64>,
+    pub affiliation: Option<f64>,
+    pub primary: Option<String>,
+    pub confidence: Option<f64>,
+}
+
+impl Affect {
+    /// Reads the inside of a block. Without valence and arousal there is no affect; any
+    /// other part that is wrong is only not there.
+    fn read(block: &str) -> Option<Self> {
+        let block = Raw::parse(block).ok()?.members()?;
+        let number = |name: &str, min: f64| {
+            let value = block.get(name)?;
+            // Models put numbers in quotes now and then.
+            let text = value.string().unwrap_or_else(|| value.get().to_owned());
+            let number = Value::read(&text).ok()?.as_f64().filter(|number| number.is_finite())?;
+            // Adding 0 makes -0 an ordinary one. `clamp` with a bound that is not constant may
+            // panic, and the text of that panic is all that would ever print a float: 8 KB.
+            Some(number.max(min).min(1.0) + 0.0)
+        };
+        let primary = block.get("primary").and_then(Raw::string).map(|text| text.trim().to_owned());
+        let is_name =
+            |text: &String| (1..=PRIMARY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        Some(Self {
+            valence: number("valence", -1.0)?,
+            arousal: number("arousal", -1.0)?,
+            tension: number("tension", -1.0),
+            affiliation: number("affiliation", -1.0),
+            primary: primary.filter(is_name),
+            confidence: number("confidence", 0.0),
+        })
+    }
+}
+
+/// Separates the text of an answer, without white space around it, from the affect.
+/// Of several blocks the last that reads counts.
+pub fn separate(content: &str) -> (String, Option<Affect>) {
+    let (mut text, mut affect, mut rest) = (String::new(), None, content);
+    loop {
+        let fence = split_once(rest, FENCE);
+        let visible = fence.map_or(rest, |(before, _)| before).trim();
+        if !text.is_empty() && !visible.is_empty() {
+            text.push_str("\n\n");
+        }
+        text.push_str(visible);
+        let Some((_, after)) = fence else { return (text, affect) };
+        // An answer that was cut off has no end of the block.
+        let (block, after) = split_once(after, FENCE_END).unwrap_or((after, ""));
+        affect = Affect::read(block).or(affect);
+        rest = after;
+    }
+}
+
+/// What stands before and after a fence. The search of the standard library, which is fast in
+/// texts of any size, takes 3 KB of the compressed module.
+fn split_once<'a>(text: &'a str, fence: &str) -> Option<(&'a str, &'a str)> {
+    let place = text.as_bytes().windows(fence.len()).position(|window| window == fence.as_bytes())?;
+    Some((text.get(..place)?, text.get(place.saturating_add(fence.len())..)?))
+}
+
+/// An answer that comes piece by piece, and how much of its text may be told by now:
+/// never what is, or may turn out to be, part of a block or white space before it.
+#[derive(Debug, Default)]
+pub struct Unfolding {
+    content: String,
+    /// Bytes of the content that were told or passed over.
+    settled: usize,
+    /// Whether a block has begun. What follows it is told at the end.
+    fenced: bool,
+}
+
+impl Unfolding {
+    pub fn len(&self) -> usize {
+        self.content.len()
+    }
+
+    /// Takes a piece over and says what may be told now.
+    pub fn push(&mut self, piece: &str) -> &str {
+        self.content.push_str(piece);
+        if self.fenced {
+            return "";
+        }
+        let rest = self.content.get(self.settled..).unwrap_or_default();
+        let open = match split_once(rest, FENCE) {
+            Some((before, _)) => {
+                self.fenced = true;
+                before
+            }
+            None => without_beginning_of_fence(rest),
+        };
+        let open = open.trim_end();
+        let first = self.settled == 0;
+        self.settled = self.settled.saturating_add(open.len());
+        if first { open.trim_start() } else { open }
+    }
+
+    /// The answer, and what of its text was not told yet.
+    pub fn finish(self) -> (String, Option<Affect>, usize) {
+        let leading = self.content.len().saturating_sub(self.content.trim_start().len());
+        let (text, affect) = separate(&self.content);
+        (text, affect, self.settled.saturating_sub(leading))
+    }
+}
+
+fn without_beginning_of_fence(text: &str) -> &str {
+    let mut beginnings = (1..FENCE.len()).rev().filter_map(|length| FENCE.get(..length));
+    beginnings.find_map(|beginning| text.strip_suffix(beginning)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_affect_within_bounds() {
+        let (text, affect) = separate(
+            "Hello!\n\n```affect\n{\"valence\":0.25,\"arousal\":-7,\"tension\":1.5,\"affiliation\":-0,\"primary\":\" joy \",\"confidence\":-1}\n```\n",
+        );
+        assert_eq!(text, "Hello!");
+        let affect = affect.unwrap();
+        assert_eq!(affect.primary.as_deref(), Some("joy"));
+        let numbers =
+            [Some(affect.valence), Some(affect.arousal), affect.tension, affect.affiliation, affect.confidence];
+        assert_eq!(numbers, [Some(0.25), Some(-1.0), Some(1.0), Some(0.0), Some(0.0)]);
+        assert!(affect.affiliation.unwrap().is_sign_positive());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_part_spoils_only_that() {
+        for (block, primary, tension) in [
+            (r#"{"valence":"0.5","arousal":1,"primary":7,"tension":"high"}"#, None, None),
+            (r#"{"valence":0.5,"arousal":1,"primary":"","tension":null}"#, None, None),
+            (r#"{"valence":0.5,"arousal":1,"primary":"a\u0000b","tension":1e999}"#, None, None),
+            (r#"{"valence":0.5,"arousal":1,"primary":"awe","tension":[1],"more":{"a":[]}}"#, Some("awe"), None),
+            (r#"{"valence":0.5,"arousal":1,"primary":"\ud800","tension":0.125}"#, None, Some(0.125)),
+        ] {
+            let affect = Affect::read(block).unwrap();
+            assert_eq!((affect.valence, affect.arousal), (0.5, 1.0), "{block}");
+            assert_eq!((affect.primary.as_deref(), affect.tension), (primary, tension), "{block}");
+        }
+        let long = format!(r#"{{"valence":0,"arousal":0,"primary":"{}"}}"#, "x".repeat(65));
+        assert_eq!(Affect::read(&long).unwrap().primary, None);
+    }
+
+    #[test]
+    fn what_does_not_read_is_no_affect_and_no_text() {
+        let deep = format!("{{\"valence\":0,\"arousal\":{}", "[".repeat(100_000));
+        for block in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            "\"x\"",
+            "{\"valence\":0.5}",
+            "{\"valence\":NaN,\"arousal\":0}",
+            "valence: 1",
+            "{\"valence\":1e999,\"arousal\":0}",
+            "{\"valence\":true,\"arousal\":0}",
+            "{\"valence\":0,\"arousal\":0",
+            &deep,
+        ] {
+            for end in ["", "```", "\n```\n\n"] {
+                assert_eq!(separate(&format!("Hi.\n```affect\n{block}{end}")), ("Hi.".to_owned(), None), "{block}");
+            }
+        }
+        assert_eq!(separate("  \n```affect\n{\"valence\":0,\"arousal\":0}\n```").0, "");
+    }
+
+    #[test]
+    fn text_around_blocks_stays() {
+        let block = |valence: &str| format!("```affect\n{{\"valence\":{valence},\"arousal\":0}}\n```");
+        let (text, affect) = separate(&format!("a {} b\n{}\n{} ", block("0.5"), block("1"), block("?")));
+        assert_eq!(text, "a\n\nb");
+        assert_eq!(affect.unwrap().valence.to_string(), "1");
+        let code = "Use ```rust\nlet a = 1;\n``` and ``` or ```aff.";
+        assert_eq!(separate(code), (code.to_owned(), None));
+    }
+
+    #[test]
+    fn what_is_told_is_the_text_wherever_it_is_cut() {
+        for content in [
+            " Grüße, 世界! \n\n```affect\n{\"valence\":0.5,\"arousal\":0}\n``` ",
+            "a ``` b ```aff c ```affect{}``` d",
+            "```affect\n{\"valence\":0.5,\"arousal\":0}\n```\nlate",
+            "  ",
+            "ends in ```affec",
+            "`````affect{}",
+        ] {
+            let characters: Vec<char> = content.chars().collect();
+            for first in 0..=characters.len() {
+                for second in first..=characters.len() {
+                    let pieces = [&characters[..first], &characters[first..second], &characters[second..]];
+                    assert_told(content, pieces.map(|piece| piece.iter().collect::<String>()).as_slice());
+                }
+            }
+            assert_told(content, &characters.iter().map(char::to_string).collect::<Vec<_>>());
+        }
+    }
+
+    fn assert_told(content: &str, pieces: &[String]) {
+        let mut unfolding = Unfolding::default();
+        let mut told: String = pieces.iter().map(|piece| unfolding.push(piece).to_owned()).collect();
+        let (text, affect, length) = unfolding.finish();
+        assert_eq!(told.len(), length, "{pieces:?}");
+        told.push_str(&text[length..]);
+        assert_eq!(told, text, "{pieces:?}");
+        assert_eq!((text, affect), separate(content));
+    }
+}

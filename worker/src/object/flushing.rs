@@ -1,0 +1,192 @@
+//! When an object brings its projections up to date: soon after a change, at once for a reader,
+//! by the alarm when that has failed.
+//!
+//! Invariants:
+//!
+//! - At most one flush per projection runs; whoever needs it shares it.
+//! - After a commit or a flush that leaves a projection behind, another flush is under way or
+//!   waits for its time; only after a failure is it left to the alarm.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::{Inner, begun_again, log_failure, succeeded};
+use crate::executor::{self, SharedWork};
+use crate::platform::{self, D1, Kv};
+use rollcall::directory::identifiers::BatchId;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::outbox::{Batch, Projection};
+use rollcall::projection::{StoreError, flush};
+
+/// How long a flush waits for more changes at most, in milliseconds, unless there are enough for a
+/// batch or a reader waits for it: a batch of many is one transaction of the store, as a batch of
+/// one is, and KV takes one write a second for a key
+/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+const GATHER_MS: u32 = 1_000;
+/// How long writers leave a store alone that has just failed, in milliseconds.
+const FLUSH_PAUSE_MS: i64 = 1_000;
+/// A flush pauses as long as it has just been at work, within these bounds, in
+/// milliseconds: whoever waits for the object gets half of its time, however slow the
+/// machine or the store is.
+const PAUSE_MIN_MS: u32 = 1;
+const PAUSE_MAX_MS: u32 = 50;
+/// A reader waits for at most this many flushes: the one under way, which may
+/// have begun before its own change, and two more, as each is bounded.
+const FLUSHES_AWAITED: usize = 3;
+
+/// The flushes of one object.
+pub struct Flushes {
+    listing: SharedFlush,
+    cache: SharedFlush,
+    /// Waiting for more to flush.
+    gathering: SharedWork,
+    /// When a flush last had its turn again.
+    resumed_at_ms: Cell<i64>,
+}
+
+/// The flush of one projection.
+struct SharedFlush {
+    under_way: SharedWork,
+    /// After a failure writers leave the store alone until then; the alarm and
+    /// readers do not wait.
+    not_before: Cell<Timestamp>,
+}
+
+impl SharedFlush {
+    fn new() -> Self {
+        Self { under_way: SharedWork::default(), not_before: Cell::new(Timestamp::EPOCH) }
+    }
+}
+
+impl Flushes {
+    pub fn new() -> Self {
+        Self {
+            listing: SharedFlush::new(),
+            cache: SharedFlush::new(),
+            gathering: SharedWork::default(),
+            resumed_at_ms: Cell::new(0),
+        }
+    }
+
+    const fn of(&self, projection: Projection) -> &SharedFlush {
+        match projection {
+            Projection::Listing => &self.listing,
+            Projection::Cache => &self.cache,
+        }
+    }
+}
+
+impl Inner {
+    /// Waits until the listing holds every change up to now.
+    pub(super) async fn list_everything(inner: &Rc<Self>) -> bool {
+        let goal = inner.core.borrow().last_sequence();
+        let reached = || inner.core.borrow().acknowledged(Projection::Listing) >= goal;
+        for _ in 0..FLUSHES_AWAITED {
+            if reached() || !succeeded(Self::flush(inner, Projection::Listing)).await {
+                break;
+            }
+        }
+        reached()
+    }
+
+    /// Starts to flush what there is a batch of, and in a moment what else there will be.
+    pub(super) fn flush_soon(inner: &Rc<Self>, now: Timestamp) {
+        let (mut is_due, mut has_batch) = (false, false);
+        for projection in inner.due(now) {
+            is_due = true;
+            if inner.core.borrow().has_batch(projection) {
+                has_batch = true;
+                drop(Self::flush(inner, projection));
+            }
+        }
+        if !is_due {
+            return;
+        }
+        let waiting = Rc::clone(inner);
+        drop(inner.flushes.gathering.share(async move {
+            // What has come while a flush was under way is not waited for again.
+            executor::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
+            for projection in waiting.due(platform::now()) {
+                drop(Self::flush(&waiting, projection));
+            }
+            true
+        }));
+    }
+
+    /// The projections that writers are to bring up to date.
+    fn due(&self, now: Timestamp) -> impl Iterator<Item = Projection> {
+        Projection::ALL.into_iter().filter(move |projection| {
+            self.core.borrow().is_behind(*projection) && now >= self.flushes.of(*projection).not_before.get()
+        })
+    }
+
+    /// Starts a flush, or joins the one under way.
+    pub(super) fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
+        let flushing = Rc::clone(inner);
+        inner.flushes.of(projection).under_way.share(async move {
+            let result = flushing.flush_now(projection).await;
+            match &result {
+                // Erasures wait for the projections, and nobody waits for them.
+                Ok(()) => {
+                    if flushing.core.borrow().may_purge() {
+                        drop(Self::purge(&flushing));
+                    }
+                    Self::flush_soon(&flushing, platform::now());
+                }
+                Err(error) => {
+                    let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
+                    flushing.flushes.of(projection).not_before.set(pause);
+                    log_failure(&format!("{projection:?}"), error);
+                }
+            }
+            result.is_ok()
+        })
+    }
+
+    async fn flush_now(&self, projection: Projection) -> Result<(), StoreError> {
+        match projection {
+            Projection::Listing => flush::listing(self, &D1::of(&self.env)?).await,
+            Projection::Cache => flush::cache(self, &Kv::of(&self.env)?).await,
+        }
+    }
+}
+
+impl flush::Source for Inner {
+    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
+        let now = platform::now();
+        let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
+        let batch = self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now));
+        batch.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
+        let acknowledged = self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()));
+        acknowledged.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn last_sequence(&self) -> Result<i64, StoreError> {
+        self.core.borrow().last_sequence().ok_or_else(begun_again)
+    }
+
+    async fn pause(&self) {
+        let busy_ms = platform::now().millis().saturating_sub(self.flushes.resumed_at_ms.get());
+        executor::pause(u32::try_from(busy_ms).unwrap_or_default().clamp(PAUSE_MIN_MS, PAUSE_MAX_MS)).await;
+        self.flushes.resumed_at_ms.set(platform::now().millis());
+    }
+
+    fn diverged(&self) -> Result<(), StoreError> {
+        let started = self.transaction(|core| {
+            core.start_audit(&self.sql, platform::now())?;
+            self.set_alarm(platform::now().millis())
+        });
+        started.map_err(|error| StoreError(platform::describe(&error)))
+    }
+}
+
+/// Half of [`GATHER_MS`] to the whole: objects that began to write at the same moment do not all
+/// come to the stores at the same moment.
+fn gather_ms() -> u32 {
+    const HALF_MS: u32 = GATHER_MS / 2;
+    let [random] = platform::random().unwrap_or_default();
+    HALF_MS.saturating_add(HALF_MS.saturating_mul(u32::from(random)) / 256)
+}

@@ -1,0 +1,58 @@
+//! Workers AI, by its binding.
+//! <https://developers.cloudflare.com/workers-ai/configuration/bindings/>
+
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use js_sys::JSON;
+use wasm_bindgen::prelude::*;
+use web_sys::ReadableStream;
+
+use super::bindings::describe;
+use super::clock;
+use super::http::read_body;
+use crate::executor::{Unsettled, pause, settle};
+use rollcall::fetch::{Fetch, FetchError};
+
+#[wasm_bindgen]
+extern "C" {
+    pub type Ai;
+
+    #[wasm_bindgen(method, catch)]
+    fn run(this: &Ai, model: &str, inputs: &JsValue) -> Result<JsValue, JsValue>;
+}
+
+/// Runs a model. It gives an object, or when asked for one a stream of events; what a
+/// model refuses is an exception. Nothing of the binding limits the time, so it is waited
+/// for no longer: what goes on then ends with the request.
+pub async fn run(ai: Ai, model: &str, inputs: &str, request: Fetch<'_>) -> Result<u16, FetchError> {
+    let until_ms = clock::now().millis().saturating_add(i64::from(request.limit_ms));
+    let started = JSON::parse(inputs).and_then(|inputs| ai.run(model, &inputs));
+    let given = settle(request.limit_ms, started).await.map_err(|error| match error {
+        Unsettled::TimedOut => FetchError::TimedOut,
+        Unsettled::Rejected(error) => FetchError::Broken(refusal(&describe(&error))),
+    })?;
+    let Some(stream) = given.dyn_ref::<ReadableStream>() else {
+        let text = JSON::stringify(&given).ok().and_then(|text| text.as_string()).unwrap_or_default();
+        if text.len() > request.bytes_max {
+            return Err(FetchError::TooLarge);
+        }
+        (request.on_chunk)(text.as_bytes());
+        return Ok(200);
+    };
+    let left_ms = until_ms.saturating_sub(clock::now().millis());
+    let reading = pin!(read_body(Some(stream.clone()), request.bytes_max, request.on_chunk));
+    let limit = pin!(pause(u32::try_from(left_ms).unwrap_or_default()));
+    match select(reading, limit).await {
+        Either::Left((read, _)) => read.map(|()| 200).map_err(FetchError::from),
+        Either::Right(((), _)) => Err(FetchError::TimedOut),
+    }
+}
+
+/// What the log may know of an exception: the code that it begins with, and nothing that
+/// a model may have said. <https://developers.cloudflare.com/workers-ai/platform/errors/>
+fn refusal(message: &str) -> String {
+    let code = message.split(':').next().filter(|code| (1..=6).contains(&code.len()));
+    let code = code.filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));
+    ["Workers AI failed with code ", code.unwrap_or("unknown")].concat()
+}

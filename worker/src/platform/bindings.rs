@@ -1,0 +1,59 @@
+//! What `wrangler.toml` binds, and what platform errors say.
+
+use crate::executor::Unsettled;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+
+use rollcall::organization::sql::Parameter;
+use rollcall::projection::StoreError;
+
+/// What a JavaScript error says, for the log.
+pub fn describe(error: &JsValue) -> String {
+    let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
+    message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
+}
+
+pub fn describe_unsettled(store: &str, error: &Unsettled) -> StoreError {
+    StoreError(match error {
+        Unsettled::Rejected(error) => format!("{store}: {}", describe(error)),
+        Unsettled::TimedOut => format!("{store}: no answer in time"),
+    })
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// What `wrangler.toml` binds.
+    pub type Bindings;
+
+    #[wasm_bindgen(method, getter, js_name = ORGANIZATIONS)]
+    pub fn organizations(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = RECORDS)]
+    pub fn records(this: &Bindings) -> JsValue;
+
+    #[wasm_bindgen(method, getter, js_name = LISTING)]
+    pub fn listing(this: &Bindings) -> JsValue;
+
+    /// Need not be there.
+    #[wasm_bindgen(method, getter, js_name = AI)]
+    pub fn ai(this: &Bindings) -> JsValue;
+}
+
+pub fn binding<T: JsCast>(env: &worker::Env, name: &str, get: fn(&Bindings) -> JsValue) -> Result<T, StoreError> {
+    let binding = get(env.unchecked_ref());
+    if binding.is_object() {
+        Ok(binding.unchecked_into())
+    } else {
+        Err(StoreError(format!("the binding {name} is missing")))
+    }
+}
+
+/// A parameter as both databases take it.
+pub fn bind(parameter: &Parameter<'_>) -> JsValue {
+    match parameter {
+        Parameter::Null => JsValue::NULL,
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which `Parameter` promises")]
+        Parameter::Integer(number) => JsValue::from_f64(*number as f64),
+        Parameter::Text(text) => JsValue::from_str(text),
+    }
+}

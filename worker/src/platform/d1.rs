@@ -1,0 +1,95 @@
+//! The listing database over D1.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+use worker::Env;
+
+use super::bindings::{Bindings, bind, binding, describe_unsettled};
+use crate::executor::settle;
+use rollcall::projection::{Database, Statement, StoreError, Texts};
+
+/// Longest wait for D1, in milliseconds.
+const LIMIT_MS: u32 = 10_000;
+
+#[wasm_bindgen]
+extern "C" {
+    #[derive(Debug)]
+    pub type D1;
+
+    type Prepared;
+
+    #[wasm_bindgen(method, catch)]
+    fn prepare(this: &D1, sql: &str) -> Result<Prepared, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = batch)]
+    fn run_batch(this: &D1, statements: Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    fn bind(this: &Prepared, values: &Array) -> Result<Prepared, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn all(this: &Prepared) -> Result<JsValue, JsValue>;
+}
+
+#[wasm_bindgen(inline_js = "
+const encoder = new TextEncoder();
+export function texts(answer) {
+    return encoder.encode(answer.results.map((row) => row.text + '\\0').join(''));
+}
+export function figure(answer, name) {
+    return answer.meta[name] ?? 0;
+}")]
+extern "C" {
+    /// The column `text` of every row, each ended by a NUL, which none of them holds. In one piece,
+    /// as every row would be a crossing of its own; and not as JSON, in which what is JSON already
+    /// is escaped and unescaped again.
+    #[wasm_bindgen(catch)]
+    fn texts(answer: &JsValue) -> Result<Vec<u8>, JsValue>;
+
+    /// One of the numbers that an answer comes with.
+    #[wasm_bindgen(catch)]
+    fn figure(answer: &JsValue, name: &str) -> Result<f64, JsValue>;
+}
+
+impl D1 {
+    /// The binding of this name in `wrangler.toml`.
+    pub fn of(env: &Env) -> Result<Self, StoreError> {
+        binding(env, "LISTING", Bindings::listing)
+    }
+
+    fn statement(&self, statement: &Statement<'_>) -> Result<Prepared, StoreError> {
+        let values: Array = statement.parameters.iter().map(bind).collect();
+        self.prepare(statement.sql.as_ref())
+            .and_then(|prepared| prepared.bind(&values))
+            .map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))
+    }
+}
+
+impl Database for D1 {
+    async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
+        let prepared = statements.iter().map(|statement| self.statement(statement).map(JsValue::from));
+        let prepared = prepared.collect::<Result<Array, _>>()?;
+        let answers = settle(LIMIT_MS, self.run_batch(prepared)).await.map_err(failed)?;
+        Array::from(&answers).iter().map(|answer| whole(&answer, "changes")).collect()
+    }
+
+    async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        let prepared = self.statement(statement)?;
+        let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
+        let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
+        let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
+        let rows = texts.split_terminator('\0').map(str::to_owned).collect();
+        Ok(Texts { rows, rows_read: whole(&answer, "rows_read")? })
+    }
+}
+
+fn failed(error: crate::executor::Unsettled) -> StoreError {
+    describe_unsettled("D1", &error)
+}
+
+/// [`figure`], which is a whole number and not negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+fn whole(answer: &JsValue, name: &str) -> Result<u64, StoreError> {
+    let figure = figure(answer, name).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
+    Ok(figure as u64)
+}

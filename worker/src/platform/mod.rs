@@ -1,0 +1,24 @@
+//! The platform at the rim: the only place, with `lib.rs` and the object, where
+//! types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen` appear.
+
+mod ai;
+mod bindings;
+mod clock;
+mod crypto;
+mod d1;
+mod entropy;
+mod fetch;
+mod http;
+mod kv;
+mod rpc;
+mod runtime;
+mod sql;
+
+pub use bindings::describe;
+pub use clock::now;
+pub use d1::D1;
+pub use entropy::random;
+pub use http::{Context, HttpRequest, into_response};
+pub use kv::Kv;
+pub use runtime::{WorkerRuntime, configuration};
+pub use sql::{ObjectSql, delete_all, set_alarm, transaction};

@@ -1,0 +1,148 @@
+//! The edge's surroundings on Workers.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use wasm_bindgen::{JsCast, JsValue};
+use worker::Env;
+
+use super::bindings::{Bindings, binding};
+use super::rpc::Namespace;
+use super::{D1, Kv, ai, clock, crypto, entropy, fetch};
+use crate::executor::pause;
+use rollcall::clerk::Sessions;
+use rollcall::clerk::key::PublicKey;
+use rollcall::directory::identifiers::Tenant;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::edge::configuration::Configuration;
+use rollcall::edge::denial_cache::DenialCache;
+use rollcall::edge::public_limiter::PublicLimiter;
+use rollcall::edge::runtime::{CallError, Door, Runtime};
+use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
+use rollcall::refusal::Refusal;
+
+thread_local! {
+    /// Read once per isolate: variables and secrets change only by a new deployment.
+    static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
+    static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
+    static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
+}
+
+/// A variable as text. What `wrangler.toml` gives as a number is a number here;
+/// anything else that is not text becomes a text that no setting accepts.
+fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    if value.is_undefined() || value.is_null() {
+        return None;
+    }
+    // Whole numbers only: no setting takes another.
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction is cut off and then refused")]
+    let number = value.as_f64().filter(|number| number.fract() == 0.0).map(|number| (number as i64).to_string());
+    Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
+}
+
+/// What the operator has set.
+pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
+    CONFIGURATION.with_borrow_mut(|held| {
+        if let Some(configuration) = held {
+            return Ok(Rc::clone(configuration));
+        }
+        let read = |name: &str| variable(env, name);
+        let configuration = Rc::new(Configuration::read(read, env.unchecked_ref::<Bindings>().ai().is_object())?);
+        *held = Some(Rc::clone(&configuration));
+        Ok(configuration)
+    })
+}
+
+/// One request's view of the bindings.
+#[derive(Clone)]
+pub struct WorkerRuntime {
+    env: Env,
+    limiter: &'static RefCell<PublicLimiter>,
+}
+
+impl WorkerRuntime {
+    pub const fn new(env: Env, limiter: &'static RefCell<PublicLimiter>) -> Self {
+        Self { env, limiter }
+    }
+
+    fn objects(&self) -> Result<Namespace, CallError> {
+        binding(&self.env, "ORGANIZATIONS", Bindings::organizations).map_err(|error| CallError {
+            overloaded: false,
+            retryable: false,
+            message: error.0,
+        })
+    }
+}
+
+impl Runtime for WorkerRuntime {
+    type Database = D1;
+    type Cache = Kv;
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn random<const N: usize>(&self) -> Result<[u8; N], Refusal> {
+        entropy::random()
+    }
+
+    fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
+        configuration(&self.env)
+    }
+
+    fn public_limiter(&self) -> &RefCell<PublicLimiter> {
+        self.limiter
+    }
+
+    fn denial_cache(&self) -> &RefCell<DenialCache> {
+        DENIAL_CACHE.with(|denial_cache| *denial_cache)
+    }
+
+    fn sessions(&self) -> &RefCell<Sessions> {
+        SESSIONS.with(|sessions| *sessions)
+    }
+
+    fn verify_rs256(
+        &self,
+        key: &PublicKey,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> impl Future<Output = Result<bool, Refusal>> {
+        crypto::verify_rs256(key, signed, signature)
+    }
+
+    fn database(&self) -> Result<D1, Refusal> {
+        D1::of(&self.env).map_err(|error| Refusal::new(error.0))
+    }
+
+    fn cache(&self) -> Result<Kv, Refusal> {
+        Kv::of(&self.env).map_err(|error| Refusal::new(error.0))
+    }
+
+    async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {
+        self.objects()?.call(tenant, door, call).await
+    }
+
+    async fn ping_object(&self) -> Result<(), CallError> {
+        self.objects()?.ping_object().await
+    }
+
+    fn pause(&self, millis: u32) -> impl Future<Output = ()> {
+        pause(millis)
+    }
+
+    fn log(&self, line: &str) {
+        worker::console_log!("{line}");
+    }
+}
+
+impl Fetcher for WorkerRuntime {
+    async fn fetch(&self, request: Fetch<'_>) -> Result<u16, FetchError> {
+        if let Outgoing::WorkersAi { model, inputs } = request.outgoing {
+            let binding = binding(&self.env, "AI", Bindings::ai).map_err(|error| FetchError::Broken(error.0))?;
+            return ai::run(binding, model, inputs, request).await;
+        }
+        fetch::fetch(request).await
+    }
+}

@@ -1,0 +1,87 @@
+//! The object's own SQLite.
+
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use super::bindings::{bind, describe};
+use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
+
+#[wasm_bindgen]
+extern "C" {
+    #[derive(Debug)]
+    pub type ObjectSql;
+
+    type Cursor;
+
+    #[wasm_bindgen(method, catch, variadic)]
+    fn exec(this: &ObjectSql, statement: &str, parameters: &Array) -> Result<Cursor, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn raw(this: &Cursor) -> Result<JsValue, JsValue>;
+
+    /// `Array.from`, which runs the cursor to its end and may fail on the way.
+    #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
+    fn collect(rows: &JsValue) -> Result<Array, JsValue>;
+}
+
+impl Sql for ObjectSql {
+    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
+        let parameters: Array = parameters.iter().map(bind).collect();
+        let rows = self.exec(statement, &parameters).and_then(|cursor| cursor.raw()).and_then(|rows| collect(&rows));
+        let rows = rows.map_err(|error| SqlError(describe(&error)))?;
+        rows.iter().map(|row| Array::from(&row).iter().map(value).collect::<Result<_, _>>().map(Row::new)).collect()
+    }
+}
+
+fn value(value: JsValue) -> Result<Value, SqlError> {
+    if value.is_null() {
+        return Ok(Value::Null);
+    }
+    if let Some(text) = value.as_string() {
+        return Ok(Value::Text(text));
+    }
+    // Whole numbers up to 2^53 are all that is ever stored.
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction is refused")]
+    match value.as_f64() {
+        Some(number) if number.fract() == 0.0 => Ok(Value::Integer(number as i64)),
+        _ => Err(SqlError("a column holds neither a whole number nor text".to_owned())),
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type Storage;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(this: &Storage, body: &mut dyn FnMut() -> Result<JsValue, JsValue>)
+    -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    fn set_alarm(this: &Storage, at_ms: f64) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = deleteAll)]
+    fn delete_all(this: &Storage) -> Result<JsValue, JsValue>;
+}
+
+/// Sets the object's alarm. The write belongs to the turn it is made in; the
+/// promise it returns says only when it is durable, which the output gate waits
+/// for anyway.
+pub fn set_alarm(storage: &JsValue, at_ms: i64) -> Result<(), JsValue> {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^53")]
+    storage.unchecked_ref::<Storage>().set_alarm(at_ms as f64).map(drop)
+}
+
+/// Removes everything that the object holds, its alarm included, and gives the space back.
+/// The database is emptied when this returns, and cannot be within a transaction; what is written
+/// after it in the same turn is durable with it.
+pub fn delete_all(storage: &JsValue) -> Result<(), JsValue> {
+    storage.unchecked_ref::<Storage>().delete_all().map(drop)
+}
+
+/// Runs a body in one transaction: all of it, or, when it fails, nothing.
+pub fn transaction(storage: &JsValue, body: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+    // Throwing is what rolls back.
+    let mut run = || body().map(|()| JsValue::UNDEFINED).map_err(|error| js_sys::Error::new(&error.0).into());
+    let committed = storage.unchecked_ref::<Storage>().transaction_sync(&mut run);
+    committed.map(drop).map_err(|error| SqlError(describe(&error)))
+}
