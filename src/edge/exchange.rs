@@ -1,5 +1,4 @@
-//! One request on its way through the edge: what is known of it so far, and
-//! the one way to ask an object.
+//! One request on its way through the edge: its credential, its body, and what is known of it so far.
 
 use std::rc::Rc;
 
@@ -13,18 +12,15 @@ use super::http::headers::Charged;
 use super::http::request::{BodyError, Incoming, Target};
 use super::log::ServedBy;
 use super::public_limiter::Client;
-use super::runtime::{CallError, Door, Runtime};
+use super::runtime::Runtime;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
-use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
+use crate::fault::{CredentialFault, Fault};
 use crate::organization::idempotency::IdempotencyKey;
-use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use crate::organization::protocol::{Admission, Caller};
 use crate::refusal::Refusal;
-
-/// How long a caller should wait, in seconds, when an object is overloaded: time to drain.
-const OVERLOADED_RETRY_S: u32 = 5;
 
 /// The header that carries a service key.
 const SERVICE_KEY: &str = "X-Assistant-Service-Key";
@@ -43,6 +39,10 @@ pub struct Exchange<'a, R, I> {
     pub quota: Option<Quota>,
     pub rows_read: Option<u64>,
     pub served_by: Option<ServedBy>,
+    /// The object has answered with what it kept for the `Idempotency-Key`.
+    pub is_replayed: bool,
+    /// The object has said that the listing holds every change up to its call.
+    pub listing_is_current: bool,
 }
 
 /// A caller whose key is genuine; whether it is in force, the object knows.
@@ -192,86 +192,4 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes()));
         Ok(Some(IdempotencyKey { digest, fingerprint }))
     }
-
-    /// Asks an object: one call, in which the key, the scope and the bucket are checked
-    /// and the command is committed. Whom it has refused a moment ago, [it need not be asked
-    /// for](super::denial_cache).
-    pub async fn ask(
-        &self,
-        caller: Caller,
-        tenant: Tenant,
-        door: Door,
-        command: Command,
-        idempotency: Option<IdempotencyKey>,
-    ) -> Result<Reply, Fault> {
-        let known = self.runtime.denial_cache().borrow().find(&caller, || self.runtime.now());
-        if let Some(refused) = known {
-            return Ok(refused);
-        }
-        let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
-        call_object(self.runtime, tenant, door, call).await
-    }
-
-    /// The outcome for a caller that the object let in.
-    pub fn let_in(&mut self, outcome: Outcome) -> Result<Outcome, Fault> {
-        Err(match outcome {
-            Outcome::Denied(Denial::InvalidKey) => self.refuse_credential(CredentialFault::Invalid),
-            Outcome::Denied(Denial::ExpiredKey) => self.refuse_credential(CredentialFault::Expired),
-            Outcome::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota },
-            Outcome::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
-                Fault::RateLimited { retry_after_ms, quota: Some(quota) }
-            }
-            Outcome::IdempotencyMismatch => Fault::IdempotencyMismatch,
-            // Deleted since it was found.
-            Outcome::Closed => Fault::NotFound("organization"),
-            outcome => return Ok(outcome),
-        })
-    }
-}
-
-/// Asks an object with the operator's authority, on behalf of a request.
-pub async fn ask_as_operator<R: Runtime>(
-    runtime: &R,
-    request_id: RequestId,
-    tenant: Tenant,
-    door: Door,
-    command: Command,
-) -> Result<Outcome, Fault> {
-    let caller = Caller::Operator;
-    let call = Call { request_id, repeated: false, caller, idempotency: None, command };
-    Ok(call_object(runtime, tenant, door, call).await?.outcome)
-}
-
-/// Calls an object. A call that failed on the way is tried once more where that
-/// cannot do anything twice, unless the object is overloaded.
-async fn call_object<R: Runtime>(runtime: &R, tenant: Tenant, door: Door, mut call: Call) -> Result<Reply, Fault> {
-    let asked_at = runtime.now();
-    let bytes = protocol::encode(&call).map_err(internal)?;
-    let reply = match runtime.call(tenant, door, &bytes).await {
-        Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
-            call.repeated = true;
-            let bytes = protocol::encode(&call).map_err(internal)?;
-            runtime.call(tenant, door, &bytes).await
-        }
-        answered => answered,
-    };
-    let mut denials = runtime.denial_cache().borrow_mut();
-    if let Caller::Operator = call.caller {
-        // Even if nothing was heard of it: it may have been done.
-        denials.forget(tenant.organization);
-    }
-    let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
-    denials.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
-    Ok(reply)
-}
-
-/// An object answered something that its command does not have as an answer.
-pub fn unexpected(outcome: &Outcome) -> Fault {
-    Fault::Internal { reason: format!("unexpected outcome: {:?}", std::mem::discriminant(outcome)) }
-}
-
-/// The limiter and the quotas live in the object: what can't ask it is refused.
-fn unavailable(error: CallError) -> Fault {
-    let retry_after_s = if error.overloaded { OVERLOADED_RETRY_S } else { UNAVAILABLE_RETRY_S };
-    Fault::Unavailable { retry_after_s, reason: error.message }
 }

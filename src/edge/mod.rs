@@ -1,5 +1,7 @@
 //! The edge: from an HTTP request to a command, and from a reply to a response.
 
+mod calls;
+mod closing;
 pub mod configuration;
 pub mod denial_cache;
 mod endpoint;
@@ -9,7 +11,7 @@ pub mod http;
 mod log;
 #[cfg(feature = "openapi")]
 pub mod openapi;
-mod operator;
+mod organizations;
 pub mod pipeline;
 pub mod public_limiter;
 mod render;
@@ -17,4 +19,3 @@ pub mod routes;
 pub mod runtime;
 pub mod scheduled;
 mod session;
-mod step;

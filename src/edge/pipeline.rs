@@ -5,16 +5,21 @@
 //! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
 //! resource (404, 409, 412).
 
-use super::endpoints::agents::me;
+use super::calls::Request;
+use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
+use super::endpoints::admin::{deletions, keys, organizations, repair, usage};
+use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
-use super::exchange::Exchange;
+use super::endpoints::v1::{end_users, respond};
+use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::dialect::Dialect;
 use super::http::headers;
+use super::http::method::Method;
 use super::http::request::{Incoming, Target};
 use super::http::response::{Content, Response};
-use super::routes::{self, Action, Match, PublicEndpoint, Route};
+use super::routes::{self, Action, AdminHandler, KeyHandler, Match, PublicEndpoint, Route};
 use super::runtime::Runtime;
-use super::{endpoint, log, operator, render};
+use super::{log, render};
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
@@ -40,6 +45,8 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
         quota: None,
         rows_read: None,
         served_by: None,
+        is_replayed: false,
+        listing_is_current: false,
     };
     let (dialect, route, result) = if method == "OPTIONS" {
         (Dialect::of_path(target.path), UNMATCHED, preflight(&exchange))
@@ -91,6 +98,7 @@ fn finish<R: Runtime, I: Incoming>(
     head: bool,
 ) -> Response {
     let mut response = match result {
+        Ok(response) if exchange.is_replayed => response.with("Idempotency-Replayed", "true"),
         Ok(response) => response,
         Err(fault) => {
             exchange.quota = headers::quota(&fault).or(exchange.quota);
@@ -136,18 +144,90 @@ async fn dispatch<R: Runtime, I: Incoming>(
             match endpoint {
                 PublicEndpoint::Health => Ok(probes::health()),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
-                PublicEndpoint::Demo => Ok(demo::told(&*exchange.configuration()?, exchange.target.origin)),
+                PublicEndpoint::Demo => Ok(demo::get(&*exchange.configuration()?, exchange.target.origin)),
             }
         }
         Action::Key { kind, scope, endpoint } => {
             let holder = exchange.key(kind, scope)?;
-            endpoint::serve(exchange, &holder, route.method, endpoint, parameters).await
+            answer_holder(exchange, &holder, route.method, endpoint, parameters).await
         }
         Action::Session => me::get(exchange).await,
         Action::ClerkEvent => clerk_webhook::receive(exchange).await,
         Action::Admin(endpoint) => {
             let operator = exchange.admin()?;
-            operator::serve(exchange, operator, endpoint, parameters).await
+            answer_operator(exchange, operator, endpoint, parameters).await
         }
+    }
+}
+
+/// Answers the holder of a key. The object admits the caller before a fault in the input is told.
+async fn answer_holder<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    method: Method,
+    endpoint: Endpoint<KeyHandler>,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    let configuration = exchange.configuration()?;
+    let body = exchange.read_body(endpoint.body).await;
+    let input = body.and_then(|body| {
+        let idempotency = if method == Method::Post { exchange.idempotency_key(body.bytes())? } else { None };
+        let input = Input::new(exchange, holder.tenant, &configuration, parameters, body)?;
+        Ok(Input { idempotency, ..input })
+    });
+    let input = match input {
+        Ok(input) => input,
+        Err(fault) => return exchange.call::<Response>(holder, Err(fault)).await.map(|(_, response)| response),
+    };
+    match endpoint.handler {
+        KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
+        KeyHandler::GetEndUser => end_users::get(exchange, holder, input).await,
+        KeyHandler::ListEndUsers => end_users::list(exchange, holder, input).await,
+        KeyHandler::Respond => respond::respond(exchange, holder, input).await,
+        KeyHandler::ListAgentUsers => agent_users::list(exchange, holder, input).await,
+    }
+}
+
+async fn one_call<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    plan: PlanFunction,
+    mut input: Input<'_>,
+) -> Result<Response, Fault> {
+    let planned = plan(&mut input);
+    let planned = input.complete(planned);
+    let planned = planned.map(|Plan { command, cost, respond }| {
+        (Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) }, respond)
+    });
+    let (outcome, respond) = exchange.call(holder, planned).await?;
+    respond(outcome)
+}
+
+async fn answer_operator<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    operator: Operator,
+    endpoint: Endpoint<AdminHandler>,
+    parameters: &[&str],
+) -> Result<Response, Fault> {
+    // For the log.
+    if exchange.target.path.starts_with("/admin/v1/organizations/") {
+        exchange.organization_id = parameters.first().and_then(|text| text.parse().ok());
+    }
+    let configuration = exchange.configuration()?;
+    let body = exchange.read_body(endpoint.body).await?;
+    let input = Input::new(exchange, operator, &configuration, parameters, body)?;
+    match endpoint.handler {
+        AdminHandler::CreateOrganization => organizations::create(exchange, input).await,
+        AdminHandler::ListOrganizations => organizations::list(exchange, input).await,
+        AdminHandler::GetOrganization => organizations::get(exchange, input).await,
+        AdminHandler::UpdateOrganization => organizations::update(exchange, input).await,
+        AdminHandler::DeleteOrganization => deletions::request(exchange, input).await,
+        AdminHandler::GetDeletion => deletions::get(exchange, input).await,
+        AdminHandler::IssueKey => keys::issue(exchange, input).await,
+        AdminHandler::ListKeys => keys::list(exchange, input).await,
+        AdminHandler::RevokeKey => keys::revoke(exchange, input).await,
+        AdminHandler::GetUsage => usage::get(exchange, input).await,
+        AdminHandler::StartRepair => repair::start(exchange, input).await,
+        AdminHandler::GetRepair => repair::get(exchange, input).await,
     }
 }

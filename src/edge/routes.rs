@@ -2,13 +2,12 @@
 //! route that is not here does not exist.
 
 use super::endpoint::{Endpoint, PlanFunction};
-use super::endpoints::agents::{agent, agent_users};
-use super::endpoints::v1::{deletions, end_users, end_users_batch, relationships, respond, usage};
-use super::endpoints::{admin, principals};
+use super::endpoints::agents::agent;
+use super::endpoints::principals;
+use super::endpoints::v1::{deletions, end_users, end_users_batch, relationships, usage};
 use super::http::body::BodyKind;
 use super::http::dialect::Dialect;
 use super::http::method::Method;
-use super::operator::StepFunction;
 use crate::directory::api_key::{KeyKind, Scope};
 use crate::input::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
 
@@ -20,13 +19,41 @@ pub enum Action {
     Public(PublicEndpoint),
     /// For the holder of a key of this kind with at least this scope; costs tokens of
     /// the organization's bucket.
-    Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<PlanFunction> },
+    Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<KeyHandler> },
     /// For who is signed in, by a session token; costs a token of the client address's bucket.
     Session,
     /// For the operator.
-    Admin(Endpoint<StepFunction>),
+    Admin(Endpoint<AdminHandler>),
     /// For Clerk, which signs what it sends.
     ClerkEvent,
+}
+
+/// What answers the holder of a key.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyHandler {
+    /// One call to the object.
+    OneCall(PlanFunction),
+    GetEndUser,
+    ListEndUsers,
+    Respond,
+    ListAgentUsers,
+}
+
+/// What answers the operator.
+#[derive(Debug, Clone, Copy)]
+pub enum AdminHandler {
+    CreateOrganization,
+    ListOrganizations,
+    GetOrganization,
+    UpdateOrganization,
+    DeleteOrganization,
+    GetDeletion,
+    IssueKey,
+    ListKeys,
+    RevokeKey,
+    GetUsage,
+    StartRepair,
+    GetRepair,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,37 +76,31 @@ const fn public(method: Method, pattern: &'static str, endpoint: PublicEndpoint)
     Route { method, pattern, dialect: Dialect::Public, action: Action::Public(endpoint) }
 }
 
-const fn end_users_api(
+/// A route for holders of an API key.
+const fn api(
     method: Method,
     pattern: &'static str,
+    dialect: Dialect,
     scope: Scope,
     body: BodyKind,
-    plan: PlanFunction,
+    handler: KeyHandler,
 ) -> Route {
-    let endpoint = Endpoint { body, plan };
-    Route { method, pattern, dialect: Dialect::EndUsers, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
+    let action = Action::Key { kind: KeyKind::Api, scope, endpoint: Endpoint { body, handler } };
+    Route { method, pattern, dialect, action }
 }
 
-const fn agents_api(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, plan: PlanFunction) -> Route {
-    let endpoint = Endpoint { body, plan };
-    Route { method, pattern, dialect: Dialect::Agents, action: Action::Key { kind: KeyKind::Api, scope, endpoint } }
-}
-
-const fn principals_api(
-    method: Method,
-    pattern: &'static str,
-    scope: Scope,
-    body: BodyKind,
-    plan: PlanFunction,
-) -> Route {
-    let action = Action::Key { kind: KeyKind::Service, scope, endpoint: Endpoint { body, plan } };
+/// A route for holders of a service key.
+const fn service(method: Method, pattern: &'static str, scope: Scope, body: BodyKind, handler: KeyHandler) -> Route {
+    let action = Action::Key { kind: KeyKind::Service, scope, endpoint: Endpoint { body, handler } };
     Route { method, pattern, dialect: Dialect::Principals, action }
 }
 
-const fn operator(method: Method, pattern: &'static str, body: BodyKind, plan: StepFunction) -> Route {
-    Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(Endpoint { body, plan }) }
+const fn operator(method: Method, pattern: &'static str, body: BodyKind, handler: AdminHandler) -> Route {
+    Route { method, pattern, dialect: Dialect::Admin, action: Action::Admin(Endpoint { body, handler }) }
 }
 
+use Dialect::{Agents, EndUsers};
+use KeyHandler::{GetEndUser, ListAgentUsers, ListEndUsers, OneCall, Respond};
 use Method::{Delete, Get, Patch, Post};
 use Scope::{Read, ReadWrite};
 
@@ -92,52 +113,59 @@ pub static ROUTES: &[Route] = &[
     public(Get, "/health", PublicEndpoint::Health),
     public(Get, "/ready", PublicEndpoint::Ready),
     public(Get, "/demo.json", PublicEndpoint::Demo),
-    end_users_api(Post, "/v1/end-users", ReadWrite, JSON, end_users::create),
-    end_users_api(Post, "/v1/end-users/batch", ReadWrite, BATCH, end_users_batch::create),
-    end_users_api(Get, "/v1/end-users", Read, NO_BODY, end_users::list),
-    end_users_api(Get, "/v1/end-users/{user_id}", Read, NO_BODY, end_users::get),
-    end_users_api(Patch, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, end_users::update),
-    end_users_api(Delete, "/v1/end-users/{user_id}", ReadWrite, OPTIONAL, deletions::request),
-    end_users_api(Get, "/v1/end-users/{user_id}/export", Read, NO_BODY, end_users::export),
-    end_users_api(Get, "/v1/deletions/{deletion_id}", Read, NO_BODY, deletions::get),
-    end_users_api(Post, "/v1/respond", ReadWrite, JSON, respond::respond),
-    end_users_api(Get, "/v1/relationships", Read, NO_BODY, relationships::list),
-    end_users_api(Get, "/v1/relationships/{relationship_id}", Read, NO_BODY, relationships::get),
-    end_users_api(Delete, "/v1/relationships/{relationship_id}", ReadWrite, OPTIONAL, deletions::request_relationship),
-    end_users_api(Get, "/v1/usage/turns", Read, NO_BODY, usage::turns),
-    end_users_api(Get, "/v1/usage/active-relationships", Read, NO_BODY, usage::active_relationships),
-    agents_api(Post, "/api/v1/agents", ReadWrite, JSON, agent::save),
-    agents_api(Get, "/api/v1/agents", Read, NO_BODY, agent::list),
-    agents_api(Get, "/api/v1/agents/{agent_id}", Read, NO_BODY, agent::get),
-    agents_api(Get, "/api/v1/agents/{agent_id}/users", Read, NO_BODY, agent_users::list),
-    agents_api(Delete, "/api/v1/agents/{agent_id}", ReadWrite, OPTIONAL, deletions::request_agent),
-    agents_api(Patch, "/api/v1/agents/{agent_id}", ReadWrite, JSON, agent::update),
-    principals_api(Post, "/api/v1/principals", ReadWrite, JSON, principals::create),
-    principals_api(Get, "/api/v1/principals", Read, NO_BODY, principals::list),
-    principals_api(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, principals::get),
-    principals_api(
+    api(Post, "/v1/end-users", EndUsers, ReadWrite, JSON, OneCall(end_users::create)),
+    api(Post, "/v1/end-users/batch", EndUsers, ReadWrite, BATCH, OneCall(end_users_batch::create)),
+    api(Get, "/v1/end-users", EndUsers, Read, NO_BODY, ListEndUsers),
+    api(Get, "/v1/end-users/{user_id}", EndUsers, Read, NO_BODY, GetEndUser),
+    api(Patch, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(end_users::update)),
+    api(Delete, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(deletions::request)),
+    api(Get, "/v1/end-users/{user_id}/export", EndUsers, Read, NO_BODY, OneCall(end_users::export)),
+    api(Get, "/v1/deletions/{deletion_id}", EndUsers, Read, NO_BODY, OneCall(deletions::get)),
+    api(Post, "/v1/respond", EndUsers, ReadWrite, JSON, Respond),
+    api(Get, "/v1/relationships", EndUsers, Read, NO_BODY, OneCall(relationships::list)),
+    api(Get, "/v1/relationships/{relationship_id}", EndUsers, Read, NO_BODY, OneCall(relationships::get)),
+    api(
+        Delete,
+        "/v1/relationships/{relationship_id}",
+        EndUsers,
+        ReadWrite,
+        OPTIONAL,
+        OneCall(deletions::request_relationship),
+    ),
+    api(Get, "/v1/usage/turns", EndUsers, Read, NO_BODY, OneCall(usage::turns)),
+    api(Get, "/v1/usage/active-relationships", EndUsers, Read, NO_BODY, OneCall(usage::active_relationships)),
+    api(Post, "/api/v1/agents", Agents, ReadWrite, JSON, OneCall(agent::save)),
+    api(Get, "/api/v1/agents", Agents, Read, NO_BODY, OneCall(agent::list)),
+    api(Get, "/api/v1/agents/{agent_id}", Agents, Read, NO_BODY, OneCall(agent::get)),
+    api(Get, "/api/v1/agents/{agent_id}/users", Agents, Read, NO_BODY, ListAgentUsers),
+    api(Delete, "/api/v1/agents/{agent_id}", Agents, ReadWrite, OPTIONAL, OneCall(deletions::request_agent)),
+    api(Patch, "/api/v1/agents/{agent_id}", Agents, ReadWrite, JSON, OneCall(agent::update)),
+    service(Post, "/api/v1/principals", ReadWrite, JSON, OneCall(principals::create)),
+    service(Get, "/api/v1/principals", Read, NO_BODY, OneCall(principals::list)),
+    service(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, OneCall(principals::get)),
+    service(
         Get,
         "/api/v1/principals/by-external-id/{external_id}",
         Read,
         NO_BODY,
-        principals::get_by_external_id,
+        OneCall(principals::get_by_external_id),
     ),
-    principals_api(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, principals::update),
-    principals_api(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, principals::delete),
+    service(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, OneCall(principals::update)),
+    service(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, OneCall(principals::delete)),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
-    Route { method: Get, pattern: "/api/v1/me", dialect: Dialect::Agents, action: Action::Session },
-    operator(Post, "/admin/v1/organizations", JSON, admin::organizations::create),
-    operator(Get, "/admin/v1/organizations", NO_BODY, admin::organizations::list),
-    operator(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, admin::organizations::get),
-    operator(Patch, "/admin/v1/organizations/{organization_id}", JSON, admin::organizations::update),
-    operator(Post, "/admin/v1/organizations/{organization_id}/keys", JSON, admin::keys::issue),
-    operator(Get, "/admin/v1/organizations/{organization_id}/keys", NO_BODY, admin::keys::list),
-    operator(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", NO_BODY, admin::keys::revoke),
-    operator(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, admin::usage::get),
-    operator(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, admin::repair::repair),
-    operator(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, admin::repair::get),
-    operator(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, admin::deletions::get),
-    operator(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, admin::deletions::request),
+    Route { method: Get, pattern: "/api/v1/me", dialect: Agents, action: Action::Session },
+    operator(Post, "/admin/v1/organizations", JSON, AdminHandler::CreateOrganization),
+    operator(Get, "/admin/v1/organizations", NO_BODY, AdminHandler::ListOrganizations),
+    operator(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, AdminHandler::GetOrganization),
+    operator(Patch, "/admin/v1/organizations/{organization_id}", JSON, AdminHandler::UpdateOrganization),
+    operator(Post, "/admin/v1/organizations/{organization_id}/keys", JSON, AdminHandler::IssueKey),
+    operator(Get, "/admin/v1/organizations/{organization_id}/keys", NO_BODY, AdminHandler::ListKeys),
+    operator(Delete, "/admin/v1/organizations/{organization_id}/keys/{key_id}", NO_BODY, AdminHandler::RevokeKey),
+    operator(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, AdminHandler::GetUsage),
+    operator(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, AdminHandler::StartRepair),
+    operator(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, AdminHandler::GetRepair),
+    operator(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, AdminHandler::GetDeletion),
+    operator(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, AdminHandler::DeleteOrganization),
 ];
 
 /// The values of a pattern's braces, in order, still percent-encoded.

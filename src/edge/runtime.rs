@@ -14,9 +14,9 @@ use crate::fetch::Fetcher;
 use crate::projection::{Cache, Database};
 use crate::refusal::Refusal;
 
-/// Which door of the object a call goes through.
+/// The object's method that a call goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum ObjectMethod {
     /// Answer as soon as the command is committed.
     Handle,
     /// Bring the listing up to date before answering.
@@ -55,7 +55,7 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn database(&self) -> Result<Self::Database, Refusal>;
     fn cache(&self) -> Result<Self::Cache, Refusal>;
     /// Calls the tenant's object, with a fresh stub and a time limit.
-    async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError>;
+    async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Reaches some object and comes back.
     async fn ping_object(&self) -> Result<(), CallError>;
     /// Lets others go first, for at least this long.

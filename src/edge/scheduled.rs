@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 
-use super::endpoints::admin::deletions;
-use super::endpoints::admin::organizations;
-use super::runtime::{Door, Runtime};
+use super::calls::ask_as_operator;
+use super::runtime::Runtime;
+use super::{closing, organizations};
 use crate::directory::identifiers::{Mode, RequestId};
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
+use crate::fault::{Fault, internal, store_unavailable};
 use crate::json;
-use crate::organization::protocol::{self, Call, Caller, Command, Reply};
-use crate::projection::{Database, Statement, StoreError};
+use crate::organization::protocol::Command;
+use crate::projection::{Database, Statement};
 
 /// How long after an organization's audit the next one comes by itself.
 const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -23,12 +24,12 @@ const ORGANIZATIONS_MAX: i64 = 100;
 /// by themselves.
 pub async fn tick<R: Runtime>(runtime: &R) {
     let mut line = Line { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
-    match deletions::settle_pending(runtime, runtime.now()).await {
+    match closing::settle_pending(runtime, runtime.now()).await {
         Ok(completed) => line.deletions_completed = completed,
         Err(fault) => line.reason = fault.log_reason().map(str::to_owned),
     }
-    if let Err(error) = start_due(runtime, runtime.now(), &mut line).await {
-        line.reason = Some(error.0);
+    if let Err(fault) = start_due(runtime, runtime.now(), &mut line).await {
+        line.reason = fault.log_reason().map(str::to_owned);
     }
     if let Ok(line) = json::write(&line) {
         runtime.log(&line);
@@ -47,19 +48,18 @@ struct Line {
     reason: Option<String>,
 }
 
-async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> Result<(), StoreError> {
-    let failed = |error: &dyn std::fmt::Display| StoreError(error.to_string());
-    let database = runtime.database().map_err(|error| failed(&error))?;
+async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> Result<(), Fault> {
+    let database = runtime.database().map_err(internal)?;
     let due_ms = now.millis().saturating_sub(INTERVAL_MS);
     let select = Statement {
         sql: "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2".into(),
         parameters: vec![due_ms.into(), ORGANIZATIONS_MAX.into()],
     };
-    for text in database.query(&select).await?.rows {
-        let organization = Organization::read(&text).map_err(|error| failed(&error))?;
-        if let Err(error) = start(runtime, &organization, now).await {
+    for text in database.query(&select).await.map_err(store_unavailable)?.rows {
+        let organization = organizations::read(&text)?;
+        if let Err(fault) = start(runtime, &organization, now).await {
             // The others need not wait for the one that can't be reached.
-            line.reason = Some(error.0);
+            line.reason = fault.log_reason().map(str::to_owned);
             continue;
         }
         let id = organization.id.to_string();
@@ -67,29 +67,18 @@ async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> 
             sql: "UPDATE organizations SET audited_at = ?2 WHERE id = ?1".into(),
             parameters: vec![id.as_str().into(), now.millis().into()],
         };
-        database.batch(&[note]).await?;
+        database.batch(&[note]).await.map_err(store_unavailable)?;
         line.started = line.started.saturating_add(1);
     }
     Ok(())
 }
 
 /// Begins the audits of both modes.
-async fn start<R: Runtime>(runtime: &R, organization: &Organization, now: Timestamp) -> Result<(), StoreError> {
-    let failed = |error: &dyn std::fmt::Display| StoreError(error.to_string());
+async fn start<R: Runtime>(runtime: &R, organization: &Organization, now: Timestamp) -> Result<(), Fault> {
     for mode in Mode::ALL {
         let settings = organizations::settings(organization, mode);
-        let tenant = settings.tenant;
-        let random = runtime.random().map_err(|error| failed(&error))?;
-        let call = Call {
-            request_id: RequestId::new(now, random),
-            repeated: false,
-            caller: Caller::Operator,
-            idempotency: None,
-            command: Command::StartAudit(settings),
-        };
-        let bytes = protocol::encode(&call).map_err(|error| failed(&error))?;
-        let reply = runtime.call(tenant, Door::Handle, &bytes).await.map_err(|error| StoreError(error.message))?;
-        protocol::decode::<Reply>(&reply).map_err(|error| failed(&error))?;
+        let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
+        ask_as_operator(runtime, request_id, settings.tenant, Command::StartAudit(settings)).await?;
     }
     Ok(())
 }

@@ -10,12 +10,12 @@ use crate::directory::end_user::EndUser;
 use crate::directory::mood::MoodBody;
 use crate::directory::organization::Organization;
 use crate::directory::principal::Principal;
-use crate::edge::endpoints::admin;
 use crate::edge::endpoints::admin::{keys, repair};
 use crate::edge::endpoints::agents::agent_users;
 use crate::edge::endpoints::principals;
 use crate::edge::endpoints::public::probes;
-use crate::edge::endpoints::v1::{deletions, end_users_batch, respond, usage};
+use crate::edge::endpoints::v1::{end_users_batch, respond, usage};
+use crate::edge::endpoints::{admin, deletion_request};
 use crate::edge::http::schema::Schema;
 use crate::organization::export::Export;
 use crate::organization::relationships::RelationshipView;
@@ -91,7 +91,7 @@ fn schemas() -> Map<String, Value> {
         TurnView<'_>,
         respond::State,
         end_users_batch::Answer,
-        deletions::Accepted,
+        deletion_request::Accepted,
         usage::UsageView,
         admin::usage::OrganizationUsage,
         keys::KeyView<'_>,

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use super::bindings::describe;
 use crate::executor::{Unsettled, settle};
 use rollcall::directory::identifiers::Tenant;
-use rollcall::edge::runtime::{CallError, Door};
+use rollcall::edge::runtime::{CallError, ObjectMethod};
 
 /// Longest wait for an object, in milliseconds.
 const LIMIT_MS: u32 = 15_000;
@@ -38,14 +38,14 @@ extern "C" {
 
 impl Namespace {
     /// One call with a stub of its own: after an error a stub may be broken for good.
-    pub async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {
+    pub async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
         // A copy: of a view, a call carries all that it is a view of, here the whole memory
         // of the module. That took longer than everything else together.
         let call = Uint8Array::from(call);
-        let answer = self.get_by_name(&tenant.to_string()).and_then(|stub| match door {
-            Door::Handle => stub.handle(&call),
-            Door::HandleListed => stub.handle_listed(&call),
-            Door::HandleAudited => stub.handle_audited(&call),
+        let answer = self.get_by_name(&tenant.to_string()).and_then(|stub| match method {
+            ObjectMethod::Handle => stub.handle(&call),
+            ObjectMethod::HandleListed => stub.handle_listed(&call),
+            ObjectMethod::HandleAudited => stub.handle_audited(&call),
         });
         let reply = settle(LIMIT_MS, answer).await.map_err(call_error)?;
         let reply = reply.dyn_into::<Uint8Array>();

@@ -17,7 +17,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::public_limiter::PublicLimiter;
-use rollcall::edge::runtime::{CallError, Door, Runtime};
+use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
 use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 use rollcall::refusal::Refusal;
 
@@ -120,8 +120,8 @@ impl Runtime for WorkerRuntime {
         Kv::of(&self.env).map_err(|error| Refusal::new(error.0))
     }
 
-    async fn call(&self, tenant: Tenant, door: Door, call: &[u8]) -> Result<Vec<u8>, CallError> {
-        self.objects()?.call(tenant, door, call).await
+    async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
+        self.objects()?.call(tenant, method, call).await
     }
 
     async fn ping_object(&self) -> Result<(), CallError> {

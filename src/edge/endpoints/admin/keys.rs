@@ -2,24 +2,22 @@
 
 use serde::Serialize;
 
-use super::organizations;
 use crate::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
 use crate::directory::cursor::{self, Binding};
-use crate::directory::identifiers::{KeyId, Mode, OrganizationId, Tenant};
+use crate::directory::identifiers::{KeyId, Mode, Tenant};
 use crate::directory::names::Name;
-use crate::directory::organization::Organization;
 use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Operator, unexpected};
+use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::pages;
+use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::operator::{ask, ask_both};
-use crate::edge::runtime::Door;
-use crate::edge::step::{Next, Step};
-use crate::fault::Fault;
-use crate::fault::internal;
+use crate::edge::organizations;
+use crate::edge::runtime::{ObjectMethod, Runtime};
+use crate::fault::{Fault, internal};
 use crate::input::{both, choice, path_parameter, string};
 use crate::json;
 use crate::organization::keys::{KeyRecord, NewKey};
@@ -47,31 +45,32 @@ pub struct KeyView<'a> {
 }
 
 /// `POST …/keys`.
-pub fn issue<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+pub async fn issue<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
     let now = input.received_at;
-    let (id, request) = both(organizations::id(input), read_issue(&input.body, now))?;
-    let (operator, random, secret, ring) = (input.caller, input.random, input.secret, &input.configuration.key_ring);
-    let then = move |organization: Organization| {
-        let settings = organizations::settings(&organization, request.mode);
-        let tenant = settings.tenant;
-        let key = ApiKey::mint(&request.prefix, tenant, secret, &ring.current);
-        let new = NewKey {
-            digest: key.digest(),
-            key_id: KeyId::new(now, random),
-            kind: request.kind,
-            scope: request.scope,
-            prefix: request.prefix,
-            name: request.name,
-            created_at: now,
-            expires_at: request.expires_at,
-        };
-        let command = Command::IssueKey { settings, key: new.clone() };
-        Ok(ask(operator, tenant, Door::Handle, command, move |outcome| match outcome {
-            Outcome::KeyIssued => issued(tenant, &new, &key).map(Step::Respond),
-            other => Err(unexpected(&other)),
-        }))
+    let read = both(organizations::id(&input), read_issue(&input.body, now));
+    let (id, request) = input.complete(read)?;
+    let organization = organizations::find(exchange, id).await?;
+    let settings = organizations::settings(&organization, request.mode);
+    let tenant = settings.tenant;
+    let key = ApiKey::mint(&request.prefix, tenant, input.secret, &input.configuration.key_ring.current);
+    let new = NewKey {
+        digest: key.digest(),
+        key_id: KeyId::new(now, input.random),
+        kind: request.kind,
+        scope: request.scope,
+        prefix: request.prefix,
+        name: request.name,
+        created_at: now,
+        expires_at: request.expires_at,
     };
-    Ok(organizations::with(id, Box::new(then)))
+    let command = Command::IssueKey { settings, key: new.clone() };
+    match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, command).await? {
+        Outcome::KeyIssued => issued(tenant, &new, &key),
+        other => Err(unexpected(&other)),
+    }
 }
 
 fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault> {
@@ -130,29 +129,26 @@ fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
 }
 
 /// `GET …/keys`: the keys of both modes in the order of their issue.
-pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+pub async fn list<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
-    let (id, ()) = both(organizations::id(input), input.query.finish())?;
-    let (operator, ring) = (input.caller, &input.configuration.key_ring);
+    let id = organizations::id(&input);
+    let id = input.complete(id)?;
     let binding = Binding::new(&["admin", "keys", &id.to_string()]);
     let after: Option<KeyId> = input.cursor(cursor, &binding)?.map(|key| key.parse()).transpose().map_err(internal)?;
-    let then = move |organization: Organization| {
-        let commands = Mode::ALL.map(|_| Command::ListKeys { after, limit: limit.saturating_add(1) });
-        let then = move |outcomes: [Outcome; 2]| {
-            let mut records = Vec::new();
-            for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
-                let Outcome::Keys(keys) = outcome else { return Err(unexpected(&outcome)) };
-                for key in keys {
-                    let place = records.partition_point(|(_, other): &(Mode, KeyRecord)| other.key_id < key.key_id);
-                    records.insert(place, (mode, key));
-                }
-            }
-            page(records, limit, &binding, ring).map(Step::Respond)
-        };
-        Ok(ask_both(operator, organization.id, Door::Handle, commands, Box::new(then)))
-    };
-    Ok(organizations::with(id, Box::new(then)))
+    organizations::find(exchange, id).await?;
+    let commands = Mode::ALL.map(|_| Command::ListKeys { after, limit: limit.saturating_add(1) });
+    let outcomes = exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
+    let mut records = Vec::new();
+    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
+        let Outcome::Keys(keys) = outcome else { return Err(unexpected(&outcome)) };
+        records.extend(keys.into_iter().map(|key| (mode, key)));
+    }
+    records.sort_by_key(|(_, record)| record.key_id);
+    page(records, limit, &binding, &input.configuration.key_ring)
 }
 
 fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring: &KeyRing) -> Result<Response, Fault> {
@@ -182,20 +178,22 @@ fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {
 
 /// `DELETE …/keys/{key_id}`: the key is refused from the next request on.
 /// Revoking it again is 204 too.
-pub fn revoke<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+pub async fn revoke<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
     let key_id = path_parameter("key_id", input.parameters.get(1), |text| text.parse());
-    let (id, key_id) = both(organizations::id(input), key_id)?;
-    let operator = input.caller;
-    Ok(organizations::with(id, Box::new(move |_| revoke_in(operator, id, key_id, &Mode::ALL))))
-}
-
-/// Revokes a key in the first of these modes that it is of.
-fn revoke_in<'a>(operator: Operator, organization: OrganizationId, key_id: KeyId, modes: &'static [Mode]) -> Next<'a> {
-    let Some((mode, others)) = modes.split_first() else { return Err(Fault::NotFound("key")) };
-    let tenant = Tenant { organization, mode: *mode };
-    Ok(ask(operator, tenant, Door::Handle, Command::RevokeKey { key_id }, move |outcome| match outcome {
-        Outcome::KeyRevoked => Ok(Step::Respond(Response::new(204))),
-        Outcome::NotFound => revoke_in(operator, organization, key_id, others),
-        other => Err(unexpected(&other)),
-    }))
+    let read = both(organizations::id(&input), key_id);
+    let (id, key_id) = input.complete(read)?;
+    organizations::find(exchange, id).await?;
+    for mode in Mode::ALL {
+        let tenant = Tenant { organization: id, mode };
+        match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, Command::RevokeKey { key_id }).await? {
+            Outcome::KeyRevoked => return Ok(Response::new(204)),
+            // The key may be one of the other mode.
+            Outcome::NotFound => {}
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Err(Fault::NotFound("key"))
 }

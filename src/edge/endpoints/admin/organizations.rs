@@ -11,34 +11,38 @@
 
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
-use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
+use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Operator, unexpected};
+use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
+use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::operator::ask_both;
-use crate::edge::runtime::Door;
-use crate::edge::step::{Continuation, Next, Step};
-use crate::fault::Fault;
-use crate::fault::internal;
+use crate::edge::organizations;
+use crate::edge::runtime::{ObjectMethod, Runtime};
+use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
 use crate::json::{self, Raw};
-use crate::organization::protocol::{Command, Outcome, Precondition};
-use crate::organization::settings::Settings;
-use crate::projection::Bound;
+use crate::organization::protocol::{Command, Outcome};
+use crate::projection::{Bound, Statement};
+use crate::refusal::Refusal;
 
 /// Attempts to change a record that others are changing at the same time.
 const UPDATE_ATTEMPTS: u32 = 5;
 const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
 /// `POST /admin/v1/organizations`.
-pub fn create<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let mut changes = read_changes(&input.body, true)?;
+pub async fn create<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
+    let changes = read_changes(&input.body, true);
+    let mut changes = input.complete(changes)?;
     let now = input.received_at;
     let id = OrganizationId::new(now, input.random);
     let name = changes.name.take().ok_or_else(|| internal("a required field is missing without a fault"))?;
@@ -50,103 +54,90 @@ pub fn create<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
     let clerk_org_id = changes.clerk_org_id.flatten();
     let organization =
         Organization { id, name, slug, clerk_org_id, limits, version: 1, created_at: now, updated_at: now };
-    Ok(Step::query(statement(INSERT, &organization)?, move |stored| {
-        if stored.rows.is_empty() {
-            let nothing = || Err(internal("an organization was not stored, and nothing was in its way"));
-            return Ok(refuse_taken(&organization, nothing));
-        }
-        let location = format!("/admin/v1/organizations/{id}");
-        respond(201, &organization).map(|response| Step::Respond(response.with("Location", location)))
-    }))
+    let stored = exchange.query(&with_document(INSERT, &organization)?.statement()).await?;
+    if stored.rows.is_empty() {
+        refuse_taken(exchange, &organization).await?;
+        return Err(internal("an organization was not stored, and nothing was in its way"));
+    }
+    Ok(respond(201, &organization)?.with("Location", format!("/admin/v1/organizations/{id}")))
 }
 
 /// `GET /admin/v1/organizations`: in the order of their making.
-pub fn list<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let ring = &input.configuration.key_ring;
+pub async fn list<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
     let binding = Binding::new(&["admin", "organizations"]);
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
     input.query.finish()?;
     let after = input.cursor(cursor, &binding)?.unwrap_or_default();
-    let select = Bound {
+    let select = Statement {
         sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),
-        values: vec![after.into(), i64::from(limit).saturating_add(1).into()],
+        parameters: vec![after.as_str().into(), i64::from(limit).saturating_add(1).into()],
     };
-    Ok(Step::query(select, move |texts| {
-        let mut documents = texts.rows;
-        let has_more = pages::cut(&mut documents, limit);
-        let last = documents.last().filter(|_| has_more);
-        let next_cursor = last.map(|document| Ok(cursor::encode(&read(document)?.id.to_string(), &binding, ring)));
-        Ok(Step::Respond(pages::render(&documents, next_cursor.transpose()?.as_deref())))
-    }))
+    let mut documents = exchange.query(&select).await?.rows;
+    let has_more = pages::cut(&mut documents, limit);
+    let last = documents.last().filter(|_| has_more).map(|document| organizations::read(document)).transpose()?;
+    let ring = &input.configuration.key_ring;
+    let next_cursor = last.map(|last| cursor::encode(&last.id.to_string(), &binding, ring));
+    Ok(pages::render(&documents, next_cursor.as_deref()))
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
-pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let none_match = input.if_none_match.take();
-    find(input, move |organization| {
-        let revision = revision(&organization);
-        if none_match.is_some_and(|header| none_match_names(&header, revision)) {
-            return Ok(Step::Respond(Response::new(304).with("ETag", entity_tag(revision))));
-        }
-        respond(200, &organization).map(Step::Respond)
-    })
+pub async fn get<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
+    let id = organizations::id(&input);
+    let id = input.complete(id)?;
+    let organization = organizations::find(exchange, id).await?;
+    let revision = revision(&organization);
+    if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    }
+    respond(200, &organization)
 }
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
-pub fn update<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let (id, changes) = both(id(input), read_changes(&input.body, false))?;
+pub async fn update<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
+    let read = both(organizations::id(&input), read_changes(&input.body, false));
+    let (id, changes) = input.complete(read)?;
     let if_match = input.if_match.as_deref().map(if_match);
-    let update = Update { operator: input.caller, now: input.received_at, id, changes, if_match };
-    Ok(update.attempt(UPDATE_ATTEMPTS))
-}
-
-/// A change of a record that others may be changing at the same time.
-struct Update {
-    operator: Operator,
-    now: Timestamp,
-    id: OrganizationId,
-    changes: Changes,
-    if_match: Option<Precondition>,
-}
-
-impl Update {
-    /// Replaces the record if it is still the one that was read. If it is not, either someone
-    /// was faster, which is worth another try, or a name is taken, which is not.
-    fn attempt<'a>(self, attempts: u32) -> Step<'a> {
-        let id = self.id;
-        let then = move |found: Organization| {
-            if self.if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
-                return Err(Fault::PreconditionFailed);
-            }
-            let from_version = found.version;
-            let updated = self.changes.applied_to(found, self.now);
-            let mut replace = statement(REPLACE, &updated)?;
-            replace.values.push(from_version.into());
-            Ok(Step::query(replace, move |stored| {
-                if !stored.rows.is_empty() {
-                    return Ok(deliver(self.operator, updated));
-                }
-                Ok(refuse_taken(&updated, move || match attempts.checked_sub(1) {
-                    Some(left) if left > 0 => Ok(self.attempt(left)),
-                    _ => Err(Fault::Conflict(OVERTAKEN.to_owned())),
-                }))
-            }))
-        };
-        with(id, Box::new(then))
+    for _ in 0..UPDATE_ATTEMPTS {
+        let found = organizations::find(exchange, id).await?;
+        if if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
+            return Err(Fault::PreconditionFailed);
+        }
+        let from_version = found.version;
+        let updated = changes.applied_to(found, input.received_at);
+        let mut replace = with_document(REPLACE, &updated)?;
+        replace.values.push(from_version.into());
+        if !exchange.query(&replace.statement()).await?.rows.is_empty() {
+            return deliver(exchange, input.caller, &updated).await;
+        }
+        // The record has another version by now, which is worth another attempt, or a name is
+        // taken, which is not.
+        refuse_taken(exchange, &updated).await?;
     }
+    Err(Fault::Conflict(OVERTAKEN.to_owned()))
 }
 
 /// Brings the settings to both objects, then answers.
-fn deliver<'a>(operator: Operator, organization: Organization) -> Step<'a> {
-    let id = organization.id;
-    let commands = Mode::ALL.map(|mode| Command::Configure(settings(&organization, mode)));
-    let then = move |outcomes: [Outcome; 2]| match outcomes {
-        [Outcome::Configured, Outcome::Configured] => respond(200, &organization).map(Step::Respond),
+async fn deliver<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    operator: Operator,
+    organization: &Organization,
+) -> Result<Response, Fault> {
+    let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(organization, mode)));
+    match exchange.call_both_as(operator, organization.id, ObjectMethod::Handle, commands).await? {
+        [Outcome::Configured, Outcome::Configured] => respond(200, organization),
         [Outcome::Configured, other] | [other, _] => Err(unexpected(&other)),
-    };
-    ask_both(operator, id, Door::Handle, commands, Box::new(then))
+    }
 }
 
 const INSERT: &str = "
@@ -162,59 +153,31 @@ const TAKEN: &str = "
     SELECT CASE WHEN slug = ?2 THEN 'slug' ELSE 'clerk_org_id' END AS text FROM organizations
     WHERE id <> ?1 AND (slug = ?2 OR clerk_org_id = ?3) LIMIT 1";
 
-/// A statement with an organization's columns.
-fn statement(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
-    let mut statement = names(sql, organization);
+/// A statement that is bound to an organization's columns.
+fn with_document(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
+    let mut statement = with_names(sql, organization);
     let document = json::write(organization).map_err(internal)?;
     statement.values.extend([organization.version.into(), document.into()]);
     Ok(statement)
 }
 
-/// A statement with what is unique of an organization.
-fn names(sql: &'static str, organization: &Organization) -> Bound {
+/// A statement that is bound to what is unique of an organization.
+fn with_names(sql: &'static str, organization: &Organization) -> Bound {
     let slug = organization.slug.as_str().to_owned();
     let values = vec![organization.id.to_string().into(), slug.into(), organization.clerk_org_id.clone().into()];
     Bound { sql: sql.into(), values }
 }
 
-/// Refuses what another organization has already; goes on if it has nothing.
-fn refuse_taken<'a>(organization: &Organization, then: impl FnOnce() -> Next<'a> + 'a) -> Step<'a> {
-    Step::query(names(TAKEN, organization), |texts| match texts.rows.first() {
+/// Fails if another organization has a name that this one asks for.
+async fn refuse_taken<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    organization: &Organization,
+) -> Result<(), Fault> {
+    let taken = exchange.query(&with_names(TAKEN, organization).statement()).await?;
+    match taken.rows.first() {
         Some(field) => Err(Fault::Conflict(format!("Another organization has this {field}."))),
-        None => then(),
-    })
-}
-
-pub fn settings(organization: &Organization, mode: Mode) -> Settings {
-    Settings {
-        tenant: Tenant { organization: organization.id, mode },
-        version: organization.version,
-        limits: organization.limits,
-        anchor: organization.created_at,
+        None => Ok(()),
     }
-}
-
-/// Which organization the path names.
-pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
-    input.path("organization_id", |text| text.parse())
-}
-
-/// Goes on with the organization that the path names.
-pub fn find<'a>(input: &Input<'a, Operator>, then: impl FnOnce(Organization) -> Next<'a> + 'a) -> Next<'a> {
-    Ok(with(id(input)?, Box::new(then)))
-}
-
-/// Goes on with an organization, if it exists.
-pub fn with(id: OrganizationId, then: Continuation<'_, Organization>) -> Step<'_> {
-    let select = Bound {
-        sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),
-        values: vec![id.to_string().into()],
-    };
-    Step::query(select, |texts| then(read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)?))
-}
-
-fn read(document: &str) -> Result<Organization, Fault> {
-    Organization::read(document).map_err(internal)
 }
 
 /// An organization has one incarnation; its version is its revision.
@@ -293,7 +256,7 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
 }
 
 /// A slug from a name, made unique by the end of the id.
-fn derive_slug(name: &Name, id: OrganizationId) -> Result<Slug, crate::refusal::Refusal> {
+fn derive_slug(name: &Name, id: OrganizationId) -> Result<Slug, Refusal> {
     let mut slug = String::new();
     for character in name.as_str().chars().take(48) {
         if character.is_ascii_alphanumeric() {

@@ -1,21 +1,19 @@
-//! `/admin/v1/organizations/{organization_id}/repair`, and the audit that comes by
-//! itself: comparing the projections with the objects and mending what differs.
+//! `/admin/v1/organizations/{organization_id}/repair`: comparing the projections with the objects
+//! and mending what differs.
 
 use serde::Serialize;
 
-use super::organizations;
 use crate::directory::identifiers::{Mode, OrganizationId};
-use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Operator, unexpected};
+use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
+use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::operator::ask_both;
-use crate::edge::runtime::Door;
-use crate::edge::step::{Next, Step};
-use crate::fault::Fault;
-use crate::fault::internal;
+use crate::edge::organizations;
+use crate::edge::runtime::{ObjectMethod, Runtime};
+use crate::fault::{Fault, internal};
 use crate::input::{Fields, both};
 use crate::json;
 use crate::organization::audit::{Differences, Phase, Report};
@@ -75,31 +73,32 @@ impl ModeView {
 
 /// `POST …/repair`: 200 with what differed when it is done within some seconds, else
 /// 202, and the objects go on by themselves; asked again, it tells how far they are.
-pub fn repair<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
+pub async fn start<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
     let options = match &input.body {
         Body::Empty => Ok(()),
         sent => sent.fields().and_then(Fields::finish),
     };
-    let (id, ()) = both(organizations::id(input), options)?;
-    let operator = input.caller;
-    let then = move |organization: Organization| {
-        let commands = Mode::ALL.map(|mode| Command::StartAudit(organizations::settings(&organization, mode)));
-        let then = move |outcomes| respond(id, outcomes).map(Step::Respond);
-        Ok(ask_both(operator, id, Door::HandleAudited, commands, Box::new(then)))
-    };
-    Ok(organizations::with(id, Box::new(then)))
+    let read = both(organizations::id(&input), options);
+    let (id, ()) = input.complete(read)?;
+    let organization = organizations::find(exchange, id).await?;
+    let commands = Mode::ALL.map(|mode| Command::StartAudit(organizations::settings(&organization, mode)));
+    respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await?)
 }
 
 /// `GET …/repair`: the last one of each mode that ever had one; 404 when none had.
-pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let operator = input.caller;
-    organizations::find(input, move |Organization { id, .. }| {
-        let then = move |outcomes| {
-            let response = respond(id, outcomes)?;
-            Ok(Step::Respond(Response { status: 200, ..response }))
-        };
-        Ok(ask_both(operator, id, Door::Handle, [Command::ReadAudit, Command::ReadAudit], Box::new(then)))
-    })
+pub async fn get<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
+    let id = organizations::id(&input);
+    let id = input.complete(id)?;
+    organizations::find(exchange, id).await?;
+    let commands = [Command::ReadAudit, Command::ReadAudit];
+    let response = respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)?;
+    Ok(Response { status: 200, ..response })
 }
 
 fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {

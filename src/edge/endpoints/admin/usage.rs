@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-use super::organizations;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Operator, unexpected};
+use crate::edge::exchange::{Exchange, Operator};
+use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::operator::ask_both;
-use crate::edge::runtime::Door;
-use crate::edge::step::{Next, Step};
+use crate::edge::organizations;
+use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::json;
 use crate::organization::protocol::{Command, Outcome};
@@ -41,19 +41,18 @@ struct Share {
 }
 
 /// `GET /admin/v1/organizations/{organization_id}/usage`, by mode.
-pub fn get<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
-    let operator = input.caller;
-    organizations::find(input, move |organization| {
-        let id = organization.id;
-        // An object that never had a key knows no limits yet.
-        let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
-        let then = move |_| {
-            let commands = [Command::ReadUsage, Command::ReadUsage];
-            let then = move |outcomes| respond(id, outcomes).map(Step::Respond);
-            Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
-        };
-        Ok(ask_both(operator, id, Door::Handle, commands, Box::new(then)))
-    })
+pub async fn get<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    mut input: Input<'_, Operator>,
+) -> Result<Response, Fault> {
+    let id = organizations::id(&input);
+    let id = input.complete(id)?;
+    let organization = organizations::find(exchange, id).await?;
+    // An object that never had a key knows no limits yet.
+    let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
+    exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
+    let commands = [Command::ReadUsage, Command::ReadUsage];
+    respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)
 }
 
 fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {

@@ -1,11 +1,12 @@
 //! `/api/v1/agents`.
 
+use super::page::{page_of, page_size};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
@@ -13,14 +14,10 @@ use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::fault::internal;
-use crate::input::{QueryFields, both, query_integer, string};
+use crate::input::{both, string};
 use crate::json;
 use crate::organization::agents;
 use crate::organization::protocol::{Command, NewAgent, Outcome};
-
-/// Most agents on a page, and as many when nothing is said.
-const PAGE_SIZE_MAX: u32 = 500;
-const PAGE_SIZE_DEFAULT: u32 = 100;
 
 /// `POST /api/v1/agents`: 201 when this request made the agent, 200 when it changed
 /// the one that is there.
@@ -90,17 +87,6 @@ fn inside(document: &json::Text) -> Result<&str, Fault> {
     inside.ok_or_else(|| internal("a record is not an object"))
 }
 
-/// `page_size`, or `limit`, which old clients send along with others that are taken
-/// and mean nothing.
-pub fn page_size(fields: &mut QueryFields) -> u32 {
-    let page_size = fields.optional("page_size", |text| query_integer(text, 1, PAGE_SIZE_MAX));
-    let limit = fields.optional("limit", |text| query_integer(text, 1, PAGE_SIZE_MAX));
-    for ignored in ["offset", "sort_by", "sort_order"] {
-        fields.optional(ignored, |_| Ok(()));
-    }
-    page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT)
-}
-
 /// `GET /api/v1/agents`: in the order of their making.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = page_size(&mut input.query);
@@ -115,15 +101,6 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let last = records.last().filter(|_| has_more);
         let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
         let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
-        Ok(page(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
+        Ok(page_of(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
     }))
-}
-
-/// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
-/// of existing clients stop only on a falsy one.
-pub fn page(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
-    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
-    let has_more = cursor.is_some();
-    let members = format!("\"{name}\":[{items}],\"has_more\":{has_more}{next}");
-    described(200, schema, &members)
 }

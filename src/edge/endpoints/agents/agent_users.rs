@@ -6,20 +6,21 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::agent;
+use super::page::{page_of, page_size};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
 use crate::directory::mood::{Decay, MoodBody};
 use crate::directory::timestamp::Timestamp;
-use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
+use crate::edge::calls::{Request, unexpected};
+use crate::edge::endpoint::Input;
+use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::pages;
+use crate::edge::http::request::Incoming;
+use crate::edge::http::response::Response;
 use crate::edge::http::schema::Schema;
-use crate::edge::step::Step;
-use crate::fault::Fault;
-use crate::fault::internal;
-use crate::input::both;
+use crate::edge::runtime::Runtime;
+use crate::fault::{Fault, internal};
 use crate::json::{self, Raw, Unreadable};
 use crate::organization::protocol::{Command, Outcome};
 use crate::organization::relationships::Entry;
@@ -107,41 +108,47 @@ impl<'a> Contact<'a> {
 }
 
 /// Pages in byte order of `user_id`; what a page costs does not depend on its depth.
-pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let limit = agent::page_size(&mut input.query);
+pub async fn list<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    mut input: Input<'_>,
+) -> Result<Response, Fault> {
+    let limit = page_size(&mut input.query);
     let cursor = input.query.text("cursor");
-    let (agent, ()) = both(input.path("agent_id", AgentRef::new), input.query.finish())?;
-    let (tenant, ring) = (input.caller, &input.configuration.key_ring);
+    let agent = input.path("agent_id", AgentRef::new);
+    let planned = input.complete(agent).map(|agent| (Request::listed(Command::ReadAgent { agent }), ()));
+    let (outcome, ()) = exchange.call(holder, planned).await?;
+    let agent_id = match outcome {
+        Outcome::Agent { agent_id, .. } => agent_id,
+        Outcome::NotFound => return Err(Fault::NotFound("agent")),
+        Outcome::Ambiguous => return Err(Fault::Ambiguous),
+        other => return Err(unexpected(&other)),
+    };
+    let binding = binding(input.caller, agent_id);
+    let after = input.cursor(cursor, &binding)?;
+    let page = listing::agent_users(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
+    let texts = exchange.query_listing(&page.statement()).await?;
+    let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
+    let has_more = pages::cut(&mut rows, limit);
     let decay = Decay { now: input.received_at, half_life_ms: input.configuration.mood_half_life_ms };
-    Ok(Plan::listed(Command::ReadAgent { agent }, move |outcome| {
-        let agent_id = match outcome {
-            Outcome::Agent { agent_id, .. } => agent_id,
-            Outcome::NotFound => return Err(Fault::NotFound("agent")),
-            Outcome::Ambiguous => return Err(Fault::Ambiguous),
-            other => return Err(unexpected(&other)),
-        };
-        let binding = binding(tenant, agent_id);
-        let decode = |text: String| cursor::decode(&text, &binding, ring).map_err(Fault::Malformed);
-        let after = cursor.map(decode).transpose()?;
-        let page = listing::agent_users(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
-        Ok(Step::query(page, move |texts| {
-            let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
-            let has_more = pages::cut(&mut rows, limit);
-            let agent_id = agent_id.to_string();
-            let (mut entries, mut last) = (Vec::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
-            for (entry, document) in rows {
-                let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
-                if last.replace(user.user_id).is_some() {
-                    entries.push(b',');
-                }
-                write(&mut entries, entry, user, &agent_id, decay)?;
-            }
-            let entries = json::text(entries).map_err(internal)?;
-            let last = last.filter(|_| has_more).and_then(Raw::string);
-            let cursor = last.map(|user_id| cursor::encode(&user_id, &binding, ring));
-            Ok(Step::Respond(agent::page(Schema::AgentUserList, "users", &entries, cursor.as_deref())))
-        }))
-    }))
+    let (entries, last) = write_all(rows, agent_id, decay)?;
+    let last = last.filter(|_| has_more);
+    let cursor = last.map(|user_id| cursor::encode(&user_id, &binding, &input.configuration.key_ring));
+    Ok(page_of(Schema::AgentUserList, "users", &entries, cursor.as_deref()))
+}
+
+/// The entries of a page, and the user id of the last one.
+fn write_all(rows: Vec<(&str, &str)>, agent_id: AgentId, decay: Decay) -> Result<(String, Option<String>), Fault> {
+    let agent_id = agent_id.to_string();
+    let (mut entries, mut last) = (Vec::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
+    for (entry, document) in rows {
+        let user = Record::read(document).ok_or_else(|| internal(Unreadable))?;
+        if last.replace(user.user_id).is_some() {
+            entries.push(b',');
+        }
+        write(&mut entries, entry, user, &agent_id, decay)?;
+    }
+    Ok((json::text(entries).map_err(internal)?, last.and_then(Raw::string)))
 }
 
 fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {

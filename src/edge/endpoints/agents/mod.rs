@@ -3,3 +3,4 @@
 pub mod agent;
 pub mod agent_users;
 pub mod me;
+mod page;

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::v1::deletions;
 use crate::directory::agent::AgentId;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::deletion::Cascade;
@@ -10,8 +9,9 @@ use crate::directory::identifiers::{DeletionId, Tenant};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::{PrincipalId, PrincipalType};
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
+use crate::edge::endpoints::deletion_request::{accepted, read_options};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
@@ -117,11 +117,11 @@ fn respond(outcome: Outcome, none_match: Option<String>) -> Result<Response, Fau
 
 /// `DELETE /api/v1/principals/{principal_id}`: erased as the end user or agent that it is.
 pub fn delete<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let options = deletions::read_options(&input.body, &[Cascade::All]);
+    let options = read_options(&input.body, &[Cascade::All]);
     let (id, (_, reason)) = both(input.path("principal_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     Ok(Plan::new(Command::DeletePrincipal { id, deletion_id, reason }, |outcome| {
-        let receipt = deletions::accepted(&outcome, "principal")?;
+        let receipt = accepted(&outcome, "principal")?;
         Ok(enveloped(202, &receipt, "The principal is being erased.", "null"))
     }))
 }

@@ -12,7 +12,7 @@ use crate::edge::http::response::Response;
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// The key is `null` wherever there is none to give. How fast moods decay is for anyone to see.
-pub fn told(configuration: &Configuration, origin: &str) -> Response {
+pub fn get(configuration: &Configuration, origin: &str) -> Response {
     // A key needs no escapes; what would is none.
     let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let key = configuration.demo_api_key.as_deref().filter(|key| is_key(key) && is_loopback(origin));
@@ -47,7 +47,7 @@ mod tests {
             };
             Configuration::read(variable, false)
         };
-        let text = |key: &str, origin: &str| match told(&configuration(key).unwrap(), origin).body {
+        let text = |key: &str, origin: &str| match get(&configuration(key).unwrap(), origin).body {
             Content::Text(text) => text,
             _ => panic!("no text"),
         };

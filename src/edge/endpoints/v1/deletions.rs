@@ -1,29 +1,19 @@
 //! Erasures: of users, relationships and agents; and `GET /v1/deletions/{deletion_id}`.
 
-use serde::Serialize;
-
 use crate::directory::agent::AgentRef;
-use crate::directory::deletion::{self, Cascade};
+use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::names::UserId;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
-use crate::edge::http::body::Body;
+use crate::edge::endpoints::deletion_request::{accepted, read_options};
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::fault::internal;
-use crate::input::{both, choice, string};
+use crate::input::both;
 use crate::json;
 use crate::organization::protocol::{Command, Outcome};
-
-/// The answer to a request: the receipt's id.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "DeletionAccepted"))]
-pub struct Accepted {
-    deletion_id: DeletionId,
-    status: &'static str,
-}
 
 /// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. Asked again while
 /// the erasure lasts, it answers the same.
@@ -55,34 +45,6 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let members = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         Ok(described(202, Schema::Deletion, members.unwrap_or_default()))
     }))
-}
-
-/// The body of the answer: the receipt's id.
-pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
-    match outcome {
-        Outcome::Deletion(receipt) => {
-            let status = receipt.cascade.requested_status();
-            let accepted = Accepted { deletion_id: receipt.deletion_id, status };
-            json::write(&accepted).map_err(internal)
-        }
-        Outcome::NotFound => Err(Fault::NotFound(what)),
-        Outcome::Ambiguous => Err(Fault::Ambiguous),
-        other => Err(unexpected(other)),
-    }
-}
-
-pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
-    match body {
-        Body::Empty => return Ok((Cascade::All, None)),
-        Body::Json(_) => {}
-        Body::MergePatch(_) => return Err(Fault::UnsupportedMediaType),
-    }
-    let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.as_str(), *cascade)).collect();
-    let mut fields = body.fields()?;
-    let cascade = fields.optional("cascade", |value| choice(&string(value)?, &choices));
-    let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));
-    fields.finish()?;
-    Ok((cascade.unwrap_or(Cascade::All), reason.flatten()))
 }
 
 /// `GET /v1/deletions/{deletion_id}`: the receipt, which outlives what was erased.

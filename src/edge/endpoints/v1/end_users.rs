@@ -1,27 +1,33 @@
 //! `/v1/end-users`.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::directory::cursor;
+use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::{Request, unexpected};
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
+use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
+use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::step::Step;
-use crate::fault::internal;
-use crate::fault::{Fault, FieldFault, Location};
+use crate::edge::log::ServedBy;
+use crate::edge::runtime::Runtime;
+use crate::fault::{Fault, FieldFault, Location, internal};
 use crate::input::{Fields, both, choice, string};
 use crate::json;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::organization::relationships::Shown;
+use crate::projection::Cache;
 use crate::projection::cache;
-use crate::projection::listing::{Direction, Position, Query, Range};
+use crate::projection::listing::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
 /// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
@@ -63,30 +69,58 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 /// The object names the revision in force while KV is already being asked. A
 /// record of that revision comes from KV; otherwise a second call fetches it from
 /// the object, which is the one case in which a read needs two.
-pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let user_id = input.path("user_id", UserId::new)?;
-    let cached = Some(cache::key(input.caller, &user_id));
-    let none_match = input.if_none_match.take();
-    let plan = Plan::step(Command::LocateEndUser { user_id: user_id.clone() }, move |answer| {
-        let (revision, shown) = match answer.outcome {
-            Outcome::EndUserLocated { revision, shown } => (revision, shown),
-            Outcome::NotFound => return Err(Fault::NotFound("end user")),
-            other => return Err(unexpected(&other)),
-        };
-        if none_match.is_some_and(|header| none_match_names(&header, revision)) {
-            return Ok(Step::Respond(Response::new(304).with("ETag", entity_tag(revision))));
-        }
-        if let Some(document) = answer.cached.as_deref().and_then(|value| cache::read(value, revision)) {
-            return with_relationships(revision, document.get(), &shown).map(Step::Respond);
-        }
-        let then = move |outcome| match outcome {
-            Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
-            Outcome::NotFound => Err(Fault::NotFound("end user")),
-            other => Err(unexpected(&other)),
-        };
-        Ok(Step::ask(Command::ReadEndUser { user_id }, then))
+pub async fn get<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    mut input: Input<'_>,
+) -> Result<Response, Fault> {
+    let user_id = input.path("user_id", UserId::new);
+    let user_id = input.complete(user_id);
+    let key = user_id.as_ref().ok().map(|user_id| cache::key(input.caller, user_id));
+    let planned = user_id.map(|user_id| {
+        let command = Command::LocateEndUser { user_id: user_id.clone() };
+        (Request::new(command), user_id)
     });
-    Ok(Plan { cached, ..plan })
+    let (located, user_id, cached) = {
+        let cached = pin!(cached(exchange.runtime, key));
+        let located = pin!(exchange.call(holder, planned));
+        match select(located, cached).await {
+            // KV is waited for only when the object knows the record.
+            Either::Left((located, cached)) => {
+                let (outcome, user_id) = located?;
+                let is_known = matches!(outcome, Outcome::EndUserLocated { .. });
+                (outcome, user_id, if is_known { cached.await } else { None })
+            }
+            Either::Right((cached, located)) => {
+                let (outcome, user_id) = located.await?;
+                (outcome, user_id, cached)
+            }
+        }
+    };
+    let (revision, shown) = match located {
+        Outcome::EndUserLocated { revision, shown } => (revision, shown),
+        Outcome::NotFound => return Err(Fault::NotFound("end user")),
+        other => return Err(unexpected(&other)),
+    };
+    if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    }
+    if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
+        exchange.served_by = Some(ServedBy::Kv);
+        return with_relationships(revision, document.get(), &shown);
+    }
+    exchange.served_by = Some(ServedBy::Object);
+    let (outcome, ()) = exchange.call(holder, Ok((Request::free(Command::ReadEndUser { user_id }), ()))).await?;
+    match outcome {
+        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
+        Outcome::NotFound => Err(Fault::NotFound("end user")),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What KV holds under a key. A KV that fails is one that does not have the record.
+async fn cached<R: Runtime>(runtime: &R, key: Option<String>) -> Option<String> {
+    runtime.cache().ok()?.get(&key?).await.ok().flatten()
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that is held about a user.
@@ -143,24 +177,30 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
 }
 
 /// `GET /v1/end-users`: keyset pages over either index, read-your-writes.
-pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+pub async fn list<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    holder: &KeyHolder,
+    mut input: Input<'_>,
+) -> Result<Response, Fault> {
+    let planned = read_page(&mut input).map(|page| (Request::listed(Command::Admit), page));
+    let (outcome, (page, binding)) = exchange.call(holder, planned).await?;
+    let Outcome::Admitted = outcome else { return Err(unexpected(&outcome)) };
+    let texts = exchange.query_listing(&page.statement()).await?;
+    let (documents, last) = page.read(texts.rows).map_err(internal)?;
+    let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
+    let next = key.map(|key| cursor::encode(&key, &binding, &input.configuration.key_ring));
+    Ok(pages::render(&documents, next.as_deref()))
+}
+
+/// Reads which page is asked for, and what the cursor of the next one is bound to.
+fn read_page(input: &mut Input<'_>) -> Result<(Page, Binding), Fault> {
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
     let query = read_query(input)?;
     let binding = query.binding(input.caller);
     let after = input.cursor(cursor, &binding)?;
     let after = after.map(|key| Position::read(&key).map_err(internal)).transpose()?;
-    let page = query.page(input.caller, after.as_ref(), limit);
-    let ring = &input.configuration.key_ring;
-    Ok(Plan::listed(Command::Admit, move |outcome| match outcome {
-        Outcome::Admitted => Ok(Step::query(page.statement().to_bound(), move |texts| {
-            let (documents, last) = page.read(texts.rows).map_err(internal)?;
-            let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
-            let next = key.map(|key| cursor::encode(&key, &binding, ring));
-            Ok(Step::Respond(pages::render(&documents, next.as_deref())))
-        })),
-        other => Err(unexpected(&other)),
-    }))
+    Ok((query.page(input.caller, after.as_ref(), limit), binding))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

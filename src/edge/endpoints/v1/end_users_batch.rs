@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::end_users::take_new;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::fault::Fault;

@@ -3,8 +3,8 @@
 use crate::directory::agent::AgentRef;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::names::UserId;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::fault::Fault;

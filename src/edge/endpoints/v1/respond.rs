@@ -14,14 +14,14 @@ use crate::directory::mood::{Affect, Label, Level};
 use crate::directory::names::{Name, UserId};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::{Request, ask_as_operator, unexpected};
 use crate::edge::configuration::Configuration;
-use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::{self, Exchange, unexpected};
+use crate::edge::endpoint::Input;
+use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
-use crate::edge::runtime::{Door, Runtime};
-use crate::edge::step::Step;
+use crate::edge::runtime::Runtime;
 use crate::fault::internal;
 use crate::fault::{CredentialFault, Fault};
 use crate::input::{Fields, choice, string};
@@ -37,7 +37,7 @@ const MESSAGE_CHARACTERS_MAX: usize = 32_000;
 const RESERVATION_GRACE_MS: i64 = 30_000;
 
 /// What a caller asks.
-struct Request {
+struct Asked {
     message: String,
     agent: AgentRef,
     user_id: Option<UserId>,
@@ -52,58 +52,52 @@ enum TurnMode {
     Stateless,
 }
 
-/// A turn that the object has reserved and the responder is to answer.
-pub struct Reserved {
-    request: Request,
-    agent_name: Name,
-    display_name: Option<Name>,
-}
-
-/// Reserves the turn, unless the answer is one that was kept.
-pub fn respond<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let request = read(&input.body)?;
-    let turn = NewTurn {
-        agent: request.agent.clone(),
-        user_id: request.user_id.clone(),
-        relationship_id: RelationshipId::new(input.received_at, input.random),
-        expires_in_ms: input.configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS),
-    };
-    let now_ms = input.received_at.millis();
-    Ok(Plan::step(Command::ReserveTurn(turn), move |answer| match answer.outcome {
-        Outcome::TurnReserved { agent_name, display_name, .. } => {
-            Ok(Step::Turn(Box::new(Reserved { request, agent_name, display_name })))
-        }
-        Outcome::Turn { document, .. } if request.stream => replay(&document, request.affect).map(Step::Respond),
-        Outcome::Turn { document, .. } => Ok(Step::Respond(Response::json(200, document.into_string()))),
-        Outcome::NotFound => Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => Err(Fault::Ambiguous),
-        Outcome::DeletionPending => Err(Fault::DeletionPending),
-        Outcome::OtherType => Err(Fault::OtherType),
-        Outcome::IdempotencyInFlight => Err(Fault::IdempotencyInFlight),
-        Outcome::OverQuota { component, quota } => Err(Fault::OverQuota { component, quota, now_ms }),
-        other => Err(unexpected(&other)),
-    }))
-}
-
-/// Has a reserved turn answered: as a whole, or with `stream: true` as server-sent events.
-pub async fn answer<R: Runtime, I: Incoming>(
+/// Reserves the turn and has it answered: as a whole, or with `stream: true` as server-sent
+/// events. A repetition gets the answer that was kept.
+pub async fn respond<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
-    tenant: Tenant,
-    reserved: Reserved,
+    holder: &KeyHolder,
+    mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let Reserved { request, agent_name, display_name } = reserved;
-    let stream = request.stream;
-    let turn = Turn {
-        runtime: exchange.runtime.clone(),
-        configuration: exchange.configuration()?,
-        tenant,
-        request_id: exchange.request_id,
-        received_at: exchange.received_at,
-        request,
-        agent_name,
-        display_name,
+    let planned = read(&input.body);
+    let planned = input.complete(planned).map(|asked| {
+        let command = Command::ReserveTurn(new_turn(&asked, &input));
+        (Request { idempotency: input.idempotency.take(), ..Request::new(command) }, asked)
+    });
+    let (outcome, asked) = exchange.call(holder, planned).await?;
+    let turn = match outcome {
+        Outcome::TurnReserved { agent_name, display_name, quota } => {
+            exchange.quota = Some(quota);
+            Turn {
+                runtime: exchange.runtime.clone(),
+                configuration: exchange.configuration()?,
+                tenant: holder.tenant,
+                request_id: exchange.request_id,
+                received_at: exchange.received_at,
+                asked,
+                agent_name,
+                display_name,
+            }
+        }
+        Outcome::Turn { document, quota } => {
+            exchange.quota = quota.or(exchange.quota);
+            return if asked.stream {
+                replay(&document, asked.affect)
+            } else {
+                Ok(Response::json(200, document.into_string()))
+            };
+        }
+        Outcome::NotFound => return Err(Fault::NotFound("agent")),
+        Outcome::Ambiguous => return Err(Fault::Ambiguous),
+        Outcome::DeletionPending => return Err(Fault::DeletionPending),
+        Outcome::OtherType => return Err(Fault::OtherType),
+        Outcome::IdempotencyInFlight => return Err(Fault::IdempotencyInFlight),
+        Outcome::OverQuota { component, quota } => {
+            return Err(Fault::OverQuota { component, quota, now_ms: input.received_at.millis() });
+        }
+        other => return Err(unexpected(&other)),
     };
-    if stream {
+    if turn.asked.stream {
         return Ok(turn.into_events());
     }
     let (document, quota) = turn.take(None).await?;
@@ -111,7 +105,16 @@ pub async fn answer<R: Runtime, I: Incoming>(
     Ok(Response::json(200, document.into_string()))
 }
 
-fn read(body: &Body) -> Result<Request, Fault> {
+fn new_turn(asked: &Asked, input: &Input<'_>) -> NewTurn {
+    NewTurn {
+        agent: asked.agent.clone(),
+        user_id: asked.user_id.clone(),
+        relationship_id: RelationshipId::new(input.received_at, input.random),
+        expires_in_ms: input.configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS),
+    }
+}
+
+fn read(body: &Body) -> Result<Asked, Fault> {
     let mut fields = body.fields()?;
     let message = fields.required("message", |value| message(string(value)?));
     let agent = fields.required("personality_id", |value| AgentRef::new(string(value)?));
@@ -134,7 +137,7 @@ fn read(body: &Body) -> Result<Request, Fault> {
     };
     // A turn that says it is stateless leaves nothing with the user it names.
     let user_id = user_id.filter(|_| mode != Some(TurnMode::Stateless));
-    Ok(Request { message, agent, user_id, context, affect, stream: stream.unwrap_or_default() })
+    Ok(Asked { message, agent, user_id, context, affect, stream: stream.unwrap_or_default() })
 }
 
 fn message(text: String) -> Result<String, Refusal> {
@@ -180,7 +183,7 @@ struct Turn<R> {
     tenant: Tenant,
     request_id: RequestId,
     received_at: Timestamp,
-    request: Request,
+    asked: Asked,
     agent_name: Name,
     display_name: Option<Name>,
 }
@@ -188,13 +191,13 @@ struct Turn<R> {
 impl<R: Runtime> Turn<R> {
     /// Has the turn answered, and counts it, or gives it back.
     async fn take(&self, on_delta: Option<OnDelta<'_>>) -> Result<(json::Text, Option<Quota>), Fault> {
-        let request = &self.request;
+        let asked = &self.asked;
         let prompt = Prompt {
             personality: self.agent_name.as_str(),
-            user_id: request.user_id.as_ref().map(UserId::as_str),
+            user_id: asked.user_id.as_ref().map(UserId::as_str),
             display_name: self.display_name.as_ref().map(Name::as_str),
-            context: request.context.as_ref(),
-            message: &request.message,
+            context: asked.context.as_ref(),
+            message: &asked.message,
         };
         let answered = match on_delta {
             Some(on_delta) => {
@@ -211,7 +214,7 @@ impl<R: Runtime> Turn<R> {
             }
         };
         let latency_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-        match self.tell(Command::CommitTurn(turn_answer(request, answer, latency_ms)?)).await? {
+        match self.tell(Command::CommitTurn(turn_answer(asked, answer, latency_ms)?)).await? {
             Outcome::Turn { document, quota } => Ok((document, quota)),
             Outcome::TurnExpired => Err(Fault::TurnTimeout),
             // The organization was deleted meanwhile, and the caller's key with it.
@@ -221,7 +224,7 @@ impl<R: Runtime> Turn<R> {
     }
 
     async fn tell(&self, command: Command) -> Result<Outcome, Fault> {
-        exchange::ask_as_operator(&self.runtime, self.request_id, self.tenant, Door::Handle, command).await
+        ask_as_operator(&self.runtime, self.request_id, self.tenant, command).await
     }
 
     /// The turn as server-sent events, each piece as it comes. It is taken to its end
@@ -229,7 +232,7 @@ impl<R: Runtime> Turn<R> {
     fn into_events(self) -> Response {
         Response::events(Box::new(move |sink| {
             Box::pin(async move {
-                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), self.request.affect));
+                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), self.asked.affect));
                 let mut on_delta = |delta: &str| {
                     sink.send("text", &text(&json::quote(delta)));
                 };
@@ -261,15 +264,15 @@ impl<R: Runtime> Turn<R> {
     }
 }
 
-fn turn_answer(request: &Request, answer: Answer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
+fn turn_answer(asked: &Asked, answer: Answer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
     let level = |number: Option<f64>| number.and_then(Level::from_f64);
     let told = answer.affect.as_ref().and_then(|affect| {
         let (valence, arousal) = (Level::from_f64(affect.valence)?, Level::from_f64(affect.arousal)?);
         Some(Affect { valence, arousal, tension: level(affect.tension), affiliation: level(affect.affiliation) })
     });
     // The caller knows its user better than a model that has read one message.
-    let affect = request.affect.or(told);
-    let inferred = answer.affect.filter(|_| request.affect.is_none());
+    let affect = asked.affect.or(told);
+    let inferred = answer.affect.filter(|_| asked.affect.is_none());
     let (primary, confidence) = inferred.map_or((None, None), |affect| (affect.primary, affect.confidence));
     let state = affect.map(|affect| State::of(&affect, primary, confidence));
     let state = state.as_ref().map(json::Text::of).transpose().map_err(internal)?;

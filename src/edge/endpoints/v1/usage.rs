@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::exchange::unexpected;
 use crate::edge::http::response::Response;
 use crate::fault::Fault;
 use crate::fault::internal;

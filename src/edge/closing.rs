@@ -1,0 +1,180 @@
+//! Closing an organization: its row goes, both objects are told, and a receipt says how far it is.
+//!
+//! Invariants:
+//!
+//! - The organization's row goes first, in one transaction with the receipt's coming. From then
+//!   on no request finds it, and its slug is free. Then both objects are told to close, which
+//!   they are for good (see [`crate::organization::closing`]).
+//! - Whatever fails after that is made good by asking again: by the caller, by a reader of
+//!   the receipt, or by the cron trigger. It is completed when both objects say that they are.
+
+use super::calls::{ask_as_operator, unexpected};
+use super::exchange::Exchange;
+use super::http::request::Incoming;
+use super::runtime::Runtime;
+use crate::directory::deletion::Erased;
+use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
+use crate::directory::timestamp::Timestamp;
+use crate::fault::{Fault, internal, store_unavailable};
+use crate::organization::protocol::{Command, Outcome};
+use crate::organization::sql::{Parameter, Value};
+use crate::projection::{Bound, Database, Statement};
+
+/// Deletions that one tick takes up: two calls each, and one invocation may make a
+/// limited number of them.
+const PENDING_MAX: i64 = 100;
+
+const INSERT: &str = "
+    INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
+    SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 ON CONFLICT DO NOTHING";
+
+/// What the operator wrote is overwritten before it is deleted: see [`crate::organization::erasure`].
+const OVERWRITE: &str = "
+    UPDATE organizations SET document = printf('%*s', octet_length(document), '')
+    WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
+
+const REMOVE: &str = "
+    DELETE FROM organizations
+    WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
+
+/// What [`Receipt::read`] takes apart: three words, and the receipt as the admin API shows it.
+const SELECT: &str = "
+    SELECT deletion_id || ' ' || organization_id || ' ' || status || ' ' || json_object(
+      'deletion_id', deletion_id, 'organization_id', organization_id, 'status', status, 'requested_at', requested_at,
+      'completed_at', completed_at, 'reason', reason,
+      'erased', json_object('records', records, 'relationships', relationships, 'moods', moods)) AS text
+    FROM (SELECT *, iif(completed_at IS NULL, 'deletion_pending', 'completed') AS status FROM organization_deletions)";
+
+const COMPLETE: &str = "
+    UPDATE organization_deletions SET completed_at = ?2, records = ?3, relationships = ?4, moods = ?5
+    WHERE deletion_id = ?1 AND completed_at IS NULL";
+
+/// What is left of an organization.
+pub struct Receipt {
+    pub deletion_id: String,
+    pub organization_id: OrganizationId,
+    pub status: String,
+    pub document: String,
+}
+
+impl Receipt {
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.splitn(4, ' ');
+        Some(Self {
+            deletion_id: words.next()?.to_owned(),
+            organization_id: words.next()?.parse().ok()?,
+            status: words.next()?.to_owned(),
+            document: words.next()?.to_owned(),
+        })
+    }
+
+    fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
+}
+
+/// The receipts that fulfil a condition.
+fn select(condition: &str, value: Value) -> Bound {
+    Bound { sql: format!("{SELECT} WHERE {condition}").into(), values: vec![value] }
+}
+
+/// Replaces the row of an organization by a receipt, and tells both objects. A second request finds
+/// the first one's receipt.
+pub async fn close<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    id: OrganizationId,
+    deletion_id: DeletionId,
+    reason: Option<String>,
+) -> Result<Receipt, Fault> {
+    let id = id.to_string();
+    let (deletion_id, requested_at) = (deletion_id.to_string(), exchange.received_at.to_string());
+    let receipt: Vec<Parameter<'_>> =
+        vec![id.as_str().into(), deletion_id.as_str().into(), requested_at.as_str().into(), reason.as_deref().into()];
+    let changes = [(INSERT, receipt), (OVERWRITE, vec![id.as_str().into()]), (REMOVE, vec![id.as_str().into()])];
+    let changes = changes.map(|(sql, parameters)| Statement { sql: sql.into(), parameters });
+    let database = exchange.runtime.database().map_err(internal)?;
+    database.batch(&changes).await.map_err(store_unavailable)?;
+    receipt_of(exchange, &select("organization_id = ?1", id.into()), "organization").await
+}
+
+/// Finds the receipt of a deletion, once both objects have been told.
+pub async fn find<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    deletion_id: DeletionId,
+) -> Result<Receipt, Fault> {
+    receipt_of(exchange, &select("deletion_id = ?1", deletion_id.to_string().into()), "deletion").await
+}
+
+async fn receipt_of<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    select: &Bound,
+    what: &'static str,
+) -> Result<Receipt, Fault> {
+    let receipt = read(exchange, select, what).await?;
+    exchange.organization_id = Some(receipt.organization_id);
+    if receipt.is_completed() || !settle(exchange.runtime, exchange.request_id, &receipt).await? {
+        return Ok(receipt);
+    }
+    // It is completed now, and has counts.
+    read(exchange, select, what).await
+}
+
+async fn read<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    select: &Bound,
+    what: &'static str,
+) -> Result<Receipt, Fault> {
+    let texts = exchange.query(&select.statement()).await?;
+    texts.rows.first().and_then(|text| Receipt::read(text)).ok_or(Fault::NotFound(what))
+}
+
+/// Tells both objects to close, hears how far they are, and notes it when both are empty.
+async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Receipt) -> Result<bool, Fault> {
+    let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
+    let mut erased = [0_i64; 3];
+    for mode in Mode::ALL {
+        let tenant = Tenant { organization: receipt.organization_id, mode };
+        match ask_as_operator(runtime, request_id, tenant, Command::Close { tenant }).await {
+            Ok(Outcome::Closing { completed_at: Some(at), erased: Erased { records, relationships, moods } }) => {
+                completed_at = completed_at.max(at);
+                for (sum, count) in erased.iter_mut().zip([records, relationships, moods]) {
+                    *sum = sum.saturating_add(count);
+                }
+            }
+            Ok(Outcome::Closing { completed_at: None, .. }) => pending = true,
+            Ok(other) => return Err(unexpected(&other)),
+            // The other one is told all the same.
+            Err(fault) => unreachable = Some(fault),
+        }
+    }
+    if let Some(fault) = unreachable {
+        return Err(fault);
+    }
+    if pending {
+        return Ok(false);
+    }
+    let completed_at = completed_at.to_string();
+    let mut parameters = vec![receipt.deletion_id.as_str().into(), completed_at.as_str().into()];
+    parameters.extend(erased.map(Parameter::Integer));
+    let database = runtime.database().map_err(internal)?;
+    database.batch(&[Statement { sql: COMPLETE.into(), parameters }]).await.map_err(store_unavailable)?;
+    Ok(true)
+}
+
+/// Takes up the deletions that are not completed, a bounded number, the oldest first. Says how
+/// many of them are now.
+pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<usize, Fault> {
+    let database = runtime.database().map_err(internal)?;
+    let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
+    let texts = database.query(&pending.statement()).await.map_err(store_unavailable)?;
+    let (mut completed, mut failed) = (0_usize, None);
+    for receipt in texts.rows.iter().filter_map(|text| Receipt::read(text)) {
+        let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
+        match settle(runtime, request_id, &receipt).await {
+            Ok(is_completed) => completed = completed.saturating_add(usize::from(is_completed)),
+            // The others need not wait for the one that can't be reached.
+            Err(fault) => failed = Some(fault),
+        }
+    }
+    failed.map_or(Ok(completed), Err)
+}

@@ -1,0 +1,29 @@
+//! Pages, as the agents API reads and writes them.
+
+use crate::edge::http::response::Response;
+use crate::edge::http::schema::{Schema, described};
+use crate::input::{QueryFields, query_integer};
+
+/// Most items on a page, and as many when the request names no number.
+const PAGE_SIZE_MAX: u32 = 500;
+const PAGE_SIZE_DEFAULT: u32 = 100;
+
+/// `page_size`, or `limit`, which old clients send along with others that are taken
+/// and mean nothing.
+pub fn page_size(fields: &mut QueryFields) -> u32 {
+    let page_size = fields.optional("page_size", |text| query_integer(text, 1, PAGE_SIZE_MAX));
+    let limit = fields.optional("limit", |text| query_integer(text, 1, PAGE_SIZE_MAX));
+    for ignored in ["offset", "sort_by", "sort_order"] {
+        fields.optional(ignored, |_| Ok(()));
+    }
+    page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT)
+}
+
+/// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
+/// of existing clients stop only on a falsy one.
+pub fn page_of(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
+    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
+    let has_more = cursor.is_some();
+    let members = format!("\"{name}\":[{items}],\"has_more\":{has_more}{next}");
+    described(200, schema, &members)
+}

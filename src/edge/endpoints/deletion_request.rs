@@ -1,0 +1,48 @@
+//! What requests for a deletion have in common, in every dialect: their options, and the answer.
+
+use serde::Serialize;
+
+use crate::directory::deletion::{self, Cascade};
+use crate::directory::identifiers::DeletionId;
+use crate::edge::calls::unexpected;
+use crate::edge::http::body::Body;
+use crate::fault::{Fault, internal};
+use crate::input::{choice, string};
+use crate::json;
+use crate::organization::protocol::Outcome;
+
+/// The answer to a request: the receipt's id.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "DeletionAccepted"))]
+pub struct Accepted {
+    deletion_id: DeletionId,
+    status: &'static str,
+}
+
+/// The body of the answer: the receipt's id.
+pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
+    match outcome {
+        Outcome::Deletion(receipt) => {
+            let status = receipt.cascade.requested_status();
+            let accepted = Accepted { deletion_id: receipt.deletion_id, status };
+            json::write(&accepted).map_err(internal)
+        }
+        Outcome::NotFound => Err(Fault::NotFound(what)),
+        Outcome::Ambiguous => Err(Fault::Ambiguous),
+        other => Err(unexpected(other)),
+    }
+}
+
+pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Option<String>), Fault> {
+    match body {
+        Body::Empty => return Ok((Cascade::All, None)),
+        Body::Json(_) => {}
+        Body::MergePatch(_) => return Err(Fault::UnsupportedMediaType),
+    }
+    let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.as_str(), *cascade)).collect();
+    let mut fields = body.fields()?;
+    let cascade = fields.optional("cascade", |value| choice(&string(value)?, &choices));
+    let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));
+    fields.finish()?;
+    Ok((cascade.unwrap_or(Cascade::All), reason.flatten()))
+}

@@ -1,0 +1,44 @@
+//! Organizations, as D1 holds them.
+
+use super::endpoint::Input;
+use super::exchange::{Exchange, Operator};
+use super::http::request::Incoming;
+use super::runtime::Runtime;
+use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
+use crate::directory::organization::Organization;
+use crate::fault::{Fault, internal};
+use crate::organization::settings::Settings;
+use crate::projection::Statement;
+
+/// The organization that the path names.
+pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
+    input.path("organization_id", |text| text.parse())
+}
+
+/// Finds an organization; 404 when there is none.
+pub async fn find<R: Runtime, I: Incoming>(
+    exchange: &mut Exchange<'_, R, I>,
+    id: OrganizationId,
+) -> Result<Organization, Fault> {
+    let id = id.to_string();
+    let select = Statement {
+        sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),
+        parameters: vec![id.as_str().into()],
+    };
+    let texts = exchange.query(&select).await?;
+    read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)
+}
+
+pub fn read(document: &str) -> Result<Organization, Fault> {
+    Organization::read(document).map_err(internal)
+}
+
+/// What the object of one mode has to know of its organization.
+pub fn settings(organization: &Organization, mode: Mode) -> Settings {
+    Settings {
+        tenant: Tenant { organization: organization.id, mode },
+        version: organization.version,
+        limits: organization.limits,
+        anchor: organization.created_at,
+    }
+}
