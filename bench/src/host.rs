@@ -51,7 +51,7 @@ impl Host {
             "main": artefact.main,
             "wasm": artefact.wasm,
             "state": state,
-            "flags": artefact.kind.flags(),
+            "flags": artefact.contender.flags(),
             "inspector": inspector,
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,

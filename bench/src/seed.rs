@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use xtask::Result;
 
-use crate::contender::{Artefact, Kind};
+use crate::contender::{Artefact, Contender};
 use crate::setup::Directory;
 use crate::sqlite::Sqlite;
 
@@ -59,10 +59,10 @@ pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
 }
 
 /// Gives an organization so many users, and its agent a relationship with each.
-pub fn users(kind: Kind, state: &Path, directory: &Directory, count: usize) -> Result<()> {
-    match kind {
-        Kind::Rollcall => rollcall(state, directory, count),
-        Kind::Twin | Kind::Floor => tables(state, directory, count),
+pub fn users(contender: &Contender, state: &Path, directory: &Directory, count: usize) -> Result<()> {
+    match contender {
+        Contender::Rollcall | Contender::Build { .. } => rollcall(state, directory, count),
+        Contender::Twin | Contender::Floor => tables(state, directory, count),
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use xtask::tools::Tools;
 use xtask::{Result, root};
 
-use crate::contender::{Artefact, Kind};
+use crate::contender::{Artefact, Contender};
 use crate::host::{ADMIN_TOKEN, KEY_SECRET};
 use crate::measure::median;
 
@@ -44,11 +44,11 @@ pub fn all(tools: &Tools, artefacts: &[Artefact]) -> Result<Vec<Start>> {
     fs::create_dir_all(&folder)?;
     let empty = folder.join("empty.js");
     fs::write(&empty, "export default { fetch() { return new Response(\"\") } };\n")?;
-    let nothing = Artefact { kind: Kind::Floor, main: empty, wasm: None, schema: Vec::new() };
+    let nothing = Artefact { contender: Contender::Floor, main: empty, wasm: None, schema: Vec::new() };
     let mut starts = Vec::new();
     let mut contenders = Vec::new();
     for (artefact, name) in
-        artefacts.iter().map(|artefact| (artefact, artefact.kind.name())).chain([(&nothing, "an empty Worker")])
+        artefacts.iter().map(|artefact| (artefact, artefact.contender.name())).chain([(&nothing, "an empty Worker")])
     {
         let config = configure(&folder, name, artefact)?;
         let files = [Some(&artefact.main), artefact.wasm.as_ref()];
@@ -80,7 +80,7 @@ fn configure(folder: &Path, name: &str, artefact: &Artefact) -> Result<std::path
         fs::copy(wasm, folder.join(&*name))?;
         modules.extend([", (name = \"", &*name, "\", wasm = embed \"", &*name, "\")"]);
     }
-    let flags: Vec<String> = artefact.kind.flags().iter().map(|flag| format!("\"{flag}\"")).collect();
+    let flags: Vec<String> = artefact.contender.flags().iter().map(|flag| format!("\"{flag}\"")).collect();
     let config = format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
          const config :Workerd.Config = (\n\
