@@ -103,6 +103,9 @@ impl Results {
             out.push_str(&self.table(setting));
         }
         for name in builds {
+            if !out.is_empty() {
+                out.push('\n');
+            }
             out.push_str(&self.against(setting, name));
         }
         let mut resident = Vec::new();
@@ -152,7 +155,7 @@ impl Results {
     /// Rollcall beside another build of it, line by line.
     fn against(&self, setting: Setting, name: &str) -> String {
         let mut out = format!(
-            "\n### Rollcall against {name}\n\n\
+            "### Rollcall against {name}\n\n\
              | | requests/s: Rollcall | {name} | times {name}'s | CPU µs: Rollcall | {name} | times {name}'s | \
              p50, p99 ms: Rollcall | {name} | at requests/s |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
         );
