@@ -4,6 +4,7 @@
 //! report: the highest rate it has reached, against a server that does nothing.
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use xtask::{Error, Result};
+
+use crate::host::thread_cpu_s;
 
 /// Latencies up to a minute, to three digits.
 const LATENCY_MAX_US: u64 = 60_000_000;
@@ -78,7 +81,8 @@ pub fn run<W: Work + 'static>(
     duration: Duration,
 ) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cpu_s = thread_cpu_s()?;
+    let own_thread = Path::new("/proc/thread-self");
+    let cpu_s = thread_cpu_s(own_thread)?;
     let outcome = LocalSet::new().block_on(&runtime, async {
         let mut connections = Vec::new();
         for _ in 0..clients {
@@ -109,7 +113,7 @@ pub fn run<W: Work + 'static>(
             generator_s: 0.0,
         })
     })?;
-    Ok(Outcome { generator_s: thread_cpu_s()? - cpu_s, ..outcome })
+    Ok(Outcome { generator_s: thread_cpu_s(own_thread)? - cpu_s, ..outcome })
 }
 
 async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>> {
@@ -153,11 +157,4 @@ async fn wait_until(due: Instant) {
     while Instant::now() < due {
         tokio::task::yield_now().await;
     }
-}
-
-fn thread_cpu_s() -> Result<f64> {
-    // Nanoseconds on the CPU come first.
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let ns = schedstat.split_whitespace().next().unwrap_or_default().parse::<f64>()?;
-    Ok(ns / 1e9)
 }

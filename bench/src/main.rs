@@ -7,7 +7,7 @@ use bench::contender::{Artefact, Contender};
 use bench::host::Host;
 use bench::line::Line;
 use bench::measure::{self, Subject};
-use bench::options::{CLIENTS, Options, WARM_UP};
+use bench::options::{CLIENTS, Options};
 use bench::report::Results;
 use bench::{plot, profile, seed, setup, start};
 use xtask::tools::Tools;
@@ -107,9 +107,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
         format!(
             "{CLIENTS} connections; {} rounds of {} s at saturation and as long at half the slowest contender's rate, after \
              {} s to warm up; requests/s and CPU include the work that goes on after the last answer",
-            options.rounds,
-            options.seconds,
-            WARM_UP.as_secs_f64()
+            options.rounds, options.seconds, options.warm_up
         ),
     ])
 }

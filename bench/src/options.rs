@@ -9,12 +9,10 @@ use crate::line::Line;
 use crate::measure::Plan;
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--against FOLDER]... [--users 1000,100000] \
-                     [--organizations 1,64] [--rounds N] [--seconds N] [--disk] [--profile] [--report]";
+                     [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--profile] [--report]";
 
 /// Connections of the load generator to each contender.
 pub const CLIENTS: usize = 32;
-/// V8 compiles a function that is called often a second time: what is measured comes after that.
-pub const WARM_UP: Duration = Duration::from_secs(2);
 const LOAD_FOR_LATENCY: f64 = 0.5;
 
 #[derive(Debug)]
@@ -26,6 +24,9 @@ pub struct Options {
     pub organizations: Vec<usize>,
     pub rounds: usize,
     pub seconds: f64,
+    /// Seconds that each contender is asked for before the rounds of a line: V8 compiles a function
+    /// that is called often a second time.
+    pub warm_up: f64,
     pub disk: bool,
     /// Profile the contenders instead of measuring them.
     pub profile: bool,
@@ -40,7 +41,7 @@ impl Options {
         Plan {
             rounds: self.rounds,
             clients: CLIENTS,
-            warm_up: WARM_UP,
+            warm_up: Duration::from_secs_f64(self.warm_up),
             duration: Duration::from_secs_f64(self.seconds),
             load_for_latency: LOAD_FOR_LATENCY,
         }
@@ -54,6 +55,7 @@ impl Options {
             organizations: vec![1, 64],
             rounds: 5,
             seconds: 1.5,
+            warm_up: 2.0,
             disk: false,
             profile: false,
             only_report: false,
@@ -62,7 +64,7 @@ impl Options {
         let mut builds = Vec::new();
         while let Some(name) = arguments.next() {
             // A run with more or longer rounds is as whole.
-            options.is_whole &= matches!(name.as_str(), "--rounds" | "--seconds");
+            options.is_whole &= matches!(name.as_str(), "--rounds" | "--seconds" | "--warm-up");
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
                 "--lines" => options.lines = each(&value()?, Line::of_name)?,
@@ -72,6 +74,7 @@ impl Options {
                 "--organizations" => options.organizations = each(&value()?, |text| text.parse().ok())?,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,
+                "--warm-up" => options.warm_up = value()?.parse()?,
                 "--disk" => options.disk = true,
                 "--profile" => options.profile = true,
                 "--report" => options.only_report = true,
