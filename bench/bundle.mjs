@@ -40,8 +40,11 @@ async function bundle(entry) {
   return outputFiles;
 }
 
+const found = ENTRIES.filter((entry) => existsSync(join(from, entry)));
 const faults = [];
-for (const entry of ENTRIES.filter((entry) => existsSync(join(from, entry)))) {
+if (!found.includes("index.js")) faults.push("index.js: it is not there");
+if (!found.some((entry) => entry !== "index.js")) faults.push("entry.mjs: it is not there");
+for (const entry of found) {
   try {
     const files = await bundle(entry);
     mkdirSync(to, { recursive: true });

@@ -13,8 +13,8 @@ use xtask::{Result, root};
 use crate::contender::Artefact;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// Longer than anybody puts off what is to be done after an answer: Rollcall's object waits for a
-/// second until it has a batch (`GATHER_MS`).
+/// Longer than any contender puts off work after an answer: Rollcall's object gathers changes for up
+/// to a second (`GATHER_MS`).
 const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
 
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";

@@ -1,7 +1,7 @@
-//! The load generator: so many connections, each with one request at a time.
+//! The load generator: a number of connections, each with one request at a time.
 //!
-//! It has a thread of its own. That it is not what limits is shown by the
-//! report: the highest rate it has reached, against a server that does nothing.
+//! It runs on one thread. The report gives the part of a core that this thread used, so that a reader
+//! sees that the generator is not the limit.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -29,7 +29,7 @@ const TIMER_GRAIN: Duration = Duration::from_millis(2);
 pub trait Work {
     /// The next request of a client.
     fn request(&self, client: usize) -> Request<Full<Bytes>>;
-    /// Hears of the answer; says what is wrong with it.
+    /// Checks an answer, and says what is wrong with it.
     fn answered(&self, client: usize, status: u16, body: &[u8]) -> std::result::Result<(), String>;
 }
 
@@ -38,12 +38,12 @@ pub trait Work {
 pub enum Pace {
     /// Each client asks again as soon as it has its answer.
     Saturated,
-    /// So many requests a second begin, whatever became of those before: latency is
-    /// counted from when a request was due.
+    /// So many requests begin in each second, even if earlier ones have no answer yet. Latency
+    /// counts from the moment a request was due.
     Fixed(f64),
 }
 
-/// What came of it.
+/// What a run of the generator measured.
 #[derive(Debug)]
 pub struct Outcome {
     pub completed: u64,
@@ -148,7 +148,7 @@ async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: Send
     }
 }
 
-/// The timer wakes up to a millisecond late: the last of it is waited for busily.
+/// The timer wakes up to a millisecond late, so the last of the wait is a busy one.
 async fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
     if let Some(left) = left.checked_sub(TIMER_GRAIN) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use bench::contender::{Artefact, Contender};
 use bench::host::Host;
@@ -13,7 +14,17 @@ use bench::{plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     interrupt::watch()?;
     let options = Options::parse(std::env::args().skip(1))?;
     if options.only_report {
@@ -24,26 +35,26 @@ fn main() -> Result<()> {
     let artefacts = artefacts.map(|contender| Artefact::build(&tools, contender, options.profile));
     let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
     if options.profile {
-        return find_out_why(&tools, &artefacts, &options);
+        return profile_all(&tools, &artefacts, &options);
     }
     let mut results =
         Results { circumstances: circumstances(&options)?, is_whole: options.is_whole, ..Results::default() };
     if options.lines == Line::ALL {
-        step("Starting everyone, again and again");
+        step("Measuring starts");
         results.starts = start::all(&tools, &artefacts)?;
     }
     for organizations in &options.organizations {
-        run(&tools, &artefacts, &options, *organizations, &mut results)?;
+        measure_all(&tools, &artefacts, &options, *organizations, &mut results)?;
     }
     if options.is_whole {
         let on_disk = Options { users: vec![1_000], disk: true, ..options };
-        run(&tools, &artefacts, &on_disk, 1, &mut results)?;
+        measure_all(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
     write(&results)
 }
 
-/// Profiles instead of figures. What was profiled whole, in one setting, is written down for readers too.
-fn find_out_why(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
+/// Profiles every line of every contender. An overview of all of them, in one setting, goes to the published pages.
+fn profile_all(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
     let mut overviews = Vec::new();
     for organizations in &options.organizations {
         let (_states, subjects) = set_up(tools, artefacts, options, *organizations)?;
@@ -69,7 +80,7 @@ fn results_file() -> PathBuf {
     root().join("target/bench/results.json")
 }
 
-/// What was measured up to now: who stops a run can still have it reported.
+/// Saves what was measured up to now, so that a run that is stopped can be reported.
 fn keep(results: &Results) -> Result<()> {
     Ok(fs::write(results_file(), serde_json::to_string_pretty(results)?)?)
 }
@@ -113,7 +124,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
 }
 
 /// All lines, at every number of users side by side.
-fn run(
+fn measure_all(
     tools: &Tools,
     artefacts: &[Artefact],
     options: &Options,
@@ -129,7 +140,7 @@ fn run(
     Ok(())
 }
 
-/// Fails if somebody wants it to end.
+/// Fails once the developer has interrupted the run.
 fn go_on() -> Result<()> {
     if interrupt::happened() { Err("interrupted".into()) } else { Ok(()) }
 }

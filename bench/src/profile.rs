@@ -87,7 +87,7 @@ pub struct Overview {
     largest: Vec<(String, f64)>,
 }
 
-/// Who takes it, in the order of the columns.
+/// Where the time goes, in the order of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     Elsewhere,
@@ -111,7 +111,7 @@ impl Share {
     }
 }
 
-/// A table of all that was profiled, for who asks where a figure comes from.
+/// The overviews as one page, line by line.
 pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> String {
     let mut text = format!(
         "# Where the time of a request goes\n\n\
@@ -158,10 +158,10 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let folder = root().join("target/bench/profiles");
     fs::create_dir_all(&folder)?;
     let name = format!("{}-{}", subject.contender.name(), line.name());
-    let file = folder.join(&name).with_extension("cpuprofile");
+    let file = folder.join(format!("{name}.cpuprofile"));
     let work = Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients));
     let authority = subject.host.url.trim_start_matches("http://");
-    // What is compiled again and again at first is not what is looked for.
+    // V8 compiles functions again at first, which the profile leaves out.
     load::run(&work, authority, plan.clients, Pace::Saturated, plan.warm_up)?;
     let mut profiler = tools.command(tools.binary("node"));
     profiler.arg(root().join("bench/profile.mjs")).arg(port.to_string()).arg(plan.duration.as_secs_f64().to_string());
@@ -177,7 +177,7 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let rate = outcome.completed as f64 / outcome.elapsed_s;
     let profile: Profile = serde_json::from_str(&fs::read_to_string(file)?)?;
     let table = table(&profile, rate);
-    fs::write(folder.join(&name).with_extension("txt"), &table)?;
+    fs::write(folder.join(format!("{name}.txt")), &table)?;
     step(format!("{name}: {rate:.0} requests/s under the profiler\n{table}"));
     Ok(overview(&profile, rate, line, subject.contender.name()))
 }

@@ -1,8 +1,8 @@
 //! How long a contender takes from nothing to its first answer.
 //!
-//! The runtime alone is started, with the contender's modules and no store: what is
-//! measured is to compile, to instantiate and to answer once, with the start of the
-//! process, which is the same for all and also measured by itself.
+//! The runtime starts with the contender's modules and without stores. The time covers the start of
+//! the process, compiling, instantiating, and one answer. An empty Worker shows the part of the process,
+//! which is the same for all.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -38,7 +38,7 @@ impl Start {
     }
 }
 
-/// Starts everyone in turn. The last is a Worker of one line, which shows what the process takes.
+/// Starts every contender in turn, and then an empty Worker.
 pub fn all(tools: &Tools, artefacts: &[Artefact]) -> Result<Vec<Start>> {
     let folder = root().join("target/bench/start");
     fs::create_dir_all(&folder)?;
@@ -123,7 +123,7 @@ fn once(tools: &Tools, config: &Path) -> Result<f64> {
     Ok(answered.as_secs_f64() * 1_000.0)
 }
 
-/// Whether a path that nobody has is answered.
+/// Whether a path without a route is answered.
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

@@ -1,4 +1,4 @@
-// Who asks: what the edge can tell by itself, and what their object says.
+// The caller of a request: what the edge reads from the key, and what the object says of it.
 
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";

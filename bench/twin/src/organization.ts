@@ -1,4 +1,4 @@
-// One object per organization and mode: who may ask, how often, and what is used.
+// One object per organization and mode: its keys, its rate limit and its usage.
 
 import { DurableObject } from "cloudflare:workers";
 import type { KeyKind, Scope } from "./api-key";
