@@ -34,7 +34,10 @@ impl Setting {
     }
 
     pub fn title(self) -> String {
-        let organizations = if self.organizations == 1 { "one organization" } else { "64 organizations" };
+        let organizations = match self.organizations {
+            1 => "one organization".to_owned(),
+            number => format!("{number} organizations"),
+        };
         let place = if self.disk { "on disk" } else { "in memory" };
         format!("{} users, {organizations}, state {place}", thousands(self.users))
     }
@@ -96,10 +99,9 @@ impl Results {
 
     fn setting(&self, setting: Setting) -> String {
         let names = self.contenders(setting);
-        let is_own = |name: &&&str| Contender::of_name(name).is_some();
-        let builds: Vec<&&str> = names.iter().filter(|name| !is_own(name)).collect();
+        let (own, builds): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| Contender::of_name(name).is_some());
         let mut out = String::new();
-        if builds.is_empty() || names.iter().filter(is_own).count() > 1 {
+        if builds.is_empty() || own.len() > 1 {
             out.push_str(&self.table(setting));
         }
         for name in builds {
