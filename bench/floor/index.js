@@ -72,7 +72,7 @@ export class Organization extends DurableObject {
     return true;
   }
 
-  /** "" when the user is new, the record of one who was there, null without a token. */
+  /** "" for a new user, the record of an existing one, null without a token. */
   create(userId, record) {
     if (!this.admit()) return null;
     const { rowsWritten } = this.#sql.exec("INSERT OR IGNORE INTO users (user_id, record) VALUES (?, ?)", userId, record);
@@ -94,7 +94,7 @@ export class Organization extends DurableObject {
     this.#tokens = burst;
   }
 
-  /** Brings to D1 and KV what has come together meanwhile, until there is nothing. */
+  /** Takes the pending users to D1 and KV, until none is left. */
   async #flush() {
     this.#isFlushing = true;
     const { LISTING, RECORDS } = this.env;
@@ -356,7 +356,7 @@ function checksum(text) {
   return (hash >>> 0).toString(36).padStart(8, "0");
 }
 
-/** Organizations are known to their object alone, and keys to nobody. */
+/** Only its object knows an organization. Keys are not stored. */
 async function operate(request, env, path) {
   if (request.headers.get("Authorization") !== `Bearer ${env.ADMIN_TOKEN}`) {
     return failed(path, 401, "invalid_token", "The credential is not valid here.");

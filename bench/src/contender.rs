@@ -1,49 +1,66 @@
-//! Who is compared.
+//! What is compared.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use xtask::tools::Tools;
 use xtask::{Result, process, root, step};
 
-/// One of three ways to do the same work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+/// One of the Workers that do the same work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contender {
     /// This project, as `wrangler deploy` would upload it.
     Rollcall,
-    /// What a good TypeScript engineer would write: Hono, zod, D1.
+    /// The same API as a good TypeScript engineer would write it: Hono, zod, D1.
     Twin,
-    /// No more than the calls that nobody can do without, and a constant answer.
+    /// The calls that every Worker has to make here, and a constant answer.
     Floor,
+    /// Another build of this project.
+    Build { name: String, folder: PathBuf },
 }
 
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Rollcall, Self::Twin, Self::Floor];
+impl Contender {
+    /// Those that this repository holds.
+    pub const OWN: [Self; 3] = [Self::Rollcall, Self::Twin, Self::Floor];
 
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Rollcall => "rollcall",
             Self::Twin => "twin",
             Self::Floor => "floor",
+            Self::Build { name, .. } => name,
         }
+    }
+
+    /// One of this repository's.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::OWN.into_iter().find(|contender| contender.name() == name)
+    }
+
+    /// The build that a folder holds, named after the folder.
+    pub fn of_folder(folder: &str) -> Result<Self> {
+        let path = fs::canonicalize(folder).map_err(|error| format!("--against {folder}: {error}"))?;
+        if !path.is_dir() {
+            return Err(format!("--against {folder}: it is not a folder").into());
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| format!("--against {folder}: its name is not UTF-8"))?.to_owned();
+        Ok(Self::Build { name, folder: path })
     }
 
     /// What it has the runtime switch on.
-    pub const fn flags(self) -> &'static [&'static str] {
+    pub const fn flags(&self) -> &'static [&'static str] {
         match self {
             Self::Twin => &["nodejs_compat"],
-            Self::Rollcall | Self::Floor => &[],
+            Self::Rollcall | Self::Floor | Self::Build { .. } => &[],
         }
-    }
-
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
 /// What is deployed.
 #[derive(Debug, Clone)]
 pub struct Artefact {
-    pub kind: Kind,
+    pub contender: Contender,
     /// The main module.
     pub main: PathBuf,
     pub wasm: Option<PathBuf>,
@@ -52,25 +69,26 @@ pub struct Artefact {
 }
 
 impl Artefact {
-    /// Builds what is measured. Names of functions make it larger, and a profile legible.
-    pub fn build(tools: &Tools, kind: Kind, keep_names: bool) -> Result<Self> {
-        let folder = root().join("bench").join(kind.name());
-        // The floor has the twin's tables.
-        let schema = vec![root().join("bench/twin/schema.sql")];
-        let artefact = |main| Self { kind, main, wasm: None, schema };
-        match kind {
-            Kind::Rollcall => rollcall(tools, keep_names),
-            Kind::Twin => twin(tools, &folder, keep_names).map(artefact),
-            Kind::Floor => Ok(artefact(folder.join("index.js"))),
-        }
+    /// Builds what is measured. Names of functions make it larger, and a profile legible; a build
+    /// from a folder has the names that it has there.
+    pub fn build(tools: &Tools, contender: Contender, keep_names: bool) -> Result<Self> {
+        let (main, wasm) = match &contender {
+            Contender::Rollcall => rollcall(tools, keep_names)?,
+            Contender::Build { name, folder } => bundled(tools, name, folder)?,
+            Contender::Twin => (twin(tools, keep_names)?, None),
+            Contender::Floor => (root().join("bench/floor/index.js"), None),
+        };
+        let schema = match contender {
+            Contender::Rollcall | Contender::Build { .. } => sorted(&root().join("migrations"), ".sql")?,
+            Contender::Twin | Contender::Floor => vec![root().join("bench/twin/schema.sql")],
+        };
+        Ok(Self { contender, main, wasm, schema })
     }
 }
 
-fn rollcall(tools: &Tools, keep_names: bool) -> Result<Artefact> {
+fn rollcall(tools: &Tools, keep_names: bool) -> Result<(PathBuf, Option<PathBuf>)> {
     let folder = root().join("target/bench/rollcall");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder)?;
-    }
+    remove(&folder)?;
     let mut command = tools.command(tools.binary("wrangler"));
     command.args(["deploy", "--dry-run", "--outdir"]).arg(&folder);
     process::run_quietly(&mut command, "bundle Rollcall as it is deployed")?;
@@ -78,15 +96,19 @@ fn rollcall(tools: &Tools, keep_names: bool) -> Result<Artefact> {
     if keep_names {
         xtask::wasm::with_names(tools, &wasm)?;
     }
-    Ok(Artefact {
-        kind: Kind::Rollcall,
-        main: only(&folder, ".js")?,
-        wasm: Some(wasm),
-        schema: sorted(&root().join("migrations"), ".sql")?,
-    })
+    Ok((only(&folder, ".js")?, Some(wasm)))
 }
 
-fn twin(tools: &Tools, folder: &Path, keep_names: bool) -> Result<PathBuf> {
+fn bundled(tools: &Tools, name: &str, from: &Path) -> Result<(PathBuf, Option<PathBuf>)> {
+    let folder = root().join("target/bench/builds").join(name);
+    remove(&folder)?;
+    let mut command = tools.command(tools.binary("node"));
+    command.arg(root().join("bench/bundle.mjs")).args([from, &folder]);
+    process::run_quietly(&mut command, &format!("bundle {}", from.display()))?;
+    Ok((only(&folder, ".js")?, Some(only(&folder, ".wasm")?)))
+}
+
+fn twin(tools: &Tools, keep_names: bool) -> Result<PathBuf> {
     let bench = root().join("bench");
     if !bench.join("node_modules/hono").exists() {
         step("Installing what the twin is made of");
@@ -95,7 +117,7 @@ fn twin(tools: &Tools, folder: &Path, keep_names: bool) -> Result<PathBuf> {
     let main = root().join("target/bench/twin/index.js");
     let mut command = tools.command(tools.binary("esbuild"));
     command
-        .arg(folder.join("src/index.ts"))
+        .arg(bench.join("twin/src/index.ts"))
         .args([
             "--bundle",
             if keep_names { "--keep-names" } else { "--minify" },
@@ -109,9 +131,16 @@ fn twin(tools: &Tools, folder: &Path, keep_names: bool) -> Result<PathBuf> {
     Ok(main)
 }
 
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(())
+}
+
 fn sorted(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.to_string_lossy().ends_with(ending) {
             files.push(path);

@@ -13,11 +13,9 @@ use xtask::{Result, root};
 use crate::contender::Artefact;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// Longer than anybody puts off what is to be done after an answer: Rollcall's object waits for a
-/// second until it has a batch (`GATHER_MS`).
+/// Longer than any contender puts off work after an answer: Rollcall's object gathers changes for up
+/// to a second (`GATHER_MS`).
 const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
-/// Clock ticks a second of `/proc/PID/stat`: fixed on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
 pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
@@ -51,7 +49,7 @@ impl Host {
             "main": artefact.main,
             "wasm": artefact.wasm,
             "state": state,
-            "flags": artefact.kind.flags(),
+            "flags": artefact.contender.flags(),
             "inspector": inspector,
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,
@@ -80,11 +78,12 @@ impl Host {
     /// CPU that the runtime has used so far, in seconds. It has one thread for all that is
     /// measured, so that this is also how long it was busy.
     pub fn cpu_s(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The name, in parentheses, may hold blanks.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
-        Ok((ticks(11) + ticks(12)) / TICKS_PER_SECOND)
+        // The process's own account has steps of 10 ms, its threads' have nanoseconds. They live as long as it does.
+        let mut sum_s = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            sum_s += thread_cpu_s(&thread?.path())?;
+        }
+        Ok(sum_s)
     }
 
     /// Resident memory in MiB.
@@ -114,6 +113,14 @@ impl Host {
     pub fn stop(mut self) {
         self.runtime.stop();
     }
+}
+
+/// CPU that a thread has used, in seconds; its folder in `/proc` names it.
+pub fn thread_cpu_s(thread: &Path) -> Result<f64> {
+    let schedstat = fs::read_to_string(thread.join("schedstat"))?;
+    // Nanoseconds on the CPU come first.
+    let ns = schedstat.split_whitespace().next().unwrap_or_default().parse::<f64>()?;
+    Ok(ns / 1e9)
 }
 
 /// The runtime that was started below a process and serves this state.

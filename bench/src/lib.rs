@@ -5,6 +5,7 @@ pub mod host;
 pub mod line;
 pub mod load;
 pub mod measure;
+pub mod options;
 pub mod plot;
 pub mod profile;
 pub mod report;

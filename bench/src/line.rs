@@ -175,7 +175,7 @@ impl Work for LineWork {
     }
 
     fn answered(&self, client: usize, status: u16, body: &[u8]) -> Result<(), String> {
-        // Once a second a token is there, for a user who is not.
+        // Once a second there is a token, and then the answer is that the user does not exist.
         let is_admitted = self.line == Line::RateLimited && status == 404;
         if status != self.line.status() && !is_admitted {
             let body = String::from_utf8_lossy(body);

@@ -1,9 +1,10 @@
-//! The load generator: so many connections, each with one request at a time.
+//! The load generator: a number of connections, each with one request at a time.
 //!
-//! It has a thread of its own. That it is not what limits is shown by the
-//! report: the highest rate it has reached, against a server that does nothing.
+//! It runs on one thread. The report gives the part of a core that this thread used, so that a reader
+//! sees that the generator is not the limit.
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use xtask::{Error, Result};
 
+use crate::host::thread_cpu_s;
+
 /// Latencies up to a minute, to three digits.
 const LATENCY_MAX_US: u64 = 60_000_000;
 /// How exact the timer is.
@@ -26,7 +29,7 @@ const TIMER_GRAIN: Duration = Duration::from_millis(2);
 pub trait Work {
     /// The next request of a client.
     fn request(&self, client: usize) -> Request<Full<Bytes>>;
-    /// Hears of the answer; says what is wrong with it.
+    /// Checks an answer, and says what is wrong with it.
     fn answered(&self, client: usize, status: u16, body: &[u8]) -> std::result::Result<(), String>;
 }
 
@@ -35,12 +38,12 @@ pub trait Work {
 pub enum Pace {
     /// Each client asks again as soon as it has its answer.
     Saturated,
-    /// So many requests a second begin, whatever became of those before: latency is
-    /// counted from when a request was due.
+    /// So many requests begin in each second, even if earlier ones have no answer yet. Latency
+    /// counts from the moment a request was due.
     Fixed(f64),
 }
 
-/// What came of it.
+/// What a run of the generator measured.
 #[derive(Debug)]
 pub struct Outcome {
     pub completed: u64,
@@ -78,7 +81,8 @@ pub fn run<W: Work + 'static>(
     duration: Duration,
 ) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cpu_s = thread_cpu_s()?;
+    let own_thread = Path::new("/proc/thread-self");
+    let cpu_s = thread_cpu_s(own_thread)?;
     let outcome = LocalSet::new().block_on(&runtime, async {
         let mut connections = Vec::new();
         for _ in 0..clients {
@@ -109,7 +113,7 @@ pub fn run<W: Work + 'static>(
             generator_s: 0.0,
         })
     })?;
-    Ok(Outcome { generator_s: thread_cpu_s()? - cpu_s, ..outcome })
+    Ok(Outcome { generator_s: thread_cpu_s(own_thread)? - cpu_s, ..outcome })
 }
 
 async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>> {
@@ -144,7 +148,7 @@ async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: Send
     }
 }
 
-/// The timer wakes up to a millisecond late: the last of it is waited for busily.
+/// The timer wakes up to a millisecond late, so the last of the wait is a busy one.
 async fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
     if let Some(left) = left.checked_sub(TIMER_GRAIN) {
@@ -153,11 +157,4 @@ async fn wait_until(due: Instant) {
     while Instant::now() < due {
         tokio::task::yield_now().await;
     }
-}
-
-fn thread_cpu_s() -> Result<f64> {
-    // Nanoseconds on the CPU come first.
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let ns = schedstat.split_whitespace().next().unwrap_or_default().parse::<f64>()?;
-    Ok(ns / 1e9)
 }

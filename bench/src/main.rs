@@ -2,67 +2,59 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::ExitCode;
 
-use bench::contender::{Artefact, Kind};
+use bench::contender::{Artefact, Contender};
 use bench::host::Host;
 use bench::line::Line;
-use bench::measure::{self, Plan, Subject};
+use bench::measure::{self, Subject};
+use bench::options::{CLIENTS, Options};
 use bench::report::Results;
 use bench::{plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
-const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--users 1000,100000] [--organizations 1,64] \
-                     [--rounds N] [--seconds N] [--disk] [--profile] [--report]";
-
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command")]
-struct Options {
-    lines: Vec<Line>,
-    contenders: Vec<Kind>,
-    users: Vec<usize>,
-    organizations: Vec<usize>,
-    rounds: usize,
-    seconds: f64,
-    disk: bool,
-    /// Not how fast, but why.
-    profile: bool,
-    /// Not to measure, but to write down what was measured last.
-    only_report: bool,
-    /// Nothing was left out.
-    is_whole: bool,
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn main() -> Result<()> {
+fn run() -> Result<()> {
     interrupt::watch()?;
     let options = Options::parse(std::env::args().skip(1))?;
     if options.only_report {
         return write(&serde_json::from_str(&fs::read_to_string(results_file())?)?);
     }
     let tools = xtask::prepare()?;
-    let artefacts = options.contenders.iter().map(|kind| Artefact::build(&tools, *kind, options.profile));
+    let artefacts = options.contenders.iter().cloned();
+    let artefacts = artefacts.map(|contender| Artefact::build(&tools, contender, options.profile));
     let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
     if options.profile {
-        return find_out_why(&tools, &artefacts, &options);
+        return profile_all(&tools, &artefacts, &options);
     }
-    let mut results = Results { circumstances: circumstances(&options)?, ..Results::default() };
+    let mut results =
+        Results { circumstances: circumstances(&options)?, is_whole: options.is_whole, ..Results::default() };
     if options.lines == Line::ALL {
-        step("Starting everyone, again and again");
+        step("Measuring starts");
         results.starts = start::all(&tools, &artefacts)?;
     }
     for organizations in &options.organizations {
-        run(&tools, &artefacts, &options, *organizations, &mut results)?;
+        measure_all(&tools, &artefacts, &options, *organizations, &mut results)?;
     }
     if options.is_whole {
         let on_disk = Options { users: vec![1_000], disk: true, ..options };
-        run(&tools, &artefacts, &on_disk, 1, &mut results)?;
+        measure_all(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
     write(&results)
 }
 
-/// Profiles instead of figures. What was profiled whole, in one setting, is written down for readers too.
-fn find_out_why(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
+/// Profiles every line of every contender. An overview of all of them, in one setting, goes to the published pages.
+fn profile_all(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
     let mut overviews = Vec::new();
     for organizations in &options.organizations {
         let (_states, subjects) = set_up(tools, artefacts, options, *organizations)?;
@@ -75,7 +67,7 @@ fn find_out_why(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Res
     }
     if let ([users], [organizations]) = (&*options.users, &*options.organizations)
         && options.lines == Line::ALL
-        && options.contenders == Kind::ALL
+        && options.contenders == Contender::OWN
     {
         let file = root().join("docs/bench/profiles.md");
         fs::write(&file, profile::markdown(*users, *organizations, &overviews))?;
@@ -88,13 +80,14 @@ fn results_file() -> PathBuf {
     root().join("target/bench/results.json")
 }
 
-/// What was measured up to now: who stops a run can still have it reported.
+/// Saves what was measured up to now, so that a run that is stopped can be reported.
 fn keep(results: &Results) -> Result<()> {
     Ok(fs::write(results_file(), serde_json::to_string_pretty(results)?)?)
 }
 
+/// Writes the tables and pictures: those of a whole run where readers look for them.
 fn write(results: &Results) -> Result<()> {
-    let folder = root().join("docs/bench");
+    let folder = root().join(if results.is_whole { "docs/bench" } else { "target/bench/report" });
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("results.md"), results.markdown())?;
     let settings = results.settings();
@@ -125,18 +118,13 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
         format!(
             "{CLIENTS} connections; {} rounds of {} s at saturation and as long at half the slowest contender's rate, after \
              {} s to warm up; requests/s and CPU include the work that goes on after the last answer",
-            options.rounds,
-            options.seconds,
-            WARM_UP.as_secs_f64()
+            options.rounds, options.seconds, options.warm_up
         ),
     ])
 }
 
-const CLIENTS: usize = 32;
-const WARM_UP: Duration = Duration::from_secs(2);
-
 /// All lines, at every number of users side by side.
-fn run(
+fn measure_all(
     tools: &Tools,
     artefacts: &[Artefact],
     options: &Options,
@@ -152,7 +140,7 @@ fn run(
     Ok(())
 }
 
-/// Fails if somebody wants it to end.
+/// Fails once the developer has interrupted the run.
 fn go_on() -> Result<()> {
     if interrupt::happened() { Err("interrupted".into()) } else { Ok(()) }
 }
@@ -170,8 +158,8 @@ fn set_up(
     let mut subjects = Vec::new();
     for users in sizes {
         for artefact in artefacts {
-            step(format!("{}: {users} users of {organizations} organizations", artefact.kind.name()));
-            let state = states.of(artefact.kind, *users);
+            step(format!("{}: {users} users of {organizations} organizations", artefact.contender.name()));
+            let state = states.of(&artefact.contender, *users);
             // D1's file is made by the first start, its tables before the second.
             Host::start(tools, artefact, &state)?.stop();
             seed::schema(artefact, &state)?;
@@ -180,11 +168,11 @@ fn set_up(
             host.settle(true)?;
             host.stop();
             for directory in &directories {
-                seed::users(artefact.kind, &state, directory, *users / organizations)?;
+                seed::users(&artefact.contender, &state, directory, *users / organizations)?;
             }
             let start = if options.profile { Host::start_inspected } else { Host::start };
             let host = start(tools, artefact, &state)?;
-            subjects.push(Subject { kind: artefact.kind, host, directories, users: *users });
+            subjects.push(Subject { contender: artefact.contender.clone(), host, directories, users: *users });
         }
     }
     Ok((states, subjects))
@@ -204,8 +192,8 @@ impl State {
         Ok(Self { folder })
     }
 
-    fn of(&self, kind: Kind, users: usize) -> PathBuf {
-        self.folder.join(format!("{}-{users}", kind.name()))
+    fn of(&self, contender: &Contender, users: usize) -> PathBuf {
+        self.folder.join(format!("{}-{users}", contender.name()))
     }
 }
 
@@ -213,53 +201,4 @@ impl Drop for State {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-impl Options {
-    fn plan(&self) -> Plan {
-        Plan {
-            rounds: self.rounds,
-            clients: CLIENTS,
-            warm_up: WARM_UP,
-            duration: Duration::from_secs_f64(self.seconds),
-            load_for_latency: 0.5,
-        }
-    }
-
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self {
-            lines: Line::ALL.to_vec(),
-            contenders: Kind::ALL.to_vec(),
-            users: vec![1_000, 100_000, 1_000_000],
-            organizations: vec![1, 64],
-            rounds: 5,
-            seconds: 1.5,
-            disk: false,
-            profile: false,
-            only_report: false,
-            is_whole: true,
-        };
-        while let Some(name) = arguments.next() {
-            // A shorter or a longer one is as whole.
-            options.is_whole &= matches!(name.as_str(), "--rounds" | "--seconds");
-            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
-            match name.as_str() {
-                "--lines" => options.lines = each(&value()?, Line::of_name)?,
-                "--contenders" => options.contenders = each(&value()?, Kind::of_name)?,
-                "--users" => options.users = each(&value()?, |text| text.parse().ok())?,
-                "--organizations" => options.organizations = each(&value()?, |text| text.parse().ok())?,
-                "--rounds" => options.rounds = value()?.parse()?,
-                "--seconds" => options.seconds = value()?.parse()?,
-                "--disk" => options.disk = true,
-                "--profile" => options.profile = true,
-                "--report" => options.only_report = true,
-                _ => return Err(format!("{name} is unknown\n{USAGE}").into()),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn each<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>> {
-    text.split(',').map(|name| read(name).ok_or_else(|| format!("{name} is unknown\n{USAGE}").into())).collect()
 }

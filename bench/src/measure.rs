@@ -1,14 +1,14 @@
 //! Rounds: every contender in turn, so that a machine that is slow for a while is
 //! slow for all of them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use xtask::{Result, step};
 
-use crate::contender::Kind;
+use crate::contender::Contender;
 use crate::host::Host;
 use crate::line::{Line, LineWork};
 use crate::load::{self, Outcome, Pace};
@@ -25,10 +25,10 @@ pub struct Plan {
     pub load_for_latency: f64,
 }
 
-/// Who is measured.
+/// A contender that serves, and what it was given.
 #[derive(Debug)]
 pub struct Subject {
-    pub kind: Kind,
+    pub contender: Contender,
     pub host: Host,
     pub directories: Vec<Directory>,
     /// Users in all of its organizations.
@@ -78,7 +78,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
     let mut samples = vec![Vec::new(); subjects.len()];
     for round in 0..plan.rounds {
         for place in 0..subjects.len() {
-            // Nobody is always the first.
+            // Each round begins with another one.
             let place = (place + round) % subjects.len();
             let (subject, work) = (&subjects[place], &works[place]);
             let (rate, cpu_us, generator) = saturate(plan, line, subject, work, plan.duration)?;
@@ -91,7 +91,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
     let series = subjects.iter().zip(samples).map(|(subject, samples)| {
         Ok(Series {
             line: line.name().to_owned(),
-            contender: subject.kind.name().to_owned(),
+            contender: subject.contender.name().to_owned(),
             users: subject.users,
             organizations: subject.directories.len(),
             disk,
@@ -144,19 +144,47 @@ impl Series {
         median(self.samples.iter().map(of).collect())
     }
 
-    /// The median, over the rounds, of what this is in times of another in the same round.
-    pub fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().zip(&other.samples).map(|(mine, theirs)| of(mine) / of(theirs)).collect())
+    /// What this is in times of another in the same round, over all rounds.
+    pub fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> Ratio {
+        let rounds = self.samples.iter().zip(&other.samples);
+        let ratios: Vec<f64> = rounds.map(|(mine, theirs)| of(mine) / of(theirs)).collect();
+        Ratio {
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            greatest: ratios.iter().copied().fold(0.0, f64::max),
+            median: median(ratios),
+        }
     }
 }
 
-fn summary(line: Line, series: &[Series]) -> String {
-    let mut text = format!("{:<16}", line.name());
-    for series in series {
+/// Of several rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Ratio {
+    pub median: f64,
+    pub least: f64,
+    pub greatest: f64,
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:.2} ({:.2}–{:.2})", self.median, self.least, self.greatest)
+    }
+}
+
+/// What a line came to, with Rollcall's figures in times of each other contender's.
+fn summary(line: Line, all: &[Series]) -> String {
+    let mut text = line.name().to_owned();
+    for series in all {
         let name = format!("{}-{}", series.contender, series.users);
         let rate = series.median(|sample| sample.rate);
         let (cpu_us, p99_ms) = (series.median(|sample| sample.cpu_us), series.median(|sample| sample.p99_ms));
         let _ = write!(text, "\n    {name:<18} {rate:>6.0}/s {cpu_us:>6.0} µs {p99_ms:>6.1} ms");
+        let own = Contender::Rollcall.name();
+        let rollcall = all.iter().find(|other| other.contender == own && other.users == series.users);
+        if let Some(rollcall) = rollcall.filter(|_| series.contender != own) {
+            let rates = rollcall.ratio(series, |sample| sample.rate);
+            let cpu = rollcall.ratio(series, |sample| sample.cpu_us);
+            let _ = write!(text, "   rollcall has {rates} of its requests/s, {cpu} of its CPU");
+        }
     }
     text
 }

@@ -5,29 +5,27 @@ use std::path::Path;
 use plotters::prelude::*;
 use xtask::Result;
 
-use crate::contender::Kind;
+use crate::contender::Contender;
 use crate::line::Line;
 use crate::report::{Results, Setting};
 
 const INK: RGBColor = RGBColor(0x33, 0x3a, 0x45);
 const FONT: &str = "sans-serif";
 
-const fn colour(kind: Kind) -> RGBColor {
-    match kind {
-        Kind::Rollcall => RGBColor(0x2f, 0x6f, 0xed),
-        Kind::Twin => RGBColor(0xe0, 0x8e, 0x2b),
-        Kind::Floor => RGBColor(0xb4, 0xba, 0xc4),
-    }
-}
+const BARS: [(Contender, RGBColor); 3] = [
+    (Contender::Rollcall, RGBColor(0x2f, 0x6f, 0xed)),
+    (Contender::Twin, RGBColor(0xe0, 0x8e, 0x2b)),
+    (Contender::Floor, RGBColor(0xb4, 0xba, 0xc4)),
+];
 
 /// CPU of each contender for a request, line by line.
 pub fn bars(results: &Results, setting: Setting, path: &Path) -> Result<()> {
     let lines: Vec<Line> =
-        Line::ALL.into_iter().filter(|line| results.find(setting, *line, Kind::Rollcall).is_some()).collect();
-    let cpu = |line: Line, kind: Kind| {
-        results.find(setting, line, kind).map_or(0.0, |series| series.median(|sample| sample.cpu_us)) / 1_000.0
+        Line::ALL.into_iter().filter(|line| results.find(setting, *line, &Contender::Rollcall).is_some()).collect();
+    let cpu = |line: Line, contender: &Contender| {
+        results.find(setting, line, contender).map_or(0.0, |series| series.median(|sample| sample.cpu_us)) / 1_000.0
     };
-    let greatest = lines.iter().flat_map(|line| Kind::ALL.map(|kind| cpu(*line, kind))).fold(0.0, f64::max);
+    let greatest = lines.iter().flat_map(|line| BARS.map(|(contender, _)| cpu(*line, &contender))).fold(0.0, f64::max);
     let height = u32::try_from(lines.len())? * 54 + 90;
     let area = SVGBackend::new(path, (900, height)).into_drawing_area();
     area.fill(&WHITE)?;
@@ -37,20 +35,20 @@ pub fn bars(results: &Results, setting: Setting, path: &Path) -> Result<()> {
     for (row, line) in lines.iter().enumerate() {
         let top = 60 + i32::try_from(row)? * 54;
         area.draw(&Text::new(line.title(), (20, top + 12), text(14)))?;
-        for (place, kind) in Kind::ALL.into_iter().enumerate() {
-            let value = cpu(*line, kind);
+        for (place, (contender, colour)) in BARS.iter().enumerate() {
+            let value = cpu(*line, contender);
             let y = top + i32::try_from(place)? * 15;
             #[expect(clippy::cast_possible_truncation, reason = "a place in the picture")]
             let x = 290 + (value * scale) as i32;
-            area.draw(&Rectangle::new([(290, y), (x.max(291), y + 12)], colour(kind).filled()))?;
+            area.draw(&Rectangle::new([(290, y), (x.max(291), y + 12)], colour.filled()))?;
             area.draw(&Text::new(format!("{value:.2}"), (x + 6, y), text(12)))?;
         }
     }
     let bottom = i32::try_from(height)? - 26;
-    for (place, kind) in Kind::ALL.into_iter().enumerate() {
+    for (place, (contender, colour)) in BARS.iter().enumerate() {
         let x = 290 + i32::try_from(place)? * 130;
-        area.draw(&Rectangle::new([(x, bottom), (x + 14, bottom + 12)], colour(kind).filled()))?;
-        area.draw(&Text::new(kind.name(), (x + 20, bottom), text(13)))?;
+        area.draw(&Rectangle::new([(x, bottom), (x + 14, bottom + 12)], colour.filled()))?;
+        area.draw(&Text::new(contender.name().to_owned(), (x + 20, bottom), text(13)))?;
     }
     Ok(area.present()?)
 }
@@ -70,13 +68,13 @@ pub fn growth(results: &Results, path: &Path) -> Result<()> {
         .build_cartesian_2d((900_f64..1_200_000_f64).log_scale(), 0.0..2.0)?;
     chart.configure_mesh().x_desc("users").light_line_style(WHITE).label_style((FONT, 12)).draw()?;
     for (place, line) in lines.into_iter().enumerate() {
-        let Some(least) = sizes.first().and_then(|setting| results.find(*setting, line, Kind::Rollcall)) else {
+        let Some(least) = sizes.first().and_then(|setting| results.find(*setting, line, &Contender::Rollcall)) else {
             continue;
         };
         let grown = |setting: &Setting| {
-            let series = results.find(*setting, line, Kind::Rollcall)?;
+            let series = results.find(*setting, line, &Contender::Rollcall)?;
             #[expect(clippy::cast_precision_loss, reason = "a place in the picture")]
-            Some((setting.users as f64, series.ratio(least, |sample| sample.cpu_us)))
+            Some((setting.users as f64, series.ratio(least, |sample| sample.cpu_us).median))
         };
         let points: Vec<(f64, f64)> = sizes.iter().filter_map(grown).collect();
         let style = Palette99::pick(place).stroke_width(2);

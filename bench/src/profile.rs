@@ -13,7 +13,6 @@ use serde::Deserialize;
 use xtask::tools::Tools;
 use xtask::{Result, process, root, step};
 
-use crate::contender::Kind;
 use crate::line::{Line, LineWork};
 use crate::load::{self, Pace};
 use crate::measure::{Plan, Subject};
@@ -81,14 +80,14 @@ impl CallFrame {
 #[derive(Debug)]
 pub struct Overview {
     line: Line,
-    kind: Kind,
+    contender: String,
     total: f64,
     shares: [f64; Share::COUNT],
     /// Functions by their own time.
     largest: Vec<(String, f64)>,
 }
 
-/// Who takes it, in the order of the columns.
+/// Where the time goes, in the order of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     Elsewhere,
@@ -112,7 +111,7 @@ impl Share {
     }
 }
 
-/// A table of all that was profiled, for who asks where a figure comes from.
+/// The overviews as one page, line by line.
 pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> String {
     let mut text = format!(
         "# Where the time of a request goes\n\n\
@@ -144,7 +143,7 @@ pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> S
             let _ = writeln!(
                 text,
                 "| {} | {:.0} | {shares} | {} |",
-                overview.kind.name(),
+                overview.contender,
                 overview.total,
                 largest.join(", ")
             );
@@ -158,11 +157,11 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let port = subject.host.inspector.ok_or("the contender has no inspector")?;
     let folder = root().join("target/bench/profiles");
     fs::create_dir_all(&folder)?;
-    let name = format!("{}-{}", subject.kind.name(), line.name());
-    let file = folder.join(&name).with_extension("cpuprofile");
+    let name = format!("{}-{}", subject.contender.name(), line.name());
+    let file = folder.join(format!("{name}.cpuprofile"));
     let work = Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients));
     let authority = subject.host.url.trim_start_matches("http://");
-    // What is compiled again and again at first is not what is looked for.
+    // V8 compiles functions again at first, which the profile leaves out.
     load::run(&work, authority, plan.clients, Pace::Saturated, plan.warm_up)?;
     let mut profiler = tools.command(tools.binary("node"));
     profiler.arg(root().join("bench/profile.mjs")).arg(port.to_string()).arg(plan.duration.as_secs_f64().to_string());
@@ -178,12 +177,12 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let rate = outcome.completed as f64 / outcome.elapsed_s;
     let profile: Profile = serde_json::from_str(&fs::read_to_string(file)?)?;
     let table = table(&profile, rate);
-    fs::write(folder.join(&name).with_extension("txt"), &table)?;
+    fs::write(folder.join(format!("{name}.txt")), &table)?;
     step(format!("{name}: {rate:.0} requests/s under the profiler\n{table}"));
-    Ok(overview(&profile, rate, line, subject.kind))
+    Ok(overview(&profile, rate, line, subject.contender.name()))
 }
 
-fn overview(profile: &Profile, rate: f64, line: Line, kind: Kind) -> Overview {
+fn overview(profile: &Profile, rate: f64, line: Line, contender: &str) -> Overview {
     let frames: HashMap<u32, &CallFrame> = profile.nodes.iter().map(|node| (node.id, &node.call_frame)).collect();
     let total_us: f64 = profile.time_deltas.iter().sum();
     let requests = rate * total_us / 1e6;
@@ -203,7 +202,7 @@ fn overview(profile: &Profile, rate: f64, line: Line, kind: Kind) -> Overview {
     let mut largest: Vec<(String, f64)> = own.into_iter().collect();
     largest.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     largest.truncate(LARGEST);
-    Overview { line, kind, total: 1e6 / rate, shares, largest }
+    Overview { line, contender: contender.to_owned(), total: 1e6 / rate, shares, largest }
 }
 
 /// What each function takes of a request, in µs.

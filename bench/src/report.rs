@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contender::Kind;
+use crate::contender::Contender;
 use crate::line::Line;
-use crate::measure::{Sample, Series, median};
+use crate::measure::{Sample, Series};
 use crate::start::Start;
 
 /// Everything that one run has measured.
@@ -14,6 +14,8 @@ use crate::start::Start;
 pub struct Results {
     /// When, on what, and with what.
     pub circumstances: Vec<String>,
+    /// Nothing was left out or added, so that the tables are the published ones.
+    pub is_whole: bool,
     pub series: Vec<Series>,
     pub starts: Vec<Start>,
 }
@@ -32,7 +34,10 @@ impl Setting {
     }
 
     pub fn title(self) -> String {
-        let organizations = if self.organizations == 1 { "one organization" } else { "64 organizations" };
+        let organizations = match self.organizations {
+            1 => "one organization".to_owned(),
+            number => format!("{number} organizations"),
+        };
         let place = if self.disk { "on disk" } else { "in memory" };
         format!("{} users, {organizations}, state {place}", thousands(self.users))
     }
@@ -46,10 +51,27 @@ impl Results {
         settings
     }
 
-    pub fn find(&self, setting: Setting, line: Line, kind: Kind) -> Option<&Series> {
-        self.series.iter().find(|series| {
-            Setting::of(series) == setting && series.line == line.name() && series.contender == kind.name()
-        })
+    pub fn find(&self, setting: Setting, line: Line, contender: &Contender) -> Option<&Series> {
+        self.named(setting, line, contender.name())
+    }
+
+    fn named(&self, setting: Setting, line: Line, name: &str) -> Option<&Series> {
+        self.of(setting).find(|series| series.line == line.name() && series.contender == name)
+    }
+
+    fn of(&self, setting: Setting) -> impl DoubleEndedIterator<Item = &Series> {
+        self.series.iter().filter(move |series| Setting::of(series) == setting)
+    }
+
+    /// Names of those that were measured, in the order in which they took their turns.
+    fn contenders(&self, setting: Setting) -> Vec<&str> {
+        let mut names = Vec::new();
+        for series in self.of(setting) {
+            if !names.contains(&series.contender.as_str()) {
+                names.push(series.contender.as_str());
+            }
+        }
+        names
     }
 
     /// All of it, in Markdown.
@@ -68,62 +90,95 @@ impl Results {
              contender has its turn; behind it the least and the greatest.\n",
         );
         for setting in self.settings() {
-            let _ = write!(out, "\n## {}\n\n{}", capitalized(&setting.title()), self.table(setting));
+            let _ = write!(out, "\n## {}\n\n{}", capitalized(&setting.title()), self.setting(setting));
         }
         out.push_str(&self.growth());
         out.push_str(&self.start());
         out
     }
 
-    /// A setting, line by line.
-    pub fn table(&self, setting: Setting) -> String {
+    fn setting(&self, setting: Setting) -> String {
+        let names = self.contenders(setting);
+        let (own, builds): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| Contender::of_name(name).is_some());
+        let mut out = String::new();
+        if builds.is_empty() || own.len() > 1 {
+            out.push_str(&self.table(setting));
+        }
+        for name in builds {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(&self.against(setting, name));
+        }
+        let mut resident = Vec::new();
+        for name in names {
+            let last = self.of(setting).rfind(|series| series.contender == name);
+            resident.extend(last.map(|series| format!("{name} {:.0} MiB", series.resident_mib)));
+        }
+        let _ = write!(out, "\nResident memory at the end: {}.\n", resident.join(", "));
+        out
+    }
+
+    /// The three contenders of this repository, line by line.
+    fn table(&self, setting: Setting) -> String {
         let mut out = String::from(
             "| | requests/s: Rollcall | twin | floor | times the twin's | times the floor's | CPU µs: Rollcall | twin | \
              floor | p50, p99 ms: Rollcall | twin | floor | at requests/s |\n\
              |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for line in Line::ALL {
-            let all = Kind::ALL.map(|kind| self.find(setting, line, kind));
+            let all = Contender::OWN.map(|contender| self.find(setting, line, &contender));
             let [Some(rollcall), twin, floor] = all else { continue };
-            let rate =
-                |series: Option<&Series>| series.map_or(String::new(), |series| whole(series.median(|s| s.rate)));
-            let cpu =
-                |series: Option<&Series>| series.map_or(String::new(), |series| whole(series.median(|s| s.cpu_us)));
-            let latency = |series: Option<&Series>| {
-                series.map_or(String::new(), |series| {
-                    format!("{:.1}, {:.1}", series.median(|s| s.p50_ms), series.median(|s| s.p99_ms))
-                })
+            let cell = |series: Option<&Series>, of: fn(&Series) -> String| series.map_or_else(String::new, of);
+            let ratio = |other: Option<&Series>| {
+                other.map_or_else(String::new, |other| ratio(rollcall, other, |sample| sample.rate))
             };
-            let ratio =
-                |other: Option<&Series>| other.map_or(String::new(), |other| ratio(rollcall, other, |s| s.rate));
             let _ = writeln!(
                 out,
                 "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 line.title(),
-                rate(Some(rollcall)),
-                rate(twin),
-                rate(floor),
+                rate(rollcall),
+                cell(twin, rate),
+                cell(floor, rate),
                 ratio(twin),
                 ratio(floor),
-                cpu(Some(rollcall)),
-                cpu(twin),
-                cpu(floor),
-                latency(Some(rollcall)),
-                latency(twin),
-                latency(floor),
+                cpu(rollcall),
+                cell(twin, cpu),
+                cell(floor, cpu),
+                latency(rollcall),
+                cell(twin, latency),
+                cell(floor, latency),
                 whole(rollcall.fixed_rate),
             );
         }
-        let resident = Kind::ALL.iter().filter_map(|kind| {
-            let last = self
-                .series
-                .iter()
-                .rev()
-                .find(|series| Setting::of(series) == setting && series.contender == kind.name())?;
-            Some(format!("{} {:.0} MiB", kind.name(), last.resident_mib))
-        });
-        let resident: Vec<_> = resident.collect();
-        let _ = write!(out, "\nResident memory at the end: {}.\n", resident.join(", "));
+        out
+    }
+
+    /// Rollcall beside another build of it, line by line.
+    fn against(&self, setting: Setting, name: &str) -> String {
+        let mut out = format!(
+            "### Rollcall against {name}\n\n\
+             | | requests/s: Rollcall | {name} | times {name}'s | CPU µs: Rollcall | {name} | times {name}'s | \
+             p50, p99 ms: Rollcall | {name} | at requests/s |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+        );
+        for line in Line::ALL {
+            let own = self.find(setting, line, &Contender::Rollcall);
+            let (Some(own), Some(other)) = (own, self.named(setting, line, name)) else { continue };
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                line.title(),
+                rate(own),
+                rate(other),
+                ratio(own, other, |sample| sample.rate),
+                cpu(own),
+                cpu(other),
+                ratio(own, other, |sample| sample.cpu_us),
+                latency(own),
+                latency(other),
+                whole(own.fixed_rate),
+            );
+        }
         out
     }
 
@@ -146,16 +201,16 @@ impl Results {
         }
         let _ = writeln!(out, " |\n|---{}|", "|---".repeat(further.len()));
         for line in Line::ALL {
-            if self.find(*first, line, Kind::Rollcall).is_none() {
+            if self.find(*first, line, &Contender::Rollcall).is_none() {
                 continue;
             }
             let _ = write!(out, "| {}", line.title());
             for size in further {
-                let grown = |kind: Kind| {
-                    let (large, small) = (self.find(*size, line, kind), self.find(*first, line, kind));
+                let grown = |contender: Contender| {
+                    let (large, small) = (self.find(*size, line, &contender), self.find(*first, line, &contender));
                     large.zip(small).map_or_else(String::new, |(large, small)| ratio(large, small, |s| s.cpu_us))
                 };
-                let [rollcall, twin, floor] = Kind::ALL.map(grown);
+                let [rollcall, twin, floor] = Contender::OWN.map(grown);
                 let _ = write!(out, " | {rollcall}; {twin}, {floor}");
             }
             out.push_str(" |\n");
@@ -184,11 +239,21 @@ impl Results {
     }
 }
 
+fn rate(series: &Series) -> String {
+    whole(series.median(|sample| sample.rate))
+}
+
+fn cpu(series: &Series) -> String {
+    whole(series.median(|sample| sample.cpu_us))
+}
+
+fn latency(series: &Series) -> String {
+    format!("{:.1}, {:.1}", series.median(|sample| sample.p50_ms), series.median(|sample| sample.p99_ms))
+}
+
 fn ratio(mine: &Series, other: &Series, of: impl Fn(&Sample) -> f64) -> String {
-    let ratios: Vec<_> = mine.samples.iter().zip(&other.samples).map(|(a, b)| of(a) / of(b)).collect();
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let greatest = ratios.iter().copied().fold(0.0, f64::max);
-    format!("**{:.2}** ({least:.2}–{greatest:.2})", median(ratios))
+    let ratio = mine.ratio(other, of);
+    format!("**{:.2}** ({:.2}–{:.2})", ratio.median, ratio.least, ratio.greatest)
 }
 
 fn whole(number: f64) -> String {

@@ -1,8 +1,9 @@
-//! Making a large organization in seconds, while nobody serves it.
+//! Makes a large organization in seconds, while its contender does not run.
 //!
-//! Rollcall's users are made by its own core, which runs natively over the object's
-//! file, and listed by its own statements over the file of D1: what is then read was
-//! written by what ships. The others have no core: their tables are filled.
+//! Rollcall's core makes Rollcall's users. It runs natively on the object's file, and its own
+//! statements list the users in D1's file, so the data is what the shipped code would have written.
+//! Another build of Rollcall gets its users from this core too: it must store the same formats.
+//! The twin and the floor have no core: SQL fills their tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use rusqlite::Connection;
 use serde_json::json;
 use xtask::Result;
 
-use crate::contender::{Artefact, Kind};
+use crate::contender::{Artefact, Contender};
 use crate::setup::Directory;
 use crate::sqlite::Sqlite;
 
@@ -59,10 +60,10 @@ pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
 }
 
 /// Gives an organization so many users, and its agent a relationship with each.
-pub fn users(kind: Kind, state: &Path, directory: &Directory, count: usize) -> Result<()> {
-    match kind {
-        Kind::Rollcall => rollcall(state, directory, count),
-        Kind::Twin | Kind::Floor => tables(state, directory, count),
+pub fn users(contender: &Contender, state: &Path, directory: &Directory, count: usize) -> Result<()> {
+    match contender {
+        Contender::Rollcall | Contender::Build { .. } => rollcall(state, directory, count),
+        Contender::Twin | Contender::Floor => tables(state, directory, count),
     }
 }
 
@@ -126,7 +127,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let object = Sqlite::over(open(&object_file)?);
     let listing = Sqlite::over(open(&listing_file(state)?)?);
     let mut organization = Organization::new(HALF_LIFE_MS_DEFAULT);
-    // In the past, so that the clock of who serves it afterwards is ahead.
+    // In the past, so that the clock of the runtime that serves it afterwards is ahead.
     let mut clock = Clock { now_ms: Clock::now()?.now_ms - 86_400_000 };
     let mut handle = |organization: &mut Organization, command, id: Option<RequestId>| {
         let (now, random) = clock.tick();
@@ -166,7 +167,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         handle(&mut organization, Command::CommitTurn(answer), Some(request_id))?;
     }
     relate(&object_file)?;
-    // What was done behind its back it has to read anew.
+    // The relationships were written without it: a new one reads them.
     let mut organization = Organization::new(HALF_LIFE_MS_DEFAULT);
     loop {
         let (now, random) = clock.tick();
@@ -179,8 +180,8 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         }
         object.transaction(|sql| organization.acknowledge(sql, Projection::Listing, batch.to, now))?;
     }
-    // KV, which no list is read from, would take minutes and gigabytes: who is not in it
-    // is read from the object.
+    // Filling KV would take minutes and gigabytes. No list reads it, and the object answers for a
+    // user that is not in it.
     let (now, _) = clock.tick();
     let last = organization.last_sequence().unwrap_or_default();
     Ok(object.transaction(|sql| organization.acknowledge(sql, Projection::Cache, last, now))?)
@@ -195,7 +196,7 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     })
 }
 
-/// A relationship for every user who has none, and a change on its way for each.
+/// Gives every user without a relationship one, and puts a change of each in the outbox.
 fn relate(object_file: &Path) -> Result<()> {
     let mut connection = open(object_file)?;
     let transaction = connection.transaction()?;

@@ -14,7 +14,7 @@ const REQUESTS_PER_SECOND: u32 = 100_000;
 /// How many users of each organization are asked for by id.
 const KNOWN: usize = 500;
 
-/// An organization, as those who ask it know it.
+/// An organization, with what its callers know of it.
 #[derive(Debug, Clone)]
 pub struct Directory {
     pub organization_id: String,

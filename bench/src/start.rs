@@ -1,8 +1,8 @@
 //! How long a contender takes from nothing to its first answer.
 //!
-//! The runtime alone is started, with the contender's modules and no store: what is
-//! measured is to compile, to instantiate and to answer once, with the start of the
-//! process, which is the same for all and also measured by itself.
+//! The runtime starts with the contender's modules and without stores. The time covers the start of
+//! the process, compiling, instantiating, and one answer. An empty Worker shows the part of the process,
+//! which is the same for all.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use xtask::tools::Tools;
 use xtask::{Result, root};
 
-use crate::contender::{Artefact, Kind};
+use crate::contender::{Artefact, Contender};
 use crate::host::{ADMIN_TOKEN, KEY_SECRET};
 use crate::measure::median;
 
@@ -38,17 +38,17 @@ impl Start {
     }
 }
 
-/// Starts everyone in turn. The last is a Worker of one line, which shows what the process takes.
+/// Starts every contender in turn, and then an empty Worker.
 pub fn all(tools: &Tools, artefacts: &[Artefact]) -> Result<Vec<Start>> {
     let folder = root().join("target/bench/start");
     fs::create_dir_all(&folder)?;
     let empty = folder.join("empty.js");
     fs::write(&empty, "export default { fetch() { return new Response(\"\") } };\n")?;
-    let nothing = Artefact { kind: Kind::Floor, main: empty, wasm: None, schema: Vec::new() };
+    let nothing = Artefact { contender: Contender::Floor, main: empty, wasm: None, schema: Vec::new() };
     let mut starts = Vec::new();
     let mut contenders = Vec::new();
     for (artefact, name) in
-        artefacts.iter().map(|artefact| (artefact, artefact.kind.name())).chain([(&nothing, "an empty Worker")])
+        artefacts.iter().map(|artefact| (artefact, artefact.contender.name())).chain([(&nothing, "an empty Worker")])
     {
         let config = configure(&folder, name, artefact)?;
         let files = [Some(&artefact.main), artefact.wasm.as_ref()];
@@ -80,7 +80,7 @@ fn configure(folder: &Path, name: &str, artefact: &Artefact) -> Result<std::path
         fs::copy(wasm, folder.join(&*name))?;
         modules.extend([", (name = \"", &*name, "\", wasm = embed \"", &*name, "\")"]);
     }
-    let flags: Vec<String> = artefact.kind.flags().iter().map(|flag| format!("\"{flag}\"")).collect();
+    let flags: Vec<String> = artefact.contender.flags().iter().map(|flag| format!("\"{flag}\"")).collect();
     let config = format!(
         "using Workerd = import \"/workerd/workerd.capnp\";\n\
          const config :Workerd.Config = (\n\
@@ -123,7 +123,7 @@ fn once(tools: &Tools, config: &Path) -> Result<f64> {
     Ok(answered.as_secs_f64() * 1_000.0)
 }
 
-/// Whether a path that nobody has is answered.
+/// Whether a path without a route is answered.
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

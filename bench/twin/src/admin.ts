@@ -4,7 +4,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import * as apiKey from "./api-key";
 import { operator, organization } from "./caller";
-import type { Environment, Tenant } from "./environment";
+import type { Environment } from "./environment";
 import { Fault, reach } from "./fault";
 import { newId } from "./ids";
 import { limitedBody, name, oneOf, readBody, readPath, string } from "./input";
@@ -101,7 +101,7 @@ admin.post("/:organization_id/keys", operator, limitedBody, async (c) => {
       .first<OrganizationRow>(),
   );
   if (!row) throw new Fault("not_found", { message: "There is no such organization." });
-  const tenant: Tenant = { organizationId, mode };
+  const tenant: apiKey.Tenant = { organizationId, mode };
   const key = await apiKey.mint(prefix, tenant, c.env.KEY_SECRET);
   const id = newId(c.var.receivedAt);
   const createdAt = new Date(c.var.receivedAt).toISOString();

@@ -1,9 +1,9 @@
-// Who asks: what the edge can tell by itself, and what their object says.
+// The caller of a request: what the edge reads from the key, and what the object says of it.
 
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import * as apiKey from "./api-key";
-import type { Bindings, Environment, KeyKind, Scope, Tenant } from "./environment";
+import type { Bindings, Environment } from "./environment";
 import { Fault, type FaultCode, reach } from "./fault";
 import { setRateLimit } from "./headers";
 import type { Admission } from "./organization";
@@ -14,12 +14,12 @@ const CLIENTS_MAX = 4096;
 
 const clients = new Map<string, TokenBucket>();
 
-export function organization(env: Bindings, { organizationId, mode }: Tenant) {
+export function organization(env: Bindings, { organizationId, mode }: apiKey.Tenant) {
   return env.ORGANIZATIONS.getByName(`${organizationId}/${mode}`);
 }
 
 /** Reads the caller's key and refuses a forged one without asking anyone. */
-export async function authenticate(c: Context<Environment>, kind: KeyKind): Promise<apiKey.ApiKey> {
+export async function authenticate(c: Context<Environment>, kind: apiKey.KeyKind): Promise<apiKey.ApiKey> {
   const token = kind === "service" ? c.req.header("X-Assistant-Service-Key") : bearer(c);
   if (!token) throw refuseCredential(c, "authentication_error");
   const key = await apiKey.parse(token, c.env.KEY_SECRET);
@@ -29,7 +29,12 @@ export async function authenticate(c: Context<Environment>, kind: KeyKind): Prom
 }
 
 /** Has the caller's object check the key and the scope, and take a token. */
-export async function admit(c: Context<Environment>, key: apiKey.ApiKey, kind: KeyKind, scope: Scope): Promise<void> {
+export async function admit(
+  c: Context<Environment>,
+  key: apiKey.ApiKey,
+  kind: apiKey.KeyKind,
+  scope: apiKey.Scope,
+): Promise<void> {
   const admission = await reach<Admission>(organization(c.env, key.tenant).admit(key.digest, kind, scope));
   switch (admission.verdict) {
     case "admitted":
@@ -50,7 +55,7 @@ export async function admit(c: Context<Environment>, key: apiKey.ApiKey, kind: K
 }
 
 /** Both, for the routes that do nothing else meanwhile. */
-export const caller = (kind: KeyKind, scope: Scope) =>
+export const caller = (kind: apiKey.KeyKind, scope: apiKey.Scope) =>
   createMiddleware<Environment>(async (c, next) => {
     await admit(c, await authenticate(c, kind), kind, scope);
     await next();

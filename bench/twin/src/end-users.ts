@@ -2,10 +2,10 @@
 
 import { type Context, Hono } from "hono";
 import * as z from "zod";
-import { digest } from "./api-key";
+import { digest, type Tenant } from "./api-key";
 import { admit, authenticate, caller } from "./caller";
 import * as cursors from "./cursor";
-import type { Environment, Tenant } from "./environment";
+import type { Environment } from "./environment";
 import { Fault, reach } from "./fault";
 import { uuidV7 } from "./ids";
 import {

@@ -1,13 +1,5 @@
+import type { Tenant } from "./api-key";
 import type { Organization } from "./organization";
-
-export type Mode = "live" | "test";
-export type KeyKind = "api" | "service";
-export type Scope = "read" | "read_write";
-
-export interface Tenant {
-  organizationId: string;
-  mode: Mode;
-}
 
 export interface Bindings {
   ORGANIZATIONS: DurableObjectNamespace<Organization>;

@@ -1,7 +1,7 @@
-// One object per organization and mode: who may ask, how often, and what is used.
+// One object per organization and mode: its keys, its rate limit and its usage.
 
 import { DurableObject } from "cloudflare:workers";
-import type { Bindings, KeyKind, Scope } from "./environment";
+import type { KeyKind, Scope } from "./api-key";
 import { type Decision, TokenBucket } from "./token-bucket";
 
 export interface Settings {
@@ -45,13 +45,13 @@ interface KnownKey {
   expiresAt: number;
 }
 
-export class Organization extends DurableObject<Bindings> {
+export class Organization extends DurableObject<unknown> {
   readonly #sql: SqlStorage;
   readonly #keys = new Map<string, KnownKey>();
   readonly #bucket = new TokenBucket();
   #settings: Settings | undefined;
 
-  constructor(ctx: DurableObjectState, env: Bindings) {
+  constructor(ctx: DurableObjectState, env: unknown) {
     super(ctx, env);
     this.#sql = ctx.storage.sql;
     this.#sql.exec(`
