@@ -4,14 +4,13 @@
 //! instances, for every request and every call to an object; `src/entry.mjs` does without.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use crate::tools::{Tools, WASM_TARGET};
 use crate::{Result, fingerprint, process, root, step};
 
 /// Everything that the module is made from.
-const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs", "xtask/src/linker.rs"];
+const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
 
 /// Builds `build/` unless nothing has changed since it was built.
 pub fn build(tools: &Tools) -> Result<()> {
@@ -32,15 +31,14 @@ pub fn build(tools: &Tools) -> Result<()> {
 }
 
 fn compile(tools: &Tools, to: &Path) -> Result<()> {
-    let linker = build_linker()?;
     let mut cargo = tools.command("cargo");
     cargo
         .args(["build", "--package", "rollcall-worker", "--lib", "--release", "--locked", "--target", WASM_TARGET])
         // Wherever else the developer has theirs: what is linked below is what was built here.
         .arg("--target-dir")
         .arg(root().join("target"))
-        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+        // The developer's own flags are meant for their machine.
+        .env("CARGO_ENCODED_RUSTFLAGS", "")
         .current_dir(root());
     process::run(&mut cargo, "Compiling the Worker")?;
     if to.exists() {
@@ -70,61 +68,31 @@ fn compile(tools: &Tools, to: &Path) -> Result<()> {
         "--log-level=error",
     ]);
     process::run_quietly(esbuild.args(["--outfile=index.js", "--allow-overwrite"]).current_dir(to), "Bundling")?;
-    Ok(fs::remove_dir_all(to.join("snippets"))?)
+    let snippets = to.join("snippets");
+    if snippets.exists() {
+        fs::remove_dir_all(snippets)?;
+    }
+    Ok(())
 }
 
-/// The places of panics are in the module: from here they begin at the crate, whoever
-/// builds it wherever, which is a kilobyte less. Of SHA-256 the rolled-up version, another
-/// kilobyte: what is hashed here are keys and ids.
-fn rust_flags() -> String {
-    let home = std::env::var("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let sources = home.unwrap_or_default().join("registry/src");
-    let registries = fs::read_dir(sources).into_iter().flatten().flatten().map(|entry| entry.path());
-    let remapped = registries.map(|path| format!("--remap-path-prefix={}=", path.display()));
-    let root = format!("--remap-path-prefix={}=", root().display());
-    let flags = ["--cfg".to_owned(), "sha2_backend_soft=\"compact\"".to_owned(), root];
-    remapped.chain(flags).collect::<Vec<_>>().join("\u{1f}")
-}
-
-/// Compiles `linker.rs`, without cargo, which may be at work already.
-fn build_linker() -> Result<PathBuf> {
-    let linker = root().join("target").join(format!("worker-linker{}", std::env::consts::EXE_SUFFIX));
-    let mut rustc = Command::new("rustc");
-    rustc
-        .arg(root().join("xtask/src/linker.rs"))
-        .args(["--edition", "2024", "--crate-name", "linker", "-o"])
-        .arg(&linker);
-    process::run(&mut rustc, "Building the linker of the Worker")?;
-    Ok(linker)
-}
-
-/// For the smallest module once it is compressed, which is not the smallest: what is written out
-/// twice compresses better than what is kept in a local, and functions of a kind, side by side, better
-/// than the most called in front. Together 3 KB.
+/// The features of WebAssembly that rustc uses.
 const OPTIMIZATIONS: &[&str] = &[
     "-O3",
-    "--low-memory-unused",
-    "--skip-pass=local-cse",
-    "--skip-pass=memory-packing",
-    "--reorder-functions-by-name",
-    "--enable-mutable-globals",
-    "--enable-sign-ext",
-    "--enable-nontrapping-float-to-int",
     "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-reference-types",
     "--enable-exception-handling",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
 ];
 
 const UNOPTIMIZED: &str = "unoptimized.wasm";
 
-/// The names of functions are a tenth of the compressed module, and of no use to who
-/// runs it. They go last, as the order is made from them.
 fn optimize(tools: &Tools, folder: &Path) -> Result<()> {
     let module = folder.join("index_bg.wasm");
     fs::rename(&module, folder.join(UNOPTIMIZED))?;
-    wasm_opt(tools, folder, &module, &["--strip-debug", "--strip-producers"])
+    wasm_opt(tools, folder, &module, &[])
 }
 
 /// Writes the module with the names of its functions, for profiles. Who runs this has
