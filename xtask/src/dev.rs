@@ -49,7 +49,6 @@ pub struct Served {
 pub fn run(options: &Options) -> Result<()> {
     let dev_json = root().join("target/dev.json");
     let _ = fs::remove_file(&dev_json);
-    interrupt::watch()?;
     let (Served { url, secrets, demo, session_token }, mut runtime) = start(options)?;
     announce(&url, &secrets, &demo, session_token.as_deref());
     write_dev_json(&dev_json, &url, &secrets, &demo, session_token.as_deref())?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::demo::Admin;
 use crate::dev::{self, Options, Served};
-use crate::{Result, interrupt, process, root, secrets, step, tools};
+use crate::{Result, process, root, secrets, step, tools};
 
 /// Cases when no number is given.
 pub const CASES_DEFAULT: u32 = 10_000;
@@ -27,7 +27,6 @@ const PER_OPERATION_MAX: u32 = 50;
 
 /// Sends at least so many cases, from `ROLLCALL_SEED` on where it is set.
 pub fn run(cases: u32) -> Result<()> {
-    interrupt::watch()?;
     let seed = seed()?;
     let schemathesis = tools::ensure_schemathesis()?;
     let state = env::temp_dir().join(format!("rollcall-fuzz-{}", std::process::id()));

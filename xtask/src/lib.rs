@@ -22,6 +22,7 @@ pub mod tools;
 pub mod wasm;
 pub mod webhooks;
 
+use std::fs::{self, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// What went wrong, in words for the developer who typed the command.
@@ -40,16 +41,24 @@ pub fn step(text: impl std::fmt::Display) {
 }
 
 /// Tools and Worker, as any command that runs the Worker needs them.
+pub fn prepare() -> Result<tools::Tools> {
+    prepare_with(&wasm::Build::default())
+}
+
+/// Tools, and a Worker that is built as told.
 ///
 /// `cargo test`, `cargo dev` and wrangler may all want this at once: a lock lets
 /// one of them do it and the others find it done.
-pub fn prepare() -> Result<tools::Tools> {
+pub fn prepare_with(build: &wasm::Build) -> Result<tools::Tools> {
     let target = root().join("target");
-    std::fs::create_dir_all(&target)?;
-    let lock = std::fs::File::create(target.join("prepare.lock"))?;
-    lock.lock()?;
+    fs::create_dir_all(&target)?;
+    let lock = fs::File::create(target.join("prepare.lock"))?;
+    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        step("Waiting for another command that installs the tools or builds the Worker");
+        lock.lock()?;
+    }
     let tools = tools::ensure()?;
     reference::place(&tools)?;
-    wasm::build(&tools)?;
+    build.run(&tools)?;
     Ok(tools)
 }

@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Result, dev, fuzz, import, interrupt, openapi, prepare, screenshots, simulate};
+use xtask::{Error, Result, dev, fuzz, import, interrupt, openapi, prepare_with, screenshots, simulate, wasm};
 
-const USAGE: &str = "usage:
-  cargo dev [--port N] [--state DIR]   build everything and serve locally
-  cargo xtask build                    build the Worker if anything changed
+const USAGE: &str = "\
+usage:
+  cargo dev [--port N] [--state DIR]   build everything and serve locally, on port 8787 unless told; on a free
+                                       one if that is taken, or 0
+  cargo xtask build [--out FOLDER] [--opt-level L]
+                                       build the Worker if anything changed, into build/ unless told;
+                                       L is one of 0, 1, 2, 3, s, z, that of Cargo.toml unless told
+  cargo xtask dev                      the same as cargo dev
   cargo xtask fuzz [CASES]             send a fresh server what the OpenAPI document allows and what it
                                        does not, in at least so many cases, 10,000 unless told;
                                        ROLLCALL_SEED repeats a run
@@ -21,7 +26,11 @@ const USAGE: &str = "usage:
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
+    if arguments.iter().any(|argument| matches!(argument.as_str(), "--help" | "-h")) || arguments == ["help"] {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    match interrupt::watch().and_then(|()| run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -34,27 +43,22 @@ fn run(arguments: &[String]) -> Result<()> {
     let (command, options) = arguments.split_first().ok_or(USAGE)?;
     match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
-        "build" if options.is_empty() => prepare().map(drop),
-        "openapi" if options.is_empty() => openapi::run(),
+        "build" => prepare_with(&build_options(options)?).map(drop),
         "fuzz" => fuzz::run(match options {
             [] => fuzz::CASES_DEFAULT,
             [cases] => cases.parse().map_err(|_| "fuzz takes a number of cases")?,
             _ => return Err(USAGE.into()),
         }),
-        "import" => {
-            interrupt::watch()?;
-            import::run(&import_options(options)?).map(drop)
-        }
+        "import" => import::run(&import_options(options)?).map(drop),
+        "openapi" if options.is_empty() => openapi::run(),
         "screenshots" if options.is_empty() => screenshots::run(),
-        "simulate" => {
-            interrupt::watch()?;
-            simulate::run(match options {
-                [] => simulate::SEEDS_DEFAULT,
-                [seeds] => seeds.parse().map_err(|_| "simulate takes a number of seeds")?,
-                _ => return Err(USAGE.into()),
-            })
-        }
-        _ => Err(USAGE.into()),
+        "simulate" => simulate::run(match options {
+            [] => simulate::SEEDS_DEFAULT,
+            [seeds] => seeds.parse().map_err(|_| "simulate takes a number of seeds")?,
+            _ => return Err(USAGE.into()),
+        }),
+        "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),
+        _ => Err(format!("there is no command {command}\n{USAGE}").into()),
     }
 }
 
@@ -69,18 +73,40 @@ fn import_options(arguments: &[String]) -> Result<import::Options> {
 
 fn dev_options(arguments: &[String]) -> Result<dev::Options> {
     let mut options = dev::Options::default();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let (name, inline) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        let mut value = || inline.clone().or_else(|| rest.next().cloned()).ok_or(USAGE);
+    for (name, value) in pairs(arguments)? {
         match name {
-            "--port" => options.port = value()?.parse().map_err(|_| "--port takes a number from 0 to 65535")?,
-            "--state" => options.state = Some(PathBuf::from(value()?)),
-            _ => return Err(USAGE.into()),
+            "--port" => options.port = value.parse().map_err(|_| "--port takes a number from 0 to 65535")?,
+            "--state" => options.state = Some(PathBuf::from(value)),
+            _ => return Err(unknown(name)),
         }
     }
     Ok(options)
+}
+
+fn build_options(arguments: &[String]) -> Result<wasm::Build> {
+    let mut build = wasm::Build::default();
+    for (name, value) in pairs(arguments)? {
+        match name {
+            "--out" => build.folder = std::env::current_dir()?.join(value),
+            "--opt-level" if wasm::OPT_LEVELS.contains(&value) => build.opt_level = Some(value.to_owned()),
+            "--opt-level" => return Err(format!("--opt-level takes one of {}", wasm::OPT_LEVELS.join(", ")).into()),
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(build)
+}
+
+fn unknown(option: &str) -> Error {
+    format!("there is no option {option}\n{USAGE}").into()
+}
+
+/// Options and their values, written as `--name value` or `--name=value`.
+fn pairs(arguments: &[String]) -> Result<Vec<(&str, &str)>> {
+    let mut rest = arguments.iter().map(String::as_str);
+    let mut pairs = Vec::new();
+    while let Some(argument) = rest.next() {
+        let pair = argument.split_once('=').or_else(|| Some((argument, rest.next()?)));
+        pairs.push(pair.ok_or_else(|| format!("{argument} lacks a value\n{USAGE}"))?);
+    }
+    Ok(pairs)
 }

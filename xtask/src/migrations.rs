@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::tools::Tools;
-use crate::{Result, fingerprint, process, step};
+use crate::{Result, fingerprint, process, root, step};
 
 /// Applies what is new to the state in this folder.
 pub fn apply(tools: &Tools, state: &Path) -> Result<()> {
-    let fingerprint = fingerprint::of(&["migrations"], &[])?;
+    let fingerprint = fingerprint::of(&root(), &["migrations"], &[])?;
     fingerprint::unless_done(&state.join("migrations.fingerprint"), &fingerprint, || {
         step("Applying the migrations");
         let mut wrangler = tools.command(tools.binary("wrangler"));

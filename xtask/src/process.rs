@@ -1,11 +1,17 @@
-//! Running other programs, with errors that say what to do, and without leaving
-//! any behind when we are interrupted.
+//! Running other programs, with errors that say what to do, signs of life while they run,
+//! and without leaving any behind when we are interrupted.
 
+use std::io::{IsTerminal, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Result, interrupt};
+
+/// Time after which a program that still runs is reported to, and again.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// Shortest run whose length is worth a line.
+const REPORT_MIN: Duration = Duration::from_secs(2);
 
 /// Runs a command to its end, its output passed on to the terminal's error
 /// stream. `purpose` says what failed when it does.
@@ -13,24 +19,36 @@ pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(std::io::stderr())).spawn();
     let mut child = child.map_err(|error| format!("{purpose}: {program} could not be started: {error}"))?;
-    let status = wait(&mut child)?;
+    // On a terminal such programs show their own progress.
+    let status = wait(&mut child, (!std::io::stderr().is_terminal()).then_some(purpose))?;
     if status.success() { Ok(()) } else { Err(format!("{purpose} failed ({program}: {status})").into()) }
 }
 
-/// Runs a short command quietly; what it printed is shown only when it fails.
+/// Runs a command quietly; what it printed is shown only when it fails.
 pub fn run_quietly(command: &mut Command, purpose: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("{purpose}: {program} could not be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
+    let child = in_group(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())).spawn();
+    let mut child = child.map_err(|error| format!("{purpose}: {program} could not be started: {error}"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let output = thread::spawn(move || read(stdout));
+    let errors = thread::spawn(move || read(stderr));
+    let status = wait(&mut child, Some(purpose))?;
+    let text = output.join().unwrap_or_default();
+    if status.success() {
         Ok(text)
     } else {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{purpose} failed ({program}: {}):\n{text}{errors}", output.status).into())
+        let errors = errors.join().unwrap_or_default();
+        Err(format!("{purpose} failed ({program}: {status}):\n{text}{errors}").into())
     }
+}
+
+fn read(stream: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        // Of a stream that breaks off, what came.
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Lets a command lead a process group, so that it can be ended with everything
@@ -52,15 +70,47 @@ pub fn kill_group(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus> {
+/// Waits for the end of a child. With a purpose, says now and then that it goes on.
+fn wait(child: &mut Child, purpose: Option<&str>) -> Result<ExitStatus> {
+    let start = Instant::now();
+    let mut next_report = REPORT_INTERVAL;
     loop {
+        let elapsed = start.elapsed();
         if let Some(status) = child.try_wait()? {
+            if purpose.is_some() && status.success() && elapsed >= REPORT_MIN {
+                eprintln!("  done in {:.1} s", elapsed.as_secs_f64());
+            }
             return Ok(status);
         }
         if interrupt::happened() {
             kill_group(child);
-            return Err("interrupted".into());
+            return Err("interrupted; the same command goes on from here".into());
+        }
+        if let Some(purpose) = purpose.filter(|_| elapsed >= next_report) {
+            eprintln!("  {purpose}: {} s", elapsed.as_secs());
+            next_report += REPORT_INTERVAL;
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_what_was_printed() {
+        let mut command = Command::new("sh");
+        let error = run_quietly(command.args(["-c", "echo said; echo complained >&2; exit 3"]), "Trying");
+        let text = error.map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(text.starts_with("Trying failed (sh: "), "{text}");
+        assert!(text.contains("said\n") && text.contains("complained\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let error = run_quietly(&mut Command::new("no-such-program"), "Trying");
+        let text = error.map_or_else(|error| error.to_string(), |_| String::new());
+        assert!(text.starts_with("Trying: no-such-program could not be started"), "{text}");
     }
 }

@@ -14,7 +14,9 @@ pub fn place(tools: &Tools) -> Result<()> {
     let folder = root().join("www/docs");
     for name in FILES {
         let (from, to) = (package.join(name), folder.join(name));
-        let content = fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+        let content = fs::read(&from).map_err(|error| {
+            format!("{}: {error}\nRemove node_modules and run the same command again.", from.display())
+        })?;
         if fs::read(&to).is_ok_and(|held| held == content) {
             continue;
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::browser::{Browser, Page};
 use crate::demo::Admin;
 use crate::dev::{self, Options, Served};
-use crate::{Result, interrupt, root, step, tools};
+use crate::{Result, root, step, tools};
 
 /// What is said in the conversation, each with the chip of its affect.
 const MESSAGES: &[(&str, u8)] = &[
@@ -18,7 +18,6 @@ const MESSAGES: &[(&str, u8)] = &[
 
 /// A fresh server and a browser; then `docs/console-light.webp` and `docs/console-dark.webp`.
 pub fn run() -> Result<()> {
-    interrupt::watch()?;
     let state = env::temp_dir().join(format!("rollcall-screenshots-{}", std::process::id()));
     let taken = take(Options { port: 0, state: Some(state.clone()) });
     let _ = std::fs::remove_dir_all(state);

@@ -1,8 +1,15 @@
 //! The tools that Rollcall is built and run with, each installed once.
 //!
-//! From a machine with Rust and Node/npm: the wasm target by rustup, wasm-bindgen
-//! into a cache outside `target/`, which outlives checkouts, and from npm wrangler,
-//! binaryen (wasm-opt) and a Node that is new enough for them.
+//! From a machine with Rust and Node/npm: the wasm target by rustup, and from npm wrangler, binaryen
+//! (wasm-opt) and a Node that is new enough for them. What only some commands need, a browser and
+//! Schemathesis, goes into a cache outside `target/`, which outlives checkouts.
+//!
+//! Invariants:
+//!
+//! - Nothing runs that was not verified when it came: rustup checks what it installs, npm and pip
+//!   refuse what has not the hash that a lock file of this repository names, and no package's own
+//!   install script is run, as it may fetch something else.
+//! - An installation that fails leaves nothing behind, and one that is cut off is not taken for whole.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,19 +19,15 @@ use std::process::Command;
 
 use crate::{Result, fingerprint, process, root, step};
 
-/// The same as in Cargo.toml: the tool and the library must match exactly.
-const WASM_BINDGEN_VERSION: &str = "0.2.130";
-/// Of the npm package @sparticuz/chromium, which is numbered after its Chromium.
-const CHROMIUM_VERSION: &str = "153.0.0";
-const SCHEMATHESIS_VERSION: &str = "4.32.5";
-/// Only where there is no Python.
-const UV_VERSION: &str = "0.13.9";
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// What keeps tools, and packages while they are installed, from reporting that they are used.
+const SILENCE: &[(&str, &str)] =
+    &[("REDOCLY_TELEMETRY", "off"), ("SCARF_ANALYTICS", "false"), ("WRANGLER_SEND_METRICS", "false")];
 
 /// Where everything is.
 #[derive(Debug, Clone)]
 pub struct Tools {
-    pub wasm_bindgen: PathBuf,
     /// `node_modules/.bin`.
     pub npm_binaries: PathBuf,
 }
@@ -33,7 +36,7 @@ impl Tools {
     /// A command that finds the project's own Node, wrangler and wasm-opt first.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(root()).env("PATH", self.path()).env("WRANGLER_SEND_METRICS", "false").env("NO_COLOR", "1");
+        command.current_dir(root()).env("PATH", self.path()).envs(SILENCE.iter().copied()).env("NO_COLOR", "1");
         command
     }
 
@@ -51,17 +54,13 @@ impl Tools {
         let all = std::iter::once(self.npm_binaries.clone()).chain(env::split_paths(&rest));
         env::join_paths(all).unwrap_or(rest)
     }
-
-    /// What a build depends on besides the sources.
-    pub const VERSIONS: &'static [&'static str] = &[WASM_BINDGEN_VERSION];
 }
 
 /// Installs what is missing and says where everything is.
 pub fn ensure() -> Result<Tools> {
     ensure_wasm_target()?;
     ensure_npm_packages()?;
-    let wasm_bindgen = ensure_wasm_bindgen()?;
-    Ok(Tools { wasm_bindgen, npm_binaries: root().join("node_modules/.bin") })
+    Ok(Tools { npm_binaries: root().join("node_modules/.bin") })
 }
 
 /// The cache of tools: `ROLLCALL_TOOLS`, or `rollcall` in the user's cache folder.
@@ -76,94 +75,75 @@ fn cache() -> Result<PathBuf> {
 
 fn ensure_wasm_target() -> Result<()> {
     let purpose = "Finding the wasm target";
-    let sysroot = process::run_quietly(Command::new("rustc").args(["--print", "sysroot"]), purpose)?;
+    let mut rustc = Command::new("rustc");
+    let sysroot = process::run_quietly(rustc.args(["--print", "sysroot"]).current_dir(root()), purpose)
+        .map_err(|error| format!("{error}\n{NO_RUST}"))?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).is_dir() {
         return Ok(());
     }
     step(format!("Installing the Rust target {WASM_TARGET}"));
-    process::run(Command::new("rustup").args(["target", "add", WASM_TARGET]), "Installing the wasm target").map_err(
-        |error| format!("{error}\nInstall Rust by https://rustup.rs, or the target by your package manager.").into(),
-    )
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", WASM_TARGET]).current_dir(root());
+    process::run(&mut rustup, "Installing the wasm target").map_err(|error| format!("{error}\n{NO_RUST}").into())
 }
 
+const NO_RUST: &str = "Install Rust by https://rustup.rs, or the target by your package manager.";
+
 fn ensure_npm_packages() -> Result<()> {
-    let fingerprint = fingerprint::of(&["package.json", "package-lock.json"], &[])?;
+    // Some of the packages are of one system.
+    let machine = [env::consts::OS.to_owned(), env::consts::ARCH.to_owned()];
+    let fingerprint = fingerprint::of(&root(), &["package.json", "package-lock.json"], &machine)?;
     fingerprint::unless_done(&root().join("node_modules/.fingerprint"), &fingerprint, || {
         step("Installing the npm packages (wrangler, Node 22, binaryen, axe-core)");
-        let mut npm = Command::new("npm");
-        npm.current_dir(root()).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-        process::run(&mut npm, "Installing the npm packages").map_err(|error| {
-            format!("{error}\nNode.js with npm is needed: https://nodejs.org, any version from 18 on.")
-        })?;
-        ensure_node()
+        process::run_quietly(&mut npm_ci(&root()), "Installing the npm packages")
+            .map_err(|error| format!("{error}\n{NO_NPM}"))?;
+        NATIVE.iter().try_for_each(|name| try_native(name))
     })
 }
 
-/// The package `node` fetches its binary by an install script, which npm may
-/// have been told not to run.
-fn ensure_node() -> Result<()> {
-    let version = || {
-        let node = root().join("node_modules/.bin/node");
-        process::run_quietly(Command::new(node).arg("--version"), "Trying the project's Node")
-    };
-    if version().is_ok() {
-        return Ok(());
+const NO_NPM: &str = "Rollcall needs Node.js with npm: https://nodejs.org, any version from 18 on. Where there is, \
+                      look at npm's message above, and run the same command again.";
+
+/// Installs what the lock file in a folder names, and nothing else.
+fn npm_ci(folder: &Path) -> Command {
+    let mut npm = Command::new("npm");
+    npm.current_dir(folder).envs(SILENCE.iter().copied());
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    npm
+}
+
+/// Programs that come in a package of their own for each system. npm leaves such a package out, in
+/// silence, if there is none for this machine or its download fails.
+const NATIVE: &[&str] = &["node", "esbuild", "workerd"];
+
+fn try_native(name: &str) -> Result<()> {
+    let mut command = Command::new(root().join("node_modules/.bin").join(name));
+    process::run_quietly(command.arg("--version"), &format!("Trying {name}")).map(drop).map_err(|error| {
+        let machine = format!("{} on {}", env::consts::OS, env::consts::ARCH);
+        format!(
+            "{error}\nEither npm could not fetch {name} for {machine}: run the same command again. Or there is none: \
+             Rollcall is developed on Linux and macOS, on x86-64 and on ARM."
+        )
+        .into()
+    })
+}
+
+/// Installs into a folder, unless all of it is there already.
+fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
     }
-    step("Fetching the binary of Node 22");
-    let mut script = Command::new("node");
-    script.current_dir(root().join("node_modules/node")).arg("installArchSpecificPackage");
-    process::run(&mut script, "Fetching Node 22")?;
-    version().map(drop)
-}
-
-/// Downloads wasm-bindgen where there is a release for this machine, else builds it.
-fn ensure_wasm_bindgen() -> Result<PathBuf> {
-    let folder = cache()?.join(format!("wasm-bindgen-cli-{WASM_BINDGEN_VERSION}"));
-    let binary = folder.join("bin/wasm-bindgen");
-    if !binary.is_file() && download_wasm_bindgen(&folder).is_none() {
-        // `--locked` does not build: its lock file names yanked versions.
-        return ensure_crate("wasm-bindgen-cli", "wasm-bindgen", WASM_BINDGEN_VERSION);
-    }
-    Ok(binary)
-}
-
-fn download_wasm_bindgen(folder: &Path) -> Option<()> {
-    let of_linux = if env::consts::ARCH == "aarch64" { "unknown-linux-gnu" } else { "unknown-linux-musl" };
-    let name = format!("wasm-bindgen-{WASM_BINDGEN_VERSION}-{}", machine(of_linux)?);
-    let url =
-        format!("https://github.com/wasm-bindgen/wasm-bindgen/releases/download/{WASM_BINDGEN_VERSION}/{name}.tar.gz");
-    step(format!("Downloading wasm-bindgen {WASM_BINDGEN_VERSION}"));
-    let unpacked = download(&url, folder)?;
-    let downloaded = unpacked.join(&name).join("wasm-bindgen");
-    process::run_quietly(Command::new(&downloaded).arg("--version"), "Trying wasm-bindgen").ok()?;
-    fs::create_dir_all(folder.join("bin")).ok()?;
-    fs::rename(downloaded, folder.join("bin/wasm-bindgen")).ok()?;
-    fs::remove_dir_all(&unpacked).ok()
-}
-
-/// This machine as releases are named after it, if it is one of the usual; `of_linux` is how they
-/// are built for that.
-fn machine(of_linux: &str) -> Option<String> {
-    let system = match env::consts::OS {
-        "linux" => of_linux,
-        "macos" => "apple-darwin",
-        _ => return None,
-    };
-    matches!(env::consts::ARCH, "x86_64" | "aarch64").then(|| format!("{}-{system}", env::consts::ARCH))
-}
-
-/// Downloads an archive and unpacks it beside a folder. Gives where it lies.
-fn download(url: &str, folder: &Path) -> Option<PathBuf> {
-    let unpacked = folder.with_extension("download");
-    fs::create_dir_all(&unpacked).ok()?;
-    let archive = unpacked.join("archive.tar.gz");
-    let mut curl = Command::new("curl");
-    curl.args(["-fsSL", "--connect-timeout", "5", "--max-time", "120", "-o"]).arg(&archive).arg(url);
-    process::run_quietly(&mut curl, "Downloading").ok()?;
-    let mut tar = Command::new("tar");
-    tar.arg("-xzf").arg(&archive).arg("-C").arg(&unpacked);
-    process::run_quietly(&mut tar, "Unpacking").ok()?;
-    Some(unpacked)
+    let lock = fs::File::create(folder.with_added_extension("lock"))?;
+    lock.lock()?;
+    fingerprint::unless_done(&folder.join("installed"), fingerprint, || {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        action().inspect_err(|_| {
+            let _ = fs::remove_dir_all(folder);
+        })
+    })
 }
 
 /// A browser, and the variables that it is to be started with.
@@ -197,37 +177,28 @@ pub fn ensure_browser() -> Result<BrowserTool> {
     match candidates.into_iter().find(|path| works(path)) {
         Some(path) => Ok(BrowserTool { path, variables: Vec::new() }),
         None if named.as_deref().is_some_and(|name| name != "bundled") => {
-            Err("ROLLCALL_BROWSER names no browser that can be started".into())
+            Err("ROLLCALL_BROWSER names no browser that can be started: name another, or leave it away".into())
         }
         None => ensure_bundled_browser(),
     }
 }
 
-/// 67 MB to download and 190 to keep; its libraries and fonts are used where the machine has none.
+/// The browser of the npm package @sparticuz/chromium: 67 MB to download and 190 to keep. Its libraries
+/// and fonts are used where the machine has none.
 fn ensure_bundled_browser() -> Result<BrowserTool> {
     if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
         return Err("Install Chrome or Chromium, or name one in ROLLCALL_BROWSER.".into());
     }
-    let folder = cache()?.join(format!("chromium-{CHROMIUM_VERSION}"));
-    fs::create_dir_all(&folder)?;
-    let lock = fs::File::create(folder.join("install.lock"))?;
-    lock.lock()?;
+    let fingerprint = fingerprint::of(&root(), &[CHROMIUM], &[])?;
+    let folder = cache()?.join(folder_name("chromium", &fingerprint));
     let unpacked = folder.join("unpacked");
-    fingerprint::unless_done(&folder.join("installed"), CHROMIUM_VERSION, || {
-        step(format!("Installing Chromium {CHROMIUM_VERSION} from npm (once; 67 MB)"));
-        let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--no-save",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-            "--ignore-scripts",
-            "--prefix",
-        ]);
-        npm.arg(&folder).arg(format!("@sparticuz/chromium@{CHROMIUM_VERSION}"));
-        process::run(&mut npm, "Installing Chromium")?;
-        let _ = fs::remove_dir_all(&unpacked);
+    install(&folder, &fingerprint, || {
+        step("Installing Chromium from npm (once; 67 MB)");
+        for name in ["package.json", "package-lock.json"] {
+            fs::copy(root().join(CHROMIUM).join(name), folder.join(name))?;
+        }
+        process::run_quietly(&mut npm_ci(&folder), "Installing Chromium")
+            .map_err(|error| format!("{error}\nOr install Chrome or Chromium, or name one in ROLLCALL_BROWSER."))?;
         fs::create_dir_all(&unpacked)?;
         let mut node = Command::new(root().join("node_modules/.bin/node"));
         node.arg(root().join("xtask/src/unpack-chromium.mjs"));
@@ -247,90 +218,119 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
     Ok(BrowserTool { path, variables })
 }
 
-/// Schemathesis in a Python environment of its own: of an installed Python, else of one that uv
-/// fetches.
+/// The package, its version and the hashes of it and of what it needs.
+const CHROMIUM: &str = "xtask/chromium";
+
+/// Another for each version, so that checkouts of different ages get along.
+fn folder_name(name: &str, fingerprint: &str) -> String {
+    format!("{name}-{}", fingerprint.get(..12).unwrap_or(fingerprint))
+}
+
+/// Schemathesis in a Python environment of its own: of an installed Python, else of one that an
+/// installed uv fetches and verifies.
 pub fn ensure_schemathesis() -> Result<PathBuf> {
-    let folder = cache()?.join(format!("schemathesis-{SCHEMATHESIS_VERSION}"));
-    fs::create_dir_all(&folder)?;
-    let lock = fs::File::create(folder.join("install.lock"))?;
-    lock.lock()?;
-    let environment = folder.join("python");
-    let constraints = root().join(CONSTRAINTS);
-    let fingerprint = fingerprint::of(&[CONSTRAINTS], &[SCHEMATHESIS_VERSION])?;
-    fingerprint::unless_done(&folder.join("installed"), &fingerprint, || {
-        step(format!("Installing Schemathesis {SCHEMATHESIS_VERSION} (once)"));
-        let _ = fs::remove_dir_all(&environment);
-        let mut install = if has_python() {
+    let fingerprint = fingerprint::of(&root(), &[REQUIREMENTS], &[])?;
+    let environment = cache()?.join(folder_name("schemathesis", &fingerprint));
+    install(&environment, &fingerprint, || {
+        step("Installing Schemathesis from PyPI (once)");
+        let mut pip = if has_python() {
             let mut python = Command::new("python3");
             python.args(["-m", "venv"]).arg(&environment);
-            process::run(&mut python, "Making a Python environment")?;
+            process::run_quietly(&mut python, "Making a Python environment")?;
             let mut pip = Command::new(environment.join("bin/pip"));
             pip.args(["install", "--quiet", "--disable-pip-version-check"]);
             pip
         } else {
-            let uv = ensure_uv(&folder).ok_or(NO_PYTHON)?;
-            let mut python = Command::new(&uv);
-            python.args(["venv", "--quiet", "--python", PYTHONS]).arg(&environment);
-            process::run(&mut python, "Making a Python environment")
+            let mut python = Command::new("uv");
+            python.args(["venv", "--quiet", "--allow-existing", "--python", PYTHONS]).arg(&environment);
+            process::run_quietly(&mut python, "Making a Python environment")
                 .map_err(|error| format!("{error}\n{NO_PYTHON}"))?;
-            let mut pip = Command::new(uv);
+            let mut pip = Command::new("uv");
             pip.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
             pip
         };
-        install.arg("--constraint").arg(constraints).arg(format!("schemathesis=={SCHEMATHESIS_VERSION}"));
-        process::run(&mut install, "Installing Schemathesis")
+        // To build a package would take others, which have no hash here.
+        pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(root().join(REQUIREMENTS));
+        process::run_quietly(&mut pip, "Installing Schemathesis").map(drop)
     })?;
     Ok(environment.join("bin/schemathesis"))
 }
 
-/// Versions of everything that Schemathesis needs.
-const CONSTRAINTS: &str = "tests/schemathesis/constraints.txt";
+/// Schemathesis and everything that it needs: versions, and hashes of what is downloaded.
+const REQUIREMENTS: &str = "tests/schemathesis/requirements.txt";
 /// What Schemathesis runs with.
-const PYTHONS: &str = ">=3.10";
-const NO_PYTHON: &str = "Schemathesis needs Python 3.10 or newer with venv (python3-venv where that is a package of its \
+const PYTHONS: &str = ">=3.11";
+const NO_PYTHON: &str = "Schemathesis needs Python 3.11 or newer with venv (python3-venv where that is a package of its \
                          own), or uv: https://docs.astral.sh/uv";
 
 /// Whether there is a Python that is new enough and can make environments.
 fn has_python() -> bool {
     let mut python = Command::new("python3");
-    python.args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))"]);
+    python.args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]);
     process::run_quietly(&mut python, "Trying Python").is_ok()
 }
 
-/// An installed uv, else one that is downloaded; `None` where there is none for this machine.
-fn ensure_uv(folder: &Path) -> Option<PathBuf> {
-    let works = |uv: &Path| process::run_quietly(Command::new(uv).arg("--version"), "Trying uv").is_ok();
-    let installed = PathBuf::from("uv");
-    if works(&installed) {
-        return Some(installed);
-    }
-    let name = format!("uv-{}", machine("unknown-linux-musl")?);
-    let url = format!("https://github.com/astral-sh/uv/releases/download/{UV_VERSION}/{name}.tar.gz");
-    step(format!("Downloading uv {UV_VERSION}, which brings a Python"));
-    let unpacked = download(&url, folder)?;
-    let uv = folder.join("uv");
-    fs::rename(unpacked.join(name).join("uv"), &uv).ok()?;
-    fs::remove_dir_all(unpacked).ok()?;
-    works(&uv).then_some(uv)
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
 
-/// Builds a tool from crates.io. Without the costly optimisations: it is run a
-/// few times a day, and its release profile would take four times as long to build.
-fn ensure_crate(name: &str, binary: &str, version: &str) -> Result<PathBuf> {
-    let folder = cache()?.join(format!("{name}-{version}"));
-    let installed = folder.join("bin").join(binary);
-    if installed.is_file() {
-        return Ok(installed);
+    use super::*;
+
+    #[test]
+    fn an_installation_that_fails_leaves_nothing_behind() -> Result<()> {
+        let cache = tempfile::tempdir()?;
+        let folder = cache.path().join("tool");
+        let failed = install(&folder, "1", || {
+            fs::write(folder.join("half"), "")?;
+            Err("the hash is another".into())
+        });
+        assert!(failed.is_err_and(|error| error.to_string() == "the hash is another"));
+        assert!(!folder.exists());
+        Ok(())
     }
-    step(format!("Building {name} {version} from crates.io (once; a few minutes)"));
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args(["install", name, "--version", version, "--root"])
-        .arg(&folder)
-        .current_dir(env::temp_dir())
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    process::run(&mut cargo, &format!("Building {name}"))?;
-    Ok(installed)
+
+    #[test]
+    fn an_installation_that_was_cut_off_is_begun_anew() -> Result<()> {
+        let cache = tempfile::tempdir()?;
+        let folder = cache.path().join("tool");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("half"), "")?;
+        install(&folder, "1", || Ok(fs::write(folder.join("whole"), "")?))?;
+        assert!(!folder.join("half").exists());
+        assert!(folder.join("whole").exists());
+        install(&folder, "1", || Err("it was installed twice".into()))
+    }
+
+    /// The packages of a lock file that npm takes from the network.
+    fn locked(path: &str) -> Result<Vec<(String, Value)>> {
+        let lock: Value = serde_json::from_str(&fs::read_to_string(root().join(path))?)?;
+        let packages = lock["packages"].as_object().ok_or("no packages")?;
+        Ok(packages.iter().filter(|(name, _)| !name.is_empty()).map(|(name, of)| (name.clone(), of.clone())).collect())
+    }
+
+    #[test]
+    fn every_package_of_npm_has_a_hash() -> Result<()> {
+        for path in ["package-lock.json", "xtask/chromium/package-lock.json"] {
+            let packages = locked(path)?;
+            assert!(!packages.is_empty());
+            for (name, package) in packages {
+                let integrity = package["integrity"].as_str().unwrap_or_default();
+                assert!(integrity.starts_with("sha512-"), "{path}: {name}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn there_is_a_node_for_every_machine_that_is_developed_on() -> Result<()> {
+        let packages = locked("package-lock.json")?;
+        for (system, processor) in [("linux", "x64"), ("linux", "arm64"), ("darwin", "x64"), ("darwin", "arm64")] {
+            let fits = |package: &Value| {
+                let is = |field: &str, value: &str| package[field] == value || package[field][0] == value;
+                is("os", system) && is("cpu", processor) && package["bin"]["node"].is_string()
+            };
+            assert!(packages.iter().any(|(_, package)| fits(package)), "{system} {processor}");
+        }
+        Ok(())
+    }
 }

@@ -1,65 +1,177 @@
 //! Building the Worker: cargo, wasm-bindgen, wasm-opt.
 //!
 //! `worker-build` would do the first two, and put what it makes behind proxies of classes and of
-//! instances, for every request and every call to an object; `worker/src/entry.mjs` does without.
+//! instances, for every request and every call to an object; the entry module does without.
+//!
+//! Invariant: a folder of a built Worker is replaced only by one that is whole, and its stamp is written
+//! last. So a stamp is there only for what it speaks of.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use wasm_bindgen_cli_support::Bindgen;
+
 use crate::tools::{Tools, WASM_TARGET};
 use crate::{Result, fingerprint, process, root, step};
 
-/// Everything that the module is made from.
-const SOURCES: &[&str] = &["src", "worker", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs", "xtask/src/linker.rs"];
+/// Everything that a Worker is made from, the recipe and the tools as they are installed too.
+const SOURCES: &[&str] = &[
+    ".cargo/config.toml",
+    "Cargo.lock",
+    "Cargo.toml",
+    "migrations",
+    "node_modules/binaryen/package.json",
+    "node_modules/esbuild/package.json",
+    "package-lock.json",
+    "rust-toolchain.toml",
+    "src",
+    "worker",
+    "wrangler.toml",
+    "xtask/Cargo.toml",
+    "xtask/src/tools.rs",
+    "xtask/src/wasm.rs",
+];
 
-/// Builds `build/` unless nothing has changed since it was built.
-pub fn build(tools: &Tools) -> Result<()> {
-    let fingerprint = fingerprint::of(SOURCES, Tools::VERSIONS)?;
-    let stamp = root().join("build/.fingerprint");
-    fingerprint::unless_done(&stamp, &fingerprint, || {
-        step("Building the Worker (wasm, release)");
-        // Who serves the former one meanwhile finds it whole, until this one is.
-        let staging = root().join("target/worker");
-        compile(tools, &staging)?;
-        optimize(tools, &staging)?;
-        let build = root().join("build");
-        if build.exists() {
-            fs::remove_dir_all(&build)?;
-        }
-        Ok(fs::rename(staging, build)?)
-    })
+/// The entry module's name in the folder of a built Worker.
+pub const ENTRY: &str = "entry.mjs";
+const MODULE: &str = "index_bg.wasm";
+const STAMP: &str = ".fingerprint";
+/// Variables by which cargo takes another release profile than that of Cargo.toml.
+const PROFILE_VARIABLES: &str = "CARGO_PROFILE_RELEASE_";
+const OPT_LEVEL_VARIABLE: &str = "CARGO_PROFILE_RELEASE_OPT_LEVEL";
+pub const OPT_LEVELS: &[&str] = &["0", "1", "2", "3", "s", "z"];
+
+/// Where to build the Worker, and how.
+#[derive(Debug, Clone)]
+pub struct Build {
+    pub folder: PathBuf,
+    /// One of [`OPT_LEVELS`]; that of the profile when it is not given.
+    pub opt_level: Option<String>,
 }
 
-fn compile(tools: &Tools, to: &Path) -> Result<()> {
-    let linker = build_linker()?;
-    let mut cargo = tools.command("cargo");
+impl Default for Build {
+    /// What wrangler serves and deploys.
+    fn default() -> Self {
+        Self { folder: root().join("build"), opt_level: None }
+    }
+}
+
+impl Build {
+    /// Builds unless nothing has changed since it was built. The folder then holds all that runs:
+    /// the entry module, the module's JavaScript, and the module.
+    pub fn run(&self, tools: &Tools) -> Result<()> {
+        let stamp = self.folder.join(STAMP);
+        refuse_foreign(&self.folder)?;
+        if !self.folder.join(MODULE).is_file() {
+            let _ = fs::remove_file(&stamp);
+        }
+        let fingerprint = inputs(&root(), &rustc_version()?, &self.profile())?;
+        fingerprint::unless_done(&stamp, &fingerprint, || {
+            step("Compiling the Worker (wasm, release)");
+            compile(&self.profile())?;
+            // Whoever serves the former Worker meanwhile finds it whole, until this one is.
+            let staging = self.folder.with_added_extension("new");
+            empty(&staging)?;
+            bind(&staging)?;
+            bundle(tools, &staging)?;
+            optimize(tools, &staging)?;
+            if self.folder.exists() {
+                fs::remove_dir_all(&self.folder)?;
+            }
+            Ok(fs::rename(staging, &self.folder)?)
+        })
+    }
+
+    /// What is set of the release profile, from outside or by us.
+    fn profile(&self) -> Vec<(String, String)> {
+        let outside = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with(PROFILE_VARIABLES));
+        let mut profile: Vec<_> = match &self.opt_level {
+            Some(level) => outside
+                .filter(|(name, _)| name != OPT_LEVEL_VARIABLE)
+                .chain([(OPT_LEVEL_VARIABLE.to_owned(), level.clone())])
+                .collect(),
+            None => outside.collect(),
+        };
+        profile.sort();
+        profile
+    }
+}
+
+/// The fingerprint of everything that decides how a Worker comes out.
+fn inputs(top: &Path, rustc_version: &str, profile: &[(String, String)]) -> Result<String> {
+    let mut words = vec![rustc_version.to_owned()];
+    words.extend(profile.iter().map(|(name, value)| format!("{name}={value}")));
+    fingerprint::of(top, SOURCES, &words)
+}
+
+fn rustc_version() -> Result<String> {
+    process::run_quietly(Command::new("rustc").arg("-vV").current_dir(root()), "Asking rustc for its version")
+        .map_err(|error| format!("{error}\nInstall Rust: https://rustup.rs").into())
+}
+
+/// What is replaced must be ours.
+fn refuse_foreign(folder: &Path) -> Result<()> {
+    let Ok(mut entries) = fs::read_dir(folder) else { return Ok(()) };
+    if entries.next().is_none() || folder.join(STAMP).is_file() || folder.join(MODULE).is_file() {
+        return Ok(());
+    }
+    Err(format!("{} holds something else than a built Worker; name another folder", folder.display()).into())
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+fn compile(profile: &[(String, String)]) -> Result<()> {
+    let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--package", "rollcall-worker", "--lib", "--release", "--locked", "--target", WASM_TARGET])
-        // Wherever else the developer has theirs: what is linked below is what was built here.
+        // Wherever else the developer has theirs: what is read below is what was built here.
         .arg("--target-dir")
-        .arg(root().join("target"))
-        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags())
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+        .arg(target())
+        // The developer's own flags are meant for their machine.
+        .env("CARGO_ENCODED_RUSTFLAGS", "")
+        .envs(profile.iter().cloned())
         .current_dir(root());
-    process::run(&mut cargo, "Compiling the Worker")?;
-    if to.exists() {
-        fs::remove_dir_all(to)?;
-    }
-    let mut wasm_bindgen = tools.command(&tools.wasm_bindgen);
-    wasm_bindgen
-        .arg(root().join("target").join(WASM_TARGET).join("release/rollcall_worker.wasm"))
-        .arg("--out-dir")
-        .arg(to)
-        // A module that traps is begun anew: see `worker/src/entry.mjs`.
-        .args(["--experimental-reset-state-function", "--force-enable-abort-handler"])
-        .args(["--out-name", "index", "--target", "module", "--no-typescript"]);
-    process::run_quietly(&mut wasm_bindgen, "Writing the module's JavaScript")?;
+    process::run(&mut cargo, "Compiling the Worker")
+}
+
+fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// Writes the module as JavaScript can call it, and that JavaScript.
+fn bind(to: &Path) -> Result<()> {
+    step("Writing the module's JavaScript");
+    let module = target().join(WASM_TARGET).join("release/rollcall_worker.wasm");
+    let bound = || {
+        Bindgen::new()
+            .input_path(&module)
+            .out_name("index")
+            .module(true)?
+            .typescript(false)
+            // A module that traps is begun anew by the entry module.
+            .reset_state_function(true)
+            .force_enable_abort_handler(true)
+            .generate(to)
+    };
+    bound().map_err(|error| format!("wasm-bindgen: {error:#}"))?;
     // What Workers import is a compiled module already.
     let index = to.join("index.js");
     let script = fs::read_to_string(&index)?;
-    fs::write(&index, script.replace("import source ", "import "))?;
-    // With the crate's own JavaScript in it, which imports what this exports.
+    Ok(fs::write(&index, script.replace("import source ", "import "))?)
+}
+
+/// Makes one file of the module's JavaScript and of the crate's own, which imports from it, and puts the
+/// entry module beside it.
+fn bundle(tools: &Tools, folder: &Path) -> Result<()> {
     let mut esbuild = tools.command(tools.binary("esbuild"));
     esbuild.args([
         "index.js",
@@ -68,73 +180,158 @@ fn compile(tools: &Tools, to: &Path) -> Result<()> {
         "--format=esm",
         "--external:./index_bg.wasm",
         "--log-level=error",
+        "--outfile=index.js",
+        "--allow-overwrite",
     ]);
-    process::run_quietly(esbuild.args(["--outfile=index.js", "--allow-overwrite"]).current_dir(to), "Bundling")?;
-    Ok(fs::remove_dir_all(to.join("snippets"))?)
+    process::run_quietly(esbuild.current_dir(folder), "Bundling the module's JavaScript")?;
+    let snippets = folder.join("snippets");
+    if snippets.exists() {
+        fs::remove_dir_all(snippets)?;
+    }
+    let main = main_module(&fs::read_to_string(root().join("wrangler.toml"))?)?;
+    let entry = fs::read_to_string(root().join(&main)).map_err(|error| format!("{main}: {error}"))?;
+    Ok(fs::write(folder.join(ENTRY), beside(&main, &entry)?)?)
 }
 
-/// The places of panics are in the module: from here they begin at the crate, whoever
-/// builds it wherever, which is a kilobyte less. Of SHA-256 the rolled-up version, another
-/// kilobyte: what is hashed here are keys and ids.
-fn rust_flags() -> String {
-    let home = std::env::var("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|_| std::env::var("HOME").map(|home| PathBuf::from(home).join(".cargo")));
-    let sources = home.unwrap_or_default().join("registry/src");
-    let registries = fs::read_dir(sources).into_iter().flatten().flatten().map(|entry| entry.path());
-    let remapped = registries.map(|path| format!("--remap-path-prefix={}=", path.display()));
-    let root = format!("--remap-path-prefix={}=", root().display());
-    let flags = ["--cfg".to_owned(), "sha2_backend_soft=\"compact\"".to_owned(), root];
-    remapped.chain(flags).collect::<Vec<_>>().join("\u{1f}")
+/// The path of the entry module, as wrangler is told of it.
+fn main_module(configuration: &str) -> Result<String> {
+    let value = configuration.lines().find_map(|line| line.strip_prefix("main = \"")?.strip_suffix('"'));
+    value.map(str::to_owned).ok_or_else(|| "wrangler.toml names no entry module: main = \"…\"".into())
 }
 
-/// Compiles `linker.rs`, without cargo, which may be at work already.
-fn build_linker() -> Result<PathBuf> {
-    let linker = root().join("target").join(format!("worker-linker{}", std::env::consts::EXE_SUFFIX));
-    let mut rustc = Command::new("rustc");
-    rustc
-        .arg(root().join("xtask/src/linker.rs"))
-        .args(["--edition", "2024", "--crate-name", "linker", "-o"])
-        .arg(&linker);
-    process::run(&mut rustc, "Building the linker of the Worker")?;
-    Ok(linker)
+/// The entry module for the folder of a built Worker. In the repository it imports from `build/`.
+fn beside(main: &str, entry: &str) -> Result<String> {
+    let up = "../".repeat(main.matches('/').count());
+    let import = format!("\"{up}build/index.js\"");
+    if !entry.contains(&import) {
+        return Err(format!("{main} does not import {import}, which the build makes").into());
+    }
+    Ok(entry.replace(&import, "\"./index.js\""))
 }
 
-/// For the smallest module once it is compressed, which is not the smallest: what is written out
-/// twice compresses better than what is kept in a local, and functions of a kind, side by side, better
-/// than the most called in front. Together 3 KB.
+/// The features of WebAssembly that rustc uses.
 const OPTIMIZATIONS: &[&str] = &[
     "-O3",
-    "--low-memory-unused",
-    "--skip-pass=local-cse",
-    "--skip-pass=memory-packing",
-    "--reorder-functions-by-name",
-    "--enable-mutable-globals",
-    "--enable-sign-ext",
-    "--enable-nontrapping-float-to-int",
     "--enable-bulk-memory",
-    "--enable-multivalue",
-    "--enable-reference-types",
     "--enable-exception-handling",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
 ];
 
 const UNOPTIMIZED: &str = "unoptimized.wasm";
 
-/// The names of functions are a tenth of the compressed module, and of no use to who
-/// runs it. They go last, as the order is made from them.
 fn optimize(tools: &Tools, folder: &Path) -> Result<()> {
-    let module = folder.join("index_bg.wasm");
+    step("Optimizing the wasm module");
+    let module = folder.join(MODULE);
     fs::rename(&module, folder.join(UNOPTIMIZED))?;
-    wasm_opt(tools, folder, &module, &["--strip-debug", "--strip-producers"])
+    wasm_opt(tools, folder, &module, &[])
 }
 
-/// Writes the module with the names of its functions, for profiles. Who runs this has
-/// built the Worker.
+/// Writes the module with the names of its functions, for profiles. The caller has built the Worker.
 pub fn with_names(tools: &Tools, to: &Path) -> Result<()> {
-    wasm_opt(tools, &root().join("build"), to, &["--debuginfo"])
+    wasm_opt(tools, &Build::default().folder, to, &["--debuginfo"])
 }
 
-fn wasm_opt(tools: &Tools, folder: &Path, to: &Path, names: &[&str]) -> Result<()> {
+fn wasm_opt(tools: &Tools, folder: &Path, to: &Path, more: &[&str]) -> Result<()> {
     let mut command = tools.command(tools.binary("wasm-opt"));
-    command.arg(folder.join(UNOPTIMIZED)).arg("-o").arg(to).args(OPTIMIZATIONS).args(names);
-    process::run(&mut command, "Optimizing the wasm module")
+    command.arg(folder.join(UNOPTIMIZED)).arg("-o").arg(to).args(OPTIMIZATIONS).args(more);
+    process::run_quietly(&mut command, "Optimizing the wasm module").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A project of which every source is there, folders with files of several kinds.
+    fn project() -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
+        let top = tempfile::tempdir()?;
+        let mut files = Vec::new();
+        for source in SOURCES {
+            let names: &[&str] = if root().join(source).is_dir() {
+                &["lib.rs", "deep/module.rs", "entry.mjs", "src/glue.js", "1.sql"]
+            } else {
+                &[""]
+            };
+            for name in names {
+                let file = if name.is_empty() { top.path().join(source) } else { top.path().join(source).join(name) };
+                fs::create_dir_all(file.parent().ok_or("no parent")?)?;
+                fs::write(&file, "before")?;
+                files.push(file);
+            }
+        }
+        Ok((top, files))
+    }
+
+    #[test]
+    fn every_source_is_where_it_is_said_to_be() {
+        for source in SOURCES.iter().filter(|source| !source.starts_with("node_modules")) {
+            assert!(root().join(source).exists(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_any_file_changes_the_fingerprint() -> Result<()> {
+        let (top, files) = project()?;
+        let fingerprint = || inputs(top.path(), "rustc 1.95.0", &[]);
+        let before = fingerprint()?;
+        assert_eq!(fingerprint()?, before);
+        for file in files {
+            fs::write(&file, "after")?;
+            assert_ne!(fingerprint()?, before, "{} was changed", file.display());
+            fs::remove_file(&file)?;
+            assert_ne!(fingerprint()?, before, "{} was removed", file.display());
+            fs::write(&file, "before")?;
+            assert_eq!(fingerprint()?, before);
+        }
+        fs::write(top.path().join("src/new.rs"), "")?;
+        assert_ne!(fingerprint()?, before, "a file was added");
+        Ok(())
+    }
+
+    #[test]
+    fn another_compiler_or_profile_changes_the_fingerprint() -> Result<()> {
+        let (top, _) = project()?;
+        let level = |level: &str| vec![(OPT_LEVEL_VARIABLE.to_owned(), level.to_owned())];
+        let all = [
+            inputs(top.path(), "rustc 1.95.0", &[])?,
+            inputs(top.path(), "rustc 1.96.0", &[])?,
+            inputs(top.path(), "rustc 1.95.0", &level("3"))?,
+            inputs(top.path(), "rustc 1.95.0", &level("s"))?,
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert!(!all[..index].contains(one), "{index}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_opt_level_given_is_the_one_of_the_profile() {
+        let build = Build { folder: PathBuf::new(), opt_level: Some("z".to_owned()) };
+        let levels: Vec<_> = build.profile().into_iter().filter(|(name, _)| name == OPT_LEVEL_VARIABLE).collect();
+        assert_eq!(levels, [(OPT_LEVEL_VARIABLE.to_owned(), "z".to_owned())]);
+    }
+
+    #[test]
+    fn the_entry_module_imports_what_lies_beside_it() -> Result<()> {
+        let moved = |main: &str, entry: &str| beside(main, entry).ok();
+        let found = Some("import * as rollcall from \"./index.js\";".to_owned());
+        assert_eq!(moved("src/entry.mjs", "import * as rollcall from \"../build/index.js\";"), found);
+        assert_eq!(moved("worker/src/entry.mjs", "import * as rollcall from \"../../build/index.js\";"), found);
+        assert_eq!(moved("src/entry.mjs", "import * as rollcall from \"../../build/index.js\";"), None);
+        let main = main_module(&fs::read_to_string(root().join("wrangler.toml"))?)?;
+        beside(&main, &fs::read_to_string(root().join(&main))?).map(drop)
+    }
+
+    #[test]
+    fn a_folder_with_something_else_is_left_alone() -> Result<()> {
+        let top = tempfile::tempdir()?;
+        assert!(refuse_foreign(&top.path().join("new")).is_ok());
+        assert!(refuse_foreign(top.path()).is_ok());
+        fs::write(top.path().join("thesis.txt"), "")?;
+        assert!(refuse_foreign(top.path()).is_err());
+        Ok(())
+    }
 }
