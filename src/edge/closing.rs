@@ -1,12 +1,13 @@
-//! Closing an organization: its row goes, both objects are told, and a receipt says how far it is.
+//! Closes an organization: deletes its row, tells both objects, and keeps a receipt that says how far
+//! the deletion is.
 //!
 //! Invariants:
 //!
-//! - The organization's row goes first, in one transaction with the receipt's coming. From then
-//!   on no request finds it, and its slug is free. Then both objects are told to close, which
-//!   they are for good (see [`crate::organization::closing`]).
-//! - Whatever fails after that is made good by asking again: by the caller, by a reader of
-//!   the receipt, or by the cron trigger. It is completed when both objects say that they are.
+//! - One transaction replaces the organization's row by the receipt. From then on no request finds
+//!   the organization, and its slug is free. Then the edge tells both objects to close, and they stay
+//!   closed ([`crate::organization::closing`]).
+//! - A step that fails after that is repeated by the next request for the deletion, the next read of
+//!   the receipt, or the cron trigger. The deletion is completed when both objects are empty.
 
 use super::calls::{ask_as_operator, unexpected};
 use super::exchange::Exchange;
@@ -20,15 +21,15 @@ use crate::organization::protocol::{Command, Outcome};
 use crate::organization::sql::{Parameter, Value};
 use crate::projection::{Bound, Database, Statement};
 
-/// Deletions that one tick takes up: two calls each, and one invocation may make a
-/// limited number of them.
+/// Most deletions that one tick continues. Each needs two calls, and the platform limits the calls of
+/// one invocation.
 const PENDING_MAX: i64 = 100;
 
 const INSERT: &str = "
     INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
     SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 ON CONFLICT DO NOTHING";
 
-/// What the operator wrote is overwritten before it is deleted: see [`crate::organization::erasure`].
+/// Overwrites what the operator wrote, before [`REMOVE`] deletes it ([`crate::organization::erasure`]).
 const OVERWRITE: &str = "
     UPDATE organizations SET document = printf('%*s', octet_length(document), '')
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
@@ -37,7 +38,7 @@ const REMOVE: &str = "
     DELETE FROM organizations
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
 
-/// What [`Receipt::read`] takes apart: three words, and the receipt as the admin API shows it.
+/// Selects what [`Receipt::read`] reads: three words, and the receipt as the admin API shows it.
 const SELECT: &str = "
     SELECT deletion_id || ' ' || organization_id || ' ' || status || ' ' || json_object(
       'deletion_id', deletion_id, 'organization_id', organization_id, 'status', status, 'requested_at', requested_at,
@@ -49,7 +50,7 @@ const COMPLETE: &str = "
     UPDATE organization_deletions SET completed_at = ?2, records = ?3, relationships = ?4, moods = ?5
     WHERE deletion_id = ?1 AND completed_at IS NULL";
 
-/// What is left of an organization.
+/// The receipt of a deletion, which outlives the organization.
 pub struct Receipt {
     pub deletion_id: String,
     pub organization_id: OrganizationId,
@@ -73,7 +74,7 @@ impl Receipt {
     }
 }
 
-/// The receipts that fulfil a condition.
+/// Selects the receipts that fulfil a condition.
 fn select(condition: &str, value: Value) -> Bound {
     Bound { sql: format!("{SELECT} WHERE {condition}").into(), values: vec![value] }
 }
@@ -128,7 +129,7 @@ async fn read<R: Runtime, I: Incoming>(
     texts.rows.first().and_then(|text| Receipt::read(text)).ok_or(Fault::NotFound(what))
 }
 
-/// Tells both objects to close, hears how far they are, and notes it when both are empty.
+/// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
 async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Receipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
     let mut erased = [0_i64; 3];
@@ -143,7 +144,7 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Receip
             }
             Ok(Outcome::Closing { completed_at: None, .. }) => pending = true,
             Ok(other) => return Err(unexpected(&other)),
-            // The other one is told all the same.
+            // The other object is told all the same.
             Err(fault) => unreachable = Some(fault),
         }
     }
@@ -161,8 +162,8 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Receip
     Ok(true)
 }
 
-/// Takes up the deletions that are not completed, a bounded number, the oldest first. Says how
-/// many of them are now.
+/// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many
+/// are completed now.
 pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<usize, Fault> {
     let database = runtime.database().map_err(internal)?;
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
@@ -172,7 +173,7 @@ pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<u
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
         match settle(runtime, request_id, &receipt).await {
             Ok(is_completed) => completed = completed.saturating_add(usize::from(is_completed)),
-            // The others need not wait for the one that can't be reached.
+            // The others do not wait for one that cannot be reached.
             Err(fault) => failed = Some(fault),
         }
     }

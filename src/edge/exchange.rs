@@ -25,8 +25,8 @@ use crate::refusal::Refusal;
 /// The header that carries a service key.
 const SERVICE_KEY: &str = "X-Assistant-Service-Key";
 
-/// A request and what has been found out about it. The response's headers and
-/// the log line are made from this.
+/// A request, and what is known of it so far. The response's headers and the log line are made
+/// from this.
 pub struct Exchange<'a, R, I> {
     pub runtime: &'a R,
     pub incoming: &'a I,
@@ -45,7 +45,7 @@ pub struct Exchange<'a, R, I> {
     pub listing_is_current: bool,
 }
 
-/// A caller whose key is genuine; whether it is in force, the object knows.
+/// A caller with a genuine key. Only the object knows whether the key is in force.
 #[derive(Debug)]
 pub struct KeyHolder {
     pub tenant: Tenant,
@@ -55,13 +55,13 @@ pub struct KeyHolder {
 }
 
 impl KeyHolder {
-    /// How the object knows them, for a call that takes so many tokens.
+    /// The caller as the object knows it, for a call that takes `cost` tokens.
     pub fn caller(&self, cost: u32) -> Caller {
         Caller::Key { digest: self.key.digest(), kind: self.kind, scope: self.scope, cost }
     }
 }
 
-/// The operator. Only [`Exchange::admin`] makes one, so that who has it may ask any object.
+/// The operator. Only [`Exchange::admin`] makes one, so code that has one may ask any object.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator(());
 
@@ -96,7 +96,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         }
     }
 
-    /// Refuses a credential. Guessing costs a token of the guesser's address.
+    /// Refuses a credential. Each refusal costs a token of the client address's bucket, so that
+    /// guessing is slow.
     pub fn refuse_credential(&mut self, fault: CredentialFault) -> Fault {
         match self.take_public_token() {
             Ok(()) => Fault::Credential(fault),
@@ -112,7 +113,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
-    /// Reads the caller's key and checks what can be checked without asking anyone.
+    /// Reads the caller's key and checks what can be checked without a store.
     pub fn key(&mut self, kind: KeyKind, scope: Scope) -> Result<KeyHolder, Fault> {
         let token = match kind {
             KeyKind::Api => self.bearer(),
@@ -137,8 +138,8 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
         }
     }
 
-    /// Reads a body. The fault, if any, is not yet to be answered: key, scope and
-    /// bucket come first.
+    /// Reads a body. The caller of this function reports a fault only after key, scope and bucket
+    /// are checked.
     pub async fn read_body(&self, kind: BodyKind) -> Result<Body, Fault> {
         let (bytes_max, optional) = match kind {
             BodyKind::None => return Ok(Body::Empty),
@@ -172,7 +173,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
     }
 
     /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The
-    /// fingerprint covers all that makes the request what it is.
+    /// fingerprint covers everything that two equal requests have in common.
     pub fn idempotency_key(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, Fault> {
         let Some(header) = self.incoming.header("Idempotency-Key") else { return Ok(None) };
         let key = header.trim();
@@ -188,7 +189,7 @@ impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
             digest.update(part);
         }
         let fingerprint = URL_SAFE_NO_PAD.encode(digest.finalize());
-        // Callers make keys from ids, and a key outlives the person's record in an index.
+        // Callers make keys from ids, and an index keeps a key longer than the person's record.
         let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes()));
         Ok(Some(IdempotencyKey { digest, fingerprint }))
     }

@@ -1,7 +1,7 @@
 //! One structured line per request.
 //!
-//! Invariant: what is written comes from this struct alone. No header, no body,
-//! no path and no credential is a member of it, so none can be logged.
+//! Invariant: a line is made from this struct alone. It has no member for a header, a body, a path or
+//! a credential, so none is ever logged.
 
 use serde::Serialize;
 

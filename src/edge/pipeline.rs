@@ -28,7 +28,7 @@ use crate::json;
 /// The route of a request that has none, in the log.
 const UNMATCHED: &str = "unmatched";
 
-/// Answers one request. Never fails: what goes wrong becomes a response.
+/// Answers one request. Never fails: every fault becomes a response.
 pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Response {
     let received_at = runtime.now();
     let request_id = request_id(runtime, received_at);
@@ -86,11 +86,11 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
 }
 
 fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
-    // Without entropy the request still has an id; whatever needs a secret fails by itself.
+    // Without entropy the request still has an id. An endpoint that needs a secret fails by itself.
     RequestId::new(now, runtime.random().unwrap_or_default())
 }
 
-/// Adds the headers that follow from what the exchange found out.
+/// Adds the headers that follow from the state of the exchange.
 fn finish<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     dialect: Dialect,
@@ -111,7 +111,7 @@ fn finish<R: Runtime, I: Incoming>(
     if let Some(charged) = exchange.charged {
         response = headers::rate_limit(response, charged);
     }
-    // What depends on a credential, or on the moment, is nobody else's to keep.
+    // An answer depends on the credential or on the moment, so no cache may keep it.
     response = response.with("Cache-Control", "no-store");
     let configuration = exchange.runtime.configuration().ok();
     let origin = exchange.incoming.header("Origin");
@@ -122,8 +122,8 @@ fn finish<R: Runtime, I: Incoming>(
     headers::universal(response, exchange.request_id, exchange.target.origin)
 }
 
-/// `OPTIONS`, with or without the headers of a preflight: no credential needed,
-/// nothing told about the path.
+/// Answers `OPTIONS`, with or without the headers of a preflight. It needs no credential and tells
+/// nothing about the path.
 fn preflight<R: Runtime, I: Incoming>(exchange: &Exchange<'_, R, I>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let origin = exchange.incoming.header("Origin");
@@ -160,7 +160,8 @@ async fn dispatch<R: Runtime, I: Incoming>(
     }
 }
 
-/// Answers the holder of a key. The object admits the caller before a fault in the input is told.
+/// Answers the holder of a key. The object admits the caller before the edge reports a fault in
+/// the input.
 async fn answer_holder<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
@@ -209,7 +210,7 @@ async fn answer_operator<R: Runtime, I: Incoming>(
     endpoint: Endpoint<AdminHandler>,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
-    // For the log.
+    // The log line names the organization.
     if exchange.target.path.starts_with("/admin/v1/organizations/") {
         exchange.organization_id = parameters.first().and_then(|text| text.parse().ok());
     }

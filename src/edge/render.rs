@@ -1,4 +1,4 @@
-//! How a fault looks in each dialect: one function each, nowhere else.
+//! Renders a fault in each dialect: one function for each dialect.
 
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 
 use super::endpoint::{Endpoint, PlanFunction};
 use super::endpoints::agents::agent;
-use super::endpoints::principals;
+use super::endpoints::principals::{list, principal};
 use super::endpoints::v1::{deletions, end_users, end_users_batch, relationships, usage};
 use super::http::body::BodyKind;
 use super::http::dialect::Dialect;
@@ -11,16 +11,16 @@ use super::http::method::Method;
 use crate::directory::api_key::{KeyKind, Scope};
 use crate::input::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
 
-/// What a route does, and for whom. The caller's credential and the endpoints it
-/// opens are one value, so that neither can be paired with the wrong other.
+/// What a route does, and which credential it takes. Both are one value, so that no endpoint can
+/// be paired with a credential that does not open it.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {
-    /// For anyone; costs a token of the client address's bucket.
+    /// Takes no credential; costs a token of the client address's bucket.
     Public(PublicEndpoint),
     /// For the holder of a key of this kind with at least this scope; costs tokens of
     /// the organization's bucket.
     Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<KeyHandler> },
-    /// For who is signed in, by a session token; costs a token of the client address's bucket.
+    /// For a person who is signed in, by a session token; costs a token of the client address's bucket.
     Session,
     /// For the operator.
     Admin(Endpoint<AdminHandler>),
@@ -28,7 +28,7 @@ pub enum Action {
     ClerkEvent,
 }
 
-/// What answers the holder of a key.
+/// The endpoint for the holder of a key.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyHandler {
     /// One call to the object.
@@ -39,7 +39,7 @@ pub enum KeyHandler {
     ListAgentUsers,
 }
 
-/// What answers the operator.
+/// The endpoint for the operator.
 #[derive(Debug, Clone, Copy)]
 pub enum AdminHandler {
     CreateOrganization,
@@ -140,18 +140,18 @@ pub static ROUTES: &[Route] = &[
     api(Get, "/api/v1/agents/{agent_id}/users", Agents, Read, NO_BODY, ListAgentUsers),
     api(Delete, "/api/v1/agents/{agent_id}", Agents, ReadWrite, OPTIONAL, OneCall(deletions::request_agent)),
     api(Patch, "/api/v1/agents/{agent_id}", Agents, ReadWrite, JSON, OneCall(agent::update)),
-    service(Post, "/api/v1/principals", ReadWrite, JSON, OneCall(principals::create)),
-    service(Get, "/api/v1/principals", Read, NO_BODY, OneCall(principals::list)),
-    service(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, OneCall(principals::get)),
+    service(Post, "/api/v1/principals", ReadWrite, JSON, OneCall(principal::create)),
+    service(Get, "/api/v1/principals", Read, NO_BODY, OneCall(list::list)),
+    service(Get, "/api/v1/principals/{principal_id}", Read, NO_BODY, OneCall(principal::get)),
     service(
         Get,
         "/api/v1/principals/by-external-id/{external_id}",
         Read,
         NO_BODY,
-        OneCall(principals::get_by_external_id),
+        OneCall(principal::get_by_external_id),
     ),
-    service(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, OneCall(principals::update)),
-    service(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, OneCall(principals::delete)),
+    service(Patch, "/api/v1/principals/{principal_id}", ReadWrite, JSON, OneCall(principal::update)),
+    service(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, OneCall(principal::delete)),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
     Route { method: Get, pattern: "/api/v1/me", dialect: Agents, action: Action::Session },
     operator(Post, "/admin/v1/organizations", JSON, AdminHandler::CreateOrganization),

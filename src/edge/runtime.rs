@@ -1,4 +1,4 @@
-//! What the edge needs of its surroundings.
+//! The ports of the edge: what it needs of the platform.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -25,17 +25,17 @@ pub enum ObjectMethod {
     HandleAudited,
 }
 
-/// A call to an object failed on the way.
+/// Why a call to an object failed on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
-    /// The object has more than it can do: asking again makes it worse.
+    /// The object has more calls than it can answer. Another call makes it worse.
     pub overloaded: bool,
     /// The platform says that trying again may help.
     pub retryable: bool,
     pub message: String,
 }
 
-/// What surrounds a request. A clone goes on with a response whose head is sent.
+/// The platform around a request. A clone serves a response whose head is sent.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Runtime: Fetcher + Clone + 'static {
     type Database: Database;
@@ -46,9 +46,9 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn random<const N: usize>(&self) -> Result<[u8; N], Refusal>;
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
-    /// Who the isolate knows to be refused for now.
+    /// The denials that the isolate remembers.
     fn denial_cache(&self) -> &RefCell<DenialCache>;
-    /// What the isolate remembers of who is signed in.
+    /// The sessions and keys that the isolate remembers.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
     async fn verify_rs256(&self, key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal>;
@@ -56,9 +56,9 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn cache(&self) -> Result<Self::Cache, Refusal>;
     /// Calls the tenant's object, with a fresh stub and a time limit.
     async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError>;
-    /// Reaches some object and comes back.
+    /// Calls any object, to see that objects can be reached.
     async fn ping_object(&self) -> Result<(), CallError>;
-    /// Lets others go first, for at least this long.
+    /// Lets other work go first, for at least this long.
     async fn pause(&self, millis: u32);
     fn log(&self, line: &str);
 }

@@ -1,4 +1,4 @@
-//! The cron trigger: what comes by itself, for all organizations.
+//! The cron trigger: work that no request starts, for all organizations.
 
 use serde::Serialize;
 
@@ -13,15 +13,14 @@ use crate::json;
 use crate::organization::protocol::Command;
 use crate::projection::{Database, Statement};
 
-/// How long after an organization's audit the next one comes by itself.
+/// How long after an organization's audit the next one is due, in milliseconds.
 const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Organizations that one tick begins to audit: two calls each, and one invocation
 /// may make a limited number of them.
 const ORGANIZATIONS_MAX: i64 = 100;
 
-/// Takes up the deletions of organizations that are not completed, and begins the audits that
-/// are due, a bounded number, those first that have waited longest. The objects carry both out
-/// by themselves.
+/// Continues the deletions of organizations that are not completed, and begins the audits that are
+/// due: a bounded number of each, the oldest first. The objects carry both out by themselves.
 pub async fn tick<R: Runtime>(runtime: &R) {
     let mut line = Line { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {
@@ -36,15 +35,15 @@ pub async fn tick<R: Runtime>(runtime: &R) {
     }
 }
 
-/// What the log hears of a tick.
+/// The log line of a tick.
 #[derive(Serialize)]
 struct Line {
     scheduled: &'static str,
     /// Organizations whose audit was begun.
     started: usize,
-    /// Organizations whose deletion turned out to be completed.
+    /// Organizations whose deletion is completed now.
     deletions_completed: usize,
-    /// Why one could not be, or none at all.
+    /// Why an organization, or all of them, could not be reached.
     reason: Option<String>,
 }
 
@@ -58,7 +57,7 @@ async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> 
     for text in database.query(&select).await.map_err(store_unavailable)?.rows {
         let organization = organizations::read(&text)?;
         if let Err(fault) = start(runtime, &organization, now).await {
-            // The others need not wait for the one that can't be reached.
+            // The others do not wait for one that cannot be reached.
             line.reason = fault.log_reason().map(str::to_owned);
             continue;
         }

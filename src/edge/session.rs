@@ -1,9 +1,9 @@
-//! Who is signed in: Clerk's session tokens, verified (RFC 7519, RFC 8725).
+//! Authenticates a person by one of Clerk's session tokens (RFC 7519, RFC 8725).
 //!
 //! Invariants:
 //!
-//! - Everything about a token but the arithmetic of RSA is decided here, in pure Rust; the
-//!   platform is asked one question only, whether a key made a signature.
+//! - The core decides everything about a token but the arithmetic of RSA. The platform answers one
+//!   question: whether a key made a signature.
 //! - A token that could not be genuine anyway (malformed, of another issuer, for another
 //!   party) costs neither a fetch nor a check of a signature.
 //! - Neither a token nor a key is ever logged or answered.
@@ -32,15 +32,15 @@ const LOOK_AGAIN_MS: u32 = 25;
 const INVALID: Fault = Fault::Credential(CredentialFault::Invalid);
 const EXPIRED: Fault = Fault::Credential(CredentialFault::Expired);
 
-/// Finds out who is signed in. Costs a token of the client address's bucket, whether or
-/// not somebody is.
+/// Finds the session of the person who is signed in. Costs a token of the client address's bucket,
+/// also when no person is.
 pub async fn authenticate<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Rc<Session>, Fault> {
     exchange.take_public_token()?;
     let text = exchange.bearer().ok_or(Fault::Credential(CredentialFault::Missing))?;
     let (runtime, received_at) = (exchange.runtime, exchange.received_at);
     let sessions = runtime.sessions();
     let configuration = exchange.configuration()?;
-    // Without an issuer nobody can be signed in.
+    // Without an issuer no token is valid.
     let issuer = configuration.issuer.as_ref().ok_or(INVALID)?;
     let digest = session_cache::digest(&text);
     if let Some(session) = sessions.borrow_mut().verified.find(&digest, received_at) {

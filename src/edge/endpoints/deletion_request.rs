@@ -1,4 +1,4 @@
-//! What requests for a deletion have in common, in every dialect: their options, and the answer.
+//! What requests for a deletion have in common in every dialect: the options and the answer.
 
 use serde::Serialize;
 

@@ -14,7 +14,7 @@ use crate::edge::endpoints::admin::{keys, repair};
 use crate::edge::endpoints::agents::agent_users;
 use crate::edge::endpoints::principals;
 use crate::edge::endpoints::public::probes;
-use crate::edge::endpoints::v1::{end_users_batch, respond, usage};
+use crate::edge::endpoints::v1::{emotional_state, end_users_batch, usage};
 use crate::edge::endpoints::{admin, deletion_request};
 use crate::edge::http::schema::Schema;
 use crate::organization::export::Export;
@@ -89,7 +89,7 @@ fn schemas() -> Map<String, Value> {
         Export,
         RelationshipView<'_>,
         TurnView<'_>,
-        respond::State,
+        emotional_state::EmotionalState,
         end_users_batch::Answer,
         deletion_request::Accepted,
         usage::UsageView,

@@ -13,8 +13,8 @@ use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
 use crate::input::both;
 
-/// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id, and the same
-/// whenever it is asked again, also when all is done: the id is never another's.
+/// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
+/// answer, also after completion: an organization's id is never used again.
 pub async fn request<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,

@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Key"))]
 pub struct KeyView<'a> {
     id: KeyId,
-    /// The key itself: only in the answer to its issue.
+    /// The secret. Only the answer to the issue of the key has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     kind: KeyKind,
@@ -40,7 +40,7 @@ pub struct KeyView<'a> {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
-    /// A date, as that is all that is kept.
+    /// A date: the object keeps no time of day.
     last_used_on: Option<String>,
 }
 
@@ -128,7 +128,7 @@ fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
     })
 }
 
-/// `GET …/keys`: the keys of both modes in the order of their issue.
+/// `GET …/keys`: the keys of both modes, in the order of issue.
 pub async fn list<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,
@@ -176,8 +176,8 @@ fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {
     }
 }
 
-/// `DELETE …/keys/{key_id}`: the key is refused from the next request on.
-/// Revoking it again is 204 too.
+/// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is
+/// answered 204 too.
 pub async fn revoke<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,
@@ -190,7 +190,7 @@ pub async fn revoke<R: Runtime, I: Incoming>(
         let tenant = Tenant { organization: id, mode };
         match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, Command::RevokeKey { key_id }).await? {
             Outcome::KeyRevoked => return Ok(Response::new(204)),
-            // The key may be one of the other mode.
+            // The key may belong to the other mode.
             Outcome::NotFound => {}
             other => return Err(unexpected(&other)),
         }

@@ -4,10 +4,9 @@
 //!
 //! - D1 holds the record and decides uniqueness. Each change raises the version
 //!   and is conditional on the one it was made from, so no update is lost.
-//! - An object holds a copy of the limits, of the highest version that reached
-//!   it. A change is answered once both objects have it. If one can't be reached
-//!   the answer is 503 and the record is already changed; repeating the request,
-//!   or issuing a key, delivers it.
+//! - An object holds a copy of the limits: the highest version that reached it. The edge answers a
+//!   change when both objects have it. If one cannot be reached, the edge answers 503 and the record is
+//!   changed all the same. A repetition of the request, or the issue of a key, delivers the change.
 
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
@@ -32,7 +31,7 @@ use crate::organization::protocol::{Command, Outcome};
 use crate::projection::{Bound, Statement};
 use crate::refusal::Refusal;
 
-/// Attempts to change a record that others are changing at the same time.
+/// Most attempts to change a record that other requests change at the same time.
 const UPDATE_ATTEMPTS: u32 = 5;
 const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
@@ -62,7 +61,7 @@ pub async fn create<R: Runtime, I: Incoming>(
     Ok(respond(201, &organization)?.with("Location", format!("/admin/v1/organizations/{id}")))
 }
 
-/// `GET /admin/v1/organizations`: in the order of their making.
+/// `GET /admin/v1/organizations`: in the order of creation.
 pub async fn list<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,
@@ -120,8 +119,8 @@ pub async fn update<R: Runtime, I: Incoming>(
         if !exchange.query(&replace.statement()).await?.rows.is_empty() {
             return deliver(exchange, input.caller, &updated).await;
         }
-        // The record has another version by now, which is worth another attempt, or a name is
-        // taken, which is not.
+        // Nothing was replaced: a name is taken, or another request has changed the record. Only the
+        // latter is worth another attempt.
         refuse_taken(exchange, &updated).await?;
     }
     Err(Fault::Conflict(OVERTAKEN.to_owned()))
@@ -148,7 +147,7 @@ const REPLACE: &str = "
     UPDATE OR IGNORE organizations SET slug = ?2, clerk_org_id = ?3, version = ?4, document = ?5
     WHERE id = ?1 AND version = ?6 RETURNING id AS text";
 
-/// Names what is unique of one organization and another has.
+/// Selects the name of the unique field that another organization holds already.
 const TAKEN: &str = "
     SELECT CASE WHEN slug = ?2 THEN 'slug' ELSE 'clerk_org_id' END AS text FROM organizations
     WHERE id <> ?1 AND (slug = ?2 OR clerk_org_id = ?3) LIMIT 1";
@@ -161,14 +160,14 @@ fn with_document(sql: &'static str, organization: &Organization) -> Result<Bound
     Ok(statement)
 }
 
-/// A statement that is bound to what is unique of an organization.
+/// A statement that is bound to an organization's unique fields.
 fn with_names(sql: &'static str, organization: &Organization) -> Bound {
     let slug = organization.slug.as_str().to_owned();
     let values = vec![organization.id.to_string().into(), slug.into(), organization.clerk_org_id.clone().into()];
     Bound { sql: sql.into(), values }
 }
 
-/// Fails if another organization has a name that this one asks for.
+/// Fails if another organization holds one of this one's unique fields.
 async fn refuse_taken<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     organization: &Organization,
@@ -190,7 +189,7 @@ fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> 
     Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
 }
 
-/// What a body asks to be set; `None` leaves a field as it is.
+/// The changes that a body asks for; `None` leaves a field as it is.
 struct Changes {
     name: Option<Name>,
     slug: Option<Slug>,
@@ -255,7 +254,7 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     Ok(Changes { name, slug, clerk_org_id, limits })
 }
 
-/// A slug from a name, made unique by the end of the id.
+/// Derives a slug from a name. The end of the id makes it unique.
 fn derive_slug(name: &Name, id: OrganizationId) -> Result<Slug, Refusal> {
     let mut slug = String::new();
     for character in name.as_str().chars().take(48) {

@@ -34,12 +34,12 @@ pub struct RepairView {
 struct ModeView {
     mode: Mode,
     status: Status,
-    /// What is being compared; `null` when nothing is left.
+    /// What the audit compares now; `null` when it is completed.
     phase: Option<Phase>,
     started_at: Timestamp,
     completed_at: Option<Timestamp>,
     users_compared: i64,
-    /// The listing was lost, or restored to another moment.
+    /// The listing was lost, or restored to another point in time.
     listing_fence_reset: bool,
     listing: Differences,
     cache: Differences,
@@ -71,8 +71,8 @@ impl ModeView {
     }
 }
 
-/// `POST …/repair`: 200 with what differed when it is done within some seconds, else
-/// 202, and the objects go on by themselves; asked again, it tells how far they are.
+/// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects
+/// continue by themselves, and a repetition tells how far they are.
 pub async fn start<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,
@@ -88,7 +88,7 @@ pub async fn start<R: Runtime, I: Incoming>(
     respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await?)
 }
 
-/// `GET …/repair`: the last one of each mode that ever had one; 404 when none had.
+/// `GET …/repair`: the last audit of each mode; 404 when neither mode had one.
 pub async fn get<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     mut input: Input<'_, Operator>,

@@ -48,7 +48,7 @@ pub async fn get<R: Runtime, I: Incoming>(
     let id = organizations::id(&input);
     let id = input.complete(id)?;
     let organization = organizations::find(exchange, id).await?;
-    // An object that never had a key knows no limits yet.
+    // An object without a key has no limits yet.
     let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
     exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
     let commands = [Command::ReadUsage, Command::ReadUsage];

@@ -19,8 +19,7 @@ use crate::json;
 use crate::organization::agents;
 use crate::organization::protocol::{Command, NewAgent, Outcome};
 
-/// `POST /api/v1/agents`: 201 when this request made the agent, 200 when it changed
-/// the one that is there.
+/// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
 pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
     Ok(Plan::new(Command::SaveAgent(new), |outcome| respond(&outcome)))
@@ -87,7 +86,7 @@ fn inside(document: &json::Text) -> Result<&str, Fault> {
     inside.ok_or_else(|| internal("a record is not an object"))
 }
 
-/// `GET /api/v1/agents`: in the order of their making.
+/// `GET /api/v1/agents`: in the order of creation.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let limit = page_size(&mut input.query);
     let cursor = input.query.text("cursor");

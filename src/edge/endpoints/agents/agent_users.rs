@@ -1,6 +1,6 @@
-//! `GET /api/v1/agents/{agent_id}/users`: who talks with an agent.
+//! `GET /api/v1/agents/{agent_id}/users`: the users of an agent.
 //!
-//! Its clients are strict: an entry has the members that are listed here, and no other.
+//! Its clients are strict: an entry has the members of [`UserEntry`], and no other.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub struct UserEntry<'a> {
     mood: Option<MoodBody<'a>>,
 }
 
-/// A user's record, as far as this list shows it: most of it is passed on as it is written.
+/// The part of a user's record that this list shows. Most of it is passed on as text.
 struct Record<'a> {
     user_id: Raw<'a>,
     display_name: Option<Raw<'a>>,
@@ -52,10 +52,10 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// From a record that may be cut off after its metadata.
+    /// Reads a record, which may be cut off after its metadata.
     fn read(document: &'a str) -> Option<Self> {
         let mut members = Raw::of_checked(document).each_member()?;
-        // They stand in this order, before all others.
+        // A stored record has these members first, in this order.
         let mut next = |wanted: &str| members.find(|(name, _)| name.get() == wanted).map(|(_, value)| value);
         Some(Self {
             user_id: next("\"user_id\"")?,
@@ -84,7 +84,7 @@ impl<'a> Contact<'a> {
         let (mut contact, mut custom) = (Self::default(), String::new());
         for (name, value) in metadata.each_member().into_iter().flatten() {
             let is_text = value.get().starts_with('"');
-            // However they are written.
+            // A name may be written with escapes.
             let plain = if name.get().contains('\\') { name.string().map(Cow::Owned) } else { None };
             let plain = plain.unwrap_or(Cow::Borrowed(name.get().trim_matches('"')));
             match &*plain {
@@ -94,7 +94,7 @@ impl<'a> Contact<'a> {
                     custom.push(if custom.is_empty() { '{' } else { ',' });
                     custom.push_str(name.get());
                     custom.push(':');
-                    // A string as it is, anything else as its JSON.
+                    // A string is passed on; any other value becomes a string of its JSON.
                     custom.push_str(&if is_text { value.get().into() } else { Cow::Owned(json::quote(value.get())) });
                 }
             }
@@ -107,7 +107,7 @@ impl<'a> Contact<'a> {
     }
 }
 
-/// Pages in byte order of `user_id`; what a page costs does not depend on its depth.
+/// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
 pub async fn list<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
@@ -155,7 +155,7 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
     Binding::new(&[&tenant.to_string(), "agent-users", &agent_id.to_string()])
 }
 
-/// Bytes of an entry of the usual kind, to begin with.
+/// Usual size of an entry, in bytes: how much memory a page reserves for each.
 const ENTRY_SIZE: usize = 768;
 
 fn write(out: &mut Vec<u8>, entry: &str, user: Record<'_>, agent_id: &str, decay: Decay) -> Result<(), Fault> {

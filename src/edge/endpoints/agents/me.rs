@@ -1,4 +1,4 @@
-//! `GET /api/v1/me`: who is signed in, and where they belong.
+//! `GET /api/v1/me`: the person who is signed in, and their organizations.
 
 use crate::clerk::claims::Session;
 use crate::clerk::people::{self, Person};
@@ -13,8 +13,8 @@ use crate::fault::{internal, store_unavailable};
 use crate::input::QueryFields;
 use crate::json::quote;
 
-/// The mirror knows more than a token does and comes after it. Of a person whom it does
-/// not know yet, the token's word is all there is.
+/// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet
+/// is described by the token.
 pub async fn get<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
     let session = session::authenticate(exchange).await?;
     QueryFields::none(exchange.target.query)?;
@@ -30,7 +30,7 @@ pub async fn get<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> 
     Ok(described(200, Schema::Me, &members))
 }
 
-/// What a token says of a person: the organization they act for is the only one it names.
+/// Describes a person by their token, which names only the organization that they act for.
 fn of_token(session: &Session) -> String {
     let text = |text: &Option<String>| text.as_deref().map_or_else(|| "null".to_owned(), quote);
     let organization = session.organization.as_ref().map(|organization| {

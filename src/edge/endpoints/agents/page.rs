@@ -4,12 +4,12 @@ use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::input::{QueryFields, query_integer};
 
-/// Most items on a page, and as many when the request names no number.
+/// Largest page, in items, and the size of a page when the request names none.
 const PAGE_SIZE_MAX: u32 = 500;
 const PAGE_SIZE_DEFAULT: u32 = 100;
 
-/// `page_size`, or `limit`, which old clients send along with others that are taken
-/// and mean nothing.
+/// Reads `page_size`, or `limit`, which old clients send instead. They also send three parameters that
+/// have no effect.
 pub fn page_size(fields: &mut QueryFields) -> u32 {
     let page_size = fields.optional("page_size", |text| query_integer(text, 1, PAGE_SIZE_MAX));
     let limit = fields.optional("limit", |text| query_integer(text, 1, PAGE_SIZE_MAX));
@@ -19,8 +19,8 @@ pub fn page_size(fields: &mut QueryFields) -> u32 {
     page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT)
 }
 
-/// A page as this dialect writes it. Without more to come it has no `next_cursor`: pagers
-/// of existing clients stop only on a falsy one.
+/// Answers with a page. The last page has no `next_cursor`: pagers of existing clients stop only on a
+/// falsy one.
 pub fn page_of(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
     let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
     let has_more = cursor.is_some();

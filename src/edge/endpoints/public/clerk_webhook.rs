@@ -1,9 +1,8 @@
-//! `POST /webhooks/clerk`: what happens at Clerk is brought into the mirror.
+//! `POST /webhooks/clerk`: applies Clerk's events to the mirror.
 //!
-//! The sender tries again whatever is not answered with a 2xx, so a status says what should
-//! become of the delivery: 204 when it is in the mirror, changes nothing or is of no interest; 5xx when
-//! trying again will help by itself; 4xx when somebody has to look, after which the sender
-//! can be told to send it once more.
+//! Clerk sends an event again until the answer is a 2xx. So the status says what Clerk should do: 204 when
+//! the event is applied, changes nothing or is of no interest; 5xx when a later attempt can succeed;
+//! 4xx when the operator has to correct something first.
 
 use crate::clerk::event;
 
@@ -22,11 +21,11 @@ use crate::projection::Database;
 /// number of addresses and accounts.
 const EVENT_BYTES_MAX: usize = 256 * 1024;
 
-/// How soon the sender should try again while no secret is set: that takes a person.
+/// How soon Clerk should try again while no secret is set, in seconds. The operator has to set it.
 const UNCONFIGURED_RETRY_S: u32 = 300;
 
-/// A good delivery takes no token, as all of them come from the few addresses of one sender; a bad one
-/// takes a token of its sender's address, like any other credential that is refused.
+/// A genuine delivery takes no token, because all of them come from the few addresses of one sender. A
+/// forged one takes a token of its sender's address, as every refused credential does.
 pub async fn receive<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let keys = &configuration.clerk_webhook_keys;
@@ -35,7 +34,7 @@ pub async fn receive<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>)
         let reason = "CLERK_WEBHOOK_SECRET is not set".to_owned();
         return Err(Fault::Unavailable { retry_after_s: UNCONFIGURED_RETRY_S, reason });
     }
-    // Standard Webhooks spells the names without the brand, and so do some who pass events on.
+    // Standard Webhooks names the headers without the brand, and some services that forward events do too.
     let header = |svix: &str, standard: &str| {
         exchange.incoming.header(svix).or_else(|| exchange.incoming.header(standard)).filter(|text| !text.is_empty())
     };
@@ -48,7 +47,7 @@ pub async fn receive<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>)
     };
     let body = match exchange.body(EVENT_BYTES_MAX).await {
         Ok(body) => body,
-        // Nobody knows whose it is.
+        // The body is not read, so the sender is unknown.
         Err(fault) => return Err(exchange.take_public_token().err().unwrap_or(fault)),
     };
     let delivery = Delivery { id: &id, timestamp: &timestamp, signatures: &signatures, body: &body };

@@ -1,9 +1,9 @@
-//! `GET /demo.json`: what the demo page is told: how fast moods decay, and on a developer's own
-//! machine the key with which it signs itself in.
+//! `GET /demo.json`: what the demo page needs: how fast moods decay and, on a developer's own machine,
+//! the key that the page signs in with.
 //!
-//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`,
-//! in files that are not deployed; and were it set all the same, it is told only to who asks
-//! by a name of the machine itself, which no deployment has and no other site can borrow.
+//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`, in files that
+//! are not deployed. If it is set on a deployment all the same, the edge tells it only to a request for
+//! a loopback name, which no deployment has and no other site can use.
 
 use crate::edge::configuration::Configuration;
 use crate::edge::http::response::Response;
@@ -11,9 +11,9 @@ use crate::edge::http::response::Response;
 /// The names under which a machine reaches itself (RFC 6761, section 6.3; RFC 4291, section 2.5.3).
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The key is `null` wherever there is none to give. How fast moods decay is for anyone to see.
+/// The key is `null` unless it is set and the request came by a loopback name.
 pub fn get(configuration: &Configuration, origin: &str) -> Response {
-    // A key needs no escapes; what would is none.
+    // A key needs no escapes in JSON. A text that does is not a key.
     let is_key = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let key = configuration.demo_api_key.as_deref().filter(|key| is_key(key) && is_loopback(origin));
     let key = key.map_or_else(|| "null".to_owned(), |key| ["\"", key, "\""].concat());

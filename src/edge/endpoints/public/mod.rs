@@ -1,4 +1,4 @@
-//! What takes no credential of an organization.
+//! Endpoints that take no credential of an organization.
 
 pub mod clerk_webhook;
 pub mod demo;

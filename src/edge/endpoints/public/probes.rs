@@ -11,7 +11,7 @@ use crate::fault::internal;
 use crate::json;
 use crate::projection::{Cache, Database, Statement};
 
-/// The Worker answers: nothing else is asked.
+/// `GET /health`: the Worker answers. It asks no store.
 pub fn health() -> Response {
     let body = format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"));
     Response::json(200, body)
@@ -40,7 +40,7 @@ struct Check {
     latency_ms: i64,
 }
 
-/// Every binding is reached, each with its latency: 200, or 503 when one is not.
+/// `GET /ready`: 200 when every binding can be reached, else 503; with the latency of each.
 pub async fn ready<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
     let runtime = exchange.runtime;
     let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;

@@ -1,4 +1,4 @@
-//! Erasures: of users, relationships and agents; and `GET /v1/deletions/{deletion_id}`.
+//! Requests to erase users, relationships and agents, and the receipts of erasures.
 
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::Cascade;
@@ -15,8 +15,8 @@ use crate::input::both;
 use crate::json;
 use crate::organization::protocol::{Command, Outcome};
 
-/// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. Asked again while
-/// the erasure lasts, it answers the same.
+/// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. A repetition gets the same answer until
+/// the erasure is complete.
 pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, (cascade, reason)) =
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
@@ -26,7 +26,7 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 }
 
 /// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its
-/// mood, with `memory_only` what it remembers of turns.
+/// mood, with `memory_only` only what it holds of turns.
 pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
@@ -35,7 +35,7 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
     Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "relationship")?))))
 }
 
-/// `DELETE /api/v1/agents/{agent_id}`: gone at once, its relationships soon after.
+/// `DELETE /api/v1/agents/{agent_id}`: the agent is gone at once, its relationships soon after.
 pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
@@ -47,7 +47,7 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     }))
 }
 
-/// `GET /v1/deletions/{deletion_id}`: the receipt, which outlives what was erased.
+/// `GET /v1/deletions/{deletion_id}`: the receipt, which Rollcall keeps after the erasure.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = input.path("deletion_id", |text| text.parse())?;
     Ok(Plan::new(Command::ReadDeletion { deletion_id }, |outcome| match outcome {

@@ -30,11 +30,11 @@ use crate::projection::cache;
 use crate::projection::listing::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
-/// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
+/// Every character but the unreserved ones (RFC 3986, section 2.3) is escaped in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `POST /v1/end-users`: 201 when this request made the user, else 200 with the
-/// record that was there, whatever was supplied.
+/// `POST /v1/end-users`: 201 when this request created the user; else 200 with the stored record,
+/// and what the request supplied is ignored.
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body)?;
     let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
@@ -56,7 +56,7 @@ fn read_new(body: &Body) -> Result<NewEndUser, Fault> {
     new.ok_or_else(|| internal("a required field is missing without a fault"))
 }
 
-/// The fields of a user to be made; `None` if any is wrong.
+/// Reads the fields of a new user; `None` if one is wrong.
 pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
     let user_id = fields.required("user_id", |value| UserId::new(string(value)?));
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
@@ -66,9 +66,9 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 
 /// `GET /v1/end-users/{user_id}`: strongly consistent.
 ///
-/// The object names the revision in force while KV is already being asked. A
-/// record of that revision comes from KV; otherwise a second call fetches it from
-/// the object, which is the one case in which a read needs two.
+/// The edge asks the object for the revision in force and KV for the record, at the same time. If KV
+/// holds that revision, the edge answers with it. Else a second call fetches the record from the
+/// object.
 pub async fn get<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
@@ -85,7 +85,7 @@ pub async fn get<R: Runtime, I: Incoming>(
         let cached = pin!(cached(exchange.runtime, key));
         let located = pin!(exchange.call(holder, planned));
         match select(located, cached).await {
-            // KV is waited for only when the object knows the record.
+            // The edge waits for KV only when the object has the record.
             Either::Left((located, cached)) => {
                 let (outcome, user_id) = located?;
                 let is_known = matches!(outcome, Outcome::EndUserLocated { .. });
@@ -118,12 +118,12 @@ pub async fn get<R: Runtime, I: Incoming>(
     }
 }
 
-/// What KV holds under a key. A KV that fails is one that does not have the record.
+/// Reads from KV. A failure counts as a miss.
 async fn cached<R: Runtime>(runtime: &R, key: Option<String>) -> Option<String> {
     runtime.cache().ok()?.get(&key?).await.ok().flatten()
 }
 
-/// `GET /v1/end-users/{user_id}/export`: everything that is held about a user.
+/// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
 pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
     Ok(Plan::new(Command::ExportEndUser { user_id }, |outcome| match outcome {
@@ -134,8 +134,8 @@ pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 }
 
 /// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
-/// `application/merge-patch+json` is applied to the record (RFC 7396). No body is
-/// no change.
+/// `application/merge-patch+json` is applied to the record (RFC 7396). Without a body nothing
+/// changes.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
     let if_match = input.if_match.as_deref().map(if_match);
@@ -159,7 +159,7 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
     let display_name = fields.nullable("display_name", |value| Name::new(string(value)?));
     let change = match body {
         Body::MergePatch(_) => {
-            // Anything else would make a record that may not be, whatever it is now.
+            // Any other value would make a record that is not valid, whatever the present one is.
             let metadata = fields.optional("metadata", |value| {
                 if !value.is_object() && !value.is_null() {
                     return Err(Refusal::new("must be a JSON object"));
@@ -192,7 +192,7 @@ pub async fn list<R: Runtime, I: Incoming>(
     Ok(pages::render(&documents, next.as_deref()))
 }
 
-/// Reads which page is asked for, and what the cursor of the next one is bound to.
+/// Reads which page the request asks for, and what the cursor of the next page is bound to.
 fn read_page(input: &mut Input<'_>) -> Result<(Page, Binding), Fault> {
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
@@ -209,8 +209,8 @@ enum OrderBy {
     CreatedAt,
 }
 
-/// Reads the order and its filters, and refuses whatever else is left of the query: a
-/// cursor is bound to these, and would be the wrong thing to complain about.
+/// Reads the order and its filters, and refuses every other parameter. This happens before the cursor
+/// is read: a cursor is bound to them, and would get the blame for a wrong filter.
 fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
     let fields = &mut input.query;
     let direction = fields
@@ -240,12 +240,12 @@ fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
     Ok(Query { direction: direction.unwrap_or(Direction::Ascending), range })
 }
 
-/// One record, as it is.
+/// Answers with one record.
 fn single(status: u16, revision: Revision, document: json::Text) -> Response {
     Response::json(status, document.into_string()).with("ETag", entity_tag(revision))
 }
 
-/// One record as a single read shows it, with its relationships.
+/// Answers with one record and its relationships.
 fn with_relationships(revision: Revision, document: &str, shown: &Shown) -> Result<Response, Fault> {
     let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
     let Shown { relationships, has_more } = shown;

@@ -1,5 +1,5 @@
-//! `POST /v1/end-users/batch`: as many creations in one commit, each judged by
-//! itself. A row that is wrong is refused and spoils no other.
+//! `POST /v1/end-users/batch`: up to 500 creations in one commit. Each row has a result of its own; a
+//! faulty row does not affect the others.
 
 use serde::Serialize;
 
@@ -17,7 +17,8 @@ use crate::refusal::Refusal;
 
 /// Most rows of one batch.
 const ROWS_MAX: usize = 500;
-/// Rows that one token pays for: they share one call, one commit and one flush.
+/// Rows for one token. A batch costs less than single requests because its rows share one call, one
+/// commit and one flush.
 const ROWS_PER_TOKEN: usize = 10;
 
 #[derive(Serialize)]
@@ -32,7 +33,7 @@ pub struct Answer {
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRow"))]
 struct RowResult {
-    /// As given; `null` when none that is a string was.
+    /// As sent; `null` when the row has none, or one that is not a string.
     user_id: Option<String>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,7 @@ struct RowError {
     message: String,
 }
 
-/// A row that was read: its id as far as there is one, and a user or a fault.
+/// A row that has been read: its id, if it has one, and the new user or the fault.
 type Row = (Option<String>, Result<NewEndUser, Fault>);
 
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
@@ -82,10 +83,10 @@ fn read_row(row: Raw<'_>) -> Row {
     (user_id, new)
 }
 
-/// A row's id and its fault, if it has one; else its outcome is the object's.
+/// A row's id, and its fault. Without a fault the object decides the outcome.
 type Judged = (Option<String>, Option<Fault>);
 
-/// The users to be made, and what is known of every row.
+/// Separates the users that the object is to create from what the edge knows of each row.
 fn split(rows: Vec<Row>) -> (Vec<NewEndUser>, Vec<Judged>) {
     let mut users = Vec::with_capacity(rows.len());
     let mut results = Vec::with_capacity(rows.len());

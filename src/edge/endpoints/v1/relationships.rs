@@ -1,4 +1,4 @@
-//! `/v1/relationships`: who talks with whom.
+//! `/v1/relationships`: pairs of a user and an agent.
 
 use crate::directory::agent::AgentRef;
 use crate::directory::cursor::{self, Binding};
@@ -23,8 +23,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     }))
 }
 
-/// `GET /v1/relationships`: in the order of their making, of a user, of an agent, of
-/// both, or all.
+/// `GET /v1/relationships`: in the order of creation; filtered by user, by agent, or by both.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let fields = &mut input.query;
     let limit = pages::limit(fields);

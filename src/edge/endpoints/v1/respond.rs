@@ -1,16 +1,16 @@
 //! `POST /v1/respond`: one metered turn.
 //!
-//! Invariant: a turn is reserved before the responder is asked, counted before its
-//! answer is given, and released when there is none. Two calls to the object, as what
-//! lies between them may take half a minute, and may fail.
+//! Invariant: the edge reserves a turn before it asks the responder, counts it before it gives the
+//! answer, and releases it when there is no answer. These are two calls to the object, because the
+//! responder between them may take half a minute, and may fail.
 
 use std::rc::Rc;
 
-use serde::Serialize;
-
+use super::emotional_state::EmotionalState;
+use super::turn_events::{self, StoredTurn};
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};
-use crate::directory::mood::{Affect, Label, Level};
+use crate::directory::mood::{Affect, Level};
 use crate::directory::names::{Name, UserId};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
@@ -25,18 +25,18 @@ use crate::edge::runtime::Runtime;
 use crate::fault::internal;
 use crate::fault::{CredentialFault, Fault};
 use crate::input::{Fields, choice, string};
-use crate::json::{self, Raw, Unreadable};
+use crate::json::{self, Raw};
 use crate::organization::protocol::{Command, NewTurn, Outcome, TurnAnswer};
 use crate::refusal::Refusal;
 use crate::responder::{self, Answer, OnDelta, Prompt};
 
-/// Longest message, in characters: what fits into a body anyway, leaving room for the rest.
+/// Longest message, in characters. It fits into a body with room for the other members.
 const MESSAGE_CHARACTERS_MAX: usize = 32_000;
-/// How long a reservation outlives the responder's time budget, in milliseconds: time
-/// to commit, and no more, as it counts against the quota.
+/// How long a reservation outlives the responder's time budget, in milliseconds. It is the time to
+/// commit; no more, because a reservation counts against the quota.
 const RESERVATION_GRACE_MS: i64 = 30_000;
 
-/// What a caller asks.
+/// What the request asks for.
 struct Asked {
     message: String,
     agent: AgentRef,
@@ -52,8 +52,8 @@ enum TurnMode {
     Stateless,
 }
 
-/// Reserves the turn and has it answered: as a whole, or with `stream: true` as server-sent
-/// events. A repetition gets the answer that was kept.
+/// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent
+/// events. A repetition with the same `Idempotency-Key` gets the answer that the object kept.
 pub async fn respond<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     holder: &KeyHolder,
@@ -82,7 +82,7 @@ pub async fn respond<R: Runtime, I: Incoming>(
         Outcome::Turn { document, quota } => {
             exchange.quota = quota.or(exchange.quota);
             return if asked.stream {
-                replay(&document, asked.affect)
+                turn_events::replay(&document, asked.affect)
             } else {
                 Ok(Response::json(200, document.into_string()))
             };
@@ -135,7 +135,7 @@ fn read(body: &Body) -> Result<Asked, Fault> {
     let (Some(message), Some(agent)) = (message, agent) else {
         return Err(internal("a required field is missing without a fault"));
     };
-    // A turn that says it is stateless leaves nothing with the user it names.
+    // A stateless turn leaves nothing with the user it names.
     let user_id = user_id.filter(|_| mode != Some(TurnMode::Stateless));
     Ok(Asked { message, agent, user_id, context, affect, stream: stream.unwrap_or_default() })
 }
@@ -156,7 +156,7 @@ fn context(value: Raw<'_>) -> Result<json::Text, Refusal> {
     }
 }
 
-/// The four dimensions; valence and arousal are needed.
+/// Reads the four dimensions; valence and arousal are required.
 fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
     if fields.peek("affect").is_some_and(Raw::is_null) {
         fields.optional("affect", |_| Ok(()));
@@ -175,8 +175,7 @@ fn level(value: Raw<'_>) -> Result<Level, Refusal> {
     Level::checked(number.ok_or_else(|| Refusal::new("must be a number from -1 to 1"))?)
 }
 
-/// A reserved turn, with all that is needed to have it answered when its request is
-/// long gone.
+/// A reserved turn, with everything that it needs after its request has ended.
 struct Turn<R> {
     runtime: R,
     configuration: Rc<Configuration>,
@@ -189,7 +188,7 @@ struct Turn<R> {
 }
 
 impl<R: Runtime> Turn<R> {
-    /// Has the turn answered, and counts it, or gives it back.
+    /// Asks the responder, then counts the turn, or releases it when there is no answer.
     async fn take(&self, on_delta: Option<OnDelta<'_>>) -> Result<(json::Text, Option<Quota>), Fault> {
         let asked = &self.asked;
         let prompt = Prompt {
@@ -208,7 +207,7 @@ impl<R: Runtime> Turn<R> {
         let answer = match answered {
             Ok(answer) => answer,
             Err(error) => {
-                // If this is lost, the reservation expires by itself.
+                // If this call is lost, the reservation expires by itself.
                 let _ = self.tell(Command::ReleaseTurn).await;
                 return Err(error.into_fault());
             }
@@ -227,19 +226,19 @@ impl<R: Runtime> Turn<R> {
         ask_as_operator(&self.runtime, self.request_id, self.tenant, command).await
     }
 
-    /// The turn as server-sent events, each piece as it comes. It is taken to its end
-    /// also when nobody listens any more.
+    /// Answers with server-sent events, one for each piece of the answer. The turn goes on to its end when
+    /// the caller disconnects.
     fn into_events(self) -> Response {
         Response::events(Box::new(move |sink| {
             Box::pin(async move {
-                sink.send("metadata", &metadata(&format!("\"{}\"", self.request_id), self.asked.affect));
+                sink.send("metadata", &turn_events::metadata(&format!("\"{}\"", self.request_id), self.asked.affect));
                 let mut on_delta = |delta: &str| {
-                    sink.send("text", &text(&json::quote(delta)));
+                    sink.send("text", &turn_events::text(&json::quote(delta)));
                 };
                 let taken = self.take(Some(&mut on_delta)).await;
                 let completed = taken.and_then(|(document, _)| {
-                    let view = View::of(&document).map_err(internal)?;
-                    Ok(completion(&view))
+                    let stored = StoredTurn::read(&document).map_err(internal)?;
+                    Ok(turn_events::completion(&stored))
                 });
                 let outcome = match completed {
                     Ok(data) => {
@@ -253,7 +252,7 @@ impl<R: Runtime> Turn<R> {
                         code
                     }
                 };
-                // The log line of the request was written when the stream began.
+                // The request's own log line was written when the stream began.
                 let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
                 self.runtime.log(&format!(
                     "{{\"requestId\":\"{}\",\"stream\":\"{outcome}\",\"durationMs\":{duration_ms}}}",
@@ -274,103 +273,8 @@ fn turn_answer(asked: &Asked, answer: Answer, latency_ms: i64) -> Result<TurnAns
     let affect = asked.affect.or(told);
     let inferred = answer.affect.filter(|_| asked.affect.is_none());
     let (primary, confidence) = inferred.map_or((None, None), |affect| (affect.primary, affect.confidence));
-    let state = affect.map(|affect| State::of(&affect, primary, confidence));
+    let state = affect.map(|affect| EmotionalState::of(&affect, primary, confidence));
     let state = state.as_ref().map(json::Text::of).transpose().map_err(internal)?;
     let Answer { text, provider, model, .. } = answer;
     Ok(TurnAnswer { response: text, state, affect, provider, model, latency_ms })
-}
-
-/// The emotional state that a turn tells of.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "EmotionalState"))]
-pub struct State {
-    primary: String,
-    confidence: Level,
-    secondary: Option<&'static str>,
-    /// How far from neutral, in [0, 1].
-    intensity: Level,
-    valence: Level,
-    arousal: Level,
-}
-
-impl State {
-    /// What is not named is named after its place on the circumplex; what nobody doubts is certain.
-    fn of(affect: &Affect, primary: Option<String>, confidence: Option<f64>) -> Self {
-        let place = Label::of(affect.valence, affect.arousal);
-        let millionths = |level: Level| f64::from(level.millionths()) / 1_000_000.0;
-        let distance = millionths(affect.valence).hypot(millionths(affect.arousal)) / std::f64::consts::SQRT_2;
-        let named = primary.is_some();
-        Self {
-            primary: primary.unwrap_or_else(|| place.as_str().to_owned()),
-            confidence: confidence.and_then(Level::from_f64).unwrap_or(Level::MAX),
-            secondary: named.then(|| place.as_str()),
-            intensity: Level::from_f64(distance).unwrap_or_default(),
-            valence: affect.valence,
-            arousal: affect.arousal,
-        }
-    }
-}
-
-/// The parts of a turn's answer that its events are made from.
-struct View<'a> {
-    interaction_id: Raw<'a>,
-    response: Raw<'a>,
-    inferred_emotional_state: Raw<'a>,
-    usage: Raw<'a>,
-    latency_ms: Raw<'a>,
-}
-
-impl<'a> View<'a> {
-    fn of(document: &'a json::Text) -> Result<Self, Unreadable> {
-        let members = document.raw().members().ok_or(Unreadable)?;
-        let part = |name: &str| members.get(name).ok_or(Unreadable);
-        Ok(Self {
-            interaction_id: part("interaction_id")?,
-            response: part("response")?,
-            inferred_emotional_state: part("inferred_emotional_state")?,
-            usage: part("usage")?,
-            latency_ms: part("latency_ms")?,
-        })
-    }
-}
-
-/// An answer that was kept, as the events it was; its pieces come as one.
-fn replay(document: &json::Text, affect: Option<Affect>) -> Result<Response, Fault> {
-    let view = View::of(document).map_err(internal)?;
-    let events = [
-        ("metadata", metadata(view.interaction_id.get(), affect)),
-        ("text", text(view.response.get())),
-        ("completion", completion(&view)),
-    ];
-    Ok(Response::events(Box::new(move |sink| {
-        Box::pin(async move {
-            for (event, data) in events {
-                sink.send(event, &data);
-            }
-        })
-    })))
-}
-
-/// The data of each event repeats its type: clients look only there. The state is the one
-/// that the caller has reported: this comes before a model has said anything.
-fn metadata(interaction_id: &str, affect: Option<Affect>) -> String {
-    let state = affect.and_then(|affect| json::Text::of(&State::of(&affect, None, None)).ok());
-    let state = state.as_ref().map_or("null", json::Text::as_str);
-    format!(
-        "{{\"type\":\"metadata\",\"interaction_id\":{interaction_id},\"inferred_emotional_state\":{state},\
-         \"memory\":{{\"consulted\":false,\"summary_used\":\"none\",\"significant_moments_referenced\":0}}}}"
-    )
-}
-
-fn text(delta: &str) -> String {
-    format!("{{\"type\":\"text\",\"delta\":{delta}}}")
-}
-
-fn completion(view: &View<'_>) -> String {
-    let updated = !view.inferred_emotional_state.is_null();
-    let View { usage, latency_ms, .. } = view;
-    format!(
-        "{{\"type\":\"completion\",\"memory\":{{\"summary_used\":\"none\",\"model_updated\":{updated}}},\
-         \"guardrails\":{{\"applied\":[]}},\"usage\":{usage},\"latency_ms\":{latency_ms}}}"
-    )
 }

@@ -1,0 +1,90 @@
+//! `GET /api/v1/principals`: lists of people and agents.
+
+use super::envelope::{Meta, enveloped};
+use super::principal::read_type;
+use crate::directory::cursor::{self, Binding};
+use crate::directory::identifiers::Tenant;
+use crate::directory::principal::{PrincipalId, PrincipalType};
+use crate::edge::calls::unexpected;
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::http::pages;
+use crate::fault::{Fault, internal};
+use crate::input::query_integer;
+use crate::json;
+use crate::organization::protocol::{Command, Outcome, PrincipalsFrom};
+use crate::refusal::Refusal;
+
+/// Largest `offset`. A cursor reaches what lies further.
+const OFFSET_MAX: u32 = 10_000;
+
+/// How a caller pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Forward,
+    Backward,
+    Offset(u32),
+}
+
+/// `GET /api/v1/principals`: in the order of creation, by cursor or by offset.
+pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let fields = &mut input.query;
+    let r#type = fields.optional("type", read_type);
+    let limit = pages::limit(fields);
+    let (after, before) = (fields.text("after"), fields.text("before"));
+    let offset = fields.optional("offset", |text| query_integer(text, 0, OFFSET_MAX));
+    fields.finish()?;
+    if [after.is_some(), before.is_some(), offset.is_some()].into_iter().filter(|given| *given).count() > 1 {
+        return Err(Fault::Malformed(Refusal::new("only one of after, before and offset may be given")));
+    }
+    let binding = binding(input.caller, r#type);
+    let style = match offset {
+        Some(offset) => Style::Offset(offset),
+        None if before.is_some() => Style::Backward,
+        None => Style::Forward,
+    };
+    let is_begun = after.is_some();
+    let cursor = input.cursor(after.or(before), &binding)?;
+    let cursor: Option<PrincipalId> = cursor.map(|id| id.parse().map_err(internal)).transpose()?;
+    let from = match (style, cursor) {
+        (Style::Offset(offset), _) => PrincipalsFrom::Offset(offset),
+        (Style::Backward, Some(id)) => PrincipalsFrom::Before(id),
+        (Style::Forward, Some(id)) => PrincipalsFrom::After(id),
+        (_, None) => PrincipalsFrom::Start,
+    };
+    let ring = &input.configuration.key_ring;
+    let command = Command::ListPrincipals { r#type, from, limit: limit.saturating_add(1) };
+    Ok(Plan::new(command, move |outcome| {
+        let Outcome::Principals { mut items, total } = outcome else { return Err(unexpected(&outcome)) };
+        let has_more = pages::cut(&mut items, limit);
+        if style == Style::Backward {
+            items.reverse();
+        }
+        let encode =
+            |item: Option<&(PrincipalId, _)>| item.map(|(id, _)| cursor::encode(&id.to_string(), &binding, ring));
+        let (is_more_before, is_more_after) = match style {
+            Style::Forward => (is_begun, has_more),
+            Style::Backward => (has_more, true),
+            Style::Offset(_) => (false, false),
+        };
+        let offset = match style {
+            Style::Offset(offset) => Some(offset),
+            Style::Forward | Style::Backward => None,
+        };
+        let meta = Meta {
+            has_more,
+            after: encode(items.last().filter(|_| is_more_after)),
+            before: encode(items.first().filter(|_| is_more_before)),
+            total,
+            offset,
+            limit: offset.map(|_| limit),
+        };
+        let meta = json::write(&meta).map_err(internal)?;
+        let records: Vec<String> =
+            items.iter().map(|(_, document)| document.as_str().replacen('{', "{\"created\":false,", 1)).collect();
+        Ok(enveloped(200, &format!("[{}]", records.join(",")), "OK.", &meta))
+    }))
+}
+
+fn binding(tenant: Tenant, r#type: Option<PrincipalType>) -> Binding {
+    Binding::new(&[&tenant.to_string(), "principals", r#type.map_or("", PrincipalType::as_str)])
+}

@@ -1,0 +1,120 @@
+//! One principal: a person or an agent, for other services.
+
+use super::envelope::enveloped;
+use crate::directory::agent::AgentId;
+use crate::directory::deletion::Cascade;
+use crate::directory::identifiers::DeletionId;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::principal::PrincipalType;
+use crate::edge::calls::unexpected;
+use crate::edge::endpoint::{Input, Plan};
+use crate::edge::endpoints::deletion_request::{accepted, read_options};
+use crate::edge::http::body::Body;
+use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::response::Response;
+use crate::fault::internal;
+use crate::fault::{Fault, FieldFault, Location};
+use crate::input::{both, choice, string};
+use crate::organization::protocol::{Command, NewPrincipal, Outcome, PrincipalChange, PrincipalRef};
+use crate::refusal::Refusal;
+
+/// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored
+/// record, and what the request supplied is ignored.
+pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
+    Ok(Plan::new(Command::CreatePrincipal(new), |outcome| respond(outcome, None)))
+}
+
+fn read_new(body: &Body, agent_id: AgentId) -> Result<NewPrincipal, Fault> {
+    let mut fields = body.fields()?;
+    let external_id = fields.required("external_id", |value| UserId::new(string(value)?));
+    let r#type = fields.required("type", |value| read_type(&string(value)?));
+    let name = fields.required("name", |value| Name::new(string(value)?));
+    let metadata = fields.optional("metadata", Metadata::new).unwrap_or_default();
+    fields.finish()?;
+    let (Some(external_id), Some(r#type), Some(name)) = (external_id, r#type, name) else {
+        return Err(internal("a required field is missing without a fault"));
+    };
+    Ok(NewPrincipal { r#type, external_id, name, metadata, agent_id })
+}
+
+pub fn read_type(text: &str) -> Result<PrincipalType, Refusal> {
+    choice(text, &PrincipalType::ALL.map(|r#type| (r#type.as_str(), r#type)))
+}
+
+/// `GET /api/v1/principals/{principal_id}`.
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let principal = PrincipalRef::Id(input.path("principal_id", |text| text.parse())?);
+    Ok(read(input, principal))
+}
+
+/// `GET /api/v1/principals/by-external-id/{external_id}`.
+pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let principal = PrincipalRef::ExternalId(input.path("external_id", UserId::new)?);
+    Ok(read(input, principal))
+}
+
+fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
+    let none_match = input.if_none_match.take();
+    Plan::new(Command::ReadPrincipal { principal }, |outcome| respond(outcome, none_match))
+}
+
+/// `PATCH /api/v1/principals/{principal_id}`: changes what is named and leaves the rest.
+pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let path = input.path("principal_id", |text| text.parse());
+    let (id, change) = both(path, read_change(&input.body))?;
+    let if_match = input.if_match.as_deref().map(if_match);
+    Ok(Plan::new(Command::UpdatePrincipal { id, change, if_match }, |outcome| respond(outcome, None)))
+}
+
+fn read_change(body: &Body) -> Result<PrincipalChange, Fault> {
+    let mut fields = body.fields()?;
+    let change = PrincipalChange {
+        name: fields.optional("name", |value| Name::new(string(value)?)),
+        metadata: fields.optional("metadata", Metadata::new),
+        owner: fields.nullable("owner_principal_id", |value| string(value)?.parse()),
+    };
+    fields.finish()?;
+    Ok(change)
+}
+
+fn respond(outcome: Outcome, none_match: Option<String>) -> Result<Response, Fault> {
+    match outcome {
+        Outcome::Principal { revision, .. } if none_match.is_some_and(|header| none_match_names(&header, revision)) => {
+            Ok(Response::new(304).with("ETag", entity_tag(revision)))
+        }
+        Outcome::Principal { created, revision, document } => {
+            let document = document.into_string();
+            let members = document.strip_prefix('{').ok_or_else(|| internal("a record is not an object"))?;
+            let (status, message) = if created { (201, "Principal created.") } else { (200, "OK.") };
+            let response = enveloped(status, &format!("{{\"created\":{created},{members}"), message, "null");
+            let response = response.with("ETag", entity_tag(revision));
+            if !created {
+                return Ok(response);
+            }
+            // A record begins with its id.
+            let id = members.split('"').nth(3).unwrap_or_default();
+            Ok(response.with("Location", format!("/api/v1/principals/{id}")))
+        }
+        Outcome::NotFound => Err(Fault::NotFound("principal")),
+        Outcome::DeletionPending => Err(Fault::DeletionPending),
+        Outcome::OtherType => Err(Fault::OtherType),
+        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
+        Outcome::Refused { field, reason } => {
+            Err(Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)]))
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `DELETE /api/v1/principals/{principal_id}`: erased as the end user or agent that it is.
+pub fn delete<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let options = read_options(&input.body, &[Cascade::All]);
+    let (id, (_, reason)) = both(input.path("principal_id", |text| text.parse()), options)?;
+    let deletion_id = DeletionId::new(input.received_at, input.random);
+    Ok(Plan::new(Command::DeletePrincipal { id, deletion_id, reason }, |outcome| {
+        let receipt = accepted(&outcome, "principal")?;
+        Ok(enveloped(202, &receipt, "The principal is being erased.", "null"))
+    }))
+}
