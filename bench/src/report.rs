@@ -159,14 +159,15 @@ impl Results {
         let mut out = format!(
             "### Rollcall against {name}\n\n\
              | | requests/s: Rollcall | {name} | times {name}'s | CPU µs: Rollcall | {name} | times {name}'s | \
-             p50, p99 ms: Rollcall | {name} | at requests/s |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
+             least CPU µs: Rollcall | {name} | times {name}'s | p50, p99 ms: Rollcall | {name} | at requests/s |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n"
         );
         for line in Line::ALL {
             let own = self.find(setting, line, &Contender::Rollcall);
             let (Some(own), Some(other)) = (own, self.named(setting, line, name)) else { continue };
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {} | {} | {} |",
                 line.title(),
                 rate(own),
                 rate(other),
@@ -174,6 +175,9 @@ impl Results {
                 cpu(own),
                 cpu(other),
                 ratio(own, other, |sample| sample.cpu_us),
+                whole(own.least_cpu_us()),
+                whole(other.least_cpu_us()),
+                own.least_cpu_us() / other.least_cpu_us(),
                 latency(own),
                 latency(other),
                 whole(own.fixed_rate),
