@@ -17,11 +17,9 @@ use rollcall::directory::secret::{KeyRing, Secret};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json::Raw;
 use rollcall::organization::Organization;
-use rollcall::organization::keys::NewKey;
 use rollcall::organization::limiter::{Rate, Tat};
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewKey, Reply, Settings};
 use rollcall::projection::listing::{Application, Direction, Query, Range};
 use rusqlite::Connection;
 

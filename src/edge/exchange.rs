@@ -19,8 +19,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
-use crate::organization::idempotency::IdempotencyKey;
-use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use crate::organization::protocol::{self, Admission, Call, Caller, Command, Denial, IdempotencyKey, Outcome, Reply};
 use crate::refusal::Refusal;
 
 /// How long a caller should wait, in seconds, when an object is overloaded: time to drain.

@@ -10,9 +10,8 @@
 //! - A step is bounded, and where the audit stands is durable. It is a row number, an
 //!   instant or KV's own cursor, never a person's id.
 
-use serde::{Deserialize, Serialize};
-
 use super::outbox::{Outbox, Projection};
+use super::protocol::{Differences, Phase, Report};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{Revision, Status};
@@ -26,70 +25,6 @@ const USERS_MAX: i64 = 100;
 const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
 /// With more changes than this on their way, there is nothing to compare yet.
 const PENDING_MAX: i64 = 1_000;
-
-/// What an audit is busy with, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub enum Phase {
-    /// Whether the listing stands where the object believes.
-    Fence,
-    /// Whether both projections hold every user, as they are.
-    Users,
-    /// Whether the listing holds nobody else.
-    Listing,
-    /// Whether the cache holds nobody else.
-    Cache,
-}
-
-impl Phase {
-    const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fence => "fence",
-            Self::Users => "users",
-            Self::Listing => "listing",
-            Self::Cache => "cache",
-        }
-    }
-
-    const fn next(self) -> Option<Self> {
-        match self {
-            Self::Fence => Some(Self::Users),
-            Self::Users => Some(Self::Listing),
-            Self::Listing => Some(Self::Cache),
-            Self::Cache => None,
-        }
-    }
-}
-
-/// How many records of a projection differed, and were mended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct Differences {
-    /// Not there.
-    pub missing: i64,
-    /// There, but not as the object has it.
-    pub outdated: i64,
-    /// There, though the object has no such user, or one who is being erased.
-    pub foreign: i64,
-}
-
-/// What an audit has found so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// `None` when it is completed.
-    pub phase: Option<Phase>,
-    pub started_at: Timestamp,
-    pub completed_at: Option<Timestamp>,
-    /// Users compared.
-    pub users: i64,
-    /// The listing stood where the object never brought it: it was lost, or restored.
-    pub fence_reset: bool,
-    pub listing: Differences,
-    pub cache: Differences,
-}
 
 /// What is to be compared next.
 #[derive(Debug)]
@@ -127,14 +62,14 @@ pub enum Flaw {
     Foreign,
 }
 
-impl Differences {
-    fn add(&mut self, flaw: Flaw, count: i64) {
-        let counter = match flaw {
-            Flaw::Missing => &mut self.missing,
-            Flaw::Outdated => &mut self.outdated,
-            Flaw::Foreign => &mut self.foreign,
+impl Flaw {
+    fn count(self, differences: &mut Differences, records: i64) {
+        let counter = match self {
+            Self::Missing => &mut differences.missing,
+            Self::Outdated => &mut differences.outdated,
+            Self::Foreign => &mut differences.foreign,
         };
-        *counter = counter.saturating_add(count);
+        *counter = counter.saturating_add(records);
     }
 }
 
@@ -362,11 +297,11 @@ pub fn record<S: Sql>(
             last.map(|number| number.to_string())
         }
         Finding::Listing { foreign, next_ms } => {
-            audit.report.listing.add(Flaw::Foreign, foreign);
+            Flaw::Foreign.count(&mut audit.report.listing, foreign);
             next_ms.map(|millis| millis.to_string())
         }
         Finding::Cache { foreign, next } => {
-            audit.report.cache.add(Flaw::Foreign, foreign);
+            Flaw::Foreign.count(&mut audit.report.cache, foreign);
             next
         }
     };
@@ -391,10 +326,10 @@ fn mend<S: Sql>(sql: &S, outbox: &mut Outbox, report: &mut Report, difference: D
         &[outbox.last_sequence().into(), number.into()],
     )?;
     if let Some(flaw) = listing {
-        report.listing.add(flaw, 1);
+        flaw.count(&mut report.listing, 1);
     }
     if let Some(flaw) = cache {
-        report.cache.add(flaw, 1);
+        flaw.count(&mut report.cache, 1);
     }
     Ok(())
 }

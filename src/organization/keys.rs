@@ -5,8 +5,7 @@
 //! what it knows of them in the transaction that changes one, and it drops its memory when
 //! a transaction fails. So what it remembers is what a row says.
 
-use serde::{Deserialize, Serialize};
-
+use super::protocol::{KeyRecord, NewKey};
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
@@ -14,35 +13,6 @@ use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// A key to be stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NewKey {
-    pub digest: KeyDigest,
-    pub key_id: KeyId,
-    pub kind: KeyKind,
-    pub scope: Scope,
-    pub prefix: KeyPrefix,
-    pub name: Name,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A stored key, without anything that could be used in its place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct KeyRecord {
-    pub key_id: KeyId,
-    pub kind: KeyKind,
-    pub scope: Scope,
-    pub prefix: KeyPrefix,
-    pub name: Name,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-    pub revoked_at: Option<Timestamp>,
-    /// The start of the UTC day of the last use: precise enough to find keys
-    /// that nobody uses, and one write a day.
-    pub last_used_on: Option<Timestamp>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCheck {

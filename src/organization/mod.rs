@@ -44,15 +44,14 @@ use crate::directory::identifiers::{BatchId, RequestId, Tenant};
 use crate::directory::mood::{self, Decay};
 use crate::directory::timestamp::Timestamp;
 
-use audit::{Finding, OnTheirWay, Report, Step};
+use audit::{Finding, OnTheirWay, Step};
 use closing::Closing;
-use idempotency::{IdempotencyKey, Known};
+use idempotency::Known;
 use keys::{KeyCheck, KnownKeys};
 use limiter::Limiter;
 use outbox::{Batch, Outbox, Projection};
-use protocol::{Admission, Call, Caller, Command, Denial, Outcome, Reply};
+use protocol::{Admission, Call, Caller, Command, Denial, IdempotencyKey, Outcome, Reply, Report, Settings};
 use quotas::Period;
-use settings::Settings;
 use sql::{Sql, SqlError};
 use turns::InFlight;
 use user_row::UserRow;
@@ -297,7 +296,7 @@ impl Memory {
             return Ok(None);
         }
         schema::migrate(sql)?;
-        let settings = Settings::load(sql)?;
+        let settings = settings::load(sql)?;
         let limiter = match &settings {
             Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
             None => None,
@@ -519,7 +518,7 @@ impl Memory {
     fn configure<S: Sql>(&mut self, sql: &S, settings: Settings, now: Timestamp) -> Result<Outcome, SqlError> {
         let newer = self.settings.as_ref().is_none_or(|held| settings.version > held.version);
         if newer {
-            settings.store(sql)?;
+            settings::store(sql, &settings)?;
             match &mut self.limiter {
                 Some(limiter) => limiter.set_rate(sql, settings.limits.into(), now)?,
                 None => self.limiter = Some(Limiter::load(sql, settings.limits.into(), now)?),

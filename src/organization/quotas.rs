@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 
-use super::settings::Settings;
+use super::protocol::Settings;
 use super::sql::{Sql, SqlError};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;

@@ -5,8 +5,8 @@
 
 use super::deletions;
 use super::outbox::Outbox;
-use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
-use super::relationships::{self, Shown};
+use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition, Shown};
+use super::relationships;
 use super::sql::{Sql, SqlError};
 use super::turns;
 use super::user_row::{self, UserRow};

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::agents::{self, Found};
 use super::erasure;
 use super::outbox::Outbox;
-use super::protocol::{Outcome, TurnAnswer};
+use super::protocol::{Outcome, Shown, TurnAnswer};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::{AgentId, AgentRef};
@@ -226,20 +226,6 @@ pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome
     match sql.first(&select, &[id.to_string().as_str().into()])? {
         Some(mut row) => read_row(&mut row, decay).map(|record| Outcome::Records(vec![record])),
         None => Ok(Outcome::NotFound),
-    }
-}
-
-/// What a single user is shown with: their relationships as a JSON array, those with
-/// the newest interaction first, and whether there are more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Shown {
-    pub relationships: json::Text,
-    pub has_more: bool,
-}
-
-impl Shown {
-    pub fn none() -> Self {
-        Self { relationships: json::Text::from_stored("[]".to_owned()), has_more: false }
     }
 }
 

@@ -15,13 +15,12 @@
 use serde::Serialize;
 
 use super::agents::{self, Found};
-use super::idempotency::{self, IdempotencyKey};
+use super::idempotency;
 use super::outbox::Outbox;
-use super::protocol::{NewEndUser, NewTurn, Outcome, TurnAnswer};
+use super::protocol::{IdempotencyKey, NewEndUser, NewTurn, Outcome, Settings, TurnAnswer};
 use super::quotas::{self, Period};
 use super::registry;
 use super::relationships;
-use super::settings::Settings;
 use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::identifiers::RequestId;

@@ -12,10 +12,11 @@ use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
-use rollcall::organization::audit::{Differences, Finding, OnTheirWay, Report, Step};
+use rollcall::organization::audit::{Finding, OnTheirWay, Step};
 use rollcall::organization::outbox::{Batch, Projection};
-use rollcall::organization::protocol::{Call, Caller, Command, EndUserChange, NewEndUser};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, Differences, EndUserChange, NewEndUser, Report, Settings,
+};
 use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::audit::{self, Subject};

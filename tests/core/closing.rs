@@ -18,14 +18,11 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
 use rollcall::organization::audit::OnTheirWay;
 use rollcall::organization::closing::{self, Closing};
-use rollcall::organization::idempotency::IdempotencyKey;
-use rollcall::organization::keys::NewKey;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, Denial, EndUserChange, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome,
-    PrincipalChange, PrincipalRef, PrincipalsFrom, TurnAnswer,
+    Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn,
+    Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, Settings, TurnAnswer,
 };
-use rollcall::organization::settings::Settings;
 use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::projection::closing::{Subject, clear};
 use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush, listing};

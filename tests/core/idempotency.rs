@@ -8,10 +8,10 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
-use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
-use rollcall::organization::keys::NewKey;
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Outcome, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::idempotency::KEPT_MS;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, IdempotencyKey, NewEndUser, NewKey, Outcome, Reply, Settings,
+};
 use rollcall::organization::sql::Sql;
 
 use crate::sqlite::Sqlite;

@@ -10,8 +10,7 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
 use rollcall::organization::sql::{SqlError, Value};
 
 use super::calendar::Date;

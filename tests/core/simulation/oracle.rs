@@ -11,9 +11,9 @@ use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
-use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
+use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{Call, Outcome, Reply};
+use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
 
 use super::stores::{Held, Holdings, written};
 use super::{Violation, ensure};

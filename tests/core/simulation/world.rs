@@ -9,10 +9,8 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::Organization;
-use rollcall::organization::keys::NewKey;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{Call, Caller, Command, NewKey, Reply, Settings};
 use rollcall::organization::sql::SqlError;
 
 use super::clients::Errand;

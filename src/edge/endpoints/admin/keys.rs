@@ -22,8 +22,7 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, choice, path_parameter, string};
 use crate::json;
-use crate::organization::keys::{KeyRecord, NewKey};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Command, KeyRecord, NewKey, Outcome};
 use crate::refusal::Refusal;
 
 /// A key as the admin API shows it.

@@ -28,8 +28,7 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, integer, string};
 use crate::json::{self, Raw};
-use crate::organization::protocol::{Command, Outcome, Precondition};
-use crate::organization::settings::Settings;
+use crate::organization::protocol::{Command, Outcome, Precondition, Settings};
 use crate::projection::Bound;
 
 /// Attempts to change a record that others are changing at the same time.

@@ -18,8 +18,7 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{Fields, both};
 use crate::json;
-use crate::organization::audit::{Differences, Phase, Report};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Command, Differences, Outcome, Phase, Report};
 
 /// An organization's audit as the admin API shows it.
 #[derive(Serialize)]
