@@ -12,7 +12,7 @@
 use serde::Serialize;
 
 use super::agents;
-use super::erasure;
+use super::overwriting;
 use super::protocol::{Creation, IdempotencyKey, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use crate::directory::end_user::Revision;
@@ -232,7 +232,7 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
 
 /// The one way in which an answer goes.
 fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[Parameter<'_>]) -> Result<(), SqlError> {
-    let blank = erasure::blank("document");
+    let blank = overwriting::blank("document");
     sql.run(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
     sql.run(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)?;
     Ok(())

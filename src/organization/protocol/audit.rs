@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What an audit is busy with, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub enum Phase {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Phase"))]
+pub enum AuditPhase {
     /// Whether the listing stands where the object believes.
     Fence,
     /// Whether both projections hold every user, as they are.
@@ -18,7 +18,7 @@ pub enum Phase {
     Cache,
 }
 
-impl Phase {
+impl AuditPhase {
     pub const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
 
     pub const fn as_str(self) -> &'static str {
@@ -54,9 +54,9 @@ pub struct Differences {
 
 /// What an audit has found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct AuditReport {
     /// `None` when it is completed.
-    pub phase: Option<Phase>,
+    pub phase: Option<AuditPhase>,
     pub started_at: Timestamp,
     pub completed_at: Option<Timestamp>,
     /// Users compared.

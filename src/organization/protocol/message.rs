@@ -8,26 +8,28 @@ const VERSION: u8 = 1;
 
 /// A message that does not read: of another build, or damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable(String);
+pub struct UnreadableMessage(String);
 
-impl std::fmt::Display for Unreadable {
+impl std::fmt::Display for UnreadableMessage {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "a message between edge and object does not read: {}", self.0)
     }
 }
 
-impl std::error::Error for Unreadable {}
+impl std::error::Error for UnreadableMessage {}
 
 /// Writes a message.
-pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Unreadable> {
-    postcard::to_extend(message, vec![VERSION]).map_err(|error| Unreadable(error.to_string()))
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, UnreadableMessage> {
+    postcard::to_extend(message, vec![VERSION]).map_err(|error| UnreadableMessage(error.to_string()))
 }
 
 /// Reads a message that a build of the same version wrote.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnreadableMessage> {
     match bytes.split_first() {
-        Some((&VERSION, message)) => postcard::from_bytes(message).map_err(|error| Unreadable(error.to_string())),
-        _ => Err(Unreadable("it is of another version".to_owned())),
+        Some((&VERSION, message)) => {
+            postcard::from_bytes(message).map_err(|error| UnreadableMessage(error.to_string()))
+        }
+        _ => Err(UnreadableMessage("it is of another version".to_owned())),
     }
 }
 

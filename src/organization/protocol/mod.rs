@@ -28,13 +28,13 @@ mod turns;
 
 pub use admission::{Admission, Denial};
 pub use agents::NewAgent;
-pub use audit::{Differences, Phase, Report};
+pub use audit::{AuditPhase, AuditReport, Differences};
 pub use call::{Call, Caller};
 pub use command::Command;
 pub use end_users::{Creation, EndUserChange, NewEndUser};
 pub use idempotency::IdempotencyKey;
 pub use keys::{KeyRecord, NewKey};
-pub use message::{Unreadable, decode, encode};
+pub use message::{UnreadableMessage, decode, encode};
 pub use precondition::Precondition;
 pub use principals::{NewPrincipal, PrincipalChange, PrincipalRef, PrincipalsFrom};
 pub use relationships::Shown;

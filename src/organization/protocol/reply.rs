@@ -1,7 +1,7 @@
 //! The object's answer.
 
 use super::admission::{Admission, Denial};
-use super::audit::Report;
+use super::audit::AuditReport;
 use super::end_users::Creation;
 use super::keys::KeyRecord;
 use super::relationships::Shown;
@@ -72,7 +72,7 @@ pub enum Outcome {
     Keys(Vec<KeyRecord>),
     KeyRevoked,
     /// `None` when there never was one.
-    Audit(Option<Report>),
+    Audit(Option<AuditReport>),
     Agent {
         created: bool,
         agent_id: AgentId,

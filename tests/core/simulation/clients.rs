@@ -13,7 +13,7 @@ use rollcall::organization::protocol::{
     Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewEndUser, Outcome, Precondition, Reply,
 };
 use rollcall::projection::cache;
-use rollcall::projection::listing::{Direction, Query, Range};
+use rollcall::projection::listing::pages::{Direction, Query, Range};
 
 use super::oracle::Made;
 use super::stores::sent;

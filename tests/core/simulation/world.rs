@@ -8,7 +8,7 @@ use rollcall::directory::identifiers::{KeyId, RequestId};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::Rate;
 use rollcall::organization::protocol::{Call, Caller, Command, NewKey, Reply, Settings};
 use rollcall::organization::sql::SqlError;
@@ -42,7 +42,7 @@ pub struct World<'a> {
     pub stale_ms: i64,
     /// The users of this seed, by number: few, so that clients meet.
     pub population: Vec<usize>,
-    pub object: Organization,
+    pub object: OrganizationCore,
     /// Counts the object's crashes: what an earlier life waited for, nobody does.
     pub life: u32,
     storage: &'a Sqlite,
@@ -80,7 +80,7 @@ impl<'a> World<'a> {
             stale_ms: if random.u8(0..8) == 0 { i64::MAX } else { STALE_MS },
             random,
             population,
-            object: Organization::default(),
+            object: OrganizationCore::default(),
             life: 0,
             storage,
             kv: std::iter::repeat_with(History::default).take(users).collect(),
@@ -211,7 +211,7 @@ impl<'a> World<'a> {
     /// statements; `None` when it did.
     pub fn transact<T>(
         &mut self,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         self.attempt(true, body)
     }
@@ -225,7 +225,7 @@ impl<'a> World<'a> {
     fn attempt<T>(
         &mut self,
         in_transaction: bool,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         let (now, storage) = (self.now(), self.storage);
         if self.one_in(16) {
@@ -262,7 +262,7 @@ impl<'a> World<'a> {
     }
 
     pub fn purge(&mut self) -> Result<(), Violation> {
-        let Some(_more) = self.transact(Organization::purge)? else {
+        let Some(_more) = self.transact(OrganizationCore::purge)? else {
             return self.settle(&Effect::Nothing).map(drop);
         };
         let purged = self.oracle.purge(&self.object);
@@ -275,7 +275,7 @@ impl<'a> World<'a> {
 
     fn sweep(&mut self) -> Result<(), Violation> {
         let now = self.now();
-        let next = self.transact(Organization::sweep)?;
+        let next = self.transact(OrganizationCore::sweep)?;
         self.settle(&Effect::Nothing)?;
         let Some(next) = next else { return Ok(()) };
         self.trace(|| format!("sweep: next {next:?}"));
@@ -290,7 +290,7 @@ impl<'a> World<'a> {
     pub fn crash(&mut self) {
         self.tally.count("crashes");
         self.trace(|| "crash".to_owned());
-        self.object = Organization::default();
+        self.object = OrganizationCore::default();
         self.network.cache_flush = None;
         self.life += 1;
     }

@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{Fields, both};
 use crate::json;
-use crate::organization::protocol::{Command, Differences, Outcome, Phase, Report};
+use crate::organization::protocol::{AuditPhase, AuditReport, Command, Differences, Outcome};
 
 /// An organization's audit as the admin API shows it.
 #[derive(Serialize)]
@@ -36,7 +36,7 @@ struct ModeView {
     mode: Mode,
     status: Status,
     /// What is being compared; `null` when nothing is left.
-    phase: Option<Phase>,
+    phase: Option<AuditPhase>,
     started_at: Timestamp,
     completed_at: Option<Timestamp>,
     users_compared: i64,
@@ -55,8 +55,8 @@ enum Status {
 }
 
 impl ModeView {
-    fn new(mode: Mode, report: &Report) -> Self {
-        let Report { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
+    fn new(mode: Mode, report: &AuditReport) -> Self {
+        let AuditReport { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
         let status = if phase.is_some() { Status::Running } else { Status::Completed };
         Self {
             mode,

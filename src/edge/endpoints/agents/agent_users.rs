@@ -22,7 +22,7 @@ use crate::fault::internal;
 use crate::input::both;
 use crate::json::{self, Raw, Unreadable};
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::relationships::Entry;
+use crate::organization::relationship_entry::Entry;
 use crate::projection::listing;
 
 #[derive(Serialize)]
@@ -123,9 +123,9 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let binding = binding(tenant, agent_id);
         let decode = |text: String| cursor::decode(&text, &binding, ring).map_err(Fault::Malformed);
         let after = cursor.map(decode).transpose()?;
-        let page = listing::agent_users(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
+        let page = listing::agent_users::page(tenant, agent_id, after.as_deref(), limit.saturating_add(1));
         Ok(Step::query(page, move |texts| {
-            let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
+            let mut rows = listing::agent_users::read(&texts.rows).map_err(internal)?;
             let has_more = pages::cut(&mut rows, limit);
             let agent_id = agent_id.to_string();
             let (mut entries, mut last) = (Vec::with_capacity(rows.len().saturating_mul(ENTRY_SIZE)), None);
@@ -172,7 +172,7 @@ mod tests {
     use crate::directory::end_user::{EndUser, Status};
     use crate::directory::metadata::Metadata;
     use crate::directory::names::{Name, UserId};
-    use crate::projection::listing::Position;
+    use crate::projection::listing::pages::Position;
 
     /// What is stored of a user is read twice: for this list, and as a place in the other one.
     #[test]
@@ -191,7 +191,7 @@ mod tests {
             };
             let document = json::write(&user).unwrap();
             // No record has a shorter tail, and of this one the query leaves out all of it.
-            let (kept, tail) = document.split_at(document.len() - listing::TAIL_LENGTH);
+            let (kept, tail) = document.split_at(document.len() - listing::agent_users::TAIL_LENGTH);
             assert!(tail.starts_with(",\"status\":"), "{tail}");
             let record = Record::read(kept).unwrap();
             assert_eq!(record.user_id.string().as_deref(), Some(user.user_id.as_str()));

@@ -20,7 +20,7 @@ use crate::input::{Fields, both, choice, string};
 use crate::json;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome, Shown};
 use crate::projection::cache;
-use crate::projection::listing::{Direction, Position, Query, Range};
+use crate::projection::listing::pages::{Direction, Position, Query, Range};
 use crate::refusal::Refusal;
 
 /// What may stand in a path segment as it is (RFC 3986, section 2.3, unreserved).
