@@ -16,13 +16,12 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::{KeyRing, Secret};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json::Raw;
-use rollcall::organization::Organization;
-use rollcall::organization::keys::NewKey;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::{Rate, Tat};
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Reply};
-use rollcall::organization::settings::Settings;
-use rollcall::projection::listing::{Application, Direction, Query, Range};
+use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewKey, Reply, Settings};
+use rollcall::projection::listing::batches::Application;
+use rollcall::projection::listing::pages::{Direction, Query, Range};
 use rusqlite::Connection;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -47,7 +46,7 @@ struct Object {
     ring: KeyRing,
     key: ApiKey,
     text: String,
-    core: RefCell<(Organization, i64)>,
+    core: RefCell<(OrganizationCore, i64)>,
 }
 
 impl Object {
@@ -59,7 +58,7 @@ impl Object {
         let text = minted.reveal().to_owned();
         let ring = KeyRing { current: secret(), previous: None };
         let key = ApiKey::parse(&text, &ring).expect("a key");
-        let core = RefCell::new((Organization::new(HALF_LIFE_MS_DEFAULT), START_MS));
+        let core = RefCell::new((OrganizationCore::new(HALF_LIFE_MS_DEFAULT), START_MS));
         let object = Self { sql: Sqlite::new(), listing: Sqlite::over(listing()), tenant, ring, key, text, core };
         let limits = Limits { requests_per_second: 1_000_000, burst: 10_000_000, ..Limits::default() };
         let settings = Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS) };

@@ -15,10 +15,10 @@ use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json::Raw;
-use rollcall::organization::Organization;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewTurn, TurnAnswer};
-use rollcall::projection::listing::Application;
+use rollcall::projection::listing::batches::Application;
 use rusqlite::Connection;
 use serde_json::json;
 use xtask::Result;
@@ -126,10 +126,10 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let object_file = object_file(state, &directory.organization_id)?;
     let object = Sqlite::over(open(&object_file)?);
     let listing = Sqlite::over(open(&listing_file(state)?)?);
-    let mut organization = Organization::new(HALF_LIFE_MS_DEFAULT);
+    let mut organization = OrganizationCore::new(HALF_LIFE_MS_DEFAULT);
     // In the past, so that the clock of the runtime that serves it afterwards is ahead.
     let mut clock = Clock { now_ms: Clock::now()?.now_ms - 86_400_000 };
-    let mut handle = |organization: &mut Organization, command, id: Option<RequestId>| {
+    let mut handle = |organization: &mut OrganizationCore, command, id: Option<RequestId>| {
         let (now, random) = clock.tick();
         let request_id = id.unwrap_or_else(|| RequestId::new(now, random));
         let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
@@ -168,7 +168,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     }
     relate(&object_file)?;
     // The relationships were written without it: a new one reads them.
-    let mut organization = Organization::new(HALF_LIFE_MS_DEFAULT);
+    let mut organization = OrganizationCore::new(HALF_LIFE_MS_DEFAULT);
     loop {
         let (now, random) = clock.tick();
         let id = BatchId::new(now, random);

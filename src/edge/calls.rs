@@ -11,7 +11,7 @@ use super::http::request::Incoming;
 use super::runtime::{CallError, ObjectMethod, Runtime};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
-use crate::organization::idempotency::IdempotencyKey;
+use crate::organization::protocol::IdempotencyKey;
 use crate::organization::protocol::{self, Call, Caller, Command, Denial, Outcome, Reply};
 use crate::projection::{Database, Statement, Texts};
 

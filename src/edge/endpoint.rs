@@ -11,7 +11,7 @@ use crate::directory::identifiers::{RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal};
 use crate::input::{QueryFields, both, path_parameter};
-use crate::organization::idempotency::IdempotencyKey;
+use crate::organization::protocol::IdempotencyKey;
 use crate::organization::protocol::{Command, Outcome};
 use crate::refusal::Refusal;
 

@@ -18,7 +18,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
-use crate::organization::idempotency::IdempotencyKey;
+use crate::organization::protocol::IdempotencyKey;
 use crate::organization::protocol::{Admission, Caller};
 use crate::refusal::Refusal;
 

@@ -7,7 +7,7 @@ use super::runtime::Runtime;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::organization::Organization;
 use crate::fault::{Fault, internal};
-use crate::organization::settings::Settings;
+use crate::organization::protocol::Settings;
 use crate::projection::Statement;
 
 /// The organization that the path names.

@@ -354,9 +354,9 @@ impl ser::SerializeStruct for Compound<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::Text;
     use super::*;
     use crate::directory::timestamp::Timestamp;
-    use crate::json::Text;
 
     #[derive(Serialize)]
     #[serde(rename_all = "snake_case")]

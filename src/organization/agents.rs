@@ -6,7 +6,7 @@
 use super::protocol::{NewAgent, Outcome, Precondition};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use super::user_row::UserRow;
-use crate::directory::agent::{Agent, AgentRef};
+use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Revision;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -56,14 +56,14 @@ pub const fn revision(version: i64) -> Revision {
 
 /// What a name or an id leads to.
 #[derive(Debug)]
-pub enum Found {
+pub enum FoundAgent {
     One(AgentRow),
     None,
     /// The name is borne by several.
     Several,
 }
 
-pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Found, SqlError> {
+pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     match agent {
         AgentRef::Id(id) => find_by(sql, "agent_id", id.to_string().as_str()),
         AgentRef::Name(name) => find_by(sql, "name", name.as_str()),
@@ -75,13 +75,13 @@ pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, Sq
     Ok(sql.first("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])?.is_some())
 }
 
-fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<Found, SqlError> {
+fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
     let mut rows = sql.run(&select, &[value.into()])?.into_iter();
     Ok(match (rows.next(), rows.next()) {
-        (None, _) => Found::None,
-        (Some(mut row), None) => Found::One(AgentRow::read(&mut row)?),
-        (Some(_), Some(_)) => Found::Several,
+        (None, _) => FoundAgent::None,
+        (Some(mut row), None) => FoundAgent::One(AgentRow::read(&mut row)?),
+        (Some(_), Some(_)) => FoundAgent::Several,
     })
 }
 
@@ -93,12 +93,12 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
         None => find_by(sql, "name", new.name.as_str())?,
     };
     match found {
-        Found::Several => Ok(Outcome::Ambiguous),
-        Found::One(row) => {
-            let change = Change { name: Some(new.name), metadata: new.metadata, owner: None };
+        FoundAgent::Several => Ok(Outcome::Ambiguous),
+        FoundAgent::One(row) => {
+            let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
             apply(sql, row, change, now)
         }
-        Found::None => {
+        FoundAgent::None => {
             if let Some(external_id) = &new.external_id
                 && UserRow::find(sql, external_id)?.is_some()
             {
@@ -136,7 +136,7 @@ pub fn insert<S: Sql>(sql: &S, agent: Agent) -> Result<AgentRow, SqlError> {
 
 /// What to make of an agent; what is not given stays.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct AgentChange {
     pub name: Option<Name>,
     pub metadata: Option<Metadata>,
     /// The row number of the user whom it belongs to.
@@ -147,21 +147,21 @@ pub struct Change {
 pub fn update<S: Sql>(
     sql: &S,
     agent: &AgentRef,
-    change: Change,
+    change: AgentChange,
     if_match: Option<&Precondition>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     match find(sql, agent)? {
-        Found::None => Ok(Outcome::NotFound),
-        Found::Several => Ok(Outcome::Ambiguous),
-        Found::One(row) if if_match.is_some_and(|condition| !condition.holds(revision(row.version))) => {
+        FoundAgent::None => Ok(Outcome::NotFound),
+        FoundAgent::Several => Ok(Outcome::Ambiguous),
+        FoundAgent::One(row) if if_match.is_some_and(|condition| !condition.holds(revision(row.version))) => {
             Ok(Outcome::PreconditionFailed)
         }
-        Found::One(row) => apply(sql, row, change, now),
+        FoundAgent::One(row) => apply(sql, row, change, now),
     }
 }
 
-fn apply<S: Sql>(sql: &S, held: AgentRow, change: Change, now: Timestamp) -> Result<Outcome, SqlError> {
+fn apply<S: Sql>(sql: &S, held: AgentRow, change: AgentChange, now: Timestamp) -> Result<Outcome, SqlError> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
@@ -186,9 +186,9 @@ fn apply<S: Sql>(sql: &S, held: AgentRow, change: Change, now: Timestamp) -> Res
 
 pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Outcome, SqlError> {
     match find(sql, agent)? {
-        Found::None => Ok(Outcome::NotFound),
-        Found::Several => Ok(Outcome::Ambiguous),
-        Found::One(row) => row.saved(false),
+        FoundAgent::None => Ok(Outcome::NotFound),
+        FoundAgent::Several => Ok(Outcome::Ambiguous),
+        FoundAgent::One(row) => row.saved(false),
     }
 }
 
@@ -204,4 +204,20 @@ pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Outcome, SqlError
         agents.push((row.number, document));
     }
     Ok(Outcome::Records(agents))
+}
+
+/// The agents that belong to a user.
+pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
+    let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
+    let read = |mut row: Row| row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error));
+    rows.into_iter().map(read).collect()
+}
+
+/// Takes the agents from a user who is to be erased.
+pub fn disown<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<(), SqlError> {
+    sql.run(
+        "UPDATE agents SET owner = NULL, version = version + 1, updated_at = max(updated_at, ?2) WHERE owner = ?1",
+        &[user.into(), now.millis().into()],
+    )?;
+    Ok(())
 }

@@ -10,9 +10,8 @@
 //! - A step is bounded, and where the audit stands is durable. It is a row number, an
 //!   instant or KV's own cursor, never a person's id.
 
-use serde::{Deserialize, Serialize};
-
 use super::outbox::{Outbox, Projection};
+use super::protocol::{AuditPhase, AuditReport, Differences};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{Revision, Status};
@@ -27,78 +26,14 @@ const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
 /// With more changes than this on their way, there is nothing to compare yet.
 const PENDING_MAX: i64 = 1_000;
 
-/// What an audit is busy with, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub enum Phase {
-    /// Whether the listing stands where the object believes.
-    Fence,
-    /// Whether both projections hold every user, as they are.
-    Users,
-    /// Whether the listing holds nobody else.
-    Listing,
-    /// Whether the cache holds nobody else.
-    Cache,
-}
-
-impl Phase {
-    const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fence => "fence",
-            Self::Users => "users",
-            Self::Listing => "listing",
-            Self::Cache => "cache",
-        }
-    }
-
-    const fn next(self) -> Option<Self> {
-        match self {
-            Self::Fence => Some(Self::Users),
-            Self::Users => Some(Self::Listing),
-            Self::Listing => Some(Self::Cache),
-            Self::Cache => None,
-        }
-    }
-}
-
-/// How many records of a projection differed, and were mended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct Differences {
-    /// Not there.
-    pub missing: i64,
-    /// There, but not as the object has it.
-    pub outdated: i64,
-    /// There, though the object has no such user, or one who is being erased.
-    pub foreign: i64,
-}
-
-/// What an audit has found so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// `None` when it is completed.
-    pub phase: Option<Phase>,
-    pub started_at: Timestamp,
-    pub completed_at: Option<Timestamp>,
-    /// Users compared.
-    pub users: i64,
-    /// The listing stood where the object never brought it: it was lost, or restored.
-    pub fence_reset: bool,
-    pub listing: Differences,
-    pub cache: Differences,
-}
-
 /// What is to be compared next.
 #[derive(Debug)]
-pub enum Step {
+pub enum AuditStep {
     Fence {
         /// Where the listing is believed to stand, at least.
         acknowledged: i64,
     },
-    Users(Vec<Expected>),
+    Users(Vec<ExpectedUser>),
     /// The listing from this instant of creation on.
     Listing {
         from_ms: i64,
@@ -111,7 +46,7 @@ pub enum Step {
 
 /// A user as both projections should have them.
 #[derive(Debug)]
-pub struct Expected {
+pub struct ExpectedUser {
     pub number: i64,
     pub user_id: UserId,
     pub revision: Revision,
@@ -127,14 +62,14 @@ pub enum Flaw {
     Foreign,
 }
 
-impl Differences {
-    fn add(&mut self, flaw: Flaw, count: i64) {
-        let counter = match flaw {
-            Flaw::Missing => &mut self.missing,
-            Flaw::Outdated => &mut self.outdated,
-            Flaw::Foreign => &mut self.foreign,
+impl Flaw {
+    fn count(self, differences: &mut Differences, records: i64) {
+        let counter = match self {
+            Self::Missing => &mut differences.missing,
+            Self::Outdated => &mut differences.outdated,
+            Self::Foreign => &mut differences.foreign,
         };
-        *counter = counter.saturating_add(count);
+        *counter = counter.saturating_add(records);
     }
 }
 
@@ -149,7 +84,7 @@ pub struct Difference {
 
 /// What a step has found.
 #[derive(Debug)]
-pub enum Finding {
+pub enum AuditFinding {
     Fence {
         reset: bool,
     },
@@ -172,13 +107,13 @@ pub enum Finding {
     },
 }
 
-impl Finding {
-    const fn phase(&self) -> Phase {
+impl AuditFinding {
+    const fn phase(&self) -> AuditPhase {
         match self {
-            Self::Fence { .. } => Phase::Fence,
-            Self::Users { .. } => Phase::Users,
-            Self::Listing { .. } => Phase::Listing,
-            Self::Cache { .. } => Phase::Cache,
+            Self::Fence { .. } => AuditPhase::Fence,
+            Self::Users { .. } => AuditPhase::Users,
+            Self::Listing { .. } => AuditPhase::Listing,
+            Self::Cache { .. } => AuditPhase::Cache,
         }
     }
 }
@@ -186,7 +121,7 @@ impl Finding {
 /// An audit, as it is stored.
 #[derive(Debug)]
 struct Audit {
-    report: Report,
+    report: AuditReport,
     position: String,
 }
 
@@ -201,7 +136,7 @@ impl Audit {
 
     fn read(row: &mut Row) -> Result<Self, SqlError> {
         let phase = row.text()?;
-        let phase = Phase::ALL.into_iter().find(|known| known.as_str() == phase);
+        let phase = AuditPhase::ALL.into_iter().find(|known| known.as_str() == phase);
         let position = row.text()?;
         let started_at = Timestamp::from_millis(row.integer()?);
         let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
@@ -209,7 +144,10 @@ impl Audit {
         let mut differences =
             || Ok(Differences { missing: row.integer()?, outdated: row.integer()?, foreign: row.integer()? });
         let (listing, cache) = (differences()?, differences()?);
-        Ok(Self { report: Report { phase, started_at, completed_at, users, fence_reset, listing, cache }, position })
+        Ok(Self {
+            report: AuditReport { phase, started_at, completed_at, users, fence_reset, listing, cache },
+            position,
+        })
     }
 
     fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
@@ -217,7 +155,7 @@ impl Audit {
         sql.run(
             &format!("INSERT OR REPLACE INTO audit (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
             &[
-                report.phase.map_or("", Phase::as_str).into(),
+                report.phase.map_or("", AuditPhase::as_str).into(),
                 self.position.as_str().into(),
                 report.started_at.millis().into(),
                 report.completed_at.map(Timestamp::millis).into(),
@@ -237,7 +175,7 @@ impl Audit {
     /// Goes on at a position, or, when there is none, to the next phase.
     fn advance(&mut self, position: Option<String>, now: Timestamp) {
         if position.is_none() {
-            self.report.phase = self.report.phase.and_then(Phase::next);
+            self.report.phase = self.report.phase.and_then(AuditPhase::next);
             if self.report.phase.is_none() {
                 self.report.completed_at = Some(now);
             }
@@ -247,12 +185,12 @@ impl Audit {
 }
 
 /// Begins an audit, or joins the one under way.
-pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<Report, SqlError> {
+pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
     if let Some(running) = Audit::load(sql)?.filter(|audit| audit.report.phase.is_some()) {
         return Ok(running.report);
     }
-    let report = Report {
-        phase: Some(Phase::Fence),
+    let report = AuditReport {
+        phase: Some(AuditPhase::Fence),
         started_at: now,
         completed_at: None,
         users: 0,
@@ -269,25 +207,25 @@ pub fn is_running<S: Sql>(sql: &S) -> Result<bool, SqlError> {
 }
 
 /// The last audit, whether it is completed or not.
-pub fn report<S: Sql>(sql: &S) -> Result<Option<Report>, SqlError> {
+pub fn report<S: Sql>(sql: &S) -> Result<Option<AuditReport>, SqlError> {
     Ok(Audit::load(sql)?.map(|audit| audit.report))
 }
 
 /// What is to be compared next; `None` when no audit is under way.
-pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<Step>, SqlError> {
+pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
         None => None,
-        Some(Phase::Fence) => Some(Step::Fence { acknowledged: outbox.acknowledged(Projection::Listing) }),
-        Some(Phase::Users) => Some(Step::Users(expected(sql, number())?)),
-        Some(Phase::Listing) => Some(Step::Listing { from_ms: number() }),
-        Some(Phase::Cache) => Some(Step::Cache { cursor: audit.position }),
+        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: outbox.acknowledged(Projection::Listing) }),
+        Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number())?)),
+        Some(AuditPhase::Listing) => Some(AuditStep::Listing { from_ms: number() }),
+        Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position }),
     })
 }
 
 /// The users after a row, as they should be found.
-fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<Expected>, SqlError> {
+fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
     let rows = sql.run(
         &format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS),
         &[after.into(), USERS_MAX.into()],
@@ -300,7 +238,7 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<Expected>, SqlError> {
             Status::DeletionPending => None,
         };
         bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
-        users.push(Expected { number: row.number, revision: row.revision, user_id: row.user.user_id, document });
+        users.push(ExpectedUser { number: row.number, revision: row.revision, user_id: row.user.user_id, document });
         if bytes >= DOCUMENTS_BYTES_MAX {
             break;
         }
@@ -310,11 +248,11 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<Expected>, SqlError> {
 
 /// Users with a change on its way now; nobody of them is judged.
 #[derive(Debug, Default)]
-pub struct OnTheirWay(Vec<i64>);
+pub struct PendingUsers(Vec<i64>);
 
-impl OnTheirWay {
+impl PendingUsers {
     /// `None` when there are too many to tell: flush first.
-    pub fn now<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
+    pub fn read<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
         let rows = sql.run("SELECT user FROM outbox LIMIT ?", &[PENDING_MAX.into()])?;
         if i64::try_from(rows.len()).is_ok_and(|length| length < PENDING_MAX) {
             rows.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>().map(|users| Some(Self(users)))
@@ -325,7 +263,7 @@ impl OnTheirWay {
 }
 
 /// Those of the digests that belong to no user.
-pub fn strangers<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
+pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
     let digests = json::write(digests).map_err(|error| SqlError::corrupt("digests", error))?;
     let rows = sql.run(
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)",
@@ -339,34 +277,34 @@ pub fn strangers<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, Sql
 pub fn record<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
-    before: &OnTheirWay,
-    finding: Finding,
+    before: &PendingUsers,
+    finding: AuditFinding,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let Some(mut audit) = Audit::load(sql)?.filter(|audit| audit.report.phase == Some(finding.phase())) else {
         return Ok(());
     };
     let position = match finding {
-        Finding::Fence { reset } => {
+        AuditFinding::Fence { reset } => {
             audit.report.fence_reset |= reset;
             None
         }
-        Finding::Users { differences, compared, last } => {
-            let Some(after) = OnTheirWay::now(sql)? else { return Ok(()) };
+        AuditFinding::Users { differences, compared, last } => {
+            let Some(after) = PendingUsers::read(sql)? else { return Ok(()) };
             for difference in differences {
                 if !before.0.contains(&difference.number) && !after.0.contains(&difference.number) {
-                    mend(sql, outbox, &mut audit.report, difference)?;
+                    repair(sql, outbox, &mut audit.report, difference)?;
                 }
             }
             audit.report.users = audit.report.users.saturating_add(compared);
             last.map(|number| number.to_string())
         }
-        Finding::Listing { foreign, next_ms } => {
-            audit.report.listing.add(Flaw::Foreign, foreign);
+        AuditFinding::Listing { foreign, next_ms } => {
+            Flaw::Foreign.count(&mut audit.report.listing, foreign);
             next_ms.map(|millis| millis.to_string())
         }
-        Finding::Cache { foreign, next } => {
-            audit.report.cache.add(Flaw::Foreign, foreign);
+        AuditFinding::Cache { foreign, next } => {
+            Flaw::Foreign.count(&mut audit.report.cache, foreign);
             next
         }
     };
@@ -375,7 +313,12 @@ pub fn record<S: Sql>(
 }
 
 /// Has a user projected again who is still what they were when they were compared.
-fn mend<S: Sql>(sql: &S, outbox: &mut Outbox, report: &mut Report, difference: Difference) -> Result<(), SqlError> {
+fn repair<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    report: &mut AuditReport,
+    difference: Difference,
+) -> Result<(), SqlError> {
     let Difference { number, revision, listing, cache } = difference;
     let unchanged = sql.first(
         "SELECT 1 FROM users WHERE number = ? AND incarnation = ? AND version = ?",
@@ -391,10 +334,10 @@ fn mend<S: Sql>(sql: &S, outbox: &mut Outbox, report: &mut Report, difference: D
         &[outbox.last_sequence().into(), number.into()],
     )?;
     if let Some(flaw) = listing {
-        report.listing.add(flaw, 1);
+        flaw.count(&mut report.listing, 1);
     }
     if let Some(flaw) = cache {
-        report.cache.add(flaw, 1);
+        flaw.count(&mut report.cache, 1);
     }
     Ok(())
 }

@@ -1,16 +1,297 @@
-//! Overwriting before deleting.
+//! Erasing people, in two phases.
 //!
-//! SQLite leaves the bytes of a deleted or replaced row where they were until the
-//! space is used again, and the runtime refuses the pragma that would zero them
-//! (`secure_delete`). So what is about a person is overwritten with as many blanks
-//! first: a row of the same size is written in place
-//! (<https://www.sqlite.org/src/file/src/btree.c>, `btreeOverwriteCell`).
+//! Invariants:
 //!
-//! Invariant: a statement that deletes or replaces text about a person comes after
-//! one made here, in the same transaction.
+//! - From the moment of the request the person is logically gone: lists omit
+//!   them, every write is refused, and a read says that they are being erased.
+//! - The row goes only after every projection has confirmed that it holds nothing
+//!   of them any more. Then the id is free again, and a user made under it is a
+//!   new incarnation: no state of the old one can be taken for one of the new.
+//! - Every step can be run again. The receipt outlives the data and names nobody.
+//!
+//! The incarnation of a new user is one more than the erasures that the tenant has
+//! completed. So it grows for every id that was erased, and nothing has to be
+//! remembered of the id itself.
 
-/// `column = blanks`, as many bytes as the column has. `NULL` becomes the empty
-/// text, which takes as much room.
-pub fn blank(column: &str) -> String {
-    format!("{column} = printf('%*s', octet_length({column}), '')")
+use super::agents::{self, FoundAgent};
+use super::idempotency;
+use super::outbox::Outbox;
+use super::protocol::Outcome;
+use super::relationships;
+use super::schema;
+use super::sql::{Row, Sql, SqlError};
+use super::turns;
+use super::user_row::{self, UserRow};
+use crate::directory::agent::AgentRef;
+use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
+use crate::directory::end_user::Status;
+use crate::directory::identifiers::{DeletionId, RelationshipId};
+use crate::directory::names::UserId;
+use crate::directory::timestamp::Timestamp;
+use crate::json;
+
+/// Erasures completed in one transaction, at most.
+pub const BATCH_MAX: i64 = 100;
+
+/// Whether any is requested and not completed.
+pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+    Ok(sql.first("SELECT 1 FROM deletions WHERE completed_at IS NULL LIMIT 1", &[])?.is_some())
+}
+
+/// A request for an erasure.
+#[derive(Debug)]
+pub struct ErasureRequest {
+    pub deletion_id: DeletionId,
+    pub user_id: UserId,
+    pub cascade: Cascade,
+    pub reason: Option<String>,
+}
+
+/// Marks a person for erasure. Asking again gives the receipt that there is.
+///
+/// A repetition is known by its receipt, which outlives the person: it must not
+/// erase someone who was made under the id since.
+pub fn request<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    request: &ErasureRequest,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    if let receipt @ Outcome::Deletion(_) = read(sql, request.deletion_id)? {
+        return Ok(receipt);
+    }
+    let Some(mut row) = UserRow::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
+    if row.user.status == Status::DeletionPending {
+        let receipt = sql.first(
+            &format!("SELECT {COLUMNS} FROM deletions WHERE user = ? AND cascade = 'all'"),
+            &[row.number.into()],
+        )?;
+        let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
+        return Ok(Outcome::Deletion(read_receipt(&mut receipt)?));
+    }
+    let user = format!("[{}]", row.number);
+    let mut erased = Erased::default();
+    match request.cascade {
+        Cascade::All => {
+            row.user.status = Status::DeletionPending;
+            row.touch(now);
+            agents::disown(sql, row.number, now)?;
+        }
+        // What is not the person's record goes at once, and from the listing with the change.
+        Cascade::MemoryOnly => {
+            erased = relationships::count(sql, row.number)?;
+            turns::leave(sql, &user)?;
+            relationships::forget(sql, &user)?;
+            row.renew();
+        }
+        Cascade::ModelOnly => {
+            erased = Erased { relationships: 0, ..relationships::count(sql, row.number)? };
+            relationships::forget_moods(sql, &user)?;
+            row.renew();
+        }
+    }
+    row.store(sql)?;
+    outbox.append_with_relationships(sql, row.number)?;
+    let erasure = Erasure {
+        deletion_id: request.deletion_id,
+        user: Some(row.number),
+        agent: None,
+        cascade: request.cascade,
+        reason: request.reason.as_deref(),
+        erased,
+    };
+    store(sql, &erasure, outbox.last_sequence(), now)?;
+    read(sql, request.deletion_id)
+}
+
+pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlError> {
+    let row = sql.first(
+        &format!("SELECT {COLUMNS} FROM deletions WHERE deletion_id = ?"),
+        &[deletion_id.to_string().as_str().into()],
+    )?;
+    row.map_or(Ok(Outcome::NotFound), |mut row| read_receipt(&mut row).map(Outcome::Deletion))
+}
+
+/// The receipts of erasures of a user that are not completed.
+pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError> {
+    let rows = sql.run(&format!("SELECT {COLUMNS} FROM deletions WHERE user = ? ORDER BY sequence"), &[user.into()])?;
+    rows.into_iter().map(|mut row| read_receipt(&mut row)).collect()
+}
+
+/// Removes an agent. It is gone at once; its relationships follow step by step, by
+/// [`purge`].
+pub fn request_agent<S: Sql>(
+    sql: &S,
+    agent: &AgentRef,
+    deletion_id: DeletionId,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
+        return Ok(receipt);
+    }
+    let number = match agents::find(sql, agent)? {
+        FoundAgent::One(row) => row.number,
+        FoundAgent::None => return Ok(Outcome::NotFound),
+        FoundAgent::Several => return Ok(Outcome::Ambiguous),
+    };
+    sql.run("DELETE FROM agents WHERE number = ?", &[number.into()])?;
+    let erased = Erased { records: 1, ..Erased::default() };
+    store(
+        sql,
+        &Erasure { deletion_id, user: None, agent: Some(number), cascade: Cascade::All, reason, erased },
+        0,
+        now,
+    )?;
+    read(sql, deletion_id)
+}
+
+/// Removes a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
+pub fn request_relationship<S: Sql>(
+    sql: &S,
+    outbox: &mut Outbox,
+    id: RelationshipId,
+    deletion_id: DeletionId,
+    cascade: Cascade,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
+    if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
+        return Ok(receipt);
+    }
+    let Some((user, erased)) = relationships::remove(sql, id, cascade)? else { return Ok(Outcome::NotFound) };
+    relationships::changed(sql, outbox, user)?;
+    let erasure = Erasure { deletion_id, user: None, agent: None, cascade, reason, erased };
+    store(sql, &erasure, outbox.last_sequence(), now)?;
+    read(sql, deletion_id)
+}
+
+/// An erasure to be noted.
+struct Erasure<'a> {
+    deletion_id: DeletionId,
+    user: Option<i64>,
+    agent: Option<i64>,
+    cascade: Cascade,
+    reason: Option<&'a str>,
+    /// What is gone already.
+    erased: Erased,
+}
+
+fn store<S: Sql>(sql: &S, erasure: &Erasure<'_>, sequence: i64, now: Timestamp) -> Result<(), SqlError> {
+    sql.run(
+        "INSERT INTO deletions (deletion_id, user, agent, sequence, cascade, reason, requested_at,
+         erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        &[
+            erasure.deletion_id.to_string().as_str().into(),
+            erasure.user.into(),
+            erasure.agent.into(),
+            sequence.into(),
+            erasure.cascade.as_str().into(),
+            erasure.reason.into(),
+            now.millis().into(),
+            erasure.erased.records.into(),
+            erasure.erased.relationships.into(),
+            erasure.erased.moods.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Takes relationships from deleted agents, at most [`BATCH_MAX`]; says whether there
+/// are more. An agent that has none left waits for the projections like anybody.
+fn purge_agents<S: Sql>(sql: &S, outbox: &mut Outbox) -> Result<bool, SqlError> {
+    let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
+    let Some(mut row) = sql.first(select, &[])? else { return Ok(false) };
+    let (deletion_id, agent) = (row.text()?, row.integer()?);
+    let (users, moods) = relationships::remove_of_agent(sql, agent, BATCH_MAX)?;
+    for user in &users {
+        relationships::changed(sql, outbox, *user)?;
+    }
+    let count = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    let agent = (count == BATCH_MAX).then_some(agent);
+    sql.run(
+        "UPDATE deletions SET erased_relationships = erased_relationships + ?2, erased_moods = erased_moods + ?3,
+         sequence = ?4, agent = ?5 WHERE deletion_id = ?1",
+        &[deletion_id.as_str().into(), count.into(), moods.into(), outbox.last_sequence().into(), agent.into()],
+    )?;
+    Ok(true)
+}
+
+/// Completes the erasures that every projection has confirmed, at most
+/// [`BATCH_MAX`]; returns whether there may be more.
+pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<bool, SqlError> {
+    if purge_agents(sql, outbox)? {
+        return Ok(true);
+    }
+    let due = sql.run(
+        "SELECT deletion_id, user, cascade FROM deletions
+         WHERE completed_at IS NULL AND sequence <= ? AND agent IS NULL ORDER BY sequence LIMIT ?",
+        &[outbox.confirmed().into(), BATCH_MAX.into()],
+    )?;
+    let mut deletions = Vec::with_capacity(due.len());
+    let mut people = Vec::new();
+    for mut row in due {
+        deletions.push(row.text()?);
+        if let (Some(user), true) = (row.optional_integer()?, row.text()? == Cascade::All.as_str()) {
+            people.push(user);
+        }
+    }
+    if deletions.is_empty() {
+        return Ok(false);
+    }
+    let completed = i64::try_from(deletions.len()).unwrap_or(i64::MAX);
+    let deletions = list(&deletions)?;
+    sql.run(
+        "UPDATE deletions SET completed_at = ?2,
+         erased_records = erased_records + iif(user IS NOT NULL AND cascade = 'all', 1, 0),
+         erased_relationships = erased_relationships +
+           iif(cascade = 'all', (SELECT count(*) FROM relationships r WHERE r.user = deletions.user), 0),
+         erased_moods = erased_moods +
+           iif(cascade = 'all', (SELECT count(r.mood) FROM relationships r WHERE r.user = deletions.user), 0)
+         WHERE deletion_id IN (SELECT value FROM json_each(?1))",
+        &[deletions.as_str().into(), now.millis().into()],
+    )?;
+    // Apart, as the counts above are made by it.
+    sql.run(
+        "UPDATE deletions SET user = NULL WHERE deletion_id IN (SELECT value FROM json_each(?1))",
+        &[deletions.as_str().into()],
+    )?;
+    erase(sql, &people)?;
+    Ok(completed == BATCH_MAX)
+}
+
+/// Removes everything that the object holds of some people. A few statements for all
+/// of them: one by one, a hundred would keep everybody else waiting.
+fn erase<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
+    let erased = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    let users = list(users)?;
+    idempotency::forget(sql, &users)?;
+    turns::forget(sql, &users)?;
+    relationships::forget(sql, &users)?;
+    user_row::overwrite(sql, &users)?;
+    sql.run("DELETE FROM users WHERE number IN (SELECT value FROM json_each(?))", &[users.as_str().into()])?;
+    schema::write(sql, schema::ERASURES, schema::read(sql, schema::ERASURES)?.saturating_add(erased))
+}
+
+/// A list as one parameter, for `json_each`.
+fn list<T: serde::Serialize>(values: &[T]) -> Result<String, SqlError> {
+    json::write(values).map_err(|error| SqlError::corrupt("list", error))
+}
+
+const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \
+                       erased_moods";
+
+fn read_receipt(row: &mut Row) -> Result<Receipt, SqlError> {
+    let deletion_id = row.text()?.parse().map_err(|error| SqlError::corrupt("deletion id", error))?;
+    let cascade = row.text()?;
+    let cascade = Cascade::ALL
+        .into_iter()
+        .find(|known| known.as_str() == cascade)
+        .ok_or_else(|| SqlError::corrupt("cascade", "no such cascade"))?;
+    let reason = row.optional_text()?;
+    let requested_at = Timestamp::from_millis(row.integer()?);
+    let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
+    let erased = Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? };
+    let status = if completed_at.is_some() { ReceiptStatus::Completed } else { ReceiptStatus::DeletionPending };
+    Ok(Receipt { deletion_id, status, cascade, requested_at, completed_at, reason, erased })
 }

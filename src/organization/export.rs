@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
-use super::deletions;
+use super::agents;
+use super::erasure;
 use super::idempotency::{self, KeptAnswer};
-use super::principals;
 use super::protocol::Outcome;
 use super::relationships;
 use super::sql::{Sql, SqlError};
@@ -41,8 +41,8 @@ pub fn export<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome
         end_user: found.document()?,
         kept_answers: idempotency::kept_for(sql, found.number, now)?,
         relationships: relationships::all_of(sql, found.number, decay)?,
-        owned_agents: principals::owned_by(sql, found.number)?,
-        deletions: deletions::pending_for(sql, found.number)?,
+        owned_agents: agents::owned_by(sql, found.number)?,
+        deletions: erasure::pending_for(sql, found.number)?,
     };
     let document = json::Text::of(&export).map_err(|error| SqlError::corrupt("export", error))?;
     Ok(Outcome::Export(document))

@@ -9,11 +9,11 @@
 //! - What is stored was executed. A refusal (401, 403, 429, 4xx of the input) is
 //!   not, so that a caller may mend its request and keep the key.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::agents;
-use super::erasure;
-use super::protocol::{Creation, Outcome};
+use super::overwriting;
+use super::protocol::{Creation, IdempotencyKey, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::RequestId;
@@ -25,13 +25,6 @@ pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Most answers that are swept in one go.
 const SWEEP_MAX: i64 = 500;
-
-/// Digests of a caller's key and of the request that it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdempotencyKey {
-    pub digest: String,
-    pub fingerprint: String,
-}
 
 /// What is known of a key.
 #[derive(Debug)]
@@ -239,7 +232,7 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
 
 /// The one way in which an answer goes.
 fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[Parameter<'_>]) -> Result<(), SqlError> {
-    let blank = erasure::blank("document");
+    let blank = overwriting::blank("document");
     sql.run(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
     sql.run(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)?;
     Ok(())

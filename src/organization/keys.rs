@@ -5,8 +5,7 @@
 //! what it knows of them in the transaction that changes one, and it drops its memory when
 //! a transaction fails. So what it remembers is what a row says.
 
-use serde::{Deserialize, Serialize};
-
+use super::protocol::{KeyRecord, NewKey, Outcome};
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
@@ -14,35 +13,6 @@ use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// A key to be stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NewKey {
-    pub digest: KeyDigest,
-    pub key_id: KeyId,
-    pub kind: KeyKind,
-    pub scope: Scope,
-    pub prefix: KeyPrefix,
-    pub name: Name,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A stored key, without anything that could be used in its place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct KeyRecord {
-    pub key_id: KeyId,
-    pub kind: KeyKind,
-    pub scope: Scope,
-    pub prefix: KeyPrefix,
-    pub name: Name,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-    pub revoked_at: Option<Timestamp>,
-    /// The start of the UTC day of the last use: precise enough to find keys
-    /// that nobody uses, and one write a day.
-    pub last_used_on: Option<Timestamp>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCheck {
@@ -56,13 +26,13 @@ pub enum KeyCheck {
 
 /// Keys that were in use lately, as their rows are.
 #[derive(Debug, Default)]
-pub struct KnownKeys(Vec<(KeyDigest, Held)>);
+pub struct KnownKeys(Vec<(KeyDigest, KnownKey)>);
 
 /// More keys than this are in use at once by few; who has more reads rows.
 const KNOWN_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
-struct Held {
+struct KnownKey {
     kind: KeyKind,
     scope: Scope,
     expires_at: Option<i64>,
@@ -95,11 +65,11 @@ impl KnownKeys {
     }
 
     /// After a row has changed, in the same transaction.
-    pub fn forget(&mut self) {
+    fn forget(&mut self) {
         self.0.clear();
     }
 
-    fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut Held>, SqlError> {
+    fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
         if let Some(place) = self.0.iter().position(|(known, _)| known == digest) {
             return Ok(self.0.get_mut(place).map(|(_, held)| held));
         }
@@ -113,13 +83,13 @@ impl KnownKeys {
     }
 }
 
-fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<Held>, SqlError> {
+fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
     let found = sql.first(
         "SELECT kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
         &[digest.as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(None) };
-    Ok(Some(Held {
+    Ok(Some(KnownKey {
         kind: read_kind(&mut row)?,
         scope: read_scope(&mut row)?,
         expires_at: row.optional_integer()?,
@@ -130,7 +100,7 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<Held>, SqlError> {
 
 /// Stores a key; storing the same one again changes nothing, so that a call may
 /// be repeated when its answer was lost.
-pub fn issue<S: Sql>(sql: &S, key: &NewKey) -> Result<(), SqlError> {
+pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<Outcome, SqlError> {
     sql.run(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -145,7 +115,8 @@ pub fn issue<S: Sql>(sql: &S, key: &NewKey) -> Result<(), SqlError> {
             key.expires_at.map(Timestamp::millis).into(),
         ],
     )?;
-    Ok(())
+    known.forget();
+    Ok(Outcome::KeyIssued)
 }
 
 /// Keys in the order of their issue, revoked ones included, at most `limit` of them.
@@ -161,13 +132,14 @@ pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Vec<Key
 
 /// Revokes a key at once and for good; revoking it again changes nothing. Says
 /// whether there is such a key.
-pub fn revoke<S: Sql>(sql: &S, key_id: KeyId, now: Timestamp) -> Result<bool, SqlError> {
+pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<Outcome, SqlError> {
     let key_id = key_id.to_string();
     let revoked = sql.first(
         "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1",
         &[now.millis().into(), key_id.as_str().into()],
     )?;
-    Ok(revoked.is_some())
+    known.forget();
+    Ok(if revoked.is_some() { Outcome::KeyRevoked } else { Outcome::NotFound })
 }
 
 fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {

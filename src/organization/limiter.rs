@@ -19,6 +19,7 @@
 //! Arithmetic is exact: time is counted in units of 1/rate of a microsecond, in
 //! which a token lasts exactly 1,000,000 units at any rate.
 
+use super::protocol::Admission;
 use super::schema;
 use super::sql::{Sql, SqlError};
 use crate::directory::organization::Limits;
@@ -132,6 +133,20 @@ impl Decision {
     /// [`Decision::retry_after_us`] in the clock's own grain, rounded up.
     pub const fn retry_after_ms(&self) -> i64 {
         Timestamp::from_micros_ceil(self.retry_after_us).millis()
+    }
+}
+
+impl Admission {
+    pub fn new(rate: Rate, decision: &Decision, now: Timestamp) -> Self {
+        let full_at = Timestamp::from_micros_ceil(decision.full_at_us);
+        Self {
+            per_second: rate.per_second(),
+            burst: rate.burst(),
+            window_s: rate.window_s(),
+            remaining: decision.remaining,
+            full_at,
+            full_in_ms: full_at.millis().saturating_sub(now.millis()).max(0),
+        }
     }
 }
 

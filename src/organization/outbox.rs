@@ -9,7 +9,7 @@
 //!   has a later row, so acknowledging a batch never hides a change.
 //! - A row is removed once every projection has acknowledged it.
 
-use super::relationships;
+use super::relationship_entry;
 use super::schema;
 use super::sql::{Sql, SqlError};
 use super::user_row::{self, UserRow};
@@ -212,7 +212,7 @@ impl Outbox {
             }
         }
         if projection == Projection::Listing && !numbers.is_empty() {
-            for (user_id, agent_id, entry) in relationships::entries(sql, &numbers)? {
+            for (user_id, agent_id, entry) in relationship_entry::entries(sql, &numbers)? {
                 let change = changes.iter_mut().find(|change| change.user_id == user_id && change.document.is_some());
                 if let Some(related) = change.and_then(|change| change.relationships.as_mut()) {
                     related.push((agent_id, entry));

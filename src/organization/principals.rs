@@ -10,14 +10,14 @@
 //!   them in its transaction, and from then on they are given none.
 
 use super::agents;
-use super::deletions;
+use super::erasure;
 use super::outbox::Outbox;
 use super::protocol::{
     EndUserChange, NewEndUser, NewPrincipal, Outcome, Precondition, PrincipalChange, PrincipalRef, PrincipalsFrom,
 };
-use super::registry;
 use super::sql::{Parameter, Row, Sql, SqlError};
 use super::user_row::UserRow;
+use super::users;
 use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::deletion::Cascade;
 use crate::directory::end_user::Revision;
@@ -114,7 +114,7 @@ pub fn create<S: Sql>(
     let created = match new.r#type {
         PrincipalType::Human => {
             let user = NewEndUser { user_id: new.external_id, display_name: Some(new.name), metadata: new.metadata };
-            match registry::create(sql, outbox, request_id, user, now)? {
+            match users::create(sql, outbox, request_id, user, now)? {
                 Outcome::EndUserCreated { .. } => true,
                 Outcome::EndUser { .. } => false,
                 refused => return Ok(refused),
@@ -144,20 +144,20 @@ pub fn create<S: Sql>(
 
 /// The user's row, or the way to the agent, that an id leads to. A user who is being
 /// erased is found too, and takes no change.
-enum Subject {
+enum RecordName {
     Human(UserId),
     Agent(AgentRef),
 }
 
-fn subject<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<Subject>, SqlError> {
+fn subject<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<RecordName>, SqlError> {
     let text = id.to_string();
     let user = sql.first("SELECT user_id FROM users WHERE principal_id = ?", &[text.as_str().into()])?;
     if let Some(mut row) = user {
         let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-        return Ok(Some(Subject::Human(user_id)));
+        return Ok(Some(RecordName::Human(user_id)));
     }
     let agent = sql.first("SELECT 1 FROM agents WHERE agent_id = ?", &[text.as_str().into()])?;
-    Ok(agent.map(|_| Subject::Agent(AgentRef::Id(id))))
+    Ok(agent.map(|_| RecordName::Agent(AgentRef::Id(id))))
 }
 
 /// Changes what is given: of a human the display name and the metadata, of an agent the
@@ -173,14 +173,14 @@ pub fn update<S: Sql>(
     let PrincipalChange { name, metadata, owner } = change;
     let changed = match subject(sql, id)? {
         None => return Ok(Outcome::NotFound),
-        Some(Subject::Human(_)) if owner.flatten().is_some() => {
+        Some(RecordName::Human(_)) if owner.flatten().is_some() => {
             return Ok(refused_owner("must be null for a human"));
         }
-        Some(Subject::Human(user_id)) => {
+        Some(RecordName::Human(user_id)) => {
             let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
-            registry::update(sql, outbox, &user_id, change, if_match, now)?
+            users::update(sql, outbox, &user_id, change, if_match, now)?
         }
-        Some(Subject::Agent(agent)) => {
+        Some(RecordName::Agent(agent)) => {
             let owner = match owner {
                 Some(Some(owner)) => match number_of(sql, owner)? {
                     Some(number) => Some(Some(number)),
@@ -189,7 +189,7 @@ pub fn update<S: Sql>(
                 Some(None) => Some(None),
                 None => None,
             };
-            agents::update(sql, &agent, agents::Change { name, metadata, owner }, if_match, now)?
+            agents::update(sql, &agent, agents::AgentChange { name, metadata, owner }, if_match, now)?
         }
     };
     match changed {
@@ -219,12 +219,12 @@ pub fn delete<S: Sql>(
 ) -> Result<Outcome, SqlError> {
     match subject(sql, id)? {
         // A repetition is known by its receipt, whatever became of the id.
-        None => deletions::read(sql, deletion_id),
-        Some(Subject::Human(user_id)) => {
-            let request = deletions::Request { deletion_id, user_id, cascade: Cascade::All, reason };
-            deletions::request(sql, outbox, &request, now)
+        None => erasure::read(sql, deletion_id),
+        Some(RecordName::Human(user_id)) => {
+            let request = erasure::ErasureRequest { deletion_id, user_id, cascade: Cascade::All, reason };
+            erasure::request(sql, outbox, &request, now)
         }
-        Some(Subject::Agent(agent)) => deletions::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
+        Some(RecordName::Agent(agent)) => erasure::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
     }
 }
 
@@ -277,20 +277,4 @@ fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError
     };
     let counted = sql.first(&format!("SELECT {expression}"), &[])?.map(|mut row| row.integer()).transpose()?;
     Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
-}
-
-/// The agents that belong to a user.
-pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<PrincipalId>, SqlError> {
-    let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
-    let read = |mut row: Row| row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error));
-    rows.into_iter().map(read).collect()
-}
-
-/// Takes the agents from a user who is to be erased.
-pub fn disown<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<(), SqlError> {
-    sql.run(
-        "UPDATE agents SET owner = NULL, version = version + 1, updated_at = max(updated_at, ?2) WHERE owner = ?1",
-        &[user.into(), now.millis().into()],
-    )?;
-    Ok(())
 }

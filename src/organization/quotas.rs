@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 
-use super::settings::Settings;
+use super::protocol::{Outcome, Settings};
 use super::sql::{Sql, SqlError};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
@@ -83,6 +83,13 @@ pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quot
         relationships_limit: settings.limits.active_relationships,
         resets_at: period.end,
     })
+}
+
+/// Answers with what the current period has used.
+pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Outcome, SqlError> {
+    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
+    let period_start = Period::containing(settings.anchor, now).start;
+    Ok(Outcome::Usage { quota: read(sql, settings, now)?, period_start })
 }
 
 #[cfg(test)]

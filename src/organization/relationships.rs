@@ -4,20 +4,21 @@
 
 use serde::Serialize;
 
-use super::agents::{self, Found};
-use super::erasure;
+use super::agents::{self, FoundAgent};
 use super::outbox::Outbox;
-use super::protocol::{Outcome, TurnAnswer};
+use super::overwriting;
+use super::protocol::{Outcome, Shown, TurnAnswer};
 use super::sql::{Parameter, Row, Sql, SqlError};
+use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::mood::{Affect, Decay, Level, Levels, Mood, MoodBody};
+use crate::directory::mood::{Affect, Decay, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::{self, Raw, Unreadable};
+use crate::json::{self, Raw};
 
 /// Relationships shown with a single user.
 const SHOWN_MAX: u32 = 100;
@@ -92,7 +93,7 @@ pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay
     let agent = row.integer()?;
     let mood = read_mood(row.optional_text()?)?;
     let mood = moved(mood, answer.affect.as_ref(), decay);
-    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", erasure::blank("mood")), &[number.into()])?;
+    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", overwriting::blank("mood")), &[number.into()])?;
     sql.run(
         "UPDATE relationships SET turns = turns + 1, last_interaction_at = max(coalesce(last_interaction_at, 0), ?2),
          mood = ?3 WHERE number = ?1",
@@ -112,70 +113,6 @@ fn moved(mood: Option<Mood>, affect: Option<&Affect>, decay: Decay) -> Option<Mo
         (Some(mood), None) => Some(Mood { last_interaction_at: now.max(mood.last_interaction_at), ..mood }),
         (None, None) => None,
     }
-}
-
-/// Twelve integers: the levels, the baselines, then the four instants.
-fn write_mood(mood: &Mood) -> String {
-    let levels = |levels: &Levels| {
-        [levels.valence, levels.arousal, levels.tension, levels.affiliation].map(|level| i64::from(level.millionths()))
-    };
-    let instants = [mood.created_at, mood.updated_at, mood.last_decay_at, mood.last_interaction_at];
-    let numbers = [levels(&mood.levels), levels(&mood.baselines), instants.map(Timestamp::millis)].concat();
-    numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
-}
-
-fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
-    let Some(text) = text else { return Ok(None) };
-    let mood = read_numbers(&text).and_then(|numbers| mood_of(&numbers));
-    mood.map(Some).ok_or_else(|| SqlError::corrupt("mood", Unreadable))
-}
-
-/// Whole numbers with a blank between two. By hand, as a page of moods holds thousands. Of more
-/// digits than any of them has none is read, so that nothing overflows.
-fn read_numbers(text: &str) -> Option<Vec<i64>> {
-    const DIGITS_MAX: u32 = 18;
-    let mut numbers = Vec::with_capacity(16);
-    let (mut sign, mut number, mut digits) = (1_i64, 0_i64, 0_u32);
-    for byte in text.bytes() {
-        match byte {
-            b'0'..=b'9' if digits < DIGITS_MAX => {
-                number = number.wrapping_mul(10).wrapping_add((byte & 0x0f).into());
-                digits = digits.wrapping_add(1);
-            }
-            b'-' if digits == 0 && sign == 1 => sign = -1,
-            b' ' if digits > 0 => {
-                numbers.push(number.wrapping_mul(sign));
-                (sign, number, digits) = (1, 0, 0);
-            }
-            _ => return None,
-        }
-    }
-    numbers.push(number.wrapping_mul(sign));
-    (digits > 0).then_some(numbers)
-}
-
-fn mood_of(numbers: &[i64]) -> Option<Mood> {
-    let (held, baselines, instants) = (four(numbers, 0)?, four(numbers, 4)?, four(numbers, 8)?);
-    let level = |number: i64| Level::from_millionths(i32::try_from(number).unwrap_or_default());
-    let levels = |[valence, arousal, tension, affiliation]: [i64; 4]| Levels {
-        valence: level(valence),
-        arousal: level(arousal),
-        tension: level(tension),
-        affiliation: level(affiliation),
-    };
-    let [created_at, updated_at, last_decay_at, last_interaction_at] = instants.map(Timestamp::from_millis);
-    Some(Mood {
-        levels: levels(held),
-        baselines: levels(baselines),
-        created_at,
-        updated_at,
-        last_decay_at,
-        last_interaction_at,
-    })
-}
-
-fn four(numbers: &[i64], from: usize) -> Option<[i64; 4]> {
-    numbers.get(from..)?.first_chunk().copied()
 }
 
 /// Reads the columns named by [`COLUMNS`] into the row's number and its JSON.
@@ -229,20 +166,6 @@ pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome
     }
 }
 
-/// What a single user is shown with: their relationships as a JSON array, those with
-/// the newest interaction first, and whether there are more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Shown {
-    pub relationships: json::Text,
-    pub has_more: bool,
-}
-
-impl Shown {
-    pub fn none() -> Self {
-        Self { relationships: json::Text::from_stored("[]".to_owned()), has_more: false }
-    }
-}
-
 pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, SqlError> {
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
@@ -265,67 +188,10 @@ pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, Sq
     Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
 }
 
-/// What the listing holds of the relationships of some users, by their numbers: for each
-/// the user, the agent and an [`Entry`] as text.
-pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(UserId, AgentId, String)>, SqlError> {
-    let users = json::write(users).map_err(|error| SqlError::corrupt("list", error))?;
-    let rows = sql.run(
-        &format!(
-            "SELECT u.user_id, a.agent_id, r.role, r.created_at, r.last_interaction_at, r.mood FROM {TABLES}
-             WHERE r.user IN (SELECT value FROM json_each(?))"
-        ),
-        &[users.as_str().into()],
-    )?;
-    let read = |mut row: Row| {
-        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-        let agent_id = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
-        let role = json::quote(&row.text()?);
-        let (created_ms, last_ms) = (row.integer()?, row.optional_integer()?.unwrap_or(NEVER_MS));
-        let mood = row.optional_text()?.map(|mood| [" ", &mood].concat()).unwrap_or_default();
-        Ok((user_id, agent_id, format!("{created_ms} {last_ms}{mood}{role}")))
-    };
-    rows.into_iter().map(read).collect()
-}
-
-/// No instant: an interaction that there never was.
-const NEVER_MS: i64 = -1;
-
-/// What a relationship adds to the record of its user, as the listing holds it: the two instants
-/// in milliseconds, the numbers of the mood if there is one, and right behind them the role. A page
-/// holds hundreds, so it is neither JSON, which takes twice as long to read, nor what is shown of it,
-/// which is three times as long.
-#[derive(Debug)]
-pub struct Entry<'a> {
-    /// A text, as JSON.
-    pub role: Raw<'a>,
-    pub created_at: Timestamp,
-    pub last_interaction_at: Option<Timestamp>,
-    pub mood: Option<Mood>,
-}
-
-impl<'a> Entry<'a> {
-    /// Reads what [`entries`] wrote.
-    pub fn read(text: &'a str) -> Result<Self, SqlError> {
-        Self::of(text).ok_or_else(|| SqlError::corrupt("entry", Unreadable))
-    }
-
-    fn of(text: &'a str) -> Option<Self> {
-        let (numbers, role) = text.split_at_checked(text.bytes().position(|byte| byte == b'"')?)?;
-        let numbers = read_numbers(numbers)?;
-        let (&[created_ms, last_ms], mood) = numbers.split_first_chunk()?;
-        Some(Self {
-            role: Raw::of_checked(role),
-            created_at: Timestamp::from_millis(created_ms),
-            last_interaction_at: (last_ms != NEVER_MS).then(|| Timestamp::from_millis(last_ms)),
-            mood: if mood.is_empty() { None } else { Some(mood_of(mood)?) },
-        })
-    }
-}
-
 /// Removes the relationships of some people, given as a list in JSON.
 pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
-    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", erasure::blank("mood")), &[users.into()])?;
+    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
     sql.run(&format!("DELETE FROM relationships WHERE {listed}"), &[users.into()])?;
     Ok(())
 }
@@ -353,7 +219,7 @@ pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<O
         sql.run("UPDATE relationships SET turns = 0, last_interaction_at = NULL WHERE number = ?", &[number.into()])?;
         return Ok(Some((user, Erased { records: 0, relationships: 1, moods: 0 })));
     }
-    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", erasure::blank("mood")), &[number.into()])?;
+    sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", overwriting::blank("mood")), &[number.into()])?;
     sql.run("DELETE FROM relationships WHERE number = ?", &[number.into()])?;
     Ok(Some((user, Erased { records: 0, relationships: 1, moods })))
 }
@@ -365,7 +231,7 @@ pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i
     let parameters: [Parameter<'_>; 2] = [agent.into(), limit.into()];
     let counted = sql.first(&format!("SELECT count(mood) FROM relationships WHERE {some}"), &parameters)?;
     let moods = counted.map(|mut row| row.integer()).transpose()?.unwrap_or_default();
-    sql.run(&format!("UPDATE relationships SET {} WHERE {some}", erasure::blank("mood")), &parameters)?;
+    sql.run(&format!("UPDATE relationships SET {} WHERE {some}", overwriting::blank("mood")), &parameters)?;
     let removed = sql.run(&format!("DELETE FROM relationships WHERE {some} RETURNING user"), &parameters)?;
     let users = removed.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>()?;
     Ok((users, moods))
@@ -374,7 +240,7 @@ pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i
 /// Removes the moods of some people, given as a list in JSON.
 pub fn forget_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
-    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", erasure::blank("mood")), &[users.into()])?;
+    sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
     sql.run(&format!("UPDATE relationships SET mood = NULL WHERE {listed}"), &[users.into()])?;
     Ok(())
 }
@@ -395,26 +261,10 @@ pub fn find<S: Sql>(
     }
     if let Some(agent) = agent {
         match agents::find(sql, agent)? {
-            Found::One(row) => filter.agent = Some(row.number),
-            Found::None => return Ok(Outcome::Records(Vec::new())),
-            Found::Several => return Ok(Outcome::Ambiguous),
+            FoundAgent::One(row) => filter.agent = Some(row.number),
+            FoundAgent::None => return Ok(Outcome::Records(Vec::new())),
+            FoundAgent::Several => return Ok(Outcome::Ambiguous),
         }
     }
     list(sql, filter, after, limit, decay)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_read_as_they_are_written_and_nothing_else_does() {
-        for numbers in [vec![0], vec![-1, 0, 1], vec![999_999_999_999_999_999, -999_999_999_999_999_999]] {
-            let texts: Vec<_> = numbers.iter().map(i64::to_string).collect();
-            assert_eq!(read_numbers(&texts.join(" ")), Some(numbers));
-        }
-        for text in ["", " ", "1 ", " 1", "1  2", "-", "- 1", "--1", "1-2", "+1", "1.0", "x", "1000000000000000000"] {
-            assert_eq!(read_numbers(text), None, "{text}");
-        }
-    }
 }

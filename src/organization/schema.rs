@@ -160,6 +160,9 @@ const STEPS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
 ]];
 
+/// The tenant's number of completed erasures, in `state`.
+pub const ERASURES: &str = "erasures";
+
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
     sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     let done = usize::try_from(read(sql, "schema")?).unwrap_or_default();

@@ -14,16 +14,15 @@
 
 use serde::Serialize;
 
-use super::agents::{self, Found};
-use super::idempotency::{self, IdempotencyKey};
+use super::agents::{self, FoundAgent};
+use super::idempotency;
 use super::outbox::Outbox;
-use super::protocol::{NewEndUser, NewTurn, Outcome, TurnAnswer};
+use super::protocol::{IdempotencyKey, NewEndUser, NewTurn, Outcome, Settings, TurnAnswer};
 use super::quotas::{self, Period};
-use super::registry;
 use super::relationships;
-use super::settings::Settings;
 use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
+use super::users;
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Decay;
@@ -75,16 +74,17 @@ pub fn was_reserved<S: Sql>(sql: &S, request_id: RequestId) -> Result<bool, SqlE
 pub fn reserve<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
-    settings: &Settings,
+    settings: Option<&Settings>,
     request_id: RequestId,
     turn: NewTurn,
     key: Option<&IdempotencyKey>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
+    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
     let agent = match agents::find(sql, &turn.agent)? {
-        Found::None => return Ok(Outcome::NotFound),
-        Found::Several => return Ok(Outcome::Ambiguous),
-        Found::One(agent) => agent,
+        FoundAgent::None => return Ok(Outcome::NotFound),
+        FoundAgent::Several => return Ok(Outcome::Ambiguous),
+        FoundAgent::One(agent) => agent,
     };
     let user = match &turn.user_id {
         Some(user_id) => UserRow::find(sql, user_id)?,
@@ -96,7 +96,7 @@ pub fn reserve<S: Sql>(
     if was_reserved(sql, request_id)? {
         return Ok(reserved);
     }
-    if user.as_ref().is_some_and(|row| registry::takes_no_write(&row.user)) {
+    if user.as_ref().is_some_and(|row| row.takes_no_write()) {
         return Ok(Outcome::DeletionPending);
     }
     let period = Period::containing(settings.anchor, now);
@@ -157,7 +157,7 @@ fn make_user<S: Sql>(
     now: Timestamp,
 ) -> Result<i64, SqlError> {
     let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
-    registry::create(sql, outbox, request_id, new, now)?;
+    users::create(sql, outbox, request_id, new, now)?;
     let made = UserRow::find(sql, &user_id)?.ok_or_else(|| SqlError("a user was made and is not there".to_owned()))?;
     Ok(made.number)
 }
@@ -213,13 +213,13 @@ pub struct TurnView<'a> {
     interaction_id: RequestId,
     response: &'a str,
     inferred_emotional_state: Option<&'a json::Text>,
-    usage: UsageView<'a>,
+    usage: TurnUsageView<'a>,
     latency_ms: i64,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "TurnUsage"))]
-struct UsageView<'a> {
+struct TurnUsageView<'a> {
     turns_consumed: u32,
     active_relationship_counted: bool,
     llm_provider: &'a str,
@@ -230,11 +230,12 @@ struct UsageView<'a> {
 pub fn commit<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
-    settings: &Settings,
+    settings: Option<&Settings>,
     operation: RequestId,
     answer: &TurnAnswer,
     decay: Decay,
 ) -> Result<Outcome, SqlError> {
+    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
     let now = decay.now;
     let found = sql.first(
         "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint
@@ -258,7 +259,7 @@ pub fn commit<S: Sql>(
     quotas::add(sql, quotas::TURNS, period_start, 1)?;
     let counted = match (relationship, user) {
         (Some(relationship), Some(user)) => {
-            let pair = Pair { relationship, user, period_start };
+            let pair = TurnRelationship { relationship, user, period_start };
             interact(sql, outbox, &pair, answer, decay)?
         }
         _ => false,
@@ -286,7 +287,7 @@ fn respond<S: Sql>(
         interaction_id: operation,
         response: &answer.response,
         inferred_emotional_state: answer.state.as_ref(),
-        usage: UsageView {
+        usage: TurnUsageView {
             turns_consumed: 1,
             active_relationship_counted: counted,
             llm_provider: &answer.provider,
@@ -299,7 +300,7 @@ fn respond<S: Sql>(
 }
 
 /// A relationship that a turn was taken in, and the period it counts in.
-struct Pair {
+struct TurnRelationship {
     relationship: i64,
     user: i64,
     period_start: i64,
@@ -311,12 +312,12 @@ struct Pair {
 fn interact<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
-    pair: &Pair,
+    pair: &TurnRelationship,
     answer: &TurnAnswer,
     decay: Decay,
 ) -> Result<bool, SqlError> {
     let Some(mut row) = UserRow::of_number(sql, pair.user)? else { return Ok(false) };
-    if registry::takes_no_write(&row.user) {
+    if row.takes_no_write() {
         return Ok(false);
     }
     let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, decay)? else { return Ok(false) };

@@ -1,11 +1,12 @@
 //! A user's row, and the record that it is.
 
-use super::erasure;
+use super::overwriting;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 use crate::json;
 
 /// The columns that [`UserRow::read`] expects, in its order.
@@ -86,6 +87,11 @@ impl UserRow {
         row.map(|mut row| Self::read(&mut row)).transpose()
     }
 
+    /// Whether the user is being erased.
+    pub fn takes_no_write(&self) -> bool {
+        self.user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
+    }
+
     /// Makes a new version: what a reader sees of the user has changed, if only by a
     /// relationship.
     pub fn renew(&mut self) {
@@ -120,7 +126,7 @@ pub fn document(user: &EndUser) -> Result<json::Text, SqlError> {
 /// Overwrites what rows say about their people, before they are replaced or deleted.
 /// Their numbers are given as a list in JSON.
 pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
-    let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(erasure::blank);
+    let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(overwriting::blank);
     sql.run(
         &format!(
             "UPDATE users SET {user_id}, {display_name}, {metadata}

@@ -16,7 +16,7 @@ use crate::guards::{self, Guard};
 use crate::json::{self, Raw, Unwritable};
 use crate::organization::outbox::Change;
 
-use super::Put;
+use super::stores::Put;
 
 /// The key of a user's record. User ids are hashed, as they may be twice as long
 /// as a KV key (512 bytes); the tenant is not, so that one tenant's records can
@@ -36,7 +36,7 @@ pub fn is_tombstone(value: &str) -> bool {
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct CachedRecord<'a> {
     incarnation: i64,
     version: i64,
     document: &'a json::Text,
@@ -65,7 +65,7 @@ pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
     match &change.document {
         Some(document) => {
             let Revision { incarnation, version } = change.revision;
-            Ok((json::write(&Entry { incarnation, version, document })?, None))
+            Ok((json::write(&CachedRecord { incarnation, version, document })?, None))
         }
         None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
     }

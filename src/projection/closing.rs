@@ -9,7 +9,9 @@
 
 use std::borrow::Cow;
 
-use super::{Cache, Database, Statement, StoreError, cache, flush};
+use super::cache;
+use super::flush;
+use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
 use crate::organization::sql::Parameter;
 
@@ -45,7 +47,7 @@ const REMOVE_RELATIONSHIPS: &str = "
 
 /// The closed object, as the removal sees it.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
-pub trait Subject {
+pub trait ClosedObject {
     /// Keys of the cache that begin with this and end with the next users' digests, and the number
     /// of the last of these users; `None` when there are no more.
     fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError>;
@@ -57,18 +59,22 @@ pub trait Subject {
 
 /// Removes what there is, for one go, and says whether that was all. A store that is out
 /// of reach does not keep the other waiting.
-pub async fn clear<S: Subject, D: Database, C: Cache>(
-    subject: &S,
+pub async fn clear<O: ClosedObject, D: Database, C: Cache>(
+    object: &O,
     tenant: Tenant,
     database: &D,
     store: &C,
 ) -> Result<bool, StoreError> {
-    let listing = clear_listing(subject, &tenant.to_string(), database).await;
-    let cache = clear_cache(subject, &cache::prefix(tenant), store).await;
+    let listing = clear_listing(object, &tenant.to_string(), database).await;
+    let cache = clear_cache(object, &cache::prefix(tenant), store).await;
     Ok(listing? & cache?)
 }
 
-async fn clear_listing<S: Subject, D: Database>(subject: &S, tenant: &str, database: &D) -> Result<bool, StoreError> {
+async fn clear_listing<O: ClosedObject, D: Database>(
+    object: &O,
+    tenant: &str,
+    database: &D,
+) -> Result<bool, StoreError> {
     let bounded = |sql| Statement {
         sql: Cow::Borrowed(sql),
         parameters: vec![Parameter::Text(tenant), Parameter::Integer(ROWS_MAX)],
@@ -85,16 +91,16 @@ async fn clear_listing<S: Subject, D: Database>(subject: &S, tenant: &str, datab
         if changed.iter().skip(1).all(|rows| *rows == 0) {
             return Ok(true);
         }
-        subject.pause().await;
+        object.pause().await;
     }
     Ok(false)
 }
 
 /// First the records of those whom the object knows, then whatever else has the prefix.
-async fn clear_cache<S: Subject, C: Cache>(subject: &S, prefix: &str, store: &C) -> Result<bool, StoreError> {
+async fn clear_cache<O: ClosedObject, C: Cache>(object: &O, prefix: &str, store: &C) -> Result<bool, StoreError> {
     let mut cursor = String::new();
     for _ in 0..STEPS_MAX {
-        let (keys, last, next) = if let Some((keys, last)) = subject.keys(prefix)? {
+        let (keys, last, next) = if let Some((keys, last)) = object.keys(prefix)? {
             (keys, Some(last), None)
         } else {
             let (keys, next) = store.list(prefix, &cursor, KEYS_MAX).await?;
@@ -102,10 +108,10 @@ async fn clear_cache<S: Subject, C: Cache>(subject: &S, prefix: &str, store: &C)
         };
         for keys in keys.chunks(flush::PUTS_AT_ONCE) {
             store.delete_all(keys).await?;
-            subject.pause().await;
+            object.pause().await;
         }
         match (last, next) {
-            (Some(number), _) => subject.advance(number)?,
+            (Some(number), _) => object.advance(number)?,
             (None, Some(next)) => cursor = next,
             (None, None) => return Ok(true),
         }

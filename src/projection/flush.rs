@@ -4,8 +4,9 @@
 //! holds the batch. Whatever fails, hangs or is cut off on the way is done again
 //! from the outbox, and doing it again is harmless.
 
-use super::listing::Applied;
-use super::{Cache, Database, StoreError, cache, listing};
+use super::cache;
+use super::listing::batches::{self, Applied};
+use super::stores::{Cache, Database, StoreError};
 use crate::organization::outbox::{Batch, Projection};
 
 /// KV puts at a time: one invocation may have six connections open, and one is
@@ -45,7 +46,7 @@ pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result
         if count > 0 && batch.changes.len() >= BATCH_LARGE {
             source.pause().await;
         }
-        match listing::apply(database, &batch, source.last_sequence()?).await? {
+        match batches::apply(database, &batch, source.last_sequence()?).await? {
             Applied::UpTo(sequence) => source.acknowledge(Projection::Listing, sequence)?,
             Applied::Diverged(error) => {
                 source.diverged()?;

@@ -11,14 +11,15 @@ use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
-use rollcall::organization::audit::{Differences, Finding, OnTheirWay, Report, Step};
+use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::{Batch, Projection};
-use rollcall::organization::protocol::{Call, Caller, Command, EndUserChange, NewEndUser};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{
+    AuditReport, Call, Caller, Command, Differences, EndUserChange, NewEndUser, Settings,
+};
 use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
-use rollcall::projection::audit::{self, Subject};
+use rollcall::projection::audit::{self, AuditSource};
 use rollcall::projection::flush::{self, Source};
 use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache};
 
@@ -81,7 +82,7 @@ impl Cache for Kv {
 
 /// An object with its storage.
 struct Object {
-    core: RefCell<Organization>,
+    core: RefCell<OrganizationCore>,
     storage: Sqlite,
     tenant: Tenant,
     now_ms: Cell<i64>,
@@ -104,7 +105,7 @@ impl Object {
         Timestamp::from_millis(self.now_ms.get())
     }
 
-    fn transaction<T>(&self, body: impl FnOnce(&mut Organization, &Sqlite) -> Result<T, SqlError>) -> T {
+    fn transaction<T>(&self, body: impl FnOnce(&mut OrganizationCore, &Sqlite) -> Result<T, SqlError>) -> T {
         let mut core = self.core.borrow_mut();
         self.storage.transaction(|sql| body(&mut core, sql)).expect("a transaction")
     }
@@ -151,20 +152,20 @@ impl Source for Object {
     }
 }
 
-impl Subject for Object {
+impl AuditSource for Object {
     fn tenant(&self) -> Result<Tenant, StoreError> {
         Ok(self.tenant)
     }
 
-    fn next_step(&self) -> Result<Option<(Step, OnTheirWay)>, StoreError> {
+    fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
         Ok(self.transaction(|core, sql| core.next_audit_step(sql, self.now())))
     }
 
-    fn strangers(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
-        Ok(self.transaction(|core, sql| core.strangers(sql, digests, self.now())))
+    fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
+        Ok(self.transaction(|core, sql| core.foreign_digests(sql, digests, self.now())))
     }
 
-    fn record(&self, before: &OnTheirWay, finding: Finding) -> Result<(), StoreError> {
+    fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
         self.transaction(|core, sql| core.record_audit(sql, before, finding, self.now()));
         Ok(())
     }
@@ -300,7 +301,7 @@ impl World {
         (reset, listing, cache)
     }
 
-    fn audit(&mut self) -> Report {
+    fn audit(&mut self) -> AuditReport {
         self.object.command(Command::StartAudit(self.object.settings()));
         for _ in 0..1_000 {
             if !self.object.core.borrow().is_audited() {
@@ -309,7 +310,7 @@ impl World {
             self.flush();
             ready(audit::step(&self.object, &self.listing, &self.kv)).expect("a step");
             if self.random.u8(0..4) == 0 {
-                *self.object.core.borrow_mut() = Organization::default();
+                *self.object.core.borrow_mut() = OrganizationCore::default();
                 self.object.command(Command::Admit);
             }
         }

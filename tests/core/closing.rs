@@ -15,20 +15,18 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::principal::{PrincipalId, PrincipalType};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
-use rollcall::organization::audit::OnTheirWay;
+use rollcall::organization::audit::PendingUsers;
 use rollcall::organization::closing::{self, Closing};
-use rollcall::organization::idempotency::IdempotencyKey;
-use rollcall::organization::keys::NewKey;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, Denial, EndUserChange, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome,
-    PrincipalChange, PrincipalRef, PrincipalsFrom, TurnAnswer,
+    Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn,
+    Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, Settings, TurnAnswer,
 };
-use rollcall::organization::settings::Settings;
 use rollcall::organization::sql::{Sql, SqlError};
-use rollcall::projection::closing::{Subject, clear};
-use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush, listing};
+use rollcall::projection::closing::{ClosedObject, clear};
+use rollcall::projection::listing::{batches, fence};
+use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush};
 
 use crate::audit::{Kv, Listing, ready};
 use crate::sqlite::Sqlite;
@@ -81,7 +79,7 @@ fn name(text: &str) -> Name {
 
 /// An object with its storage.
 struct Object {
-    core: RefCell<Organization>,
+    core: RefCell<OrganizationCore>,
     storage: RefCell<Sqlite>,
     tenant: Tenant,
     requests: Cell<u8>,
@@ -92,7 +90,7 @@ impl Object {
         Self { core: RefCell::default(), storage: RefCell::new(Sqlite::new()), tenant, requests: Cell::new(0) }
     }
 
-    fn transaction<T>(&self, body: impl FnOnce(&mut Organization, &Sqlite) -> Result<T, SqlError>) -> T {
+    fn transaction<T>(&self, body: impl FnOnce(&mut OrganizationCore, &Sqlite) -> Result<T, SqlError>) -> T {
         let (mut core, storage) = (self.core.borrow_mut(), self.storage.borrow());
         storage.transaction(|sql| body(&mut core, sql)).expect("a transaction")
     }
@@ -120,7 +118,7 @@ impl Object {
     }
 
     fn restart(&self) {
-        *self.core.borrow_mut() = Organization::default();
+        *self.core.borrow_mut() = OrganizationCore::default();
     }
 
     /// What the platform does with the storage.
@@ -308,7 +306,7 @@ impl flush::Source for Object {
     }
 }
 
-impl Subject for Object {
+impl ClosedObject for Object {
     fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
         Ok(self.closing().and_then(|closing| self.transaction(|_, sql| closing.keys(sql, prefix))))
     }
@@ -496,9 +494,9 @@ fn nothing_brings_a_closed_object_back() {
                 core.start_audit(sql, now())?;
                 assert!(!core.is_audited() && core.report(sql, now())?.is_none());
                 assert!(core.next_audit_step(sql, now())?.is_none());
-                assert!(core.strangers(sql, &["digest".to_owned()], now())?.0.is_empty());
-                let finding = rollcall::organization::audit::Finding::Fence { reset: true };
-                core.record_audit(sql, &OnTheirWay::default(), finding, now())?;
+                assert!(core.foreign_digests(sql, &["digest".to_owned()], now())?.0.is_empty());
+                let finding = rollcall::organization::audit::AuditFinding::Fence { reset: true };
+                core.record_audit(sql, &PendingUsers::default(), finding, now())?;
                 assert!(!core.needs_alarm());
                 Ok(())
             });
@@ -630,18 +628,18 @@ fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     let new = NewEndUser { user_id: user_id("late"), display_name: None, metadata: Metadata::default() };
     object.operator(Command::CreateEndUser(new));
     let batch = flush::Source::next_batch(object, Projection::Listing).expect("a batch").expect("a change");
-    let position = ready(listing::position(&world.listing, &tenant.to_string())).expect("the fence");
+    let position = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
     object.close();
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
     let first = rollcall::organization::outbox::Batch { from: 0, ..batch.clone() };
     for batch in [batch, first] {
-        ready(listing::apply(&world.listing, &batch, i64::MAX)).expect("an answer");
+        ready(batches::apply(&world.listing, &batch, i64::MAX)).expect("an answer");
     }
     for found in [position, None, Some(-2)] {
-        ready(world.listing.batch(&[listing::reset_fence(&tenant.to_string(), found, 0)])).expect("an answer");
+        ready(world.listing.batch(&[fence::reset_fence(&tenant.to_string(), found, 0)])).expect("an answer");
     }
     world.assert_gone();
-    let fence = ready(listing::position(&world.listing, &tenant.to_string())).expect("the fence");
+    let fence = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
     assert_eq!(fence, Some(-2), "as it was closed");
 }
 

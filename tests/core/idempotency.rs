@@ -7,11 +7,11 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
-use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
-use rollcall::organization::keys::NewKey;
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, Outcome, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::idempotency::KEPT_MS;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, IdempotencyKey, NewEndUser, NewKey, Outcome, Reply, Settings,
+};
 use rollcall::organization::sql::Sql;
 
 use crate::sqlite::Sqlite;
@@ -20,7 +20,7 @@ const START_MS: i64 = 1_700_000_000_000;
 
 struct Fixture {
     sql: Sqlite,
-    object: Organization,
+    object: OrganizationCore,
     key: KeyDigest,
 }
 
@@ -45,7 +45,7 @@ impl Fixture {
             created_at: now,
             expires_at: None,
         };
-        let mut fixture = Self { sql: Sqlite::new(), object: Organization::default(), key };
+        let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
         let command = Command::IssueKey { settings, key: new };
         let caller = Caller::Operator;
         let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, command };
@@ -101,7 +101,7 @@ fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
 fn an_answer_survives_a_restart() {
     let mut fixture = Fixture::new();
     fixture.create(1, false, Some("k"), START_MS);
-    fixture.object = Organization::default();
+    fixture.object = OrganizationCore::default();
     assert!(fixture.create(2, false, Some("k"), START_MS).replayed);
 }
 

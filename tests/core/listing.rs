@@ -6,7 +6,8 @@ use rollcall::directory::names::{UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::outbox::{Batch, Change};
-use rollcall::projection::listing::{Application, Direction, Position, Query, Range};
+use rollcall::projection::listing::batches::Application;
+use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
 
 use crate::sqlite::Sqlite;
 

@@ -4,8 +4,7 @@
 use rollcall::directory::identifiers::{RelationshipId, RequestId};
 use rollcall::directory::mood::{Affect, Level};
 use rollcall::directory::quota::Component;
-use rollcall::organization::idempotency::IdempotencyKey;
-use rollcall::organization::protocol::{Call, Caller, Command, NewTurn, Outcome, Reply, TurnAnswer};
+use rollcall::organization::protocol::{Call, Caller, Command, IdempotencyKey, NewTurn, Outcome, Reply, TurnAnswer};
 
 use super::oracle::{AGENTS, Errand, Request, Target, USERS};
 use super::world::{World, written};

@@ -8,10 +8,9 @@ use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, Request
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
 use rollcall::organization::sql::{SqlError, Value};
 
 use super::calendar::Date;
@@ -73,7 +72,7 @@ impl Bench {
         let agent_ids: Vec<_> =
             (1..).map(|byte| AgentId::new(Timestamp::EPOCH, [byte; 10])).take(AGENTS.len()).collect();
         let bench = Self { storage: Sqlite::new(), tenant, user_ids, agent_ids };
-        let mut object = Organization::default();
+        let mut object = OrganizationCore::default();
         for (name, agent_id) in AGENTS.iter().zip(&bench.agent_ids) {
             let (name, external_id) = (Name::new(*name).expect("a name"), UserId::new(agent_id.to_string()).ok());
             let new = NewAgent { agent_id: *agent_id, external_id, name, metadata: None };
@@ -115,7 +114,7 @@ pub struct World<'a> {
     pub now_ms: i64,
     anchor: Timestamp,
     version: i64,
-    object: Organization,
+    object: OrganizationCore,
     pub oracle: Oracle,
     pub clients: [Option<Client>; CLIENTS],
     /// Copies of calls that arrive when nobody waits for them.
@@ -145,7 +144,7 @@ impl<'a> World<'a> {
             random,
             anchor: Timestamp::from_millis(anchor_ms),
             version: 0,
-            object: Organization::default(),
+            object: OrganizationCore::default(),
             oracle,
             clients: [const { None }; CLIENTS],
             late: Vec::new(),
@@ -192,7 +191,7 @@ impl<'a> World<'a> {
             _ => {
                 self.trace(|| "crash".to_owned());
                 self.tally.count("crashes");
-                self.object = Organization::default();
+                self.object = OrganizationCore::default();
                 Ok(())
             }
         }
@@ -225,7 +224,7 @@ impl<'a> World<'a> {
     /// statements; `None` when it did.
     fn transact<T>(
         &mut self,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         self.attempt(true, body)
     }
@@ -233,7 +232,7 @@ impl<'a> World<'a> {
     fn attempt<T>(
         &mut self,
         in_transaction: bool,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         self.tally.count("transactions");
         let (now, storage) = (self.now(), &self.bench.storage);
@@ -355,7 +354,7 @@ impl<'a> World<'a> {
     }
 
     fn purge(&mut self) -> Result<(), Violation> {
-        if self.transact(Organization::purge)?.is_some() {
+        if self.transact(OrganizationCore::purge)?.is_some() {
             let erased = self.oracle.purge(self.confirmed[0].min(self.confirmed[1]));
             self.trace(|| format!("purge: {erased}"));
             (0..erased).for_each(|_| self.tally.count("people erased"));
@@ -364,7 +363,7 @@ impl<'a> World<'a> {
     }
 
     fn sweep(&mut self) -> Result<(), Violation> {
-        if let Some(next) = self.transact(Organization::sweep)? {
+        if let Some(next) = self.transact(OrganizationCore::sweep)? {
             let expected = self.oracle.sweep(self.now_ms);
             self.trace(|| format!("sweep: next {next:?}"));
             ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");

@@ -8,13 +8,12 @@ use rollcall::directory::identifiers::DeletionId;
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::Name;
 use rollcall::json;
-use rollcall::organization::idempotency::IdempotencyKey;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, Denial, EndUserChange, NewEndUser, Outcome, Precondition, Reply,
+    Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewEndUser, Outcome, Precondition, Reply,
 };
 use rollcall::projection::cache;
-use rollcall::projection::listing::{Direction, Query, Range};
+use rollcall::projection::listing::pages::{Direction, Query, Range};
 
 use super::oracle::Made;
 use super::stores::sent;

@@ -5,7 +5,8 @@ use rollcall::directory::identifiers::BatchId;
 use rollcall::organization::outbox::{Batch, Projection};
 use rollcall::organization::protocol::Call;
 use rollcall::projection::cache;
-use rollcall::projection::listing::{self, Application};
+use rollcall::projection::listing::batches::Application;
+use rollcall::projection::listing::fence;
 
 use super::oracle::Effect;
 use super::world::World;
@@ -118,9 +119,14 @@ impl World<'_> {
         self.tally.count("batches turned away by the fence");
         // Storage that failed in between has made the object forget; it flushes anew.
         let Some(last) = self.object.last_sequence() else { return Ok(None) };
-        let position = self.bench.listing.texts(&application.position())?.first().and_then(|text| text.parse().ok());
+        let position = self
+            .bench
+            .listing
+            .texts(&fence::select_position(&batch.tenant.to_string()))?
+            .first()
+            .and_then(|text| text.parse().ok());
         // Of an answer to an earlier life nobody asks where the listing stands.
-        let acknowledged = listing::acknowledge_position(position, batch.from, last);
+        let acknowledged = fence::acknowledge_position(position, batch.from, last);
         acknowledged.map(Some).map_err(|error| Violation(error.0))
     }
 

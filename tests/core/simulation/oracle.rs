@@ -10,10 +10,10 @@ use rollcall::directory::deletion::{Cascade, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
-use rollcall::organization::idempotency::{IdempotencyKey, KEPT_MS};
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::outbox::Projection;
-use rollcall::organization::protocol::{Call, Outcome, Reply};
+use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
 
 use super::stores::{Held, Holdings, written};
 use super::{Violation, ensure};
@@ -321,7 +321,7 @@ impl Oracle {
 
     /// A purge was committed: it has completed what every projection has confirmed.
     /// Returns the users who are gone by it.
-    pub fn purge(&mut self, object: &Organization) -> Vec<usize> {
+    pub fn purge(&mut self, object: &OrganizationCore) -> Vec<usize> {
         let confirmed = Projection::ALL.into_iter().filter_map(|projection| object.acknowledged(projection)).min();
         let mut purged = Vec::new();
         for erasure in self.erasures.values_mut() {

@@ -8,11 +8,9 @@ use rollcall::directory::identifiers::{KeyId, RequestId};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::Organization;
-use rollcall::organization::keys::NewKey;
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command, Reply};
-use rollcall::organization::settings::Settings;
+use rollcall::organization::protocol::{Call, Caller, Command, NewKey, Reply, Settings};
 use rollcall::organization::sql::SqlError;
 
 use super::clients::Errand;
@@ -46,7 +44,7 @@ pub struct World<'a> {
     pub stale_ms: i64,
     /// The users of this seed, by number: few, so that clients meet.
     pub population: Vec<usize>,
-    pub object: Organization,
+    pub object: OrganizationCore,
     /// Counts the object's crashes: what an earlier life waited for, nobody does.
     pub life: u32,
     storage: &'a Sqlite,
@@ -84,7 +82,7 @@ impl<'a> World<'a> {
             stale_ms: if random.u8(0..8) == 0 { i64::MAX } else { STALE_MS },
             random,
             population,
-            object: Organization::default(),
+            object: OrganizationCore::default(),
             life: 0,
             storage,
             kv: std::iter::repeat_with(History::default).take(users).collect(),
@@ -216,7 +214,7 @@ impl<'a> World<'a> {
     /// statements; `None` when it did.
     pub fn transact<T>(
         &mut self,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         self.attempt(true, body)
     }
@@ -230,7 +228,7 @@ impl<'a> World<'a> {
     fn attempt<T>(
         &mut self,
         in_transaction: bool,
-        body: impl FnOnce(&mut Organization, &Sqlite, Timestamp) -> Result<T, SqlError>,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> Result<Option<T>, Violation> {
         let (now, storage) = (self.now(), self.storage);
         if self.one_in(16) {
@@ -267,7 +265,7 @@ impl<'a> World<'a> {
     }
 
     pub fn purge(&mut self) -> Result<(), Violation> {
-        let Some(_more) = self.transact(Organization::purge)? else {
+        let Some(_more) = self.transact(OrganizationCore::purge)? else {
             return self.settle(&Effect::Nothing).map(drop);
         };
         let purged = self.oracle.purge(&self.object);
@@ -280,7 +278,7 @@ impl<'a> World<'a> {
 
     fn sweep(&mut self) -> Result<(), Violation> {
         let now = self.now();
-        let next = self.transact(Organization::sweep)?;
+        let next = self.transact(OrganizationCore::sweep)?;
         self.settle(&Effect::Nothing)?;
         let Some(next) = next else { return Ok(()) };
         self.trace(|| format!("sweep: next {next:?}"));
@@ -295,7 +293,7 @@ impl<'a> World<'a> {
     pub fn crash(&mut self) {
         self.tally.count("crashes");
         self.trace(|| "crash".to_owned());
-        self.object = Organization::default();
+        self.object = OrganizationCore::default();
         self.network.cache_flush = None;
         self.life += 1;
     }

@@ -23,9 +23,9 @@ use flushing::Flushes;
 use rollcall::directory::identifiers::Tenant;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json::quote;
-use rollcall::organization::Organization;
-use rollcall::organization::audit::{Finding, OnTheirWay, Step};
+use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use rollcall::organization::closing::{self, Closing};
+use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::SqlError;
@@ -60,7 +60,7 @@ struct Inner {
     storage: JsValue,
     env: Env,
     sql: ObjectSql,
-    core: RefCell<Organization>,
+    core: RefCell<OrganizationCore>,
     /// When the alarm is known to come, in milliseconds since the epoch.
     alarm_at_ms: Cell<Option<i64>>,
     alarm_failures: Cell<u32>,
@@ -78,8 +78,8 @@ impl OrganizationObject {
         let sql = js_sys::Reflect::get(&storage, &JsValue::from_str("sql"))?.unchecked_into();
         // Nobody gets an answer while the configuration is not usable.
         let configuration = platform::configuration(&env);
-        let core =
-            configuration.map_or_else(|_| Organization::default(), |set| Organization::new(set.mood_half_life_ms));
+        let core = configuration
+            .map_or_else(|_| OrganizationCore::default(), |set| OrganizationCore::new(set.mood_half_life_ms));
         let inner = Inner {
             storage,
             env,
@@ -196,7 +196,7 @@ impl Inner {
     }
 
     /// Sets the alarm for what a call has left to be done.
-    fn set_alarm_for(&self, core: &Organization, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
+    fn set_alarm_for(&self, core: &OrganizationCore, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
         if let Outcome::Closing { completed_at, .. } = reply.outcome {
             let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
             self.set_alarm(now.millis().saturating_add(wait_ms))?;
@@ -209,7 +209,7 @@ impl Inner {
         Ok(())
     }
 
-    fn transaction<T>(&self, body: impl FnOnce(&mut Organization) -> Result<T, SqlError>) -> Result<T, JsValue> {
+    fn transaction<T>(&self, body: impl FnOnce(&mut OrganizationCore) -> Result<T, SqlError>) -> Result<T, JsValue> {
         let (mut body, mut result) = (Some(body), None);
         self.run(&mut |core| {
             result = body.take().map(|body| body(core)).transpose()?;
@@ -219,7 +219,7 @@ impl Inner {
     }
 
     /// The part of every transaction that is the same, compiled once.
-    fn run(&self, body: &mut dyn FnMut(&mut Organization) -> Result<(), SqlError>) -> Result<(), JsValue> {
+    fn run(&self, body: &mut dyn FnMut(&mut OrganizationCore) -> Result<(), SqlError>) -> Result<(), JsValue> {
         let mut run = || {
             let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
             body(&mut core)
@@ -326,28 +326,28 @@ impl Inner {
     }
 }
 
-impl audit::Subject for Inner {
+impl audit::AuditSource for Inner {
     fn tenant(&self) -> Result<Tenant, StoreError> {
         self.core.borrow().tenant().ok_or_else(begun_again)
     }
 
-    fn next_step(&self) -> Result<Option<(Step, OnTheirWay)>, StoreError> {
+    fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
         let step = self.transaction(|core| core.next_audit_step(&self.sql, platform::now()));
         step.map_err(|error| StoreError(platform::describe(&error)))
     }
 
-    fn strangers(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
-        let strangers = self.transaction(|core| core.strangers(&self.sql, digests, platform::now()));
-        strangers.map_err(|error| StoreError(platform::describe(&error)))
+    fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
+        let foreign_digests = self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()));
+        foreign_digests.map_err(|error| StoreError(platform::describe(&error)))
     }
 
-    fn record(&self, before: &OnTheirWay, finding: Finding) -> Result<(), StoreError> {
+    fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
         let recorded = self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()));
         recorded.map_err(|error| StoreError(platform::describe(&error)))
     }
 }
 
-impl removal::Subject for Inner {
+impl removal::ClosedObject for Inner {
     fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
         let Some(closing) = self.closing()? else { return Ok(None) };
         closing.keys(&self.sql, prefix).map_err(|error| StoreError(error.0))

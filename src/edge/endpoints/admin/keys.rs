@@ -20,8 +20,7 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, path_parameter, string};
 use crate::json;
-use crate::organization::keys::{KeyRecord, NewKey};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Command, KeyRecord, NewKey, Outcome};
 use crate::refusal::Refusal;
 
 /// A key as the admin API shows it.

@@ -16,7 +16,7 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, both};
 use crate::json;
-use crate::organization::audit::{Differences, Phase, Report};
+use crate::organization::protocol::{AuditPhase, AuditReport, Differences};
 use crate::organization::protocol::{Command, Outcome};
 
 /// An organization's audit as the admin API shows it.
@@ -35,7 +35,7 @@ struct ModeView {
     mode: Mode,
     status: Status,
     /// What the audit compares now; `null` when it is completed.
-    phase: Option<Phase>,
+    phase: Option<AuditPhase>,
     started_at: Timestamp,
     completed_at: Option<Timestamp>,
     users_compared: i64,
@@ -54,8 +54,8 @@ enum Status {
 }
 
 impl ModeView {
-    fn new(mode: Mode, report: &Report) -> Self {
-        let Report { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
+    fn new(mode: Mode, report: &AuditReport) -> Self {
+        let AuditReport { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
         let status = if phase.is_some() { Status::Running } else { Status::Completed };
         Self {
             mode,

@@ -23,7 +23,7 @@ use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, internal};
 use crate::json::{self, Raw, Unreadable};
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::relationships::Entry;
+use crate::organization::relationship_entry::Entry;
 use crate::projection::listing;
 
 #[derive(Serialize)]
@@ -126,9 +126,9 @@ pub async fn list<R: Runtime, I: Incoming>(
     };
     let binding = binding(input.caller, agent_id);
     let after = input.cursor(cursor, &binding)?;
-    let page = listing::agent_users(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
+    let page = listing::agent_users::page(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
     let texts = exchange.query_listing(&page.statement()).await?;
-    let mut rows = listing::read_agent_users(&texts.rows).map_err(internal)?;
+    let mut rows = listing::agent_users::read(&texts.rows).map_err(internal)?;
     let has_more = pages::cut(&mut rows, limit);
     let decay = Decay { now: input.received_at, half_life_ms: input.configuration.mood_half_life_ms };
     let (entries, last) = write_all(rows, agent_id, decay)?;
@@ -179,7 +179,7 @@ mod tests {
     use crate::directory::end_user::{EndUser, Status};
     use crate::directory::metadata::Metadata;
     use crate::directory::names::{Name, UserId};
-    use crate::projection::listing::Position;
+    use crate::projection::listing::pages::Position;
 
     /// What is stored of a user is read twice: for this list, and as a place in the other one.
     #[test]

@@ -23,11 +23,11 @@ use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, FieldFault, Location, internal};
 use crate::input::{Fields, both, choice, string};
 use crate::json;
+use crate::organization::protocol::Shown;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
-use crate::organization::relationships::Shown;
 use crate::projection::Cache;
 use crate::projection::cache;
-use crate::projection::listing::{Direction, Page, Position, Query, Range};
+use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
 /// Every character but the unreserved ones (RFC 3986, section 2.3) is escaped in a path segment.

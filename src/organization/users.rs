@@ -3,12 +3,11 @@
 //! Invariants: a user id has at most one row, and none while it is an agent's external
 //! id; every change of a row writes an outbox row in the same transaction.
 
-use super::deletions;
 use super::outbox::Outbox;
-use super::protocol::{Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition};
-use super::relationships::{self, Shown};
+use super::protocol::{Creation, EndUserChange, NewEndUser, Outcome, Precondition, Shown};
+use super::relationships;
+use super::schema;
 use super::sql::{Sql, SqlError};
-use super::turns;
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{EndUser, Revision, Status};
 use crate::directory::identifiers::RequestId;
@@ -45,7 +44,7 @@ pub fn create<S: Sql>(
          ON CONFLICT (digest) DO NOTHING RETURNING number, incarnation",
         &[
             new.user_id.as_str().into(),
-            deletions::ERASURES.into(),
+            schema::ERASURES.into(),
             Status::Active.as_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
@@ -77,40 +76,12 @@ pub fn create<S: Sql>(
     )?;
     let Some(mut row) = found else { return Ok(Outcome::OtherType) };
     let found = UserRow::read(&mut row)?;
-    if takes_no_write(&found.user) {
+    if found.takes_no_write() {
         return Ok(Outcome::DeletionPending);
     }
     let (revision, document) = (found.revision, found.document()?);
     let untouched = revision.version == 1 && row.text()? == request_id;
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
-}
-
-/// Whether a user is being erased.
-pub fn takes_no_write(user: &EndUser) -> bool {
-    user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
-}
-
-/// Whether this very request has made a user before: its call is then a
-/// repetition of one that was committed.
-pub fn was_done<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
-    let user_ids: Vec<&UserId> = match command {
-        Command::CreateEndUser(new) => vec![&new.user_id],
-        Command::CreateEndUsers { users } => users.iter().map(|new| &new.user_id).collect(),
-        Command::CreatePrincipal(new) => vec![&new.external_id],
-        Command::ReserveTurn(_) => return turns::was_reserved(sql, request_id),
-        _ => Vec::new(),
-    };
-    let request_id = request_id.to_string();
-    for user_id in user_ids {
-        let made = sql.first(
-            "SELECT 1 FROM users WHERE digest = ? AND created_by = ?",
-            &[user_id.digest().as_str().into(), request_id.as_str().into()],
-        )?;
-        if made.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Makes each user as [`create`] does, in the order given. A second row with an
@@ -150,7 +121,7 @@ pub fn update<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let Some(mut row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    if takes_no_write(&row.user) {
+    if row.takes_no_write() {
         return Ok(Outcome::DeletionPending);
     }
     if if_match.is_some_and(|condition| !condition.holds(row.revision)) {

@@ -1,0 +1,71 @@
+//! What one object keeps in memory between two calls.
+//!
+//! Invariant: the memory holds nothing that the SQL does not, except the tokens between the
+//! bucket and its high-water mark. The core drops the memory whenever a transaction fails.
+
+use super::audit;
+use super::closing;
+use super::erasure;
+use super::keys::KnownKeys;
+use super::limiter::Limiter;
+use super::outbox::Outbox;
+use super::protocol::Settings;
+use super::schema;
+use super::settings;
+use super::sql::{Sql, SqlError};
+use crate::directory::timestamp::Timestamp;
+
+/// The state of an open object.
+#[derive(Debug)]
+pub struct Memory {
+    pub settings: Option<Settings>,
+    /// Present when there are settings, which hold its limits.
+    pub limiter: Option<Limiter>,
+    pub keys: KnownKeys,
+    pub outbox: Outbox,
+    /// Whether the alarm is set for the next expiry of a kept answer or a reservation.
+    pub expiry_is_scheduled: bool,
+    /// Whether an erasure is requested and not completed.
+    pub erasure_is_pending: bool,
+    pub audit_is_running: bool,
+}
+
+impl Memory {
+    /// Reads the memory from the SQL and creates missing tables. Returns `None` when the object is
+    /// closed: a closed object has no tables but its mark.
+    pub fn load<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Self>, SqlError> {
+        if closing::find(sql)?.is_some() {
+            return Ok(None);
+        }
+        schema::migrate(sql)?;
+        let settings = settings::load(sql)?;
+        let limiter = match &settings {
+            Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
+            None => None,
+        };
+        Ok(Some(Self {
+            settings,
+            limiter,
+            keys: KnownKeys::default(),
+            outbox: Outbox::load(sql)?,
+            expiry_is_scheduled: true,
+            erasure_is_pending: erasure::is_pending(sql)?,
+            audit_is_running: audit::is_running(sql)?,
+        }))
+    }
+
+    /// Takes settings over if they are newer than the ones held, so that a late or repeated call
+    /// cannot bring older limits back.
+    pub fn configure<S: Sql>(&mut self, sql: &S, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
+        if self.settings.as_ref().is_some_and(|held| settings.version <= held.version) {
+            return Ok(());
+        }
+        settings::store(sql, &settings)?;
+        match &mut self.limiter {
+            Some(limiter) => limiter.set_rate(sql, settings.limits.into(), now)?,
+            None => self.limiter = Some(Limiter::load(sql, settings.limits.into(), now)?),
+        }
+        self.settings = Some(settings);
+        Ok(())
+    }
+}

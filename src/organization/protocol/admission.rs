@@ -1,0 +1,31 @@
+//! What the object decides about a caller.
+
+use crate::directory::quota::Quota;
+use crate::directory::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Why a caller was not let in.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum Denial {
+    InvalidKey,
+    ExpiredKey,
+    ScopeTooSmall { quota: Quota },
+    RateLimited { retry_after_ms: i64, quota: Quota },
+}
+
+/// What a bucket says about itself after a request, for the rate-limit headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Sustained rate, in requests per second.
+    pub per_second: u32,
+    /// Size of the bucket, in requests.
+    pub burst: u32,
+    /// Seconds in which an empty bucket fills.
+    pub window_s: u32,
+    /// Whole tokens left.
+    pub remaining: u32,
+    /// When the bucket is full again.
+    pub full_at: Timestamp,
+    /// The same as a distance from the object's clock, in milliseconds.
+    pub full_in_ms: i64,
+}

@@ -1,0 +1,36 @@
+//! API keys, as calls and replies carry them.
+
+use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
+use crate::directory::identifiers::KeyId;
+use crate::directory::names::Name;
+use crate::directory::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A key to be stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewKey {
+    pub digest: KeyDigest,
+    pub key_id: KeyId,
+    pub kind: KeyKind,
+    pub scope: Scope,
+    pub prefix: KeyPrefix,
+    pub name: Name,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A stored key, without anything that could be used in its place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyRecord {
+    pub key_id: KeyId,
+    pub kind: KeyKind,
+    pub scope: Scope,
+    pub prefix: KeyPrefix,
+    pub name: Name,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// The start of the UTC day of the last use: precise enough to find keys
+    /// that nobody uses, and one write a day.
+    pub last_used_on: Option<Timestamp>,
+}

@@ -1,0 +1,21 @@
+//! Which revisions a conditional request is about.
+
+use crate::directory::end_user::Revision;
+use serde::{Deserialize, Serialize};
+
+/// Which revisions a conditional request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Precondition {
+    /// `*`: any that exists.
+    Any,
+    Revisions(Vec<Revision>),
+}
+
+impl Precondition {
+    pub fn holds(&self, revision: Revision) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Revisions(revisions) => revisions.contains(&revision),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What the object knows of its organization.
+
+use crate::directory::identifiers::Tenant;
+use crate::directory::organization::Limits;
+use crate::directory::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub tenant: Tenant,
+    /// The organization record's version: a higher one wins.
+    pub version: i64,
+    pub limits: Limits,
+    /// When the organization was made; billing periods start on this day of the month.
+    pub anchor: Timestamp,
+}

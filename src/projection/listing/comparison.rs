@@ -1,0 +1,117 @@
+//! What an audit reads of the listing and removes from it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::keyset::just_after;
+use crate::directory::end_user::Revision;
+use crate::directory::identifiers::Tenant;
+use crate::directory::names::UserId;
+use crate::json::{self, Unreadable, Value};
+use crate::organization::sql::Parameter;
+use crate::projection::stores::{Database, Statement, StoreError};
+
+/// Rows of the listing that one step looks at.
+pub const ROWS_MAX: u32 = 500;
+
+const FIND: &str = "
+    SELECT json_array(user_id, incarnation, version, document) AS text FROM end_users
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))";
+
+const BY_CREATION: &str = "
+    SELECT json_array(user_id, created_at) AS text FROM end_users
+    WHERE tenant = ?1 AND created_at >= ?2 AND (created_at, user_id) >= (?2, ?3)
+    ORDER BY created_at, user_id LIMIT ?4";
+
+const OVERWRITE_FOREIGN: &str = "
+    UPDATE end_users SET document = printf('%*s', octet_length(document), '')
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
+
+const REMOVE_FOREIGN: &str = "
+    DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
+
+/// A row as it is found, to be compared with what the object has.
+#[derive(Debug)]
+pub struct ListedUser {
+    pub user_id: String,
+    revision: Revision,
+    document: String,
+}
+
+impl ListedUser {
+    pub fn is(&self, revision: Revision, document: &str) -> bool {
+        self.revision == revision && self.document == document
+    }
+}
+
+/// The rows of some users, in no order.
+pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
+    let (tenant, ids) = (tenant.to_string(), write(&ids)?);
+    let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
+    let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
+    let read = |text: &String| {
+        let [user_id, incarnation, version, document] = Value::row(text).ok()?;
+        let revision = Revision { incarnation: incarnation.as_i64()?, version: version.as_i64()? };
+        Some(ListedUser { user_id: user_id.into_string()?, revision, document: document.into_string()? })
+    };
+    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
+}
+
+/// Where a row lies in the order of creation. Its id is taken as it is found: it may
+/// be nobody's, and no id at all.
+#[derive(Debug)]
+pub struct Place {
+    pub user_id: String,
+    pub created_at_ms: i64,
+}
+
+/// Rows from an instant of creation on, after a row if one is given; see
+/// [`ROWS_MAX`].
+pub async fn by_creation<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    from_ms: i64,
+    after: Option<&Place>,
+) -> Result<Vec<Place>, StoreError> {
+    let tenant = tenant.to_string();
+    let (millis, lower) = match after {
+        Some(place) => (place.created_at_ms, just_after(&place.user_id)),
+        None => (from_ms, String::new()),
+    };
+    let limit = i64::from(ROWS_MAX);
+    let parameters = vec![Parameter::Text(&tenant), millis.into(), Parameter::Text(&lower), limit.into()];
+    let texts = database.query(&Statement { sql: Cow::Borrowed(BY_CREATION), parameters }).await?;
+    let read = |text: &String| {
+        let [user_id, created_at_ms] = Value::row(text).ok()?;
+        Some(Place { user_id: user_id.into_string()?, created_at_ms: created_at_ms.as_i64()? })
+    };
+    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
+}
+
+/// Removes rows of nobody, unless the listing has moved on since it was known that
+/// they are nobody's; says how many.
+pub async fn remove_foreign<D: Database>(
+    database: &D,
+    tenant: Tenant,
+    ids: &[&str],
+    sequence: i64,
+) -> Result<u64, StoreError> {
+    let (tenant, ids) = (tenant.to_string(), write(&ids)?);
+    let statement = |sql| Statement {
+        sql: Cow::Borrowed(sql),
+        parameters: vec![Parameter::Text(&tenant), Parameter::Text(&ids), sequence.into()],
+    };
+    let changed = database.batch(&[statement(OVERWRITE_FOREIGN), statement(REMOVE_FOREIGN)]).await?;
+    Ok(changed.get(1).copied().unwrap_or_default())
+}
+
+fn write(ids: &impl Serialize) -> Result<String, StoreError> {
+    json::write(ids).map_err(|error| StoreError(error.to_string()))
+}
+
+fn unreadable(error: Unreadable) -> StoreError {
+    StoreError(format!("the listing does not read: {error}"))
+}

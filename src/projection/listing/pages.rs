@@ -1,0 +1,185 @@
+//! How a page of end users is read.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::keyset::just_after;
+use crate::directory::cursor::Binding;
+use crate::directory::identifiers::Tenant;
+use crate::directory::names::{UserId, UserIdPrefix};
+use crate::directory::timestamp::Timestamp;
+use crate::json::{self, Raw, Unreadable};
+use crate::organization::sql::Parameter;
+use crate::projection::stores::Statement;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// Which end users, in which order, from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    pub direction: Direction,
+    pub range: Range,
+}
+
+/// The order, with the filters that its index can serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Range {
+    UserId {
+        prefix: Option<UserIdPrefix>,
+    },
+    /// Both ends exclusive.
+    CreatedAt {
+        after: Option<Timestamp>,
+        before: Option<Timestamp>,
+    },
+}
+
+/// The place of a row in a list: what a cursor holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Position {
+    pub user_id: UserId,
+    pub created_at: Timestamp,
+}
+
+impl Position {
+    /// Reads what a cursor holds, or the place of a row from its record.
+    pub fn read(text: &str) -> Result<Self, Unreadable> {
+        let read = |members: json::Members<'_>| {
+            let text = |name: &str| members.get(name)?.string();
+            let (user_id, created_at) = (UserId::new(text("user_id")?), Timestamp::parse(&text("created_at")?));
+            Some(Self { user_id: user_id.ok()?, created_at: created_at.ok()? })
+        };
+        Raw::parse(text).ok().and_then(Raw::members).and_then(read).ok_or(Unreadable)
+    }
+}
+
+impl Query {
+    /// Everything that a cursor of this list is bound to.
+    pub fn binding(&self, tenant: Tenant) -> Binding {
+        let tenant = tenant.to_string();
+        let direction = match self.direction {
+            Direction::Ascending => "asc",
+            Direction::Descending => "desc",
+        };
+        let instant = |instant: &Option<Timestamp>| instant.map_or(String::new(), |instant| instant.to_string());
+        match &self.range {
+            Range::UserId { prefix } => {
+                let prefix = prefix.as_ref().map_or("", UserIdPrefix::as_str);
+                Binding::new(&[&tenant, "end-users", direction, "user_id", prefix])
+            }
+            Range::CreatedAt { after, before } => {
+                let (after, before) = (instant(after), instant(before));
+                Binding::new(&[&tenant, "end-users", direction, "created_at", &after, &before])
+            }
+        }
+    }
+
+    /// The statement for the page after a row. Reads at most `limit + 1` rows of
+    /// the range, and one more of the table for each when ordered by creation.
+    pub fn page(&self, tenant: Tenant, after: Option<&Position>, limit: u32) -> Page {
+        let bounds = match &self.range {
+            Range::UserId { prefix } => self.user_id_bounds(prefix.as_ref(), after),
+            Range::CreatedAt { after: from, before: to } => self.created_at_bounds(*from, *to, after),
+        };
+        Page { tenant: tenant.to_string(), direction: self.direction, bounds, limit }
+    }
+
+    fn user_id_bounds(&self, prefix: Option<&UserIdPrefix>, after: Option<&Position>) -> Bounds {
+        let mut lower = prefix.map_or(String::new(), |prefix| prefix.as_str().to_owned());
+        let mut upper = prefix.and_then(UserIdPrefix::successor);
+        if let Some(position) = after {
+            match self.direction {
+                Direction::Ascending => lower = just_after(position.user_id.as_str()),
+                Direction::Descending => upper = Some(position.user_id.as_str().to_owned()),
+            }
+        }
+        Bounds::UserId { lower, upper }
+    }
+
+    fn created_at_bounds(&self, from: Option<Timestamp>, to: Option<Timestamp>, after: Option<&Position>) -> Bounds {
+        let first = from.map_or(0, |from| from.millis().saturating_add(1));
+        let mut lower = (first, String::new());
+        // Beyond the last instant that a timestamp can hold.
+        let mut upper = (to.map_or(i64::from(u32::MAX).saturating_mul(1_000_000), Timestamp::millis), String::new());
+        if let Some(position) = after {
+            let millis = position.created_at.millis();
+            match self.direction {
+                Direction::Ascending => lower = (millis, just_after(position.user_id.as_str())),
+                Direction::Descending => upper = (millis, position.user_id.as_str().to_owned()),
+            }
+        }
+        Bounds::CreatedAt { lower, upper }
+    }
+}
+
+/// A half-open range of an index: lower bound included, upper excluded.
+#[derive(Debug)]
+enum Bounds {
+    UserId { lower: String, upper: Option<String> },
+    CreatedAt { lower: (i64, String), upper: (i64, String) },
+}
+
+/// A page to be read.
+#[derive(Debug)]
+pub struct Page {
+    tenant: String,
+    direction: Direction,
+    bounds: Bounds,
+    limit: u32,
+}
+
+impl Page {
+    pub fn statement(&self) -> Statement<'_> {
+        let direction = match self.direction {
+            Direction::Ascending => "ASC",
+            Direction::Descending => "DESC",
+        };
+        // One row more than asked for tells whether there is a next page.
+        let limit = Parameter::Integer(i64::from(self.limit).saturating_add(1));
+        let mut parameters = vec![Parameter::Text(&self.tenant), limit];
+        let (condition, order) = match &self.bounds {
+            Bounds::UserId { lower, upper } => {
+                parameters.push(Parameter::Text(lower));
+                let mut condition = "user_id >= ?3".to_owned();
+                if let Some(upper) = upper {
+                    parameters.push(Parameter::Text(upper));
+                    condition.push_str(" AND user_id < ?4");
+                }
+                (condition, format!("user_id {direction}"))
+            }
+            Bounds::CreatedAt { lower, upper } => {
+                parameters.extend::<[Parameter<'_>; 4]>([
+                    lower.0.into(),
+                    lower.1.as_str().into(),
+                    upper.0.into(),
+                    upper.1.as_str().into(),
+                ]);
+                // The first two bound the index range; the row values settle equal instants.
+                let condition = "created_at >= ?3 AND created_at <= ?5 \
+                                 AND (created_at, user_id) >= (?3, ?4) AND (created_at, user_id) < (?5, ?6)";
+                (condition.to_owned(), format!("created_at {direction}, user_id {direction}"))
+            }
+        };
+        let sql = format!(
+            "SELECT document AS text FROM end_users WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2"
+        );
+        Statement { sql: Cow::Owned(sql), parameters }
+    }
+
+    /// The documents of the page, and where it ended if more follow.
+    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), Unreadable> {
+        let mut documents = texts;
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        if documents.len() <= limit {
+            return Ok((documents, None));
+        }
+        documents.truncate(limit);
+        let last = documents.last().map(|document| Position::read(document)).transpose()?;
+        Ok((documents, last))
+    }
+}
