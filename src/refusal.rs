@@ -1,8 +1,8 @@
-//! Why input is refused.
+//! The reason why input is refused.
 
-/// Why a value was refused, in words for the caller who sent it.
+/// The reason why a value is refused, in words for the caller that sent it.
 ///
-/// The text names the rule that was broken and never repeats the value.
+/// The text names the rule that the value breaks and never repeats the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(pub String);
 

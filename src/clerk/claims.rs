@@ -1,8 +1,8 @@
-//! What a session token says of who is signed in (Clerk's session tokens, versions 1 and 2:
+//! The claims of a session token (Clerk's session tokens, versions 1 and 2:
 //! <https://clerk.com/docs/guides/sessions/session-tokens>).
 //!
-//! Invariant: a [`Session`] comes only from claims that are meant for this directory: of
-//! the one issuer, for an authorized party, by now, and signed in all the way.
+//! Invariant: a [`Session`] comes only from claims that are meant for this directory. They name the one
+//! issuer and an authorized party, they are valid already, and the person has completed signing in.
 
 use super::issuer::Issuer;
 use super::token::members;
@@ -11,21 +11,21 @@ use crate::directory::timestamp::Timestamp;
 use crate::input::string;
 use crate::json::{Members, Raw};
 
-/// How far the issuer's clock may be ahead of ours, in milliseconds: what Clerk allows.
+/// How far the issuer's clock may be ahead of the edge's, in milliseconds. Clerk allows the same.
 const SKEW_MS: i64 = 5_000;
 
-/// Longest address that a claim is taken for, in bytes (RFC 5321, section 4.5.3.1).
+/// The longest email address, in bytes (RFC 5321, section 4.5.3.1).
 const EMAIL_BYTES_MAX: usize = 320;
 
-/// Who is signed in.
+/// A signed-in person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub person_id: UserId,
-    /// Only in tokens that the operator has added it to.
+    /// Present only if the operator adds it to tokens.
     pub email: Option<String>,
-    /// The one that the person has chosen to act for.
+    /// The organization that the person acts for.
     pub organization: Option<ActiveOrganization>,
-    /// From this moment on the token is worth nothing.
+    /// The token is invalid from this instant on.
     pub expires_at: Timestamp,
 }
 
@@ -37,13 +37,13 @@ pub struct ActiveOrganization {
 }
 
 impl Session {
-    /// Reads claims; `None` if they are not for us, or not yet. Whether they still are is
-    /// for [`Self::expired`] to say, once they are known to be genuine.
+    /// Reads claims. `None` if they are not meant for this directory or not valid yet. The caller checks
+    /// [`Self::expired`] after the signature.
     pub fn read(claims: &[u8], issuer: &Issuer, now: Timestamp) -> Option<Self> {
         let claims = members(claims)?;
         let ahead = |name: &str| match claims.get(name).map(millis) {
             Some(Some(at_ms)) => at_ms > now.millis().saturating_add(SKEW_MS),
-            // What is no time is as good as one that never comes.
+            // A claim that is not a time counts as a time that never comes.
             Some(None) => true,
             None => false,
         };
@@ -51,10 +51,10 @@ impl Session {
         let status = text(&claims, "sts")?;
         let refused = text(&claims, "iss")?? != issuer.url
             || !issuer.authorizes(text(&claims, "azp")?.as_deref())
-            // `pending` is one who has signed in and has something left to do before.
+            // `pending`: the person has not completed a required step after signing in.
             || status.is_some_and(|status| status != "active")
-            // Made for someone else, from a template: a session's token has none
-            // (RFC 7519, section 4.1.3: who is not in it must refuse).
+            // A session token has no audience. A token with one was made from a template for another
+            // service (RFC 7519, section 4.1.3: a service that `aud` does not name must refuse it).
             || claims.get("aud").is_some()
             || ahead("nbf")
             || ahead("iat");
@@ -71,19 +71,19 @@ impl Session {
         })
     }
 
-    /// Not a moment later than it says (RFC 7519, section 4.1.4).
+    /// Whether the token has expired: at `exp` and later (RFC 7519, section 4.1.4).
     pub fn expired(&self, now: Timestamp) -> bool {
         now >= self.expires_at
     }
 }
 
-/// A claim that is a text if it is there.
+/// An optional claim. `None` if it is there and not a text.
 fn text(claims: &Members<'_>, name: &str) -> Option<Option<String>> {
     claims.get(name).map(string).transpose().ok()
 }
 
-/// A `NumericDate` (RFC 7519, section 2) in milliseconds. A fraction of a second is cut off; an
-/// exponent, which nobody writes, is refused.
+/// A `NumericDate` (RFC 7519, section 2) in milliseconds. A fraction of a second is cut off. An exponent,
+/// which no issuer writes, is refused.
 fn millis(value: Raw<'_>) -> Option<i64> {
     let text = value.get();
     if text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
@@ -96,7 +96,7 @@ fn millis(value: Raw<'_>) -> Option<i64> {
 fn organization(claims: &Members<'_>) -> Option<ActiveOrganization> {
     let own = |members: &Members<'_>, name: &str| members.get(name).and_then(|value| string(value).ok());
     if let Some(nested) = claims.get("o") {
-        // Version 2, in which roles have lost their prefix.
+        // Version 2 leaves out the prefix of roles.
         let nested = members(nested.get().as_bytes())?;
         let role = own(&nested, "rol").map(|role| ["org:", &role].concat());
         return Some(ActiveOrganization { id: own(&nested, "id")?, slug: own(&nested, "slg"), role });
@@ -212,7 +212,7 @@ mod tests {
         ] {
             assert!(read(&with(name, value.clone())).is_some(), "{name}: {value}");
         }
-        // Without a list, whoever the token was made for is a party.
+        // Without a list every party is authorized.
         assert!(read_for(&without("azp"), &[]).is_some());
         assert!(read_for(&with("azp", json!("https://evil.example")), &[]).is_some());
         assert!(read_for(&with("azp", json!(7)), &[]).is_none());
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(expired(json!(-5)), Some(true));
         assert_eq!(expired(json!(i64::MAX)), Some(false));
         assert_eq!(expired(json!(i64::MIN)), Some(true));
-        // Cut off, never rounded up.
+        // A fraction is cut off and never rounded up.
         assert_eq!(read(&with("exp", json!(1_800_000_000.75))).unwrap().expires_at.millis(), NOW_S * 1_000);
     }
 

@@ -1,9 +1,9 @@
-//! Events as Clerk sends them, read into what the mirror takes
+//! Events as Clerk sends them, read into the events of the mirror
 //! (<https://clerk.com/docs/guides/development/webhooks/overview>).
 //!
-//! Unlike a request of ours an event may hold anything besides: only what is mirrored is read.
+//! An event may hold further members, unlike a request to the API. Only the mirrored members are read.
 
-use super::mirror::{Event, Membership, Organization, Person};
+use super::mirror::{ClerkMembership, ClerkOrganization, ClerkPerson, Event};
 use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
@@ -11,7 +11,7 @@ use crate::input::{Fields, integer, string};
 use crate::json::Raw;
 use crate::refusal::Refusal;
 
-/// Reads an event; `None` is one of a type that is not mirrored.
+/// Reads an event. `None` if its type is not mirrored.
 pub fn parse(body: &[u8]) -> Result<Option<Event>, Fault> {
     let mut fields = Fields::of_body(body)?;
     let kind = text(&mut fields, "type", string).unwrap_or_default();
@@ -22,7 +22,7 @@ pub fn parse(body: &[u8]) -> Result<Option<Event>, Fault> {
         "user.deleted" => |data: &mut Fields<'_>| Some(Event::PersonDeleted { id: id(data)? }),
         "organization.deleted" => |data: &mut Fields<'_>| Some(Event::OrganizationDeleted { id: id(data)? }),
         "organizationMembership.deleted" => |data: &mut Fields<'_>| Some(Event::MembershipDeleted { id: id(data)? }),
-        // The type itself may be at fault.
+        // The type itself may be missing or no text.
         _ => return fields.finish_known().map(|()| None),
     };
     let mut event = None;
@@ -38,10 +38,10 @@ fn person(data: &mut Fields<'_>) -> Option<Event> {
     let addresses = data.required("email_addresses", addresses);
     let (id, updated_at) = (id(data), instant(data, "updated_at"));
     let email = addresses?.into_iter().find(|(id, _)| Some(id) == primary.as_ref()).map(|(_, address)| address);
-    Some(Event::Person(Person { id: id?, email, updated_at: updated_at? }))
+    Some(Event::Person(ClerkPerson { id: id?, email, updated_at: updated_at? }))
 }
 
-/// The ids of addresses, and these.
+/// Email addresses with their ids.
 fn addresses(value: Raw<'_>) -> Result<Vec<(String, String)>, Refusal> {
     let refusal = || Refusal::new("must be an array of objects with id and email_address");
     let elements = value.elements().ok_or_else(refusal)?;
@@ -59,10 +59,10 @@ fn organization(data: &mut Fields<'_>) -> Option<Event> {
     Some(Event::Organization(whole_organization(data, id)?))
 }
 
-fn whole_organization(data: &mut Fields<'_>, id: Option<String>) -> Option<Organization> {
+fn whole_organization(data: &mut Fields<'_>, id: Option<String>) -> Option<ClerkOrganization> {
     let (name, slug) = (text(data, "name", string), optional_text(data, "slug"));
     let (created_at, updated_at) = (instant(data, "created_at"), instant(data, "updated_at"));
-    Some(Organization { id: id?, name: name?, slug, created_at: created_at?, updated_at: updated_at? })
+    Some(ClerkOrganization { id: id?, name: name?, slug, created_at: created_at?, updated_at: updated_at? })
 }
 
 fn membership(data: &mut Fields<'_>) -> Option<Event> {
@@ -71,7 +71,7 @@ fn membership(data: &mut Fields<'_>) -> Option<Event> {
     let (mut organization_id, mut organization, mut person_id) = (None, None, None);
     if let Some(mut fields) = nested(data, "organization") {
         organization_id = id(&mut fields);
-        // Clerk sends all of it. Where there is no more than the id, the organization's own events tell the rest.
+        // Clerk sends the whole organization. If there is only its id, its own events bring the rest.
         if fields.peek("name").is_some() {
             organization = whole_organization(&mut fields, organization_id.clone());
         }
@@ -81,7 +81,7 @@ fn membership(data: &mut Fields<'_>) -> Option<Event> {
         person_id = text(&mut fields, "user_id", identifier);
         data.absorb_known(fields);
     }
-    let membership = Membership {
+    let membership = ClerkMembership {
         id: membership_id?,
         organization_id: organization_id?,
         person_id: person_id?,
@@ -92,7 +92,7 @@ fn membership(data: &mut Fields<'_>) -> Option<Event> {
     Some(Event::Membership(membership, organization))
 }
 
-/// An object that must be there.
+/// A required object.
 fn nested<'a>(fields: &mut Fields<'a>, name: &str) -> Option<Fields<'a>> {
     if fields.peek(name).is_none() {
         fields.refuse(name, Refusal::new("is required"), None);
@@ -104,17 +104,17 @@ fn id(fields: &mut Fields<'_>) -> Option<String> {
     text(fields, "id", identifier)
 }
 
-/// A text that must be there. Not generic over how it is read, which would make a copy of each.
+/// A required text.
 fn text(fields: &mut Fields<'_>, name: &str, read: fn(Raw<'_>) -> Result<String, Refusal>) -> Option<String> {
     fields.required(name, read)
 }
 
-/// A text that may be `null` or missing.
+/// A text that may be `null` or absent.
 fn optional_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
     fields.nullable(name, string).flatten()
 }
 
-/// 1–255 characters, none of them a control character.
+/// 1 to 255 characters without control characters.
 fn identifier(value: Raw<'_>) -> Result<String, Refusal> {
     string(value).and_then(Name::new).map(|name| name.as_str().to_owned())
 }
@@ -155,7 +155,7 @@ mod tests {
         for (primary, email) in
             [("\"idn_2\"", Some("example@example.org")), ("null", None), ("\"idn_9\"", None), ("\"\"", None)]
         {
-            let expected = Person {
+            let expected = ClerkPerson {
                 id: "user_29w83sxmDNGwOuEthce5gg56FcC".into(),
                 email: email.map(str::to_owned),
                 updated_at: 1_654_012_591_835,
@@ -169,7 +169,7 @@ mod tests {
     fn organizations_and_memberships_are_read() {
         let organization = r#"{"created_at":1654013202977,"created_by":"user_1","id":"org_1","image_url":"https://x",
             "name":"Acme Inc","object":"organization","public_metadata":{},"slug":"acme-inc","updated_at":1654013202978}"#;
-        let expected = Organization {
+        let expected = ClerkOrganization {
             id: "org_1".into(),
             name: "Acme Inc".into(),
             slug: Some("acme-inc".into()),
@@ -185,7 +185,7 @@ mod tests {
                 "user_id":"user_1"}},"role":"org:admin","updated_at":2}},"type":"organizationMembership.created"}}"#
             )
         };
-        let membership = Membership {
+        let membership = ClerkMembership {
             id: "orgmem_1".into(),
             organization_id: "org_1".into(),
             person_id: "user_1".into(),

@@ -1,38 +1,38 @@
-//! Who signs session tokens, as the operator has set it.
+//! The issuer of session tokens, as the operator configures it.
 
 use std::rc::Rc;
 
 use super::key::PublicKey;
 use crate::refusal::Refusal;
 
-/// The issuer of the tokens that are believed.
+/// The issuer whose tokens are accepted.
 #[derive(Debug)]
 pub struct Issuer {
-    /// `CLERK_ISSUER`: what `iss` must be, to the letter.
+    /// `CLERK_ISSUER`: `iss` must be exactly this text.
     pub url: String,
     pub keys: Keys,
-    /// `CLERK_AUTHORIZED_PARTIES`: origins that a token may have been made for; any, if
-    /// there are none.
+    /// `CLERK_AUTHORIZED_PARTIES`: the origins for which a token may be made. An empty list allows every
+    /// origin.
     pub authorized_parties: Vec<String>,
 }
 
-/// Where the issuer's keys are from.
+/// The source of the issuer's keys.
 #[derive(Debug)]
 pub enum Keys {
-    /// `CLERK_JWT_KEY`: the one key, which needs no network.
+    /// `CLERK_JWT_KEY`: a single key, which needs no network.
     Set(Rc<PublicKey>),
     /// `CLERK_JWKS_URL`.
     Published { url: String },
 }
 
 impl Issuer {
-    /// Whether a token made for this party (`azp`) is for us.
+    /// Whether a token made for this party (`azp`) is accepted.
     pub fn authorizes(&self, party: Option<&str>) -> bool {
         let parties = &self.authorized_parties;
         parties.is_empty() || party.is_some_and(|party| parties.iter().any(|known| known == party))
     }
 
-    /// `None` when nothing is set, and nobody can be signed in.
+    /// Reads the settings. `None` if none is set: then every session token is refused.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Refusal> {
         let text = |name: &str| variable(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let keys = match (text("CLERK_JWT_KEY"), text("CLERK_JWKS_URL")) {
@@ -59,7 +59,8 @@ impl Issuer {
     }
 }
 
-/// Whoever can change an answer on its way chooses the keys. Nobody can on the same machine.
+/// Whether the answer from a URL cannot be changed on its way, as an attacker that changes it chooses the
+/// keys: HTTPS, or the same machine.
 fn trustworthy(url: &str) -> bool {
     let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
     let safe = url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))

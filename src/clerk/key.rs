@@ -1,29 +1,32 @@
-//! An RSA key that signatures are checked with, and how it is written down.
+//! An RSA key that checks signatures, and the forms in which it is written.
 //!
-//! Invariant: a [`PublicKey`] is as strong as RS256 demands. `WebCrypto` takes keys of 1,024
-//! bits and any exponent, so that is checked here, where the key comes in.
+//! Invariant: a [`PublicKey`] is as strong as RS256 demands. `WebCrypto` imports keys of 1,024 bits and of
+//! any exponent, so the constructor checks both.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use pkcs1::RsaPublicKeyRef;
+use spki::SubjectPublicKeyInfoRef;
 
 use crate::input::string;
 use crate::json::Members;
 use crate::refusal::Refusal;
 
-/// Fewest bits of a modulus (RFC 7518, section 3.3).
+/// The fewest bits of a modulus (RFC 7518, section 3.3).
 const MODULUS_BITS_MIN: usize = 2_048;
-/// Most bits of a modulus: more take longer to check than anyone's session is worth.
+/// The most bits of a modulus. The time to check a signature grows with the square of the bits.
 const MODULUS_BITS_MAX: usize = 8_192;
-/// 65,537, the one exponent: a small one has a history of forgeries, a large one takes long.
+/// 65,537, the only exponent that is accepted. Small exponents have a history of forged signatures, and
+/// large ones are slow.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
-/// What the moduli of a widespread chip are known by: see [`of_that_chip`].
+/// The primes by which ROCA moduli are recognized: see [`is_roca`].
 const FINGERPRINT_PRIMES: [u8; 38] = [
     3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
     113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
-/// The public key of an issuer. Its exponent is 65,537.
+/// An issuer's public key. Its exponent is 65,537.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     /// Big-endian, without leading zeros.
@@ -31,7 +34,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// From big-endian numbers without leading zeros.
+    /// Makes a key from big-endian numbers without leading zeros.
     pub fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, Refusal> {
         let leading = modulus.first().map_or(8, |byte| byte.leading_zeros());
         let bits = modulus.len().saturating_mul(8).saturating_sub(usize::try_from(leading).unwrap_or(8));
@@ -39,7 +42,7 @@ impl PublicKey {
         if leading == 8
             || !odd
             || exponent != EXPONENT
-            || of_that_chip(modulus)
+            || is_roca(modulus)
             || !(MODULUS_BITS_MIN..=MODULUS_BITS_MAX).contains(&bits)
         {
             return Err(Refusal::new("must be an RSA public key (SPKI) of 2048 to 8192 bits with the exponent 65537"));
@@ -47,42 +50,44 @@ impl PublicKey {
         Ok(Self { modulus: modulus.to_vec() })
     }
 
-    /// The modulus as JSON Web Keys have it.
+    /// The modulus in the encoding of JSON Web Keys.
     pub fn modulus(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.modulus)
     }
 
-    /// A signature has as many bytes as the modulus (RFC 8017, section 8.2.2).
+    /// Whether a signature is as long as the modulus (RFC 8017, section 8.2.2). The key made no other signature.
     pub fn may_have_made(&self, signature: &[u8]) -> bool {
         signature.len() == self.modulus.len()
     }
 
-    /// A JSON Web Key that is for RSA (RFC 7517, and RFC 7518, section 6.3.1).
+    /// Reads an RSA key from a JSON Web Key (RFC 7517, and RFC 7518, section 6.3.1).
     pub fn of_jwk(key: &Members<'_>) -> Option<Self> {
         let number = |name: &str| URL_SAFE_NO_PAD.decode(string(key.get(name)?).ok()?).ok();
         Self::new(&number("n")?, &number("e")?).ok()
     }
 
-    /// A `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13), in one line or in many, its
-    /// line breaks written as `\n` if need be: what a dashboard shows passes through many hands.
+    /// Reads a `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13).
+    ///
+    /// The text may have one line or many, and line breaks may be written as `\n`, since operators copy the
+    /// key from a dashboard into files and forms that change line breaks.
     pub fn of_pem(text: &str) -> Result<Self, Refusal> {
         let mut lines = text.split('\\');
         let first = lines.next().into_iter().map(Some);
-        // No backslash stands anywhere else.
+        // PEM has no other backslashes.
         let lines = first.chain(lines.map(|line| line.strip_prefix('n')));
         let text = lines.collect::<Option<Vec<_>>>().unwrap_or_default().join("\n");
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
         let body = body.map(|body| body.split_ascii_whitespace().collect::<String>());
         let der = body.and_then(|body| STANDARD.decode(body).ok());
-        let modulus = der.as_deref().and_then(read_der);
-        Self::new(modulus.unwrap_or_default(), &EXPONENT)
+        let (modulus, exponent) = der.as_deref().and_then(read_der).unwrap_or_default();
+        Self::new(modulus, exponent)
     }
 }
 
-/// Whether a modulus is a power of 65,537 to each of the primes: so are those that can be factored
-/// because of how a chip makes primes (ROCA, CVE-2017-15361), and one in 2^27 of all others.
-fn of_that_chip(modulus: &[u8]) -> bool {
+/// Whether a key is vulnerable to ROCA (CVE-2017-15361): its modulus is a power of 65,537 modulo each of the
+/// primes. One in 2^27 other moduli is too.
+fn is_roca(modulus: &[u8]) -> bool {
     FINGERPRINT_PRIMES.iter().all(|prime| {
         let reduce = |number: u32| number.checked_rem(u32::from(*prime)).unwrap_or_default();
         let residue = modulus.iter().fold(0, |residue, byte| reduce(residue << 8 | u32::from(*byte)));
@@ -94,27 +99,15 @@ fn of_that_chip(modulus: &[u8]) -> bool {
     })
 }
 
-/// `rsaEncryption` with its parameters, which are null (RFC 3279, section 2.3.1), as an
-/// `AlgorithmIdentifier`.
-const RSA_ENCRYPTION: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
-/// The exponent as DER has it.
-const EXPONENT_DER: [u8; 5] = [2, 3, 1, 0, 1];
-
-/// The modulus in a `SubjectPublicKeyInfo`. DER writes a thing in one way only, so all around
-/// a modulus of some length is known, if its first bit is set: what differs is no such key.
-fn read_der(der: &[u8]) -> Option<&[u8]> {
-    let length = u16::try_from(der.len()).ok()?.checked_sub(38).filter(|length| *length >= 256)?;
-    let mut expected = Vec::new();
-    let mut open = |tag: &[u8], more: u16, then: &[u8]| {
-        expected.extend([tag, &[0x82], &length.saturating_add(more).to_be_bytes(), then].concat());
-    };
-    open(&[0x30], 34, &RSA_ENCRYPTION);
-    // A string of bits begins with how many of its last byte are unused.
-    open(&[3], 15, &[0]);
-    open(&[0x30], 10, &[]);
-    // A number whose first bit is set begins with a zero, as it would be negative.
-    open(&[2], 1, &[0]);
-    der.strip_prefix(expected.as_slice())?.strip_suffix(&EXPONENT_DER)
+/// The modulus and the exponent of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1) of an RSA key, whose
+/// algorithm is `rsaEncryption` with null parameters (RFC 3279, section 2.3.1).
+fn read_der(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let info = SubjectPublicKeyInfoRef::try_from(der).ok()?;
+    if info.algorithm != pkcs1::ALGORITHM_ID {
+        return None;
+    }
+    let key = RsaPublicKeyRef::try_from(info.subject_public_key.as_bytes()?).ok()?;
+    Some((key.modulus.as_bytes(), key.public_exponent.as_bytes()))
 }
 
 #[cfg(test)]
@@ -167,10 +160,13 @@ mod tests {
         let mut modulus = product.split_off(first);
         modulus.resize(300, 0);
         modulus[299] = 1;
-        assert!(of_that_chip(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_err());
+        assert!(is_roca(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_err());
         modulus[298] = 1;
-        assert!(!of_that_chip(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_ok());
+        assert!(!is_roca(&modulus) && PublicKey::new(&modulus, &EXPONENT).is_ok());
     }
+
+    /// `rsaEncryption` with null parameters, as an `AlgorithmIdentifier`.
+    const RSA_ENCRYPTION: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
 
     fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
         let length = u16::try_from(content.len()).unwrap().to_be_bytes();

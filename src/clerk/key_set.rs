@@ -5,17 +5,16 @@ use super::token::members;
 use crate::input::string;
 use crate::json::{Members, Raw};
 
-/// Largest set that is read, in bytes.
+/// The largest set that is read, in bytes.
 pub const SET_BYTES_MAX: usize = 64 * 1024;
-/// Most keys in a set: an issuer has one, and two while it changes them.
+/// The most keys in a set. An issuer has one, and two while it changes them.
 const KEYS_MAX: usize = 32;
 
-/// A key and its name, which no other key of the set bears.
+/// A key and its name, which is unique in the set.
 pub type NamedKey = (String, PublicKey);
 
-/// Reads a set. Keys that are not for checking signatures by RS256, or too weak for it,
-/// are left out, as is every RSA key whose name another one has too: which of them is
-/// meant would be a guess.
+/// Reads a set. Leaves out the keys that do not check RS256 signatures and the keys that are too weak. Of
+/// several RSA keys with one name it leaves out all, as the name does not say which one is meant.
 pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
     let set = members(bytes).ok_or("the key set is not one plain JSON object")?;
     let keys = set.get("keys").and_then(Raw::elements);
@@ -34,12 +33,12 @@ pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
     Ok(keys.filter_map(|(name, key)| Some((name.clone(), PublicKey::of_jwk(key)?))).collect())
 }
 
-/// Whether a member is this text, if it is there.
+/// Whether a member is this text. `None` if the key has no such member.
 fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
     key.get(name).map(|value| string(value).is_ok_and(|text| text == expected))
 }
 
-/// Whether a key is for checking signatures by RS256, and its private part still private.
+/// Whether a key may check RS256 signatures and its set does not publish its private part.
 fn serves(key: &Members<'_>) -> bool {
     let operations = key.get("key_ops").map(|operations| operations.elements().unwrap_or_default());
     let verifies = operations
@@ -124,7 +123,7 @@ mod tests {
     #[test]
     fn of_several_keys_with_one_name_none_is_used() {
         assert_eq!(names(&[key("a", 2_048), key("a", 2_048), key("b", 2_048)]), ["b"]);
-        // Whatever is wrong with the other one.
+        // Also if the other key is refused.
         for (name, value) in [("n", json!("AQAB")), ("use", json!("enc")), ("alg", json!("RS512")), ("e", json!("Aw"))]
         {
             assert!(names(&[key("a", 2_048), with(name, value)]).is_empty(), "{name}");

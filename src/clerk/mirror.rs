@@ -1,23 +1,23 @@
-//! The mirror of Clerk's users, organizations and memberships in D1: the statements
-//! of one event, which run in one transaction.
+//! The mirror of Clerk's users, organizations and memberships in D1. The statements of one event run in one
+//! transaction.
 //!
 //! Invariants:
 //!
-//! - **Order does not matter.** Of two states of one thing the one with the later
-//!   `updated_at` stands; of two with the same, the one that is greater by its content. What is
-//!   deleted leaves a tombstone and never comes back, as Clerk gives no id twice. So any
-//!   order of events, and any number of repetitions, ends in the same rows.
-//! - **`member_count` is exact**: in every transaction that touches memberships, what they
-//!   count for is taken out of their organizations before and put back in after, whatever has
-//!   become of them in between. An organization whose memberships came first counts them once,
-//!   when its row is made. A person nobody has told us about counts; one who is gone does not.
-//! - **A membership's tombstone belongs to nobody**: it names neither person nor organization, so that
-//!   what is found by them is live.
-//! - **One live membership for a person in an organization.** Who left and came back has a
-//!   new one. It ends the older, whose deletion may be still on its way.
-//! - **Bounded work.** An event costs some searches of an index, however large the
-//!   organization is. Only a deletion costs more: what it ends.
-//! - What is about a person is overwritten before it is deleted or replaced: see
+//! - **Order does not matter.** Of two states of one thing the one with the later `updated_at` stands. Of
+//!   two states with the same `updated_at`, the one with the greater content stands. A deletion leaves a
+//!   tombstone, and a deleted id never comes back, as Clerk gives no id twice. So any order of events, and
+//!   any number of repetitions, ends in the same rows.
+//! - **`member_count` is exact.** A transaction that touches memberships first takes their count out of
+//!   their organizations and puts their new count back afterwards. An organization whose memberships came
+//!   first counts them once, when its row is made. A member whose own event has not come yet counts. A
+//!   deleted person does not.
+//! - **A membership's tombstone names neither person nor organization**, so that a search by either finds
+//!   live memberships only.
+//! - **A person has one live membership in an organization.** A person who left and came back has a new
+//!   membership. It ends the older one, whose deletion may still be on its way.
+//! - **Work is bounded.** An event costs a few searches of an index, however large the organization is. A
+//!   deletion also costs the rows that it ends.
+//! - The mirror overwrites personal data before it deletes or replaces it: see
 //!   [`crate::organization::erasure`].
 
 use std::borrow::Cow;
@@ -25,17 +25,18 @@ use std::borrow::Cow;
 use crate::organization::sql::Parameter;
 use crate::projection::Statement;
 
-/// A person, as far as they are mirrored. All times are in milliseconds since the epoch.
+/// The mirrored part of a person. All times in this file are in milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct ClerkPerson {
     pub id: String,
-    /// The primary address.
+    /// The primary email address.
     pub email: Option<String>,
     pub updated_at: i64,
 }
 
+/// The mirrored part of an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Organization {
+pub struct ClerkOrganization {
     pub id: String,
     pub name: String,
     pub slug: Option<String>,
@@ -43,9 +44,9 @@ pub struct Organization {
     pub updated_at: i64,
 }
 
-/// Which person belongs to which organization never changes for one id.
+/// A membership. The person and the organization of one id never change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Membership {
+pub struct ClerkMembership {
     pub id: String,
     pub organization_id: String,
     pub person_id: String,
@@ -54,27 +55,26 @@ pub struct Membership {
     pub updated_at: i64,
 }
 
-/// What has happened at Clerk.
+/// A change at Clerk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Made or changed; which of the two does not matter.
-    Person(Person),
+    /// A person was made or changed. The mirror treats both alike.
+    Person(ClerkPerson),
     PersonDeleted {
         id: String,
     },
-    Organization(Organization),
+    Organization(ClerkOrganization),
     OrganizationDeleted {
         id: String,
     },
-    /// With the organization as it was then, where the event has it.
-    Membership(Membership, Option<Organization>),
+    /// With the organization at that time, where the event has it.
+    Membership(ClerkMembership, Option<ClerkOrganization>),
     MembershipDeleted {
         id: String,
     },
 }
 
-/// The person's address is replaced only if this is newer: the row is overwritten, and
-/// made older than anything.
+/// Overwrites the address of a row that is older than the event, and makes the row older than any event.
 const OVERWRITE_PERSON: &str = "
     UPDATE people SET email = printf('%*s', octet_length(email), ''), updated_at = -1
     WHERE id = ?1 AND deleted = 0 AND (?3, coalesce(?2, '')) > (updated_at, coalesce(email, ''))";
@@ -91,7 +91,7 @@ const DELETE_PERSON: &str = "
     INSERT INTO people (id, email, updated_at, deleted) VALUES (?1, NULL, 0, 1)
     ON CONFLICT (id) DO UPDATE SET email = NULL, updated_at = 0, deleted = 1";
 
-/// The count of all the organizations that the person belongs to.
+/// Takes the person's memberships out of the count of every organization.
 const UNCOUNT_PERSON: &str = "
     UPDATE clerk_organizations SET member_count = member_count - (
       SELECT count(*) FROM memberships WHERE person_id = ?1 AND organization_id = clerk_organizations.id)
@@ -99,7 +99,7 @@ const UNCOUNT_PERSON: &str = "
 
 const REMOVE_MEMBERSHIPS_OF_PERSON: &str = "DELETE FROM memberships WHERE person_id = ?1";
 
-/// Memberships are counted here only when the row is made; from then on, as they come and go.
+/// Counts memberships only when it makes the row. Later events of memberships keep the count.
 const SAVE_ORGANIZATION: &str = "
     INSERT INTO clerk_organizations (id, name, slug, created_at, updated_at, deleted, member_count)
     VALUES (?1, ?2, ?3, ?4, ?5, 0, CASE WHEN EXISTS (SELECT 1 FROM clerk_organizations WHERE id = ?1) THEN 0
@@ -119,13 +119,13 @@ const DELETE_ORGANIZATION: &str = "
 
 const REMOVE_MEMBERSHIPS_OF_ORGANIZATION: &str = "DELETE FROM memberships WHERE organization_id = ?1";
 
-/// Takes out of the count what the person's memberships there count for.
+/// Takes the person's memberships in the organization out of its count.
 const UNCOUNT_PAIR: &str = "
     UPDATE clerk_organizations SET member_count = member_count - (
       SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1)
     WHERE id = ?1";
 
-/// Puts it back in.
+/// Puts the person's memberships in the organization back into its count.
 const COUNT_PAIR: &str = "
     UPDATE clerk_organizations SET member_count = member_count + (
       SELECT count(*) FROM memberships WHERE person_id = ?2 AND organization_id = ?1)
@@ -141,7 +141,7 @@ const SAVE_MEMBERSHIP: &str = "
     WHERE memberships.deleted = 0 AND (excluded.updated_at, excluded.role, excluded.created_at)
       > (memberships.updated_at, memberships.role, memberships.created_at)";
 
-/// Ends all of a person's memberships in an organization but the latest.
+/// Ends all of a person's memberships in an organization except the latest.
 const END_EARLIER: &str = "
     UPDATE memberships
     SET organization_id = '', person_id = '', role = '', created_at = 0, updated_at = 0, deleted = 1
@@ -160,7 +160,7 @@ const DELETE_MEMBERSHIP: &str = "
       deleted = 1";
 
 impl Event {
-    /// What brings the event into the mirror, to be run in one transaction.
+    /// The statements that bring the event into the mirror. They must run in one transaction.
     pub fn statements(&self) -> Vec<Statement<'_>> {
         let mut statements = Vec::with_capacity(5);
         match self {
@@ -202,7 +202,7 @@ impl Event {
     }
 }
 
-fn save_organization<'a>(statements: &mut Vec<Statement<'a>>, organization: &'a Organization) {
+fn save_organization<'a>(statements: &mut Vec<Statement<'a>>, organization: &'a ClerkOrganization) {
     let row = [
         (&*organization.id).into(),
         (&*organization.name).into(),
@@ -213,7 +213,7 @@ fn save_organization<'a>(statements: &mut Vec<Statement<'a>>, organization: &'a 
     push(statements, &[SAVE_ORGANIZATION], &row);
 }
 
-/// Statements that share their parameters.
+/// Appends statements that share their parameters.
 fn push<'a>(statements: &mut Vec<Statement<'a>>, sqls: &[&'static str], parameters: &[Parameter<'a>]) {
     for sql in sqls {
         statements.push(Statement { sql: Cow::Borrowed(sql), parameters: parameters.to_vec() });

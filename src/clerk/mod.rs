@@ -1,5 +1,5 @@
-//! Everything about Clerk: session tokens and their keys, the events that Clerk sends, and the
-//! mirror of people and organizations that is made of them. Pure.
+//! Clerk: session tokens and their keys, the events that Clerk sends, and the mirror of people and
+//! organizations that these events fill. Pure.
 
 pub mod claims;
 pub mod event;
@@ -10,15 +10,6 @@ pub mod key_set;
 pub mod mirror;
 pub mod people;
 pub mod session_cache;
+pub mod sessions;
 pub mod token;
 pub mod webhook_signature;
-
-use key_cache::KeyCache;
-use session_cache::SessionCache;
-
-/// What an isolate remembers of who is signed in.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    pub keys: KeyCache,
-    pub verified: SessionCache,
-}

@@ -1,20 +1,20 @@
-//! People and the organizations they belong to, as mirrored from Clerk: who is signed in.
+//! What the mirror of Clerk knows about a signed-in person and their organizations.
 
 use crate::projection::{Database, Statement, StoreError};
 
-/// What the mirror knows of a person.
+/// What the mirror knows about a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Person {
-    /// Nothing, or nothing yet.
+pub enum PersonLookup {
+    /// The mirror does not know the person, or not yet.
     Unknown,
-    /// That they are gone.
+    /// The person was deleted.
     Gone,
     /// `"user_id":…,"email":…,"orgs":[…]`, the inside of a JSON object.
     Known(String),
 }
 
-/// Organizations in the order of their ids, at most 500: one search of an index for each.
-/// Of two memberships in one organization, the one that changed last holds.
+/// The person's organizations in the order of their ids, at most 500, with one search of an index for each.
+/// Of two memberships in one organization, the one that changed last counts.
 const SIGNED_IN: &str = "
     SELECT CASE p.deleted WHEN 0 THEN
       '\"user_id\":' || json_quote(p.id) || ',\"email\":' || json_quote(p.email) || ',\"orgs\":' || (
@@ -28,14 +28,14 @@ const SIGNED_IN: &str = "
     ELSE '' END AS text
     FROM people p WHERE p.id = ?1";
 
-/// What the mirror knows of the person who is signed in, and how many rows it read.
-pub async fn signed_in<D: Database>(database: &D, person_id: &str) -> Result<(Person, u64), StoreError> {
+/// What the mirror knows about the signed-in person, and the number of rows that the query read.
+pub async fn signed_in<D: Database>(database: &D, person_id: &str) -> Result<(PersonLookup, u64), StoreError> {
     let statement = Statement { sql: SIGNED_IN.into(), parameters: vec![person_id.into()] };
     let texts = database.query(&statement).await?;
     let person = match texts.rows.into_iter().next() {
-        None => Person::Unknown,
-        Some(members) if members.is_empty() => Person::Gone,
-        Some(members) => Person::Known(members),
+        None => PersonLookup::Unknown,
+        Some(members) if members.is_empty() => PersonLookup::Gone,
+        Some(members) => PersonLookup::Known(members),
     };
     Ok((person, texts.rows_read))
 }

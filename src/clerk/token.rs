@@ -1,9 +1,8 @@
-//! A JSON Web Token in its compact form (RFC 7515, section 7.1).
+//! A JSON Web SessionToken in its compact form (RFC 7515, section 7.1).
 //!
-//! Invariant: only what was signed is read, and it reads in one way only: strict
-//! base64url without padding, JSON without a member named twice, RS256 and nothing
-//! else. A header that brings a key of its own, or asks for something that we do not
-//! understand, is refused.
+//! Invariant: only the signed part is read, and it has one reading: strict base64url without padding, JSON
+//! without a member named twice, and RS256 as the only algorithm. A header that brings its own key, or that
+//! names an extension, is refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,27 +10,27 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::input::string;
 use crate::json::{Document, Members};
 
-/// Largest token, in bytes: twice what fits into the cookie that Clerk keeps it in.
+/// The largest token, in bytes: twice the size of the cookie in which Clerk keeps it.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// Header parameters that say where the key is (RFC 7515, sections 4.1.2–4.1.6), which
-/// is not for whoever sends a token to say, and extensions that must be understood
-/// (section 4.1.11), of which we understand none.
+/// Refused header parameters. The first four say where the key is (RFC 7515, sections 4.1.2–4.1.6), which
+/// the sender of a token must not choose. `crit` names extensions that a reader must understand (section
+/// 4.1.11), and this one understands none.
 const REFUSED: [&str; 5] = ["jku", "jwk", "x5u", "x5c", "crit"];
 
-/// A token that is well-formed. Nothing in it is to be believed yet.
+/// A well-formed token whose signature is not checked yet.
 #[derive(Debug)]
-pub struct Token<'a> {
-    /// Which of its issuer's keys it says it is signed with.
+pub struct SessionToken<'a> {
+    /// The name of the issuer's key that the token claims to be signed with.
     pub key_id: Option<String>,
     /// The payload.
     pub claims: Vec<u8>,
-    /// What the signature is of.
+    /// The signed part of the token.
     pub signed: &'a str,
     pub signature: Vec<u8>,
 }
 
-impl<'a> Token<'a> {
+impl<'a> SessionToken<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         if text.len() > TOKEN_BYTES_MAX {
             return None;
@@ -46,8 +45,8 @@ impl<'a> Token<'a> {
 }
 
 fn read_header(header: &Members<'_>) -> Option<Option<String>> {
-    // A media type is compared without regard to case (RFC 7515, section 4.1.9). Tokens of
-    // another kind that the same issuer signs say so here: `at+jwt` (RFC 9068).
+    // A media type is compared without regard to case (RFC 7515, section 4.1.9). The same issuer may sign
+    // tokens of other kinds, which name their kind here, such as `at+jwt` (RFC 9068).
     let typ = header.get("typ").map(string).transpose().ok()?;
     let refused = REFUSED.iter().any(|name| header.get(name).is_some())
         || string(header.get("alg")?).ok()? != "RS256"
@@ -55,7 +54,7 @@ fn read_header(header: &Members<'_>) -> Option<Option<String>> {
     if refused { None } else { header.get("kid").map(string).transpose().ok() }
 }
 
-/// The members of an object in which none is named twice, at any depth.
+/// The members of a JSON object that names no member twice, at any depth.
 pub fn members(bytes: &[u8]) -> Option<Members<'_>> {
     Document::parse(bytes).and_then(|document| document.members()).ok()
 }
@@ -69,13 +68,13 @@ mod tests {
     }
 
     fn parses(text: &str) -> bool {
-        Token::parse(text).is_some()
+        SessionToken::parse(text).is_some()
     }
 
     #[test]
     fn a_token_has_three_parts() {
         let text = token(r#"{"alg":"RS256","kid":"k","typ":"jwt","x5t":"t"}"#);
-        let parsed = Token::parse(&text).unwrap();
+        let parsed = SessionToken::parse(&text).unwrap();
         assert_eq!(parsed.key_id.as_deref(), Some("k"));
         assert_eq!((parsed.claims.as_slice(), parsed.signature.as_slice()), (&b"{}"[..], &b"sig"[..]));
         assert_eq!(format!("{}.c2ln", parsed.signed), text);

@@ -1,13 +1,13 @@
-//! Signatures of webhooks as Svix makes them, which is how Clerk sends
+//! Signatures of webhooks by Svix, through which Clerk sends its events
 //! (<https://docs.svix.com/receiving/verifying-payloads/how-manual>; the same as
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
 //! Invariants:
 //!
-//! - The bytes are checked as they came, before anything reads them.
-//! - Every secret is compared with every signature, in a time that tells neither where they
-//!   differ nor which one was right.
-//! - That a delivery is too old is told only to who signed it.
+//! - The signature is checked over the bytes as they came, before any code reads them.
+//! - Every secret is compared with every signature, in a time that reveals neither where they differ nor
+//!   which one is right.
+//! - Only a sender that signed a delivery learns that it is too old.
 
 use std::fmt;
 
@@ -21,23 +21,23 @@ use crate::directory::timestamp::Timestamp;
 use crate::fault::CredentialFault;
 use crate::refusal::Refusal;
 
-/// Furthest that the time of a delivery may be from now, either way, in seconds: Svix's own
-/// libraries allow as much.
+/// The greatest distance of a delivery's time from now, in the past or in the future, in seconds. Svix's own
+/// libraries allow the same.
 const TOLERANCE_S: u64 = 300;
 
-/// Shortest key, in bytes: no text that happens to be base64 should pass for one. Svix makes keys
-/// of 24 and more; the one in its documentation has 18.
+/// The shortest key, in bytes, so that a text that happens to be base64 is not taken for a key. Svix makes
+/// keys of 24 bytes and more; the key in its documentation has 18.
 const KEY_BYTES_MIN: usize = 16;
 
-/// The only version there is. What has another is left to who knows it.
+/// The only version that is known. Signatures of other versions are skipped.
 const VERSION: &str = "v1,";
 
-/// The key of an endpoint. Its `Debug` says nothing.
+/// The key of an endpoint. Its `Debug` reveals nothing.
 #[derive(Clone)]
 pub struct SigningKey(Vec<u8>);
 
 impl SigningKey {
-    /// Reads a secret as Clerk shows it: `whsec_` and the key in base64.
+    /// Reads a secret as Clerk shows it: `whsec_`, then the key in base64.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let encoded = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
         let key = STANDARD_NO_PAD.decode(encoded).unwrap_or_default();
@@ -47,9 +47,9 @@ impl SigningKey {
         Ok(Self(key))
     }
 
-    /// The code of a delivery, in base64.
+    /// The signature of a delivery, in base64.
     fn sign(&self, delivery: &Delivery<'_>) -> String {
-        // A key of any length is accepted (RFC 2104), so the fallback is never taken.
+        // HMAC accepts a key of any length (RFC 2104), so this never fails.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         for part in [delivery.id.as_bytes(), b".", delivery.timestamp.as_bytes(), b".", delivery.body] {
             mac.update(part);
@@ -64,19 +64,19 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What is signed, and what signs it.
+/// A delivery of an event: the signed parts and the signatures.
 pub struct Delivery<'a> {
     /// `svix-id`.
     pub id: &'a str,
     /// `svix-timestamp`: seconds since the epoch.
     pub timestamp: &'a str,
-    /// `svix-signature`: signatures with their versions, separated by spaces.
+    /// `svix-signature`: signatures, each with its version, separated by spaces.
     pub signatures: &'a str,
     pub body: &'a [u8],
 }
 
 impl Delivery<'_> {
-    /// Whether one of the keys signed this, and lately.
+    /// Checks that one of the keys signed this delivery, and that it is not too old.
     pub fn verify(&self, keys: &[SigningKey], now: Timestamp) -> Result<(), CredentialFault> {
         let mut genuine = Choice::from(0);
         for key in keys {
@@ -88,7 +88,7 @@ impl Delivery<'_> {
         if !bool::from(genuine) {
             return Err(CredentialFault::Invalid);
         }
-        // Digits only, as a sign or a space is signed like anything else.
+        // Digits only: `parse` also accepts a sign.
         let digits = self.timestamp.bytes().all(|byte| byte.is_ascii_digit());
         let sent_at_s = self.timestamp.parse::<u64>().ok().filter(|_| digits).ok_or(CredentialFault::Invalid)?;
         let now_s = now.unsigned_millis().div_euclid(1_000);

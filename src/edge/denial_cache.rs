@@ -1,25 +1,27 @@
-//! Who was told a moment ago that the organization's bucket is empty: until it holds a token again, they
-//! are refused where they arrive. A flood of requests beyond the limit then costs its sender's edge some
-//! memory, and the object, which serves all of the organization, next to nothing.
+//! Keys that an object refused a moment ago because the organization's bucket is empty. The edge refuses
+//! such a key itself until the bucket holds a token again. A flood of requests beyond the limit then costs
+//! some memory of the edge that receives it, and next to nothing of the object, which serves the whole
+//! organization.
 //!
 //! Invariants:
 //!
-//! - Who is refused here, the object would refuse at this instant too: a bucket without a token has none
-//!   until the time it named has passed, whoever asks meanwhile, as nothing but time and the operator fill
-//!   it. The time is counted from when the object was asked, which is not later than when it looked.
-//! - Only for the key that was refused, of the same kind and for the same scope: 401 and 403 win over 429,
-//!   and the object has let them pass.
-//! - What the operator changes, a key revoked or a limit raised, is seen at once by the isolate that
-//!   served the operator, and within [`HOLD_MAX_MS`] by every other.
-//! - Memory is bounded: at most [`REMEMBERED_MAX`] keys. Of more, the object is asked.
+//! - The object would refuse every request that the edge refuses. An empty bucket has no token until the
+//!   time that the object named has passed, as only time and the operator fill it. The edge counts that
+//!   time from the instant when it asked the object, which is not later than when the object looked.
+//! - The edge refuses only the key that the object refused, of the same kind and for the same scope: 401 and
+//!   403 win over 429, and the object had found neither.
+//! - After the operator revokes a key or raises a limit, the isolate that served the operator sees the
+//!   change at once, and every other isolate within [`HOLD_MAX_MS`].
+//! - The cache holds at most [`REMEMBERED_MAX`] keys. For any further key the edge asks the object.
 
+use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::OrganizationId;
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::protocol::{Admission, Caller, Denial, Outcome, Reply};
 
-/// Longest time for which an object is not asked, in milliseconds.
+/// The longest time for which the edge does not ask an object, in milliseconds.
 pub const HOLD_MAX_MS: i64 = 1_000;
 
 pub const REMEMBERED_MAX: usize = 1_024;
@@ -29,34 +31,41 @@ type Key = (KeyDigest, KeyKind, Scope);
 #[derive(Debug)]
 struct Denied {
     organization: OrganizationId,
-    /// When the object was asked, by the edge's clock, as are all that follow.
+    /// When the edge asked the object, by the edge's clock. All instants here are by that clock.
     asked_at: Timestamp,
-    /// Until then the object need not be asked.
+    /// When the edge asks the object again.
     until: Timestamp,
-    /// When a token is there.
+    /// When the bucket holds a token.
     retry_at: Timestamp,
+    /// When the bucket is full.
     full_at: Timestamp,
     admission: Admission,
     quota: Quota,
 }
 
-/// What an isolate remembers.
+impl Denied {
+    /// Whether the edge may refuse at this instant. After the clock was set back, the time since the edge
+    /// asked the object is unknown.
+    fn holds(&self, now: Timestamp) -> bool {
+        self.asked_at <= now && now < self.until
+    }
+}
+
+/// The refusals that an isolate remembers.
 #[derive(Debug, Default)]
 pub struct DenialCache {
-    /// In the order of the keys.
-    held: Vec<(Key, Denied)>,
+    held: BoundedMap<Key, Denied, REMEMBERED_MAX>,
 }
 
 impl DenialCache {
-    /// What the object would answer at this instant, if that is known.
+    /// The reply that the object would give at this instant, if the cache knows it.
     pub fn find(&self, caller: &Caller, now: impl FnOnce() -> Timestamp) -> Option<Reply> {
         if self.held.is_empty() {
             return None;
         }
-        let (_, denied) = self.held.get(self.place(&key(caller)?).ok()?)?;
+        let denied = self.held.get(&key(caller)?)?;
         let now = now();
-        // A clock that was set back says nothing of how long ago that was.
-        if now < denied.asked_at || now >= denied.until {
+        if !denied.holds(now) {
             return None;
         }
         let from_now = |instant: Timestamp| instant.millis().saturating_sub(now.millis()).max(0);
@@ -65,7 +74,7 @@ impl DenialCache {
         Some(Reply::new(Some(admission), Outcome::Denied(denial)))
     }
 
-    /// Remembers what an object has answered to who asked at this instant, if it is that there is no token.
+    /// Remembers the reply of an object that the edge asked at `asked_at`, if it says that the bucket is empty.
     pub fn note(
         &mut self,
         organization: OrganizationId,
@@ -77,7 +86,7 @@ impl DenialCache {
         let Outcome::Denied(Denial::RateLimited { retry_after_ms, quota }) = reply.outcome else { return };
         let (Some(admission), Some(key)) = (reply.admission, key(caller)) else { return };
         let answered_at = now();
-        // The object's clock is believed as far as it can be right.
+        // The object looked between the question and its answer. Its clock is believed within these bounds.
         let looked_at = admission.full_at.millis().saturating_sub(admission.full_in_ms);
         let looked_at = looked_at.min(answered_at.millis()).max(asked_at.millis());
         let after = |instant: i64, millis: i64| Timestamp::from_millis(instant.saturating_add(millis));
@@ -90,33 +99,17 @@ impl DenialCache {
             admission,
             quota,
         };
-        if self.held.len() >= REMEMBERED_MAX {
-            self.held.retain(|(_, held)| held.asked_at <= answered_at && answered_at < held.until);
-        }
-        match self.place(&key) {
-            Ok(place) => {
-                if let Some(held) = self.held.get_mut(place) {
-                    held.1 = denied;
-                }
-            }
-            Err(place) if self.held.len() < REMEMBERED_MAX => self.held.insert(place, (key, denied)),
-            Err(_) => {}
-        }
+        self.held.insert_if_room(key, denied, |held| !held.holds(answered_at));
     }
 
-    /// For what the operator has done to an organization.
+    /// Forgets an organization that the operator changes.
     pub fn forget(&mut self, organization: OrganizationId) {
-        self.held.retain(|(_, denied)| denied.organization != organization);
-    }
-
-    /// Where a key is, or belongs.
-    fn place(&self, key: &Key) -> Result<usize, usize> {
-        self.held.binary_search_by(|(held, _)| held.cmp(key))
+        self.held.retain(|denied| denied.organization != organization);
     }
 }
 
-/// Those who ask for one token: if there is none for them, there is none for anybody. For more than one
-/// there may be none when there is for others.
+/// The key of a caller that asks for one token. A bucket that refuses one token refuses every caller. A
+/// bucket that refuses several may still hold one.
 fn key(caller: &Caller) -> Option<Key> {
     match caller {
         Caller::Key { digest, kind, scope, cost: 1 } => Some((digest.clone(), *kind, *scope)),
@@ -181,8 +174,8 @@ mod tests {
         }
     }
 
-    /// Edges with latencies and an object, whose clocks agree: who is refused at an edge is told what
-    /// the object would say at that instant, word for word.
+    /// Edges with latencies and an object, whose clocks agree. An edge that refuses gives the reply that the
+    /// object would give at that instant.
     #[test]
     fn who_is_refused_here_the_object_would_refuse() {
         let given = std::env::var("ROLLCALL_SEED").ok();
@@ -225,9 +218,9 @@ mod tests {
 
     #[test]
     fn only_who_was_refused_is() {
-        let mut throttled = DenialCache::default();
-        throttled.note(organization(1), &caller("ada", Scope::Read, 1), &denied(), at(0), || at(10));
-        let find = |caller: &Caller, millis| throttled.find(caller, || at(millis)).is_some();
+        let mut cache = DenialCache::default();
+        cache.note(organization(1), &caller("ada", Scope::Read, 1), &denied(), at(0), || at(10));
+        let find = |caller: &Caller, millis| cache.find(caller, || at(millis)).is_some();
         assert!(find(&caller("ada", Scope::Read, 1), 999));
         assert!(!find(&caller("ada", Scope::Read, 1), 1_000), "the time has passed");
         assert!(!find(&caller("ada", Scope::Read, 1), -1), "the clock was set back");
@@ -239,47 +232,47 @@ mod tests {
 
     #[test]
     fn the_operator_is_heeded_at_once_here_and_within_a_second_elsewhere() {
-        let mut throttled = DenialCache::default();
+        let mut cache = DenialCache::default();
         let outcome = Outcome::Denied(Denial::RateLimited { retry_after_ms: 100_000, quota: QUOTA });
         let reply = Reply { outcome, ..denied() };
         let (ada, bob) = (caller("ada", Scope::Read, 1), caller("bob", Scope::Read, 1));
-        throttled.note(organization(1), &ada, &reply, at(0), || at(10));
-        throttled.note(organization(2), &bob, &reply, at(0), || at(10));
-        assert!(throttled.find(&ada, || at(HOLD_MAX_MS - 1)).is_some());
-        assert!(throttled.find(&ada, || at(HOLD_MAX_MS)).is_none());
-        throttled.forget(organization(1));
-        assert!(throttled.find(&ada, || at(1)).is_none());
-        assert!(throttled.find(&bob, || at(1)).is_some());
+        cache.note(organization(1), &ada, &reply, at(0), || at(10));
+        cache.note(organization(2), &bob, &reply, at(0), || at(10));
+        assert!(cache.find(&ada, || at(HOLD_MAX_MS - 1)).is_some());
+        assert!(cache.find(&ada, || at(HOLD_MAX_MS)).is_none());
+        cache.forget(organization(1));
+        assert!(cache.find(&ada, || at(1)).is_none());
+        assert!(cache.find(&bob, || at(1)).is_some());
     }
 
-    /// Whatever the object's clock says, the time to retry is neither before nor after what is possible.
+    /// However far the object's clock is off, the time to retry stays within what is possible.
     #[test]
     fn a_clock_that_differs_is_believed_as_far_as_it_can_be_right() {
         let ada = caller("ada", Scope::Read, 1);
         for ahead in [-5_000, 0, 5_000] {
             let mut object = Object { rate: Rate::new(1, 1), tat: Tat::default() };
             object.ask(at(ahead), 1);
-            let mut throttled = DenialCache::default();
-            throttled.note(organization(1), &ada, &object.ask(at(ahead), 1), at(0), || at(10));
-            let told = throttled.find(&ada, || at(20)).and_then(|reply| retry_after_ms(&reply));
+            let mut cache = DenialCache::default();
+            cache.note(organization(1), &ada, &object.ask(at(ahead), 1), at(0), || at(10));
+            let told = cache.find(&ada, || at(20)).and_then(|reply| retry_after_ms(&reply));
             assert!(told.is_some_and(|millis| (980..=990).contains(&millis)), "{ahead}: {told:?}");
         }
     }
 
     #[test]
     fn memory_is_bounded_and_makes_room_when_the_time_has_passed() {
-        let mut throttled = DenialCache::default();
+        let mut cache = DenialCache::default();
         let names: Vec<_> =
             (0..REMEMBERED_MAX + 100).map(|number| caller(&number.to_string(), Scope::Read, 1)).collect();
         for caller in &names {
-            throttled.note(organization(1), caller, &denied(), at(0), || at(10));
-            assert!(throttled.held.len() <= REMEMBERED_MAX);
+            cache.note(organization(1), caller, &denied(), at(0), || at(10));
+            assert!(cache.held.len() <= REMEMBERED_MAX);
         }
-        let found = names.iter().filter(|caller| throttled.find(caller, || at(20)).is_some()).count();
+        let found = names.iter().filter(|caller| cache.find(caller, || at(20)).is_some()).count();
         assert_eq!(found, REMEMBERED_MAX);
         let late = caller("late", Scope::Read, 1);
-        throttled.note(organization(1), &late, &denied(), at(2_000), || at(2_010));
-        assert!(throttled.find(&late, || at(2_020)).is_some());
-        assert_eq!(throttled.held.len(), 1);
+        cache.note(organization(1), &late, &denied(), at(2_000), || at(2_010));
+        assert!(cache.find(&late, || at(2_020)).is_some());
+        assert_eq!(cache.held.len(), 1);
     }
 }

@@ -1,27 +1,26 @@
-//! The bucket of a client address: for public paths and failed authentication.
+//! The bucket of a client address, for public paths and failed authentication.
 //!
 //! Invariants:
 //!
-//! - Memory is bounded: at most [`CLIENTS_MAX`] addresses are remembered. When
-//!   one more comes, the one whose bucket is fullest is forgotten, so that an
-//!   attacker who floods the table frees those who need it least.
-//! - Only `CF-Connecting-IP` is believed; every other forwarding header is the
-//!   caller's own word. A host of IPv6 has a whole /64 to itself, so that is what
-//!   is counted.
+//! - The limiter remembers at most [`CLIENTS_MAX`] clients. A further client makes it forget the full
+//!   buckets, which hold no information, or else the fullest bucket. So an attacker that floods the table
+//!   frees only the clients that have used their buckets least.
+//! - The limiter believes only `CF-Connecting-IP`. Callers can set every other forwarding header themselves.
+//!   An IPv6 host has a whole /64, so all addresses of a /64 are one client.
 //!
-//! Kept in the isolate's memory: exact per isolate, not across the network. It
-//! shields the Worker from noise; what protects an organization is its own bucket.
+//! The buckets live in the isolate's memory. They are exact for one isolate and not shared across the
+//! network. They shield the Worker from noise. The organization's own bucket is what protects it.
 
 use std::net::IpAddr;
 
+use crate::bounded::BoundedMap;
 use crate::directory::timestamp::Timestamp;
 use crate::organization::limiter::{Decision, Rate, Tat};
 
 pub const CLIENTS_MAX: usize = 4_096;
 
-/// Who is counted together: an IPv4 address, an IPv6 /64, or everyone whose
-/// address is unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Addresses that share a bucket: an IPv4 address, an IPv6 /64, or all clients of unknown address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
     V4([u8; 4]),
     V6([u16; 4]),
@@ -43,48 +42,19 @@ impl Client {
 
 #[derive(Debug, Default)]
 pub struct PublicLimiter {
-    /// In the order of the clients. A new one moves others, some 100 KB at most.
-    buckets: Vec<(Client, Tat)>,
+    buckets: BoundedMap<Client, Tat, CLIENTS_MAX>,
 }
 
 impl PublicLimiter {
     pub fn take(&mut self, rate: Rate, client: Client, now: Timestamp) -> Decision {
-        if let Ok(place) = self.find(client)
-            && let Some((_, tat)) = self.buckets.get_mut(place)
-        {
+        if let Some(tat) = self.buckets.get_mut(&client) {
             return rate.take(tat, now.micros(), 1);
-        }
-        if self.buckets.len() >= CLIENTS_MAX {
-            self.forget(rate, now);
         }
         let mut tat = Tat::default();
         let decision = rate.take(&mut tat, now.micros(), 1);
-        let place = self.find(client).unwrap_or_else(|place| place);
-        self.buckets.insert(place, (client, tat));
-        decision
-    }
-
-    /// Where a client is, or belongs.
-    fn find(&self, client: Client) -> Result<usize, usize> {
-        self.buckets.binary_search_by_key(&client, |(client, _)| *client)
-    }
-
-    /// Forgets every full bucket, or the fullest if none is full.
-    fn forget(&mut self, rate: Rate, now: Timestamp) {
         let full = Tat::full_at(rate, now.micros());
-        self.buckets.retain(|(_, tat)| *tat > full);
-        if self.buckets.len() < CLIENTS_MAX {
-            return;
-        }
-        let fullest = self.buckets.iter().enumerate().min_by_key(|(_, (_, tat))| *tat).map(|(place, _)| place);
-        if let Some(place) = fullest {
-            self.buckets.remove(place);
-        }
-    }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.buckets.len()
+        self.buckets.insert_or_evict(client, tat, |tat| *tat <= full, |tat| *tat);
+        decision
     }
 }
 
@@ -123,7 +93,7 @@ mod tests {
         }
         for host in 0..20_000_u32 {
             limiter.take(rate, Client::V4(host.to_be_bytes()), now);
-            assert!(limiter.len() <= CLIENTS_MAX);
+            assert!(limiter.buckets.len() <= CLIENTS_MAX);
         }
         assert!(!limiter.take(rate, flooder, now).allowed);
     }

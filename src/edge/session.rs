@@ -13,10 +13,10 @@ use std::rc::Rc;
 use crate::clerk::claims::Session;
 use crate::clerk::issuer::{Issuer, Keys};
 use crate::clerk::key::PublicKey;
-use crate::clerk::key_cache::{FETCH_LIMIT_MS, Look};
+use crate::clerk::key_cache::{FETCH_LIMIT_MS, KeyLookup};
 use crate::clerk::key_set;
 use crate::clerk::session_cache;
-use crate::clerk::token::Token;
+use crate::clerk::token::SessionToken;
 
 use super::exchange::Exchange;
 use super::http::request::Incoming;
@@ -43,10 +43,10 @@ pub async fn authenticate<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R
     // Without an issuer no token is valid.
     let issuer = configuration.issuer.as_ref().ok_or(INVALID)?;
     let digest = session_cache::digest(&text);
-    if let Some(session) = sessions.borrow_mut().verified.find(&digest, received_at) {
+    if let Some(session) = sessions.borrow_mut().cache.find(&digest, received_at) {
         return Ok(session);
     }
-    let token = Token::parse(&text).ok_or(INVALID)?;
+    let token = SessionToken::parse(&text).ok_or(INVALID)?;
     let session = Session::read(&token.claims, issuer, received_at).ok_or(INVALID)?;
     let key = key(exchange, issuer, token.key_id.as_deref()).await?;
     let genuine = key.may_have_made(&token.signature)
@@ -59,7 +59,7 @@ pub async fn authenticate<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R
         return Err(EXPIRED);
     }
     let session = Rc::new(session);
-    sessions.borrow_mut().verified.remember(digest, Rc::clone(&session), now);
+    sessions.borrow_mut().cache.remember(digest, Rc::clone(&session), now);
     Ok(session)
 }
 
@@ -78,11 +78,13 @@ async fn key<R: Runtime, I: Incoming>(
     loop {
         let look = runtime.sessions().borrow_mut().keys.look(name, exchange.received_at, runtime.now());
         match look {
-            Look::Found(key) => return Ok(key),
-            Look::Unknown => return Err(INVALID),
-            Look::Unavailable { retry_after_s, reason } => return Err(Fault::Unavailable { retry_after_s, reason }),
-            Look::Wait => runtime.pause(LOOK_AGAIN_MS).await,
-            Look::Fetch => {
+            KeyLookup::Found(key) => return Ok(key),
+            KeyLookup::Unknown => return Err(INVALID),
+            KeyLookup::Unavailable { retry_after_s, reason } => {
+                return Err(Fault::Unavailable { retry_after_s, reason });
+            }
+            KeyLookup::Wait => runtime.pause(LOOK_AGAIN_MS).await,
+            KeyLookup::Fetch => {
                 let mut body = Vec::new();
                 let fetch = Fetch {
                     outgoing: Outgoing::Get { url },

@@ -1,36 +1,40 @@
-//! JSON Merge Patch (RFC 7396), over JSON that stays text: what a patch does not
-//! touch keeps its order and every digit of its numbers.
+//! JSON Merge Patch (RFC 7396) over JSON that stays text: members that a patch does not name keep their
+//! order and every digit of their numbers.
 
-use super::{Raw, Text};
-use crate::json;
+use std::collections::BTreeMap;
+
+use super::compact::compact;
+use super::nesting::depth;
+use super::raw::Raw;
+use super::text::Text;
+use super::write::quote;
 use crate::refusal::Refusal;
 
-/// Deepest patch that is applied: every level is one step of recursion.
+/// The deepest patch that is applied. Each level is one step of recursion.
 pub const PATCH_DEPTH_MAX: usize = 16;
 
 /// `MergePatch(Target, Patch)` of RFC 7396, section 2. `None` is an absent
-/// target. Both must have been read by [`json::Document`].
+/// target. [`Document`](super::Document) must have read both.
 pub fn apply(target: Option<Raw<'_>>, patch: Raw<'_>) -> Result<Text, Refusal> {
-    if json::depth(patch) > PATCH_DEPTH_MAX {
+    if depth(patch) > PATCH_DEPTH_MAX {
         return Err(Refusal::new(format!("must not be nested deeper than {PATCH_DEPTH_MAX} levels")));
     }
     Ok(merge(target, patch))
 }
 
 fn merge(target: Option<Raw<'_>>, patch: Raw<'_>) -> Text {
-    let Some(patch) = patch.members() else { return compact(patch) };
-    // In the target's order; `index`, in the order of names, finds a member without
-    // looking at all. No name comes twice in the patch, so what it adds need not be found.
+    let Some(patch) = patch.members() else { return compacted(patch) };
+    // `merged` has the target's order, and `index` finds a member in it by name. A patch names no member
+    // twice, so the members that it adds are not looked up. The caller chooses the names: the index is
+    // ordered, as colliding names would make a hash map slow.
     let mut merged: Vec<Option<(String, Text)>> = Vec::new();
-    let mut index: Vec<(String, usize)> = Vec::new();
+    let mut index: BTreeMap<String, usize> = BTreeMap::new();
     for (name, value) in target.and_then(Raw::members).unwrap_or_default().0 {
-        index.push((name.clone(), merged.len()));
-        merged.push(Some((name, compact(value))));
+        index.insert(name.clone(), merged.len());
+        merged.push(Some((name, compacted(value))));
     }
-    let index = json::sorted(index);
     for (name, value) in patch.0 {
-        let found = index.binary_search_by(|(member, _)| member.as_str().cmp(&name)).ok();
-        let held = found.and_then(|found| index.get(found)).and_then(|(_, place)| merged.get_mut(*place));
+        let held = index.get(&name).and_then(|place| merged.get_mut(*place));
         if value.is_null() {
             if let Some(member) = held {
                 *member = None;
@@ -47,8 +51,8 @@ fn merge(target: Option<Raw<'_>>, patch: Raw<'_>) -> Text {
     write(merged.iter().flatten())
 }
 
-fn compact(value: Raw<'_>) -> Text {
-    Text::from_stored(json::compact(value))
+fn compacted(value: Raw<'_>) -> Text {
+    Text::from_stored(compact(value))
 }
 
 fn write<'a>(members: impl Iterator<Item = &'a (String, Text)>) -> Text {
@@ -57,7 +61,7 @@ fn write<'a>(members: impl Iterator<Item = &'a (String, Text)>) -> Text {
         if index > 0 {
             text.push(',');
         }
-        text.push_str(&json::quote(name));
+        text.push_str(&quote(name));
         text.push(':');
         text.push_str(value.as_str());
     }

@@ -1,23 +1,23 @@
-//! JSON as it is written, of which only what is asked for is read.
+//! JSON as it is written. A reader takes only the parts that it asks for.
 //!
-//! Invariant: a [`Raw`] is one JSON value. `serde_json` has judged it, or it was written by us.
-//! That is what makes everything here short: each boundary can be found by looking at one character.
+//! Invariant: a [`Raw`] is one valid JSON value, because `serde_json` has checked it or Rollcall wrote it.
+//! So every boundary between two tokens is found by looking at one character.
 
 use serde::{Serialize, Serializer};
 
-use super::Value;
+use super::value::Value;
 
 /// One JSON value, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a str);
 
 impl<'a> Raw<'a> {
-    /// Takes one JSON value with white space around it. Whatever it holds is judged, nothing is read.
+    /// Takes one JSON value with white space around it. Checks all of it and reads none of it.
     pub fn parse(text: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<serde::de::IgnoredAny>(text).map(|_| Self(text.trim_ascii()))
     }
 
-    /// Takes back what was written or judged before.
+    /// Takes a text that Rollcall wrote or has checked before.
     pub const fn of_checked(text: &'a str) -> Self {
         Self(text)
     }
@@ -34,26 +34,26 @@ impl<'a> Raw<'a> {
         self.0.starts_with('{')
     }
 
-    /// What a string says; `None` if it is none, or escapes half a surrogate pair.
+    /// The content of a string. `None` if the value is not a string or escapes half a surrogate pair.
     pub fn string(self) -> Option<String> {
         let quoted = self.0.strip_prefix('"')?.strip_suffix('"')?;
         if quoted.contains('\\') { self.value()?.into_string() } else { Some(quoted.to_owned()) }
     }
 
-    /// A scalar; an array or an object only if it is not deep, and has no number that no `f64` holds.
+    /// The value. `None` if it is nested deeper than 127 levels or has a number that is too large for an `f64`.
     pub fn value(self) -> Option<Value> {
         Value::read(self.0).ok()
     }
 
-    /// The members of an object, in the order given, one after the other: who has found what was
-    /// looked for reads no further.
+    /// The members of an object, in the order given, read one after the other, so that a caller can stop
+    /// at the member that it looks for.
     pub fn each_member(self) -> Option<impl Iterator<Item = (Self, Self)>> {
         let mut tokens = self.tokens();
-        if !matches!(tokens.next(), Some(Token::Open('{'))) {
+        if !matches!(tokens.next(), Some(JsonToken::Open('{'))) {
             return None;
         }
         Some(std::iter::from_fn(move || {
-            let Some(Token::String(name)) = tokens.next() else { return None };
+            let Some(JsonToken::String(name)) = tokens.next() else { return None };
             tokens.next();
             let value = tokens.value();
             // A comma, or the end of the object, after which there is nothing.
@@ -74,14 +74,14 @@ impl<'a> Raw<'a> {
     /// The elements of an array.
     pub fn elements(self) -> Option<Vec<Self>> {
         let mut tokens = self.tokens();
-        if !matches!(tokens.next(), Some(Token::Open('['))) {
+        if !matches!(tokens.next(), Some(JsonToken::Open('['))) {
             return None;
         }
         let mut elements = Vec::new();
         let mut is_more = !skip_space(tokens.rest).starts_with(']');
         while is_more {
             elements.push(tokens.value());
-            is_more = matches!(tokens.next(), Some(Token::Comma));
+            is_more = matches!(tokens.next(), Some(JsonToken::Comma));
         }
         Some(elements)
     }
@@ -91,7 +91,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Only into JSON.
+/// Writes into JSON only.
 impl Serialize for Raw<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0.as_bytes())
@@ -109,14 +109,15 @@ impl std::fmt::Display for Raw<'_> {
 pub struct Members<'a>(pub Vec<(String, Raw<'a>)>);
 
 impl<'a> Members<'a> {
-    /// The value of a name. Of several with one name it is the first; [`super::Document::parse`] lets only one through.
+    /// The value of a name. Of several members with one name it is the first; [`super::Document::parse`]
+    /// accepts only one.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Token<'a> {
+pub(super) enum JsonToken<'a> {
     Open(char),
     Close(char),
     Colon,
@@ -133,8 +134,7 @@ pub(super) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Takes a value, with all that is in it, as it is: most of a record is passed over by whoever
-    /// looks for its revision.
+    /// Takes a whole value without looking at what is in it.
     fn value(&mut self) -> Raw<'a> {
         let rest = skip_space(self.rest);
         let length = match rest.as_bytes().first() {
@@ -149,9 +149,9 @@ impl<'a> Tokens<'a> {
 }
 
 impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+    type Item = JsonToken<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<JsonToken<'a>> {
         let rest = skip_space(self.rest);
         let first = char::from(*rest.as_bytes().first()?);
         let length = match first {
@@ -162,17 +162,17 @@ impl<'a> Iterator for Tokens<'a> {
         let (text, after) = rest.split_at_checked(length)?;
         self.rest = after;
         Some(match first {
-            '{' | '[' => Token::Open(first),
-            '}' | ']' => Token::Close(first),
-            ':' => Token::Colon,
-            ',' => Token::Comma,
-            '"' => Token::String(text),
-            _ => Token::Scalar(text),
+            '{' | '[' => JsonToken::Open(first),
+            '}' | ']' => JsonToken::Close(first),
+            ':' => JsonToken::Colon,
+            ',' => JsonToken::Comma,
+            '"' => JsonToken::String(text),
+            _ => JsonToken::Scalar(text),
         })
     }
 }
 
-/// Mostly there is none.
+/// The text after its leading white space. The first byte is checked first, as most texts have none.
 fn skip_space(text: &str) -> &str {
     if text.as_bytes().first().is_some_and(u8::is_ascii_whitespace) { text.trim_ascii_start() } else { text }
 }
@@ -189,7 +189,7 @@ fn string_length(text: &str) -> usize {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => break,
-            // What it escapes is no quote, whatever it is.
+            // An escaped character is not the closing quote.
             b'\\' => drop(bytes.next()),
             _ => {}
         }

@@ -1,10 +1,8 @@
-//! JSON as it is read by `serde_json`, in one pass and by one function for all: a derived reader per
-//! type is faster to write, and a third of a kilobyte each in the compressed module, besides the
-//! texts of errors that nobody sees, which say what was expected and bring Unicode tables along.
+//! A JSON value that is read by `serde_json` in one pass.
 
 use std::fmt;
 
-use super::Unreadable;
+use super::unreadable::Unreadable;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// One JSON value.
@@ -23,13 +21,13 @@ pub enum Value {
 }
 
 impl Value {
-    /// Reads a text that is one value, with white space around it. Refuses numbers that no `f64`
-    /// holds, and what is nested deeper than 127 levels.
+    /// Reads a text that is one value, with white space around it. Refuses numbers that are too large for
+    /// an `f64`, and values that are nested deeper than 127 levels.
     pub fn read(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str(text)
     }
 
-    /// Reads a text that is an array of so many.
+    /// Reads a text that is an array of `N` values.
     pub fn row<const N: usize>(text: &str) -> Result<[Self; N], Unreadable> {
         Self::read(text).ok().and_then(Self::into_array).and_then(|row| row.try_into().ok()).ok_or(Unreadable)
     }
@@ -48,7 +46,7 @@ impl Value {
         }
     }
 
-    /// Takes a member out; `Null` is what is not there.
+    /// Takes a member out. An absent member is `Null`.
     #[must_use]
     pub fn take(&mut self, name: &str) -> Self {
         let Self::Object(members) = self else { return Self::Null };

@@ -1,13 +1,12 @@
-//! Writing JSON: what `serde_json` writes, byte for byte, without the errors that writing
-//! to memory cannot have, and without its other formats. Every field of every answer passes
-//! through here, and this is what it is compiled to: it takes 8 KB off the compressed module.
+//! Writing JSON. The bytes are those that `serde_json` writes. Writing to memory cannot fail, and a value
+//! that is JSON already, a [`Text`](super::Text), is written as it is.
 
 use std::fmt::{self, Display};
 
 use serde::{Serialize, ser};
 
-/// A value has no form in JSON as it is written here: it holds a float, a name that is no text, or a
-/// variant with values, or it refused to be written.
+/// A value cannot be written: it holds a float, a map, or a variant with values, or its own `Serialize`
+/// failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unwritable;
 
@@ -32,7 +31,7 @@ pub fn write<T: Serialize + ?Sized>(value: &T) -> Result<String, Unwritable> {
     text(out)
 }
 
-/// Adds a value as JSON to what is there already.
+/// Appends a value as JSON.
 pub fn write_to<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), Unwritable> {
     let mut writer = Writer { out: std::mem::take(out) };
     let written = value.serialize(&mut writer);
@@ -40,7 +39,7 @@ pub fn write_to<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(
     written
 }
 
-/// What was [written](write_to) as a text.
+/// The bytes that [`write_to`] wrote, as text.
 pub fn text(written: Vec<u8>) -> Result<String, Unwritable> {
     String::from_utf8(written).map_err(|_| Unwritable)
 }
@@ -52,14 +51,14 @@ pub fn quote(quoted: &str) -> String {
     text(writer.out).unwrap_or_default()
 }
 
-/// Bytes, so that what is passed on as it is need not be looked at piece by piece: once, at the end, is
-/// a fraction of it.
+/// Collects bytes, which are checked to be UTF-8 once, at the end. Checking each piece that is passed on
+/// as it is would cost more.
 struct Writer {
     out: Vec<u8>,
 }
 
 impl Writer {
-    /// Escapes what must be (RFC 8259, section 7).
+    /// Escapes the characters that must be escaped (RFC 8259, section 7).
     #[inline(never)]
     fn string(&mut self, text: &str) {
         self.out.push(b'"');
@@ -110,7 +109,7 @@ impl Writer {
         self.raw(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    /// Nothing goes before the first of an array or object.
+    /// Writes a comma, except before the first element or member.
     #[inline(never)]
     fn separate(&mut self) {
         if !matches!(self.out.last(), Some(b'[' | b'{')) {
@@ -118,7 +117,7 @@ impl Writer {
         }
     }
 
-    /// The name of a field, in which there is nothing to escape.
+    /// Writes the name of a field. Field names have no characters to escape.
     #[inline(never)]
     fn name(&mut self, name: &'static str) {
         self.separate();
@@ -129,7 +128,7 @@ impl Writer {
     }
 }
 
-/// An array or object on its way; holds what closes it.
+/// An array or object that is being written, and its closing bracket.
 struct Compound<'w> {
     writer: &'w mut Writer,
     close: u8,
@@ -191,7 +190,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
         Ok(())
     }
 
-    /// Nothing that is written holds a float, and formatting them is 8 KB.
+    /// No value that is written holds a float.
     fn serialize_f32(self, _value: f32) -> Result<(), Unwritable> {
         Err(Unwritable)
     }
@@ -210,7 +209,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
         Ok(())
     }
 
-    /// JSON has no bytes: they are a value that is JSON already, a [`Text`](super::Text).
+    /// JSON has no bytes, so bytes stand for a value that is JSON already: a [`Text`](super::Text).
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Unwritable> {
         self.raw(value);
         Ok(())
@@ -353,87 +352,4 @@ impl ser::SerializeStruct for Compound<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Text;
-    use super::*;
-    use crate::directory::timestamp::Timestamp;
-
-    #[derive(Serialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Kind {
-        FirstKind,
-    }
-
-    #[derive(Serialize)]
-    struct Newtype(i32);
-
-    #[derive(Serialize)]
-    struct Pair(u8, bool);
-
-    #[derive(Serialize)]
-    struct Unit;
-
-    #[derive(Serialize)]
-    struct Everything<'a> {
-        text: &'a str,
-        r#type: Kind,
-        none: Option<u64>,
-        some: Option<Newtype>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        skipped: Option<u64>,
-        largest: u64,
-        least: i64,
-        character: char,
-        empty: [u8; 0],
-        list: Vec<(u16, Pair, Unit)>,
-        nothing: Nothing,
-    }
-
-    #[derive(Serialize)]
-    struct Nothing {}
-
-    #[test]
-    fn writes_what_serde_json_writes() {
-        let mut text: String = (0..0x500).filter_map(char::from_u32).collect();
-        text.push_str("\u{2028}\u{fffd}\u{1f980}\\\"");
-        let everything = Everything {
-            text: &text,
-            r#type: Kind::FirstKind,
-            none: None,
-            some: Some(Newtype(-7)),
-            skipped: None,
-            largest: u64::MAX,
-            least: i64::MIN,
-            character: '"',
-            empty: [],
-            list: vec![(1, Pair(2, true), Unit), (3, Pair(4, false), Unit)],
-            nothing: Nothing {},
-        };
-        assert_eq!(write(&everything).unwrap(), serde_json::to_string(&everything).unwrap());
-        for text in ["", "a", "\n", "\u{7f}", "ü\u{1}ü", &text] {
-            assert_eq!(quote(text), serde_json::to_string(text).unwrap());
-        }
-    }
-
-    #[test]
-    fn what_is_json_already_is_written_as_it_is() {
-        #[derive(Serialize)]
-        struct Holder {
-            first: Text,
-            list: [Text; 2],
-            at: Timestamp,
-        }
-        let text = |text: &str| Text::from_stored(text.to_owned());
-        let holder = Holder { first: text("{\"a\":1.10}"), list: [text("[ ]"), text("1e999")], at: Timestamp::EPOCH };
-        let expected = r#"{"first":{"a":1.10},"list":[[ ],1e999],"at":"1970-01-01T00:00:00.000Z"}"#;
-        assert_eq!(write(&holder).unwrap(), expected);
-    }
-
-    #[test]
-    fn what_has_no_form_is_refused() {
-        assert_eq!(write(&1.5), Err(Unwritable));
-        assert_eq!(write(&[1.5_f32]), Err(Unwritable));
-        assert_eq!(write(&std::collections::BTreeMap::from([(1, 2)])), Err(Unwritable));
-        assert_eq!(write(&Ok::<u8, u8>(1)), Err(Unwritable));
-    }
-}
+mod tests;

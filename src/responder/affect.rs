@@ -1,4 +1,4 @@
-//! What a responder says of its affect, in a block at the end of its answer:
+//! The affect that a responder reports in a block at the end of its answer:
 //!
 //! ````text
 //! ```affect
@@ -6,23 +6,25 @@
 //! ```
 //! ````
 //!
-//! A fenced block and not `response_format`, which not every server knows and which
-//! would make the text itself arrive as JSON.
+//! The block is fenced text. `response_format` is unknown to some servers and would turn the text of the
+//! answer into JSON too.
 //!
-//! Invariant: nothing from the fence on is ever part of the text, however broken.
+//! Invariant: no part of a block, however broken, is ever part of the text.
 
 use crate::json::{Raw, Value};
 
-/// What begins the block.
+/// Begins the block.
 const FENCE: &str = "```affect";
+/// Ends the block.
 const FENCE_END: &str = "```";
 
-/// Longest name of a feeling, in bytes: it is a word or two.
+/// The longest name of a feeling, in bytes. Names are a word or two.
 const PRIMARY_BYTES_MAX: usize = 64;
 
-/// Every number is finite; confidence lies from 0 to 1, all others from -1 to 1.
+/// The affect that a responder reports. Every number is finite. `confidence` lies in [0, 1], all others in
+/// [-1, 1].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Affect {
+pub struct ReportedAffect {
     pub valence: f64,
     pub arousal: f64,
     pub tension: Option<f64>,
@@ -31,19 +33,18 @@ pub struct Affect {
     pub confidence: Option<f64>,
 }
 
-impl Affect {
-    /// Reads the inside of a block. Without valence and arousal there is no affect; any
-    /// other part that is wrong is only not there.
+impl ReportedAffect {
+    /// Reads the inside of a block. `None` without valence and arousal. Any other part that is wrong counts
+    /// as absent.
     fn read(block: &str) -> Option<Self> {
         let block = Raw::parse(block).ok()?.members()?;
         let number = |name: &str, min: f64| {
             let value = block.get(name)?;
-            // Models put numbers in quotes now and then.
+            // Some models put numbers in quotes.
             let text = value.string().unwrap_or_else(|| value.get().to_owned());
             let number = Value::read(&text).ok()?.as_f64().filter(|number| number.is_finite())?;
-            // Adding 0 makes -0 an ordinary one. `clamp` with a bound that is not constant may
-            // panic, and the text of that panic is all that would ever print a float: 8 KB.
-            Some(number.max(min).min(1.0) + 0.0)
+            // Adding 0 turns -0 into 0.
+            Some(number.clamp(min, 1.0) + 0.0)
         };
         let primary = block.get("primary").and_then(Raw::string).map(|text| text.trim().to_owned());
         let is_name =
@@ -59,56 +60,49 @@ impl Affect {
     }
 }
 
-/// Separates the text of an answer, without white space around it, from the affect.
-/// Of several blocks the last that reads counts.
-pub fn separate(content: &str) -> (String, Option<Affect>) {
+/// Separates the text of an answer from the affect, and removes white space around the text. Of several
+/// blocks the last valid one counts.
+pub fn separate(content: &str) -> (String, Option<ReportedAffect>) {
     let (mut text, mut affect, mut rest) = (String::new(), None, content);
     loop {
-        let fence = split_once(rest, FENCE);
+        let fence = rest.split_once(FENCE);
         let visible = fence.map_or(rest, |(before, _)| before).trim();
         if !text.is_empty() && !visible.is_empty() {
             text.push_str("\n\n");
         }
         text.push_str(visible);
         let Some((_, after)) = fence else { return (text, affect) };
-        // An answer that was cut off has no end of the block.
-        let (block, after) = split_once(after, FENCE_END).unwrap_or((after, ""));
-        affect = Affect::read(block).or(affect);
+        // An answer that was cut off may lack the end of the block.
+        let (block, after) = after.split_once(FENCE_END).unwrap_or((after, ""));
+        affect = ReportedAffect::read(block).or(affect);
         rest = after;
     }
 }
 
-/// What stands before and after a fence. The search of the standard library, which is fast in
-/// texts of any size, takes 3 KB of the compressed module.
-fn split_once<'a>(text: &'a str, fence: &str) -> Option<(&'a str, &'a str)> {
-    let place = text.as_bytes().windows(fence.len()).position(|window| window == fence.as_bytes())?;
-    Some((text.get(..place)?, text.get(place.saturating_add(fence.len())..)?))
-}
-
-/// An answer that comes piece by piece, and how much of its text may be told by now:
-/// never what is, or may turn out to be, part of a block or white space before it.
+/// An answer that comes piece by piece, and how much of its text may be passed on by now. Text that is, or
+/// may turn out to be, part of a block or white space before a block is held back.
 #[derive(Debug, Default)]
-pub struct Unfolding {
+pub struct StreamedAnswer {
     content: String,
-    /// Bytes of the content that were told or passed over.
+    /// The bytes of the content that were passed on or skipped.
     settled: usize,
-    /// Whether a block has begun. What follows it is told at the end.
+    /// Whether a block has begun. Text after it is passed on at the end.
     fenced: bool,
 }
 
-impl Unfolding {
+impl StreamedAnswer {
     pub fn len(&self) -> usize {
         self.content.len()
     }
 
-    /// Takes a piece over and says what may be told now.
+    /// Takes a piece and returns the text that may be passed on now.
     pub fn push(&mut self, piece: &str) -> &str {
         self.content.push_str(piece);
         if self.fenced {
             return "";
         }
         let rest = self.content.get(self.settled..).unwrap_or_default();
-        let open = match split_once(rest, FENCE) {
+        let open = match rest.split_once(FENCE) {
             Some((before, _)) => {
                 self.fenced = true;
                 before
@@ -121,14 +115,15 @@ impl Unfolding {
         if first { open.trim_start() } else { open }
     }
 
-    /// The answer, and what of its text was not told yet.
-    pub fn finish(self) -> (String, Option<Affect>, usize) {
+    /// The text, the affect, and how many bytes of the text were passed on.
+    pub fn finish(self) -> (String, Option<ReportedAffect>, usize) {
         let leading = self.content.len().saturating_sub(self.content.trim_start().len());
         let (text, affect) = separate(&self.content);
         (text, affect, self.settled.saturating_sub(leading))
     }
 }
 
+/// The text without a beginning of a fence at its end.
 fn without_beginning_of_fence(text: &str) -> &str {
     let mut beginnings = (1..FENCE.len()).rev().filter_map(|length| FENCE.get(..length));
     beginnings.find_map(|beginning| text.strip_suffix(beginning)).unwrap_or(text)
@@ -161,12 +156,12 @@ mod tests {
             (r#"{"valence":0.5,"arousal":1,"primary":"awe","tension":[1],"more":{"a":[]}}"#, Some("awe"), None),
             (r#"{"valence":0.5,"arousal":1,"primary":"\ud800","tension":0.125}"#, None, Some(0.125)),
         ] {
-            let affect = Affect::read(block).unwrap();
+            let affect = ReportedAffect::read(block).unwrap();
             assert_eq!((affect.valence, affect.arousal), (0.5, 1.0), "{block}");
             assert_eq!((affect.primary.as_deref(), affect.tension), (primary, tension), "{block}");
         }
         let long = format!(r#"{{"valence":0,"arousal":0,"primary":"{}"}}"#, "x".repeat(65));
-        assert_eq!(Affect::read(&long).unwrap().primary, None);
+        assert_eq!(ReportedAffect::read(&long).unwrap().primary, None);
     }
 
     #[test]
@@ -225,7 +220,7 @@ mod tests {
     }
 
     fn assert_told(content: &str, pieces: &[String]) {
-        let mut unfolding = Unfolding::default();
+        let mut unfolding = StreamedAnswer::default();
         let mut told: String = pieces.iter().map(|piece| unfolding.push(piece).to_owned()).collect();
         let (text, affect, length) = unfolding.finish();
         assert_eq!(told.len(), length, "{pieces:?}");

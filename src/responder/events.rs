@@ -1,22 +1,22 @@
-//! Server-sent events, read as they come (WHATWG HTML, section 9.2), as far as an API
-//! like OpenAI's uses them: only the data of events is read.
+//! Server-sent events, read as they come (WHATWG HTML, section 9.2). Only the data of events is read, which
+//! is all that an API like OpenAI's uses.
 //!
-//! Invariant: what is read does not depend on where the stream was cut into pieces.
+//! Invariant: the result does not depend on where the stream is cut into pieces.
 
-/// Bytes and not text are kept, since a piece may end within a character.
+/// The reader of a stream. It keeps bytes, as a piece may end within a character.
 #[derive(Debug, Default)]
 pub struct Events {
     line: Vec<u8>,
-    /// The data of the event that has begun, each line of it ended by a line feed.
+    /// The data of the current event, with a line feed after each line.
     data: Vec<u8>,
     after_carriage_return: bool,
 }
 
-/// Takes the data of one event and says whether more is wanted.
+/// Takes the data of one event and says whether it needs more.
 pub type OnData<'a> = &'a mut dyn FnMut(&[u8]) -> bool;
 
 impl Events {
-    /// Takes the next piece; says whether more is wanted.
+    /// Takes the next piece and says whether more is needed.
     pub fn push(&mut self, piece: &[u8], on_data: OnData<'_>) -> bool {
         for &byte in piece {
             let ended = self.after_carriage_return && byte == b'\n';
@@ -31,8 +31,8 @@ impl Events {
         true
     }
 
-    /// The stream has ended. An event without an empty line after it counts too, as some
-    /// servers leave out the last.
+    /// Ends the stream. An event without an empty line after it counts too, as some servers leave out the
+    /// last empty line.
     pub fn finish(&mut self, on_data: OnData<'_>) {
         if self.line.is_empty() || self.end_line(on_data) {
             self.end_line(on_data);
@@ -45,7 +45,7 @@ impl Events {
             self.data.clear();
             return more;
         }
-        // `data` alone is a field without a value; a line that begins with a colon is a comment.
+        // `data` alone is a field without a value. A line that begins with a colon is a comment.
         let value = self.line.strip_prefix(b"data:").or((self.line == b"data").then_some(b""));
         if let Some(value) = value {
             self.data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));

@@ -1,19 +1,19 @@
-//! Which model answers, as the operator has set it.
+//! The model that answers, as the operator configures it.
 
 /// A model that answers messages.
 pub struct Chat {
     pub service: Service,
     /// `RESPONDER_MODEL`.
     pub model: String,
-    /// `RESPONDER_TIMEOUT_MS`: for all of an answer.
+    /// `RESPONDER_TIMEOUT_MS`: the longest time for a whole answer, in milliseconds.
     pub timeout_ms: u32,
 }
 
-/// Where a model is asked.
+/// The service that runs a model.
 pub enum Service {
     /// An API like OpenAI's.
     Http {
-        /// Where completions are asked for, made from `RESPONDER_URL`.
+        /// The URL for completions, made from `RESPONDER_URL`.
         url: String,
         /// `RESPONDER_KEY`.
         key: Option<String>,
@@ -22,7 +22,7 @@ pub enum Service {
     WorkersAi,
 }
 
-/// Says nothing of the key, nor of the URL, which may hold one.
+/// Reveals neither the key nor the URL, which may hold a key.
 impl std::fmt::Debug for Chat {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Chat")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rollcall::clerk::event;
-use rollcall::clerk::mirror::{Event, Membership, Organization, Person};
+use rollcall::clerk::mirror::{ClerkMembership, ClerkOrganization, ClerkPerson, Event};
 use rollcall::organization::sql::Value;
 use rollcall::projection::Statement;
 
@@ -134,16 +134,16 @@ fn permutations<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
 #[test]
 fn a_tie_is_settled_by_the_content() {
     let person = |email: Option<&str>, updated_at| {
-        Event::Person(Person { id: "u".into(), email: email.map(str::to_owned), updated_at })
+        Event::Person(ClerkPerson { id: "u".into(), email: email.map(str::to_owned), updated_at })
     };
     let organization = |name: &str, slug: Option<&str>, created_at| {
         let (name, slug) = (name.to_owned(), slug.map(str::to_owned));
-        Event::Organization(Organization { id: "o".into(), name, slug, created_at, updated_at: 5 })
+        Event::Organization(ClerkOrganization { id: "o".into(), name, slug, created_at, updated_at: 5 })
     };
     let membership = |role: &str, created_at| {
         let (id, organization_id, person_id) = ("m".into(), "o".into(), "u".into());
         let role = role.to_owned();
-        Event::Membership(Membership { id, organization_id, person_id, role, created_at, updated_at: 5 }, None)
+        Event::Membership(ClerkMembership { id, organization_id, person_id, role, created_at, updated_at: 5 }, None)
     };
     let ties = [
         vec![person(Some("long@example.org"), 5), person(Some(" "), 5), person(None, 5), person(Some("z"), 4)],
@@ -176,9 +176,9 @@ fn an_event_in_a_large_organization_costs_what_it_does_in_a_small_one() {
     let database = Sqlite::listing();
     let organization = |updated_at| {
         let (name, created_at) = ("Large".to_owned(), 1);
-        Organization { id: "org_large".into(), name, slug: None, created_at, updated_at }
+        ClerkOrganization { id: "org_large".into(), name, slug: None, created_at, updated_at }
     };
-    let membership = |number: u32, updated_at| Membership {
+    let membership = |number: u32, updated_at| ClerkMembership {
         id: format!("orgmem_{number}"),
         organization_id: "org_large".into(),
         person_id: format!("user_{number}"),
@@ -187,7 +187,7 @@ fn an_event_in_a_large_organization_costs_what_it_does_in_a_small_one() {
         updated_at,
     };
     let person = |number: u32, updated_at| {
-        Event::Person(Person { id: format!("user_{number}"), email: Some("a@example.org".into()), updated_at })
+        Event::Person(ClerkPerson { id: format!("user_{number}"), email: Some("a@example.org".into()), updated_at })
     };
     apply(&database, &Event::Organization(organization(1)));
     for number in 0..10_000 {

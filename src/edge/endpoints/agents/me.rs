@@ -1,7 +1,7 @@
 //! `GET /api/v1/me`: the person who is signed in, and their organizations.
 
 use crate::clerk::claims::Session;
-use crate::clerk::people::{self, Person};
+use crate::clerk::people::{self, PersonLookup};
 use crate::edge::exchange::Exchange;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
@@ -23,9 +23,9 @@ pub async fn get<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> 
     let (person, rows_read) = answer.map_err(store_unavailable)?;
     exchange.rows_read = Some(rows_read);
     let members = match person {
-        Person::Known(members) => members,
-        Person::Unknown => of_token(&session),
-        Person::Gone => return Err(Fault::Credential(CredentialFault::Invalid)),
+        PersonLookup::Known(members) => members,
+        PersonLookup::Unknown => of_token(&session),
+        PersonLookup::Gone => return Err(Fault::Credential(CredentialFault::Invalid)),
     };
     Ok(described(200, Schema::Me, &members))
 }

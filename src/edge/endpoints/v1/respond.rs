@@ -28,7 +28,7 @@ use crate::input::{Fields, choice, string};
 use crate::json::{self, Raw};
 use crate::organization::protocol::{Command, NewTurn, Outcome, TurnAnswer};
 use crate::refusal::Refusal;
-use crate::responder::{self, Answer, OnDelta, Prompt};
+use crate::responder::{self, OnDelta, Prompt, ResponderAnswer};
 
 /// Longest message, in characters. It fits into a body with room for the other members.
 const MESSAGE_CHARACTERS_MAX: usize = 32_000;
@@ -263,7 +263,7 @@ impl<R: Runtime> Turn<R> {
     }
 }
 
-fn turn_answer(asked: &Asked, answer: Answer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
+fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
     let level = |number: Option<f64>| number.and_then(Level::from_f64);
     let told = answer.affect.as_ref().and_then(|affect| {
         let (valence, arousal) = (Level::from_f64(affect.valence)?, Level::from_f64(affect.arousal)?);
@@ -275,6 +275,6 @@ fn turn_answer(asked: &Asked, answer: Answer, latency_ms: i64) -> Result<TurnAns
     let (primary, confidence) = inferred.map_or((None, None), |affect| (affect.primary, affect.confidence));
     let state = affect.map(|affect| EmotionalState::of(&affect, primary, confidence));
     let state = state.as_ref().map(json::Text::of).transpose().map_err(internal)?;
-    let Answer { text, provider, model, .. } = answer;
+    let ResponderAnswer { text, provider, model, .. } = answer;
     Ok(TurnAnswer { response: text, state, affect, provider, model, latency_ms })
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Operation;
 use super::examples::{
     THEN, accepted, agent, agent_links, cursor, deletion, deletion_links, described, id, limit, metadata, mood, object,
     or_null, parameter,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::openapi::operation::Operation;
 
 /// What old clients send along with lists of dialect 2.
 fn page_size() -> Vec<Value> {

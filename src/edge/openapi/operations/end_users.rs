@@ -6,8 +6,8 @@ use super::examples::{
     THEN, accepted, cursor, deletion, deletion_links, end_user, id, limit, metadata, new_end_user, object, or_null,
     page, parameter, receipt, relationship, user_links,
 };
-use super::{CREATED, FOUND, Operation};
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
 
 pub(super) fn all() -> Vec<Operation> {
     let tag = "End users";
@@ -125,5 +125,5 @@ fn update_end_user(tag: &'static str, user: &'static str) -> Operation {
         }),
     );
     let example = json!({ "metadata": { "plan": "free", "trial_ends": null } });
-    Operation { merge_patch: Some((patch, example)), ..update }
+    update.merge_patch(patch, example)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::edge::openapi::components::{ULID, UUID};
+use crate::edge::openapi::parts::{ULID, UUID};
 
 /// The instant of all examples.
 pub(super) const THEN: &str = "2026-11-21T22:41:26.283Z";

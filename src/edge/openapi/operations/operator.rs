@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Operation;
 use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page};
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
-use crate::edge::openapi::components::ULID;
+use crate::edge::openapi::operation::Operation;
+use crate::edge::openapi::parts::ULID;
 
 fn organization() -> Value {
     json!({

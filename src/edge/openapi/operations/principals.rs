@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::examples::{
     accepted, deletion, enveloped, id, limit, metadata, object, parameter, principal, principal_links,
 };
-use super::{CREATED, FOUND, Operation};
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Operation;
 use super::examples::id;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::http::method::Method::{Get, Post};
+use crate::edge::openapi::operation::Operation;
 
 /// Events of the types that are mirrored, with what is read of them; of the others nothing is.
 fn clerk_event() -> Value {

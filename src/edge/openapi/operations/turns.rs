@@ -1,13 +1,13 @@
 //! Turns, relationships and usage.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::examples::{
     THEN, accepted, cursor, deletion, deletion_links, id, limit, object, or_null, page, parameter, relationship,
 };
-use super::{Answer, Operation};
 use crate::edge::http::method::Method::{Delete, Get, Post};
-use crate::edge::openapi::components::{ULID, schema};
+use crate::edge::openapi::operation::Operation;
+use crate::edge::openapi::parts::ULID;
 
 pub(super) fn all() -> Vec<Operation> {
     let tag = "Turns";
@@ -40,7 +40,7 @@ pub(super) fn all() -> Vec<Operation> {
     let usage = json!({ "used": 17, "limit": 10_000, "period_start": THEN, "resets_at": "2026-12-21T22:41:26.283Z" });
     let (deletion_schema, deletion_example) = deletion(&["all", "memory_only"]);
     let first = json!({ "relationship_id": "$response.body#/data/0/id" });
-    let mut respond = Operation::new(Post, "/v1/respond", "respond", tag, "Take a metered turn with an agent")
+    let respond = Operation::new(Post, "/v1/respond", "respond", tag, "Take a metered turn with an agent")
         .says(
             "Reserved before the responder is asked, counted with its answer, given back when there is none. With a \
              `user_id` the user and the relationship are made if they are not there, and the mood moves.",
@@ -48,18 +48,8 @@ pub(super) fn all() -> Vec<Operation> {
         .conditions(&["Idempotency-Key"])
         .request(request, json!({ "message": "How are you?", "personality_id": "Tutor", "user_id": "ada" }))
         .answers(200, "The answer; with `stream: true` as server-sent events.", "Turn", answer, RESPONDED)
+        .streams("TurnEvent", json!({ "event": "text", "data": "{\"type\":\"text\",\"delta\":\"Echo: \"}" }))
         .errors(&[404, 409, 502, 504]);
-    respond.answers.push(Answer {
-        status: 200,
-        description: "",
-        body: Some((
-            "text/event-stream",
-            schema("TurnEvent"),
-            json!({ "event": "text", "data": "{\"type\":\"text\",\"delta\":\"Echo: \"}" }),
-        )),
-        headers: &[],
-        links: Value::Null,
-    });
     vec![
         respond,
         Operation::new(Get, "/v1/relationships", "listRelationships", tag, "List who talks with whom")

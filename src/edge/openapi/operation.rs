@@ -1,0 +1,237 @@
+//! One operation: a route's text, parameters, bodies, responses and examples.
+
+use serde_json::{Map, Value, json};
+
+use super::errors::error;
+use super::headers::{RATE, references};
+use super::parts::schema;
+use super::route_table::{body_types, scope, security};
+use crate::edge::http::method::Method;
+use crate::edge::routes::{Action, Route};
+
+/// Headers of a response that reports a new record.
+pub const CREATED: &[&str] = &["Location", "ETag", "Idempotency-Replayed"];
+
+/// Headers of a response that reports an existing record.
+pub const FOUND: &[&str] = &["ETag", "Idempotency-Replayed"];
+
+/// One response that is not an error.
+struct SuccessResponse {
+    status: u16,
+    description: &'static str,
+    /// Media type, schema and example. `None` if the response has no body.
+    body: Option<(&'static str, Value, Value)>,
+    headers: &'static [&'static str],
+    links: Value,
+}
+
+/// One operation of the document: its text, parameters, bodies, responses and examples.
+pub struct Operation {
+    method: Method,
+    pattern: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    description: &'static str,
+    query: Vec<Value>,
+    /// The names of the request headers that the operation reads.
+    conditions: &'static [&'static str],
+    request: Option<(Value, Value)>,
+    /// Schema and example of an `application/merge-patch+json` body, where the operation takes one.
+    merge_patch: Option<(Value, Value)>,
+    answers: Vec<SuccessResponse>,
+    /// The error statuses that depend on the resource or on the responder.
+    errors: &'static [u16],
+}
+
+impl Operation {
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
+    pub fn is_of(&self, route: &Route) -> bool {
+        self.method == route.method && self.pattern == route.pattern
+    }
+
+    pub fn new(
+        method: Method,
+        pattern: &'static str,
+        id: &'static str,
+        tag: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        Self {
+            method,
+            pattern,
+            id,
+            tag,
+            summary,
+            description: "",
+            query: Vec::new(),
+            conditions: &[],
+            request: None,
+            merge_patch: None,
+            answers: Vec::new(),
+            errors: &[],
+        }
+    }
+
+    pub fn says(self, description: &'static str) -> Self {
+        Self { description, ..self }
+    }
+
+    pub fn query(self, query: Vec<Value>) -> Self {
+        Self { query, ..self }
+    }
+
+    pub fn conditions(self, conditions: &'static [&'static str]) -> Self {
+        Self { conditions, ..self }
+    }
+
+    pub fn request(self, schema: Value, example: Value) -> Self {
+        Self { request: Some((schema, example)), ..self }
+    }
+
+    /// Adds the form of a merge patch.
+    pub fn merge_patch(self, schema: Value, example: Value) -> Self {
+        Self { merge_patch: Some((schema, example)), ..self }
+    }
+
+    pub fn errors(self, errors: &'static [u16]) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// Adds a response with a JSON body of the schema `name`.
+    pub fn answers(
+        mut self,
+        status: u16,
+        description: &'static str,
+        name: &str,
+        example: Value,
+        headers: &'static [&'static str],
+    ) -> Self {
+        let body = Some(("application/json", schema(name), example));
+        self.answers.push(SuccessResponse { status, description, body, headers, links: Value::Null });
+        self
+    }
+
+    /// Adds a stream of server-sent events to the 200 response. `name` is the schema of one event.
+    pub fn streams(mut self, name: &str, example: Value) -> Self {
+        let body = Some(("text/event-stream", schema(name), example));
+        self.answers.push(SuccessResponse { status: 200, description: "", body, headers: &[], links: Value::Null });
+        self
+    }
+
+    /// Adds a response without a body.
+    pub fn bare(mut self, status: u16, description: &'static str, headers: &'static [&'static str]) -> Self {
+        self.answers.push(SuccessResponse { status, description, body: None, headers, links: Value::Null });
+        self
+    }
+
+    /// Adds links to the response that was added last.
+    pub fn links(mut self, links: Value) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.links = links;
+        }
+        self
+    }
+
+    pub fn document(&self, route: &Route) -> Value {
+        let mut document = Map::new();
+        let description = [self.description, scope(route).unwrap_or_default()].join(" ").trim().to_owned();
+        document.insert("operationId".to_owned(), json!(self.id));
+        document.insert("tags".to_owned(), json!([self.tag]));
+        document.insert("summary".to_owned(), json!(self.summary));
+        if !description.is_empty() {
+            document.insert("description".to_owned(), json!(description));
+        }
+        document.insert("security".to_owned(), security(route));
+        let conditions = self.conditions.iter().map(|name| condition(name));
+        let parameters: Vec<Value> = self.query.iter().cloned().chain(conditions).collect();
+        if !parameters.is_empty() {
+            document.insert("parameters".to_owned(), Value::Array(parameters));
+        }
+        if let Some((schema, example)) = &self.request {
+            let (types, required) = body_types(route);
+            let merge_patch = self.merge_patch.iter().map(|body| ("application/merge-patch+json", &body.0, &body.1));
+            let content: Map<String, Value> = types
+                .iter()
+                .map(|media_type| (*media_type, schema, example))
+                .chain(merge_patch)
+                .map(|(name, schema, example)| (name.to_owned(), json!({ "schema": schema, "example": example })))
+                .collect();
+            document.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
+        }
+        document.insert("responses".to_owned(), Value::Object(self.responses(route)));
+        Value::Object(document)
+    }
+
+    fn responses(&self, route: &Route) -> Map<String, Value> {
+        let mut responses = Map::new();
+        for answer in &self.answers {
+            let mut names = vec!["X-Request-Id"];
+            if !matches!(route.action, Action::Admin(_) | Action::ClerkEvent) {
+                names.extend(RATE);
+            }
+            names.extend(answer.headers);
+            let mut response = json!({ "description": answer.description, "headers": references(&names) });
+            if let (Some(response), Some((media_type, schema, example))) = (response.as_object_mut(), &answer.body) {
+                let content = json!({ *media_type: { "schema": schema, "example": example } });
+                response.insert("content".to_owned(), content);
+            }
+            if let (Some(response), false) = (response.as_object_mut(), answer.links.is_null()) {
+                response.insert("links".to_owned(), answer.links.clone());
+            }
+            // Two responses of one status are two media types of one response object.
+            match responses.get_mut(&answer.status.to_string()) {
+                None => drop(responses.insert(answer.status.to_string(), response)),
+                Some(first) => {
+                    let more = response.get("content").and_then(Value::as_object).cloned().unwrap_or_default();
+                    if let Some(content) = first.get_mut("content").and_then(Value::as_object_mut) {
+                        content.extend(more);
+                    }
+                }
+            }
+        }
+        for status in self.all_errors(route) {
+            responses.entry(status.to_string()).or_insert_with(|| error(route, status, self.id));
+        }
+        responses
+    }
+
+    /// Every error status of this route, in ascending order.
+    pub fn all_errors(&self, route: &Route) -> Vec<u16> {
+        let has_body = self.request.is_some();
+        let mut all: Vec<u16> = match route.action {
+            Action::Public(_) => vec![429, 500, 503],
+            Action::Key { .. } => vec![400, 401, 403, 422, 429, 500, 503],
+            Action::Session | Action::Admin(_) => vec![400, 401, 422, 429, 500, 503],
+            Action::ClerkEvent => vec![400, 401, 413, 415, 422, 429, 500, 503],
+        };
+        if has_body {
+            all.extend([413, 415]);
+        }
+        all.extend(self.errors);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+fn condition(name: &str) -> Value {
+    let (description, example) = match name {
+        "If-Match" => ("Change it only in one of these versions; otherwise 412.", "\"1\""),
+        "If-None-Match" => ("Answer 304 when it is still in one of these versions.", "\"1\""),
+        _ => (
+            "The first answer to this key is kept for 24 hours and given again, with `Idempotency-Replayed`. \
+             1 to 255 visible ASCII characters.",
+            "8f14e45f-ceea-467f-a8b4-6f1a3a2b9c01",
+        ),
+    };
+    let schema = if name == "Idempotency-Key" {
+        json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" })
+    } else {
+        json!({ "type": "string" })
+    };
+    json!({ "name": name, "in": "header", "description": description, "schema": schema, "example": example })
+}
