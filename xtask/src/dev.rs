@@ -58,7 +58,10 @@ pub fn run(options: &Options) -> Result<()> {
             println!("{line}");
         } else if let Some(status) = runtime.ended()? {
             let _ = fs::remove_file(&dev_json);
-            return Err(format!("the local runtime ended by itself ({status})").into());
+            return Err(format!(
+                "the local runtime ended by itself ({status}). The lines above say why; run the same command again."
+            )
+            .into());
         }
     }
     let _ = fs::remove_file(&dev_json);
@@ -88,7 +91,13 @@ pub fn start(options: &Options) -> Result<(Served, Runtime)> {
     }
     let port = free_port(options.port)?;
     let (mut runtime, mut url) = serve(&tools, &state, port, keys_url)?;
-    let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state)?;
+    let demo = demo::ensure(&Admin::new(&url, &secrets.admin_token), &state).map_err(|error| {
+        let state = state.display();
+        format!(
+            "no demo organization: {error}\nIf this state is of another version or of other secrets, begin with an \
+             empty folder (--state), or remove {state}."
+        )
+    })?;
     if options.state.is_none() {
         // For `npx wrangler dev`, which has the default state too.
         secrets::set(DEMO_API_KEY, &demo.api_key)?;

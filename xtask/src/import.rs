@@ -47,7 +47,11 @@ impl Options {
         };
         let of_dev = |name: &str| -> Result<String> {
             let dev = dev()?;
-            Ok(dev.get(name).and_then(Value::as_str).ok_or("target/dev.json is incomplete")?.to_owned())
+            Ok(dev
+                .get(name)
+                .and_then(Value::as_str)
+                .ok_or("target/dev.json is incomplete: start cargo dev again")?
+                .to_owned())
         };
         if url.is_some() && key.is_none() {
             return Err("set ROLLCALL_API_KEY to a key with scope read_write".into());
@@ -202,7 +206,12 @@ impl<'a> Import<'a> {
                 }
                 Ok(())
             }
-            _ => Err(format!("the server answered {status}: {answer}").into()),
+            401 => Err(format!(
+                "the server answered {status}: {answer}\nSet ROLLCALL_API_KEY to a key with scope read_write that is in \
+                 force; the same command goes on from here."
+            )
+            .into()),
+            _ => Err(format!("the server answered {status}: {answer}; the same command goes on from here").into()),
         }
     }
 

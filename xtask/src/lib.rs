@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod import;
 pub mod interrupt;
 pub mod issuer;
+pub mod lock;
 pub mod migrations;
 pub mod openapi;
 pub mod process;
@@ -22,7 +23,7 @@ pub mod tools;
 pub mod wasm;
 pub mod webhooks;
 
-use std::fs::{self, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What went wrong, in words for the developer who typed the command.
@@ -52,11 +53,7 @@ pub fn prepare() -> Result<tools::Tools> {
 pub fn prepare_with(build: &wasm::Build) -> Result<tools::Tools> {
     let target = root().join("target");
     fs::create_dir_all(&target)?;
-    let lock = fs::File::create(target.join("prepare.lock"))?;
-    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-        step("Waiting for another command that installs the tools or builds the Worker");
-        lock.lock()?;
-    }
+    let _lock = lock::wait(&target.join("prepare.lock"), "installing the tools or building the Worker")?;
     let tools = tools::ensure()?;
     reference::place(&tools)?;
     build.run(&tools)?;

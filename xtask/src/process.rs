@@ -18,7 +18,7 @@ const REPORT_MIN: Duration = Duration::from_secs(2);
 pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(std::io::stderr())).spawn();
-    let mut child = child.map_err(|error| format!("{purpose}: {program} could not be started: {error}"))?;
+    let mut child = child.map_err(|error| not_started(purpose, &program, error))?;
     // On a terminal such programs show their own progress.
     let status = wait(&mut child, (!std::io::stderr().is_terminal()).then_some(purpose))?;
     if status.success() { Ok(()) } else { Err(format!("{purpose} failed ({program}: {status})").into()) }
@@ -28,7 +28,7 @@ pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
 pub fn run_quietly(command: &mut Command, purpose: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())).spawn();
-    let mut child = child.map_err(|error| format!("{purpose}: {program} could not be started: {error}"))?;
+    let mut child = child.map_err(|error| not_started(purpose, &program, error))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let output = thread::spawn(move || read(stdout));
     let errors = thread::spawn(move || read(stderr));
@@ -40,6 +40,10 @@ pub fn run_quietly(command: &mut Command, purpose: &str) -> Result<String> {
         let errors = errors.join().unwrap_or_default();
         Err(format!("{purpose} failed ({program}: {status}):\n{text}{errors}").into())
     }
+}
+
+fn not_started(purpose: &str, program: &str, error: std::io::Error) -> String {
+    format!("{purpose}: {program} could not be started: {error}. Is it installed, and on the PATH?")
 }
 
 fn read(stream: Option<impl Read>) -> String {
@@ -84,7 +88,7 @@ fn wait(child: &mut Child, purpose: Option<&str>) -> Result<ExitStatus> {
         }
         if interrupt::happened() {
             kill_group(child);
-            return Err("interrupted; the same command goes on from here".into());
+            return Err("interrupted".into());
         }
         if let Some(purpose) = purpose.filter(|_| elapsed >= next_report) {
             eprintln!("  {purpose}: {} s", elapsed.as_secs());

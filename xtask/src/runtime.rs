@@ -59,7 +59,10 @@ impl Runtime {
                 Err(_) => break,
             }
         }
-        Err(format!("the local runtime did not start; it printed:\n{printed}").into())
+        Err(format!(
+            "the local runtime did not start. Run the same command again when what it printed is put right:\n{printed}"
+        )
+        .into())
     }
 
     /// The next line of output, if one comes in time.

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, fingerprint, process, root, step};
+use crate::{Result, fingerprint, lock, process, root, step};
 
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
@@ -133,8 +133,7 @@ fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;
     }
-    let lock = fs::File::create(folder.with_added_extension("lock"))?;
-    lock.lock()?;
+    let _lock = lock::wait(&folder.with_added_extension("lock"), "installing this")?;
     fingerprint::unless_done(&folder.join("installed"), fingerprint, || {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
