@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-use super::repository::{Repository, root};
+use super::repository::{Repository, missing_path, root};
 
 /// Folders that hold documents, beside the top folder.
 const FOLDERS: [&str; 4] = ["", "bench", "docs", "docs/decisions"];
@@ -62,7 +62,7 @@ impl Document {
                 }
                 Event::Code(code) => {
                     missing.extend(repository.missing_commands(&code));
-                    missing.extend(repository.missing_path(folder, &code));
+                    missing.extend(missing_path(folder, &code));
                 }
                 _ => {}
             }

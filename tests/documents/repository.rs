@@ -64,22 +64,6 @@ impl Repository {
         }
     }
 
-    /// The path that a piece of code is, if it is one of the repository's and not there. Without an extension it may be a
-    /// folder or a module.
-    pub fn missing_path(&self, folder: &Path, code: &str) -> Option<String> {
-        if code.contains(|character: char| !character.is_ascii_alphanumeric() && !"/._-".contains(character)) {
-            return None;
-        }
-        let path = Path::new(code);
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let is_path = match code.split_once('/') {
-            Some((first, _)) => FOLDERS.contains(&first),
-            None => EXTENSIONS.contains(&extension),
-        };
-        let is_there = |path: PathBuf| path.exists() || (extension.is_empty() && path.with_extension("rs").exists());
-        (is_path && !is_there(root().join(path)) && !is_there(root().join(folder).join(path))).then(|| code.to_owned())
-    }
-
     /// The files and folders that a map names, wherever in the tree they are, and that are nowhere.
     pub fn missing_names(&self, map: &str) -> Vec<String> {
         let words = map.split_whitespace().map(|word| word.trim_end_matches([',', ';', ':']));
@@ -128,6 +112,22 @@ impl Repository {
             _ => None,
         }
     }
+}
+
+/// The path that a piece of code is, if it is one of the repository's and not there. Without an extension it may be a
+/// folder or a module.
+pub fn missing_path(folder: &Path, code: &str) -> Option<String> {
+    if code.contains(|character: char| !character.is_ascii_alphanumeric() && !"/._-".contains(character)) {
+        return None;
+    }
+    let path = Path::new(code);
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let is_path = match code.split_once('/') {
+        Some((first, _)) => FOLDERS.contains(&first),
+        None => EXTENSIONS.contains(&extension),
+    };
+    let is_there = |path: PathBuf| path.exists() || (extension.is_empty() && path.with_extension("rs").exists());
+    (is_path && !is_there(root().join(path)) && !is_there(root().join(folder).join(path))).then(|| code.to_owned())
 }
 
 fn gather_names(folder: &Path, names: &mut BTreeSet<String>) {
