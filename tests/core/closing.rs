@@ -36,6 +36,10 @@ use crate::sqlite::Sqlite;
 const START_MS: i64 = 1_700_000_000_000;
 /// Calls that one invocation may make.
 const CALLS_MAX: u32 = 1_000;
+/// More than any world has changes for.
+const FLUSHES_MAX: usize = 1_000;
+/// More statements, and more calls to a store, than anything here takes.
+const STEPS_MAX: u32 = 1_000;
 
 fn now() -> Timestamp {
     Timestamp::from_millis(START_MS)
@@ -144,13 +148,14 @@ impl Object {
             let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
             self.operator(Command::CreateEndUser(new));
         }
-        loop {
+        for _ in 0..FLUSHES_MAX {
             ready(flush::listing(self, listing)).expect("a flush");
             ready(flush::cache(self, kv)).expect("a flush");
             if Projection::ALL.into_iter().all(|projection| !self.core.borrow().is_behind(projection)) {
                 return;
             }
         }
+        panic!("the projections never catch up");
     }
 
     /// One of every kind.
@@ -528,6 +533,7 @@ fn an_object_that_was_never_used_is_closed() {
 #[test]
 fn closing_is_all_or_nothing() {
     for statements in 0.. {
+        assert!(statements < STEPS_MAX, "it never succeeds");
         let world = World::new(1);
         let object = &world.object;
         let call = || Call {
@@ -557,6 +563,7 @@ fn closing_is_all_or_nothing() {
 fn the_removal_survives_a_crash_at_every_step() {
     for is_done_all_the_same in [false, true] {
         for failing_from in 0.. {
+            assert!(failing_from < STEPS_MAX, "it never succeeds");
             let world = World::new(7);
             let (object, tenant) = (&world.object, world.object.tenant);
             insist_on_blanks(&world.listing);
@@ -588,6 +595,7 @@ fn a_go_makes_a_bounded_number_of_calls() {
     let mut goes = 0;
     loop {
         goes += 1;
+        assert!(goes <= 3, "800 keys a go");
         let stores = Stores::sound(&world.listing, &world.kv);
         let is_all = ready(clear(object, tenant, &stores, &stores)).expect("a go");
         let calls = stores.calls.get() + stores.keys.get();

@@ -24,6 +24,8 @@ use crate::sqlite::{INJECTED, Sqlite};
 const CLIENTS: usize = 4;
 /// Few, as most of what goes wrong needs few events.
 const STEPS: RangeInclusive<u32> = 15..=100;
+/// More than faults ever let fail one after another.
+const ATTEMPTS_MAX: u32 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -300,7 +302,11 @@ impl<'a> World<'a> {
         self.version += 1;
         let settings = Settings { tenant: self.bench.tenant, version: self.version, limits, anchor: self.anchor };
         let request_id = RequestId::new(self.now(), self.bytes());
-        while self.handle(call(request_id, Command::Configure(settings.clone())))?.is_none() {}
+        let mut attempts = 0;
+        while self.handle(call(request_id, Command::Configure(settings.clone())))?.is_none() {
+            attempts += 1;
+            ensure!(attempts < ATTEMPTS_MAX, "the limits are never set");
+        }
         self.trace(|| format!("limits: {turns_per_period} turns, {active_relationships} relationships"));
         (self.oracle.turns_limit, self.oracle.relationships_limit) = (turns_per_period, active_relationships);
         self.check()

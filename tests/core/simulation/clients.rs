@@ -315,8 +315,10 @@ impl World<'_> {
             if by_creation { Range::CreatedAt { after: None, before: None } } else { Range::UserId { prefix: None } };
         let query = Query { direction, range };
         let limit = self.random.u32(1..8);
-        let (mut documents, mut position) = (Vec::new(), None);
+        let (mut documents, mut position, mut pages) = (Vec::new(), None, 0);
         loop {
+            pages += 1;
+            ensure!(pages <= self.bench.user_ids.len() + 1, "there is no end to the pages");
             let page = query.page(self.bench.tenant, position.as_ref(), limit);
             let texts = self.bench.listing.texts(&page.statement())?;
             let (read, next) = page.read(texts).map_err(|error| Violation(error.to_string()))?;

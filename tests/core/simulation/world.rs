@@ -25,6 +25,8 @@ use crate::limiter::Bound;
 use crate::sqlite::{INJECTED, Sqlite};
 
 const CLIENTS: usize = 4;
+/// More than faults ever let fail one after another.
+const ATTEMPTS_MAX: u32 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 
 pub struct World<'a> {
@@ -100,7 +102,7 @@ impl<'a> World<'a> {
     /// Issues the key, under faults where the storage is empty.
     pub fn provision(&mut self, limits: Limits, version: i64) -> Result<(), Violation> {
         let anchor = Timestamp::from_millis(START_MS);
-        loop {
+        for _ in 0..ATTEMPTS_MAX {
             let settings = Settings { tenant: self.bench.tenant, version, limits, anchor };
             let key = NewKey {
                 digest: self.bench.key.clone(),
@@ -124,6 +126,7 @@ impl<'a> World<'a> {
                 return self.settle(&Effect::Nothing).map(drop);
             }
         }
+        Err(Violation("no key is ever issued".to_owned()))
     }
 
     /// Gives some seeds a bucket that is soon empty.
