@@ -1,4 +1,4 @@
-//! What a page weighs, how soon it is there, and pictures of it to look at.
+//! What a page weighs, what it waits for, and pictures of it to look at.
 
 use serde_json::{Value, json};
 use xtask::Result;
@@ -11,7 +11,7 @@ const WEIGHT_BYTES_MAX: i64 = 150_000;
 const WEIGHT_BYTES_EXPECTED: i64 = 50_000;
 
 #[test]
-fn the_page_is_light_and_soon_there() -> Result<()> {
+fn the_page_is_light_and_waits_for_little() -> Result<()> {
     let page = site().page()?;
     page.go(site().url())?;
     page.wait(LISTED)?;
@@ -21,9 +21,10 @@ fn the_page_is_light_and_soon_there() -> Result<()> {
             if (!paint) return null;
             const own = performance.getEntriesByType('resource').filter(({ name }) => /\\.(css|js|svg)$/.test(name));
             const all = [performance.getEntriesByType('navigation')[0], ...own];
+            const blocking = own.filter((entry) => entry.renderBlockingStatus === 'blocking');
             const sum = (part) => all.reduce((sum, entry) => sum + entry[part], 0);
             return {
-                files: all.length, compressed: sum('encodedBodySize'), raw: sum('decodedBodySize'),
+                files: all.length, blocking: blocking.map(({ name }) => new URL(name).pathname).sort(), compressed: sum('encodedBodySize'), raw: sum('decodedBodySize'),
                 first_contentful_paint_ms: Math.round(paint.startTime),
                 interactive_ms: Math.round(performance.getEntriesByName('interactive')[0].startTime),
                 foreign: performance.getEntriesByType('resource').filter(({ name }) => !name.startsWith(location.origin)).length,
@@ -34,9 +35,8 @@ fn the_page_is_light_and_soon_there() -> Result<()> {
     assert_eq!(measured["foreign"], 0, "nothing from elsewhere");
     let bytes = measured["compressed"].as_i64().unwrap_or(i64::MAX);
     assert!(bytes < WEIGHT_BYTES_EXPECTED.min(WEIGHT_BYTES_MAX), "{measured}");
-    // Far above what it takes, even on a machine that has other things to do.
-    assert!(measured["first_contentful_paint_ms"].as_u64() < Some(10_000), "{measured}");
-    assert!(measured["interactive_ms"].as_u64() < Some(15_000), "{measured}");
+    // The times depend on the machine, and are only printed. The style sheets alone hold up the first paint.
+    assert_eq!(measured["blocking"], json!(["/demo/demo.css", "/style.css"]), "{measured}");
     Ok(())
 }
 

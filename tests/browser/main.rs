@@ -12,3 +12,5 @@ mod looks;
 mod reference;
 mod session;
 mod site;
+#[path = "../wait/mod.rs"]
+mod wait;

@@ -3,7 +3,8 @@
 use serde_json::json;
 use xtask::Result;
 
-use crate::site::{LISTED, NONE, roomy, sign_in, site};
+use crate::site::{LISTED, NONE, agent, roomy, sign_in, site};
+use crate::wait;
 
 /// Everything that a page can keep, and what it shows.
 const KEPT: &str = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href, \
@@ -54,7 +55,7 @@ fn a_deployment_asks_for_a_key_and_forgets_it() -> Result<()> {
 
 #[test]
 fn pages_allow_nothing_inline_and_nothing_from_elsewhere() -> Result<()> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent = agent();
     for path in ["/", "/errors", "/docs/", "/demo/main.js", "/style.css"] {
         let answer = agent.get(format!("{}{path}", site().url())).call()?;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -80,6 +81,6 @@ fn pages_allow_nothing_inline_and_nothing_from_elsewhere() -> Result<()> {
     page.go(site().url())?;
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), { textContent: 'globalThis.ran = true' }))")?;
     assert_eq!(page.evaluate("globalThis.ran === undefined")?, json!(true));
-    assert!(!page.complaints(NONE).is_empty(), "and complains");
+    wait::until("the browser to complain", || page.complaints(NONE), |complaints| !complaints.is_empty());
     Ok(())
 }

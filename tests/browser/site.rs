@@ -11,6 +11,8 @@ use xtask::dev::{self, Served};
 use xtask::runtime::Runtime;
 use xtask::tools;
 
+use crate::wait;
+
 /// Answers that a test does not provoke are complaints of the console.
 pub const NONE: &[u16] = &[];
 
@@ -74,8 +76,7 @@ impl Site {
         let organization = self.admin.create_organization("Test", limits)?;
         let request = json!({ "kind": "api", "mode": "live", "scope": "read_write", "name": "test" });
         let key = self.admin.issue_key(&organization, &request)?;
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Ok(Api { url: self.served.url.clone(), key, agent })
+        Ok(Api { url: self.served.url.clone(), key, agent: agent() })
     }
 
     /// A page that is signed in with the key of an organization.
@@ -100,6 +101,11 @@ pub fn sign_in(page: &Page<'_>, key: &str) -> Result<()> {
     page.wait(LISTED)?;
     page.wait("document.querySelector('#talk-agent').options.length > 0 && document.querySelector('#over-turns').innerText !== '–'")
         .map(drop)
+}
+
+/// A client that shows every status, and does not wait for ever.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(wait::LIMIT)).build().into()
 }
 
 /// The list is not being read, and shows somebody or says that there is nobody.
