@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::schemas;
+use crate::{schemas, wait};
 
 /// What the runtime's own HTTP server adds to every response.
 const TRANSPORT: &[&str] = &["content-length", "date", "connection", "keep-alive", "transfer-encoding"];
@@ -34,6 +34,7 @@ impl Client {
             .max_redirects(0)
             .allow_non_standard_methods(true)
             .max_idle_connections_per_host(64)
+            .timeout_global(Some(wait::LIMIT))
             .build()
             .into();
         Self { url: url.to_owned(), credential: credential.map(str::to_owned), agent, headers: Vec::new() }

@@ -1,10 +1,10 @@
 //! `GET /v1/end-users`: order, pages, filters, cursors.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::client::{Client, encode};
+use crate::clock::tick;
+use crate::pages::PageCount;
 use crate::server::{expect, shared};
 
 fn ids(page: &Value) -> Vec<String> {
@@ -15,8 +15,9 @@ fn ids(page: &Value) -> Vec<String> {
 /// Walks a list page by page and returns every id in the order given.
 fn walk(client: &Client, query: &str, limit: usize) -> Vec<String> {
     let mut all = Vec::new();
-    let mut cursor = String::new();
+    let (mut cursor, mut pages) = (String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, client.get(&format!("/v1/end-users?limit={limit}&{query}{cursor}")));
         let page_ids = ids(&page);
         assert!(page_ids.len() <= limit);
@@ -85,7 +86,7 @@ fn creation_order_has_its_own_filters() {
     for id in ["c", "a", "d", "b"] {
         let user = client.post("/v1/end-users", &json!({ "user_id": id })).json();
         created.push((id, user["created_at"].as_str().expect("created_at").to_owned()));
-        std::thread::sleep(Duration::from_millis(5));
+        tick();
     }
     assert_eq!(walk(&client, "order_by=created_at", 1), ["c", "a", "d", "b"]);
     assert_eq!(walk(&client, "order_by=created_at&order=desc", 3), ["b", "d", "a", "c"]);

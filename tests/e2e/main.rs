@@ -12,6 +12,7 @@ mod churn;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod client;
+mod clock;
 mod create_end_user;
 mod delete_end_user;
 mod durability;
@@ -29,6 +30,7 @@ mod metering;
 mod metering_by_kill;
 mod organization_deletion;
 mod organizations;
+mod pages;
 mod principals;
 mod public;
 mod rate_limit;
@@ -47,6 +49,8 @@ mod traps;
 mod update_end_user;
 mod upstream;
 mod usage;
+#[path = "../wait/mod.rs"]
+mod wait;
 mod webhooks;
 mod workers_ai;
 mod wycheproof;

@@ -1,8 +1,13 @@
 //! The admin API: organizations, limits, keys.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::server::{expect, shared};
+use crate::clock::{self, Clock};
+use crate::pages::PageCount;
+use crate::server::{Options, Server, expect, roomy, shared};
+use crate::wait;
 
 const PATH: &str = "/admin/v1/organizations";
 
@@ -85,13 +90,12 @@ fn racing_changes_are_all_kept() {
         for field in fields {
             let (admin, path) = (admin.clone(), &path);
             scope.spawn(move || {
-                loop {
+                let change = || {
                     let response = admin.patch(path, &json!({ "limits": { field: 77 } }));
-                    if response.status == 200 {
-                        break;
-                    }
-                    assert_eq!(response.status, 409, "{response:?}");
-                }
+                    assert!([200, 409].contains(&response.status), "{response:?}");
+                    response.status
+                };
+                wait::until("a change that meets no other", change, |status| *status == 200);
             });
         }
     });
@@ -111,8 +115,9 @@ fn organizations_are_listed_in_pages() {
             created["id"].as_str().expect("an id").to_owned()
         })
         .collect();
-    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    let (mut listed, mut cursor, mut pages) = (Vec::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, admin.get(&format!("{PATH}?limit=2{cursor}")));
         for organization in page["data"].as_array().expect("data") {
             listed.push(organization["id"].as_str().expect("an id").to_owned());
@@ -129,19 +134,20 @@ fn organizations_are_listed_in_pages() {
 
 #[test]
 fn changed_limits_hold_from_the_next_request() {
-    let server = shared();
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 1 }));
     for mode in ["live", "test"] {
         let client = server.client(&organization, mode, "read_write");
         assert_eq!(client.get("/v1/end-users").header("x-ratelimit-limit"), "1");
-        while client.get("/v1/end-users").status != 429 {}
+        assert_eq!(client.get("/v1/end-users").status, 429);
     }
     let limits = json!({ "limits": { "requests_per_second": 1_000, "burst": 1_000 } });
     expect(200, server.admin().patch(&organization.path(), &limits));
+    // The debt that the old rate left, at the new rate.
+    clock.advance(Duration::from_secs(1));
     for mode in ["live", "test"] {
         let client = server.client(&organization, mode, "read_write");
-        // At most the one second of debt that the old rate left, at the new rate.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
         let response = client.get("/v1/end-users");
         assert_eq!((response.status, response.header("x-ratelimit-limit")), (200, "1000"));
     }
@@ -187,8 +193,9 @@ fn keys_of_both_modes_are_listed_in_pages() {
             server.issue(&organization, &json!({ "kind": "service", "mode": mode, "name": format!("k{index}") }))
         })
         .collect();
-    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    let (mut listed, mut cursor, mut pages) = (Vec::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, server.admin().get(&format!("{}/keys?limit=2{cursor}", organization.path())));
         listed.extend(page["data"].as_array().expect("data").iter().map(|key| key["id"].clone()));
         match page["next_cursor"].as_str() {

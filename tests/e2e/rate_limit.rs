@@ -7,6 +7,7 @@ use rollcall::directory::timestamp::Timestamp;
 use serde_json::json;
 
 use crate::client::{Client, Response};
+use crate::clock::{self, Clock, now_ms};
 use crate::faults;
 use crate::server::{Options, Server, expect, roomy, shared};
 
@@ -70,11 +71,6 @@ fn assert_explained(oracle: &mut Oracle, response: &Response, sent_ms: i64, arri
     panic!("no instant from {sent_ms} to {arrived_ms} explains {response:?}");
 }
 
-fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    i64::try_from(now.as_millis()).expect("a sane clock")
-}
-
 /// A burst of 200 on a bucket of 100 at 50/s, one after the other, so that the
 /// order in which the object sees them is known.
 #[test]
@@ -115,36 +111,35 @@ fn a_racing_burst_never_exceeds_the_bound() {
 
 #[test]
 fn retry_after_is_when_a_retry_succeeds() {
-    let server = shared();
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 2 }));
     let client = server.client(&organization, "live", "read");
-    let limited = loop {
-        let response = client.get("/v1/end-users");
-        if response.status == 429 {
-            break response;
-        }
-    };
-    let seconds: u64 = limited.header("retry-after").parse().expect("a number");
-    thread::sleep(Duration::from_secs(seconds));
+    let limited = exhaust(&client, 2);
+    assert_eq!(limited.header("retry-after"), "1");
+    clock.advance(Duration::from_millis(999));
+    assert_eq!(client.get("/v1/end-users").status, 429, "not before");
+    clock.advance(Duration::from_millis(1));
     assert_eq!(client.get("/v1/end-users").status, 200);
 }
 
 #[test]
 fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     let vars = vec![("PUBLIC_REQUESTS_PER_SECOND", "1".to_owned()), ("PUBLIC_BURST", "5".to_owned())];
-    let server = Server::start(Options { vars, entry: None });
+    let server = Server::start(Options { vars, entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
     let organization = server.organization();
     let good = server.client(&organization, "live", "read");
+    // The test's own requests so far have taken tokens.
+    clock.advance(Duration::from_secs(60));
     let (anonymous, guesser) = (server.anonymous(), server.with_key("guess"));
     assert_eq!(anonymous.get("/health").header("x-ratelimit-remaining"), "4");
     assert_eq!(guesser.get("/v1/end-users").header("x-ratelimit-remaining"), "3", "one bucket for both");
-    let limited = loop {
-        let response = guesser.get("/v1/end-users");
-        if response.status == 429 {
-            break response;
-        }
-    };
-    assert_eq!(limited.header("x-ratelimit-limit"), "1");
+    for _ in 0..3 {
+        assert_eq!(guesser.get("/v1/end-users").status, 401);
+    }
+    let limited = guesser.get("/v1/end-users");
+    assert_eq!((limited.status, limited.header("x-ratelimit-limit")), (429, "1"));
     assert!(limited.header("ratelimit-policy").starts_with("\"ip\";q=5;"));
     assert!(!limited.headers.contains_key("x-quota-reset"), "nobody's quota");
     assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
@@ -152,18 +147,24 @@ fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     assert_eq!(good.get("/v1/end-users").status, 200);
 }
 
-/// Sends until a request is refused.
-fn exhaust(client: &Client) -> Response {
-    (0..100).map(|_| client.get("/v1/end-users/nobody")).find(|response| response.status == 429).expect("a refusal")
+/// Takes all tokens of a bucket while no time passes, and returns the first refusal.
+fn exhaust(client: &Client, tokens: usize) -> Response {
+    for _ in 0..tokens {
+        assert_eq!(client.get("/v1/end-users/nobody").status, 404);
+    }
+    let refused = client.get("/v1/end-users/nobody");
+    assert_eq!(refused.status, 429, "{refused:?}");
+    refused
 }
 
 #[test]
 fn who_was_refused_a_moment_ago_is_refused_without_the_object() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
+    let mut clock = Clock::stop(&server);
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 2 }));
     let client = server.client(&organization, "live", "read");
     let neighbour = server.client(&organization, "live", "read");
-    let told = exhaust(&client);
+    let told = exhaust(&client, 2);
     faults::set(&server, &json!({ "objects": true }));
     let again = client.get("/v1/end-users/nobody");
     assert_eq!(again.status, 429);
@@ -171,10 +172,12 @@ fn who_was_refused_a_moment_ago_is_refused_without_the_object() {
     for name in ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-quota-turns-limit"] {
         assert_eq!(again.header(name), told.header(name));
     }
-    let wait = |response: &Response| response.json()["error"]["details"]["retry_after_ms"].as_i64().expect("a number");
-    assert!(wait(&again) <= wait(&told));
-    let seconds: u64 = again.header("retry-after").parse().expect("a number");
-    thread::sleep(Duration::from_secs(seconds));
+    let retry_after_ms = |response: &Response| response.json()["error"]["details"]["retry_after_ms"].clone();
+    assert_eq!((retry_after_ms(&told), retry_after_ms(&again)), (json!(1_000), json!(1_000)));
+    clock.advance(Duration::from_millis(999));
+    let last = client.get("/v1/end-users/nobody");
+    assert_eq!((last.status, retry_after_ms(&last)), (429, json!(1)));
+    clock.advance(Duration::from_millis(1));
     assert_eq!(client.get("/v1/end-users/nobody").status, 503, "now the object is asked");
     faults::set(&server, &json!({ "objects": false }));
     assert_eq!(client.get("/v1/end-users/nobody").status, 404);
@@ -182,17 +185,20 @@ fn who_was_refused_a_moment_ago_is_refused_without_the_object() {
 
 #[test]
 fn what_the_operator_changes_counts_for_the_refused_from_their_next_request_on() {
-    let server = shared();
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 1 }));
     let key = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "scope": "read", "name": "test" }));
     let client = server.with_key(key["key"].as_str().expect("a key"));
-    exhaust(&client);
+    exhaust(&client, 1);
     let limits = json!({ "limits": { "requests_per_second": 1_000, "burst": 1_000 } });
     expect(200, server.admin().patch(&organization.path(), &limits));
+    // The second of debt that the old rate left stays, and is a whole bucket: the first token comes after this.
+    clock.advance(Duration::from_millis(1));
     assert_eq!(client.get("/v1/end-users/nobody").status, 404);
     let limits = json!({ "limits": { "requests_per_second": 1, "burst": 1 } });
     expect(200, server.admin().patch(&organization.path(), &limits));
-    exhaust(&client);
+    exhaust(&client, 0);
     let id = key["id"].as_str().expect("an id");
     assert_eq!(server.admin().delete(&format!("{}/keys/{id}", organization.path())).status, 204);
     assert_eq!(client.get("/v1/end-users/nobody").status, 401);

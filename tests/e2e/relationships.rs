@@ -2,7 +2,6 @@
 //! with the user.
 
 use std::collections::BTreeSet;
-use std::thread;
 use std::time::Duration;
 
 use rollcall::directory::timestamp::Timestamp;
@@ -10,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::{Client, encode};
+use crate::clock::{self, Clock, tick};
 use crate::delete_end_user::completed;
+use crate::pages::PageCount;
 use crate::respond::{assert_ulid, feel, relationship_of, relationships, turn, used};
 use crate::server::{Options, Server, expect, roomy, shared};
 
@@ -24,8 +25,9 @@ fn pair(relationship: &Value) -> (String, String) {
 /// Walks a list page by page and returns every pair in the order given.
 fn walk(client: &Client, query: &str, limit: usize) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    let mut cursor = String::new();
+    let (mut cursor, mut pages) = (String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, client.get(&format!("{PATH}?limit={limit}&{query}{cursor}")));
         let members: Vec<&String> = page.as_object().expect("an object").keys().collect();
         assert_eq!(members, ["data", "has_more", "next_cursor"]);
@@ -192,10 +194,9 @@ fn a_cursor_is_good_only_for_the_list_that_gave_it() {
 fn a_user_is_read_with_their_relationships_newest_first() {
     let client = shared().new_client();
     let agents: Vec<String> = (0..3).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
-    let pause = || thread::sleep(Duration::from_millis(5));
     for agent in [&agents[0], &agents[1], &agents[2], &agents[0]] {
         turn(&client, agent, "ada");
-        pause();
+        tick();
     }
     turn(&client, &agents[0], "eve");
     let user = expect(200, client.get("/v1/end-users/ada"));
@@ -356,28 +357,25 @@ fn a_relationship_is_deleted_by_itself() {
 #[test]
 fn a_mood_decays_by_the_half_life_that_is_set() {
     let vars = [roomy(), vec![("MOOD_HALF_LIFE_HOURS", "1".to_owned())]].concat();
-    let server = Server::start(Options { vars, entry: None });
+    let server = Server::start(Options { vars, entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
     let client = server.new_client();
     let agent = make_agent(&client, "Echo");
     feel(&client, &agent, "ada", &json!({ "valence": 1, "arousal": -1 }));
+    clock.advance(Duration::from_mins(90));
     let instant = |mood: &Value, name: &str| {
         let text = mood[name].as_str().expect("an instant");
         Timestamp::parse(text).expect("an instant").millis()
     };
-    let age_ms = |mood: &Value| instant(mood, "last_decay_at") - instant(mood, "updated_at");
     let assert_decayed = |mood: &Value| {
-        let elapsed_ms = i32::try_from(age_ms(mood)).expect("a short test");
-        let left = 0.25 * (-f64::from(elapsed_ms) / 3_600_000.0).exp2();
+        assert_eq!(instant(mood, "last_decay_at") - instant(mood, "updated_at"), 5_400_000);
+        let left = 0.25 * (-1.5_f64).exp2();
         for (name, expected) in [("valence", left), ("arousal", -left)] {
             let level = mood[name].as_f64().expect("a number");
-            assert!((level - expected).abs() < 1e-6, "{name}: {expected} after {elapsed_ms} ms: {mood}");
+            assert!((level - expected).abs() < 1e-6, "{name}: {expected} after an hour and a half: {mood}");
         }
     };
     let users = || expect(200, client.get(&format!("/api/v1/agents/{agent}/users")))["users"][0]["mood"].clone();
-    // After a second a half-life of a day would leave fifty millionths more.
-    while age_ms(&relationship_of(&client, "ada")["mood"]) < 1_000 {
-        thread::sleep(Duration::from_millis(50));
-    }
     let relationship = relationship_of(&client, "ada");
     let id = relationship["id"].as_str().expect("an id");
     for mood in [
@@ -394,5 +392,5 @@ fn a_mood_decays_by_the_half_life_that_is_set() {
     feel(&client, &agent, "ada", &json!({ "valence": 0, "arousal": 0 }));
     let after = users()["valence"].as_f64().expect("a number");
     let expected = before["valence"].as_f64().expect("a number") * 0.75;
-    assert!((-1e-6..0.001).contains(&(expected - after)), "{after}, not {expected}");
+    assert!((expected - after).abs() < 2e-6, "{after}, not {expected}");
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use xtask::runtime::Runtime;
@@ -12,8 +11,8 @@ use xtask::tools::Tools;
 use xtask::{migrations, secrets};
 
 use crate::client::{Client, Response};
-
-const START_LIMIT: Duration = Duration::from_mins(2);
+use crate::pages::PageCount;
+use crate::wait;
 
 /// In place of a variable of this name, the Worker has the binding of Workers AI, and what
 /// it asks for is asked at this URL.
@@ -35,6 +34,8 @@ pub struct Server {
     state: PathBuf,
     options: Options,
     runtime: Mutex<Runtime>,
+    /// Lines of the log that have come and were not asked for yet.
+    log: Mutex<Vec<String>>,
 }
 
 /// A folder for state, gone with the test. In memory where the machine has such
@@ -93,7 +94,7 @@ impl Server {
         let admin_token = secrets::random_secret().expect("entropy");
         migrations::apply(tools(), &state).expect("the migrations");
         let (runtime, url) = start_runtime(&state, &options, &key_secret, &admin_token);
-        Self { url, admin_token, key_secret, state, options, runtime: Mutex::new(runtime) }
+        Self { url, admin_token, key_secret, state, options, runtime: Mutex::new(runtime), log: Mutex::default() }
     }
 
     /// Kills the runtime with everything in it and starts it again on the same state.
@@ -126,16 +127,27 @@ impl Server {
         self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Structured log lines that have come since the last call.
+    /// Structured log lines that have come, without those that were given before.
     pub fn log_lines(&self) -> Vec<String> {
-        self.runtime().drain()
+        std::mem::take(&mut *self.log())
     }
 
-    /// Waits for the log line of a request.
+    /// Waits for the log line of a request. Those of others, which may come before or after it, are kept.
     pub fn log_line(&self, request_id: &str) -> Value {
-        let find = |line: &str| line.contains(request_id).then(|| line.to_owned());
-        let line = self.runtime().wait_for(Duration::from_secs(10), find);
-        serde_json::from_str(&line.expect("a log line")).expect("a JSON log line")
+        let take = || {
+            let mut log = self.log();
+            let place = log.iter().rposition(|line| line.contains(request_id));
+            place.map(|place| log.remove(place)).ok_or_else(|| log.last().cloned())
+        };
+        let line = wait::until(&format!("the log line of {request_id}"), take, Result::is_ok);
+        serde_json::from_str(&line.expect("it has come")).expect("a JSON log line")
+    }
+
+    /// The log with what has come by now.
+    fn log(&self) -> MutexGuard<'_, Vec<String>> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend(self.runtime().drain());
+        log
     }
 
     /// A client without a credential.
@@ -220,7 +232,7 @@ fn start_runtime(state: &Path, options: &Options, key_secret: &str, admin_token:
     command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
     let runtime = Runtime::start(&mut command).expect("the local runtime");
     let url = runtime
-        .wait_for(START_LIMIT, |line| {
+        .wait_for(wait::LIMIT, |line| {
             let ready: Value = serde_json::from_str(line).ok()?;
             Some(ready.get("ready")?.as_str()?.to_owned())
         })
@@ -248,8 +260,9 @@ pub fn expect(status: u16, response: Response) -> Value {
 /// The ids of all users, page by page.
 pub fn list(client: &Client) -> BTreeSet<String> {
     let mut listed = BTreeSet::new();
-    let mut cursor = String::new();
+    let (mut cursor, mut pages) = (String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
         for user in page["data"].as_array().expect("data") {
             assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");

@@ -2,15 +2,25 @@
 //! files below the state's folder.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+
+use crate::wait;
+
+/// Opens a store that is in use, to be read.
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    database.busy_timeout(wait::LIMIT)?;
+    Ok(database)
+}
 
 /// When the next alarm of any object comes, in milliseconds since the epoch.
 pub fn next_alarm_ms(state: &Path) -> Option<i64> {
     let file = state.join(Store::Objects.folder()).join("metadata.sqlite");
-    let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let database = open(&file).ok()?;
     let nanoseconds = database.query_row("SELECT min(scheduled_time) FROM _cf_ALARM", [], |row| row.get(0));
     nanoseconds.ok().flatten().map(|nanoseconds: i64| nanoseconds / 1_000_000)
 }
@@ -48,9 +58,13 @@ impl Store {
         }
     }
 
-    /// The databases in which the runtime keeps this store.
+    /// The databases in which the runtime keeps this store; none before it is first used.
     pub fn files(self, state: &Path) -> Vec<PathBuf> {
-        let entries = state.join(self.folder()).read_dir().expect("the store's folder");
+        let entries = match state.join(self.folder()).read_dir() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => panic!("{self:?}: {error}"),
+        };
         let paths = entries.map(|entry| entry.expect("a file").path());
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "sqlite")).collect()
     }
@@ -63,7 +77,7 @@ impl Store {
     /// What a statement counts in all the files. `?1` is the tenant.
     fn sum(self, state: &Path, count: &str, tenant: &str) -> i64 {
         let count = |file: &Path| {
-            let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
+            let database = open(file).expect("the store");
             let counted = database.query_row(count, [tenant], |row| row.get(0));
             match counted {
                 Ok(counted) => counted,
@@ -76,13 +90,16 @@ impl Store {
     }
 
     /// Waits until the store has caught up.
+    #[track_caller]
     pub fn assert_users_eventually(self, state: &Path, tenant: &str, expected: i64) {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while self.users(state, tenant) != expected {
-            let users = self.users(state, tenant);
-            assert!(Instant::now() < deadline, "{self:?} holds {users} users, not {expected}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        self.assert_users_within(wait::LIMIT, state, tenant, expected);
+    }
+
+    /// The same, for so many that it takes its time.
+    #[track_caller]
+    pub fn assert_users_within(self, limit: Duration, state: &Path, tenant: &str, expected: i64) {
+        let what = format!("{expected} users of {tenant} in {self:?}");
+        wait::until_within(limit, &what, || self.users(state, tenant), |users| *users == expected);
     }
 }
 
@@ -90,7 +107,7 @@ impl Store {
 pub fn listed(state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
     for file in Store::D1.files(state) {
-        let database = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the store");
+        let database = open(&file).expect("the store");
         match database.prepare(query) {
             Ok(mut statement) => {
                 let texts = statement.query_map([parameter], |row| row.get("text")).expect("rows");

@@ -1,10 +1,11 @@
-// The Worker as it ships, with a clock that can be set forward: `POST /__clock` with
-// {"ms":N} says how far it is ahead from now on. Timers go on as ever.
+// The Worker as it ships, with a clock that tests set. `POST /__clock` with {"ahead_ms":N} has it go on,
+// so far ahead of the machine's; with {"at_ms":N} it stands still at that instant. Edge and objects share
+// the isolate, and so the clock. Timers go on as ever.
 import Edge, { Organization } from "../../src/entry.mjs";
 
-const clock = { ms: 0 };
 const now = Date.now.bind(Date);
-Date.now = () => now() + clock.ms;
+let setting = { ahead_ms: 0 };
+Date.now = () => setting.at_ms ?? now() + setting.ahead_ms;
 
 export { Organization };
 
@@ -12,7 +13,7 @@ export default {
   ...Edge,
   async fetch(request, env, ctx) {
     if (new URL(request.url).pathname !== "/__clock") return Edge.fetch(request, env, ctx);
-    Object.assign(clock, await request.json());
-    return Response.json(clock);
+    setting = await request.json();
+    return Response.json(setting);
   },
 };

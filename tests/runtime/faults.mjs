@@ -1,8 +1,8 @@
 // The Worker as it ships, with stores that can be made to fail: the shipped
 // entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
 // says which of them fails from now on (true), never answers ("hang") or works again (false);
-// objects and edge share the isolate, so one variable serves both.
-import Edge, { Organization as Shipped } from "../../src/entry.mjs";
+// objects and edge share the isolate, so one variable serves both. Its clock can be set as well.
+import Edge, { Organization as Shipped } from "./clock.mjs";
 
 const failing = { kv: false, d1: false, objects: false };
 

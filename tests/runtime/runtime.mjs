@@ -11,6 +11,8 @@ import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 const { state, vars, entry, ai } = JSON.parse(process.argv[2]);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
+// The first is served; the clock is there for others to build on.
+const entries = new Set(entry ? [entry, "tests/runtime/clock.mjs"] : []);
 
 const runtime = new Miniflare(convertV4MiniflareOptions({
   host: "127.0.0.1",
@@ -19,7 +21,7 @@ const runtime = new Miniflare(convertV4MiniflareOptions({
   compatibilityDate: "2026-10-01",
   modulesRoot: root,
   modules: [
-    ...(entry ? [file("ESModule", entry)] : []),
+    ...[...entries].map((path) => file("ESModule", path)),
     file("ESModule", "src/entry.mjs"),
     file("ESModule", "build/index.js"),
     file("CompiledWasm", "build/index_bg.wasm"),
