@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::agents::{PATH as AGENTS, assert_described, assert_problem, make_agent, make_twins};
 use crate::client::{Client, encode};
 use crate::delete_end_user::completed;
+use crate::pages::PageCount;
 use crate::respond::{PATH as RESPOND, feel, turn};
 use crate::server::{expect, shared};
 
@@ -94,9 +95,9 @@ fn only(client: &Client, agent: &str) -> Value {
 
 /// Walks the list page by page and returns every id in the order given.
 fn walk(client: &Client, agent: &str, page_size: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut cursor = String::new();
+    let (mut all, mut cursor, mut pages) = (Vec::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = page(client, agent, &format!("page_size={page_size}{cursor}"));
         let of_page = ids(&page);
         assert!(of_page.len() <= page_size);

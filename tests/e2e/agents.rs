@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Response, encode};
 use crate::delete_end_user::completed;
+use crate::pages::PageCount;
 use crate::respond::{feel, turn};
 use crate::server::{expect, shared};
 
@@ -67,9 +68,9 @@ fn by(agent: &str) -> String {
 
 /// Walks the list page by page and returns every agent's id in the order given.
 fn walk(client: &Client, page_size: usize) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut cursor = String::new();
+    let (mut all, mut cursor, mut pages) = (Vec::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = client.get(&format!("{PATH}?page_size={page_size}{cursor}"));
         assert_described(&page, "AgentList");
         let page = expect(200, page);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::client::{Client, encode};
+use crate::ending::EndWith;
 use crate::server::{Options, Server, expect, roomy};
 
 const PERMANENT: usize = 400;
@@ -56,7 +57,6 @@ fn a_walk_shows_whoever_stays_once_whoever_else_comes_and_goes() {
     let changes = AtomicUsize::new(0);
     let started = Instant::now();
     let walks: Vec<Walk> = thread::scope(|scope| {
-        // Set when walking ends by a panic too, so that the scope does.
         let _end = EndWith(&done);
         for churner in 0..CHURNERS {
             let (client, done, changes) = (&client, &done, &changes);
@@ -85,14 +85,6 @@ fn create(client: &Client, ids: impl Iterator<Item = String>) {
     let results = expect(200, client.post("/v1/end-users/batch", &json!({ "users": users })));
     for result in results["results"].as_array().expect("results") {
         assert_eq!(result["status"], 201, "{result}");
-    }
-}
-
-struct EndWith<'a>(&'a AtomicBool);
-
-impl Drop for EndWith<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::pages::PageCount;
 use crate::server::{Options, Server, expect, roomy};
+use crate::wait;
 
 const LINES: usize = 100_000;
+/// For all of an import, and for the listing to catch up behind it.
+const LIMIT: Duration = Duration::from_mins(15);
 /// Every hundredth line is bad, each in one of these ways; the last two make a
 /// whole batch unreadable for the server.
 const BAD: [&str; 5] =
@@ -38,11 +41,22 @@ fn write_file(path: &Path) {
     std::fs::write(path, text).expect("the file");
 }
 
-fn start(server: &Server, key: &str, file: &Path) -> Child {
+/// An import under way, which ends with this value.
+struct Import(Child);
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(server: &Server, key: &str, file: &Path) -> Import {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(xtask::root()).args(["run", "--quiet", "--package", "xtask", "--", "import"]);
     command.arg(file).args(["--url", server.url()]).env("ROLLCALL_API_KEY", key);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the import")
+    Import(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the import"))
 }
 
 fn lines_done(file: &Path) -> u64 {
@@ -52,14 +66,8 @@ fn lines_done(file: &Path) -> u64 {
 
 /// The listing catches up behind an import; until then it says 503.
 fn page(client: &Client, query: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_mins(3);
-    loop {
-        let response = client.get(&format!("/v1/end-users?limit=200{query}"));
-        if response.status != 503 {
-            return expect(200, response);
-        }
-        assert!(Instant::now() < deadline, "the listing never caught up");
-    }
+    let look = || client.get(&format!("/v1/end-users?limit=200{query}"));
+    expect(200, wait::until_within(LIMIT, "the listing to catch up", look, |response| response.status != 503))
 }
 
 #[test]
@@ -71,16 +79,19 @@ fn a_killed_import_goes_on_and_loses_nothing() {
     let file = server.state().join("users.ndjson");
     write_file(&file);
 
-    for kill_after in [20_000, 60_000] {
+    // Long before the end of the file, so that it is not reached before the kill.
+    for kill_after in [10_000, 30_000] {
         let mut import = start(&server, key, &file);
-        while lines_done(&file) < kill_after {
-            assert!(import.try_wait().expect("the import").is_none(), "it ended early");
-            thread::sleep(Duration::from_millis(5));
-        }
-        import.kill().expect("a kill");
-        import.wait().expect("the end");
+        let done = || {
+            assert_eq!(import.0.try_wait().expect("the import"), None, "it ended early");
+            lines_done(&file)
+        };
+        wait::until_within(LIMIT, &format!("{kill_after} lines done"), done, |done| *done >= kill_after);
     }
-    assert!(start(&server, key, &file).wait().expect("the import").success());
+    let mut import = start(&server, key, &file);
+    let end = || import.0.try_wait().expect("the import");
+    let status = wait::until_within(LIMIT, "the end of the import", end, Option::is_some);
+    assert!(status.is_some_and(|status| status.success()), "{status:?}");
 
     let report = std::fs::read_to_string(format!("{}.refused.ndjson", file.display())).expect("the report");
     let reported: Vec<usize> = report
@@ -96,8 +107,9 @@ fn a_killed_import_goes_on_and_loses_nothing() {
     assert_eq!(lines_done(&file), 0, "nothing is left to go on with");
 
     let client = server.with_key(key);
-    let (mut listed, mut cursor) = (BTreeSet::new(), String::new());
+    let (mut listed, mut cursor, mut pages) = (BTreeSet::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = page(&client, &cursor);
         for user in page["data"].as_array().expect("data") {
             let id = user["user_id"].as_str().expect("an id");

@@ -16,6 +16,7 @@ mod clock;
 mod create_end_user;
 mod delete_end_user;
 mod durability;
+mod ending;
 mod erasure;
 mod faults;
 mod get_end_user;

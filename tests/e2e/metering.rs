@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 
 use crate::agents::{PATH as AGENTS, make_agent};
 use crate::client::{Client, Response};
+use crate::pages::PageCount;
 use crate::respond::{PATH, assert_error, assert_quota, race, turn, used};
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores::reserved_turns;
 use crate::upstream::{Behaviour, Upstream};
+use crate::wait;
 
 /// A server whose turns an upstream answers, in time or not at all.
 pub fn server(upstream: &Upstream, timeout_ms: u32) -> Server {
@@ -31,8 +33,9 @@ pub fn is_replayed(response: &Response) -> bool {
 
 /// Turns that the relationships say were taken in them.
 pub fn turns_of_relationships(client: &Client) -> u64 {
-    let (mut turns, mut cursor) = (0, String::new());
+    let (mut turns, mut cursor, mut pages) = (0, String::new(), PageCount::default());
     loop {
+        pages.add();
         let page = expect(200, client.get(&format!("/v1/relationships?limit=200{cursor}")));
         let data = page["data"].as_array().expect("data");
         turns += data.iter().map(|one| one["turns"].as_u64().expect("a count")).sum::<u64>();
@@ -44,7 +47,7 @@ pub fn turns_of_relationships(client: &Client) -> u64 {
 const TURNS: usize = 1_000;
 const CLIENTS: usize = 16;
 const USERS: usize = 50;
-const BUDGET_MS: u32 = 400;
+const BUDGET_MS: u32 = 1_000;
 
 /// One turn that somebody wants, however often they have to ask.
 struct Wanted {
@@ -184,18 +187,17 @@ fn want(client: &Client, address: &str, key: &str, wanted: Wanted, rng: &mut Rng
 /// Waits until no turn is reserved, none is asked for and none is counted, for longer
 /// than a turn may take.
 fn assert_settles(server: &Server, tenant: &str, upstream: &Upstream, client: &Client) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    let mut since = Instant::now();
-    let mut seen = None;
-    while since.elapsed() < Duration::from_millis(u64::from(BUDGET_MS) * 3) {
+    let calm = Duration::from_millis(u64::from(BUDGET_MS) * 3);
+    let (mut since, mut seen) = (Instant::now(), None);
+    let look = || {
         let now = (reserved_turns(server.state(), tenant), upstream.asked().len(), used(client));
         if now.0 > 0 || seen != Some(now) {
             since = Instant::now();
         }
         seen = Some(now);
-        assert!(Instant::now() < deadline, "reservations, requests, usage: {now:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
+        (since.elapsed(), now)
+    };
+    wait::until("calm in reservations, requests and usage", look, |(unchanged_for, _)| *unchanged_for >= calm);
 }
 
 /// A thousand turns by racing clients who retry, send copies and hang up, before an
@@ -245,8 +247,13 @@ fn what_is_answered_is_counted_once_whatever_else_happens() {
         if fate.keyed {
             let known = fate.answer.is_some();
             let asking = client.clone().with_header("Idempotency-Key", &format!("key-{index}"));
-            let again = asking.post(PATH, &fate.body);
-            fate.note(&again);
+            let ask = || {
+                let again = asking.post(PATH, &fate.body);
+                fate.note(&again);
+                again
+            };
+            // On a busy machine a turn can exceed its budget. Such a turn is not counted, and is asked for again.
+            let again = wait::until("an answer", ask, |again| again.status == 200);
             let was_counted = is_replayed(&again);
             assert!(was_counted || !known, "what was answered is replayed: {again:?}");
             count = u64::from(was_counted);
@@ -353,9 +360,9 @@ fn a_page_of_an_agents_users_costs_the_same_at_any_depth() {
             });
         }
     });
-    let mut rows = Vec::new();
-    let mut cursor = String::new();
+    let (mut rows, mut cursor, mut pages) = (Vec::new(), String::new(), PageCount::default());
     loop {
+        pages.add();
         let response = client.get(&format!("{AGENTS}/{agent}/users?page_size={PAGE}{cursor}"));
         assert_eq!(response.status, 200, "{response:?}");
         rows.push(server.log_line(response.header("x-request-id"))["rowsRead"].as_u64().expect("rowsRead"));

@@ -11,20 +11,23 @@ use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::Client;
+use crate::ending::EndWith;
 use crate::metering::{is_replayed, server, turns_of_relationships};
 use crate::respond::{PATH, assert_error, race, used};
 use crate::server::Server;
 use crate::stores::reserved_turns;
 use crate::streaming::{Events, assert_metadata, delta, hear, stepwise};
 use crate::upstream::{Behaviour, Upstream};
+use crate::wait;
 
 const ROUNDS: usize = 20;
 const WRITERS: usize = 8;
 const USERS: usize = 20;
-/// A round goes on for at least as many answers.
+/// The first round goes on for at least as many answers, and each for more than the one before.
 const ANSWERS_MIN: usize = 30;
+const ANSWERS_MORE: usize = 5;
 /// Reservations outlive it by half a minute.
-const BUDGET_MS: u32 = 2_000;
+const BUDGET_MS: u32 = 10_000;
 const EXPIRY: Duration = Duration::from_millis(BUDGET_MS as u64 + 30_000);
 
 /// A turn under a key of its own.
@@ -54,6 +57,7 @@ fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> T
     let taken = Mutex::new(Taken::default());
     let killed = AtomicBool::new(false);
     thread::scope(|scope| {
+        let end = EndWith(&killed);
         for writer in 0..WRITERS {
             let (client, taken, killed) = (server.with_key(key), &taken, &killed);
             scope.spawn(move || {
@@ -81,14 +85,11 @@ fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> T
                 }
             });
         }
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while taken.lock().expect("the turns").answered.len() < ANSWERS_MIN {
-            assert!(Instant::now() < deadline, "nothing is answered");
-            thread::sleep(Duration::from_millis(5));
-        }
-        // A different moment each time, in the middle of it.
-        thread::sleep(Duration::from_millis(41 * u64::try_from(round).expect("few rounds")));
-        killed.store(true, Ordering::SeqCst);
+        // Another moment each time, in the middle of it.
+        let least = ANSWERS_MIN + ANSWERS_MORE * round;
+        let answered = || taken.lock().expect("the turns").answered.len();
+        wait::until(&format!("{least} answers"), answered, |answered| *answered >= least);
+        drop(end);
         server.kill();
     });
     taken.into_inner().expect("the turns")
@@ -134,11 +135,7 @@ fn no_turn_is_lost_or_counted_twice_by_kill_9() {
     let left = reserved_turns(server.state(), &tenant);
     // Nobody asks any more: the object sweeps by itself.
     let started = Instant::now();
-    let deadline = started + Duration::from_millis(u64::from(BUDGET_MS)) + Duration::from_mins(1);
-    while reserved_turns(server.state(), &tenant) > 0 {
-        assert!(Instant::now() < deadline, "a reservation outlives its expiry");
-        thread::sleep(Duration::from_millis(100));
-    }
+    assert_swept(&server, &tenant);
     let swept_after = started.elapsed();
     assert_eq!(used(&client), (turns, active), "what expires is not counted");
     // A key whose turn was counted is replayed; another is executed now.
@@ -161,6 +158,12 @@ fn no_turn_is_lost_or_counted_twice_by_kill_9() {
     assert_eq!(reserved_turns(server.state(), &tenant), 0);
 }
 
+/// Waits until no reservation is left.
+fn assert_swept(server: &Server, tenant: &str) {
+    let left = || reserved_turns(server.state(), tenant);
+    wait::until_within(EXPIRY + wait::LIMIT, "the last reservation to expire", left, |left| *left == 0);
+}
+
 /// What the caller has heard of an answer that a kill cuts short is not counted, and the
 /// same key gets a whole one afterwards.
 #[test]
@@ -176,7 +179,6 @@ fn a_stream_that_kill_9_ends_is_not_counted() {
     let permit = stepwise(&upstream, &words);
     let reserved_after = Instant::now();
     let mut events = Events::open(&client, &body);
-    let reserved_before = Instant::now();
     assert_metadata(&events.next().expect("an event"), &Value::Null);
     hear(&mut events, &permit, &words[..2]);
     assert_eq!(reserved_turns(server.state(), &tenant), 1);
@@ -186,10 +188,7 @@ fn a_stream_that_kill_9_ends_is_not_counted() {
     assert_eq!(reserved_turns(server.state(), &tenant), 1, "a reservation outlives the kill");
     assert_eq!(used(&client), (0, 0));
     assert_error(&client.post(PATH, &body), 409, "idempotency_in_flight", "conflict");
-    while reserved_turns(server.state(), &tenant) > 0 {
-        assert!(reserved_before.elapsed() < EXPIRY + Duration::from_secs(30), "a reservation outlives its expiry");
-        thread::sleep(Duration::from_millis(50));
-    }
+    assert_swept(&server, &tenant);
     let swept_after = reserved_after.elapsed();
     println!("a reservation for {EXPIRY:.1?} was swept after {swept_after:.1?}");
     assert!(swept_after >= EXPIRY, "it was swept before its expiry, after {swept_after:?}");

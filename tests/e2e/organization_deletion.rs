@@ -3,20 +3,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::{Client, Response};
+use crate::clock::now_ms;
+use crate::ending::EndWith;
 use crate::erasure::{contains, files, values};
 use crate::faults;
 use crate::respond::feel;
 use crate::server::{Options, Organization, Server, expect, roomy, shared};
 use crate::stores::Store;
-use crate::upstream::{Behaviour, Upstream};
+use crate::upstream::{Behaviour, Steps, Upstream};
+use crate::wait;
 
 const PATH: &str = "/admin/v1/organizations";
 const NOBODY: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -41,16 +45,12 @@ fn receipt(server: &Server, deletion_id: &str) -> Value {
 }
 
 fn completed(server: &Server, deletion_id: &str) -> Value {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
+    let look = || {
         let receipt = receipt(server, deletion_id);
-        if receipt["status"] == "completed" {
-            return receipt;
-        }
-        assert_eq!(receipt["status"], "deletion_pending", "{receipt}");
-        assert!(Instant::now() < deadline, "never completed: {receipt}");
-        thread::sleep(Duration::from_millis(20));
-    }
+        assert!(receipt["status"] == "completed" || receipt["status"] == "deletion_pending", "{receipt}");
+        receipt
+    };
+    wait::until("the end of a deletion", look, |receipt| receipt["status"] == "completed")
 }
 
 /// Makes so many users, and an agent with whom one of them has talked with feeling; with answers
@@ -286,13 +286,17 @@ fn nothing_that_races_with_the_deletion_brings_it_back() {
 #[test]
 fn what_is_under_way_is_refused_and_leaves_nothing() {
     let upstream = Upstream::start();
-    let vars = [roomy(), vec![("RESPONDER_URL", upstream.url())]].concat();
+    let budget = ("RESPONDER_TIMEOUT_MS", "600000".to_owned());
+    let vars = [roomy(), vec![("RESPONDER_URL", upstream.url()), budget]].concat();
     let server = Server::start(Options { vars, entry: None });
     let organization = server.organization();
     let client = server.client(&organization, "live", "read_write");
     let agent = make_agent(&client, "tutor");
-    upstream.otherwise(|_| Behaviour::Slow(Duration::from_secs(3)));
+    let (permit, steps) = Steps::new();
+    upstream.otherwise(move |_| Behaviour::Held(steps.clone()));
+    let (written, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
+        let _end = EndWith(&ended);
         let turns = [false, true].map(|stream| {
             let (client, agent) = (&client, &agent);
             let user = format!("{CANARY}-{stream}");
@@ -301,26 +305,29 @@ fn what_is_under_way_is_refused_and_leaves_nothing() {
                 client.post("/v1/respond", &body)
             })
         });
-        while upstream.asked().len() < 2 {
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait::until("both turns to be under way", || upstream.asked().len(), |asked| *asked == 2);
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let client = &client;
+                let (client, written, ended) = (&client, &written, &ended);
                 scope.spawn(move || {
-                    (0..1_000_000)
+                    (0..)
+                        .take_while(|_| !ended.load(Ordering::SeqCst))
                         .map(|index| json!({ "user_id": format!("{CANARY}-{writer}-{index}") }))
                         .map(|body| client.post("/v1/end-users", &body).status)
+                        .inspect(|_| _ = written.fetch_add(1, Ordering::SeqCst))
                         .find(|status| *status != 201)
                 })
             })
             .collect();
-        thread::sleep(Duration::from_millis(300));
+        wait::until("the writers to be at it", || written.load(Ordering::SeqCst), |written| *written >= 100);
         let deletion_id = delete(&server, &organization);
         for writer in writers {
             assert_eq!(writer.join().expect("a writer"), Some(401));
         }
         completed(&server, &deletion_id);
+        for _ in 0..2 {
+            permit.send(()).expect("an upstream that waits");
+        }
         let [whole, streamed] = turns.map(|turn| turn.join().expect("a turn"));
         assert_eq!((whole.status, &whole.json()["error"]["code"]), (401, &json!("invalid_token")), "{whole:?}");
         assert!(streamed.body.contains("\"code\":\"invalid_token\"") && !streamed.body.contains("completion"));
@@ -339,6 +346,7 @@ fn a_deletion_survives_kill_9() {
         let mut client = server.client(&organization, "live", "read_write");
         populate(&client, 400);
         let deletion_id = delete(&server, &organization);
+        // The moment is left to chance. Whatever has been removed by then, the rest must go too.
         thread::sleep(Duration::from_millis(15 * round));
         server.kill_and_restart();
         client.move_to(server.url());
@@ -367,11 +375,11 @@ fn a_deletion_is_completed_though_nobody_asks() {
         !crate::stores::listed(state, query, &deletion_id).is_empty()
     };
     assert!(!noted(server.state()), "nobody has asked");
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !noted(server.state()) {
-        assert!(Instant::now() < deadline, "the cron trigger never notes it");
+    let look = || {
         assert_eq!(server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
-    }
+        noted(server.state())
+    };
+    wait::until("the cron trigger to note it", look, |noted| *noted);
     assert_eq!(receipt(&server, &deletion_id)["erased"], json!({ "records": 251, "relationships": 1, "moods": 1 }));
 }
 
@@ -448,11 +456,7 @@ fn an_emptied_object_is_small() {
     let deletion_id = delete(&server, &organization);
     completed(&server, &deletion_id);
     assert!(before > 3_000_000, "{before} bytes");
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while size() > 100_000 {
-        assert!(Instant::now() < deadline, "{} bytes of {before} are left", size());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait::until("the space to be given back", size, |bytes| *bytes <= 100_000);
     assert_eq!(client.get("/v1/end-users").status, 401);
 }
 
@@ -479,13 +483,13 @@ fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let late = format!("{}/live/end-users/late", organization.id);
     let move_late = "UPDATE _mf_entries SET key = ?1 WHERE substr(key, 1, length(?2)) = ?2";
     assert_eq!(change(Store::Kv, move_late, &[&late, &other.id]), 1);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos();
-    let in_four_minutes = i64::try_from(now).expect("a sane clock") + 240_000_000_000;
+    // The last look comes five minutes after the end. Nothing else comes so late.
+    let in_a_minute = (now_ms() + 60_000) * 1_000_000;
     let advance = "UPDATE _cf_ALARM SET scheduled_time = 1 WHERE scheduled_time > ?1";
-    assert_eq!(change(Store::Objects, advance, &[&in_four_minutes]), 2, "one for each mode");
+    assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 2, "one for each mode");
     // The object itself knows it too.
     let advance = "UPDATE _cf_METADATA SET value = 1 WHERE key = 1 AND value > ?1";
-    assert_eq!(change(Store::Objects, advance, &[&in_four_minutes]), 2, "one for each mode");
+    assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 2, "one for each mode");
     assert_eq!(Store::Kv.users(server.state(), &format!("{}/live", organization.id)), 1);
     server.restart();
     assert_empty_eventually(&server, &organization);

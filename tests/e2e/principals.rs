@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::agents::PATH as AGENTS;
 use crate::client::{Client, Response, encode};
 use crate::delete_end_user::completed;
+use crate::pages::PageCount;
 use crate::respond::{race, turn};
 use crate::server::{Options, Organization, Server, expect, roomy, shared};
 use crate::stores::Store;
@@ -210,12 +211,13 @@ fn an_agent_has_an_owner_until_the_owner_is_erased() {
 
 /// Every page of a list, by cursor, forward or backward; each with its `meta`.
 fn walk(service: &Client, query: &str, limit: usize, backward_from: Option<&str>) -> Vec<Value> {
-    let mut all = Vec::new();
+    let (mut all, mut pages) = (Vec::new(), PageCount::default());
     let (name, mut cursor) = match backward_from {
         Some(cursor) => ("before", Some(cursor.to_owned())),
         None => ("after", None),
     };
     loop {
+        pages.add();
         let next = cursor.as_ref().map_or(String::new(), |cursor| format!("&{name}={cursor}"));
         let body = expect(200, service.get(&format!("{PATH}?limit={limit}{query}{next}")));
         let items = body["result"].as_array().expect("items").clone();

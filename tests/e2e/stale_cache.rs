@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::client::{Client, Response};
 use crate::server::{Options, Server, expect, roomy};
+use crate::wait;
 
 const WRITERS: usize = 4;
 const USERS_EACH: usize = 30;
@@ -66,9 +67,7 @@ fn no_read_is_older_than_what_was_acknowledged() {
 /// tells of each that was found, as lines come after their responses.
 fn served(server: &Server, found: usize) -> (usize, usize) {
     let (mut from_kv, mut from_object) = (0, 0);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while from_kv + from_object < found {
-        assert!(Instant::now() < deadline, "the log tells of {from_kv} + {from_object} of {found}");
+    let read = || {
         for line in server.log_lines() {
             let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
             match line["servedBy"].as_str() {
@@ -77,9 +76,10 @@ fn served(server: &Server, found: usize) -> (usize, usize) {
                 _ => {}
             }
         }
-        thread::sleep(Duration::from_millis(20));
-    }
-    (from_kv, from_object)
+        (from_kv, from_object)
+    };
+    let is_all = |(from_kv, from_object): &(usize, usize)| from_kv + from_object >= found;
+    wait::until(&format!("the log to tell of {found} records, by KV and by the object"), read, is_all)
 }
 
 /// A thread's users: nobody else touches them, so their state is known exactly.

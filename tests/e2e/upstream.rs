@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::wait;
+
 /// What a request is answered with.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
@@ -27,6 +29,8 @@ pub enum Behaviour {
     Refuse(String),
     /// Redirects here.
     Redirect(String),
+    /// Says "late" when the test permits it.
+    Held(Steps),
     /// Says "late" after this long.
     Slow(Duration),
     /// Sends the head at once, and the rest of an answer after this long.
@@ -52,7 +56,7 @@ impl Behaviour {
     }
 }
 
-/// Permits to say one more word each. When nobody can give another, or none comes for
+/// Permits to go on, with one more word each. When nobody can give another, or none comes for
 /// long, the connection is closed.
 #[derive(Debug, Clone)]
 pub struct Steps(Arc<Mutex<Receiver<()>>>);
@@ -64,7 +68,7 @@ impl Steps {
     }
 
     fn next(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(Duration::from_secs(30)).is_ok()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(wait::LIMIT).is_ok()
     }
 }
 
@@ -262,6 +266,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
             head(stream, form, 200, body.len(), "")?;
             for event in body.split_inclusive("\n\n") {
                 write_all(stream, event)?;
+                // The test asks for a pause.
                 thread::sleep(pause);
             }
             Ok(())
@@ -279,6 +284,9 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
         Behaviour::Refuse(body) => send(stream, form, 400, "", &body),
         Behaviour::Redirect(url) => send(stream, form, 307, &format!("Location: {url}\r\n"), ""),
         Behaviour::Body(body) => send(stream, form, 200, "", &body),
+        Behaviour::Held(steps) if steps.next() => send(stream, form, 200, "", &completion("late", form)),
+        Behaviour::Held(_) => Ok(()),
+        // The test asks for a slow answer, here and below.
         Behaviour::Slow(wait) => {
             thread::sleep(wait);
             send(stream, form, 200, "", &completion("late", form))
@@ -350,11 +358,15 @@ fn write_all(mut stream: &TcpStream, text: &str) -> std::io::Result<()> {
 
 /// Asks as the Worker does.
 fn ask(upstream: &Upstream, message: &str, stream: bool) -> Result<(u16, String), ureq::Error> {
+    ask_within(wait::LIMIT, upstream, message, stream)
+}
+
+fn ask_within(limit: Duration, upstream: &Upstream, message: &str, stream: bool) -> Result<(u16, String), ureq::Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .timeout_global(Some(Duration::from_millis(500)))
+        .timeout_global(Some(limit))
         .build()
         .into();
     let body = json!({ "messages": [{ "role": "user", "content": message }], "stream": stream }).to_string();
@@ -392,16 +404,25 @@ fn the_upstream_of_the_tests_does_as_it_is_told() {
     }
     upstream.next(Behaviour::Oversized(300_000));
     assert!(ask(&upstream, "f", false).expect("an answer").1.len() > 300_000);
-    let wait = Duration::from_secs(5);
-    for behaviour in [Behaviour::Slow(wait), Behaviour::SlowBody(wait), Behaviour::Drop, Behaviour::DropInBody] {
+    for behaviour in [Behaviour::Drop, Behaviour::DropInBody] {
         upstream.next(behaviour);
         assert!(ask(&upstream, "g", false).is_err());
     }
+    let (permit, steps) = Steps::new();
+    upstream.next(Behaviour::Held(steps));
+    permit.send(()).expect("an upstream that is there");
+    assert_eq!(content(ask(&upstream, "h", false)).1, "late");
     let asked = upstream.asked_about("any other");
     assert_eq!(asked.len(), 1);
     assert_eq!(
         (asked[0].path.as_str(), asked[0].headers["authorization"].as_str()),
         ("/v1/chat/completions", "Bearer k")
     );
-    assert_eq!(upstream.asked().len(), 14);
+    assert_eq!(upstream.asked().len(), 13);
+    let (late, impatience) = (wait::LIMIT, Duration::from_millis(500));
+    upstream.when("no head", Behaviour::Slow(late));
+    upstream.when("half a body", Behaviour::SlowBody(late));
+    for message in ["no head", "half a body"] {
+        assert!(ask_within(impatience, &upstream, message, false).is_err());
+    }
 }

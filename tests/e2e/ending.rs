@@ -1,0 +1,12 @@
+//! Threads that work until they are told to end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Tells them to end when it is dropped, also by a panic, so that the threads' scope ends.
+pub struct EndWith<'a>(pub &'a AtomicBool);
+
+impl Drop for EndWith<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
