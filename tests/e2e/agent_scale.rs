@@ -1,6 +1,5 @@
 //! The bound on a page's work in the list of an agent's users, at 100,000 of them.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rollcall::directory::identifiers::RelationshipId;
@@ -13,19 +12,17 @@ use crate::client::{Client, Response};
 use crate::respond::feel;
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores;
+use crate::wait;
 
 const USERS: usize = 100_000;
 const PAGE_SIZE: usize = 500;
 /// A user and a relationship each, and one more that tells that there is more.
 const ROWS_MAX: u64 = 2 * (PAGE_SIZE as u64 + 1);
-/// How often each of the two pages is asked for, one after the other.
+/// How often each of the two pages is timed, in turn. The times depend on the machine, and are only
+/// printed. A page that had to pass 99,500 users would read as many rows, and these are counted.
 const REPETITIONS: usize = 60;
-/// What the last page may take, in times of the first. They take the same, which is
-/// printed; but the median of sixty answers moves by a tenth on a machine that is busy
-/// with other tests, and a page that had to pass 99,500 users would take ten times as long.
-const RATIO_MAX: f64 = 1.5;
 /// For the object to bring the listing up to date.
-const FLUSH_LIMIT: Duration = Duration::from_mins(5);
+const FLUSH_LIMIT: Duration = Duration::from_mins(15);
 
 fn user(index: usize) -> String {
     format!("user-{index:06}")
@@ -98,10 +95,8 @@ fn populate(server: &mut Server) -> (Client, String) {
     client.move_to(server.url());
     let started = Instant::now();
     // Nothing is under way while pages are timed.
-    while stores::changes_under_way(server.state(), &tenant) > 0 {
-        assert!(started.elapsed() < FLUSH_LIMIT, "the listing is not up to date after {FLUSH_LIMIT:?}");
-        thread::sleep(Duration::from_millis(200));
-    }
+    let under_way = || stores::changes_under_way(server.state(), &tenant);
+    wait::until_within(FLUSH_LIMIT, "the listing to be up to date", under_way, |changes| *changes == 0);
     println!("listed {:.1?} later", started.elapsed());
     (client, agent)
 }
@@ -179,5 +174,4 @@ fn the_last_page_of_a_hundred_thousand_costs_what_the_first_does() {
     println!(
         "medians of {REPETITIONS}, in turn: the first took {of_first:.2?}, the last {of_last:.2?}: {ratio:.3} times"
     );
-    assert!(ratio < RATIO_MAX, "the last page took {ratio:.3} times as long as the first");
 }

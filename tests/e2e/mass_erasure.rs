@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::faults;
 use crate::server::{Options, Server, expect, list, roomy};
 use crate::stores::{self, Store};
+use crate::wait;
 
 const VICTIMS: usize = 10_000;
 const BYSTANDERS: usize = 200;
@@ -24,14 +25,12 @@ const MARK: &str = "to-be-erased";
 const PACE: Duration = Duration::from_millis(25);
 /// Puts of the control in one request.
 const PUTS: usize = 500;
-const IDLE_FOR: Duration = Duration::from_secs(10);
-/// Between two looks at a victim while the purge goes on: too few to be a load.
-const WITNESS_PACE: Duration = Duration::from_millis(100);
-const LIMIT: Duration = Duration::from_mins(5);
-/// What half of the requests may take at most during the purge. Not a measure of speed,
-/// which is printed: on a machine that other tests keep busy only this can be told, that
-/// others are let in between. Who is not waits for the flush, for many seconds.
-const MEDIAN_MAX: Duration = Duration::from_secs(3);
+/// Requests to an idle server, to compare with.
+const IDLE_REQUESTS: usize = 1_200;
+const LIMIT: Duration = Duration::from_mins(15);
+/// Fewest requests of each kind that are answered while the purge goes on. A request that waits for the
+/// purge would be the only one of its kind. Latencies depend on the machine, and are only printed.
+const ANSWERED_MIN: usize = 20;
 
 const IDLE: u8 = 0;
 /// As many puts to KV as the purge makes, at its pace, by a few lines that do nothing else.
@@ -70,17 +69,18 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     create(&client, (0..VICTIMS).map(victim).collect(), &json!({ "is": MARK }));
     create(&client, (0..BYSTANDERS).map(bystander).collect(), &json!({}));
     for store in [Store::D1, Store::Kv] {
-        store.assert_users_eventually(server.state(), &tenant, signed(VICTIMS + BYSTANDERS));
+        store.assert_users_within(LIMIT, server.state(), &tenant, signed(VICTIMS + BYSTANDERS));
     }
     assert!(stores::kv_holds(server.state(), MARK));
 
-    let phase = AtomicU8::new(IDLE);
+    let (phase, answered) = (AtomicU8::new(IDLE), AtomicUsize::new(0));
     let remade = Mutex::new(BTreeSet::new());
     let (samples, erasures) = thread::scope(|scope| {
         let end = EndWith(&phase);
-        let (client, phase, remade) = (&client, &phase, &remade);
-        let probers = Kind::ALL.map(|kind| scope.spawn(move || probe(client, kind, phase)));
-        thread::sleep(IDLE_FOR);
+        let (client, phase, answered, remade) = (&client, &phase, &answered, &remade);
+        let probers = Kind::ALL.map(|kind| scope.spawn(move || probe(client, kind, phase, answered)));
+        let answered = || answered.load(Ordering::SeqCst);
+        wait::until("answers of an idle server", answered, |answered| *answered >= IDLE_REQUESTS);
 
         phase.store(CONTROL, Ordering::SeqCst);
         for first in (0..VICTIMS).step_by(PUTS) {
@@ -101,12 +101,12 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
         let newest: Vec<&Erasure> = erasures.iter().filter_map(|part| part.last()).collect();
         let all: Vec<&Erasure> = erasures.iter().flatten().collect();
         let mut random = fastrand::Rng::new();
-        // They are completed in the order in which they were requested.
-        while !newest.iter().all(|erasure| erasure.is_completed(client)) {
-            assert!(started.elapsed() < LIMIT, "not completed after {LIMIT:?}");
+        let look = || {
             all[random.usize(..all.len())].assert_free_when_completed(client, remade);
-            thread::sleep(WITNESS_PACE);
-        }
+            newest.iter().filter(|erasure| !erasure.is_completed(client)).count()
+        };
+        // They are completed in the order in which they were requested.
+        wait::until_within(LIMIT, "the newest erasures to be completed", look, |left| *left == 0);
         println!("all completed {:.1?} later", started.elapsed());
         drop(end);
         let samples: Vec<Sample> = probers.into_iter().flat_map(|prober| prober.join().expect("a prober")).collect();
@@ -124,6 +124,8 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
         "p99 while purged is {by_idle:.2} times the idle one, and {by_control:.2} times that of KV being put alone"
     );
 
+    let answered_while_purged = Kind::ALL
+        .map(|kind| (kind, samples.iter().filter(|sample| sample.phase == PURGE && sample.kind == kind).count()));
     let mut expected = remade.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!("{} ids were made again meanwhile", expected.len());
     expected.extend((0..BYSTANDERS).map(bystander));
@@ -131,18 +133,16 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     assert_receipts(&client, &erasures);
     assert_eq!(list(&client), expected);
     for store in [Store::Objects, Store::D1, Store::Kv] {
-        store.assert_users_eventually(server.state(), &tenant, signed(expected.len()));
+        store.assert_users_within(LIMIT, server.state(), &tenant, signed(expected.len()));
     }
     // Values that were overwritten are removed in the background.
-    let deadline = Instant::now() + LIMIT;
-    while stores::kv_holds(server.state(), MARK) {
-        assert!(Instant::now() < deadline, "KV still holds records of erased people");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let are_held = || stores::kv_holds(server.state(), MARK);
+    wait::until_within(LIMIT, "KV to hold no record of the erased", are_held, |are_held| !are_held);
     let free = (0..VICTIMS).map(victim).find(|id| !expected.contains(id)).expect("an erased id");
     assert_eq!(client.post("/v1/end-users", &json!({ "user_id": free })).status, 201);
-    let median = purging.percentile(50);
-    assert!(median <= MEDIAN_MAX, "half of the requests of others took {median:?} or more while purged");
+    for (kind, answered) in answered_while_purged {
+        assert!(answered >= ANSWERED_MIN, "{answered} requests ({kind:?}) were answered while purged");
+    }
 }
 
 struct EndWith<'a>(&'a AtomicU8);
@@ -236,11 +236,12 @@ struct Sample {
 
 /// Asks at a fixed pace until it is told to end. Time counts from when a request is
 /// due, so that one that is held up does not hide what those after it wait.
-fn probe(client: &Client, kind: Kind, phase: &AtomicU8) -> Vec<Sample> {
+fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) -> Vec<Sample> {
     let mut samples = Vec::new();
     let (mut last, mut due) = (IDLE, Instant::now());
     for count in 0.. {
         due += PACE;
+        // The pace is part of the test: callers do not wait until the server is ready for them.
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let now = phase.load(Ordering::SeqCst);
         if now == OVER {
@@ -263,6 +264,7 @@ fn probe(client: &Client, kind: Kind, phase: &AtomicU8) -> Vec<Sample> {
         let latency = due.elapsed();
         assert_eq!(answer.status, if kind == Kind::Create { 201 } else { 200 }, "{answer:?}");
         samples.push(Sample { phase: now, kind, latency, made });
+        answered.fetch_add(1, Ordering::SeqCst);
     }
     samples
 }
@@ -291,7 +293,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Prints the figures of a phase and returns its p99.
+/// Prints the figures of a phase and returns those of all its requests.
 fn print_figures(name: &str, samples: &[Sample], phase: u8) -> Figures {
     let of = |kind: Option<Kind>| {
         Figures::of(
