@@ -27,8 +27,8 @@ fn a_burst_drains_it_and_it_refills() -> Result<()> {
     )?;
     assert_eq!(counted, refused, "the inspector has each of them");
 
-    // Nothing is asked for a while: the page goes on from the headers alone, and is right. It has them as
-    // late as the answer that brought them, and a second brings a token.
+    // Nothing is asked for a while: the page goes on from the headers alone, and is right. What it knows is
+    // as old as the answer that told it, and each second adds a token.
     page.wait("Number(document.querySelector('#tokens').innerText) >= 10")?;
     let drawn_before = number("#tokens")?;
     let remaining = page.evaluate(&format!(

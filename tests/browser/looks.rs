@@ -35,7 +35,7 @@ fn the_page_is_light_and_waits_for_little() -> Result<()> {
     assert_eq!(measured["foreign"], 0, "nothing from elsewhere");
     let bytes = measured["compressed"].as_i64().unwrap_or(i64::MAX);
     assert!(bytes < WEIGHT_BYTES_EXPECTED.min(WEIGHT_BYTES_MAX), "{measured}");
-    // How soon it is there depends on the machine, and is printed. Nothing but its looks holds it up.
+    // The times depend on the machine, and are only printed. The style sheets alone hold up the first paint.
     assert_eq!(measured["blocking"], json!(["/demo/demo.css", "/style.css"]), "{measured}");
     Ok(())
 }

@@ -18,9 +18,8 @@ const USERS: usize = 100_000;
 const PAGE_SIZE: usize = 500;
 /// A user and a relationship each, and one more that tells that there is more.
 const ROWS_MAX: u64 = 2 * (PAGE_SIZE as u64 + 1);
-/// How often each of the two pages is timed, one after the other. How long they take is printed and
-/// not judged: it depends on what else the machine does. A page that had to pass 99,500 users would
-/// read as many rows, which are counted.
+/// How often each of the two pages is timed, in turn. The times depend on the machine, and are only
+/// printed. A page that had to pass 99,500 users would read as many rows, and these are counted.
 const REPETITIONS: usize = 60;
 /// For the object to bring the listing up to date.
 const FLUSH_LIMIT: Duration = Duration::from_mins(15);

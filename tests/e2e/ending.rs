@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells them when it is dropped: when a test panics as well, so that the threads' scope ends.
+/// Tells them to end when it is dropped, also by a panic, so that the threads' scope ends.
 pub struct EndWith<'a>(pub &'a AtomicBool);
 
 impl Drop for EndWith<'_> {

@@ -28,9 +28,8 @@ const PUTS: usize = 500;
 /// Requests to an idle server, to compare with.
 const IDLE_REQUESTS: usize = 1_200;
 const LIMIT: Duration = Duration::from_mins(15);
-/// How many requests of each kind are answered at least while the purge goes on. How long they take is
-/// printed: it depends on the machine and on what else it does, whereas a request that had to wait for the
-/// purge would be the only one of its kind.
+/// Fewest requests of each kind that are answered while the purge goes on. A request that waits for the
+/// purge would be the only one of its kind. Latencies depend on the machine, and are only printed.
 const ANSWERED_MIN: usize = 20;
 
 const IDLE: u8 = 0;
@@ -242,7 +241,7 @@ fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) 
     let (mut last, mut due) = (IDLE, Instant::now());
     for count in 0.. {
         due += PACE;
-        // The pace is that of people, who ask whatever the server does.
+        // The pace is part of the test: callers do not wait until the server is ready for them.
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let now = phase.load(Ordering::SeqCst);
         if now == OVER {

@@ -252,7 +252,7 @@ fn what_is_answered_is_counted_once_whatever_else_happens() {
                 fate.note(&again);
                 again
             };
-            // On a busy machine a turn may take longer than its budget: then it was not counted now either.
+            // On a busy machine a turn can exceed its budget. Such a turn is not counted, and is asked for again.
             let again = wait::until("an answer", ask, |again| again.status == 200);
             let was_counted = is_replayed(&again);
             assert!(was_counted || !known, "what was answered is replayed: {again:?}");

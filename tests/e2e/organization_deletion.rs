@@ -346,7 +346,7 @@ fn a_deletion_survives_kill_9() {
         let mut client = server.client(&organization, "live", "read_write");
         populate(&client, 400);
         let deletion_id = delete(&server, &organization);
-        // Which moment that is, is left to chance: whatever has been removed by then, the rest must go.
+        // The moment is left to chance. Whatever has been removed by then, the rest must go too.
         thread::sleep(Duration::from_millis(15 * round));
         server.kill_and_restart();
         client.move_to(server.url());
@@ -483,7 +483,7 @@ fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let late = format!("{}/live/end-users/late", organization.id);
     let move_late = "UPDATE _mf_entries SET key = ?1 WHERE substr(key, 1, length(?2)) = ?2";
     assert_eq!(change(Store::Kv, move_late, &[&late, &other.id]), 1);
-    // The look is five minutes after the end, and nothing else comes so late.
+    // The last look comes five minutes after the end. Nothing else comes so late.
     let in_a_minute = (now_ms() + 60_000) * 1_000_000;
     let advance = "UPDATE _cf_ALARM SET scheduled_time = 1 WHERE scheduled_time > ?1";
     assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 2, "one for each mode");

@@ -1,4 +1,4 @@
-//! Lists are walked to their end, which must come.
+//! A walk through the pages of a list must come to an end.
 
 /// More pages than any list of a test has.
 const PAGES_MAX: usize = 10_000;

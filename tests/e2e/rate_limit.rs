@@ -130,7 +130,7 @@ fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     let mut clock = Clock::stop(&server);
     let organization = server.organization();
     let good = server.client(&organization, "live", "read");
-    // What the test itself has asked for so far took tokens as well.
+    // The test's own requests so far have taken tokens.
     clock.advance(Duration::from_secs(60));
     let (anonymous, guesser) = (server.anonymous(), server.with_key("guess"));
     assert_eq!(anonymous.get("/health").header("x-ratelimit-remaining"), "4");

@@ -31,7 +31,7 @@ impl Damaged {
         expect(200, client.get("/v1/end-users"));
         let damaged = Self { server, organization, client };
         Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
-        // What is still under way would mend what is damaged next.
+        // A flush that is still under way would mend the damage before an audit sees it.
         let under_way = || stores::changes_under_way(damaged.server.state(), &damaged.tenant());
         wait::until("both projections to be confirmed", under_way, |changes| *changes == 0);
         damaged

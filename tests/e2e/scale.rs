@@ -24,7 +24,7 @@ fn the_first_and_the_last_page_read_101_rows() {
             });
         }
     });
-    // Of those who were made nobody asks.
+    // The lines of the creations are not needed.
     drop(server.log_lines());
     let page = |query: &str| {
         let response = client.get(&format!("/v1/end-users?limit=100{query}"));

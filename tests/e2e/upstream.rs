@@ -266,7 +266,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
             head(stream, form, 200, body.len(), "")?;
             for event in body.split_inclusive("\n\n") {
                 write_all(stream, event)?;
-                // To be slow is what the test asks for.
+                // The test asks for a pause.
                 thread::sleep(pause);
             }
             Ok(())
@@ -286,7 +286,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
         Behaviour::Body(body) => send(stream, form, 200, "", &body),
         Behaviour::Held(steps) if steps.next() => send(stream, form, 200, "", &completion("late", form)),
         Behaviour::Held(_) => Ok(()),
-        // Here and below, to be slow is what the test asks for.
+        // The test asks for a slow answer, here and below.
         Behaviour::Slow(wait) => {
             thread::sleep(wait);
             send(stream, form, 200, "", &completion("late", form))

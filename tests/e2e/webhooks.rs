@@ -371,7 +371,7 @@ fn forgers_are_limited_and_the_sender_is_not() {
     let vars = vec![("PUBLIC_REQUESTS_PER_SECOND", "1".to_owned()), ("PUBLIC_BURST", "3".to_owned())];
     let receiver = Receiver::start_with(vars, Some(clock::ENTRY));
     let mut clock = Clock::stop(&receiver.server);
-    // What the test itself has asked for so far took tokens as well.
+    // The test's own requests so far have taken tokens.
     clock.advance(Duration::from_secs(60));
     let forger = Sender { secret: random_secret().expect("entropy"), ..receiver.sender.clone() };
     let event = user("user_1", "ada@example.org", 1);

@@ -1,12 +1,12 @@
-//! How a test waits for what happens by itself. No test sleeps on its own account: it looks until it sees
-//! what it waits for, and fails at a deadline that only something broken ever reaches.
+//! How a test waits for what happens by itself. Tests do not sleep: a test looks until it sees what it
+//! waits for, and fails at a deadline that only a fault reaches.
 
 use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait, also for an answer by HTTP. Far more than anything takes on a machine that has much
-/// else to do: the object's alarm, which brings up what has failed, comes after a minute at the latest.
+/// Longest wait, also for an answer by HTTP. Nothing takes nearly as long, even on a busy machine: the
+/// object's alarm, which tries again what has failed, comes after a minute at the latest.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The pause after the first look; each is twice as long as the one before.
