@@ -9,10 +9,10 @@ use super::sql::{Sql, SqlError};
 
 /// Each step is a list of statements; `state('schema')` counts the steps done.
 ///
-/// Text compares byte by byte (`BINARY`, the default). What is about a person has an
-/// integer key, so that its row can be overwritten where it lies before it is
-/// deleted (see [`super::erasure`]); what names a person in an index is a digest.
-/// The other tables are `WITHOUT ROWID`, so that a lookup is one search.
+/// Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
+/// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
+/// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
+/// one search.
 const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),

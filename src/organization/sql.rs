@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
+use crate::json;
+
 /// A bound parameter.
 ///
 /// Integers must stay within ±2^53: the platform passes them as doubles.
@@ -148,6 +152,11 @@ impl fmt::Display for SqlError {
 }
 
 impl std::error::Error for SqlError {}
+
+/// A list as one parameter, for `json_each`.
+pub fn json_list<T: Serialize>(values: &[T]) -> Result<String, SqlError> {
+    json::write(values).map_err(|error| SqlError(format!("a list cannot be written: {error}")))
+}
 
 /// Runs statements.
 pub trait Sql {
