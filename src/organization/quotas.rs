@@ -33,7 +33,7 @@ impl Period {
             .saturating_mul(12)
             .saturating_add(i64::from(today.month()))
             .saturating_sub(i64::from(anchor.month()));
-        // The period of this month starts later if its anniversary is still to come.
+        // The period starts at this month's anniversary, or at last month's if this one is to come.
         let index = if start_of(anchor, months) > now { months.saturating_sub(1) } else { months };
         Self { start: start_of(anchor, index), end: start_of(anchor, index.saturating_add(1)) }
     }
