@@ -1,10 +1,13 @@
 //! The agents of a tenant.
 //!
-//! Invariants: an agent has one row; an external id belongs to at most one agent, and to
-//! none while it is a user's id; a name may be borne by several. Creation is idempotent by external id, else by name.
+//! Invariants:
+//!
+//! - An agent has one row. Several agents may have the same name.
+//! - An external id belongs to at most one agent, and to none while it is a user's id.
+//! - Creation is idempotent by external id, or by name when the caller gives no external id.
 
 use super::protocol::{NewAgent, Outcome, Precondition};
-use super::sql::{Parameter, Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Revision;
@@ -20,7 +23,7 @@ const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, meta
 pub struct AgentRow {
     pub number: i64,
     pub version: i64,
-    /// The row number of the user whom it belongs to.
+    /// The row number of the owner, a user.
     pub owner: Option<i64>,
     pub agent: Agent,
 }
@@ -49,20 +52,21 @@ impl AgentRow {
     }
 }
 
-/// An agent has one incarnation; its version is its revision.
+/// The revision of an agent: its version in its only incarnation.
 pub const fn revision(version: i64) -> Revision {
     Revision { incarnation: Revision::FIRST.incarnation, version }
 }
 
-/// What a name or an id leads to.
+/// The agent that an id or a name refers to.
 #[derive(Debug)]
 pub enum FoundAgent {
     One(AgentRow),
     None,
-    /// The name is borne by several.
+    /// Several agents have the name.
     Several,
 }
 
+/// Finds an agent by id or name.
 pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     match agent {
         AgentRef::Id(id) => find_by(sql, "agent_id", id.to_string().as_str()),
@@ -70,7 +74,7 @@ pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     }
 }
 
-/// Whether an external id is an agent's.
+/// Whether an external id belongs to an agent.
 pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, SqlError> {
     Ok(sql.first("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])?.is_some())
 }
@@ -85,8 +89,8 @@ fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, Sql
     })
 }
 
-/// Makes an agent, or changes the one that is there: by external id when one is
-/// given, else by name. What is not given stays.
+/// Creates an agent, or changes the existing one with the external id, or with the name when the
+/// caller gives no external id. A field that is not given stays.
 pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, SqlError> {
     let found = match &new.external_id {
         Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
@@ -117,7 +121,7 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
     }
 }
 
-/// Makes an agent, which is known not to be there.
+/// Creates an agent. The caller has checked that it does not exist.
 pub fn insert<S: Sql>(sql: &S, agent: Agent) -> Result<AgentRow, SqlError> {
     let inserted = sql.first(
         "INSERT INTO agents (agent_id, external_id, name, metadata, version, created_at, updated_at)
@@ -134,16 +138,16 @@ pub fn insert<S: Sql>(sql: &S, agent: Agent) -> Result<AgentRow, SqlError> {
     Ok(AgentRow { number: row.integer()?, version: 1, owner: None, agent })
 }
 
-/// What to make of an agent; what is not given stays.
+/// A change of an agent. A field that is `None` stays.
 #[derive(Debug, Default)]
 pub struct AgentChange {
     pub name: Option<Name>,
     pub metadata: Option<Metadata>,
-    /// The row number of the user whom it belongs to.
+    /// The row number of the owner, a user.
     pub owner: Option<Option<i64>>,
 }
 
-/// Changes what is given. A change that changes nothing makes no new version.
+/// Changes an agent. A change without an effect makes no new version.
 pub fn update<S: Sql>(
     sql: &S,
     agent: &AgentRef,
@@ -184,6 +188,7 @@ fn apply<S: Sql>(sql: &S, held: AgentRow, change: AgentChange, now: Timestamp) -
     row.saved(false)
 }
 
+/// Returns an agent.
 pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Outcome, SqlError> {
     match find(sql, agent)? {
         FoundAgent::None => Ok(Outcome::NotFound),
@@ -192,13 +197,11 @@ pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Outcome, SqlError> {
     }
 }
 
-/// Agents in the order of their making, after a row, at most `limit`: their row
-/// numbers and records.
+/// Lists at most `limit` agents after a row number, oldest first.
 pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Outcome, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
-    let parameters: [Parameter<'_>; 2] = [after.into(), i64::from(limit).into()];
     let mut agents = Vec::new();
-    for mut row in sql.run(&select, &parameters)? {
+    for mut row in sql.run(&select, &[after.into(), i64::from(limit).into()])? {
         let row = AgentRow::read(&mut row)?;
         let document = json::Text::of(&row.agent).map_err(|error| SqlError::corrupt("agent", error))?;
         agents.push((row.number, document));
@@ -206,14 +209,14 @@ pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Outcome, SqlError
     Ok(Outcome::Records(agents))
 }
 
-/// The agents that belong to a user.
+/// The agents that a user owns.
 pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
     let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
     let read = |mut row: Row| row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error));
     rows.into_iter().map(read).collect()
 }
 
-/// Takes the agents from a user who is to be erased.
+/// Leaves the agents of a user without an owner, because the object erases the user.
 pub fn disown<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<(), SqlError> {
     sql.run(
         "UPDATE agents SET owner = NULL, version = version + 1, updated_at = max(updated_at, ?2) WHERE owner = ?1",

@@ -1,60 +1,62 @@
-//! Comparing the projections with the object, step by step, and mending what differs.
+//! Audits: step by step, the object compares its projections with itself and repairs the differences.
 //!
 //! Invariants:
 //!
-//! - An audit writes no record itself. What differs goes into the outbox, and its
-//!   repair is a flush like any other, behind the same fence. Only what no user of
-//!   the object accounts for is removed directly.
-//! - Only what stood still is judged: a user who changed while being compared, or
-//!   whose change is still on its way, is left to that change.
-//! - A step is bounded, and where the audit stands is durable. It is a row number, an
-//!   instant or KV's own cursor, never a person's id.
+//! - An audit writes no record itself. It appends a differing user to the outbox, and a flush behind
+//!   the same fence repairs the record. The audit directly removes only records that belong to no
+//!   user of the object.
+//! - An audit judges only users without a pending change. It leaves a user who changed during the
+//!   comparison, or whose change no projection has confirmed yet, to that change.
+//! - A step is bounded, and the position of the audit is durable. The position is a row number, an
+//!   instant or a cursor of KV's, never the id of a person.
+
+use std::collections::HashSet;
 
 use super::outbox::{Outbox, Projection};
 use super::protocol::{AuditPhase, AuditReport, Differences};
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{Revision, Status};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-/// Most users that one step compares; KV reads as many keys at once.
+/// Most users that one step compares: KV reads at most 100 keys at once.
 const USERS_MAX: i64 = 100;
-/// A step is closed when its documents have reached this size, in bytes.
+/// A step takes no further user when its documents have this size, in bytes.
 const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
-/// With more changes than this on their way, there is nothing to compare yet.
+/// With this many pending changes the audit waits for the flush.
 const PENDING_MAX: i64 = 1_000;
 
-/// What is to be compared next.
+/// What a step compares.
 #[derive(Debug)]
 pub enum AuditStep {
     Fence {
-        /// Where the listing is believed to stand, at least.
+        /// The position that the listing has acknowledged: it must be there, or further.
         acknowledged: i64,
     },
     Users(Vec<ExpectedUser>),
-    /// The listing from this instant of creation on.
+    /// The rows of the listing from this instant of creation on.
     Listing {
         from_ms: i64,
     },
-    /// The cache from KV's cursor on; empty at the beginning.
+    /// The keys of the cache from this cursor of KV's on; empty at the start.
     Cache {
         cursor: String,
     },
 }
 
-/// A user as both projections should have them.
+/// A user as both projections must hold them.
 #[derive(Debug)]
 pub struct ExpectedUser {
     pub number: i64,
     pub user_id: UserId,
     pub revision: Revision,
-    /// `None` for who is being erased: nothing is to be there.
+    /// `None` for a user who is being erased: the projections must hold nothing.
     pub document: Option<json::Text>,
 }
 
-/// What is wrong with a record in a projection.
+/// What is wrong with a record in a projection; see [`Differences`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     Missing,
@@ -73,7 +75,7 @@ impl Flaw {
     }
 }
 
-/// A user whom a projection has not as they were expected.
+/// A user whose record in a projection is not as expected.
 #[derive(Debug, Clone, Copy)]
 pub struct Difference {
     pub number: i64,
@@ -82,7 +84,7 @@ pub struct Difference {
     pub cache: Option<Flaw>,
 }
 
-/// What a step has found.
+/// What a step found.
 #[derive(Debug)]
 pub enum AuditFinding {
     Fence {
@@ -91,17 +93,17 @@ pub enum AuditFinding {
     Users {
         differences: Vec<Difference>,
         compared: i64,
-        /// The last user compared; `None` when there was none left.
+        /// The row number of the last user compared; `None` when no user is left.
         last: Option<i64>,
     },
     Listing {
-        /// Rows removed.
+        /// The number of removed rows.
         foreign: i64,
-        /// Where to go on; `None` at the end.
+        /// Where the next step starts; `None` at the end.
         next_ms: Option<i64>,
     },
     Cache {
-        /// Keys removed.
+        /// The number of removed keys.
         foreign: i64,
         next: Option<String>,
     },
@@ -118,7 +120,7 @@ impl AuditFinding {
     }
 }
 
-/// An audit, as it is stored.
+/// A stored audit.
 #[derive(Debug)]
 struct Audit {
     report: AuditReport,
@@ -172,7 +174,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Goes on at a position, or, when there is none, to the next phase.
+    /// Moves to a position in the phase, or to the next phase when there is none.
     fn advance(&mut self, position: Option<String>, now: Timestamp) {
         if position.is_none() {
             self.report.phase = self.report.phase.and_then(AuditPhase::next);
@@ -184,7 +186,7 @@ impl Audit {
     }
 }
 
-/// Begins an audit, or joins the one under way.
+/// Starts an audit, or returns the report of the running one.
 pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
     if let Some(running) = Audit::load(sql)?.filter(|audit| audit.report.phase.is_some()) {
         return Ok(running.report);
@@ -202,16 +204,17 @@ pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
     Ok(report)
 }
 
+/// Whether an audit runs.
 pub fn is_running<S: Sql>(sql: &S) -> Result<bool, SqlError> {
     Ok(Audit::load(sql)?.is_some_and(|audit| audit.report.phase.is_some()))
 }
 
-/// The last audit, whether it is completed or not.
+/// The report of the running audit, or of the last one.
 pub fn report<S: Sql>(sql: &S) -> Result<Option<AuditReport>, SqlError> {
     Ok(Audit::load(sql)?.map(|audit| audit.report))
 }
 
-/// What is to be compared next; `None` when no audit is under way.
+/// The next step; `None` when no audit runs.
 pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
@@ -224,7 +227,7 @@ pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<AuditStep>, 
     })
 }
 
-/// The users after a row, as they should be found.
+/// The users after a row number, as the projections must hold them.
 fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
     let rows = sql.run(
         &format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS),
@@ -246,25 +249,26 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> 
     Ok(users)
 }
 
-/// Users with a change on its way now; nobody of them is judged.
+/// The row numbers of the users with a pending change. An audit judges none of them.
 #[derive(Debug, Default)]
-pub struct PendingUsers(Vec<i64>);
+pub struct PendingUsers(HashSet<i64>);
 
 impl PendingUsers {
-    /// `None` when there are too many to tell: flush first.
+    /// `None` when there are too many: the object flushes first.
     pub fn read<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
         let rows = sql.run("SELECT user FROM outbox LIMIT ?", &[PENDING_MAX.into()])?;
         if i64::try_from(rows.len()).is_ok_and(|length| length < PENDING_MAX) {
-            rows.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>().map(|users| Some(Self(users)))
+            let users: HashSet<i64> = rows.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>()?;
+            Ok(Some(Self(users)))
         } else {
             Ok(None)
         }
     }
 }
 
-/// Those of the digests that belong to no user.
+/// The digests among these that belong to no user.
 pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
-    let digests = json::write(digests).map_err(|error| SqlError::corrupt("digests", error))?;
+    let digests = json_list(digests)?;
     let rows = sql.run(
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)",
         &[digests.as_str().into()],
@@ -272,8 +276,8 @@ pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String
     rows.into_iter().map(|mut row| row.text()).collect()
 }
 
-/// Takes over what a step has found, and moves on. `before` are the users who had a
-/// change on its way when the step began.
+/// Records what a step found, and moves to the next step. `before` are the pending users when the
+/// step began.
 pub fn record<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -312,7 +316,7 @@ pub fn record<S: Sql>(
     audit.store(sql)
 }
 
-/// Has a user projected again who is still what they were when they were compared.
+/// Has a user projected again, unless they changed since the comparison.
 fn repair<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -328,7 +332,7 @@ fn repair<S: Sql>(
         return Ok(());
     }
     outbox.append_with_relationships(sql, number)?;
-    // An erasure is not complete before this is confirmed.
+    // An erasure completes only after the projections have confirmed this change.
     sql.run(
         "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
         &[outbox.last_sequence().into(), number.into()],

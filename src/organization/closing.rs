@@ -1,19 +1,18 @@
-//! Closing an object for good: its organization was deleted.
+//! Closing an object for good, because the operator deleted its organization.
 //!
 //! Invariants:
 //!
-//! - **What is closed stays closed.** The mark is the first thing that is read of an
-//!   object, and nothing takes it away. With it every key is unknown, every command of
-//!   the operator's but [`Command::Close`] is refused, and there is nothing to flush, to
-//!   audit or to sweep. So a request that found the organization before it was deleted,
-//!   and comes late with settings, a key or a turn, cannot bring it back.
-//! - Every step of the removal can be run again. The listing comes first, behind a fence
-//!   that no batch passes any more; then the cache; the object's own storage goes last,
-//!   as a whole, and the mark is written anew in the same turn.
+//! - **A closed object stays closed.** The core reads the mark before anything else, and no command
+//!   removes the mark. A closed object knows no key. It refuses every command of the operator's
+//!   except [`Command::Close`]. It flushes, audits and sweeps nothing. So a late request, which found
+//!   the organization before its deletion, cannot bring it back with settings, a key or a turn.
+//! - Every step of the removal can run again. First the object removes the listing, behind a fence
+//!   that no later batch passes; then the cache; last its own storage as a whole. It writes the mark
+//!   again in the same turn.
 //!
-//! A crash between these two leaves an empty object without the mark. The organization is not
-//! noted as deleted before both of its objects have said so: until then each is told again to
-//! close. What it had is then not known any more, and counted as nothing.
+//! A crash between the last two steps leaves an empty object without the mark. The edge records an
+//! organization as deleted only after both of its objects have answered that they are closed. Until
+//! then it calls each of them again. An object that lost its mark counts nothing as erased.
 
 use super::protocol::{Call, Caller, Command, Denial, Outcome};
 use super::sql::{Sql, SqlError};
@@ -21,24 +20,24 @@ use crate::directory::deletion::Erased;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 
-/// Users whose records one step removes from the cache.
+/// Most users whose records one step removes from the cache.
 const USERS_MAX: i64 = 100;
 
-/// The mark, and how far the removal is.
+/// The mark of a closed object, and how far the removal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closing {
-    /// Whose object it was; not a secret, and needed to look for what came late.
+    /// The tenant of the object. It is no secret, and the object needs it to remove late writes.
     pub tenant: Tenant,
     pub closed_at: Timestamp,
-    /// When the last of its data was gone.
+    /// When the object had removed all data.
     pub completed_at: Option<Timestamp>,
-    /// What there was when it was closed.
+    /// What the object held when it was closed.
     pub erased: Erased,
-    /// The last user whose record was removed from the cache.
+    /// The row number of the last user whose record the object removed from the cache.
     position: i64,
 }
 
-/// A table of its own, as the others need not be there, and later are not.
+/// The mark has its own table, because the other tables may be missing.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS closing (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     organization_id TEXT NOT NULL,
@@ -51,7 +50,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS closing (
     position INTEGER NOT NULL
 )";
 
-/// The mark, if the object bears it.
+/// Reads the mark; `None` while the object is open.
 pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
     sql.run(TABLE, &[])?;
     let found = sql.first(
@@ -73,7 +72,7 @@ pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
     }))
 }
 
-/// Closes an object that is open.
+/// Closes an open object.
 pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<Outcome, SqlError> {
     let counted = sql.first(
         "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM agents), count(*), count(mood) FROM relationships",
@@ -86,7 +85,7 @@ pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<Outcome,
     Ok(closing.outcome())
 }
 
-/// What a closed object answers.
+/// The answer of a closed object.
 pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
         (Caller::Operator, Command::Close { .. }) => find(sql)?.map_or(Outcome::Closed, |closing| closing.outcome()),
@@ -118,9 +117,8 @@ impl Closing {
         Outcome::Closing { completed_at: self.completed_at, erased: self.erased }
     }
 
-    /// Keys that begin with this and end with the digest of a user: those of the next users whose
-    /// records may be in the cache, and the number of the last of them. KV's list alone does
-    /// not do: it may lack what was stored within the last minute.
+    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
+    /// of the last of these users. The list of KV is not enough: it may lack keys of the last minute.
     pub fn keys<S: Sql>(&self, sql: &S, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
         if self.completed_at.is_some() {
             return Ok(None);
@@ -137,13 +135,13 @@ impl Closing {
         Ok(last.map(|last| (keys, last)))
     }
 
-    /// Writes the mark into the storage that was just emptied.
+    /// Writes the mark into the emptied storage.
     pub fn complete<S: Sql>(self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
         Self { completed_at: Some(now), position: 0, ..self }.store(sql)
     }
 }
 
-/// Notes that the cache holds no record of the users up to this number.
+/// Records that the cache holds no record of the users up to this row number.
 pub fn advance<S: Sql>(sql: &S, number: i64) -> Result<(), SqlError> {
     sql.run("UPDATE closing SET position = ? WHERE completed_at IS NULL", &[number.into()])?;
     Ok(())

@@ -1,17 +1,16 @@
-//! Erasing people, in two phases.
+//! Erasing persons, in two phases.
 //!
 //! Invariants:
 //!
-//! - From the moment of the request the person is logically gone: lists omit
-//!   them, every write is refused, and a read says that they are being erased.
-//! - The row goes only after every projection has confirmed that it holds nothing
-//!   of them any more. Then the id is free again, and a user made under it is a
-//!   new incarnation: no state of the old one can be taken for one of the new.
-//! - Every step can be run again. The receipt outlives the data and names nobody.
+//! - From the request on the person is logically gone: lists omit them, the object refuses every
+//!   write, and a read says that they are being erased.
+//! - The object deletes the row only after every projection has confirmed that it holds nothing of
+//!   the person. Then the id is free again. A user who is created under it is a new incarnation, so
+//!   no reader can take a state of the old one for a state of the new one.
+//! - Every step can run again. The receipt outlives the data and names no person.
 //!
-//! The incarnation of a new user is one more than the erasures that the tenant has
-//! completed. So it grows for every id that was erased, and nothing has to be
-//! remembered of the id itself.
+//! The incarnation of a new user is one more than the number of erasures that the tenant has
+//! completed. So it grows for every erased id, and the object need not remember the id.
 
 use super::agents::{self, FoundAgent};
 use super::idempotency;
@@ -19,7 +18,7 @@ use super::outbox::Outbox;
 use super::protocol::Outcome;
 use super::relationships;
 use super::schema;
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
 use super::user_row::{self, UserRow};
 use crate::directory::agent::AgentRef;
@@ -28,17 +27,16 @@ use crate::directory::end_user::Status;
 use crate::directory::identifiers::{DeletionId, RelationshipId};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
-/// Erasures completed in one transaction, at most.
+/// Most erasures that one transaction completes.
 pub const BATCH_MAX: i64 = 100;
 
-/// Whether any is requested and not completed.
+/// Whether an erasure is requested and not completed.
 pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
     Ok(sql.first("SELECT 1 FROM deletions WHERE completed_at IS NULL LIMIT 1", &[])?.is_some())
 }
 
-/// A request for an erasure.
+/// A request to erase a user, or a part of what the object holds about them.
 #[derive(Debug)]
 pub struct ErasureRequest {
     pub deletion_id: DeletionId,
@@ -47,10 +45,10 @@ pub struct ErasureRequest {
     pub reason: Option<String>,
 }
 
-/// Marks a person for erasure. Asking again gives the receipt that there is.
+/// Marks a person for erasure. A second request returns the existing receipt.
 ///
-/// A repetition is known by its receipt, which outlives the person: it must not
-/// erase someone who was made under the id since.
+/// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and
+/// does not erase a person who was created under the id since.
 pub fn request<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -77,7 +75,7 @@ pub fn request<S: Sql>(
             row.touch(now);
             agents::disown(sql, row.number, now)?;
         }
-        // What is not the person's record goes at once, and from the listing with the change.
+        // The object deletes relationships and moods at once. The listing follows with the change.
         Cascade::MemoryOnly => {
             erased = relationships::count(sql, row.number)?;
             turns::leave(sql, &user)?;
@@ -104,6 +102,7 @@ pub fn request<S: Sql>(
     read(sql, request.deletion_id)
 }
 
+/// Returns a receipt.
 pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlError> {
     let row = sql.first(
         &format!("SELECT {COLUMNS} FROM deletions WHERE deletion_id = ?"),
@@ -112,14 +111,13 @@ pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlErro
     row.map_or(Ok(Outcome::NotFound), |mut row| read_receipt(&mut row).map(Outcome::Deletion))
 }
 
-/// The receipts of erasures of a user that are not completed.
+/// The receipts of a user's erasures that are not completed.
 pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError> {
     let rows = sql.run(&format!("SELECT {COLUMNS} FROM deletions WHERE user = ? ORDER BY sequence"), &[user.into()])?;
     rows.into_iter().map(|mut row| read_receipt(&mut row)).collect()
 }
 
-/// Removes an agent. It is gone at once; its relationships follow step by step, by
-/// [`purge`].
+/// Erases an agent. The agent is gone at once. [`purge`] removes its relationships step by step.
 pub fn request_agent<S: Sql>(
     sql: &S,
     agent: &AgentRef,
@@ -146,7 +144,7 @@ pub fn request_agent<S: Sql>(
     read(sql, deletion_id)
 }
 
-/// Removes a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
+/// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
 pub fn request_relationship<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -166,14 +164,14 @@ pub fn request_relationship<S: Sql>(
     read(sql, deletion_id)
 }
 
-/// An erasure to be noted.
+/// An erasure to store.
 struct Erasure<'a> {
     deletion_id: DeletionId,
     user: Option<i64>,
     agent: Option<i64>,
     cascade: Cascade,
     reason: Option<&'a str>,
-    /// What is gone already.
+    /// What the object has removed already.
     erased: Erased,
 }
 
@@ -197,8 +195,8 @@ fn store<S: Sql>(sql: &S, erasure: &Erasure<'_>, sequence: i64, now: Timestamp) 
     Ok(())
 }
 
-/// Takes relationships from deleted agents, at most [`BATCH_MAX`]; says whether there
-/// are more. An agent that has none left waits for the projections like anybody.
+/// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be
+/// more. The erasure of an agent without relationships then waits for the projections.
 fn purge_agents<S: Sql>(sql: &S, outbox: &mut Outbox) -> Result<bool, SqlError> {
     let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
     let Some(mut row) = sql.first(select, &[])? else { return Ok(false) };
@@ -217,8 +215,8 @@ fn purge_agents<S: Sql>(sql: &S, outbox: &mut Outbox) -> Result<bool, SqlError> 
     Ok(true)
 }
 
-/// Completes the erasures that every projection has confirmed, at most
-/// [`BATCH_MAX`]; returns whether there may be more.
+/// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns
+/// whether there may be more.
 pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<bool, SqlError> {
     if purge_agents(sql, outbox)? {
         return Ok(true);
@@ -229,18 +227,18 @@ pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<boo
         &[outbox.confirmed().into(), BATCH_MAX.into()],
     )?;
     let mut deletions = Vec::with_capacity(due.len());
-    let mut people = Vec::new();
+    let mut persons = Vec::new();
     for mut row in due {
         deletions.push(row.text()?);
         if let (Some(user), true) = (row.optional_integer()?, row.text()? == Cascade::All.as_str()) {
-            people.push(user);
+            persons.push(user);
         }
     }
     if deletions.is_empty() {
         return Ok(false);
     }
     let completed = i64::try_from(deletions.len()).unwrap_or(i64::MAX);
-    let deletions = list(&deletions)?;
+    let deletions = json_list(&deletions)?;
     sql.run(
         "UPDATE deletions SET completed_at = ?2,
          erased_records = erased_records + iif(user IS NOT NULL AND cascade = 'all', 1, 0),
@@ -251,31 +249,26 @@ pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<boo
          WHERE deletion_id IN (SELECT value FROM json_each(?1))",
         &[deletions.as_str().into(), now.millis().into()],
     )?;
-    // Apart, as the counts above are made by it.
+    // A statement of its own: the counts above need the user.
     sql.run(
         "UPDATE deletions SET user = NULL WHERE deletion_id IN (SELECT value FROM json_each(?1))",
         &[deletions.as_str().into()],
     )?;
-    erase(sql, &people)?;
+    erase(sql, &persons)?;
     Ok(completed == BATCH_MAX)
 }
 
-/// Removes everything that the object holds of some people. A few statements for all
-/// of them: one by one, a hundred would keep everybody else waiting.
+/// Removes everything that the object holds about some users. A few statements remove all of them:
+/// a hundred users one by one would keep every other caller waiting.
 fn erase<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
     let erased = i64::try_from(users.len()).unwrap_or(i64::MAX);
-    let users = list(users)?;
+    let users = json_list(users)?;
     idempotency::forget(sql, &users)?;
     turns::forget(sql, &users)?;
     relationships::forget(sql, &users)?;
     user_row::overwrite(sql, &users)?;
     sql.run("DELETE FROM users WHERE number IN (SELECT value FROM json_each(?))", &[users.as_str().into()])?;
     schema::write(sql, schema::ERASURES, schema::read(sql, schema::ERASURES)?.saturating_add(erased))
-}
-
-/// A list as one parameter, for `json_each`.
-fn list<T: serde::Serialize>(values: &[T]) -> Result<String, SqlError> {
-    json::write(values).map_err(|error| SqlError::corrupt("list", error))
 }
 
 const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \

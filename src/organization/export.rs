@@ -1,7 +1,7 @@
-//! Everything that is held about one user, as one JSON document.
+//! Everything that the object holds about one user, as one JSON document.
 //!
-//! Invariant: every table that names a user is read here, so that what a person is
-//! shown is what there is, and what an erasure removes.
+//! Invariant: the export reads every table that names a user. So it shows exactly what an erasure
+//! removes.
 
 use serde::Serialize;
 
@@ -24,12 +24,12 @@ use crate::json;
 pub struct Export {
     exported_at: Timestamp,
     end_user: json::Text,
-    /// Answers kept for retries, each with the record as it then was.
+    /// Answers kept for retries, each with the record as it was then.
     kept_answers: Vec<KeptAnswer>,
     relationships: json::Text,
     /// The agents that belong to the user.
     owned_agents: Vec<AgentId>,
-    /// Erasures that are under way.
+    /// Erasures that are in progress.
     deletions: Vec<Receipt>,
 }
 

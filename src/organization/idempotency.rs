@@ -1,13 +1,13 @@
-//! Answers kept for callers who ask again with the same `Idempotency-Key`
+//! Answers that the object keeps for callers that retry with the same `Idempotency-Key`
 //! (draft-ietf-httpapi-idempotency-key-header).
 //!
 //! Invariants:
 //!
-//! - An answer is stored in the transaction of what it answers. So either both
-//!   are there or neither, and a request with a key is executed at most once
-//!   while its answer is kept.
-//! - What is stored was executed. A refusal (401, 403, 429, 4xx of the input) is
-//!   not, so that a caller may mend its request and keep the key.
+//! - The object stores an answer in the transaction of the command that it answers. So both exist or
+//!   neither does, and the object executes a request with a key at most once while it keeps the
+//!   answer.
+//! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx
+//!   of the input), so that a caller can correct its request and keep the key.
 
 use serde::Serialize;
 
@@ -20,23 +20,24 @@ use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-/// How long an answer is kept.
+/// How long the object keeps an answer, in milliseconds.
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Most answers that are swept in one go.
+/// Most answers that one sweep removes.
 const SWEEP_MAX: i64 = 500;
 
-/// What is known of a key.
+/// What the object knows of an idempotency key.
 #[derive(Debug)]
 pub enum Known {
-    /// Nothing, or nothing any more.
+    /// The object keeps no answer under the key.
     No,
-    /// The same request was answered so.
+    /// The kept answer to the same request.
     Answered { outcome: Outcome, request_id: RequestId },
-    /// Another request was.
+    /// The key belongs to another request.
     Mismatch,
 }
 
+/// Looks an idempotency key up.
 pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Known, SqlError> {
     let found = sql.first(
         "SELECT fingerprint, request_id, outcome, incarnation, version, document FROM idempotency
@@ -51,7 +52,7 @@ pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Kno
     Ok(Known::Answered { outcome: read_outcome(&mut row)?, request_id })
 }
 
-/// How an answer is stored.
+/// The stored form of an answer.
 struct Kept {
     outcome: &'static str,
     revision: Option<Revision>,
@@ -67,7 +68,7 @@ const AGENT_CHANGED: &str = "agent changed";
 const PRINCIPAL_CREATED: &str = "principal created";
 const PRINCIPAL_EXISTING: &str = "principal existing";
 
-/// An outcome as it is stored; `None` for what was not executed, and is not kept.
+/// The stored form of an outcome; `None` for an outcome that the object does not keep.
 fn kept(outcome: &Outcome) -> Option<Kept> {
     let record = |outcome, revision: &Revision, document: &json::Text| {
         Some(Kept { outcome, revision: Some(*revision), document: document.as_str().to_owned() })
@@ -156,8 +157,8 @@ fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
     }
 }
 
-/// Keeps an answer, in the place of one that has expired, and says whether it is
-/// one to keep. It goes with the user it is about; the answer to a batch names nobody.
+/// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
+/// of answer. The erasure of `user` removes the answer too. The answer to a batch names no user.
 pub fn store<S: Sql>(
     sql: &S,
     key: &IdempotencyKey,
@@ -186,22 +187,22 @@ pub fn store<S: Sql>(
     Ok(true)
 }
 
-/// Removes the answers about some users, given as a list in JSON.
+/// Removes the answers about some users. `users` is a JSON list of row numbers.
 pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 
-/// A kept answer, as its user may see it.
+/// A kept answer in a user's export.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct KeptAnswer {
     request_id: RequestId,
     expires_at: Timestamp,
-    /// The user's record as it then was, or the answer to a turn.
+    /// The user's record as it was then, or the answer to a turn.
     answer: json::Text,
 }
 
-/// The kept answers that are about a user.
+/// The kept answers about a user.
 pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
     let rows = sql.run(
         "SELECT request_id, expires_at, document FROM idempotency WHERE user = ? AND expires_at > ? ORDER BY expires_at",
@@ -217,8 +218,8 @@ pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAn
     rows.into_iter().map(read).collect()
 }
 
-/// Removes expired answers, a bounded number of them, and says when the next one
-/// expires: in the past if more are due, never if none is kept.
+/// Removes expired answers, at most [`SWEEP_MAX`], and returns when the next one expires: an
+/// instant in the past if more are due, `None` if the object keeps no answer.
 pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     remove(
         sql,
@@ -230,7 +231,7 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
     Ok(next.map(Timestamp::from_millis))
 }
 
-/// The one way in which an answer goes.
+/// Removes answers. Every removal goes through here, because it overwrites first.
 fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[Parameter<'_>]) -> Result<(), SqlError> {
     let blank = overwriting::blank("document");
     sql.run(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;

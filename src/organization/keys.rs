@@ -1,9 +1,13 @@
-//! The keys of a tenant: issued, checked, listed, revoked.
+//! The API keys of a tenant: the object issues, checks, lists and revokes them.
 //!
-//! Invariant: the key itself is never stored, only its digest. Revocation and expiry take
-//! effect on the next call: the object is the only one that writes these rows, it forgets
-//! what it knows of them in the transaction that changes one, and it drops its memory when
-//! a transaction fails. So what it remembers is what a row says.
+//! Invariants:
+//!
+//! - The object stores the digest of a key, never the key.
+//! - Revocation and expiry take effect on the next call. Only the object writes these rows. It
+//!   forgets the known keys in the transaction that changes a row, and drops its memory when a
+//!   transaction fails. So the memory of a key equals its row.
+
+use std::collections::HashMap;
 
 use super::protocol::{KeyRecord, NewKey, Outcome};
 use super::sql::{Row, Sql, SqlError};
@@ -16,7 +20,7 @@ const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCheck {
-    /// Not issued here, of another kind, or revoked.
+    /// The object did not issue the key, or the key is of another kind, or revoked.
     Unknown,
     Expired,
     Valid {
@@ -24,12 +28,12 @@ pub enum KeyCheck {
     },
 }
 
-/// Keys that were in use lately, as their rows are.
+/// Rows of the keys that were used recently.
 #[derive(Debug, Default)]
-pub struct KnownKeys(Vec<(KeyDigest, KnownKey)>);
+pub struct KnownKeys(HashMap<KeyDigest, KnownKey>);
 
-/// More keys than this are in use at once by few; who has more reads rows.
-const KNOWN_MAX: usize = 64;
+/// Most keys that the object remembers. A tenant with more keys in use at once reads rows.
+const KNOWN_KEYS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct KnownKey {
@@ -49,37 +53,36 @@ impl KnownKeys {
         kind: KeyKind,
         now: Timestamp,
     ) -> Result<KeyCheck, SqlError> {
-        let Some(held) = self.find(sql, digest)? else { return Ok(KeyCheck::Unknown) };
-        if held.kind != kind || held.is_revoked {
+        let Some(key) = self.find(sql, digest)? else { return Ok(KeyCheck::Unknown) };
+        if key.kind != kind || key.is_revoked {
             return Ok(KeyCheck::Unknown);
         }
-        if held.expires_at.is_some_and(|expiry| expiry <= now.millis()) {
+        if key.expires_at.is_some_and(|expiry| expiry <= now.millis()) {
             return Ok(KeyCheck::Expired);
         }
         let today = now.millis().div_euclid(DAY_MS);
-        if held.last_used_day.is_none_or(|day| day < today) {
+        if key.last_used_day.is_none_or(|day| day < today) {
             sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
-            held.last_used_day = Some(today);
+            key.last_used_day = Some(today);
         }
-        Ok(KeyCheck::Valid { scope: held.scope })
+        Ok(KeyCheck::Valid { scope: key.scope })
     }
 
-    /// After a row has changed, in the same transaction.
+    /// A transaction that changes a row calls this.
     fn forget(&mut self) {
         self.0.clear();
     }
 
+    /// A digest without a row is not remembered, so a caller who guesses keys evicts none.
     fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
-        if let Some(place) = self.0.iter().position(|(known, _)| known == digest) {
-            return Ok(self.0.get_mut(place).map(|(_, held)| held));
+        if !self.0.contains_key(digest) {
+            let Some(key) = read(sql, digest)? else { return Ok(None) };
+            if self.0.len() >= KNOWN_KEYS_MAX {
+                self.0.clear();
+            }
+            self.0.insert(digest.clone(), key);
         }
-        // Who guesses finds no row, and pushes nobody out.
-        let Some(held) = read(sql, digest)? else { return Ok(None) };
-        if self.0.len() >= KNOWN_MAX {
-            self.0.clear();
-        }
-        self.0.push((digest.clone(), held));
-        Ok(self.0.last_mut().map(|(_, held)| held))
+        Ok(self.0.get_mut(digest))
     }
 }
 
@@ -98,8 +101,8 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlErro
     }))
 }
 
-/// Stores a key; storing the same one again changes nothing, so that a call may
-/// be repeated when its answer was lost.
+/// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
+/// changes nothing.
 pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<Outcome, SqlError> {
     sql.run(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
@@ -119,7 +122,7 @@ pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<Out
     Ok(Outcome::KeyIssued)
 }
 
-/// Keys in the order of their issue, revoked ones included, at most `limit` of them.
+/// Lists at most `limit` keys in the order of their issue, revoked ones included.
 pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Vec<KeyRecord>, SqlError> {
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     let rows = sql.run(
@@ -130,8 +133,7 @@ pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Vec<Key
     rows.into_iter().map(read_record).collect()
 }
 
-/// Revokes a key at once and for good; revoking it again changes nothing. Says
-/// whether there is such a key.
+/// Revokes a key at once and for good. Revoking it again changes nothing.
 pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<Outcome, SqlError> {
     let key_id = key_id.to_string();
     let revoked = sql.first(

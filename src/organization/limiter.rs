@@ -2,22 +2,20 @@
 //!
 //! Invariants:
 //!
-//! - In **every** interval of length `t` at most `burst + rate·t` tokens are
-//!   granted, whatever crashes, restarts and backward steps of the clock lie in
-//!   it. (`t` is what the clock says has passed. A clock that is set back, then
-//!   seen by a restart, then set forth again says more than really has: no one
-//!   who has only that clock can know better.)
-//! - `high_water ≥ tat`, and it is durable before the answer leaves. A bucket
-//!   that starts from `tat = high_water` may grant less than it could, by at
-//!   most [`Rate::chunk`] tokens, and never more.
-//! - A refusal consumes nothing.
+//! - In **every** interval of length `t` the bucket grants at most `burst + rate·t` tokens, whatever
+//!   crashes, restarts and backward steps of the clock the interval contains. (`t` is the time that
+//!   passed by the object's clock. Suppose that the clock steps back, the object restarts, and the
+//!   clock steps forth: then the clock shows more time than has passed, and the object has no other
+//!   clock.)
+//! - `high_water ≥ tat`, and the mark is durable before the reply leaves. A bucket that starts from
+//!   `tat = high_water` grants at most [`Rate::chunk`] tokens less than it could, and never more.
+//! - A refusal takes no token.
 //!
-//! A bucket kept only in memory forgets on every eviction what it granted; one
-//! written on every request is bound by the disk. The high-water mark is written
-//! once per chunk.
+//! A bucket that is only in memory forgets its grants on every eviction. A bucket that is written on
+//! every request is as slow as the disk. So the object writes the high-water mark once per chunk.
 //!
-//! Arithmetic is exact: time is counted in units of 1/rate of a microsecond, in
-//! which a token lasts exactly 1,000,000 units at any rate.
+//! The arithmetic is exact. Its unit of time is 1/rate of a microsecond: a token lasts exactly
+//! 1,000,000 units at any rate.
 
 use super::protocol::Admission;
 use super::schema;
@@ -26,11 +24,11 @@ use crate::directory::organization::Limits;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 
-/// Units that one token lasts.
+/// The number of units that one token lasts.
 const TOKEN: u128 = 1_000_000;
 const HIGH_WATER: &str = "limiter_high_water_us";
 
-/// What a bucket holds and how fast it refills.
+/// The size of a bucket and the rate at which it refills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     per_second: u32,
@@ -38,7 +36,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Both are at least 1; a smaller number is read as 1.
+    /// Both are at least 1: a 0 becomes a 1.
     pub const fn new(per_second: u32, burst: u32) -> Self {
         Self { per_second: if per_second == 0 { 1 } else { per_second }, burst: if burst == 0 { 1 } else { burst } }
     }
@@ -56,8 +54,8 @@ impl Rate {
         self.burst.div_ceil(self.per_second)
     }
 
-    /// Tokens between two writes of the high-water mark: a tenth of the bucket,
-    /// so that a restart is hardly felt and nine of ten requests write nothing.
+    /// Tokens between two writes of the high-water mark: a tenth of the bucket. So a restart costs
+    /// at most a tenth, and one request of a chunk writes.
     pub const fn chunk(self) -> u32 {
         self.burst.div_ceil(10)
     }
@@ -105,8 +103,7 @@ impl From<Limits> for Rate {
     }
 }
 
-/// Theoretical arrival time: when the bucket will be full again, in units of the
-/// rate it belongs to.
+/// Theoretical arrival time: when the bucket is full again, in units of its rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tat(u128);
 
@@ -123,20 +120,22 @@ pub struct Decision {
     pub allowed: bool,
     /// Whole tokens left after this request.
     pub remaining: u32,
-    /// When the bucket is full again if nothing more is taken, microseconds since the epoch, rounded up.
+    /// When the bucket is full again if no request takes a token until then, in microseconds since
+    /// the epoch, rounded up.
     pub full_at_us: i64,
-    /// How long until the same request is granted, in microseconds, rounded up; 0 when it was.
+    /// Microseconds until the bucket grants the same request, rounded up; 0 when it did.
     pub retry_after_us: i64,
 }
 
 impl Decision {
-    /// [`Decision::retry_after_us`] in the clock's own grain, rounded up.
+    /// [`Decision::retry_after_us`] in milliseconds, the unit of the clock, rounded up.
     pub const fn retry_after_ms(&self) -> i64 {
         Timestamp::from_micros_ceil(self.retry_after_us).millis()
     }
 }
 
 impl Admission {
+    /// The state of a bucket after a decision.
     pub fn new(rate: Rate, decision: &Decision, now: Timestamp) -> Self {
         let full_at = Timestamp::from_micros_ceil(decision.full_at_us);
         Self {
@@ -156,14 +155,14 @@ pub struct Limiter {
     rate: Rate,
     tat: Tat,
     high_water_us: i64,
-    /// The latest instant seen: a clock that steps back is held here, so that
-    /// stepping forth again refills nothing twice.
+    /// The latest instant that the clock showed. While the clock is behind it, the bucket uses this
+    /// instant, so that a clock that steps forth again refills no token twice.
     last_us: i64,
 }
 
 impl Limiter {
-    /// Starts from the high-water mark, wherever the clock stands: one that was
-    /// set back finds an empty bucket until it is where it was.
+    /// Starts from the high-water mark. After the clock was set back, the bucket is empty until the
+    /// clock reaches the mark again.
     pub fn load<S: Sql>(sql: &S, rate: Rate, now: Timestamp) -> Result<Self, SqlError> {
         let high_water_us = if guards::is_on(Guard::HighWaterMark) { schema::read(sql, HIGH_WATER)? } else { 0 };
         Ok(Self { rate, tat: Tat(rate.units_at(high_water_us)), high_water_us, last_us: now.micros() })
@@ -173,14 +172,14 @@ impl Limiter {
         self.rate
     }
 
-    /// Asks for `cost` tokens, or for a whole bucket when it holds fewer: a request
-    /// that no bucket could ever admit would be told to retry for ever.
+    /// Asks for `cost` tokens, or for a whole bucket when it holds fewer: a request that costs more
+    /// would wait for ever.
     pub fn take<S: Sql>(&mut self, sql: &S, now: Timestamp, cost: u32) -> Result<Decision, SqlError> {
         let cost = cost.min(self.rate.burst);
         self.last_us = self.last_us.max(now.micros());
         let mut decision = self.rate.take(&mut self.tat, self.last_us, cost);
         if !decision.allowed {
-            // A clock that was set back has to come up again first.
+            // A clock that was set back first has to reach its latest instant again.
             let held_us = self.last_us.saturating_sub(now.micros());
             decision.retry_after_us = decision.retry_after_us.saturating_add(held_us);
         }
@@ -190,9 +189,9 @@ impl Limiter {
         Ok(decision)
     }
 
-    /// Changes the limits. The debt stays as long as it was in time, but is at
-    /// most a whole bucket of the new size. That is also the way out when a clock
-    /// that ran ahead has left a mark far in the future: set the limits again.
+    /// Changes the limits. The debt lasts as long as before, but is at most a whole bucket of the
+    /// new size. So the operator can set the limits again when a clock that ran ahead has left a
+    /// mark far in the future.
     pub fn set_rate<S: Sql>(&mut self, sql: &S, rate: Rate, now: Timestamp) -> Result<(), SqlError> {
         self.last_us = now.micros();
         let tat_us = self.rate.us_at_ceil(self.tat.0);
@@ -202,7 +201,7 @@ impl Limiter {
         self.raise_high_water(sql)
     }
 
-    /// Puts the mark one chunk ahead of the bucket.
+    /// Sets the mark one chunk ahead of the bucket.
     fn raise_high_water<S: Sql>(&mut self, sql: &S) -> Result<(), SqlError> {
         let ahead = u128::from(self.rate.chunk()).saturating_mul(TOKEN);
         self.high_water_us = self.rate.us_at_ceil(self.tat.0.saturating_add(ahead));

@@ -1,13 +1,15 @@
-//! The outbox: which users changed and which projection has heard of it.
+//! The outbox: which users changed, and which projection has confirmed each change.
 //!
 //! Invariants:
 //!
-//! - Sequence numbers only grow, across restarts too: the next one is above both
-//!   the highest row and the highest acknowledgement.
-//! - The outbox is level-triggered. A row says *that* a user changed; a batch
-//!   carries the state at the moment it is composed. A user who changes later
-//!   has a later row, so acknowledging a batch never hides a change.
-//! - A row is removed once every projection has acknowledged it.
+//! - Sequence numbers only grow, across restarts too: the next one is above the highest row and
+//!   above the highest acknowledgement.
+//! - The outbox is level-triggered. A row says *that* a user changed. A batch carries the state of
+//!   the user at the moment when the object composes the batch. A later change has a later row, so
+//!   the acknowledgement of a batch hides no change.
+//! - The object removes a row when every projection has acknowledged it.
+
+use std::collections::HashMap;
 
 use super::relationship_entry;
 use super::schema;
@@ -22,12 +24,13 @@ use crate::json;
 
 /// Most outbox rows in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;
-/// A batch is closed when its documents have reached this size: with one more
-/// document (17 KB) it stays far below what D1 takes for one parameter (2 MB).
+/// A batch takes no further document when its documents have this size, in bytes. One more document
+/// has at most 17 KB, so the batch stays far below the limit of one D1 parameter, 2 MB
+/// (<https://developers.cloudflare.com/d1/platform/limits/>).
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 
-/// The stores that are derived from the object. Each acknowledges for itself,
-/// so that one of them failing does not hold the other back.
+/// The stores that are derived from the object. Each acknowledges for itself, so that a failure of
+/// one does not hold the other back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Projection {
     /// D1: the ordered listing.
@@ -47,16 +50,17 @@ impl Projection {
     }
 }
 
-/// Everything a projection needs to move from one sequence number to another.
+/// Everything that a projection needs to move from one sequence number to another.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Different for every attempt, also for one that repeats another.
+    /// Every attempt has its own id, even when it repeats another attempt.
     pub id: BatchId,
     pub tenant: Tenant,
-    /// The sequence number the projection must be at.
+    /// The sequence number at which the projection must be.
     pub from: i64,
-    /// The one it is at afterwards.
+    /// The sequence number at which the projection is afterwards.
     pub to: i64,
+    /// One change for each user.
     pub changes: Vec<Change>,
 }
 
@@ -66,37 +70,35 @@ pub struct Change {
     pub user_id: UserId,
     pub revision: Revision,
     pub created_at: Timestamp,
-    /// `None` when the user is being erased: the projections are to hold nothing.
+    /// `None` when the user is being erased: the projections must hold nothing of them.
     pub document: Option<json::Text>,
-    /// The agents the user talks with, and what each relationship adds to the record;
-    /// `None` when that is as it was.
+    /// The agents of the user's relationships, each with what the relationship adds to the record;
+    /// `None` when the relationships did not change.
     pub relationships: Option<Vec<(AgentId, String)>>,
 }
 
+/// The outbox of one tenant, with what the object remembers of it.
 #[derive(Debug)]
 pub struct Outbox {
     last_sequence: i64,
     listing: i64,
     cache: i64,
-    located: Located,
+    located: HashMap<UserId, Located>,
 }
 
-/// Revisions of active users without relationships who were read lately.
+/// The revision of an active user without relationships that was read recently.
 ///
-/// They are true because nobody changes a user, or a relationship of theirs, without appending
-/// them to the outbox, which forgets them here; and because all memory is dropped when a
-/// transaction fails. Who is not active is not held, as the end of an erasure appends nothing.
-#[derive(Debug, Default)]
-struct Located(Vec<(UserId, i64, Revision)>);
-
-impl Located {
-    /// They are in the order of their ids.
-    fn place(&self, user_id: &UserId) -> Result<usize, usize> {
-        self.0.binary_search_by(|(held, ..)| held.cmp(user_id))
-    }
+/// It is current: every change of a user or of their relationships appends the user to the outbox,
+/// which forgets the revision, and the object drops its memory when a transaction fails. The end
+/// of an erasure appends nothing, so a user who is being erased is not remembered.
+#[derive(Debug)]
+struct Located {
+    /// The row number of the user.
+    number: i64,
+    revision: Revision,
 }
 
-/// A hundred bytes each.
+/// Most revisions that the object remembers, about 100 bytes each.
 const LOCATED_MAX: usize = 2_000;
 
 impl Outbox {
@@ -107,7 +109,7 @@ impl Outbox {
             Some(mut row) => row.integer()?,
             None => 0,
         };
-        Ok(Self { last_sequence: highest.max(listing).max(cache), listing, cache, located: Located::default() })
+        Ok(Self { last_sequence: highest.max(listing).max(cache), listing, cache, located: HashMap::new() })
     }
 
     pub const fn last_sequence(&self) -> i64 {
@@ -126,35 +128,32 @@ impl Outbox {
         self.listing.min(self.cache)
     }
 
-    /// The revision of a user who was located lately and is as they were then.
+    /// The current revision of a user, if it is remembered.
     pub fn located(&self, user_id: &UserId) -> Option<Revision> {
-        let (.., revision) = self.located.0.get(self.located.place(user_id).ok()?)?;
-        Some(*revision)
+        self.located.get(user_id).map(|located| located.revision)
     }
 
-    /// Remembers an active user without relationships.
+    /// Remembers the revision of an active user without relationships.
     pub fn remember(&mut self, user_id: &UserId, number: i64, revision: Revision) {
-        if self.located.0.len() >= LOCATED_MAX {
-            self.located.0.clear();
+        if self.located.len() >= LOCATED_MAX {
+            self.located.clear();
         }
-        if let Err(place) = self.located.place(user_id) {
-            self.located.0.insert(place, (user_id.clone(), number, revision));
-        }
+        self.located.insert(user_id.clone(), Located { number, revision });
     }
 
-    /// Notes that a user changed. Belongs into the transaction of the change.
+    /// Notes that a user changed, in the transaction of the change.
     pub fn append<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
         self.insert(sql, user, false)
     }
 
-    /// The same when relationships of the user changed too, or may have.
+    /// Notes that a user changed, and that their relationships may have changed too.
     pub fn append_with_relationships<S: Sql>(&mut self, sql: &S, user: i64) -> Result<(), SqlError> {
         self.insert(sql, user, true)
     }
 
     fn insert<S: Sql>(&mut self, sql: &S, user: i64, with_relationships: bool) -> Result<(), SqlError> {
         self.last_sequence = self.last_sequence.saturating_add(1);
-        self.located.0.retain(|(_, number, _)| *number != user);
+        self.located.retain(|_, located| located.number != user);
         sql.run(
             "INSERT INTO outbox (sequence, user, with_relationships) VALUES (?, ?, ?)",
             &[self.last_sequence.into(), user.into(), i64::from(with_relationships).into()],
@@ -162,6 +161,8 @@ impl Outbox {
         Ok(())
     }
 
+    /// Composes the next batch of a projection; `None` when the projection has confirmed every
+    /// change.
     pub fn next_batch<S: Sql>(
         &self,
         sql: &S,
@@ -181,48 +182,43 @@ impl Outbox {
             ),
             &[from.into(), BATCH_ROWS_MAX.into()],
         )?;
-        let (mut to, mut bytes, mut numbers) = (from, 0_usize, Vec::new());
+        let (mut to, mut bytes, mut related) = (from, 0_usize, Vec::new());
         let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
+        let mut places: HashMap<i64, usize> = HashMap::with_capacity(rows.len());
         for mut row in rows {
             to = row.integer()?;
             let with_relationships = row.integer()? != 0;
-            let found = UserRow::read(&mut row)?;
-            let document = match found.user.status {
-                Status::Active => Some(found.document()?),
-                Status::DeletionPending => None,
-            };
-            let UserRow { number, revision, user } = found;
-            bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
-            let relationships = with_relationships.then(Vec::new);
+            let row = UserRow::read(&mut row)?;
+            let place = *places.entry(row.number).or_insert(changes.len());
             if with_relationships {
-                numbers.push(number);
+                related.push(row.number);
             }
-            match changes.iter_mut().find(|earlier| earlier.user_id == user.user_id) {
-                Some(earlier) => earlier.relationships = earlier.relationships.take().or(relationships),
-                None => changes.push(Change {
-                    created_at: user.created_at,
-                    user_id: user.user_id,
-                    revision,
-                    document,
-                    relationships,
-                }),
+            if place == changes.len() {
+                changes.push(Change::new(row)?);
+            }
+            if let Some(change) = changes.get_mut(place) {
+                if with_relationships {
+                    change.relationships.get_or_insert_default();
+                }
+                bytes = bytes.saturating_add(change.document.as_ref().map_or(0, |document| document.as_str().len()));
             }
             if bytes >= BATCH_BYTES_MAX {
                 break;
             }
         }
-        if projection == Projection::Listing && !numbers.is_empty() {
-            for (user_id, agent_id, entry) in relationship_entry::entries(sql, &numbers)? {
-                let change = changes.iter_mut().find(|change| change.user_id == user_id && change.document.is_some());
-                if let Some(related) = change.and_then(|change| change.relationships.as_mut()) {
-                    related.push((agent_id, entry));
+        if projection == Projection::Listing && !related.is_empty() {
+            for (user, agent_id, entry) in relationship_entry::entries(sql, &related)? {
+                let change = places.get(&user).and_then(|place| changes.get_mut(*place));
+                let active = change.filter(|change| change.document.is_some());
+                if let Some(relationships) = active.and_then(|change| change.relationships.as_mut()) {
+                    relationships.push((agent_id, entry));
                 }
             }
         }
         Ok(Some(Batch { id, tenant, from, to, changes }))
     }
 
-    /// Moves a projection's acknowledgement forward, never back.
+    /// Moves the acknowledgement of a projection forward, never back.
     pub fn acknowledge<S: Sql>(&mut self, sql: &S, projection: Projection, sequence: i64) -> Result<(), SqlError> {
         if sequence <= self.acknowledged(projection) {
             return Ok(());
@@ -234,5 +230,16 @@ impl Outbox {
         }
         sql.run("DELETE FROM outbox WHERE sequence <= ?", &[self.confirmed().into()])?;
         Ok(())
+    }
+}
+
+impl Change {
+    fn new(row: UserRow) -> Result<Self, SqlError> {
+        let document = match row.user.status {
+            Status::Active => Some(row.document()?),
+            Status::DeletionPending => None,
+        };
+        let UserRow { revision, user, .. } = row;
+        Ok(Self { user_id: user.user_id, revision, created_at: user.created_at, document, relationships: None })
     }
 }

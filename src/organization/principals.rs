@@ -1,13 +1,13 @@
-//! Users and agents as principals: another view of the same rows, and no row of its own.
+//! Users and agents as principals: another view of their rows. A principal has no row of its own.
 //!
 //! Invariants:
 //!
-//! - An external id belongs to at most one principal: a user's id is no agent's external
-//!   id, and the other way round. Whatever makes either looks for both, in its transaction.
-//! - Ids sort by the time of their making and are never changed, so a walk by id meets
-//!   everyone who was there all the while exactly once.
-//! - An owner is a user who is there: a request to erase someone takes their agents from
-//!   them in its transaction, and from then on they are given none.
+//! - An external id belongs to at most one principal: a user's id is no agent's external id. Every
+//!   creation of a user or an agent looks for both in its transaction.
+//! - Ids sort by their creation and never change. So a walk by id meets every principal that exists
+//!   during the whole walk exactly once.
+//! - An owner is an active user. The request to erase a user leaves their agents without an owner in
+//!   the same transaction, and no agent is given to that user afterwards.
 
 use super::agents;
 use super::erasure;
@@ -28,20 +28,20 @@ use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-/// The columns that [`read_row`] expects.
+/// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
     u.metadata, u.created_at, u.updated_at, u.incarnation, u.version, NULL FROM users u";
 const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
     a.metadata, a.created_at, a.updated_at, 1, a.version, o.principal_id FROM agents a
     LEFT JOIN users o ON o.number = a.owner";
 
-/// A principal and the revision of the record that it is seen from.
-struct Seen {
+/// A principal, and the revision of the user or agent behind it.
+struct PrincipalView {
     principal: Principal,
     revision: Revision,
 }
 
-impl Seen {
+impl PrincipalView {
     fn outcome(&self, created: bool) -> Result<Outcome, SqlError> {
         Ok(Outcome::Principal { created, revision: self.revision, document: document(&self.principal)? })
     }
@@ -51,7 +51,7 @@ fn document(principal: &Principal) -> Result<json::Text, SqlError> {
     json::Text::of(principal).map_err(|error| SqlError::corrupt("principal", error))
 }
 
-fn read_row(row: &mut Row) -> Result<Seen, SqlError> {
+fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     let id = row.text()?.parse().map_err(|error| SqlError::corrupt("principal id", error))?;
     let r#type = if row.text()? == PrincipalType::Human.as_str() { PrincipalType::Human } else { PrincipalType::Agent };
     let external_id = row.optional_text()?.map(UserId::new).transpose();
@@ -73,10 +73,10 @@ fn read_row(row: &mut Row) -> Result<Seen, SqlError> {
         owner_principal_id: owner.map_err(|error| SqlError::corrupt("owner", error))?,
         onboarding_session_id: None,
     };
-    Ok(Seen { principal, revision })
+    Ok(PrincipalView { principal, revision })
 }
 
-fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<Seen>, SqlError> {
+fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
     let (id, external_id, human, agent);
     let parameters: [Parameter<'_>; 2] = match principal {
         PrincipalRef::Id(named) => {
@@ -95,14 +95,15 @@ fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<Seen>, SqlEr
 }
 
 fn shown<S: Sql>(sql: &S, principal: &PrincipalRef, created: bool) -> Result<Outcome, SqlError> {
-    find(sql, principal)?.map_or(Ok(Outcome::NotFound), |seen| seen.outcome(created))
+    find(sql, principal)?.map_or(Ok(Outcome::NotFound), |view| view.outcome(created))
 }
 
+/// Returns a principal.
 pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Outcome, SqlError> {
     shown(sql, principal, false)
 }
 
-/// Makes a principal, or finds the one that is there, of which nothing is overwritten.
+/// Creates a principal, or finds the existing one and leaves it as it is.
 pub fn create<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -142,26 +143,26 @@ pub fn create<S: Sql>(
     shown(sql, &principal, created)
 }
 
-/// The user's row, or the way to the agent, that an id leads to. A user who is being
-/// erased is found too, and takes no change.
-enum RecordName {
+/// The user or the agent that a principal id refers to. A user who is being erased is found too, and
+/// takes no change.
+enum PrincipalRecord {
     Human(UserId),
     Agent(AgentRef),
 }
 
-fn subject<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<RecordName>, SqlError> {
+fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>, SqlError> {
     let text = id.to_string();
     let user = sql.first("SELECT user_id FROM users WHERE principal_id = ?", &[text.as_str().into()])?;
     if let Some(mut row) = user {
         let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-        return Ok(Some(RecordName::Human(user_id)));
+        return Ok(Some(PrincipalRecord::Human(user_id)));
     }
     let agent = sql.first("SELECT 1 FROM agents WHERE agent_id = ?", &[text.as_str().into()])?;
-    Ok(agent.map(|_| RecordName::Agent(AgentRef::Id(id))))
+    Ok(agent.map(|_| PrincipalRecord::Agent(AgentRef::Id(id))))
 }
 
-/// Changes what is given: of a human the display name and the metadata, of an agent the
-/// name, the metadata and the owner.
+/// Changes the display name and the metadata of a human, or the name, the metadata and the owner of
+/// an agent.
 pub fn update<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -171,16 +172,16 @@ pub fn update<S: Sql>(
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let PrincipalChange { name, metadata, owner } = change;
-    let changed = match subject(sql, id)? {
+    let changed = match record_of(sql, id)? {
         None => return Ok(Outcome::NotFound),
-        Some(RecordName::Human(_)) if owner.flatten().is_some() => {
+        Some(PrincipalRecord::Human(_)) if owner.flatten().is_some() => {
             return Ok(refused_owner("must be null for a human"));
         }
-        Some(RecordName::Human(user_id)) => {
+        Some(PrincipalRecord::Human(user_id)) => {
             let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
             users::update(sql, outbox, &user_id, change, if_match, now)?
         }
-        Some(RecordName::Agent(agent)) => {
+        Some(PrincipalRecord::Agent(agent)) => {
             let owner = match owner {
                 Some(Some(owner)) => match number_of(sql, owner)? {
                     Some(number) => Some(Some(number)),
@@ -202,13 +203,13 @@ fn refused_owner(reason: &str) -> Outcome {
     Outcome::Refused { field: "owner_principal_id".to_owned(), reason: reason.to_owned() }
 }
 
-/// The row number of a human who is there.
+/// The row number of an active human.
 fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> {
     let select = "SELECT number FROM users WHERE principal_id = ? AND state = 'active'";
     sql.first(select, &[id.to_string().as_str().into()])?.map(|mut row| row.integer()).transpose()
 }
 
-/// Erases a principal as the user or the agent that it is.
+/// Erases the user or the agent behind a principal.
 pub fn delete<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -217,19 +218,19 @@ pub fn delete<S: Sql>(
     reason: Option<String>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    match subject(sql, id)? {
-        // A repetition is known by its receipt, whatever became of the id.
+    match record_of(sql, id)? {
+        // The object recognizes a repeated call by its receipt, even after the id is gone.
         None => erasure::read(sql, deletion_id),
-        Some(RecordName::Human(user_id)) => {
+        Some(PrincipalRecord::Human(user_id)) => {
             let request = erasure::ErasureRequest { deletion_id, user_id, cascade: Cascade::All, reason };
             erasure::request(sql, outbox, &request, now)
         }
-        Some(RecordName::Agent(agent)) => erasure::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
+        Some(PrincipalRecord::Agent(agent)) => erasure::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
     }
 }
 
-/// Principals in the order of their ids, at most `limit`. Two searches, one of each table's
-/// ids, which SQLite merges as it goes; with an offset it passes over so many of them.
+/// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table
+/// and merges the two as it reads. With an offset it reads and skips that many rows.
 pub fn list<S: Sql>(
     sql: &S,
     r#type: Option<PrincipalType>,
@@ -255,7 +256,7 @@ pub fn list<S: Sql>(
     )?;
     let mut items = Vec::with_capacity(rows.len());
     for mut row in rows {
-        let Seen { principal, .. } = read_row(&mut row)?;
+        let PrincipalView { principal, .. } = read_row(&mut row)?;
         items.push((principal.id, document(&principal)?));
     }
     let total = match from {
@@ -265,8 +266,8 @@ pub fn list<S: Sql>(
     Ok(Outcome::Principals { items, total })
 }
 
-/// Counts all, which reads an entry of an index for each: only for the callers that page
-/// by offset, so that nobody who registers a user pays for a counter.
+/// Counts all principals, which reads one index entry for each. Only callers that page by offset
+/// need it, so registrations need not pay for a counter.
 fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
     let humans = "(SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE state <> 'active')";
     let agents = "(SELECT count(*) FROM agents)";

@@ -1,7 +1,7 @@
-//! What a tenant has used of its billing period.
+//! What a tenant has used in its billing period.
 //!
-//! Invariant: a period is identified by its start, so a new one begins with
-//! nothing counted and no job has to run at its beginning.
+//! Invariant: the start of a period identifies its counters. So a new period starts at zero, and no
+//! job has to run when it starts.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 
@@ -15,17 +15,16 @@ use crate::directory::timestamp::Timestamp;
 pub struct Period {
     /// First instant of the period.
     pub start: Timestamp,
-    /// First instant of the next one.
+    /// First instant of the next period.
     pub end: Timestamp,
 }
 
 impl Period {
     /// The period that contains `now`.
     ///
-    /// It begins at 00:00 UTC on the anchor's day of the month, or on the last day
-    /// of a month that has no such day; every period is counted from the anchor
-    /// itself, so that an anchor on the 31st is not worn down to the 28th by a
-    /// February in between.
+    /// A period starts at 00:00 UTC on the anchor's day of the month, or on the last day of a
+    /// month without such a day. Every period is counted from the anchor itself: so an anchor on
+    /// the 31st does not become the 28th after a February.
     pub fn containing(anchor: Timestamp, now: Timestamp) -> Self {
         let anchor = midnight(anchor.to_utc());
         let today = now.to_utc();
@@ -34,7 +33,7 @@ impl Period {
             .saturating_mul(12)
             .saturating_add(i64::from(today.month()))
             .saturating_sub(i64::from(anchor.month()));
-        // This month's anniversary, unless it is still to come.
+        // The period starts at this month's anniversary, or at last month's if this one is to come.
         let index = if start_of(anchor, months) > now { months.saturating_sub(1) } else { months };
         Self { start: start_of(anchor, index), end: start_of(anchor, index.saturating_add(1)) }
     }
@@ -50,12 +49,12 @@ fn start_of(anchor: DateTime<Utc>, months: i64) -> Timestamp {
     moved.map_or(Timestamp::from_millis(i64::MAX), Timestamp::from)
 }
 
-/// Turns, in `counters`.
+/// The metric of turns in `counters`.
 pub const TURNS: &str = "turns";
-/// Active relationships, in `counters`.
+/// The metric of active relationships in `counters`.
 pub const ACTIVE_RELATIONSHIPS: &str = "active_relationships";
 
-/// Counts towards a period.
+/// Adds to a counter of a period.
 pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
     sql.run(
         "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, ?)
@@ -65,7 +64,7 @@ pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> 
     Ok(())
 }
 
-/// Reads what the current period has used.
+/// The quota of the current period and what is used of it.
 pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
     let value = "(SELECT value FROM counters WHERE metric = ? AND period_start = ?)";
@@ -85,7 +84,7 @@ pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quot
     })
 }
 
-/// Answers with what the current period has used.
+/// Answers with the quota of the current period.
 pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Outcome, SqlError> {
     let Some(settings) = settings else { return Ok(Outcome::NotFound) };
     let period_start = Period::containing(settings.anchor, now).start;

@@ -1,6 +1,6 @@
-//! Who talks with whom: one row per agent and user.
+//! The relationships of a tenant: one row for each pair of a user and an agent that talk.
 //!
-//! Invariant: a pair has at most one row, which goes with its user or its agent.
+//! Invariant: a pair has at most one row. The object removes it with its user or its agent.
 
 use serde::Serialize;
 
@@ -20,10 +20,10 @@ use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 use crate::json::{self, Raw};
 
-/// Relationships shown with a single user.
+/// Most relationships that the record of a single user shows.
 const SHOWN_MAX: u32 = 100;
 
-/// What an end user is to an agent.
+/// The role of an end user towards an agent.
 const ROLE: &str = "user";
 
 const COLUMNS: &str = "r.number, r.relationship_id, u.user_id, a.agent_id, r.role, r.turns, r.created_at, \
@@ -44,16 +44,16 @@ pub struct RelationshipView<'a> {
     last_interaction_at: Option<Timestamp>,
 }
 
-/// Which relationships are asked for.
+/// The relationships that a list contains: all, or those of a user, of an agent, or of both.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
     pub user: Option<i64>,
     pub agent: Option<i64>,
 }
 
-/// Makes a new version of a user whose relationships have changed, and lists them anew.
-/// Who is being erased is on the way out of every list anyway, and the row may be gone
-/// before another change of it is confirmed.
+/// Makes a new version of a user whose relationships changed, and has the listing updated. A user who
+/// is being erased stays as they are: they leave every list anyway, and their row may be gone before
+/// a projection confirms another change.
 pub fn changed<S: Sql>(sql: &S, outbox: &mut Outbox, user: i64) -> Result<(), SqlError> {
     if let Some(mut row) = UserRow::of_number(sql, user)?.filter(|row| row.user.status == Status::Active) {
         row.renew();
@@ -63,7 +63,7 @@ pub fn changed<S: Sql>(sql: &S, outbox: &mut Outbox, user: i64) -> Result<(), Sq
     Ok(())
 }
 
-/// Finds the pair's row, or makes it.
+/// Finds or creates the row of a pair, and returns its number.
 pub fn ensure<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -85,8 +85,8 @@ pub fn ensure<S: Sql>(
     made.ok_or_else(|| SqlError("a relationship was not made".to_owned()))?.integer()
 }
 
-/// Counts a turn and moves the mood; gives the agent, or nothing when the relationship
-/// is gone.
+/// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the
+/// relationship is gone.
 pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay) -> Result<Option<i64>, SqlError> {
     let found = sql.first("SELECT agent, mood FROM relationships WHERE number = ?", &[number.into()])?;
     let Some(mut row) = found else { return Ok(None) };
@@ -102,7 +102,7 @@ pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay
     Ok(Some(agent))
 }
 
-/// The first affect makes a mood; a turn without one only notes the interaction.
+/// The first affect creates the mood. A turn without an affect only notes the interaction.
 fn moved(mood: Option<Mood>, affect: Option<&Affect>, decay: Decay) -> Option<Mood> {
     let Decay { now, half_life_ms } = decay;
     match (mood, affect) {
@@ -115,7 +115,7 @@ fn moved(mood: Option<Mood>, affect: Option<&Affect>, decay: Decay) -> Option<Mo
     }
 }
 
-/// Reads the columns named by [`COLUMNS`] into the row's number and its JSON.
+/// Reads the columns of [`COLUMNS`] into the row number and the relationship as JSON.
 fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> {
     let number = row.integer()?;
     let id = row.text()?.parse().map_err(|error| SqlError::corrupt("relationship id", error))?;
@@ -140,9 +140,10 @@ fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> 
     Ok((number, document))
 }
 
-/// Relationships in the order of their making, after a row, at most `limit`.
+/// Lists at most `limit` relationships after a row number, oldest first.
 pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, decay: Decay) -> Result<Outcome, SqlError> {
-    // Each filter has its own index; a condition that a parameter switches off has none.
+    // Each filter has its own index. SQLite uses no index for a condition that a parameter switches
+    // off, so each filter has its own statement.
     let (condition, mut parameters): (&str, Vec<Parameter<'_>>) = match (filter.user, filter.agent) {
         (None, None) => ("", Vec::new()),
         (Some(user), None) => ("r.user = ? AND", vec![user.into()]),
@@ -157,7 +158,7 @@ pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, decay: Deca
     rows.map(|mut row| read_row(&mut row, decay)).collect::<Result<_, _>>().map(Outcome::Records)
 }
 
-/// One relationship by its id.
+/// Returns a relationship by its id.
 pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'");
     match sql.first(&select, &[id.to_string().as_str().into()])? {
@@ -166,6 +167,7 @@ pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome
     }
 }
 
+/// The relationships that a user's record shows.
 pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, SqlError> {
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
@@ -188,7 +190,7 @@ pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, Sq
     Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
 }
 
-/// Removes the relationships of some people, given as a list in JSON.
+/// Removes the relationships of some users. `users` is a JSON list of row numbers.
 pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
@@ -196,15 +198,15 @@ pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// How many relationships and moods a user has.
+/// The numbers of relationships and moods of a user.
 pub fn count<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
     let found = sql.first("SELECT count(*), count(mood) FROM relationships WHERE user = ?", &[user.into()])?;
     let mut row = found.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
     Ok(Erased { records: 0, relationships: row.integer()?, moods: row.integer()? })
 }
 
-/// Removes a relationship, or what it remembers of turns; gives its user, and what is
-/// gone.
+/// Removes a relationship, or what it remembers of turns. Returns the row number of the user, and
+/// what is gone.
 pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<Option<(i64, Erased)>, SqlError> {
     let found = sql.first(
         &format!(
@@ -224,8 +226,8 @@ pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<O
     Ok(Some((user, Erased { records: 0, relationships: 1, moods })))
 }
 
-/// Removes relationships of an agent, at most `limit`; gives their users, and how many
-/// moods went with them.
+/// Removes at most `limit` relationships of an agent. Returns the row numbers of their users, and the
+/// number of removed moods.
 pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i64>, i64), SqlError> {
     let some = "number IN (SELECT number FROM relationships WHERE agent = ? ORDER BY number LIMIT ?)";
     let parameters: [Parameter<'_>; 2] = [agent.into(), limit.into()];
@@ -237,7 +239,7 @@ pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i
     Ok((users, moods))
 }
 
-/// Removes the moods of some people, given as a list in JSON.
+/// Removes the moods of some users. `users` is a JSON list of row numbers.
 pub fn forget_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
@@ -245,7 +247,8 @@ pub fn forget_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// The same by ids. Who is not there has no relationships.
+/// Lists relationships as [`list`] does, by the ids of the user and the agent. An unknown user or
+/// agent has none.
 pub fn find<S: Sql>(
     sql: &S,
     user_id: Option<&UserId>,

@@ -1,16 +1,18 @@
-//! The object's tables, brought up to date step by step.
+//! The object's tables, and the steps that bring them up to date.
 //!
-//! Invariant: `PRAGMA`-free and append-only. A step that has shipped is never
-//! edited; a change is a new step at the end.
+//! Invariants:
+//!
+//! - A shipped step is never edited. A change is a new step at the end.
+//! - No step uses a `PRAGMA`.
 
 use super::sql::{Sql, SqlError};
 
 /// Each step is a list of statements; `state('schema')` counts the steps done.
 ///
-/// Text compares byte by byte (`BINARY`, the default). What is about a person has an
-/// integer key, so that its row can be overwritten where it lies before it is
-/// deleted (see [`super::erasure`]); what names a person in an index is a digest.
-/// The other tables are `WITHOUT ROWID`, so that a lookup is one search.
+/// Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
+/// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
+/// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
+/// one search.
 const STEPS: &[&[&str]] = &[&[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -101,7 +103,7 @@ const STEPS: &[&[&str]] = &[&[
         cache_outdated INTEGER NOT NULL,
         cache_foreign INTEGER NOT NULL
     )",
-    // No number is ever used again: relationships of a deleted agent go step by step.
+    // `AUTOINCREMENT` uses no number twice: the relationships of a deleted agent go step by step.
     "CREATE TABLE agents (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         agent_id TEXT NOT NULL UNIQUE,
@@ -115,7 +117,7 @@ const STEPS: &[&[&str]] = &[&[
     )",
     "CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL",
     "CREATE INDEX agents_by_name ON agents (name)",
-    // Nor here: a turn under way names its relationship by it.
+    // A reserved turn names its relationship by this number.
     "CREATE TABLE relationships (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         relationship_id TEXT NOT NULL UNIQUE,
@@ -160,9 +162,10 @@ const STEPS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
 ]];
 
-/// The tenant's number of completed erasures, in `state`.
+/// The name, in `state`, of the number of erasures that the tenant has completed.
 pub const ERASURES: &str = "erasures";
 
+/// Executes the steps that are not done yet.
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
     sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     let done = usize::try_from(read(sql, "schema")?).unwrap_or_default();
@@ -177,7 +180,7 @@ pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// A number of the object as a whole; 0 when it was never written.
+/// Reads a number of the object as a whole; 0 when it was never written.
 pub fn read<S: Sql>(sql: &S, name: &str) -> Result<i64, SqlError> {
     match sql.first("SELECT value FROM state WHERE name = ?", &[name.into()])? {
         Some(mut row) => row.integer(),
@@ -185,6 +188,7 @@ pub fn read<S: Sql>(sql: &S, name: &str) -> Result<i64, SqlError> {
     }
 }
 
+/// Writes a number of the object as a whole.
 pub fn write<S: Sql>(sql: &S, name: &str, value: i64) -> Result<(), SqlError> {
     sql.run(
         "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

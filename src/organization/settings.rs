@@ -1,5 +1,4 @@
-//! What the object knows of its organization: a copy of the admin's record,
-//! which D1 holds.
+//! The stored settings of the organization: a copy of the operator's record in D1.
 
 use super::protocol::Settings;
 use super::sql::{Sql, SqlError};

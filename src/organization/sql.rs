@@ -1,13 +1,17 @@
-//! The one door to storage: a statement, its parameters, its rows.
+//! The storage of an object, as a trait: a statement, its parameters, its rows.
 //!
-//! Implemented over the object's SQLite in wasm and over `rusqlite` on the host,
-//! so that the same statements run in both.
+//! The Worker implements it over the object's SQLite, and the tests over `rusqlite`. So the same
+//! statements run in both.
 
 use std::fmt;
 
+use serde::Serialize;
+
+use crate::json;
+
 /// A bound parameter.
 ///
-/// Integers must stay within ±2^53: the platform carries them as doubles.
+/// Integers must stay within ±2^53: the platform passes them as doubles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter<'a> {
     Null,
@@ -33,7 +37,7 @@ impl<'a, T: Into<Parameter<'a>>> From<Option<T>> for Parameter<'a> {
     }
 }
 
-/// A column's value.
+/// The value of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Null,
@@ -79,7 +83,7 @@ impl<'a> From<&'a Value> for Parameter<'a> {
     }
 }
 
-/// One row, read from left to right.
+/// One row. Each call reads the next column.
 #[derive(Debug)]
 pub struct Row(std::vec::IntoIter<Value>);
 
@@ -119,19 +123,18 @@ impl Row {
     }
 }
 
-/// Storage failed, or holds what it should not. Never the caller's fault; the
-/// text is for the log.
+/// The storage failed, or holds an invalid value. The text is for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlError(pub String);
 
 impl SqlError {
-    /// A stored value that does not read back as what was stored.
+    /// A stored value that does not parse.
     pub fn corrupt(what: &str, error: impl fmt::Display) -> Self {
         Self(format!("stored {what} does not read back: {error}"))
     }
 
     fn column(expected: &str, found: Option<Value>) -> Self {
-        // The kind only: a value may be personal and this text is logged.
+        // The text names the kind only: it is logged, and a value may be personal.
         let kind = match found {
             None => "no column",
             Some(Value::Null) => "null",
@@ -150,11 +153,17 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
+/// A list as one parameter, for `json_each`.
+pub fn json_list<T: Serialize>(values: &[T]) -> Result<String, SqlError> {
+    json::write(values).map_err(|error| SqlError(format!("a list cannot be written: {error}")))
+}
+
+/// Runs statements.
 pub trait Sql {
     /// Runs one statement and returns all its rows.
     fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError>;
 
-    /// Runs one statement that returns at most one row of interest.
+    /// Runs one statement and returns its first row.
     fn first(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Option<Row>, SqlError> {
         Ok(self.run(statement, parameters)?.into_iter().next())
     }

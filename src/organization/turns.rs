@@ -2,15 +2,15 @@
 //!
 //! Invariants:
 //!
-//! - `counted + reserved ≤ limit`, for turns and for active relationships, at every
-//!   moment: a turn is reserved before anyone is asked for an answer.
-//! - A turn is counted exactly when it is committed, in one transaction with the
-//!   answer that is kept for a retry. What was released, or has expired, is never
-//!   counted; a commit that comes too late is refused, and its answer not given.
-//! - A relationship is active in a period because it is in a set, not because it was
-//!   added up: however often it is noted, it counts once.
-//! - No reservation outlives its expiry: the sweep removes it, and nothing believes
-//!   it any more even before that.
+//! - At every moment `counted + reserved ≤ limit`, for turns and for active relationships. The object
+//!   reserves a turn before the edge asks a provider for the answer.
+//! - The object counts a turn exactly when it commits the turn, in one transaction with the answer
+//!   that it keeps for a retry. It never counts a released or expired turn. It refuses a commit that
+//!   comes too late, and the caller does not get the answer.
+//! - The relationships that are active in a period are a set. So a relationship counts once, however
+//!   many turns it has.
+//! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes
+//!   it.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::protocol::{IdempotencyKey, NewEndUser, NewTurn, Outcome, Settings, TurnAnswer};
 use super::quotas::{self, Period};
 use super::relationships;
-use super::sql::{Sql, SqlError};
+use super::sql::{Parameter, Sql, SqlError};
 use super::user_row::UserRow;
 use super::users;
 use crate::directory::identifiers::RequestId;
@@ -35,20 +35,20 @@ use crate::json;
 const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
 
-/// Most rows that are swept in one go.
+/// Most rows that one sweep removes.
 const SWEEP_MAX: i64 = 500;
 
-/// What is known of the key of a turn that is under way.
+/// Whether a turn in progress uses an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InFlight {
     No,
-    /// The same request is being answered.
+    /// A turn with the same request uses the key.
     Same,
-    /// The key is in use for another.
+    /// A turn with another request uses the key.
     Other,
 }
 
-/// Whether another request with this key is being answered.
+/// Whether another turn in progress uses this key.
 pub fn in_flight<S: Sql>(
     sql: &S,
     key: &IdempotencyKey,
@@ -63,14 +63,14 @@ pub fn in_flight<S: Sql>(
     Ok(if row.text()? == key.fingerprint { InFlight::Same } else { InFlight::Other })
 }
 
-/// Whether this very request has reserved before.
+/// Whether this request has reserved a turn already.
 pub fn was_reserved<S: Sql>(sql: &S, request_id: RequestId) -> Result<bool, SqlError> {
     let found = sql.first("SELECT 1 FROM ledger WHERE operation = ?", &[request_id.to_string().as_str().into()])?;
     Ok(found.is_some())
 }
 
-/// Reserves a turn and, when a user takes it, makes the user and the relationship
-/// unless they are there. Refuses before anything is written.
+/// Reserves a turn. When a user takes the turn, the object creates the user and the relationship
+/// unless they exist. A refusal writes nothing.
 pub fn reserve<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -96,20 +96,20 @@ pub fn reserve<S: Sql>(
     if was_reserved(sql, request_id)? {
         return Ok(reserved);
     }
-    if user.as_ref().is_some_and(|row| row.takes_no_write()) {
+    if user.as_ref().is_some_and(UserRow::takes_no_write) {
         return Ok(Outcome::DeletionPending);
     }
     let period = Period::containing(settings.anchor, now);
-    // Who is refused is told as used what is under way too: it is why nothing is left.
+    // In a refusal `used` includes turns in progress, which are returned if they fail.
     let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
     if turns_used >= quota.turns_limit {
         return Ok(Outcome::OverQuota { component: Component::Turns, quota: Quota { turns_used, ..quota } });
     }
-    let mut stake = Stake { relationship: None, user: None, is_new_active: false };
+    let mut reservation = Reservation { period, relationship: None, user: None, is_new_active: false };
     if let Some(user_id) = turn.user_id {
         let held = user.as_ref().map(|row| row.number);
-        stake.is_new_active = !is_active(sql, period, held, agent.number)?;
-        if stake.is_new_active {
+        reservation.is_new_active = !is_active(sql, period, held, agent.number)?;
+        if reservation.is_new_active {
             let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
             let relationships_used = quota.relationships_used.saturating_add(reserved);
             if relationships_used >= quota.relationships_limit {
@@ -120,36 +120,52 @@ pub fn reserve<S: Sql>(
         let number = match held {
             Some(number) => number,
             None if agents::has_external_id(sql, &user_id)? => return Ok(Outcome::OtherType),
-            None => make_user(sql, outbox, request_id, user_id, now)?,
+            None => create_user(sql, outbox, request_id, user_id, now)?,
         };
-        stake.user = Some(number);
-        stake.relationship = Some(relationships::ensure(sql, outbox, turn.relationship_id, number, agent.number, now)?);
+        reservation.user = Some(number);
+        let relationship = relationships::ensure(sql, outbox, turn.relationship_id, number, agent.number, now)?;
+        reservation.relationship = Some(relationship);
     }
-    sql.run(
-        "INSERT INTO ledger (operation, state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint)
-         VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?)",
-        &[
-            request_id.to_string().as_str().into(),
-            now.millis().saturating_add(turn.expires_in_ms).into(),
-            period.start.millis().into(),
-            stake.relationship.into(),
-            stake.user.into(),
-            i64::from(stake.is_new_active).into(),
-            key.map(|key| key.digest.as_str()).into(),
-            key.map(|key| key.fingerprint.as_str()).into(),
-        ],
-    )?;
+    reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
     Ok(reserved)
 }
 
-/// What a turn is about, besides being a turn.
-struct Stake {
+/// What a turn reserves besides itself.
+struct Reservation {
+    period: Period,
     relationship: Option<i64>,
     user: Option<i64>,
+    /// Whether the turn would make the relationship active in the period.
     is_new_active: bool,
 }
 
-fn make_user<S: Sql>(
+impl Reservation {
+    fn store<S: Sql>(
+        &self,
+        sql: &S,
+        operation: RequestId,
+        key: Option<&IdempotencyKey>,
+        expires_at_ms: i64,
+    ) -> Result<(), SqlError> {
+        sql.run(
+            "INSERT INTO ledger (operation, state, expires_at, period_start, relationship, user, is_new_active, digest,
+             fingerprint) VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?)",
+            &[
+                operation.to_string().as_str().into(),
+                expires_at_ms.into(),
+                self.period.start.millis().into(),
+                self.relationship.into(),
+                self.user.into(),
+                i64::from(self.is_new_active).into(),
+                key.map(|key| key.digest.as_str()).into(),
+                key.map(|key| key.fingerprint.as_str()).into(),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+fn create_user<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
     request_id: RequestId,
@@ -158,22 +174,21 @@ fn make_user<S: Sql>(
 ) -> Result<i64, SqlError> {
     let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
     users::create(sql, outbox, request_id, new, now)?;
-    let made = UserRow::find(sql, &user_id)?.ok_or_else(|| SqlError("a user was made and is not there".to_owned()))?;
+    let made = UserRow::find(sql, &user_id)?.ok_or_else(|| SqlError("a created user is missing".to_owned()))?;
     Ok(made.number)
 }
 
 fn turns_reserved<S: Sql>(sql: &S, period: Period, now: Timestamp) -> Result<u64, SqlError> {
     count(
-        sql.first(
-            "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
-            &[period.start.millis().into(), now.millis().into()],
-        )?
-        .map(|mut row| row.integer()),
+        sql,
+        "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
+        &[period.start.millis().into(), now.millis().into()],
     )
 }
 
-fn count(counted: Option<Result<i64, SqlError>>) -> Result<u64, SqlError> {
-    Ok(u64::try_from(counted.transpose()?.unwrap_or_default()).unwrap_or_default())
+fn count<S: Sql>(sql: &S, select: &str, parameters: &[Parameter<'_>]) -> Result<u64, SqlError> {
+    let counted = sql.first(select, parameters)?.map(|mut row| row.integer()).transpose()?;
+    Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
 }
 
 fn is_active<S: Sql>(sql: &S, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
@@ -185,7 +200,7 @@ fn is_active<S: Sql>(sql: &S, period: Period, user: Option<i64>, agent: i64) -> 
     Ok(found.is_some())
 }
 
-/// How many relationships turns under way would make active, this one excepted.
+/// How many relationships the turns in progress would make active, without this one.
 fn relationships_reserved<S: Sql>(
     sql: &S,
     period: Period,
@@ -194,19 +209,17 @@ fn relationships_reserved<S: Sql>(
     now: Timestamp,
 ) -> Result<u64, SqlError> {
     count(
-        sql.first(
-            "SELECT count(DISTINCT l.relationship) FROM ledger l JOIN relationships r ON r.number = l.relationship
-             WHERE l.state = 'reserved' AND l.period_start = ?1 AND l.expires_at > ?2 AND l.is_new_active = 1
-             AND NOT (r.user IS ?3 AND r.agent = ?4)
-             AND NOT EXISTS (SELECT 1 FROM active_relationships a
-                             WHERE a.period_start = ?1 AND a.user = r.user AND a.agent = r.agent)",
-            &[period.start.millis().into(), now.millis().into(), user.into(), agent.into()],
-        )?
-        .map(|mut row| row.integer()),
+        sql,
+        "SELECT count(DISTINCT l.relationship) FROM ledger l JOIN relationships r ON r.number = l.relationship
+         WHERE l.state = 'reserved' AND l.period_start = ?1 AND l.expires_at > ?2 AND l.is_new_active = 1
+         AND NOT (r.user IS ?3 AND r.agent = ?4)
+         AND NOT EXISTS (SELECT 1 FROM active_relationships a
+                         WHERE a.period_start = ?1 AND a.user = r.user AND a.agent = r.agent)",
+        &[period.start.millis().into(), now.millis().into(), user.into(), agent.into()],
     )
 }
 
-/// The answer to a turn, as the caller gets it and as it is kept.
+/// The answer to a turn, as the caller gets it and as the object keeps it.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Turn"))]
 pub struct TurnView<'a> {
@@ -226,7 +239,7 @@ struct TurnUsageView<'a> {
     llm_model: &'a str,
 }
 
-/// Counts a turn that was answered. Asked again, it answers the same.
+/// Counts an answered turn. A repeated commit gets the same answer.
 pub fn commit<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -299,16 +312,15 @@ fn respond<S: Sql>(
     Ok(Outcome::Turn { document, quota: Some(quotas::read(sql, settings, now)?) })
 }
 
-/// A relationship that a turn was taken in, and the period it counts in.
+/// The relationship of a turn, and the period in which the turn counts.
 struct TurnRelationship {
     relationship: i64,
     user: i64,
     period_start: i64,
 }
 
-/// Notes a turn with its user and relationship; says whether the relationship became
-/// active by it. A person who is being erased is left alone: the turn counts, and
-/// leaves no trace of them.
+/// Records a turn with its user and relationship, and returns whether the turn made the relationship
+/// active. If the user is being erased, the turn counts and leaves no trace of the user.
 fn interact<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -335,13 +347,13 @@ fn interact<S: Sql>(
     Ok(inserted.is_some())
 }
 
-/// Gives a reservation back. Whatever is not reserved is left as it is.
+/// Releases a reservation. A committed turn stays.
 pub fn release<S: Sql>(sql: &S, operation: RequestId) -> Result<Outcome, SqlError> {
     sql.run("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().as_str().into()])?;
     Ok(Outcome::TurnReleased)
 }
 
-/// Removes what has expired, and says when the next expires.
+/// Removes expired turns, at most [`SWEEP_MAX`], and returns when the next one expires.
 pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     sql.run(
         "DELETE FROM ledger WHERE operation IN
@@ -353,20 +365,19 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
     Ok(next.map(Timestamp::from_millis))
 }
 
-/// Takes the turns of some people, given as a list in JSON, out of their relationships,
-/// which are forgotten. The number of a relationship may be used again: a turn that kept
-/// it would be noted with somebody else's.
+/// Detaches the turns of some users from their relationships, which the object removes next. So no
+/// turn names a relationship that is gone. `users` is a JSON list of row numbers.
 pub fn leave<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])?;
     Ok(())
 }
 
-/// Removes what turns under way, and the set of active relationships, know of some
-/// people, given as a list in JSON. What was counted stays counted.
+/// Removes some users from the turns and from the set of active relationships. The counters stay.
+/// `users` is a JSON list of row numbers.
 pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
-    // Nor is the answer of one under way kept for a retry: it would be about nobody.
+    // Without its key a turn in progress keeps no answer, which would be about an erased person.
     let forget = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";
     sql.run(&format!("UPDATE ledger SET {forget} WHERE user {listed}"), &[users.into()])?;
     sql.run(&format!("DELETE FROM active_relationships WHERE user {listed}"), &[users.into()])?;

@@ -1,4 +1,4 @@
-//! A user's row, and the record that it is.
+//! The row of a user, and the record in it.
 
 use super::overwriting;
 use super::sql::{Row, Sql, SqlError};
@@ -9,22 +9,22 @@ use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 use crate::json;
 
-/// The columns that [`UserRow::read`] expects, in its order.
+/// The columns that [`UserRow::read`] reads, in this order.
 pub const COLUMNS: &str = "u.number, u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
                            u.created_at, u.updated_at, u.last_interaction_at";
 
 /// A user as the object holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserRow {
-    /// The row's number, which other tables name the user by. It may be used again
-    /// once the user is erased.
+    /// The number by which other tables name the user. SQLite may use it again after the user is
+    /// erased.
     pub number: i64,
     pub revision: Revision,
     pub user: EndUser,
 }
 
 impl UserRow {
-    /// Reads the columns named by [`COLUMNS`].
+    /// Reads the columns of [`COLUMNS`].
     pub fn read(row: &mut Row) -> Result<Self, SqlError> {
         let number = row.integer()?;
         let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
@@ -53,14 +53,14 @@ impl UserRow {
         Ok(Self { number, revision, user })
     }
 
-    /// Looks a user up.
+    /// Finds a user by id.
     pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<Self>, SqlError> {
         let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
         let row = sql.first(&select, &[user_id.digest().as_str().into()])?;
         row.map(|mut row| Self::read(&mut row)).transpose()
     }
 
-    /// Stores a changed record in the place of the one that is there.
+    /// Replaces the stored record.
     pub fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
@@ -81,50 +81,50 @@ impl UserRow {
         Ok(())
     }
 
-    /// Reads the user of a row number.
+    /// Finds a user by row number.
     pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
         let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()])?;
         row.map(|mut row| Self::read(&mut row)).transpose()
     }
 
-    /// Whether the user is being erased.
+    /// Whether the user is being erased, and so takes no change.
     pub fn takes_no_write(&self) -> bool {
         self.user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
     }
 
-    /// Makes a new version: what a reader sees of the user has changed, if only by a
-    /// relationship.
+    /// Makes a new version. A change of a relationship makes one too, because readers see it with
+    /// the user.
     pub fn renew(&mut self) {
         self.revision.version = self.revision.version.saturating_add(1);
         self.user.version = self.revision.version;
     }
 
-    /// Notes that the user took a turn: a new version, as it is a new record to its
-    /// readers, but no change that anybody made.
+    /// Notes that the user took a turn. The record has a new version, but no caller updated it.
     pub fn interacted(&mut self, now: Timestamp) {
         self.renew();
         self.user.last_interaction_at = Some(self.user.last_interaction_at.map_or(now, |last| last.max(now)));
     }
 
-    /// Counts a change of the record, made now.
+    /// Makes a new version for a caller's change.
     pub fn touch(&mut self, now: Timestamp) {
         self.renew();
-        // A clock that was set back does not make a record that changed before it was made.
+        // After the clock was set back, the record must not change before its creation.
         self.user.updated_at = now.max(self.user.updated_at);
     }
 
-    /// The record as JSON, built once and passed on as text from here to the caller.
+    /// The record as JSON text. The edge passes this text on to the caller.
     pub fn document(&self) -> Result<json::Text, SqlError> {
         document(&self.user)
     }
 }
 
+/// A record as JSON text.
 pub fn document(user: &EndUser) -> Result<json::Text, SqlError> {
     json::Text::of(user).map_err(|error| SqlError::corrupt("user", error))
 }
 
-/// Overwrites what rows say about their people, before they are replaced or deleted.
-/// Their numbers are given as a list in JSON.
+/// Overwrites the text about persons in rows, before the object replaces or deletes the rows.
+/// `numbers` is a JSON list of row numbers.
 pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
     let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(overwriting::blank);
     sql.run(

@@ -1,7 +1,11 @@
 //! The users of a tenant.
 //!
-//! Invariants: a user id has at most one row, and none while it is an agent's external
-//! id; every change of a row writes an outbox row in the same transaction.
+//! Invariants:
+//!
+//! - A user id has at most one row, and none while it is an agent's external id.
+//! - Every change of a row writes an outbox row in the same transaction.
+
+use std::collections::HashSet;
 
 use super::outbox::Outbox;
 use super::protocol::{Creation, EndUserChange, NewEndUser, Outcome, Precondition, Shown};
@@ -18,11 +22,11 @@ use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 use crate::refusal::Refusal;
 
-/// Makes a user, or finds the one that is there; what is supplied is then ignored.
+/// Creates a user, or finds the existing one and ignores the supplied fields.
 ///
-/// The row remembers the request that made it. A call that the edge repeats
-/// because the answer was lost is therefore told again that it created, and
-/// among racing requests exactly one is.
+/// The row remembers the request that created it. So a call that the edge repeats, because it lost
+/// the reply, is answered again that it created the user. Among racing requests exactly one is
+/// answered so.
 pub fn create<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -84,8 +88,8 @@ pub fn create<S: Sql>(
     Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
 }
 
-/// Makes each user as [`create`] does, in the order given. A second row with an
-/// id that this very command has made finds it existing.
+/// Creates each user as [`create`] does, in the given order. A second row with the same id finds
+/// the user that the first one created.
 pub fn create_many<S: Sql>(
     sql: &S,
     outbox: &mut Outbox,
@@ -93,16 +97,12 @@ pub fn create_many<S: Sql>(
     users: Vec<NewEndUser>,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
-    // In order, to be searched.
-    let mut seen: Vec<UserId> = Vec::with_capacity(users.len());
+    let mut seen = HashSet::with_capacity(users.len());
     let mut creations = Vec::with_capacity(users.len());
     for new in users {
-        let place = seen.binary_search(&new.user_id);
-        if let Err(place) = place {
-            seen.insert(place, new.user_id.clone());
-        }
+        let is_first = seen.insert(new.user_id.clone());
         creations.push(match create(sql, outbox, request_id, new, now)? {
-            Outcome::EndUserCreated { .. } if place.is_err() => Creation::Created,
+            Outcome::EndUserCreated { .. } if is_first => Creation::Created,
             Outcome::DeletionPending => Creation::DeletionPending,
             Outcome::OtherType => Creation::OtherType,
             _ => Creation::Existing,
@@ -139,7 +139,7 @@ pub fn update<S: Sql>(
     Ok(Outcome::EndUser { revision: row.revision, document: row.document()? })
 }
 
-/// Fails only by metadata that would be too large, too deep or no object.
+/// Fails only when the metadata would be too large, too deep or not an object.
 fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
     let display_name = match change {
         EndUserChange::Replace { display_name, metadata } => {
@@ -161,7 +161,7 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Names the revision in force, for a reader who may hold it already.
+/// Returns the current revision, for a reader that may hold the record already.
 pub fn locate<S: Sql>(sql: &S, outbox: &mut Outbox, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
     if let Some(revision) = outbox.located(user_id) {
         return Ok(Outcome::EndUserLocated { revision, shown: Shown::none() });
@@ -175,7 +175,7 @@ pub fn locate<S: Sql>(sql: &S, outbox: &mut Outbox, user_id: &UserId, decay: Dec
     let number = row.integer()?;
     let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
     let is_active = row.integer()? != 0;
-    // Most users of most organizations have none: then this is all there is to ask.
+    // Most users have no relationships, and need no second query.
     if row.integer()? != 0 {
         return Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, decay)? });
     }
@@ -185,7 +185,7 @@ pub fn locate<S: Sql>(sql: &S, outbox: &mut Outbox, user_id: &UserId, decay: Dec
     Ok(Outcome::EndUserLocated { revision, shown: Shown::none() })
 }
 
-/// Gives the whole record.
+/// Returns the whole record.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
     let Some(found) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
     Ok(Outcome::EndUser { revision: found.revision, document: found.document()? })

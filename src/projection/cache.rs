@@ -2,10 +2,9 @@
 //!
 //! Invariants:
 //!
-//! - A value carries its revision. A reader uses it only when the object names
-//!   that very revision, so a stale, late or lost write is never seen.
-//! - Nothing writes the cache from a read path: a reader that was overtaken
-//!   would bring an old state back.
+//! - A value carries its revision. A reader uses the value only when the object names that revision,
+//!   so no reader sees a stale, late or lost write.
+//! - No reader writes the cache: a slow reader would bring an old state back.
 
 use serde::Serialize;
 
@@ -18,19 +17,19 @@ use crate::organization::outbox::Change;
 
 use super::stores::Put;
 
-/// The key of a user's record. User ids are hashed, as they may be twice as long
-/// as a KV key (512 bytes); the tenant is not, so that one tenant's records can
-/// be enumerated by prefix.
+/// The key of a user's record. The user id is hashed, because it may be twice as long as a KV key
+/// (512 bytes, <https://developers.cloudflare.com/kv/platform/limits/>). The tenant is not hashed, so
+/// that an audit can list the records of one tenant by prefix.
 pub fn key(tenant: Tenant, user_id: &UserId) -> String {
     format!("{}{}", prefix(tenant), user_id.digest())
 }
 
-/// What the keys of a tenant's records begin with.
+/// The prefix of the keys of a tenant's records.
 pub fn prefix(tenant: Tenant) -> String {
     format!("{tenant}/end-users/")
 }
 
-/// Whether a value stands in the place of an erased record.
+/// Whether a value is a tombstone.
 pub fn is_tombstone(value: &str) -> bool {
     value == TOMBSTONE
 }
@@ -42,25 +41,25 @@ struct CachedRecord<'a> {
     document: &'a json::Text,
 }
 
-/// What to put in the place of an erased record: it says that there is none, which
-/// a missing value, that may be a cached miss, does not.
+/// The value in the place of an erased record. It states that there is no record. A missing key does
+/// not, because KV may serve a cached miss.
 const TOMBSTONE: &str = "{}";
-/// How long a tombstone is kept, in seconds: longer than any reader may see what
-/// was there before it (a minute), and not for ever, as its key is made from an id.
+/// Seconds until a tombstone expires. It is longer than KV may serve the record before it (60
+/// seconds), and limited because the key is derived from the id of a person.
 const TOMBSTONE_TTL_S: u64 = 300;
 
-/// What to store for a change.
+/// The value to store for a change, under its key.
 pub fn put(tenant: Tenant, change: &Change) -> Result<Put, Unwritable> {
     let (value, ttl_s) = value(change)?;
     Ok(Put { key: key(tenant, &change.user_id), value, ttl_s })
 }
 
-/// Whether a change is put into the cache at all: every one is, an erasure as a tombstone.
+/// Whether a change is stored in the cache. Every change is; an erasure is stored as a tombstone.
 pub fn is_put(change: &Change) -> bool {
     change.document.is_some() || guards::is_on(Guard::Tombstone)
 }
 
-/// The value to store for a change, and for how many seconds if not for good.
+/// The value to store for a change, and the seconds until it expires.
 pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
     match &change.document {
         Some(document) => {
@@ -71,7 +70,7 @@ pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
     }
 }
 
-/// The record in a stored value, if it is of this revision.
+/// The record in a stored value, if the value has this revision.
 pub fn read(value: &str, revision: Revision) -> Option<Raw<'_>> {
     let entry = Raw::parse(value).ok()?.members()?;
     let number = |name: &str| entry.get(name)?.value()?.as_i64();

@@ -1,11 +1,11 @@
-//! Removing everything that a closed object had in the projections. See
+//! The removal of everything that a closed object had in the projections. See
 //! [`crate::organization::closing`].
 //!
 //! Invariants:
 //!
-//! - The fence is closed in the transaction that removes the first rows, and never opened
-//!   again: a batch that comes later finds no place to start from.
-//! - The work of one go is bounded, and all of it can be done again.
+//! - The transaction that removes the first rows closes the fence for good, so no later batch can
+//!   apply.
+//! - The work of one invocation is bounded, and all of it can run again.
 
 use std::borrow::Cow;
 
@@ -15,20 +15,21 @@ use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
 use crate::organization::sql::Parameter;
 
-/// Rows of each table of the listing that one batch removes.
+/// Most rows of each table of the listing that one batch removes.
 const ROWS_MAX: i64 = 500;
-/// Keys of the cache that one step removes.
+/// Most keys of the cache that one step removes.
 const KEYS_MAX: u32 = 100;
-/// Most batches of the listing, and most steps in the cache, of one go: an invocation may
-/// make a thousand calls, and every key is one.
+/// Most batches of the listing and most steps in the cache of one invocation. An invocation may make
+/// 1,000 calls to other services, and every key is one call.
 const STEPS_MAX: usize = 8;
 
-/// No batch begins at a negative number, and no audit sets a fence back that bears this name.
+/// No batch starts at a negative number, and no audit resets a fence with this name.
 const CLOSE_FENCE: &str = "
     INSERT INTO projections (tenant, sequence, batch) VALUES (?1, -2, 'closed')
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch";
 
-/// What is about to be removed is overwritten where it lies: see [`crate::organization::erasure`].
+/// The statements overwrite a row in place before they remove it: see
+/// [`crate::organization::overwriting`].
 const OVERWRITE_USERS: &str = "
     UPDATE end_users SET document = printf('%*s', octet_length(document), '') WHERE tenant = ?1
     AND user_id IN (SELECT user_id FROM end_users WHERE tenant = ?1 ORDER BY user_id LIMIT ?2)";
@@ -45,20 +46,20 @@ const REMOVE_RELATIONSHIPS: &str = "
     DELETE FROM agent_users WHERE tenant = ?1 AND (agent_id, user_id) IN
     (SELECT agent_id, user_id FROM agent_users WHERE tenant = ?1 ORDER BY agent_id, user_id LIMIT ?2)";
 
-/// The closed object, as the removal sees it.
+/// The closed object, as the removal uses it.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait ClosedObject {
-    /// Keys of the cache that begin with this and end with the next users' digests, and the number
-    /// of the last of these users; `None` when there are no more.
+    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
+    /// of the last of these users; `None` when no user is left.
     fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError>;
-    /// Hears that the cache holds no record of the users up to this number.
+    /// Records that the cache holds no record of the users up to this row number.
     fn advance(&self, number: i64) -> Result<(), StoreError>;
-    /// Lets calls that wait for the object go first.
+    /// Lets waiting calls go first.
     async fn pause(&self);
 }
 
-/// Removes what there is, for one go, and says whether that was all. A store that is out
-/// of reach does not keep the other waiting.
+/// Removes as much as one invocation may, and returns whether nothing is left. If one store is out of
+/// reach, the removal still clears the other.
 pub async fn clear<O: ClosedObject, D: Database, C: Cache>(
     object: &O,
     tenant: Tenant,
@@ -96,7 +97,7 @@ async fn clear_listing<O: ClosedObject, D: Database>(
     Ok(false)
 }
 
-/// First the records of those whom the object knows, then whatever else has the prefix.
+/// First removes the records of the users that the object knows, then every other key with the prefix.
 async fn clear_cache<O: ClosedObject, C: Cache>(object: &O, prefix: &str, store: &C) -> Result<bool, StoreError> {
     let mut cursor = String::new();
     for _ in 0..STEPS_MAX {

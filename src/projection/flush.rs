@@ -1,41 +1,41 @@
-//! Bringing the projections up to date with an object.
+//! The flush brings the projections up to date with an object.
 //!
-//! Invariant: a projection is acknowledged only after its store has said that it
-//! holds the batch. Whatever fails, hangs or is cut off on the way is done again
-//! from the outbox, and doing it again is harmless.
+//! Invariant: the object acknowledges a batch only after the store has confirmed that it holds the
+//! batch. After a failure, a hang or a crash the object flushes the batch again from the outbox. To
+//! flush a batch twice is harmless.
 
 use super::cache;
 use super::listing::batches::{self, Applied};
 use super::stores::{Cache, Database, StoreError};
 use crate::organization::outbox::{Batch, Projection};
 
-/// KV puts at a time: one invocation may have six connections open, and one is
-/// left for the listing.
+/// KV puts at a time. An invocation has six connections
+/// (<https://developers.cloudflare.com/workers/platform/limits/>), and one is for the listing.
 pub const PUTS_AT_ONCE: usize = 5;
 
-/// A batch of so many changes is one of many: others have their turn before it.
+/// Before a batch with this many changes the flush pauses, because more such batches may follow.
 const BATCH_LARGE: usize = 100;
 
-/// Most batches of one projection in one go. An invocation may make a limited
-/// number of calls to other services; what is left is done by the next.
+/// Most batches of one projection in one flush. An invocation may make a limited number of calls to
+/// other services; the next flush continues.
 pub const BATCHES_MAX: usize = 8;
 
-/// The object, as the flush sees it.
+/// The object, as a flush uses it.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Source {
     fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError>;
     fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError>;
     fn last_sequence(&self) -> Result<i64, StoreError>;
-    /// Lets calls that wait for the object go first. A store that answers at once
-    /// would otherwise keep it busy until all is flushed.
+    /// Lets waiting calls go first. Otherwise a store that answers at once would keep the object busy
+    /// for the whole flush.
     async fn pause(&self);
-    /// Hears that the listing stands where this object never brought it: only an
-    /// audit can mend that.
+    /// The flush calls this when the listing is at a position that the object never set. Only an
+    /// audit repairs that.
     fn diverged(&self) -> Result<(), StoreError>;
 }
 
-/// Flushes to the listing what has changed until now, at most [`BATCHES_MAX`] batches. What
-/// changes meanwhile is left to the next, which then has more to do at once.
+/// Flushes the changes until now to the listing, at most [`BATCHES_MAX`] batches. It leaves later
+/// changes to the next flush, which then has larger batches.
 pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
     let mut goal = None;
     for count in 0..BATCHES_MAX {
@@ -57,7 +57,7 @@ pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result
     Ok(())
 }
 
-/// Flushes to the cache what has changed until now, at most [`BATCHES_MAX`] batches.
+/// Flushes the changes until now to the cache, at most [`BATCHES_MAX`] batches.
 pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), StoreError> {
     let (mut goal, mut is_first) = (None, true);
     for _ in 0..BATCHES_MAX {

@@ -1,10 +1,9 @@
 //! The projections: what is derived from the objects and can be rebuilt from them.
 //!
-//! [`listing`] is D1 (ordered pages), [`cache`] is KV (records for point reads),
-//! [`flush`] brings both up to date with an object, [`audit`] looks
-//! whether they are, [`closing`] removes all that a deleted organization had there. Which statements and which
-//! values are written is decided here, purely; how they get there is behind the
-//! two small traits below.
+//! [`listing`] is D1, with ordered pages. [`cache`] is KV, with records for point reads. [`flush`]
+//! brings both up to date with an object, [`audit`] compares them with it, and [`closing`] removes
+//! everything that a closed object had there. These files decide which statements and values the
+//! object writes. [`Database`] and [`Cache`] carry them out; the Worker and the tests implement both.
 
 pub mod audit;
 pub mod cache;

@@ -13,12 +13,13 @@ pub struct Statement<'a> {
 }
 
 impl Statement<'_> {
+    /// Copies the parameters.
     pub fn to_bound(&self) -> Bound {
         Bound { sql: self.sql.clone(), values: self.parameters.iter().map(|parameter| (*parameter).into()).collect() }
     }
 }
 
-/// A statement that owns what is bound to it.
+/// A statement that owns its parameters.
 #[derive(Debug, Clone)]
 pub struct Bound {
     pub sql: Cow<'static, str>,
@@ -32,16 +33,16 @@ impl Bound {
     }
 }
 
-/// Texts that a query returned, and what it cost.
+/// The texts that a query returned, and its cost.
 #[derive(Debug, Default)]
 pub struct Texts {
     /// The column `text` of each row.
     pub rows: Vec<String>,
-    /// Rows the database read to answer; what D1 bills.
+    /// The number of rows that the database read, which D1 bills.
     pub rows_read: u64,
 }
 
-/// A store could not be reached or refused. Says why for the log.
+/// A store was out of reach, or refused. The text is for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub String);
 
@@ -56,19 +57,19 @@ impl std::error::Error for StoreError {}
 /// The listing database.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Database {
-    /// Runs statements in one transaction, all or none; for each the number of rows it changed.
+    /// Runs statements in one transaction, all or none. Returns the number of changed rows for each.
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError>;
 
-    /// Runs one query whose only column is called `text`.
+    /// Runs one query with one column, `text`.
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError>;
 }
 
-/// A value to be stored in the cache.
+/// A value to store in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     pub key: String,
     pub value: String,
-    /// For how many seconds; for good if `None`.
+    /// Seconds until the value expires; `None` for never.
     pub ttl_s: Option<u64>,
 }
 
@@ -76,13 +77,13 @@ pub struct Put {
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Cache {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;
-    /// Up to 100 values at once, in the order of their keys.
+    /// Reads at most 100 values, in the order of their keys.
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError>;
-    /// Stores values at the same time; fails if any was not.
+    /// Stores values concurrently. Fails if it could not store one of them.
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError>;
-    /// Removes keys at the same time; fails if any was not.
+    /// Removes keys concurrently. Fails if it could not remove one of them.
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError>;
-    /// Keys with a prefix from a cursor on (empty: from the first), and the cursor of
-    /// the next page if there is one.
+    /// Lists the keys with a prefix from a cursor on; an empty cursor means the first page. Returns
+    /// the cursor of the next page, if there is one.
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError>;
 }

@@ -1,10 +1,10 @@
-//! What the object decides about a caller.
+//! Admission: why the object refuses a caller, and the state of its bucket.
 
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Why a caller was not let in.
+/// Why the object refuses a caller.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Denial {
     InvalidKey,
@@ -13,7 +13,7 @@ pub enum Denial {
     RateLimited { retry_after_ms: i64, quota: Quota },
 }
 
-/// What a bucket says about itself after a request, for the rate-limit headers.
+/// The state of a bucket after a request, for the rate-limit headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
     /// Sustained rate, in requests per second.
@@ -22,10 +22,10 @@ pub struct Admission {
     pub burst: u32,
     /// Seconds in which an empty bucket fills.
     pub window_s: u32,
-    /// Whole tokens left.
+    /// Whole tokens that are left.
     pub remaining: u32,
     /// When the bucket is full again.
     pub full_at: Timestamp,
-    /// The same as a distance from the object's clock, in milliseconds.
+    /// Milliseconds from the object's clock to [`Self::full_at`].
     pub full_in_ms: i64,
 }

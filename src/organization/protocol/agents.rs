@@ -1,11 +1,11 @@
-//! Agents, as calls carry them.
+//! Agents in calls.
 
 use crate::directory::agent::AgentId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use serde::{Deserialize, Serialize};
 
-/// An agent to be made, unless there is one.
+/// An agent to create, unless it exists.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewAgent {
     pub agent_id: AgentId,

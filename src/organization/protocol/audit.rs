@@ -1,20 +1,20 @@
-//! What an audit reports.
+//! The report of an audit.
 
 use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What an audit is busy with, in this order.
+/// The phases of an audit, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Phase"))]
 pub enum AuditPhase {
-    /// Whether the listing stands where the object believes.
+    /// Compare the position of the listing with the object's.
     Fence,
-    /// Whether both projections hold every user, as they are.
+    /// Compare every user of the object with both projections.
     Users,
-    /// Whether the listing holds nobody else.
+    /// Remove rows of the listing that belong to no user.
     Listing,
-    /// Whether the cache holds nobody else.
+    /// Remove records of the cache that belong to no user.
     Cache,
 }
 
@@ -40,28 +40,28 @@ impl AuditPhase {
     }
 }
 
-/// How many records of a projection differed, and were mended.
+/// How many records of a projection differed and were repaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Differences {
-    /// Not there.
+    /// The projection lacked the record.
     pub missing: i64,
-    /// There, but not as the object has it.
+    /// The record differed from the object's.
     pub outdated: i64,
-    /// There, though the object has no such user, or one who is being erased.
+    /// The object has no such user, or is erasing them.
     pub foreign: i64,
 }
 
 /// What an audit has found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditReport {
-    /// `None` when it is completed.
+    /// `None` when the audit is completed.
     pub phase: Option<AuditPhase>,
     pub started_at: Timestamp,
     pub completed_at: Option<Timestamp>,
     /// Users compared.
     pub users: i64,
-    /// The listing stood where the object never brought it: it was lost, or restored.
+    /// The listing was at a position that the object never set: it was lost or restored.
     pub fence_reset: bool,
     pub listing: Differences,
     pub cache: Differences,

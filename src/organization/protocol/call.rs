@@ -1,4 +1,4 @@
-//! One request to the object.
+//! A call: what the edge sends to the object.
 
 use super::command::Command;
 use super::idempotency::IdempotencyKey;
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 /// One request to the object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
-    /// The HTTP request on whose behalf this is. A call that is repeated because
-    /// its answer was lost keeps it, and so gets the answer it would have had.
+    /// The id of the caller's HTTP request. When the edge loses a reply, it repeats the call under
+    /// the same id, and the object gives the same answer.
     pub request_id: RequestId,
-    /// Whether this is such a repetition.
+    /// Whether the edge repeats the call.
     pub repeated: bool,
     pub caller: Caller,
-    /// When the caller wants one answer however often it asks.
+    /// Present when the caller sent an `Idempotency-Key`.
     pub idempotency: Option<IdempotencyKey>,
     pub command: Command,
 }
 
-/// On whose authority.
+/// The authority of a call.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Caller {
-    /// The bearer of a key, to be checked by the object.
+    /// The bearer of an API key. The object checks the key.
     Key {
         digest: KeyDigest,
         kind: KeyKind,
-        /// What the route needs.
+        /// The scope that the route needs.
         scope: Scope,
-        /// Tokens the route takes.
+        /// Tokens that the route takes.
         cost: u32,
     },
-    /// The operator, whom the edge has checked.
+    /// The operator. The edge has checked the operator's token.
     Operator,
 }

@@ -1,4 +1,4 @@
-//! What the object can be asked to do.
+//! The commands of the object.
 
 use super::agents::NewAgent;
 use super::end_users::{EndUserChange, NewEndUser};
@@ -17,17 +17,17 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Only check the caller and take the tokens.
+    /// Check the caller and take the tokens, nothing else.
     Admit,
     CreateEndUser(NewEndUser),
-    /// As many creations in one commit, each as if it came alone.
+    /// Create several users in one commit, each as [`Self::CreateEndUser`] does.
     CreateEndUsers {
         users: Vec<NewEndUser>,
     },
     UpdateEndUser {
         user_id: UserId,
         change: EndUserChange,
-        /// `If-Match`: the change is made only to one of these.
+        /// `If-Match`: the object changes only these revisions.
         if_match: Option<Precondition>,
     },
     DeleteEndUser {
@@ -39,15 +39,15 @@ pub enum Command {
     ReadDeletion {
         deletion_id: DeletionId,
     },
-    /// Give everything that is held about a user.
+    /// Return everything that the object holds about a user.
     ExportEndUser {
         user_id: UserId,
     },
-    /// Name the revision of a user that is in force.
+    /// Return the current revision of a user.
     LocateEndUser {
         user_id: UserId,
     },
-    /// Give the whole record of a user.
+    /// Return the record of a user.
     ReadEndUser {
         user_id: UserId,
     },
@@ -63,10 +63,10 @@ pub enum Command {
     RevokeKey {
         key_id: KeyId,
     },
-    /// Begin to compare the projections with what the object has.
+    /// Start an audit, which compares the projections with the object.
     StartAudit(Settings),
     ReadAudit,
-    /// Make an agent, or change the one that is there.
+    /// Create an agent, or change the existing one.
     SaveAgent(NewAgent),
     ReadAgent {
         agent: AgentRef,
@@ -77,7 +77,7 @@ pub enum Command {
         metadata: Option<Metadata>,
         if_match: Option<Precondition>,
     },
-    /// Agents after a row, in the order of their making.
+    /// List the agents after a row number, oldest first.
     ListAgents {
         after: i64,
         limit: u32,
@@ -107,7 +107,7 @@ pub enum Command {
         cascade: Cascade,
         reason: Option<String>,
     },
-    /// Make a principal, unless there is one.
+    /// Create a principal, unless it exists.
     CreatePrincipal(NewPrincipal),
     ReadPrincipal {
         principal: PrincipalRef,
@@ -122,30 +122,30 @@ pub enum Command {
         deletion_id: DeletionId,
         reason: Option<String>,
     },
-    /// Principals of one type or both, in the order of their ids.
+    /// List principals of one type or of both, in the order of their ids.
     ListPrincipals {
         r#type: Option<PrincipalType>,
         from: PrincipalsFrom,
         limit: u32,
     },
-    /// Close the object for good, and remove everything it holds: its organization was
-    /// deleted. Asked again, it tells how far that is.
+    /// Close the object for good and remove everything that it holds, because the operator deleted
+    /// the organization. A closed object answers how far the removal is.
     Close {
         tenant: Tenant,
     },
 }
 
 impl Command {
-    /// Whether the command, executed twice, is as if executed once, whatever came
-    /// in between: creations remember their request, issued keys their digest. A
-    /// change does not: repeated, it could undo another that came after it.
+    /// Whether a second execution of the command has no further effect, whatever other commands
+    /// come in between. A record remembers the request that created it, and a key its digest. A
+    /// repeated change could undo a later one.
     pub const fn may_be_repeated(&self) -> bool {
         match self {
             Self::UpdateEndUser { .. }
             | Self::SaveAgent(_)
             | Self::UpdateAgent { .. }
             | Self::UpdatePrincipal { .. }
-            // An agent does not remember the request that made it.
+            // An agent does not remember the request that created it.
             | Self::CreatePrincipal(NewPrincipal { r#type: PrincipalType::Agent, .. }) => false,
             Self::Admit
             | Self::CreateEndUser(_)
@@ -179,7 +179,7 @@ impl Command {
         }
     }
 
-    /// Whether it changes nothing. What admitting its caller writes stands for itself.
+    /// Whether the command changes nothing. What the admission of its caller writes may stand alone.
     pub const fn only_reads(&self) -> bool {
         matches!(
             self,

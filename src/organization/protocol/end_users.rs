@@ -1,11 +1,11 @@
-//! End users, as calls and replies carry them.
+//! End users in calls and replies.
 
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::json;
 use serde::{Deserialize, Serialize};
 
-/// A user to be made, unless there is one.
+/// A user to create, unless it exists.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewEndUser {
     pub user_id: UserId,
@@ -13,29 +13,29 @@ pub struct NewEndUser {
     pub metadata: Metadata,
 }
 
-/// What to make of a user's record.
+/// A change of a user's record.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum EndUserChange {
-    /// What is given replaces what is held; what is not given stays.
+    /// A field that is `Some` replaces the stored one. A field that is `None` stays.
     Replace { display_name: Option<Option<Name>>, metadata: Option<Metadata> },
-    /// RFC 7396. The display name is read already; the metadata patch can only
-    /// be applied where the metadata is.
+    /// A merge patch (RFC 7396). The edge has read the display name. The object applies the patch
+    /// of the metadata, because the metadata is there.
     Merge { display_name: Option<Option<Name>>, metadata: Option<json::Text> },
 }
 
-/// What became of one user of [`Command::CreateEndUsers`].
+/// The result for one user of `Command::CreateEndUsers`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Creation {
     Created,
     Existing,
-    /// The one that is there is being erased.
+    /// The existing user is being erased.
     DeletionPending,
-    /// The id is an agent's.
+    /// The id is an agent's external id.
     OtherType,
 }
 
 impl Creation {
-    /// How it is stored with a kept answer.
+    /// The form in which a kept answer stores it.
     pub const fn letter(self) -> char {
         match self {
             Self::Created => 'c',

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Digests of a caller's key and of the request that it is for.
+/// The digest of a caller's `Idempotency-Key`, and the digest of the request that the caller sent
+/// with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     pub digest: String,

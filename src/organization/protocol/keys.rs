@@ -1,4 +1,4 @@
-//! API keys, as calls and replies carry them.
+//! API keys in calls and replies.
 
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
@@ -6,7 +6,7 @@ use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A key to be stored.
+/// A key to store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewKey {
     pub digest: KeyDigest,
@@ -19,7 +19,7 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A stored key, without anything that could be used in its place.
+/// A stored key. It holds nothing that authenticates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyRecord {
     pub key_id: KeyId,
@@ -30,7 +30,7 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// The start of the UTC day of the last use: precise enough to find keys
-    /// that nobody uses, and one write a day.
+    /// The start of the UTC day of the last use. A day is precise enough to find unused keys, and
+    /// costs one write a day.
     pub last_used_on: Option<Timestamp>,
 }

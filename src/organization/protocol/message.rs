@@ -1,4 +1,4 @@
-//! Messages between edge and object as bytes.
+//! Calls and replies as bytes.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 /// Leads every message.
 const VERSION: u8 = 1;
 
-/// A message that does not read: of another build, or damaged.
+/// A message of another build, or a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableMessage(String);
 
@@ -48,8 +48,8 @@ mod tests {
     use crate::directory::timestamp::Timestamp;
     use crate::json;
 
-    /// What travels between two builds: a change here breaks a deployment, and needs
-    /// another [`VERSION`].
+    /// Two builds exchange these bytes during a deployment: a change of them needs another
+    /// [`VERSION`].
     #[test]
     fn golden_call_and_reply() {
         let hexadecimal = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_read_is_refused() {
+    fn a_damaged_or_foreign_message_is_refused() {
         let bytes = encode(&Reply::new(None, Outcome::NotFound)).unwrap();
         assert!(decode::<Reply>(&bytes).is_ok());
         for length in 0..bytes.len() {
@@ -83,6 +83,6 @@ mod tests {
         }
         let other = [&[VERSION + 1], &bytes[1..]].concat();
         assert!(decode::<Reply>(&other).unwrap_err().to_string().contains("another version"));
-        assert!(decode::<Reply>(&[VERSION, 0, 200]).is_err(), "a variant that nobody knows");
+        assert!(decode::<Reply>(&[VERSION, 0, 200]).is_err(), "an unknown variant");
     }
 }

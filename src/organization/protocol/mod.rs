@@ -1,14 +1,15 @@
-//! What the edge and the object say to each other, as bytes (postcard,
-//! <https://postcard.jamesmunns.com/wire-format>).
+//! The messages between the edge and the object, and what they carry, as bytes in the postcard
+//! format (<https://postcard.jamesmunns.com/wire-format>).
 //!
-//! Both ends are the same build of the same crate, but during a deployment an
-//! edge may speak to an object of another build. The format names nothing, so:
+//! Both ends are the same build, except during a deployment: then an edge may call an object of
+//! another build. The format names nothing, so:
 //!
-//! - What has shipped is never edited: a variant keeps its place and its members.
-//!   What is new is a new variant at the end of its enum. Who does not know it
-//!   refuses it, which the caller sees as 503 for as long as the deployment lasts.
-//! - [`VERSION`] leads every message. It is raised by a change that breaks this
-//!   rule; the two builds then refuse each other in the same way.
+//! - A shipped variant keeps its place and its members. A new one goes to the end of its enum. An
+//!   older build refuses it, and the caller gets a 503 until the deployment is over.
+//! - A version leads every message. A change that breaks the first rule raises it; the two builds
+//!   then refuse each other in the same way.
+//!
+//! Each file is private, and its items have one path, here. No file imports the object's logic.
 
 mod admission;
 mod agents;

@@ -1,9 +1,9 @@
-//! Which revisions a conditional request is about.
+//! The precondition of a conditional request.
 
 use crate::directory::end_user::Revision;
 use serde::{Deserialize, Serialize};
 
-/// Which revisions a conditional request is about.
+/// The revisions that a conditional request names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precondition {
     /// `*`: any that exists.

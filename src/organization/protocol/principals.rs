@@ -1,4 +1,4 @@
-//! Principals, as calls carry them.
+//! Principals in calls.
 
 use crate::directory::agent::AgentId;
 use crate::directory::metadata::Metadata;
@@ -6,14 +6,14 @@ use crate::directory::names::{Name, UserId};
 use crate::directory::principal::{PrincipalId, PrincipalType};
 use serde::{Deserialize, Serialize};
 
-/// A principal to be made, unless there is one.
+/// A principal to create, unless it exists.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewPrincipal {
     pub r#type: PrincipalType,
     pub external_id: UserId,
     pub name: Name,
     pub metadata: Metadata,
-    /// The id, if it is an agent that is made.
+    /// The id of the agent, if the object creates one.
     pub agent_id: AgentId,
 }
 
@@ -24,7 +24,7 @@ pub enum PrincipalRef {
     ExternalId(UserId),
 }
 
-/// What to make of a principal's record; what is not given stays.
+/// A change of a principal's record. A field that is `None` stays.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PrincipalChange {
     pub name: Option<Name>,
@@ -37,8 +37,8 @@ pub struct PrincipalChange {
 pub enum PrincipalsFrom {
     Start,
     After(PrincipalId),
-    /// Those that end just before.
+    /// The last principals before this one.
     Before(PrincipalId),
-    /// So many are left out, and all are counted.
+    /// Skip this many principals, and count all of them.
     Offset(u32),
 }

@@ -1,10 +1,10 @@
-//! Relationships, as replies carry them.
+//! Relationships in replies.
 
 use crate::json;
 use serde::{Deserialize, Serialize};
 
-/// What a single user is shown with: their relationships as a JSON array, those with
-/// the newest interaction first, and whether there are more.
+/// The relationships that a single user's record shows, as a JSON array, the newest interaction
+/// first, and whether there are more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     pub relationships: json::Text,

@@ -1,4 +1,4 @@
-//! The object's answer.
+//! A reply: what the object answers to the edge.
 
 use super::admission::{Admission, Denial};
 use super::audit::AuditReport;
@@ -15,16 +15,16 @@ use crate::directory::timestamp::Timestamp;
 use crate::json;
 use serde::{Deserialize, Serialize};
 
-/// The object's answer.
+/// The object's answer to a call.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reply {
-    /// Present when the bucket was asked.
+    /// Present when the object asked the bucket.
     pub admission: Option<Admission>,
     pub outcome: Outcome,
-    /// Whether the listing holds every change up to this call; present when the
-    /// call asked for that.
+    /// Whether the listing holds every change up to this call; present when the edge asked for
+    /// that.
     pub listed: Option<bool>,
-    /// Whether the outcome is one that an earlier request was answered with.
+    /// Whether the outcome is the kept answer to an earlier request.
     pub replayed: bool,
 }
 
@@ -42,7 +42,7 @@ pub enum Outcome {
         revision: Revision,
         document: json::Text,
     },
-    /// The record that is held, whether it was asked for or in the way.
+    /// The stored record: the caller asked for it, or wanted to create it.
     EndUser {
         revision: Revision,
         document: json::Text,
@@ -56,13 +56,13 @@ pub enum Outcome {
     NotFound,
     Deletion(Receipt),
     Export(json::Text),
-    /// The record is not of a revision that the request was made for.
+    /// The precondition does not name the record's revision.
     PreconditionFailed,
-    /// The record is being erased and takes no change.
+    /// The user is being erased and takes no change.
     DeletionPending,
-    /// The key was used for another request.
+    /// The caller used the idempotency key for another request.
     IdempotencyMismatch,
-    /// The change would make a record that may not be: the field and the reason.
+    /// The change would make the record invalid in this field, for this reason.
     Refused {
         field: String,
         reason: String,
@@ -71,7 +71,7 @@ pub enum Outcome {
     KeyIssued,
     Keys(Vec<KeyRecord>),
     KeyRevoked,
-    /// `None` when there never was one.
+    /// `None` when the object was never audited.
     Audit(Option<AuditReport>),
     Agent {
         created: bool,
@@ -79,28 +79,27 @@ pub enum Outcome {
         version: i64,
         document: json::Text,
     },
-    /// The name is borne by several.
+    /// Several agents have the name.
     Ambiguous,
-    /// Records with their row numbers, in the order of their making.
+    /// Records with their row numbers, oldest first.
     Records(Vec<(i64, json::Text)>),
     TurnReserved {
         agent_name: Name,
         display_name: Option<Name>,
         quota: Quota,
     },
-    /// The request that used the key first is still being answered.
+    /// The first request with the idempotency key is still in progress.
     IdempotencyInFlight,
     OverQuota {
         component: Component,
         quota: Quota,
     },
-    /// The answer to a turn that was counted, with what has been used since. A kept
-    /// answer has no quota of its own.
+    /// The answer to a counted turn, with the current quota. A kept answer stores no quota.
     Turn {
         document: json::Text,
         quota: Option<Quota>,
     },
-    /// The turn is not reserved any more, and was not counted.
+    /// The reservation expired or was released, and the turn was not counted.
     TurnExpired,
     TurnReleased,
     Usage {
@@ -112,20 +111,20 @@ pub enum Outcome {
     Principal {
         created: bool,
         revision: Revision,
-        /// Without its first member, `created`.
+        /// The principal without its first member, `created`.
         document: json::Text,
     },
     Principals {
         items: Vec<(PrincipalId, json::Text)>,
-        /// How many there are, when they were counted.
+        /// The number of all principals, when the command counts them.
         total: Option<u64>,
     },
-    /// The organization was deleted: nothing but [`Command::Close`] is carried out any more.
+    /// The organization was deleted. A closed object executes only `Command::Close`.
     Closed,
-    /// How far the removal of what it held is.
+    /// How far the removal of a closed object's data is.
     Closing {
         completed_at: Option<Timestamp>,
-        /// What there was.
+        /// What the object held when it was closed.
         erased: Erased,
     },
 }

@@ -1,4 +1,4 @@
-//! What the object knows of its organization.
+//! The settings of an organization, as the object holds them.
 
 use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
@@ -11,6 +11,6 @@ pub struct Settings {
     /// The organization record's version: a higher one wins.
     pub version: i64,
     pub limits: Limits,
-    /// When the organization was made; billing periods start on this day of the month.
+    /// When the organization was created. Billing periods start on this day of the month.
     pub anchor: Timestamp,
 }

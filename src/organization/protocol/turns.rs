@@ -1,4 +1,4 @@
-//! Turns, as calls carry them.
+//! Turns in calls.
 
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::RelationshipId;
@@ -7,25 +7,25 @@ use crate::directory::names::UserId;
 use crate::json;
 use serde::{Deserialize, Serialize};
 
-/// A turn to be reserved under the id of its request.
+/// A turn to reserve under the id of its request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewTurn {
     pub agent: AgentRef,
-    /// Who takes it; nobody in particular if `None`.
+    /// The user who takes the turn; `None` for a turn without a user.
     pub user_id: Option<UserId>,
-    /// The id of the relationship, if it has to be made.
+    /// The id of the relationship, if the object has to create it.
     pub relationship_id: RelationshipId,
-    /// How long it may be under way, in milliseconds.
+    /// Milliseconds until the reservation expires.
     pub expires_in_ms: i64,
 }
 
-/// What a turn was answered.
+/// The answer of a turn's provider.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TurnAnswer {
     pub response: String,
     /// The emotional state as the caller sees it.
     pub state: Option<json::Text>,
-    /// What moves the mood.
+    /// What moves the mood of the relationship.
     pub affect: Option<Affect>,
     pub provider: String,
     pub model: String,

@@ -1,4 +1,4 @@
-//! The users of an agent.
+//! The page of an agent's users.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use crate::directory::identifiers::Tenant;
 use crate::json::Unreadable;
 use crate::projection::stores::{Bound, StoreError};
 
-/// Characters, each of one byte, that follow the metadata in the shortest record.
+/// The number of characters, each of one byte, that follow the metadata in the shortest record.
 pub const TAIL_LENGTH: usize = 138;
 
-/// `char(30)`: JSON has no such character, so that both are found in it as they were written.
+/// Separates the entry from the record: `char(30)`, which JSON text does not contain.
 const BETWEEN: char = '\u{1e}';
 
-/// Asks for at most `limit` users of an agent in byte order, after one if it is given.
+/// The query for at most `limit` users of an agent, in byte order, after a given one.
 pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Bound {
     let lower = after.map_or(String::new(), just_after);
     let values = vec![tenant.to_string().into(), agent_id.to_string().into(), lower.into(), i64::from(limit).into()];
-    // The join is one search of the primary key each. Without what this list does not show of a record, D1
-    // sends two thirds.
+    // The join is one search of the primary key for each row. The list does not show the end of a
+    // record: without it D1 sends a third less.
     let sql = format!(
         "SELECT a.entry || char(30) || substr(e.document, 1, length(e.document) - {TAIL_LENGTH}) AS text
               FROM agent_users a CROSS JOIN end_users e ON e.tenant = a.tenant AND e.user_id = a.user_id
@@ -28,7 +28,7 @@ pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) 
     Bound { sql: Cow::Owned(sql), values }
 }
 
-/// For each row the relationship's entry and the user's record up to its metadata at least.
+/// Splits each row into the relationship's entry and the user's record, up to its metadata at least.
 pub fn read(texts: &[String]) -> Result<Vec<(&str, &str)>, StoreError> {
     texts
         .iter()

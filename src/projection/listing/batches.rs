@@ -1,4 +1,4 @@
-//! How a batch is applied.
+//! The statements that apply a batch.
 
 use std::borrow::Cow;
 
@@ -17,6 +17,7 @@ const FENCE: &str = "
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
     WHERE projections.sequence = ?4";
 
+/// The condition of [`FENCE`] that makes it a fence. A test switches it off.
 const FENCED: &str = "WHERE projections.sequence = ?4";
 
 const UPSERT: &str = "
@@ -26,8 +27,8 @@ const UPSERT: &str = "
     ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
       created_at = excluded.created_at, document = excluded.document";
 
-/// What is about to be replaced or removed is overwritten where it lies, with as many blanks: see
-/// [`crate::organization::erasure`].
+/// Overwrites a document in place, with as many blanks, before the batch replaces or removes it: see
+/// [`crate::organization::overwriting`].
 const OVERWRITE: &str = "
     UPDATE end_users SET document = printf('%*s', octet_length(document), '')
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
@@ -37,8 +38,8 @@ const REMOVE: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
-/// By the index, or all of the tenant's are read: left to itself the planner sees that the primary key
-/// begins with the tenant, and looks each of its rows up in the list.
+/// Names the index. Without it the planner uses the primary key, which starts with the tenant, and
+/// reads every row of the tenant.
 const UNRELATE: &str = "
     DELETE FROM agent_users INDEXED BY agent_users_by_user WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
@@ -48,7 +49,7 @@ const RELATE: &str = "
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
-/// A batch as text, ready to be bound.
+/// A batch as text, ready to bind.
 #[derive(Debug)]
 pub struct Application {
     tenant: String,
@@ -56,11 +57,11 @@ pub struct Application {
     from: i64,
     to: i64,
     rows: String,
-    /// Ids whose row is replaced or removed; none is usual.
+    /// The ids whose rows the batch replaces or removes. Most batches have none.
     overwritten: Option<String>,
-    /// Ids to remove; none is usual.
+    /// The ids whose rows the batch removes. Most batches have none.
     removed: Option<String>,
-    /// Ids whose relationships are listed anew, and these.
+    /// The ids whose relationships the batch replaces, and the new relationships.
     related: Option<String>,
     relations: Option<String>,
 }
@@ -81,7 +82,7 @@ impl Application {
             let entries = change.relationships.iter().flatten();
             relations.extend(entries.map(|(agent_id, entry)| (agent_id, &change.user_id, entry.as_str())));
             match &change.document {
-                // The document travels as a string, so that SQLite passes it on untouched.
+                // The document is a JSON string in the list, so that SQLite does not parse it.
                 Some(document) => rows.push((
                     &change.user_id,
                     revision.incarnation,
@@ -106,8 +107,8 @@ impl Application {
         })
     }
 
-    /// To be run in one transaction. The first one changes a row if and only if
-    /// the batch was applied.
+    /// The statements, to run in one transaction. The first one changes a row if and only if the
+    /// batch applies.
     pub fn statements(&self) -> Vec<Statement<'_>> {
         let (tenant, id) = (Parameter::Text(&self.tenant), Parameter::Text(&self.id));
         let statement = |sql: &'static str, parameters| Statement { sql: Cow::Borrowed(sql), parameters };
@@ -127,12 +128,12 @@ impl Application {
     }
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug)]
 pub enum Applied {
     /// The sequence number to acknowledge.
     UpTo(i64),
-    /// The listing is not where this object ever brought it.
+    /// The listing is at a position that the object never set.
     Diverged(StoreError),
 }
 

@@ -1,4 +1,4 @@
-//! What an audit reads of the listing and removes from it.
+//! The rows that an audit reads from the listing, and the rows that it removes.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::json::{self, Unreadable, Value};
 use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
-/// Rows of the listing that one step looks at.
+/// Most rows that one step of an audit reads.
 pub const ROWS_MAX: u32 = 500;
 
 const FIND: &str = "
@@ -33,7 +33,7 @@ const REMOVE_FOREIGN: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
-/// A row as it is found, to be compared with what the object has.
+/// A row of the listing.
 #[derive(Debug)]
 pub struct ListedUser {
     pub user_id: String,
@@ -42,12 +42,13 @@ pub struct ListedUser {
 }
 
 impl ListedUser {
+    /// Whether the row is as the object expects.
     pub fn is(&self, revision: Revision, document: &str) -> bool {
         self.revision == revision && self.document == document
     }
 }
 
-/// The rows of some users, in no order.
+/// The rows of some users, in any order.
 pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
     let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
@@ -60,16 +61,14 @@ pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) ->
     texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
 }
 
-/// Where a row lies in the order of creation. Its id is taken as it is found: it may
-/// be nobody's, and no id at all.
+/// The place of a row in the order of creation. Its id is not checked: damage can put any text there.
 #[derive(Debug)]
 pub struct Place {
     pub user_id: String,
     pub created_at_ms: i64,
 }
 
-/// Rows from an instant of creation on, after a row if one is given; see
-/// [`ROWS_MAX`].
+/// At most [`ROWS_MAX`] rows from an instant of creation on, after a given row.
 pub async fn by_creation<D: Database>(
     database: &D,
     tenant: Tenant,
@@ -91,8 +90,8 @@ pub async fn by_creation<D: Database>(
     texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
 }
 
-/// Removes rows of nobody, unless the listing has moved on since it was known that
-/// they are nobody's; says how many.
+/// Removes rows that belong to no user, unless the listing has moved since the object judged them.
+/// Returns the number of removed rows.
 pub async fn remove_foreign<D: Database>(
     database: &D,
     tenant: Tenant,

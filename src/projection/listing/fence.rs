@@ -1,4 +1,4 @@
-//! The fence: where a tenant's listing stands.
+//! The fence: the position of a tenant's listing, as a sequence number of its object.
 
 use std::borrow::Cow;
 
@@ -12,11 +12,11 @@ const RESET_FENCE: &str = "
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
     WHERE projections.sequence = ?3 AND projections.batch <> 'closed'";
 
-/// What may be acknowledged after an attempt that the fence turned away.
+/// The position that the object may acknowledge after the fence refused a batch.
 ///
-/// The listing is then where an earlier attempt brought it, one whose answer was
-/// lost: anywhere after `from` and up to the newest change. Anywhere else it is
-/// not ours.
+/// If the answer to an earlier attempt was lost, that attempt has moved the listing to a position
+/// after `from` and up to the newest change. Any other position means that the listing was lost or
+/// restored.
 pub fn acknowledge_position(position: Option<i64>, from: i64, last_sequence: i64) -> Result<i64, StoreError> {
     match position {
         Some(position) if is_ours(Some(position), from, last_sequence) => Ok(position),
@@ -26,24 +26,24 @@ pub fn acknowledge_position(position: Option<i64>, from: i64, last_sequence: i64
     }
 }
 
-/// Whether the listing stands where its object may have brought it: at or after what
-/// it has acknowledged, at or before the newest change.
+/// Whether the object can have moved the listing to this position: it is between the acknowledged
+/// sequence number and the newest change.
 pub fn is_ours(position: Option<i64>, acknowledged: i64, last_sequence: i64) -> bool {
     (acknowledged..=last_sequence).contains(&position.unwrap_or_default())
 }
 
-/// Asks where a tenant's listing stands.
+/// The query for the position of a tenant's listing.
 pub fn select_position(tenant: &str) -> Statement<'_> {
     Statement { sql: Cow::Borrowed(POSITION), parameters: vec![Parameter::Text(tenant)] }
 }
 
-/// Where a tenant's listing stands; `None` when it was never brought anywhere.
+/// The position of a tenant's listing; `None` when the tenant has none yet.
 pub async fn position<D: Database>(database: &D, tenant: &str) -> Result<Option<i64>, StoreError> {
     let texts = database.query(&select_position(tenant)).await?;
     Ok(texts.rows.first().and_then(|text| text.parse().ok()))
 }
 
-/// Moves the fence from where it was found to where its object is.
+/// Moves the fence from the position that an audit found to the acknowledged one.
 pub fn reset_fence(tenant: &str, found: Option<i64>, acknowledged: i64) -> Statement<'_> {
     let parameters = vec![Parameter::Text(tenant), acknowledged.into(), found.unwrap_or(-1).into()];
     Statement { sql: Cow::Borrowed(RESET_FENCE), parameters }

@@ -1,7 +1,7 @@
-//! Bounds of a page that begins after a row.
+//! The bound of a page that starts after a row (keyset pagination).
 
-/// The least text above an id: ids have no control characters, so nothing that
-/// begins with the id lies below its continuation with the lowest of them but NUL.
+/// The lowest bound above an id. An id has no control character, so every longer id that starts with
+/// this one is above the id followed by U+0001.
 pub fn just_after(user_id: &str) -> String {
     format!("{user_id}\u{1}")
 }

@@ -1,15 +1,13 @@
-//! The ordered listing in D1: how a batch is applied and how a page is read.
+//! The listing in D1: a row for each user and for each relationship of a tenant.
 //!
 //! Invariants:
 //!
-//! - **The fence.** A batch moves its tenant's row in `projections` from the
-//!   sequence number it starts at, and every other statement of it holds only if
-//!   that very attempt did. A batch that comes late, twice or out of order
-//!   therefore changes nothing.
-//! - **Bounded pages.** A page of `n` reads `n + 1` rows of one index range,
-//!   however deep it lies in the list. Each order has its own index and each
-//!   direction its own statement, as a condition that can be switched off by a
-//!   parameter makes SQLite scan.
+//! - **The fence.** A batch moves the row of its tenant in `projections` from the sequence number at
+//!   which the batch starts. Every other statement of the batch has an effect only if this attempt
+//!   moved that row. So a batch that comes late, twice or out of order changes nothing.
+//! - **Bounded pages.** A page of `n` rows reads `n + 1` rows of one index range, at any depth of the
+//!   list. Each order has its own index, and each direction its own statement: SQLite scans when a
+//!   parameter can switch a condition off.
 
 pub mod agent_users;
 pub mod batches;

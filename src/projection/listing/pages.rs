@@ -1,4 +1,4 @@
-//! How a page of end users is read.
+//! Pages of end users: which users, in which order, from which place.
 
 use std::borrow::Cow;
 
@@ -19,27 +19,27 @@ pub enum Direction {
     Descending,
 }
 
-/// Which end users, in which order, from where.
+/// Which end users a list contains, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     pub direction: Direction,
     pub range: Range,
 }
 
-/// The order, with the filters that its index can serve.
+/// The order of a list, with the filters that the index of this order serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Range {
     UserId {
         prefix: Option<UserIdPrefix>,
     },
-    /// Both ends exclusive.
+    /// Both ends are exclusive.
     CreatedAt {
         after: Option<Timestamp>,
         before: Option<Timestamp>,
     },
 }
 
-/// The place of a row in a list: what a cursor holds.
+/// The place of a row in a list, which a cursor holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Position {
     pub user_id: UserId,
@@ -47,7 +47,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// Reads what a cursor holds, or the place of a row from its record.
+    /// Reads the place from a cursor, or from the record of a row.
     pub fn read(text: &str) -> Result<Self, Unreadable> {
         let read = |members: json::Members<'_>| {
             let text = |name: &str| members.get(name)?.string();
@@ -59,7 +59,7 @@ impl Position {
 }
 
 impl Query {
-    /// Everything that a cursor of this list is bound to.
+    /// Everything to which a cursor of this list is bound.
     pub fn binding(&self, tenant: Tenant) -> Binding {
         let tenant = tenant.to_string();
         let direction = match self.direction {
@@ -79,8 +79,8 @@ impl Query {
         }
     }
 
-    /// The statement for the page after a row. Reads at most `limit + 1` rows of
-    /// the range, and one more of the table for each when ordered by creation.
+    /// The page after a row. It reads at most `limit + 1` rows of the index range, and in the order of
+    /// creation as many rows of the table.
     pub fn page(&self, tenant: Tenant, after: Option<&Position>, limit: u32) -> Page {
         let bounds = match &self.range {
             Range::UserId { prefix } => self.user_id_bounds(prefix.as_ref(), after),
@@ -104,7 +104,7 @@ impl Query {
     fn created_at_bounds(&self, from: Option<Timestamp>, to: Option<Timestamp>, after: Option<&Position>) -> Bounds {
         let first = from.map_or(0, |from| from.millis().saturating_add(1));
         let mut lower = (first, String::new());
-        // Beyond the last instant that a timestamp can hold.
+        // The default is beyond the last instant of a timestamp.
         let mut upper = (to.map_or(i64::from(u32::MAX).saturating_mul(1_000_000), Timestamp::millis), String::new());
         if let Some(position) = after {
             let millis = position.created_at.millis();
@@ -117,14 +117,14 @@ impl Query {
     }
 }
 
-/// A half-open range of an index: lower bound included, upper excluded.
+/// A half-open range of an index: the lower bound is included, the upper one excluded.
 #[derive(Debug)]
 enum Bounds {
     UserId { lower: String, upper: Option<String> },
     CreatedAt { lower: (i64, String), upper: (i64, String) },
 }
 
-/// A page to be read.
+/// A page to read.
 #[derive(Debug)]
 pub struct Page {
     tenant: String,
@@ -139,7 +139,7 @@ impl Page {
             Direction::Ascending => "ASC",
             Direction::Descending => "DESC",
         };
-        // One row more than asked for tells whether there is a next page.
+        // The row after the last one tells whether there is a next page.
         let limit = Parameter::Integer(i64::from(self.limit).saturating_add(1));
         let mut parameters = vec![Parameter::Text(&self.tenant), limit];
         let (condition, order) = match &self.bounds {
@@ -159,7 +159,8 @@ impl Page {
                     upper.0.into(),
                     upper.1.as_str().into(),
                 ]);
-                // The first two bound the index range; the row values settle equal instants.
+                // The first two conditions bound the index range. The row values order rows of the
+                // same instant.
                 let condition = "created_at >= ?3 AND created_at <= ?5 \
                                  AND (created_at, user_id) >= (?3, ?4) AND (created_at, user_id) < (?5, ?6)";
                 (condition.to_owned(), format!("created_at {direction}, user_id {direction}"))
@@ -171,7 +172,7 @@ impl Page {
         Statement { sql: Cow::Owned(sql), parameters }
     }
 
-    /// The documents of the page, and where it ended if more follow.
+    /// The documents of the page, and the place of its last row if more rows follow.
     pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), Unreadable> {
         let mut documents = texts;
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

@@ -23,7 +23,7 @@ use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, internal};
 use crate::json::{self, Raw, Unreadable};
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::relationship_entry::Entry;
+use crate::organization::relationship_entry::RelationshipEntry;
 use crate::projection::listing;
 
 #[derive(Serialize)]
@@ -159,7 +159,7 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
 const ENTRY_SIZE: usize = 768;
 
 fn write(out: &mut Vec<u8>, entry: &str, user: Record<'_>, agent_id: &str, decay: Decay) -> Result<(), Fault> {
-    let entry = Entry::read(entry).map_err(internal)?;
+    let entry = RelationshipEntry::read(entry).map_err(internal)?;
     let mood = entry.mood.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
     let entry = UserEntry {
         user_id: user.user_id,
