@@ -38,7 +38,7 @@ pub enum KeyLookup {
     Unknown,
     /// Fetch the set, report it by [`KeyCache::fetched`], and look again.
     Fetch,
-    /// KeyLookup again in a moment: another request is fetching.
+    /// Look again in a moment: another request is fetching.
     Wait,
     /// The cache cannot tell whether the issuer has such a key. Try again after this many seconds.
     Unavailable {

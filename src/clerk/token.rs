@@ -1,4 +1,4 @@
-//! A JSON Web SessionToken in its compact form (RFC 7515, section 7.1).
+//! A JSON Web Token in its compact form (RFC 7515, section 7.1).
 //!
 //! Invariant: only the signed part is read, and it has one reading: strict base64url without padding, JSON
 //! without a member named twice, and RS256 as the only algorithm. A header that brings its own key, or that

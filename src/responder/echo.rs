@@ -3,7 +3,7 @@
 use super::answer::{OnDelta, ResponderAnswer};
 use super::prompt::Prompt;
 
-/// ResponderAnswers with the message itself.
+/// Answers with the message itself.
 pub fn echo(prompt: &Prompt<'_>, on_delta: Option<OnDelta<'_>>) -> ResponderAnswer {
     let text = format!("Echo: {}", prompt.message);
     if let Some(on_delta) = on_delta {

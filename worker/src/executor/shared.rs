@@ -1,6 +1,6 @@
-//! What is done once, however many need it.
+//! Work that several callers wait for and that runs once.
 //!
-//! Invariant: while a piece of work is under way, whoever starts it joins it.
+//! Invariant: while the work runs, every caller that starts it joins it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,19 +8,19 @@ use std::rc::Rc;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 
-use super::task::prepare;
+use super::promise::prepare;
 
-/// Work that is done once at a time, for others to wait for. For objects only: all requests to one
-/// share its I/O context, so a promise of one may be awaited by another.
+/// Work that runs at most once at a time. Only for objects: all requests to one object share its I/O context,
+/// so one request may wait for the promise of another.
 #[derive(Clone, Default)]
 pub struct SharedWork(Rc<RefCell<Option<Promise>>>);
 
 impl SharedWork {
-    /// Starts the work, or joins the one under way. The promise tells whether it
-    /// succeeded; it never rejects.
+    /// Starts the work, or joins it while it runs. The promise gives whether the work succeeded, and never
+    /// rejects.
     pub fn share(&self, work: impl Future<Output = bool> + 'static) -> Promise {
-        if let Some(under_way) = self.0.borrow().as_ref() {
-            return under_way.clone();
+        if let Some(running) = self.0.borrow().as_ref() {
+            return running.clone();
         }
         let this = self.clone();
         let (promise, start) = prepare(async move {
@@ -28,7 +28,7 @@ impl SharedWork {
             this.0.replace(None);
             Ok(JsValue::from_bool(succeeded))
         });
-        // First, as the work may be done by the time it has begun.
+        // Before the start, as the work may end within it.
         self.0.replace(Some(promise.clone()));
         start.now();
         promise

@@ -1,22 +1,24 @@
-// The JavaScript half of task.rs: what it takes to wait for the platform, in as few crossings
-// as can be.
+// The JavaScript half of promise.rs: it waits for promises and keeps timers, in as few calls between
+// JavaScript and Rust as possible.
 import { settled } from "../../../../index.js";
 
-// Of the module, which begins anew after a trap: what an earlier one waited for is nobody's.
+// The number of the current instance of the module. After a trap the module begins anew, and what an
+// earlier instance waited for concerns no task of the new one.
 let instance = 0;
-// Promises that Rust has promised, by the number of the task that keeps them.
+// How to settle the promises of tasks, by the number of the task.
 const promised = new Map();
+// The timers of pauses, by the number of the wait.
 const pauses = new Map();
-// What is waited for with a limit, by the number of the task that waits.
+// The clocks of tasks that wait with a limit, by the number of the task.
 const clocks = new Map();
 
-// A task has one timer, whatever it waits for: one is a good part of what a short wait costs. It
-// rings no later than this, so that most tasks end before it does, and looks whose limit is next.
+// A task has one timer for all its limits, as a timer is a large part of what a short wait costs. The timer
+// rings after at most this time, so that most tasks end before it rings, and then looks for the next limit.
 const RING_MS = 2_000;
 
+/** Begins a new instance. Rejects the promises of the instance before, whose tasks are lost. */
 export function begin() {
   instance += 1;
-  // Nobody is left to keep them.
   for (const { reject } of promised.values()) reject(new Error("the module has begun anew"));
   promised.clear();
   pauses.clear();
@@ -27,12 +29,12 @@ function tell(number, how, value) {
   try {
     settled(number, how, value);
   } catch (error) {
-    // A trap. Nobody is there to catch it but the entry module, which listens.
+    // A trap. No caller could catch it, so it goes to the `error` listener of the entry module.
     reportError(error);
   }
 }
 
-/** Tells once what a promise comes to, or, where there is a limit, that it is late. */
+/** Tells once how a promise settles, or, with a limit, that the limit has passed. */
 export function wait(task, number, promise, limitMs) {
   const mine = instance;
   let over = false;
@@ -66,7 +68,7 @@ function wind(clock, now, millis) {
 }
 
 function ring(clock) {
-  // The clock that can be read may be a little behind.
+  // `Date.now` may lag a little behind the timer.
   const now = Math.max(Date.now(), clock.ringsAt);
   clock.ringsAt = Infinity;
   clock.timer = undefined;
@@ -75,6 +77,7 @@ function ring(clock) {
   if (next < clock.ringsAt) wind(clock, now, Math.min(next - now, RING_MS));
 }
 
+/** Tells after a time that a pause is over. */
 export function rest(number, millis) {
   const mine = instance;
   const end = () => {
@@ -85,7 +88,7 @@ export function rest(number, millis) {
   pauses.set(number, setTimeout(end, millis));
 }
 
-/** For who does not wait any more. */
+/** Ends a pause that no task waits for any more. */
 export function forget(number) {
   const timer = pauses.get(number);
   if (timer === undefined) return;
@@ -93,10 +96,12 @@ export function forget(number) {
   pauses.delete(number);
 }
 
+/** The promise of a task. */
 export function promise(task) {
   return new Promise((resolve, reject) => promised.set(task, { resolve, reject }));
 }
 
+/** Settles the promise of a task that has ended. */
 export function keep(task, fulfilled, value) {
   const clock = clocks.get(task);
   if (clock !== undefined) {

@@ -11,7 +11,7 @@ use web_sys::ReadableStream;
 use super::bindings::describe;
 use super::clock;
 use super::http::read_body;
-use crate::executor::{Unsettled, pause, settle};
+use crate::executor::{PromiseError, pause, settle};
 use rollcall::fetch::{Fetch, FetchError};
 
 #[wasm_bindgen]
@@ -29,8 +29,8 @@ pub async fn run(ai: Ai, model: &str, inputs: &str, request: Fetch<'_>) -> Resul
     let until_ms = clock::now().millis().saturating_add(i64::from(request.limit_ms));
     let started = JSON::parse(inputs).and_then(|inputs| ai.run(model, &inputs));
     let given = settle(request.limit_ms, started).await.map_err(|error| match error {
-        Unsettled::TimedOut => FetchError::TimedOut,
-        Unsettled::Rejected(error) => FetchError::Broken(refusal(&describe(&error))),
+        PromiseError::TimedOut => FetchError::TimedOut,
+        PromiseError::Rejected(error) => FetchError::Broken(refusal(&describe(&error))),
     })?;
     let Some(stream) = given.dyn_ref::<ReadableStream>() else {
         let text = JSON::stringify(&given).ok().and_then(|text| text.as_string()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! What `wrangler.toml` binds, and what platform errors say.
 
-use crate::executor::Unsettled;
+use crate::executor::PromiseError;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -13,10 +13,10 @@ pub fn describe(error: &JsValue) -> String {
     message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
 }
 
-pub fn describe_unsettled(store: &str, error: &Unsettled) -> StoreError {
+pub fn describe_unsettled(store: &str, error: &PromiseError) -> StoreError {
     StoreError(match error {
-        Unsettled::Rejected(error) => format!("{store}: {}", describe(error)),
-        Unsettled::TimedOut => format!("{store}: no answer in time"),
+        PromiseError::Rejected(error) => format!("{store}: {}", describe(error)),
+        PromiseError::TimedOut => format!("{store}: no answer in time"),
     })
 }
 

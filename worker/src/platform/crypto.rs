@@ -4,7 +4,7 @@ use js_sys::{Array, JSON, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::bindings::describe;
-use crate::executor::{Unsettled, settle};
+use crate::executor::{PromiseError, settle};
 use rollcall::clerk::key::PublicKey;
 use rollcall::refusal::Refusal;
 
@@ -43,9 +43,9 @@ extern "C" {
 /// Whether a key made this signature.
 pub async fn verify_rs256(key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal> {
     let verified = async {
-        let algorithm = JSON::parse(RS256).map_err(Unsettled::Rejected)?;
+        let algorithm = JSON::parse(RS256).map_err(PromiseError::Rejected)?;
         let key = ["{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"", &key.modulus(), "\"}"].concat();
-        let key = JSON::parse(&key).map_err(Unsettled::Rejected)?;
+        let key = JSON::parse(&key).map_err(PromiseError::Rejected)?;
         let usages = Array::of1(&"verify".into());
         let key = SUBTLE.with(|subtle| subtle.import_key("jwk", &key, &algorithm, false, usages));
         let key = settle(LIMIT_MS, key).await?;
@@ -54,7 +54,7 @@ pub async fn verify_rs256(key: &PublicKey, signed: &[u8], signature: &[u8]) -> R
     };
     match verified.await {
         Ok(genuine) => Ok(genuine.is_truthy()),
-        Err(Unsettled::Rejected(error)) => Err(Refusal::new(describe(&error))),
-        Err(Unsettled::TimedOut) => Err(Refusal::new("a signature took too long to check")),
+        Err(PromiseError::Rejected(error)) => Err(Refusal::new(describe(&error))),
+        Err(PromiseError::TimedOut) => Err(Refusal::new("a signature took too long to check")),
     }
 }

@@ -83,7 +83,7 @@ impl Database for D1 {
     }
 }
 
-fn failed(error: crate::executor::Unsettled) -> StoreError {
+fn failed(error: crate::executor::PromiseError) -> StoreError {
     describe_unsettled("D1", &error)
 }
 

@@ -7,7 +7,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 use super::bindings::describe;
-use crate::executor::{Unsettled, settle};
+use crate::executor::{PromiseError, settle};
 use rollcall::directory::identifiers::Tenant;
 use rollcall::edge::runtime::{CallError, ObjectMethod};
 
@@ -59,8 +59,8 @@ impl Namespace {
 }
 
 /// <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/>
-fn call_error(error: Unsettled) -> CallError {
-    let Unsettled::Rejected(error) = error else { return failed("the object did not answer in time") };
+fn call_error(error: PromiseError) -> CallError {
+    let PromiseError::Rejected(error) = error else { return failed("the object did not answer in time") };
     let flag = |name: &str| {
         js_sys::Reflect::get(&error, &JsValue::from_str(name)).ok().and_then(|flag| flag.as_bool()).unwrap_or(false)
     };
