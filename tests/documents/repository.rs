@@ -130,6 +130,22 @@ pub fn missing_path(folder: &Path, code: &str) -> Option<String> {
     (is_path && !is_there(root().join(path)) && !is_there(root().join(folder).join(path))).then(|| code.to_owned())
 }
 
+/// The paths and texts of all sources in a folder.
+pub fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).expect("a folder of sources") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let path = format!("{folder}/{name}");
+        if root().join(&path).is_dir() {
+            found.extend(sources(&path));
+        } else {
+            let text = fs::read_to_string(root().join(&path)).expect("a source");
+            found.push((path, text));
+        }
+    }
+    found
+}
+
 fn gather_names(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
