@@ -109,8 +109,8 @@ fn organization(claims: &Members<'_>) -> Option<ActiveOrganization> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::issuer::Keys;
     use super::*;
+    use crate::clerk::issuer::Keys;
 
     const NOW_S: i64 = 1_800_000_000;
 

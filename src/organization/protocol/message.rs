@@ -35,11 +35,6 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnreadableMessage>
 
 #[cfg(test)]
 mod tests {
-    use super::call::{Call, Caller};
-    use super::command::Command;
-    use super::end_users::NewEndUser;
-    use super::relationships::Shown;
-    use super::reply::{Outcome, Reply};
     use super::*;
     use crate::directory::end_user::Revision;
     use crate::directory::identifiers::RequestId;
@@ -47,6 +42,11 @@ mod tests {
     use crate::directory::names::UserId;
     use crate::directory::timestamp::Timestamp;
     use crate::json;
+    use crate::organization::protocol::call::{Call, Caller};
+    use crate::organization::protocol::command::Command;
+    use crate::organization::protocol::end_users::NewEndUser;
+    use crate::organization::protocol::relationships::Shown;
+    use crate::organization::protocol::reply::{Outcome, Reply};
 
     /// Two builds exchange these bytes during a deployment: a change of them needs another
     /// [`VERSION`].

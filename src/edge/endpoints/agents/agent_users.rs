@@ -198,7 +198,7 @@ mod tests {
             };
             let document = json::write(&user).unwrap();
             // No record has a shorter tail, and of this one the query leaves out all of it.
-            let (kept, tail) = document.split_at(document.len() - listing::TAIL_LENGTH);
+            let (kept, tail) = document.split_at(document.len() - listing::agent_users::TAIL_LENGTH);
             assert!(tail.starts_with(",\"status\":"), "{tail}");
             let record = Record::read(kept).unwrap();
             assert_eq!(record.user_id.string().as_deref(), Some(user.user_id.as_str()));
