@@ -131,7 +131,7 @@ fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     let organization = server.organization();
     let good = server.client(&organization, "live", "read");
     // The test's own requests so far have taken tokens.
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     let (anonymous, guesser) = (server.anonymous(), server.with_key("guess"));
     assert_eq!(anonymous.get("/health").header("x-ratelimit-remaining"), "4");
     assert_eq!(guesser.get("/v1/end-users").header("x-ratelimit-remaining"), "3", "one bucket for both");

@@ -285,7 +285,6 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
         Behaviour::Redirect(url) => send(stream, form, 307, &format!("Location: {url}\r\n"), ""),
         Behaviour::Body(body) => send(stream, form, 200, "", &body),
         Behaviour::Held(steps) if steps.next() => send(stream, form, 200, "", &completion("late", form)),
-        Behaviour::Held(_) => Ok(()),
         // The test asks for a slow answer, here and below.
         Behaviour::Slow(wait) => {
             thread::sleep(wait);
@@ -299,7 +298,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
             thread::sleep(wait);
             write_all(stream, rest)
         }
-        Behaviour::Drop => Ok(()),
+        Behaviour::Held(_) | Behaviour::Drop => Ok(()),
         Behaviour::DropInBody => {
             let body = completion("never all of this", form);
             head(stream, form, 200, body.len(), "")?;
