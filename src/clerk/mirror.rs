@@ -18,7 +18,7 @@
 //! - **Bounded work.** An event costs some searches of an index, however large the
 //!   organization is. Only a deletion costs more: what it ends.
 //! - What is about a person is overwritten before it is deleted or replaced: see
-//!   [`crate::organization::erasure`].
+//!   [`crate::organization::overwriting`].
 
 use std::borrow::Cow;
 

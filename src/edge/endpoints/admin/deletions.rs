@@ -34,7 +34,7 @@ const INSERT: &str = "
     INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
     SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 ON CONFLICT DO NOTHING";
 
-/// What the operator wrote is overwritten before it is deleted: see [`crate::organization::erasure`].
+/// What the operator wrote is overwritten before it is deleted: see [`crate::organization::overwriting`].
 const OVERWRITE: &str = "
     UPDATE organizations SET document = printf('%*s', octet_length(document), '')
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
