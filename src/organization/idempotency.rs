@@ -188,7 +188,7 @@ pub fn store<S: Sql>(
 }
 
 /// Removes the answers about some users. `users` is a JSON list of row numbers.
-pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 

@@ -23,7 +23,7 @@ use crate::fault::Fault;
 use crate::fault::{internal, store_unavailable};
 use crate::input::both;
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::sql::{Parameter, Value};
+use crate::organization::sql::{Parameter, SqlValue};
 use crate::projection::{Bound, Database, Statement};
 
 /// Deletions that one tick takes up: two calls each, and one invocation may make a
@@ -80,7 +80,7 @@ impl Receipt {
 }
 
 /// The receipts that fulfil a condition.
-fn select(condition: &str, value: Value) -> Bound {
+fn select(condition: &str, value: SqlValue) -> Bound {
     Bound { sql: format!("{SELECT} WHERE {condition}").into(), values: vec![value] }
 }
 
@@ -98,7 +98,7 @@ pub fn request<'a>(input: &mut Input<'a, Operator>) -> Next<'a> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (id, (_, reason)) = both(organizations::id(input), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random).to_string();
-    let id = Value::Text(id.to_string());
+    let id = SqlValue::Text(id.to_string());
     let requested_at = input.received_at.to_string();
     let receipt = vec![id.clone(), deletion_id.into(), requested_at.into(), reason.into()];
     let moved = [(INSERT, receipt), (OVERWRITE, vec![id.clone()]), (REMOVE, vec![id.clone()])];
