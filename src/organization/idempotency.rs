@@ -24,7 +24,7 @@ use crate::json;
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Most answers that one sweep removes.
-const SWEEP_MAX: i64 = 500;
+pub const SWEEP_MAX: i64 = 500;
 
 /// What the object knows of an idempotency key.
 #[derive(Debug)]

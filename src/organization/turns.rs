@@ -36,7 +36,7 @@ const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
 
 /// Most rows that one sweep removes.
-const SWEEP_MAX: i64 = 500;
+pub const SWEEP_MAX: i64 = 500;
 
 /// Whether a turn in progress uses an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
