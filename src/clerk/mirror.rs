@@ -18,7 +18,7 @@
 //! - **Work is bounded.** An event costs a few searches of an index, however large the organization is. A
 //!   deletion also costs the rows that it ends.
 //! - The mirror overwrites personal data before it deletes or replaces it: see
-//!   [`crate::organization::erasure`].
+//!   [`crate::organization::overwriting`].
 
 use std::borrow::Cow;
 

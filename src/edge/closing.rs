@@ -18,7 +18,7 @@ use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId,
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
 use crate::organization::protocol::{Command, Outcome};
-use crate::organization::sql::{Parameter, Value};
+use crate::organization::sql::{Parameter, SqlValue};
 use crate::projection::{Bound, Database, Statement};
 
 /// Most deletions that one tick continues. Each needs two calls, and the platform limits the calls of
@@ -29,7 +29,7 @@ const INSERT: &str = "
     INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
     SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 ON CONFLICT DO NOTHING";
 
-/// Overwrites what the operator wrote, before [`REMOVE`] deletes it ([`crate::organization::erasure`]).
+/// Overwrites what the operator wrote, before [`REMOVE`] deletes it ([`crate::organization::overwriting`]).
 const OVERWRITE: &str = "
     UPDATE organizations SET document = printf('%*s', octet_length(document), '')
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
@@ -75,7 +75,7 @@ impl Receipt {
 }
 
 /// Selects the receipts that fulfil a condition.
-fn select(condition: &str, value: Value) -> Bound {
+fn select(condition: &str, value: SqlValue) -> Bound {
     Bound { sql: format!("{SELECT} WHERE {condition}").into(), values: vec![value] }
 }
 

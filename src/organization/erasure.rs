@@ -78,13 +78,13 @@ pub fn request<S: Sql>(
         // The object deletes relationships and moods at once. The listing follows with the change.
         Cascade::MemoryOnly => {
             erased = relationships::count(sql, row.number)?;
-            turns::leave(sql, &user)?;
-            relationships::forget(sql, &user)?;
+            turns::detach(sql, &user)?;
+            relationships::purge_users(sql, &user)?;
             row.renew();
         }
         Cascade::ModelOnly => {
             erased = Erased { relationships: 0, ..relationships::count(sql, row.number)? };
-            relationships::forget_moods(sql, &user)?;
+            relationships::purge_moods(sql, &user)?;
             row.renew();
         }
     }
@@ -254,18 +254,18 @@ pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<boo
         "UPDATE deletions SET user = NULL WHERE deletion_id IN (SELECT value FROM json_each(?1))",
         &[deletions.as_str().into()],
     )?;
-    erase(sql, &persons)?;
+    purge_users(sql, &persons)?;
     Ok(completed == BATCH_MAX)
 }
 
 /// Removes everything that the object holds about some users. A few statements remove all of them:
 /// a hundred users one by one would keep every other caller waiting.
-fn erase<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
+fn purge_users<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
     let erased = i64::try_from(users.len()).unwrap_or(i64::MAX);
     let users = json_list(users)?;
-    idempotency::forget(sql, &users)?;
-    turns::forget(sql, &users)?;
-    relationships::forget(sql, &users)?;
+    idempotency::purge_users(sql, &users)?;
+    turns::purge_users(sql, &users)?;
+    relationships::purge_users(sql, &users)?;
     user_row::overwrite(sql, &users)?;
     sql.run("DELETE FROM users WHERE number IN (SELECT value FROM json_each(?))", &[users.as_str().into()])?;
     schema::write(sql, schema::ERASURES, schema::read(sql, schema::ERASURES)?.saturating_add(erased))

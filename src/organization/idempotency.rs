@@ -24,7 +24,7 @@ use crate::json;
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Most answers that one sweep removes.
-const SWEEP_MAX: i64 = 500;
+pub const SWEEP_MAX: i64 = 500;
 
 /// What the object knows of an idempotency key.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ pub fn store<S: Sql>(
 }
 
 /// Removes the answers about some users. `users` is a JSON list of row numbers.
-pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 

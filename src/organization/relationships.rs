@@ -191,7 +191,7 @@ pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, Sq
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.
-pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
     sql.run(&format!("DELETE FROM relationships WHERE {listed}"), &[users.into()])?;
@@ -240,7 +240,7 @@ pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i
 }
 
 /// Removes the moods of some users. `users` is a JSON list of row numbers.
-pub fn forget_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "user IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE relationships SET {} WHERE {listed}", overwriting::blank("mood")), &[users.into()])?;
     sql.run(&format!("UPDATE relationships SET mood = NULL WHERE {listed}"), &[users.into()])?;

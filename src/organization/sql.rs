@@ -39,31 +39,31 @@ impl<'a, T: Into<Parameter<'a>>> From<Option<T>> for Parameter<'a> {
 
 /// The value of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum SqlValue {
     Null,
     Integer(i64),
     Text(String),
 }
 
-impl From<i64> for Value {
+impl From<i64> for SqlValue {
     fn from(value: i64) -> Self {
         Self::Integer(value)
     }
 }
 
-impl From<String> for Value {
+impl From<String> for SqlValue {
     fn from(value: String) -> Self {
         Self::Text(value)
     }
 }
 
-impl From<Option<String>> for Value {
+impl From<Option<String>> for SqlValue {
     fn from(value: Option<String>) -> Self {
         value.map_or(Self::Null, Self::Text)
     }
 }
 
-impl From<Parameter<'_>> for Value {
+impl From<Parameter<'_>> for SqlValue {
     fn from(parameter: Parameter<'_>) -> Self {
         match parameter {
             Parameter::Null => Self::Null,
@@ -73,51 +73,51 @@ impl From<Parameter<'_>> for Value {
     }
 }
 
-impl<'a> From<&'a Value> for Parameter<'a> {
-    fn from(value: &'a Value) -> Self {
+impl<'a> From<&'a SqlValue> for Parameter<'a> {
+    fn from(value: &'a SqlValue) -> Self {
         match value {
-            Value::Null => Self::Null,
-            Value::Integer(value) => Self::Integer(*value),
-            Value::Text(value) => Self::Text(value),
+            SqlValue::Null => Self::Null,
+            SqlValue::Integer(value) => Self::Integer(*value),
+            SqlValue::Text(value) => Self::Text(value),
         }
     }
 }
 
 /// One row. Each call reads the next column.
 #[derive(Debug)]
-pub struct Row(std::vec::IntoIter<Value>);
+pub struct Row(std::vec::IntoIter<SqlValue>);
 
 impl Row {
-    pub fn new(values: Vec<Value>) -> Self {
+    pub fn new(values: Vec<SqlValue>) -> Self {
         Self(values.into_iter())
     }
 
     pub fn integer(&mut self) -> Result<i64, SqlError> {
         match self.0.next() {
-            Some(Value::Integer(value)) => Ok(value),
+            Some(SqlValue::Integer(value)) => Ok(value),
             other => Err(SqlError::column("an integer", other)),
         }
     }
 
     pub fn optional_integer(&mut self) -> Result<Option<i64>, SqlError> {
         match self.0.next() {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Integer(value)) => Ok(Some(value)),
+            Some(SqlValue::Null) => Ok(None),
+            Some(SqlValue::Integer(value)) => Ok(Some(value)),
             other => Err(SqlError::column("an integer or null", other)),
         }
     }
 
     pub fn text(&mut self) -> Result<String, SqlError> {
         match self.0.next() {
-            Some(Value::Text(value)) => Ok(value),
+            Some(SqlValue::Text(value)) => Ok(value),
             other => Err(SqlError::column("text", other)),
         }
     }
 
     pub fn optional_text(&mut self) -> Result<Option<String>, SqlError> {
         match self.0.next() {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Text(value)) => Ok(Some(value)),
+            Some(SqlValue::Null) => Ok(None),
+            Some(SqlValue::Text(value)) => Ok(Some(value)),
             other => Err(SqlError::column("text or null", other)),
         }
     }
@@ -133,13 +133,13 @@ impl SqlError {
         Self(format!("stored {what} does not read back: {error}"))
     }
 
-    fn column(expected: &str, found: Option<Value>) -> Self {
+    fn column(expected: &str, found: Option<SqlValue>) -> Self {
         // The text names the kind only: it is logged, and a value may be personal.
         let kind = match found {
             None => "no column",
-            Some(Value::Null) => "null",
-            Some(Value::Integer(_)) => "an integer",
-            Some(Value::Text(_)) => "text",
+            Some(SqlValue::Null) => "null",
+            Some(SqlValue::Integer(_)) => "an integer",
+            Some(SqlValue::Text(_)) => "text",
         };
         Self(format!("expected {expected}, found {kind}"))
     }

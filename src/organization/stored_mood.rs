@@ -6,6 +6,9 @@ use crate::directory::mood::{Level, Levels, Mood};
 use crate::directory::timestamp::Timestamp;
 use crate::json::Unreadable;
 
+/// The most numbers that a stored text has: the two instants of an entry and the twelve of a mood.
+const NUMBERS_MAX: usize = 14;
+
 pub fn write_mood(mood: &Mood) -> String {
     let levels = |levels: &Levels| {
         [levels.valence, levels.arousal, levels.tension, levels.affiliation].map(|level| i64::from(level.millionths()))
@@ -23,7 +26,11 @@ pub fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
 
 /// Reads integers with a blank between two.
 pub fn read_numbers(text: &str) -> Option<Vec<i64>> {
-    text.split(' ').map(|number| number.parse().ok()).collect()
+    let mut numbers = Vec::with_capacity(NUMBERS_MAX);
+    for number in text.split(' ') {
+        numbers.push(number.parse().ok()?);
+    }
+    Some(numbers)
 }
 
 /// The mood of twelve numbers.

@@ -36,7 +36,7 @@ const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
 
 /// Most rows that one sweep removes.
-const SWEEP_MAX: i64 = 500;
+pub const SWEEP_MAX: i64 = 500;
 
 /// Whether a turn in progress uses an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -367,7 +367,7 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
 
 /// Detaches the turns of some users from their relationships, which the object removes next. So no
 /// turn names a relationship that is gone. `users` is a JSON list of row numbers.
-pub fn leave<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn detach<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     sql.run(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])?;
     Ok(())
@@ -375,11 +375,11 @@ pub fn leave<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
 
 /// Removes some users from the turns and from the set of active relationships. The counters stay.
 /// `users` is a JSON list of row numbers.
-pub fn forget<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     // Without its key a turn in progress keeps no answer, which would be about an erased person.
-    let forget = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";
-    sql.run(&format!("UPDATE ledger SET {forget} WHERE user {listed}"), &[users.into()])?;
+    let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";
+    sql.run(&format!("UPDATE ledger SET {blank} WHERE user {listed}"), &[users.into()])?;
     sql.run(&format!("DELETE FROM active_relationships WHERE user {listed}"), &[users.into()])?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::organization::sql::{Parameter, Value};
+use crate::organization::sql::{Parameter, SqlValue};
 
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ impl Statement<'_> {
 #[derive(Debug, Clone)]
 pub struct Bound {
     pub sql: Cow<'static, str>,
-    pub values: Vec<Value>,
+    pub values: Vec<SqlValue>,
 }
 
 impl Bound {

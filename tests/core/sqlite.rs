@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
+use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, SqlValue};
 use rollcall::projection::Statement;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -136,16 +136,16 @@ impl Sqlite {
 
 impl Sqlite {
     /// All rows of a query, which never fails on purpose.
-    pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<Value>>, SqlError> {
+    pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
         let columns = prepared.column_count();
         let mut rows = prepared.query(params_from_iter(parameters.iter().copied().map(Bound))).map_err(sql_error)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(sql_error)? {
             let values = (0..columns).map(|column| match row.get_ref(column).map_err(sql_error)? {
-                ValueRef::Null => Ok(Value::Null),
-                ValueRef::Integer(number) => Ok(Value::Integer(number)),
-                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(Value::Text).map_err(sql_error),
+                ValueRef::Null => Ok(SqlValue::Null),
+                ValueRef::Integer(number) => Ok(SqlValue::Integer(number)),
+                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(SqlValue::Text).map_err(sql_error),
                 ValueRef::Real(_) | ValueRef::Blob(_) => Err(SqlError("neither integer nor text".to_owned())),
             });
             all.push(values.collect::<Result<_, _>>()?);

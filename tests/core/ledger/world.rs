@@ -11,7 +11,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
-use rollcall::organization::sql::{SqlError, Value};
+use rollcall::organization::sql::{SqlError, SqlValue};
 
 use super::calendar::Date;
 use super::clients::{Client, Late};
@@ -282,7 +282,7 @@ impl<'a> World<'a> {
         self.tally.count("storage compared");
         let rows = self.bench.storage.rows(LINES, &[])?;
         let read = rows.into_iter().flatten().map(|value| match value {
-            Value::Text(line) => Ok(line),
+            SqlValue::Text(line) => Ok(line),
             other => Err(Violation(format!("a row that does not read: {other:?}"))),
         });
         let (held, expected) = (read.collect::<Result<Vec<_>, _>>()?, self.oracle.lines());
@@ -399,7 +399,7 @@ impl<'a> World<'a> {
         self.sweep()?;
         let left = "SELECT (SELECT count(*) FROM ledger) + (SELECT count(*) FROM idempotency)";
         let rows = self.bench.storage.rows(left, &[])?;
-        ensure!(rows == [[Value::Integer(0)]], "{rows:?} rows outlive their expiry");
+        ensure!(rows == [[SqlValue::Integer(0)]], "{rows:?} rows outlive their expiry");
         let next = self.oracle.quota(self.now_ms);
         ensure!((next.turns_used, next.relationships_used) == (0, 0), "a new period begins with {next:?}");
         Ok(())

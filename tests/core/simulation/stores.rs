@@ -13,7 +13,7 @@ use rollcall::directory::names::UserId;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
-use rollcall::organization::sql::{Row, SqlError, Value};
+use rollcall::organization::sql::{Row, SqlError, SqlValue};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::cache;
 
@@ -70,7 +70,7 @@ pub fn written(outcome: &Outcome) -> Vec<u8> {
 /// A user as the object holds it.
 #[derive(Debug)]
 pub struct Held {
-    raw: Vec<Value>,
+    raw: Vec<SqlValue>,
     pub revision: Revision,
     pub is_pending: bool,
     pub created_at: Timestamp,
@@ -163,14 +163,14 @@ fn number(user_ids: &[UserId], text: &str) -> Result<usize, Violation> {
     found.ok_or_else(|| Violation(format!("{text:?} is nobody's id")))
 }
 
-fn text(raw: &[Value], column: usize) -> Result<&str, SqlError> {
+fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
     match raw.get(column) {
-        Some(Value::Text(text)) => Ok(text),
+        Some(SqlValue::Text(text)) => Ok(text),
         _ => Err(SqlError("a column that is no text".to_owned())),
     }
 }
 
-fn parse(raw: Vec<Value>) -> Result<(String, Rc<Held>), Violation> {
+fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
     let created_by = text(&raw, raw.len() - 1)?.to_owned();
     let row = UserRow::read(&mut Row::new(raw.clone()))?;
     let document = row.document()?.into_string();

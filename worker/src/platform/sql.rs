@@ -4,7 +4,7 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use super::bindings::{bind, describe};
-use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, Value};
+use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, SqlValue};
 
 #[wasm_bindgen]
 extern "C" {
@@ -33,17 +33,17 @@ impl Sql for ObjectSql {
     }
 }
 
-fn value(value: JsValue) -> Result<Value, SqlError> {
+fn value(value: JsValue) -> Result<SqlValue, SqlError> {
     if value.is_null() {
-        return Ok(Value::Null);
+        return Ok(SqlValue::Null);
     }
     if let Some(text) = value.as_string() {
-        return Ok(Value::Text(text));
+        return Ok(SqlValue::Text(text));
     }
     // Whole numbers up to 2^53 are all that is ever stored.
     #[expect(clippy::cast_possible_truncation, reason = "a fraction is refused")]
     match value.as_f64() {
-        Some(number) if number.fract() == 0.0 => Ok(Value::Integer(number as i64)),
+        Some(number) if number.fract() == 0.0 => Ok(SqlValue::Integer(number as i64)),
         _ => Err(SqlError("a column holds neither a whole number nor text".to_owned())),
     }
 }
