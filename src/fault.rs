@@ -132,7 +132,7 @@ pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
 /// The class of a fault, in dialect 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FaultKind {
     Validation,
     Authentication,
     Permission,
@@ -196,27 +196,27 @@ impl Fault {
         }
     }
 
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> FaultKind {
         match self {
             Self::Malformed(_)
             | Self::MethodNotAllowed { .. }
             | Self::PayloadTooLarge { .. }
             | Self::UnsupportedMediaType
             | Self::IdempotencyMismatch
-            | Self::Invalid(_) => Kind::Validation,
-            Self::Credential(_) => Kind::Authentication,
-            Self::ScopeTooSmall { .. } => Kind::Permission,
-            Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
+            | Self::Invalid(_) => FaultKind::Validation,
+            Self::Credential(_) => FaultKind::Authentication,
+            Self::ScopeTooSmall { .. } => FaultKind::Permission,
+            Self::RouteNotFound | Self::NotFound(_) => FaultKind::NotFound,
             Self::Conflict(_)
             | Self::Ambiguous
             | Self::OtherType
             | Self::DeletionPending
             | Self::IdempotencyInFlight
-            | Self::PreconditionFailed => Kind::Conflict,
-            Self::OverQuota { .. } => Kind::Quota,
-            Self::RateLimited { .. } => Kind::RateLimit,
+            | Self::PreconditionFailed => FaultKind::Conflict,
+            Self::OverQuota { .. } => FaultKind::Quota,
+            Self::RateLimited { .. } => FaultKind::RateLimit,
             Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
-                Kind::Internal
+                FaultKind::Internal
             }
         }
     }

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_number_is_none() {
+    fn other_values_are_no_whole_numbers() {
         for text in [
             "-1",
             "-1.0",

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_chip_whose_keys_can_be_factored_is_refused() {
+    fn a_key_that_is_vulnerable_to_roca_is_refused() {
         // Their product, and so any multiple, plus one is 1 to each of them.
         let mut product = vec![1_u8];
         for prime in FINGERPRINT_PRIMES {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_of_rsa_is_refused() {
+    fn anything_but_a_public_rsa_key_is_refused() {
         let good = der(&RSA_ENCRYPTION, &modulus(2_048), &EXPONENT);
         for length in 0..good.len() {
             assert!(PublicKey::of_pem(&pem(&good[..length], "\n")).is_err(), "{length}");

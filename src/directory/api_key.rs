@@ -136,7 +136,7 @@ fn tag(signed: &str, secret: &Secret) -> String {
 
 /// The first 16 bytes as a big-endian number.
 fn to_u128(bytes: &[u8]) -> u128 {
-    bytes.iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+    bytes.first_chunk().copied().map_or(0, u128::from_be_bytes)
 }
 
 fn push_base62(out: &mut String, mut number: u128, digits: usize) {

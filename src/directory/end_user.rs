@@ -56,8 +56,8 @@ mod tests {
     use super::*;
     use crate::json;
 
-    /// The stored and the sent form at once: a change here needs a plan for
-    /// what the stores already hold.
+    /// The stored and the sent form. A change of it needs a plan for the records
+    /// that are stored already.
     #[test]
     fn golden_form() {
         let user = EndUser {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_refuse_what_no_path_can_carry() {
+    fn user_ids_that_no_path_can_carry_are_refused() {
         for bad in [".", "..", "a\0b", "a\nb", "a\u{7f}b", "a\u{85}b"] {
             assert!(UserId::new(bad).is_err(), "{bad:?}");
         }

@@ -44,8 +44,7 @@ impl Slug {
     pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
         let text = text.into();
         let characters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let hyphens =
-            !text.starts_with('-') && !text.ends_with('-') && !text.as_bytes().windows(2).any(|pair| pair == b"--");
+        let hyphens = !text.starts_with('-') && !text.ends_with('-') && !text.contains("--");
         if (2..=64).contains(&text.len()) && characters && hyphens {
             Ok(Self(text))
         } else {
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
     use crate::json;
 
-    /// What the store holds: a change here needs a plan for what it already holds.
+    /// The stored form. A change of it needs a plan for the records that are stored already.
     #[test]
     fn golden_form() {
         let organization = Organization {

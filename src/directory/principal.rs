@@ -88,7 +88,7 @@ impl PrincipalType {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Principal {
     pub id: PrincipalId,
-    /// `None` for an agent that was made by name.
+    /// An agent that was made by name has none.
     pub external_id: Option<UserId>,
     pub r#type: PrincipalType,
     /// A human's display name, or the user id if there is none.

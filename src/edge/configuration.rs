@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn moods_have_a_half_life_of_a_day_unless_told_otherwise() {
+    fn moods_have_a_half_life_of_a_day_by_default() {
         let secret = "s".repeat(32);
         assert_eq!(read(&[("KEY_SECRET", &secret)]).unwrap().mood_half_life_ms, mood::HALF_LIFE_MS_DEFAULT);
         let set = read(&[("KEY_SECRET", &secret), ("MOOD_HALF_LIFE_HOURS", "2")]).unwrap();

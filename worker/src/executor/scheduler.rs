@@ -53,7 +53,7 @@ enum WaitState<V> {
     Settled(WaitResult<V>),
 }
 
-struct State<V> {
+struct SchedulerState<V> {
     /// The number of the task that is being polled, or 0. A task that starts another one polls it within its
     /// own poll.
     polled_task: u32,
@@ -74,13 +74,13 @@ fn next_number<T>(last: u32, entries: &BTreeMap<u32, T>) -> u32 {
 
 /// The tasks and waits of one thread.
 pub struct Scheduler<P: Platform> {
-    state: RefCell<State<P::Value>>,
+    state: RefCell<SchedulerState<P::Value>>,
 }
 
 impl<P: Platform> Scheduler<P> {
     pub const fn new() -> Self {
         Self {
-            state: RefCell::new(State {
+            state: RefCell::new(SchedulerState {
                 polled_task: 0,
                 last_task: 0,
                 last_wait: 0,
