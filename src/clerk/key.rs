@@ -71,11 +71,7 @@ impl PublicKey {
     /// The text may have one line or many, and line breaks may be written as `\n`, since operators copy the
     /// key from a dashboard into files and forms that change line breaks.
     pub fn of_pem(text: &str) -> Result<Self, Refusal> {
-        let mut lines = text.split('\\');
-        let first = lines.next().into_iter().map(Some);
-        // PEM has no other backslashes.
-        let lines = first.chain(lines.map(|line| line.strip_prefix('n')));
-        let text = lines.collect::<Option<Vec<_>>>().unwrap_or_default().join("\n");
+        let text = text.replace("\\n", "\n");
         let body = text.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
         let body = body.and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
         let body = body.map(|body| body.split_ascii_whitespace().collect::<String>());

@@ -206,10 +206,12 @@ impl<P: Platform> Future for Wait<P> {
     type Output = WaitResult<P::Value>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Holds the earlier waker afterwards, so that it is dropped outside of the borrow.
+        let mut waker = Some(context.waker().clone());
         P::with_scheduler(|scheduler| {
             let mut state = scheduler.state.borrow_mut();
-            if let Some(WaitState::Pending(waker)) = state.waits.get_mut(&self.number) {
-                *waker = Some(context.waker().clone());
+            if let Some(WaitState::Pending(held)) = state.waits.get_mut(&self.number) {
+                std::mem::swap(held, &mut waker);
                 return Poll::Pending;
             }
             match state.waits.remove(&self.number) {
