@@ -108,10 +108,12 @@ mod tests {
         map
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the map passes references")]
     const fn is_expired(value: &i32) -> bool {
         *value < 0
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the map passes references")]
     const fn rank(value: &i32) -> i32 {
         *value
     }

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with a request, in one enum. How a fault looks
-//! to the caller is decided by the dialect, in [`crate::edge::render`].
+//! Everything that can be wrong with a request, in one enum. [`crate::edge::render`] writes a fault in each
+//! dialect.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::directory::quota::Quota;
 use crate::json;
 use crate::refusal::Refusal;
 
-/// Where in the request a fault lies.
+/// The part of the request that has a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {
     Body,
@@ -26,18 +26,18 @@ impl Location {
     }
 }
 
-/// One thing that is wrong with one field.
+/// One fault of one field.
 #[derive(Debug, Clone)]
 pub struct FieldFault {
     pub location: Location,
-    /// Dotted, with indices: `users[3].metadata`.
+    /// The path of the field, with dots and indices, such as `users[3].metadata`.
     pub path: String,
     pub message: String,
-    /// What was sent, when it is short enough to be worth repeating.
+    /// The value that the caller sent, if it is short enough to repeat.
     pub value: Option<json::Text>,
 }
 
-/// Longest value that is repeated to its sender, in bytes.
+/// The longest value that is repeated to the caller, in bytes.
 const ECHO_BYTES_MAX: usize = 256;
 
 impl FieldFault {
@@ -51,13 +51,12 @@ impl FieldFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
     Missing,
-    /// Malformed, forged, unknown, revoked, or of the wrong kind: which one is
-    /// nobody's business.
+    /// Malformed, forged, unknown, revoked, or of the wrong kind. The caller does not learn which.
     Invalid,
     Expired,
 }
 
-/// Why a request is not answered with what it asked for.
+/// The reason why a request fails.
 #[derive(Debug, Clone)]
 pub enum Fault {
     RouteNotFound,
@@ -68,7 +67,7 @@ pub enum Fault {
     ScopeTooSmall {
         quota: Quota,
     },
-    /// `quota` is there when the bucket was the organization's.
+    /// `quota` is present if the bucket is the organization's.
     RateLimited {
         retry_after_ms: i64,
         quota: Option<Quota>,
@@ -82,13 +81,13 @@ pub enum Fault {
     /// The kind of resource, in words.
     NotFound(&'static str),
     Conflict(String),
-    /// The name is borne by several.
+    /// Several agents have the name.
     Ambiguous,
     /// The external id belongs to a principal of the other type.
     OtherType,
-    /// The request that used the `Idempotency-Key` first is still being answered.
+    /// The first request with the `Idempotency-Key` is still in progress.
     IdempotencyInFlight,
-    /// Nothing is left of a quota.
+    /// A quota is used up.
     OverQuota {
         component: Component,
         quota: Quota,
@@ -98,34 +97,34 @@ pub enum Fault {
     DeletionPending,
     /// The `Idempotency-Key` was used for another request.
     IdempotencyMismatch,
-    /// `If-Match` names another version than the one in force.
+    /// `If-Match` names another version than the current one.
     PreconditionFailed,
-    /// A store or an object can't be reached. The reason is for the log.
+    /// A store or an object is out of reach. The reason is for the log.
     Unavailable {
         retry_after_s: u32,
         reason: String,
     },
-    /// The responder gave no answer, or none that is one. The reason is for the log.
+    /// The responder gave no valid answer. The reason is for the log.
     Upstream {
         reason: String,
     },
     /// The responder took too long.
     TurnTimeout,
-    /// Our own fault. The reason is for the log.
+    /// A fault of Rollcall itself. The reason is for the log.
     Internal {
         reason: String,
     },
 }
 
-/// How long a caller should wait when a store or an object is out of reach, in seconds.
+/// The time that a caller should wait while a store or an object is out of reach, in seconds.
 pub const UNAVAILABLE_RETRY_S: u32 = 1;
 
-/// Our own fault; the reason is for the log.
+/// A fault of Rollcall itself. The reason is for the log.
 pub fn internal(error: impl std::fmt::Display) -> Fault {
     Fault::Internal { reason: error.to_string() }
 }
 
-/// A store is out of reach; the reason is for the log.
+/// A store is out of reach. The reason is for the log.
 pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
     Fault::Unavailable { retry_after_s: UNAVAILABLE_RETRY_S, reason: error.to_string() }
 }
@@ -133,7 +132,7 @@ pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
 /// The class of a fault, in dialect 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum FaultKind {
     Validation,
     Authentication,
     Permission,
@@ -169,7 +168,7 @@ impl Fault {
         }
     }
 
-    /// The stable name of the fault: what programs should look at.
+    /// The stable name of the fault, for programs.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "invalid_request",
@@ -197,32 +196,32 @@ impl Fault {
         }
     }
 
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> FaultKind {
         match self {
             Self::Malformed(_)
             | Self::MethodNotAllowed { .. }
             | Self::PayloadTooLarge { .. }
             | Self::UnsupportedMediaType
             | Self::IdempotencyMismatch
-            | Self::Invalid(_) => Kind::Validation,
-            Self::Credential(_) => Kind::Authentication,
-            Self::ScopeTooSmall { .. } => Kind::Permission,
-            Self::RouteNotFound | Self::NotFound(_) => Kind::NotFound,
+            | Self::Invalid(_) => FaultKind::Validation,
+            Self::Credential(_) => FaultKind::Authentication,
+            Self::ScopeTooSmall { .. } => FaultKind::Permission,
+            Self::RouteNotFound | Self::NotFound(_) => FaultKind::NotFound,
             Self::Conflict(_)
             | Self::Ambiguous
             | Self::OtherType
             | Self::DeletionPending
             | Self::IdempotencyInFlight
-            | Self::PreconditionFailed => Kind::Conflict,
-            Self::OverQuota { .. } => Kind::Quota,
-            Self::RateLimited { .. } => Kind::RateLimit,
+            | Self::PreconditionFailed => FaultKind::Conflict,
+            Self::OverQuota { .. } => FaultKind::Quota,
+            Self::RateLimited { .. } => FaultKind::RateLimit,
             Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
-                Kind::Internal
+                FaultKind::Internal
             }
         }
     }
 
-    /// The short name of the fault for people, the same for every occurrence.
+    /// The short name of the fault, for people. It is the same for every occurrence.
     pub const fn title(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "Malformed request",
@@ -247,7 +246,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong with this request. Never tells anything about the inside.
+    /// What is wrong with this request. It reveals nothing about the inside of Rollcall.
     pub fn message(&self) -> String {
         match self {
             Self::Malformed(refusal) => refusal.0.clone(),
@@ -286,7 +285,7 @@ impl Fault {
         }
     }
 
-    /// What the caller could do about it, in one sentence.
+    /// What the caller can do about the fault, in one sentence.
     pub const fn suggestion(&self) -> &'static str {
         match self {
             Self::Malformed(_) => "Send a well-formed request as described in the documentation.",
@@ -314,7 +313,7 @@ impl Fault {
         }
     }
 
-    /// What the log should know beyond the code.
+    /// What the log holds besides the code.
     pub fn log_reason(&self) -> Option<&str> {
         match self {
             Self::Unavailable { reason, .. } | Self::Upstream { reason } | Self::Internal { reason } => Some(reason),

@@ -1,27 +1,27 @@
-//! The guards that the simulation proves one by one: each can be switched off by
-//! a test, which then shows that the simulation notices.
+//! The guards that the simulation proves one by one. A test can switch off each guard and then shows that the
+//! simulation notices.
 //!
-//! Invariant: outside of tests nothing can be switched off. Without the feature
-//! `guards-off`, which only the project's own dev-dependency on itself turns on,
-//! every guard is a constant and costs nothing; the Worker does not compile with it.
+//! Invariant: no guard can be switched off outside of tests. Only the feature `guards-off` allows it, and only
+//! the project's own dev-dependency on itself turns the feature on. Without it every guard is a constant. The
+//! Worker does not compile with it.
 
-/// Whether guards can be switched off. The Worker refuses to compile when they can.
+/// Whether guards can be switched off. The Worker does not compile if they can.
 pub const CAN_BE_SWITCHED_OFF: bool = cfg!(feature = "guards-off");
 
-/// A single condition or write that an invariant hangs on.
+/// A single condition or write on which an invariant depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
-    /// A batch changes the listing only from the position that it starts at.
+    /// A batch changes the listing only if the listing is at the position where the batch starts.
     Fence,
-    /// A cached record is used only in the revision that the object names.
+    /// The edge uses a cached record only in the revision that the object names.
     CachedRevision,
     /// An erasure puts a tombstone into the cache.
     Tombstone,
-    /// A user who is being erased takes no writes.
+    /// A user that is being erased takes no writes.
     ErasureState,
     /// A bucket starts from its high-water mark.
     HighWaterMark,
-    /// A creation leaves a user alone who is there already.
+    /// A creation does not change a user that exists.
     UniqueId,
 }
 
@@ -49,7 +49,7 @@ mod switch {
 
     /// Runs a body on this thread with one guard switched off.
     pub fn without<T>(guard: Guard, body: impl FnOnce() -> T) -> T {
-        /// Switches it on again, also when the body panics.
+        /// Switches the guard on again, also if the body panics.
         struct Restore(Option<Guard>);
         impl Drop for Restore {
             fn drop(&mut self) {

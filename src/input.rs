@@ -1,7 +1,6 @@
 //! Bodies, queries and path parameters, read field by field.
 //!
-//! Parse, don't validate: what comes out is typed and right, and what is wrong
-//! comes out all at once, each fault with the path of its field.
+//! Each reader returns typed and valid values, and reports all faults at once, each with the path of its field.
 
 use percent_encoding::percent_decode_str;
 
@@ -10,20 +9,19 @@ use crate::json;
 use crate::json::{Document, Raw};
 use crate::refusal::Refusal;
 
-/// Largest body of an ordinary request, in bytes.
+/// The largest body of an ordinary request, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Most unknown fields that are listed: an answer does not grow with the nonsense
-/// that was sent.
+/// The most unknown fields that a response lists, so that it does not grow with the request.
 const UNKNOWN_FIELDS_MAX: usize = 50;
 
-/// Largest body of a batch, in bytes.
+/// The largest body of a batch, in bytes.
 pub const BATCH_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The fields of one JSON object, taken out one by one.
 pub struct Fields<'a> {
     members: Vec<(String, Raw<'a>)>,
-    /// Path of the object itself, with its final dot; empty at the top.
+    /// The path of the object with a final dot. Empty for the body itself.
     prefix: String,
     faults: Vec<FieldFault>,
 }
@@ -34,14 +32,14 @@ impl<'a> Fields<'a> {
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
     }
 
-    /// The fields of an element of an array, which is judged by itself.
+    /// The fields of an element of an array. The element has its own faults.
     pub fn of_element(element: Raw<'a>) -> Result<Self, Fault> {
         let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element.get()));
         let members = element.members().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
     }
 
-    /// A field that must be there and must not be `null`.
+    /// A field that must be present and not `null`.
     pub fn required<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
         if let Some(value) = self.take(name) {
             return self.read(name, value, read);
@@ -50,19 +48,19 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// A field that may be missing.
+    /// A field that may be absent.
     pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
         let value = self.take(name)?;
         self.read(name, value, read)
     }
 
-    /// A field that may be missing and may be `null`, which is `Some(None)`.
+    /// A field that may be absent or `null`. `null` is `Some(None)`.
     pub fn nullable<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<Option<T>> {
         let value = self.take(name)?;
         if value.is_null() { Some(None) } else { self.read(name, value, read).map(Some) }
     }
 
-    /// A field that is itself an object; its faults are reported with these.
+    /// A field that is an object. [`Self::absorb`] reports its faults with those of this object.
     pub fn object(&mut self, name: &str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
         let Some(members) = value.members() else {
@@ -72,7 +70,7 @@ impl<'a> Fields<'a> {
         Some(Fields { members: members.0, prefix: format!("{}{name}.", self.prefix), faults: Vec::new() })
     }
 
-    /// Takes over what a nested object found, after all its fields were taken.
+    /// Takes the faults of a nested object, after all its fields were taken.
     pub fn absorb(&mut self, nested: Fields<'_>) {
         self.faults.extend(nested.into_faults());
     }
@@ -82,19 +80,19 @@ impl<'a> Fields<'a> {
         self.faults.push(FieldFault::new(Location::Body, path, refusal, value.map(Raw::get)));
     }
 
-    /// Reports every fault, unknown fields included.
+    /// Reports every fault, including unknown fields.
     pub fn finish(self) -> Result<(), Fault> {
         let faults = self.into_faults();
         if faults.is_empty() { Ok(()) } else { Err(Fault::Invalid(faults)) }
     }
 
-    /// [`Self::finish`] for who may send more than is read here: what was not taken is left out.
+    /// [`Self::finish`] for senders that may send further fields. Fields that were not taken are no faults.
     pub fn finish_known(mut self) -> Result<(), Fault> {
         self.members.clear();
         self.finish()
     }
 
-    /// [`Self::absorb`] in the same way.
+    /// [`Self::absorb`] for such senders.
     pub fn absorb_known(&mut self, nested: Fields<'_>) {
         self.faults.extend(nested.faults);
     }
@@ -106,7 +104,7 @@ impl<'a> Fields<'a> {
         self.faults
     }
 
-    /// A field as it was sent, left where it is.
+    /// The value of a field, which stays in place.
     pub fn peek(&self, name: &str) -> Option<Raw<'a>> {
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
@@ -138,9 +136,9 @@ pub fn integer(value: Raw<'_>, min: u64, max: u64) -> Result<u64, Refusal> {
         .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
 }
 
-/// A JSON value as the whole number that it is, however that is written: for JSON Schema `1`, `1.0`
-/// and `10e-1` are one integer (2020-12, Core, section 4.2.1; Validation, section 6.1.1), and some
-/// languages write no other than the second. Exact, as a double would not be.
+/// The whole number that a JSON value is, in any spelling. For JSON Schema `1`, `1.0` and `10e-1` are the same
+/// integer (2020-12, Core, section 4.2.1; Validation, section 6.1.1), and some languages write only the second.
+/// The result is exact, unlike a double.
 fn whole(value: &str) -> Option<u64> {
     let (mantissa, exponent) = value.split_once(['e', 'E']).unwrap_or((value, "0"));
     let (units, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -149,7 +147,7 @@ fn whole(value: &str) -> Option<u64> {
     if matches!(significant, "" | "-") {
         return Some(0);
     }
-    // So many zeros are to follow; less than none would be a part of one.
+    // The number of zeros that follow the significant digits. A negative number means a fraction.
     let zeros = digits.len().checked_sub(significant.len()).and_then(|dropped| i64::try_from(dropped).ok())?;
     let zeros = zeros.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(exponent.parse().ok()?)?;
     let power = 10_u64.checked_pow(u32::try_from(zeros).ok()?)?;
@@ -164,7 +162,7 @@ pub fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Refusal>
     })
 }
 
-/// Most parameters of a query; no route has half as many.
+/// The most parameters of a query. No route has half as many.
 const PARAMETERS_MAX: usize = 32;
 
 /// The parameters of a query, taken out one by one.
@@ -174,8 +172,8 @@ pub struct QueryFields {
 }
 
 impl QueryFields {
-    /// Reads `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), but
-    /// refuses what is not UTF-8 instead of replacing it.
+    /// Reads `application/x-www-form-urlencoded` (WHATWG URL, section 5.1). Unlike the standard it refuses bytes
+    /// that are not UTF-8 instead of replacing them.
     pub fn parse(query: &str) -> Result<Self, Fault> {
         let mut fields = Self { members: Vec::new(), faults: Vec::new() };
         if query.split('&').count() > PARAMETERS_MAX {
@@ -210,7 +208,7 @@ impl QueryFields {
         }
     }
 
-    /// A parameter that may be any text.
+    /// A parameter with any text.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.optional(name, |text| Ok(text.to_owned()))
     }
@@ -220,7 +218,7 @@ impl QueryFields {
         self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_deref()));
     }
 
-    /// Reports every fault, unknown parameters included.
+    /// Reports every fault, including unknown parameters.
     pub fn finish(&mut self) -> Result<(), Fault> {
         for (name, value) in std::mem::take(&mut self.members) {
             self.refuse(&name, Refusal::new("is not a known parameter"), Some(&value));
@@ -250,7 +248,7 @@ pub fn path_parameter<T>(
     read(text).map_err(|refusal| Fault::Invalid(vec![FieldFault::new(Location::Path, name, refusal, None)]))
 }
 
-/// Percent-decodes strictly: `%` must begin an escape, and the bytes must be UTF-8.
+/// Decodes percent-escapes strictly: `%` must begin an escape, and the bytes must be UTF-8.
 fn decode(encoded: &str) -> Result<String, Fault> {
     let malformed = || Fault::Malformed(Refusal::new("the URL holds a percent-escape that is not valid UTF-8"));
     let escapes_are_whole = encoded.split('%').skip(1).all(|rest| {
@@ -263,9 +261,8 @@ fn decode(encoded: &str) -> Result<String, Fault> {
     percent_decode_str(encoded).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| malformed())
 }
 
-/// Puts two inputs together. When both are faulty, what makes the request
-/// unreadable (413, 415, 400, in this order) wins over what makes it wrong (422),
-/// and everything that is wrong is listed together.
+/// Joins two inputs. If both have faults, a fault that makes the request unreadable (413, 415, 400, in this
+/// order) wins over invalid fields (422). Invalid fields of both are listed together.
 pub fn both<A, B>(first: Result<A, Fault>, second: Result<B, Fault>) -> Result<(A, B), Fault> {
     const fn rank(fault: &Fault) -> u8 {
         match fault {
@@ -343,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_whole_number_is_none() {
+    fn other_values_are_no_whole_numbers() {
         for text in [
             "-1",
             "-1.0",

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_say_who_is_signed_in_and_until_when() {
+    fn claims_name_the_person_and_the_expiry() {
         let session = read(&claims()).unwrap();
         assert_eq!((session.person_id.as_str(), session.email, session.organization), ("user_1", None, None));
         assert_eq!(session.expires_at.millis(), (NOW_S + 59) * 1_000);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missing_or_different_is_accepted() {
+    fn optional_claims_may_be_absent_or_different() {
         for name in ["nbf", "iat", "sts", "sid", "v"] {
             assert!(read(&without(name)).is_some(), "{name}");
         }

@@ -138,7 +138,7 @@ mod tests {
         faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect()
     }
 
-    // What follows is cut from the examples in Clerk's dashboard.
+    // These events are parts of the examples in Clerk's dashboard.
 
     #[test]
     fn a_user_has_the_address_that_is_primary() {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deleted_is_only_an_id() {
+    fn a_deletion_has_only_an_id() {
         let body = |kind: &str| format!(r#"{{"data":{{"deleted":true,"id":"x","object":"o"}},"type":"{kind}"}}"#);
         assert_eq!(read(&body("user.deleted")), Event::PersonDeleted { id: "x".into() });
         assert_eq!(read(&body("organization.deleted")), Event::OrganizationDeleted { id: "x".into() });

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_is_an_error() {
+    fn anything_but_a_key_set_is_an_error() {
         for bad in ["", "{}", "[]", "null", "<html>", "{\"keys\":{}}", "{\"keys\":null}", "{\"keys\":[],\"keys\":[]}"] {
             assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(cache.sessions.len(), TOKENS_MAX);
         assert!(cache.find(&digest("0"), at(0)).is_some());
         assert!(cache.find(&digest("1"), at(0)).is_none());
-        // What has expired makes room first.
+        // Expired sessions give way first.
         cache.remember(digest("late"), session(5_000), at(2_000));
         assert_eq!(cache.sessions.len(), 1);
         cache.remember(digest("late"), session(5_000), at(2_000));

@@ -1,4 +1,4 @@
-//! Agents: what people talk with.
+//! Agents, with which people talk.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
-/// An agent is a principal, and has its id.
+/// An agent is a principal, so its id is a principal id.
 pub use super::principal::PrincipalId as AgentId;
 
 /// How a caller names an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AgentRef {
     Id(AgentId),
-    /// Several agents may bear one name; then it names none.
+    /// If several agents have the name, it names none of them.
     Name(Name),
 }
 
 impl AgentRef {
-    /// A text that is a UUID names an agent by id, any other by name.
+    /// A UUID names an agent by id. Any other text names it by name.
     pub fn new(text: String) -> Result<Self, Refusal> {
         match text.parse() {
             Ok(id) => Ok(Self::Id(id)),
@@ -28,7 +28,7 @@ impl AgentRef {
     }
 }
 
-/// The record as dialect 2 shows it.
+/// An agent, as dialect 2 shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Agent {

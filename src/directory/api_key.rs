@@ -1,13 +1,12 @@
-//! Keys that certify themselves.
+//! API keys, which carry a tag that the edge can check.
 //!
 //! `{prefix}_{mode}_` + organization ULID (26) + secret (32 base62) + tag (8 base62),
 //! where tag = HMAC-SHA256(`KEY_SECRET`, everything before it), truncated.
 //!
-//! Invariant: a text becomes an [`ApiKey`] only when its tag is right. So the
-//! edge refuses forgeries without asking any store, and a key names the tenant
-//! whose object decides about it. The tag only shields the objects from noise
-//! (8 characters are 47 bits): what grants access is the object's row for the
-//! key's digest.
+//! Invariant: a text becomes an [`ApiKey`] only if its tag is right. So the edge refuses forged keys without
+//! asking any store, and a key names the tenant whose object decides about it. The tag only shields the
+//! objects from noise, as its 8 characters have 47 bits. The object's row for the key's digest is what
+//! grants access.
 
 use std::fmt;
 
@@ -26,7 +25,7 @@ const SECRET_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 8;
 const PURPOSE: &str = "rollcall api key v1";
 
-/// `[a-z]{2,12}`: the part of a key that says whose product it is for.
+/// `[a-z]{2,12}`: the part of a key that names the product that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyPrefix(String);
 
@@ -57,8 +56,8 @@ impl<'de> Deserialize<'de> for KeyPrefix {
     }
 }
 
-/// SHA-256 of a whole key in URL-safe base64: what the object stores and is
-/// asked for. The key's 190 random bits make a salt or a slow hash needless.
+/// SHA-256 of a whole key in URL-safe base64. The object stores it and looks keys up by it. A key has 190
+/// random bits, so a salt or a slow hash is needless.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyDigest(String);
 
@@ -68,7 +67,7 @@ impl KeyDigest {
     }
 }
 
-/// A key whose tag was right, or that was just made.
+/// A key with a right tag.
 #[derive(Clone)]
 pub struct ApiKey {
     text: String,
@@ -81,7 +80,7 @@ impl ApiKey {
         let mut text = format!("{}_{}_{}", prefix.as_str(), tenant.mode.as_str(), tenant.organization);
         let (high, low) = random.split_at(16);
         for half in [high, low] {
-            // 128 random bits for 95 bits of output: the bias is below 2^-32.
+            // 128 random bits give 95 bits of output, so the bias is below 2^-32.
             push_base62(&mut text, to_u128(half), SECRET_LENGTH / 2);
         }
         let tag = tag(&text, secret);
@@ -89,7 +88,7 @@ impl ApiKey {
         Self { text, tenant }
     }
 
-    /// Reads a key. `None` tells nothing about what is wrong with it.
+    /// Reads a key. `None` does not say what is wrong with it.
     pub fn parse(text: &str, ring: &KeyRing) -> Option<Self> {
         let mut parts = text.splitn(3, '_');
         let (prefix, mode, body) = (parts.next()?, parts.next()?, parts.next()?);
@@ -116,7 +115,7 @@ impl ApiKey {
         KeyDigest(URL_SAFE_NO_PAD.encode(Sha256::digest(self.text.as_bytes())))
     }
 
-    /// The key itself. It is shown once, in the answer to its issue.
+    /// The text of the key. Only the response that issues the key shows it.
     pub fn reveal(&self) -> &str {
         &self.text
     }
@@ -137,7 +136,7 @@ fn tag(signed: &str, secret: &Secret) -> String {
 
 /// The first 16 bytes as a big-endian number.
 fn to_u128(bytes: &[u8]) -> u128 {
-    bytes.iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
+    bytes.first_chunk().copied().map_or(0, u128::from_be_bytes)
 }
 
 fn push_base62(out: &mut String, mut number: u128, digits: usize) {
@@ -148,7 +147,7 @@ fn push_base62(out: &mut String, mut number: u128, digits: usize) {
     }
 }
 
-/// What a key is presented in.
+/// The header that carries a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -170,7 +169,7 @@ impl KeyKind {
     }
 }
 
-/// What a key may do. Ordered: what a scope may do, every greater one may do too.
+/// The rights of a key. A greater scope has all rights of a smaller one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

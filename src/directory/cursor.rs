@@ -1,9 +1,8 @@
-//! Cursors: where a page ended, for the caller to hand back.
+//! Cursors. A cursor says where a page ended, and the caller sends it to get the next page.
 //!
-//! Invariant: a cursor is accepted only for the very list it was made for: same
-//! tenant, same list, same order, same filters. All of that goes into a
-//! message authentication code, so a cursor can be neither forged nor carried
-//! over to another tenant, and holds nothing but the last row's key.
+//! Invariant: a cursor is accepted only for the list that it was made for, with the same tenant, order and
+//! filters. All of them go into a message authentication code. So a cursor cannot be forged or used for
+//! another tenant, and it holds only the last row's key.
 //!
 //! Layout before URL-safe base64: version (1 byte) ‖ code (12 bytes) ‖ key.
 
@@ -14,19 +13,18 @@ use super::secret::{KeyRing, Secret};
 use crate::refusal::Refusal;
 
 const VERSION: u8 = 1;
-/// 96 bits: out of reach for guessing against a rate-limited API.
+/// 96 bits, which no caller can guess against a rate-limited API.
 const CODE_BYTES: usize = 12;
 const PURPOSE: &str = "rollcall cursor v1";
 
-/// Longest cursor we read, in characters: a key of a timestamp and 255
-/// four-byte characters, encoded, with room to spare.
+/// The longest cursor that is read, in characters. A key of a timestamp and 255 four-byte characters fits.
 const CURSOR_CHARACTERS_MAX: usize = 2_048;
 
-/// What a cursor is bound to, written so that no two lists read the same.
+/// The list that a cursor is bound to, as bytes that no two lists share.
 pub struct Binding(Vec<u8>);
 
 impl Binding {
-    /// Each part is preceded by its length, so that parts can't flow together.
+    /// The length of each part stands before it, so that different parts give different bytes.
     pub fn new(parts: &[&str]) -> Self {
         let mut bytes = Vec::new();
         for part in parts {
@@ -40,9 +38,7 @@ impl Binding {
         let mut message = self.0.clone();
         message.extend_from_slice(key.as_bytes());
         let full = secret.authenticate(PURPOSE, &message);
-        let mut code = [0; CODE_BYTES];
-        code.iter_mut().zip(full).for_each(|(to, from)| *to = from);
-        code
+        full.first_chunk().copied().unwrap_or_default()
     }
 }
 
@@ -54,7 +50,7 @@ pub fn encode(key: &str, binding: &Binding, ring: &KeyRing) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Reads back the key of the row that the last page ended with.
+/// Reads the key of the row with which the last page ended.
 pub fn decode(cursor: &str, binding: &Binding, ring: &KeyRing) -> Result<String, Refusal> {
     let refusal = || {
         Refusal::new(

@@ -4,16 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::identifiers::DeletionId;
 use super::timestamp::Timestamp;
+use crate::refusal::Refusal;
 
-/// Longest reason for an erasure, in characters.
+/// The longest reason for an erasure, in characters.
 pub const REASON_CHARACTERS_MAX: usize = 500;
 
-/// What is erased.
+/// The extent of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Cascade {
-    /// The person and everything held about them.
+    /// The person and all data about them.
     All,
     /// The moods.
     ModelOnly,
@@ -32,8 +33,7 @@ impl Cascade {
         }
     }
 
-    /// The status of the answer to the request; the receipt itself says
-    /// `deletion_pending` for all of them.
+    /// The status in the response to the request. The receipt says `deletion_pending` for every extent.
     pub const fn requested_status(self) -> &'static str {
         match self {
             Self::All => "deletion_pending",
@@ -42,7 +42,7 @@ impl Cascade {
     }
 }
 
-/// How much was erased.
+/// The numbers of erased things.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Erased {
@@ -51,7 +51,7 @@ pub struct Erased {
     pub moods: i64,
 }
 
-/// What is left of an erasure: that it was, and nobody's name.
+/// The record that an erasure leaves. It names no person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Receipt {
@@ -72,10 +72,10 @@ pub enum ReceiptStatus {
     Completed,
 }
 
-/// Checks a reason: any text of at most [`REASON_CHARACTERS_MAX`] characters.
-pub fn reason(text: String) -> Result<String, crate::refusal::Refusal> {
+/// Checks a reason, which is any text of at most [`REASON_CHARACTERS_MAX`] characters.
+pub fn reason(text: String) -> Result<String, Refusal> {
     if text.chars().count() > REASON_CHARACTERS_MAX {
-        return Err(crate::refusal::Refusal::new("must have at most 500 characters"));
+        return Err(Refusal::new("must have at most 500 characters"));
     }
     Ok(text)
 }

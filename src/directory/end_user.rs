@@ -1,4 +1,4 @@
-//! The end user: one row per (organization, mode, user id).
+//! End users. Each (organization, mode, user id) has one row.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,12 @@ use super::metadata::Metadata;
 use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
 
-/// Orders every state that an id ever had, across erasure and re-creation:
-/// first by incarnation, then by version.
+/// The order of all states of an id, across erasure and re-creation: first by incarnation, then by version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Revision {
-    /// 1 for the first record under this id, one more after each erasure.
+    /// 1 for the first record of the id. Each erasure adds one.
     pub incarnation: i64,
-    /// 1 when the record is made, one more with each change of it.
+    /// 1 for a new record. Each change adds one.
     pub version: i64,
 }
 
@@ -37,8 +36,8 @@ impl Status {
     }
 }
 
-/// The record as dialect 1 shows it, which is also the form in which the
-/// listing and the cache hold it.
+/// An end user, as dialect 1 shows it.
+// The listing and the cache hold this form too.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EndUser {
@@ -57,8 +56,8 @@ mod tests {
     use super::*;
     use crate::json;
 
-    /// The stored and the sent form at once: a change here needs a plan for
-    /// what the stores already hold.
+    /// The stored and the sent form. A change of it needs a plan for the records
+    /// that are stored already.
     #[test]
     fn golden_form() {
         let user = EndUser {

@@ -1,4 +1,4 @@
-//! Identifiers that Rollcall makes itself: ULIDs, and the tenant they name.
+//! Identifiers that Rollcall makes: ULIDs, and the tenant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,14 +9,13 @@ use ulid::Ulid;
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
-/// Length of a ULID in its canonical text form (Crockford base32).
+/// The length of a ULID's canonical text (Crockford base32), in characters.
 pub const ULID_LENGTH: usize = 26;
 
-/// A ULID in canonical form: 26 upper-case Crockford characters, nothing else.
+/// Reads a ULID in canonical form: 26 upper-case Crockford characters.
 ///
-/// The `ulid` crate also reads lower case and the letters I, L, O as digits.
-/// An identifier with two spellings would be two cache keys and two log
-/// entries for one thing, so only the spelling that we print is read.
+/// The `ulid` crate also reads lower case, and the letters I, L and O as digits. An identifier with two
+/// spellings would have two cache keys and two names in the log, so only the printed spelling is accepted.
 fn parse_ulid(text: &str) -> Result<Ulid, Refusal> {
     Ulid::from_string(text)
         .ok()
@@ -31,7 +30,7 @@ macro_rules! ulid_identifier {
         pub struct $name(Ulid);
 
         impl $name {
-            /// Makes an identifier from the moment of its making and 10 random bytes.
+            /// Makes an identifier from the current time and 10 random bytes.
             pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
                 let mut bytes = [0_u8; 16];
                 bytes[6..].copy_from_slice(&random);
@@ -63,7 +62,7 @@ macro_rules! ulid_identifier {
             }
         }
 
-        /// From anything but JSON, whose texts are parsed.
+        /// Reads from any format but JSON. `FromStr` reads the texts of JSON.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 u128::deserialize(deserializer).map(|bits| Self(Ulid(bits)))
@@ -73,35 +72,33 @@ macro_rules! ulid_identifier {
 }
 
 ulid_identifier! {
-    /// One organization: a customer of the operator.
+    /// An organization, which is a customer of the operator.
     OrganizationId
 }
 ulid_identifier! {
-    /// One issued key; not the key itself, safe to show and to log.
+    /// An issued key. It is safe to show and to log, as it does not reveal the key.
     KeyId
 }
 ulid_identifier! {
-    /// One HTTP request, made at the edge; `X-Request-Id`, error bodies and the
-    /// log line carry the same one.
+    /// An HTTP request. The edge makes it, and `X-Request-Id`, error bodies and the log line carry it.
     RequestId
 }
 ulid_identifier! {
-    /// One erasure; names nobody.
+    /// An erasure. It does not reveal the erased person.
     DeletionId
 }
 ulid_identifier! {
-    /// One pair of an agent and a user.
+    /// A relationship between an agent and a user.
     RelationshipId
 }
 ulid_identifier! {
-    /// One attempt to apply a batch to a projection.
+    /// An attempt to apply a batch to a projection.
     BatchId
 }
 
-/// Which of an organization's two data sets a key works on.
+/// One of an organization's two data sets.
 ///
-/// They share settings and nothing else: separate objects, separate listings,
-/// separate buckets and quotas.
+/// The two share settings only. Each has its own object, listing, bucket and quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -132,10 +129,9 @@ impl FromStr for Mode {
     }
 }
 
-/// One organization in one mode: the unit of isolation.
+/// An organization in one mode: the unit of isolation.
 ///
-/// Its text form names the Durable Object and is the first column of every
-/// listing row: `{organization}/{mode}`.
+/// Its text, `{organization}/{mode}`, names the Durable Object and is the first column of every listing row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tenant {
     pub organization: OrganizationId,

@@ -1,4 +1,4 @@
-//! Metadata: the operator's own JSON about a user.
+//! Metadata: the caller's own JSON about a user.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,17 @@ use crate::json::merge_patch;
 use crate::json::{self, Raw};
 use crate::refusal::Refusal;
 
-/// Largest metadata, in bytes of compact JSON.
+/// The largest metadata, in bytes of compact JSON.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-/// Deepest nesting of metadata; the metadata object itself is level 1.
+/// The deepest nesting of metadata. The metadata object itself is level 1.
 pub const METADATA_DEPTH_MAX: usize = 8;
 
-/// A JSON object kept as compact text: members in the order given, numbers and
-/// strings exactly as written.
+/// A JSON object as compact text. Members keep their order, and numbers and strings keep their spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata(json::Text);
 
 impl Metadata {
-    /// Takes a value that [`json::Document`] has read.
+    /// Makes metadata of a value that [`json::Document`] has read.
     pub fn new(value: Raw<'_>) -> Result<Self, Refusal> {
         if !value.is_object() {
             return Err(Refusal::new("must be a JSON object"));
@@ -32,14 +31,14 @@ impl Metadata {
         Self::from_stored(text)
     }
 
-    /// The metadata after a JSON Merge Patch (RFC 7396), if it may be such.
+    /// The metadata after a JSON Merge Patch (RFC 7396). Refuses a result that is not valid metadata.
     pub fn merged(&self, patch: &json::Text) -> Result<Self, Refusal> {
         let merged = merge_patch::apply(Some(self.0.raw()), patch.raw())?;
-        // `null` removes the member from the record, which then has none.
+        // `null` removes the metadata, which is then an empty object.
         if merged.raw().is_null() { Ok(Self::default()) } else { Self::new(merged.raw()) }
     }
 
-    /// Takes back what [`Metadata::as_str`] gave to a store.
+    /// Takes a text that [`Metadata::as_str`] gave to a store.
     pub fn from_stored(text: String) -> Result<Self, Refusal> {
         if text.starts_with('{') && text.ends_with('}') {
             Ok(Self(json::Text::from_stored(text)))

@@ -1,8 +1,7 @@
-//! The vocabulary of the directory: identifiers, records, cursors and keys as
-//! types that can only hold valid values.
+//! The vocabulary of the directory: identifiers, records, cursors and keys, as types that hold only valid
+//! values.
 //!
-//! Pure: no platform type, no clock, no entropy and no I/O. Whatever a value
-//! needs of the outside (the time, random bytes, a secret) is an argument.
+//! Pure: no platform type, no clock, no entropy and no I/O. The time, random bytes and secrets are arguments.
 
 pub mod agent;
 pub mod api_key;

@@ -1,4 +1,4 @@
-//! Text that callers choose: user ids and display names.
+//! Texts that callers choose: user ids and names.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::refusal::Refusal;
 
-/// Longest user id, external id or name, in characters (Unicode scalar values).
+/// The longest user id, external id or name, in characters (Unicode scalar values).
 pub const NAME_CHARACTERS_MAX: usize = 255;
 
 fn check(text: &str) -> Result<(), Refusal> {
@@ -17,19 +17,18 @@ fn check(text: &str) -> Result<(), Refusal> {
     if length == 0 || length > NAME_CHARACTERS_MAX {
         return Err(Refusal::new("must have 1 to 255 characters"));
     }
-    // `is_control` is the general category Cc: C0, DEL and C1.
+    // `is_control` covers the general category Cc: C0, DEL and C1.
     if text.chars().any(char::is_control) {
         return Err(Refusal::new("must not contain control characters"));
     }
     Ok(())
 }
 
-/// The caller's own id of an end user: 1–255 characters, compared byte by byte,
-/// never normalised, no control characters.
+/// The caller's own id of an end user: 1 to 255 characters without control characters. Ids are compared byte
+/// by byte and never normalised.
 ///
-/// `.` and `..` are refused because every URL parser on the way removes them
-/// from a path, even percent-encoded (WHATWG URL, "double-dot path segment"):
-/// such a user could be created and never be read.
+/// `.` and `..` are refused. Every URL parser removes them from a path, even percent-encoded (WHATWG URL,
+/// "double-dot path segment"), so such a user could be created and never be read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct UserId(String);
 
@@ -47,15 +46,14 @@ impl UserId {
         &self.0
     }
 
-    /// SHA-256 in URL-safe base64, 43 characters: the id where it must not stand
-    /// itself, as an index key that outlives its row or as part of a KV key, which
-    /// may have 512 bytes.
+    /// SHA-256 in URL-safe base64, 43 characters. It stands for the id in an index key that outlives its row,
+    /// and in a KV key, which has at most 512 bytes.
     pub fn digest(&self) -> String {
         digest(&self.0)
     }
 }
 
-/// [`UserId::digest`] of a text that may be no user id.
+/// [`UserId::digest`] of a text that may not be a valid user id.
 pub fn digest(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()))
 }
@@ -72,8 +70,7 @@ impl<'de> Deserialize<'de> for UserId {
     }
 }
 
-/// What people call a user, an organization or a key: 1–255 characters, no
-/// control characters.
+/// The name of a user, an agent, an organization or a key: 1 to 255 characters without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Name(String);
 
@@ -95,8 +92,8 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// The first characters of user ids to list: as a user id, but `.` and `..` are
-/// harmless in a query.
+/// The first characters of user ids to list. Unlike a user id it may be `.` or `..`, which are harmless in a
+/// query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserIdPrefix(String);
 
@@ -111,14 +108,14 @@ impl UserIdPrefix {
         &self.0
     }
 
-    /// The smallest text that is above every text with this prefix, in byte
-    /// order; `None` when there is none, as nothing follows U+10FFFF.
+    /// The smallest text above every text with this prefix, in byte order. `None` if the prefix has only
+    /// U+10FFFF, as no character follows it.
     pub fn successor(&self) -> Option<String> {
         let mut characters: Vec<char> = self.0.chars().collect();
         while let Some(last) = characters.pop() {
             let next = match last {
                 char::MAX => continue,
-                // The surrogates between these two are no characters.
+                // The code points between these two are surrogates and no characters.
                 '\u{D7FF}' => Some('\u{E000}'),
                 _ => char::from_u32(u32::from(last).saturating_add(1)),
             };
@@ -141,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn user_ids_refuse_what_no_path_can_carry() {
+    fn user_ids_that_no_path_can_carry_are_refused() {
         for bad in [".", "..", "a\0b", "a\nb", "a\u{7f}b", "a\u{85}b"] {
             assert!(UserId::new(bad).is_err(), "{bad:?}");
         }

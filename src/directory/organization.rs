@@ -1,4 +1,4 @@
-//! An organization's settings: who it is and what it may use.
+//! An organization's settings: its names and its limits.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,26 +8,25 @@ use super::timestamp::Timestamp;
 use crate::json::{Unreadable, Value};
 use crate::refusal::Refusal;
 
-/// Highest sustained rate, in requests per second: in effect no limit, as one object serves
-/// about 1,000 requests/s.
+/// The highest sustained rate, in requests per second. It is no limit in effect, as one object serves about
+/// 1,000 requests per second.
 pub const REQUESTS_PER_SECOND_MAX: u32 = 1_000_000;
-/// Largest bucket, in requests.
+/// The largest bucket, in requests.
 pub const BURST_MAX: u32 = 10_000_000;
-/// Highest quota. Well below 2^53, where a JSON reader may lose precision.
+/// The highest quota. It is far below 2^53, from where JSON readers may lose precision.
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
-/// What one mode of an organization may use. Live and test have the same limits
-/// and are counted apart.
+/// The limits of one mode of an organization. Both modes have the same limits and are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Limits {
-    /// Sustained rate, 1 to [`REQUESTS_PER_SECOND_MAX`].
+    /// The sustained rate, 1 to 1,000,000, in requests per second.
     pub requests_per_second: u32,
-    /// Requests that a full bucket admits at once, 1 to [`BURST_MAX`].
+    /// The requests that a full bucket admits at once, 1 to 10,000,000.
     pub burst: u32,
-    /// Turns in a billing period, 0 to [`QUOTA_MAX`].
+    /// The turns of a billing period, 0 to 1,000,000,000,000.
     pub turns_per_period: u64,
-    /// Active relationships in a billing period, 0 to [`QUOTA_MAX`].
+    /// The active relationships of a billing period, 0 to 1,000,000,000,000.
     pub active_relationships: u64,
 }
 
@@ -45,8 +44,7 @@ impl Slug {
     pub fn new(text: impl Into<String>) -> Result<Self, Refusal> {
         let text = text.into();
         let characters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let hyphens =
-            !text.starts_with('-') && !text.ends_with('-') && !text.as_bytes().windows(2).any(|pair| pair == b"--");
+        let hyphens = !text.starts_with('-') && !text.ends_with('-') && !text.contains("--");
         if (2..=64).contains(&text.len()) && characters && hyphens {
             Ok(Self(text))
         } else {
@@ -59,7 +57,7 @@ impl Slug {
     }
 }
 
-/// An organization as the admin API shows it.
+/// An organization, as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Organization {
@@ -74,7 +72,7 @@ pub struct Organization {
 }
 
 impl Organization {
-    /// Takes back what was given to a store.
+    /// Reads a record that a store was given.
     pub fn read(document: &str) -> Result<Self, Unreadable> {
         let read = |mut document: Value| {
             let text = |value: Value| value.into_string();
@@ -106,7 +104,7 @@ mod tests {
     use super::*;
     use crate::json;
 
-    /// What the store holds: a change here needs a plan for what it already holds.
+    /// The stored form. A change of it needs a plan for the records that are stored already.
     #[test]
     fn golden_form() {
         let organization = Organization {

@@ -1,5 +1,4 @@
-//! Principals: people and agents under one roof. A human is an end user, seen from
-//! another side; an agent is an agent.
+//! Principals: end users and agents in one form. A human is an end user, and an agent is an agent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,8 +13,7 @@ use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
-/// One principal: a UUID of version 7 (RFC 9562, section 5.7), made by us, so that ids
-/// sort by the time they were made.
+/// A principal: a UUID of version 7 (RFC 9562, section 5.7). Ids sort by the time of their making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrincipalId(Uuid);
 
@@ -25,15 +23,15 @@ impl PrincipalId {
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
-    /// The id of a human whom a request makes. Not drawn but derived, so that whatever
-    /// makes an end user needs no further randomness: the request's id has 80 bits of it.
+    /// The id of a human that a request makes. It is derived from the request's id, which has 80 random bits,
+    /// so that making an end user needs no further random bytes.
     pub fn of_human(now: Timestamp, request_id: RequestId, user_id_digest: &str) -> Self {
         let digest = Sha256::digest(format!("{request_id} {user_id_digest}"));
         Self::new(now, digest.first_chunk().copied().unwrap_or_default())
     }
 }
 
-/// Only the spelling that we print: 36 characters, lower case, hyphens.
+/// Reads only the printed spelling: 36 characters in lower case with hyphens.
 impl FromStr for PrincipalId {
     type Err = Refusal;
 
@@ -84,24 +82,25 @@ impl PrincipalType {
     }
 }
 
-/// The record as dialect 3 shows it, without `created`, which is about a request.
+/// A principal, as dialect 3 shows it.
+// Without `created`, which depends on the request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Principal {
     pub id: PrincipalId,
-    /// `None` for an agent that was made by its name.
+    /// An agent that was made by name has none.
     pub external_id: Option<UserId>,
     pub r#type: PrincipalType,
-    /// Of a human the display name, else the user id.
+    /// A human's display name, or the user id if there is none.
     pub name: Name,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub metadata: Metadata,
-    /// Nobody here is.
+    /// Always `false`. The clients of this dialect expect the member.
     pub is_temporary: bool,
-    /// The human an agent belongs to.
+    /// The human that owns an agent.
     pub owner_principal_id: Option<PrincipalId>,
-    /// Nobody is onboarded here; the clients of this dialect expect the member.
+    /// Always `null`. The clients of this dialect expect the member.
     pub onboarding_session_id: Option<()>,
 }
 

@@ -1,17 +1,17 @@
-//! What a tenant has used of its quotas.
+//! The quotas of a tenant and their use.
 
 use serde::{Deserialize, Serialize};
 
 use super::timestamp::Timestamp;
 
-/// What a quota is of.
+/// The thing that a quota limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Component {
     Turns,
     ActiveRelationships,
 }
 
-/// Used and granted, for the five quota headers.
+/// The used and the granted amounts, for the five quota headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     pub turns_used: u64,
@@ -22,7 +22,7 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// What is used of a component, and how much is granted.
+    /// The used and the granted amount of a component.
     pub const fn of(&self, component: Component) -> (u64, u64) {
         match component {
             Component::Turns => (self.turns_used, self.turns_limit),

@@ -8,12 +8,11 @@ use subtle::ConstantTimeEq;
 
 use crate::refusal::Refusal;
 
-/// Shortest secret, in bytes: what HMAC-SHA256 needs for its full strength
-/// (RFC 2104, section 3: not less than the length of the hash).
+/// The shortest secret, in bytes. HMAC-SHA256 has its full strength only with a key that is at least as long as
+/// the hash (RFC 2104, section 3).
 pub const SECRET_BYTES_MIN: usize = 32;
 
-/// A secret whose text never appears in a log: it has no `Display`, and its
-/// `Debug` says nothing.
+/// A secret whose text never appears in a log: it has no `Display`, and its `Debug` reveals nothing.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -25,10 +24,9 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// HMAC-SHA256 over a purpose and a message. The purpose keeps codes of one
-    /// kind from being taken for another; a zero byte ends it.
+    /// HMAC-SHA256 over a purpose, a zero byte and a message. Codes of one purpose are invalid for another.
     pub fn authenticate(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
-        // A key of any length is accepted (RFC 2104), so the fallback is never taken.
+        // HMAC accepts a key of any length (RFC 2104), so this never fails.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()) else { return [0; 32] };
         mac.update(purpose.as_bytes());
         mac.update(&[0]);
@@ -36,8 +34,7 @@ impl Secret {
         mac.finalize().into_bytes().into()
     }
 
-    /// Compares with a text in a time that tells neither where they differ nor
-    /// how long the secret is.
+    /// Compares with a text in a time that reveals neither where they differ nor the length of the secret.
     pub fn equals(&self, text: &str) -> bool {
         Sha256::digest(self.0.as_bytes()).ct_eq(&Sha256::digest(text.as_bytes())).into()
     }
@@ -49,7 +46,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The secret in force, and the one before it while a rotation lasts.
+/// The current secret and, during a rotation, the previous one.
 #[derive(Debug, Clone)]
 pub struct KeyRing {
     pub current: Secret,
@@ -57,8 +54,8 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// Whether a check holds for either secret. Both are always tried, so that
-    /// the time does not tell which one was right.
+    /// Whether a check holds for either secret. It always tries both, so that the time does not reveal which one
+    /// is right.
     pub fn any(&self, check: impl Fn(&Secret) -> bool) -> bool {
         let current = check(&self.current);
         let previous = self.previous.as_ref().is_some_and(check);

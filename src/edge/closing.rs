@@ -38,7 +38,7 @@ const REMOVE: &str = "
     DELETE FROM organizations
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
 
-/// Selects what [`Receipt::read`] reads: three words, and the receipt as the admin API shows it.
+/// Selects what [`ClosingReceipt::read`] reads: three words, and the receipt as the admin API shows it.
 const SELECT: &str = "
     SELECT deletion_id || ' ' || organization_id || ' ' || status || ' ' || json_object(
       'deletion_id', deletion_id, 'organization_id', organization_id, 'status', status, 'requested_at', requested_at,
@@ -51,14 +51,14 @@ const COMPLETE: &str = "
     WHERE deletion_id = ?1 AND completed_at IS NULL";
 
 /// The receipt of a deletion, which outlives the organization.
-pub struct Receipt {
+pub struct ClosingReceipt {
     pub deletion_id: String,
     pub organization_id: OrganizationId,
     pub status: String,
     pub document: String,
 }
 
-impl Receipt {
+impl ClosingReceipt {
     fn read(text: &str) -> Option<Self> {
         let mut words = text.splitn(4, ' ');
         Some(Self {
@@ -86,7 +86,7 @@ pub async fn close<R: Runtime, I: Incoming>(
     id: OrganizationId,
     deletion_id: DeletionId,
     reason: Option<String>,
-) -> Result<Receipt, Fault> {
+) -> Result<ClosingReceipt, Fault> {
     let id = id.to_string();
     let (deletion_id, requested_at) = (deletion_id.to_string(), exchange.received_at.to_string());
     let receipt: Vec<Parameter<'_>> =
@@ -102,7 +102,7 @@ pub async fn close<R: Runtime, I: Incoming>(
 pub async fn find<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     deletion_id: DeletionId,
-) -> Result<Receipt, Fault> {
+) -> Result<ClosingReceipt, Fault> {
     receipt_of(exchange, &select("deletion_id = ?1", deletion_id.to_string().into()), "deletion").await
 }
 
@@ -110,7 +110,7 @@ async fn receipt_of<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     select: &Bound,
     what: &'static str,
-) -> Result<Receipt, Fault> {
+) -> Result<ClosingReceipt, Fault> {
     let receipt = read(exchange, select, what).await?;
     exchange.organization_id = Some(receipt.organization_id);
     if receipt.is_completed() || !settle(exchange.runtime, exchange.request_id, &receipt).await? {
@@ -124,13 +124,13 @@ async fn read<R: Runtime, I: Incoming>(
     exchange: &mut Exchange<'_, R, I>,
     select: &Bound,
     what: &'static str,
-) -> Result<Receipt, Fault> {
+) -> Result<ClosingReceipt, Fault> {
     let texts = exchange.query(&select.statement()).await?;
-    texts.rows.first().and_then(|text| Receipt::read(text)).ok_or(Fault::NotFound(what))
+    texts.rows.first().and_then(|text| ClosingReceipt::read(text)).ok_or(Fault::NotFound(what))
 }
 
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
-async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Receipt) -> Result<bool, Fault> {
+async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
     let mut erased = [0_i64; 3];
     for mode in Mode::ALL {
@@ -169,7 +169,7 @@ pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<u
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
     let texts = database.query(&pending.statement()).await.map_err(store_unavailable)?;
     let (mut completed, mut failed) = (0_usize, None);
-    for receipt in texts.rows.iter().filter_map(|text| Receipt::read(text)) {
+    for receipt in texts.rows.iter().filter_map(|text| ClosingReceipt::read(text)) {
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
         match settle(runtime, request_id, &receipt).await {
             Ok(is_completed) => completed = completed.saturating_add(usize::from(is_completed)),

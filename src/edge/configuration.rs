@@ -1,4 +1,4 @@
-//! What the operator sets: variables and secrets of the Worker.
+//! The configuration, which the operator sets by variables and secrets of the Worker.
 
 use crate::clerk::issuer::Issuer;
 use crate::clerk::webhook_signature::SigningKey;
@@ -8,30 +8,31 @@ use crate::organization::limiter::Rate;
 use crate::refusal::Refusal;
 use crate::responder::settings::{Chat, Service};
 
-/// Read once per isolate. A setting that is missing or wrong is reported by
-/// every request that needs it, and by `/ready`, never papered over.
+/// An isolate reads the configuration once. If a setting is missing or wrong, `/ready` and every request that
+/// needs it report it. No default replaces a wrong setting.
 #[derive(Debug)]
 pub struct Configuration {
-    /// `KEY_SECRET` and, while a rotation lasts, `KEY_SECRET_PREVIOUS`.
+    /// `KEY_SECRET` and, during a rotation, `KEY_SECRET_PREVIOUS`.
     pub key_ring: KeyRing,
-    /// `ADMIN_TOKEN`: the admin API is closed without it.
+    /// `ADMIN_TOKEN`. Without it the admin API refuses every request.
     pub admin_token: Option<Secret>,
     /// `ALLOWED_ORIGINS`, separated by commas.
     pub allowed_origins: Vec<String>,
-    /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of one client
-    /// address, for public paths and failed authentication.
+    /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of a client address, for public paths and
+    /// failed authentication.
     pub public_rate: Rate,
-    /// `CLERK_WEBHOOK_SECRET` and, while a rotation lasts, `CLERK_WEBHOOK_SECRET_PREVIOUS`. No
-    /// events are taken without the first.
+    /// `CLERK_WEBHOOK_SECRET` and, during a rotation, `CLERK_WEBHOOK_SECRET_PREVIOUS`. Without the first the
+    /// Worker accepts no events.
     pub clerk_webhook_keys: Vec<SigningKey>,
     /// `MOOD_HALF_LIFE_HOURS`, in milliseconds.
     pub mood_half_life_ms: u64,
-    /// Who answers messages. `None`, when neither `RESPONDER_URL` is set nor the binding
-    /// `AI` is there, is an echo.
+    /// The model that answers messages. `None` if neither `RESPONDER_URL` nor the binding `AI` is set: then an
+    /// echo answers.
     pub chat: Option<Chat>,
-    /// Who signs session tokens. `None`, when nothing of Clerk's is set: nobody is signed in.
+    /// The issuer of session tokens. `None` if none of Clerk's settings is set: then every session token is
+    /// refused.
     pub issuer: Option<Issuer>,
-    /// `DEMO_API_KEY`: what `cargo dev` signs the demo page in with.
+    /// `DEMO_API_KEY`: the key with which `cargo dev` signs in the demo page.
     pub demo_api_key: Option<String>,
 }
 
@@ -40,61 +41,96 @@ const PUBLIC_BURST_DEFAULT: u32 = 500;
 /// [`mood::HALF_LIFE_MS_DEFAULT`].
 const MOOD_HALF_LIFE_HOURS_DEFAULT: u32 = 24;
 const HTTP_MODEL_DEFAULT: &str = "gpt-4o-mini";
-/// Answers without thinking aloud first, in many languages.
+/// This model answers in many languages, without a chain of thought in the answer.
 /// <https://developers.cloudflare.com/workers-ai/models/>
 const WORKERS_AI_MODEL_DEFAULT: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 const RESPONDER_TIMEOUT_MS_DEFAULT: u32 = 30_000;
-/// Nobody waits longer for an answer, and every turn that waits holds a request open.
+/// No person waits longer for an answer, and every waiting turn holds a request open.
 const RESPONDER_TIMEOUT_MS_MAX: u32 = 600_000;
 
-/// A century, up to which decay is exact.
+/// A century, up to which the decay of moods is monotone.
 const MOOD_HALF_LIFE_HOURS_MAX: u32 = 876_600;
 
-/// What is appended to the URL of an API.
+/// The path of completions, below the URL of an API.
 const COMPLETIONS: &str = "/chat/completions";
 
 impl Configuration {
-    /// How long a turn may take to be answered, in milliseconds.
+    /// The longest time for the answer of a turn, in milliseconds.
     pub fn turn_budget_ms(&self) -> i64 {
         i64::from(self.chat.as_ref().map_or(RESPONDER_TIMEOUT_MS_DEFAULT, |chat| chat.timeout_ms))
     }
 
-    /// `has_ai` says whether the Worker has the binding `AI`. A URL that is set goes before it.
+    /// Reads the settings. `has_ai` says whether the Worker has the binding `AI`, which is used if no URL is set.
     pub fn read(variable: impl Fn(&str) -> Option<String>, has_ai: bool) -> Result<Self, Refusal> {
-        let secret = |name: &str| {
-            variable(name)
-                .filter(|text| !text.is_empty())
-                .map(Secret::new)
-                .transpose()
-                .map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
-        };
-        let number = |name: &str, default: u32| match variable(name) {
-            None => Ok(default),
-            Some(text) => text
-                .parse::<u32>()
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| Refusal::new(format!("{name}: must be a whole number above 0"))),
-        };
-        let text = |name: &str| {
-            let text = variable(name).filter(|text| !text.is_empty());
-            // A header takes no other characters, a URL hardly any, and the model's name has none.
-            if text.iter().flat_map(|text| text.bytes()).all(|byte| byte.is_ascii_graphic()) {
-                Ok(text)
-            } else {
-                Err(Refusal::new(format!("{name}: must consist of visible ASCII characters")))
-            }
-        };
-        let (model, key) = (text("RESPONDER_MODEL")?, text("RESPONDER_KEY")?);
-        let timeout_ms = number("RESPONDER_TIMEOUT_MS", RESPONDER_TIMEOUT_MS_DEFAULT)?;
-        if timeout_ms > RESPONDER_TIMEOUT_MS_MAX {
-            return Err(Refusal::new(format!("RESPONDER_TIMEOUT_MS: must not be above {RESPONDER_TIMEOUT_MS_MAX}")));
+        let variables = Variables(&variable);
+        let half_life_hours =
+            variables.number("MOOD_HALF_LIFE_HOURS", MOOD_HALF_LIFE_HOURS_DEFAULT, MOOD_HALF_LIFE_HOURS_MAX)?;
+        let (signing, previous) =
+            (variables.signing_key("CLERK_WEBHOOK_SECRET")?, variables.signing_key("CLERK_WEBHOOK_SECRET_PREVIOUS")?);
+        let chat = variables.chat(has_ai)?;
+        let allowed_origins = variable("ALLOWED_ORIGINS").unwrap_or_default();
+        Ok(Self {
+            key_ring: KeyRing {
+                current: variables.secret("KEY_SECRET")?.ok_or_else(|| Refusal::new("KEY_SECRET: is not set"))?,
+                previous: variables.secret("KEY_SECRET_PREVIOUS")?,
+            },
+            admin_token: variables.secret("ADMIN_TOKEN")?,
+            allowed_origins: allowed_origins
+                .split(',')
+                .map(|origin| origin.trim().to_owned())
+                .filter(|origin| !origin.is_empty())
+                .collect(),
+            public_rate: Rate::new(
+                variables.number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT, u32::MAX)?,
+                variables.number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT, u32::MAX)?,
+            ),
+            clerk_webhook_keys: signing.map_or(Vec::new(), |key| [key].into_iter().chain(previous).collect()),
+            mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
+            chat,
+            issuer: Issuer::read(&variable)?,
+            demo_api_key: variables.text("DEMO_API_KEY")?,
+        })
+    }
+}
+
+/// The variables and secrets of the Worker. Each refusal begins with the name of the setting.
+struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl Variables<'_> {
+    /// A secret. `None` if it is absent or empty.
+    fn secret(&self, name: &str) -> Result<Option<Secret>, Refusal> {
+        let text = (self.0)(name).filter(|text| !text.is_empty());
+        text.map(Secret::new).transpose().map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
+    }
+
+    /// A whole number from 1 to `max`, and a default if it is absent.
+    fn number(&self, name: &str, default: u32, max: u32) -> Result<u32, Refusal> {
+        let Some(text) = (self.0)(name) else { return Ok(default) };
+        let number = text.parse::<u32>().ok().filter(|number| *number > 0);
+        let number = number.ok_or_else(|| Refusal::new(format!("{name}: must be a whole number above 0")))?;
+        if number > max { Err(Refusal::new(format!("{name}: must not be above {max}"))) } else { Ok(number) }
+    }
+
+    /// A text of visible ASCII characters. `None` if it is absent or empty.
+    fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let text = (self.0)(name).filter(|text| !text.is_empty());
+        // A header allows no other characters, a URL has hardly any, and the name of a model has none.
+        if text.iter().flat_map(|text| text.bytes()).all(|byte| byte.is_ascii_graphic()) {
+            Ok(text)
+        } else {
+            Err(Refusal::new(format!("{name}: must consist of visible ASCII characters")))
         }
-        let half_life_hours = number("MOOD_HALF_LIFE_HOURS", MOOD_HALF_LIFE_HOURS_DEFAULT)?;
-        if half_life_hours > MOOD_HALF_LIFE_HOURS_MAX {
-            return Err(Refusal::new(format!("MOOD_HALF_LIFE_HOURS: must not be above {MOOD_HALF_LIFE_HOURS_MAX}")));
-        }
-        let (service, default) = match text("RESPONDER_URL")? {
+    }
+
+    fn signing_key(&self, name: &str) -> Result<Option<SigningKey>, Refusal> {
+        let key = self.text(name)?.map(|text| SigningKey::parse(&text)).transpose();
+        key.map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
+    }
+
+    fn chat(&self, has_ai: bool) -> Result<Option<Chat>, Refusal> {
+        let (model, key) = (self.text("RESPONDER_MODEL")?, self.text("RESPONDER_KEY")?);
+        let timeout_ms = self.number("RESPONDER_TIMEOUT_MS", RESPONDER_TIMEOUT_MS_DEFAULT, RESPONDER_TIMEOUT_MS_MAX)?;
+        let (service, default) = match self.text("RESPONDER_URL")? {
             Some(url) => {
                 let url = completions(&url).ok_or_else(|| {
                     Refusal::new(
@@ -105,43 +141,14 @@ impl Configuration {
             }
             None => (has_ai.then_some(Service::WorkersAi), WORKERS_AI_MODEL_DEFAULT),
         };
-        let chat = service.map(|service| {
+        Ok(service.map(|service| {
             let model = model.unwrap_or_else(|| default.to_owned());
             Chat { service, model, timeout_ms }
-        });
-        let demo_api_key = text("DEMO_API_KEY")?;
-        let signing_key = |name: &str| {
-            let key = text(name)?.map(|text| SigningKey::parse(&text)).transpose();
-            key.map_err(|refusal| Refusal::new(format!("{name}: {refusal}")))
-        };
-        let (signing, previous) = (signing_key("CLERK_WEBHOOK_SECRET")?, signing_key("CLERK_WEBHOOK_SECRET_PREVIOUS")?);
-        let clerk_webhook_keys = signing.map_or(Vec::new(), |key| [key].into_iter().chain(previous).collect());
-        let allowed_origins = variable("ALLOWED_ORIGINS").unwrap_or_default();
-        Ok(Self {
-            key_ring: KeyRing {
-                current: secret("KEY_SECRET")?.ok_or_else(|| Refusal::new("KEY_SECRET: is not set"))?,
-                previous: secret("KEY_SECRET_PREVIOUS")?,
-            },
-            admin_token: secret("ADMIN_TOKEN")?,
-            allowed_origins: allowed_origins
-                .split(',')
-                .map(|origin| origin.trim().to_owned())
-                .filter(|origin| !origin.is_empty())
-                .collect(),
-            public_rate: Rate::new(
-                number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT)?,
-                number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT)?,
-            ),
-            clerk_webhook_keys,
-            mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
-            chat,
-            issuer: Issuer::read(&variable)?,
-            demo_api_key,
-        })
+        }))
     }
 }
 
-/// Where an API takes requests for completions: below its URL, unless that already says so.
+/// The URL for completions of an API. The path is appended unless the URL ends with it already.
 fn completions(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let authority = rest.split('/').next().and_then(|before| before.split('?').next()).unwrap_or_default();
@@ -232,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn moods_have_a_half_life_of_a_day_unless_told_otherwise() {
+    fn moods_have_a_half_life_of_a_day_by_default() {
         let secret = "s".repeat(32);
         assert_eq!(read(&[("KEY_SECRET", &secret)]).unwrap().mood_half_life_ms, mood::HALF_LIFE_MS_DEFAULT);
         let set = read(&[("KEY_SECRET", &secret), ("MOOD_HALF_LIFE_HOURS", "2")]).unwrap();

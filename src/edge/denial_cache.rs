@@ -177,7 +177,7 @@ mod tests {
     /// Edges with latencies and an object, whose clocks agree. An edge that refuses gives the reply that the
     /// object would give at that instant.
     #[test]
-    fn who_is_refused_here_the_object_would_refuse() {
+    fn the_object_would_give_every_refusal_of_the_edge() {
         let given = std::env::var("ROLLCALL_SEED").ok();
         let seed = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect("a number"));
         println!("ROLLCALL_SEED={seed}");
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_was_refused_is() {
+    fn only_the_refused_key_is_refused() {
         let mut cache = DenialCache::default();
         cache.note(organization(1), &caller("ada", Scope::Read, 1), &denied(), at(0), || at(10));
         let find = |caller: &Caller, millis| cache.find(caller, || at(millis)).is_some();

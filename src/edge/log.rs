@@ -9,7 +9,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Line<'a> {
+pub struct RequestLine<'a> {
     pub request_id: RequestId,
     pub method: &'a str,
     /// The route's pattern, not the path, which holds user ids.

@@ -67,7 +67,7 @@ pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Respon
         Ok(response) => response.status,
         Err(fault) => fault.status(),
     };
-    let line = log::Line {
+    let line = log::RequestLine {
         request_id,
         method,
         route,

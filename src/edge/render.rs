@@ -8,7 +8,7 @@ use super::http::schema::{self, Schema};
 use crate::directory::identifiers::RequestId;
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
-use crate::fault::{CredentialFault, Fault, FieldFault, Kind};
+use crate::fault::{CredentialFault, Fault, FaultKind, FieldFault};
 use crate::json;
 
 /// Renders a fault: status, body, and the headers that belong to the fault itself.
@@ -61,7 +61,7 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> Result<String, js
     struct Error<'a> {
         code: &'static str,
         message: String,
-        r#type: Kind,
+        r#type: FaultKind,
         request_id: &'a str,
         details: Option<Details<'a>>,
         documentation_url: String,

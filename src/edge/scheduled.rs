@@ -22,7 +22,7 @@ const ORGANIZATIONS_MAX: i64 = 100;
 /// Continues the deletions of organizations that are not completed, and begins the audits that are
 /// due: a bounded number of each, the oldest first. The objects carry both out by themselves.
 pub async fn tick<R: Runtime>(runtime: &R) {
-    let mut line = Line { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
+    let mut line = TickLine { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {
         Ok(completed) => line.deletions_completed = completed,
         Err(fault) => line.reason = fault.log_reason().map(str::to_owned),
@@ -37,7 +37,7 @@ pub async fn tick<R: Runtime>(runtime: &R) {
 
 /// The log line of a tick.
 #[derive(Serialize)]
-struct Line {
+struct TickLine {
     scheduled: &'static str,
     /// Organizations whose audit was begun.
     started: usize,
@@ -47,7 +47,7 @@ struct Line {
     reason: Option<String>,
 }
 
-async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut Line) -> Result<(), Fault> {
+async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut TickLine) -> Result<(), Fault> {
     let database = runtime.database().map_err(internal)?;
     let due_ms = now.millis().saturating_sub(INTERVAL_MS);
     let select = Statement {

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_one_unambiguous_object() {
+    fn only_one_unambiguous_object_is_accepted() {
         for (text, reason) in [
             ("", "empty"),
             (" \n", "empty"),

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_touched_stays_to_the_letter() {
+    fn members_that_a_patch_does_not_name_stay_unchanged() {
         let target = r#"{"z":12345678901234567890123,"a":{"e":1e999,"s":"\u00e9"}}"#;
         assert_eq!(
             merged(target, r#"{ "a" : { "x" : -0 } }"#),

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_goes_on_is_no_value() {
+    fn a_value_that_is_cut_off_or_continued_is_refused() {
         for text in TEXTS {
             for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
                 let (expected, cut) = (serde_json::from_str::<serde_json::Value>(&text[..end]), &text[..end]);

@@ -152,7 +152,7 @@ mod tests {
         let floats: Vec<_> = numbers.iter().map(|number| number.as_f64().unwrap()).collect();
         assert_eq!(floats, [0.0, 18_446_744_073_709_551_615.0, -1.0, -9_223_372_036_854_775_808.0, 0.5, 0.0]);
         assert_eq!(value.take("s").into_string().as_deref(), Some("é"));
-        // What was taken is gone, as is what never was.
+        // A member that was taken is absent.
         assert_eq!((value.take("s"), value.take("x"), Value::Null.take("x")), (Value::Null, Value::Null, Value::Null));
     }
 
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_too_deep_or_too_far_is_refused() {
+    fn invalid_deep_and_too_large_values_are_refused() {
         for bad in ["", "{", "[1,]", "{\"a\"}", "nul", "01", "1e999", "\"\\ud800\"", "[] []"] {
             assert!(Value::read(bad).is_err(), "{bad}");
         }

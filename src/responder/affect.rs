@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_part_spoils_only_that() {
+    fn a_wrong_part_counts_as_absent() {
         for (block, primary, tension) in [
             (r#"{"valence":"0.5","arousal":1,"primary":7,"tension":"high"}"#, None, None),
             (r#"{"valence":0.5,"arousal":1,"primary":"","tension":null}"#, None, None),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_read_is_no_affect_and_no_text() {
+    fn an_invalid_block_is_neither_affect_nor_text() {
         let deep = format!("{{\"valence\":0,\"arousal\":{}", "[".repeat(100_000));
         for block in [
             "",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_the_text_wherever_it_is_cut() {
+    fn the_pieces_passed_on_are_the_text_wherever_it_is_cut() {
         for content in [
             " Grüße, 世界! \n\n```affect\n{\"valence\":0.5,\"arousal\":0}\n``` ",
             "a ``` b ```aff c ```affect{}``` d",
@@ -212,20 +212,20 @@ mod tests {
             for first in 0..=characters.len() {
                 for second in first..=characters.len() {
                     let pieces = [&characters[..first], &characters[first..second], &characters[second..]];
-                    assert_told(content, pieces.map(|piece| piece.iter().collect::<String>()).as_slice());
+                    assert_passed_on(content, pieces.map(|piece| piece.iter().collect::<String>()).as_slice());
                 }
             }
-            assert_told(content, &characters.iter().map(char::to_string).collect::<Vec<_>>());
+            assert_passed_on(content, &characters.iter().map(char::to_string).collect::<Vec<_>>());
         }
     }
 
-    fn assert_told(content: &str, pieces: &[String]) {
+    fn assert_passed_on(content: &str, pieces: &[String]) {
         let mut unfolding = StreamedAnswer::default();
-        let mut told: String = pieces.iter().map(|piece| unfolding.push(piece).to_owned()).collect();
+        let mut passed_on: String = pieces.iter().map(|piece| unfolding.push(piece).to_owned()).collect();
         let (text, affect, length) = unfolding.finish();
-        assert_eq!(told.len(), length, "{pieces:?}");
-        told.push_str(&text[length..]);
-        assert_eq!(told, text, "{pieces:?}");
+        assert_eq!(passed_on.len(), length, "{pieces:?}");
+        passed_on.push_str(&text[length..]);
+        assert_eq!(passed_on, text, "{pieces:?}");
         assert_eq!((text, affect), separate(content));
     }
 }

@@ -1,4 +1,4 @@
-//! What a responder answers.
+//! The answer of a responder.
 
 use super::affect::ReportedAffect;
 use crate::fault::Fault;

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn an_answer_without_text_is_an_error() {
         for (body, reason) in [
             ("", NO_JSON),
             ("<html>", NO_JSON),

@@ -1,4 +1,4 @@
-//! What a responder is asked.
+//! The prompt of a responder.
 
 use crate::json;
 

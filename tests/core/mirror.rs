@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rollcall::clerk::event;
 use rollcall::clerk::mirror::{ClerkMembership, ClerkOrganization, ClerkPerson, Event};
-use rollcall::organization::sql::Value;
+use rollcall::organization::sql::SqlValue;
 use rollcall::projection::Statement;
 
 use crate::clerk::{self, History};
@@ -211,9 +211,9 @@ fn an_event_in_a_large_organization_costs_what_it_does_in_a_small_one() {
     let count = |database: &Sqlite| {
         database.rows("SELECT member_count FROM clerk_organizations", &[]).expect("the organization")
     };
-    assert_eq!(count(&database), [[Value::Integer(9_999)]]);
+    assert_eq!(count(&database), [[SqlValue::Integer(9_999)]]);
     apply(&database, &Event::OrganizationDeleted { id: "org_large".into() });
-    assert_eq!(count(&database), [[Value::Integer(0)]]);
+    assert_eq!(count(&database), [[SqlValue::Integer(0)]]);
     // A tombstone each, and nothing of the other 9,999.
     let left: BTreeSet<_> = [r#"["membership","orgmem_3","","","",0,0,1]"#.to_owned()].into();
     let memberships = rows(&database).into_iter().filter(|row| row.starts_with("[\"membership"));

@@ -29,8 +29,8 @@ const LAYERS: &[&str] = &[
 /// The layers of the edge, likewise.
 const EDGE_LAYERS: &[&str] = &[
     "log",
-    "http",
     "configuration",
+    "http",
     "render",
     "denial_cache",
     "public_limiter",

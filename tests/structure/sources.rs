@@ -52,11 +52,13 @@ impl Tree {
                 functions: Vec::new(),
                 types: Vec::new(),
             };
-            if Path::new(path).extension().is_some_and(|extension| extension == "rs") {
+            // Files of unit tests import what they test, and whatever they need for it.
+            let is_tests = path.ends_with("/tests.rs");
+            if Path::new(path).extension().is_some_and(|extension| extension == "rs") && !is_tests {
                 let file = syn::parse_file(text).map_err(|error| format!("{path}: {error}"))?;
                 let mut reader = Reader { folder, known: &known, depth: 0, source: &mut source };
                 reader.visit_file(&file);
-            } else {
+            } else if !is_tests {
                 source.imports = javascript_imports(path, text, &known);
             }
             source.imports.remove(*path);

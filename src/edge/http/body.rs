@@ -3,18 +3,18 @@
 use crate::fault::Fault;
 use crate::input::Fields;
 
-/// What a route takes as its body.
+/// The body that a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
-    /// Not read.
+    /// The route reads no body.
     None,
     /// `application/json`, at most this many bytes.
     Json { bytes_max: usize },
-    /// Either type of a `PATCH`, or none.
+    /// Either media type of a `PATCH`, or no body.
     Optional { bytes_max: usize },
 }
 
-/// A body, by what its type makes of it.
+/// A body, by its media type.
 #[derive(Debug)]
 pub enum Body {
     Empty,
@@ -25,7 +25,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// What was sent, whatever its type makes of it.
+    /// The bytes of the body, whatever its media type.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Empty => &[],

@@ -3,11 +3,11 @@
 use crate::directory::end_user::Revision;
 use crate::organization::protocol::Precondition;
 
-/// Most tags that a header may name; more are not read.
+/// The most tags of a header that are read.
 const TAGS_MAX: usize = 32;
 
-/// A quoted version. A record made anew under an id that was erased begins again
-/// at version 1, so its incarnation is told too.
+/// The quoted version. A record under an id that was erased begins again at version 1, so its tag also has its
+/// incarnation.
 pub fn entity_tag(revision: Revision) -> String {
     if revision.incarnation == Revision::FIRST.incarnation {
         format!("\"{}\"", revision.version)
@@ -16,12 +16,12 @@ pub fn entity_tag(revision: Revision) -> String {
     }
 }
 
-/// Reads `If-Match`, which compares strongly: a weak tag matches nothing.
+/// Reads `If-Match`, which compares strongly, so that a weak tag matches nothing.
 pub fn if_match(header: &str) -> Precondition {
     read(header, |tag| tag)
 }
 
-/// Whether `If-None-Match` names the revision, by weak comparison.
+/// Whether `If-None-Match` names the revision. It compares weakly.
 pub fn none_match_names(header: &str, revision: Revision) -> bool {
     read(header, |tag| tag.strip_prefix("W/").unwrap_or(tag)).holds(revision)
 }
@@ -34,7 +34,7 @@ fn read(header: &str, strip: impl Fn(&str) -> &str) -> Precondition {
     Precondition::Revisions(tags.collect())
 }
 
-/// The revision of a tag that we wrote; any other tag is nobody's.
+/// The revision of a tag that [`entity_tag`] wrote. `None` for any other tag.
 fn parse(tag: &str) -> Option<Revision> {
     let opaque = tag.strip_prefix('"')?.strip_suffix('"')?;
     let (incarnation, version) = match opaque.split_once('.') {

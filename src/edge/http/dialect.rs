@@ -1,6 +1,6 @@
 //! The API that a path belongs to.
 
-/// Which API a path belongs to: how its errors look.
+/// The API of a path. It decides the form of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     EndUsers,
@@ -11,7 +11,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect in which an unknown path is refused.
+    /// The dialect of the error for an unknown path.
     pub fn of_path(path: &str) -> Self {
         let under =
             |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -28,8 +28,8 @@ impl Dialect {
         }
     }
 
-    /// Whether a browser on another origin may ever call it. Service keys and the
-    /// admin token have no business in a browser.
+    /// Whether a browser on another origin may call this API. Service keys and the admin token must not be used
+    /// in browsers.
     pub const fn cross_origin(self) -> bool {
         match self {
             Self::EndUsers | Self::Agents | Self::Public => true,

@@ -1,4 +1,4 @@
-//! The headers that contract every response carries, and when.
+//! The headers of responses, and which responses carry them.
 
 use super::dialect::Dialect;
 use super::response::Response;
@@ -8,46 +8,44 @@ use crate::edge::configuration::Configuration;
 use crate::fault::Fault;
 use crate::organization::protocol::Admission;
 
-/// The bucket that a request took its token from.
+/// The bucket from which a request took its token.
 #[derive(Debug, Clone, Copy)]
 pub enum Charged {
     Organization(Admission),
     Client(Admission),
 }
 
-/// Headers that a browser on an allowed origin may read.
+/// The response headers that a browser on an allowed origin may read.
 const EXPOSED: &str = "X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, \
     RateLimit, Retry-After, X-Quota-Turns-Used, X-Quota-Turns-Limit, X-Quota-Relationships-Used, \
     X-Quota-Relationships-Limit, X-Quota-Reset, WWW-Authenticate, Allow, Location, ETag, Link, Idempotency-Replayed";
 
-/// Request headers that a browser on an allowed origin may send. The service
-/// key's is not among them. `X-API-Key` is never read; some clients send it empty.
+/// The request headers that a browser on an allowed origin may send. The header of service keys is not among
+/// them. `X-API-Key` is never read, but some clients send it empty.
 const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key";
 
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE";
 
-/// How long a browser may remember a preflight, in seconds: long enough to
-/// matter, short enough for a changed allow-list to take effect in the hour.
+/// How long a browser may cache a preflight, in seconds. A changed allow-list takes effect after this time.
 const PREFLIGHT_MAX_AGE_S: &str = "600";
 
-/// What answers are is data: were one opened as a page, it could load, run and be framed by nothing.
+/// A response that a browser opens as a page can load nothing, run nothing, and be framed by no page.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
-/// A year, the least that browsers' own lists ask for.
+/// A year, the least that the preload lists of browsers require, in seconds.
 const TRANSPORT: &str = "max-age=31536000";
 
-/// On every response of the Worker, without exception. Static files have theirs from
-/// `www/_headers`.
+/// Adds the headers of every response of the Worker. Static files get theirs from `www/_headers`.
 pub fn universal(response: Response, request_id: RequestId, origin: &str) -> Response {
     let response = response
         .with("X-Request-Id", request_id.to_string())
         .with("X-Content-Type-Options", "nosniff")
         .with("Content-Security-Policy", POLICY)
         .with("Referrer-Policy", "no-referrer");
-    // Never on http: RFC 6797, section 7.2.
+    // Not over HTTP (RFC 6797, section 7.2).
     if origin.starts_with("https:") { response.with("Strict-Transport-Security", TRANSPORT) } else { response }
 }
 
-/// On every response that took a token, and every 429.
+/// Adds the rate-limit headers, which every response that took a token and every 429 carries.
 pub fn rate_limit(response: Response, charged: Charged) -> Response {
     let (name, admission) = match charged {
         Charged::Organization(admission) => ("org", admission),
@@ -62,7 +60,7 @@ pub fn rate_limit(response: Response, charged: Charged) -> Response {
         .with("RateLimit", format!("\"{name}\";r={};t={reset_s}", admission.remaining))
 }
 
-/// What a fault says of the quotas: every 403 and 429 of an authenticated call does.
+/// The quotas that a fault carries. Every 403 and 429 of an authenticated call has them.
 pub const fn quota(fault: &Fault) -> Option<Quota> {
     match fault {
         Fault::ScopeTooSmall { quota }
@@ -72,7 +70,7 @@ pub const fn quota(fault: &Fault) -> Option<Quota> {
     }
 }
 
-/// On these, and on every turn.
+/// Adds the quota headers, which these faults and every turn carry.
 pub fn quota_used(response: Response, quota: Quota) -> Response {
     response
         .with("X-Quota-Turns-Used", quota.turns_used.to_string())
@@ -82,8 +80,8 @@ pub fn quota_used(response: Response, quota: Quota) -> Response {
         .with("X-Quota-Reset", quota.resets_at.to_string())
 }
 
-/// What CORS adds for a path that browsers on other origins may call. `Vary`
-/// is there even without an `Origin`, or a cache would mix the two up.
+/// Adds the CORS headers if browsers on other origins may call the dialect. `Vary` is present even without an
+/// `Origin`, or a cache would give a response for one origin to another.
 pub fn cross_origin(
     response: Response,
     dialect: Dialect,
@@ -98,7 +96,7 @@ pub fn cross_origin(
     response.with("Access-Control-Allow-Origin", origin).with("Access-Control-Expose-Headers", EXPOSED)
 }
 
-/// The further headers of an answer to a preflight from an allowed origin.
+/// Adds the headers of a response to a preflight from an allowed origin.
 pub fn preflight(response: Response) -> Response {
     response
         .with("Access-Control-Allow-Methods", METHODS)
@@ -106,6 +104,7 @@ pub fn preflight(response: Response) -> Response {
         .with("Access-Control-Max-Age", PREFLIGHT_MAX_AGE_S)
 }
 
+/// The origin, if the operator allows it.
 pub fn allowed(origin: Option<&str>, configuration: Option<&Configuration>) -> Option<String> {
     let (origin, configuration) = (origin?, configuration?);
     configuration.allowed_origins.iter().find(|allowed| *allowed == origin).cloned()

@@ -1,4 +1,4 @@
-//! The methods that routes have.
+//! The methods of routes.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {

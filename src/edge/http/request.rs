@@ -1,11 +1,11 @@
-//! A request as the edge sees it, free of any platform type.
+//! A request as the edge sees it, without any platform type.
 
 use crate::fetch::FetchError;
 
-/// Why a body could not be read.
+/// The reason why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyError {
-    /// Longer than allowed; reading stopped there.
+    /// The body is longer than allowed. Reading stopped there.
     TooLarge,
     /// The connection broke.
     Broken(String),
@@ -20,21 +20,21 @@ impl From<BodyError> for FetchError {
     }
 }
 
-/// A request that came in.
+/// An incoming request.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Incoming {
     fn method(&self) -> &str;
-    /// The whole URL as the platform normalised it (WHATWG URL).
+    /// The whole URL, which the platform has normalised (WHATWG URL).
     fn url(&self) -> &str;
     fn header(&self, name: &str) -> Option<String>;
-    /// Reads the body, giving up after `bytes_max`.
+    /// Reads the body. Fails if it is longer than `bytes_max`.
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError>;
 }
 
 /// The parts of a URL that routing needs, still percent-encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Scheme and authority, for links back to this server.
+    /// The scheme and the authority, for links to this server.
     pub origin: &'a str,
     pub path: &'a str,
     pub query: &'a str,

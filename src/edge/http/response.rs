@@ -1,4 +1,4 @@
-//! A response on its way out, free of any platform type.
+//! A response of the edge, without any platform type.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -6,22 +6,21 @@ use std::rc::Rc;
 
 pub type HeaderName = &'static str;
 
-/// Where the events of a response go.
+/// The receiver of the events of a response.
 pub trait EventSink {
-    /// Sends an event; says whether there is still a reader. Does not wait for one that
-    /// is slow, so that whoever sends keeps to their own time.
+    /// Sends an event and says whether there is still a reader. It does not wait for a slow reader, so that the
+    /// reader cannot delay the sender.
     fn send(&self, event: &str, data: &str) -> bool;
 }
 
-/// Sends events until it ends, and with it the response. It runs to its end whether or
-/// not there is still a reader.
+/// Sends the events of a response. The response ends when it ends. It runs to its end even without a reader.
 pub type Producer = Box<dyn FnOnce(Rc<dyn EventSink>) -> Pin<Box<dyn Future<Output = ()>>>>;
 
-/// What a response carries.
+/// The content of a response.
 pub enum Content {
     None,
     Text(String),
-    /// Server-sent events, made after the head was sent.
+    /// Server-sent events, which are made after the head was sent.
     Events(Producer),
 }
 
@@ -35,7 +34,7 @@ impl std::fmt::Debug for Content {
     }
 }
 
-/// A response on its way out.
+/// A response of the edge.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
@@ -70,7 +69,7 @@ impl Response {
     }
 }
 
-/// An event as it is sent (WHATWG HTML, section 9.2). Its name has one line.
+/// The text of a server-sent event (WHATWG HTML, section 9.2). The name must not have a line break.
 pub fn event(name: &str, data: &str) -> String {
     let mut event = ["event: ", name, "\n"].concat();
     for line in data.split('\n').flat_map(|line| line.split('\r')) {

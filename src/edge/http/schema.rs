@@ -1,4 +1,4 @@
-//! Dialect 2's bodies: each names its JSON Schema, in the body and in a `Link`.
+//! The bodies of dialect 2. Each names its JSON Schema, in the body and in a `Link` header.
 
 use super::response::Response;
 
@@ -37,12 +37,12 @@ impl Schema {
     }
 }
 
-/// Says in a `Link` what describes a body (RFC 8288).
+/// Adds the `Link` header that names the schema of the body (RFC 8288).
 pub fn linked(response: Response, schema: Schema) -> Response {
     response.with("Link", schema.link())
 }
 
-/// A body with `$schema` before the members given, which are the inside of an object.
+/// A response whose body has `$schema` and then `members`, which are the inside of a JSON object.
 pub fn described(status: u16, schema: Schema, members: &str) -> Response {
     let body = format!("{{\"$schema\":\"{}\",{members}}}", schema.path());
     linked(Response::json(status, body), schema)

@@ -1,4 +1,4 @@
-//! What the document takes from the route table.
+//! The parts of the document that come from the route table.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The schemas of types that write themselves: texts and numbers with rules.
+//! The schemas of types with a `Serialize` of their own: texts and numbers with rules.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-/// A ULID as it is printed: 26 characters of Crockford's base 32, at most 128 bits.
+/// A printed ULID: 26 characters of Crockford's base 32, at most 128 bits.
 pub const ULID_PATTERN: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
 
 macro_rules! written {

@@ -4,7 +4,7 @@ use crate::json::Text;
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum SampleKind {
     FirstKind,
 }
 
@@ -12,7 +12,7 @@ enum Kind {
 struct Newtype(i32);
 
 #[derive(Serialize)]
-struct Pair(u8, bool);
+struct SamplePair(u8, bool);
 
 #[derive(Serialize)]
 struct Unit;
@@ -20,7 +20,7 @@ struct Unit;
 #[derive(Serialize)]
 struct Everything<'a> {
     text: &'a str,
-    r#type: Kind,
+    r#type: SampleKind,
     none: Option<u64>,
     some: Option<Newtype>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ struct Everything<'a> {
     least: i64,
     character: char,
     empty: [u8; 0],
-    list: Vec<(u16, Pair, Unit)>,
+    list: Vec<(u16, SamplePair, Unit)>,
     nothing: Nothing,
 }
 
@@ -37,12 +37,12 @@ struct Everything<'a> {
 struct Nothing {}
 
 #[test]
-fn writes_what_serde_json_writes() {
+fn the_bytes_are_those_of_serde_json() {
     let mut text: String = (0..0x500).filter_map(char::from_u32).collect();
     text.push_str("\u{2028}\u{fffd}\u{1f980}\\\"");
     let everything = Everything {
         text: &text,
-        r#type: Kind::FirstKind,
+        r#type: SampleKind::FirstKind,
         none: None,
         some: Some(Newtype(-7)),
         skipped: None,
@@ -50,7 +50,7 @@ fn writes_what_serde_json_writes() {
         least: i64::MIN,
         character: '"',
         empty: [],
-        list: vec![(1, Pair(2, true), Unit), (3, Pair(4, false), Unit)],
+        list: vec![(1, SamplePair(2, true), Unit), (3, SamplePair(4, false), Unit)],
         nothing: Nothing {},
     };
     assert_eq!(write(&everything).unwrap(), serde_json::to_string(&everything).unwrap());
@@ -60,7 +60,7 @@ fn writes_what_serde_json_writes() {
 }
 
 #[test]
-fn what_is_json_already_is_written_as_it_is() {
+fn json_text_is_written_unchanged() {
     #[derive(Serialize)]
     struct Holder {
         first: Text,
@@ -74,7 +74,7 @@ fn what_is_json_already_is_written_as_it_is() {
 }
 
 #[test]
-fn what_has_no_form_is_refused() {
+fn values_without_a_form_are_refused() {
     assert_eq!(write(&1.5), Err(Unwritable));
     assert_eq!(write(&[1.5_f32]), Err(Unwritable));
     assert_eq!(write(&std::collections::BTreeMap::from([(1, 2)])), Err(Unwritable));

@@ -53,7 +53,7 @@ enum WaitState<V> {
     Settled(WaitResult<V>),
 }
 
-struct State<V> {
+struct SchedulerState<V> {
     /// The number of the task that is being polled, or 0. A task that starts another one polls it within its
     /// own poll.
     polled_task: u32,
@@ -74,13 +74,13 @@ fn next_number<T>(last: u32, entries: &BTreeMap<u32, T>) -> u32 {
 
 /// The tasks and waits of one thread.
 pub struct Scheduler<P: Platform> {
-    state: RefCell<State<P::Value>>,
+    state: RefCell<SchedulerState<P::Value>>,
 }
 
 impl<P: Platform> Scheduler<P> {
     pub const fn new() -> Self {
         Self {
-            state: RefCell::new(State {
+            state: RefCell::new(SchedulerState {
                 polled_task: 0,
                 last_task: 0,
                 last_wait: 0,
@@ -206,10 +206,12 @@ impl<P: Platform> Future for Wait<P> {
     type Output = WaitResult<P::Value>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Holds the earlier waker afterwards, so that it is dropped outside of the borrow.
+        let mut waker = Some(context.waker().clone());
         P::with_scheduler(|scheduler| {
             let mut state = scheduler.state.borrow_mut();
-            if let Some(WaitState::Pending(waker)) = state.waits.get_mut(&self.number) {
-                *waker = Some(context.waker().clone());
+            if let Some(WaitState::Pending(held)) = state.waits.get_mut(&self.number) {
+                std::mem::swap(held, &mut waker);
                 return Poll::Pending;
             }
             match state.waits.remove(&self.number) {

@@ -7,11 +7,10 @@
 //! - After a commit or a flush that leaves a projection behind, another flush is under way or
 //!   waits for its time; only after a failure is it left to the alarm.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
-use super::{Inner, begun_again, log_failure, succeeded};
-use crate::executor::{self, SharedWork};
+use super::state::{ObjectState, begun_again, log_failure, succeeded};
+use crate::executor;
 use crate::platform::{self, D1, Kv};
 use rollcall::directory::identifiers::BatchId;
 use rollcall::directory::timestamp::Timestamp;
@@ -34,55 +33,13 @@ const PAUSE_MAX_MS: u32 = 50;
 /// have begun before its own change, and two more, as each is bounded.
 const FLUSHES_AWAITED: usize = 3;
 
-/// The flushes of one object.
-pub struct Flushes {
-    listing: SharedFlush,
-    cache: SharedFlush,
-    /// Waiting for more to flush.
-    gathering: SharedWork,
-    /// When a flush last had its turn again.
-    resumed_at_ms: Cell<i64>,
-}
-
-/// The flush of one projection.
-struct SharedFlush {
-    under_way: SharedWork,
-    /// After a failure writers leave the store alone until then; the alarm and
-    /// readers do not wait.
-    not_before: Cell<Timestamp>,
-}
-
-impl SharedFlush {
-    fn new() -> Self {
-        Self { under_way: SharedWork::default(), not_before: Cell::new(Timestamp::EPOCH) }
-    }
-}
-
-impl Flushes {
-    pub fn new() -> Self {
-        Self {
-            listing: SharedFlush::new(),
-            cache: SharedFlush::new(),
-            gathering: SharedWork::default(),
-            resumed_at_ms: Cell::new(0),
-        }
-    }
-
-    const fn of(&self, projection: Projection) -> &SharedFlush {
-        match projection {
-            Projection::Listing => &self.listing,
-            Projection::Cache => &self.cache,
-        }
-    }
-}
-
-impl Inner {
+impl ObjectState {
     /// Waits until the listing holds every change up to now.
-    pub(super) async fn list_everything(inner: &Rc<Self>) -> bool {
-        let goal = inner.core.borrow().last_sequence();
-        let reached = || inner.core.borrow().acknowledged(Projection::Listing) >= goal;
+    pub(super) async fn list_everything(state: &Rc<Self>) -> bool {
+        let goal = state.core.borrow().last_sequence();
+        let reached = || state.core.borrow().acknowledged(Projection::Listing) >= goal;
         for _ in 0..FLUSHES_AWAITED {
-            if reached() || !succeeded(Self::flush(inner, Projection::Listing)).await {
+            if reached() || !succeeded(Self::flush(state, Projection::Listing)).await {
                 break;
             }
         }
@@ -90,20 +47,20 @@ impl Inner {
     }
 
     /// Starts to flush what there is a batch of, and in a moment what else there will be.
-    pub(super) fn flush_soon(inner: &Rc<Self>, now: Timestamp) {
+    pub(super) fn flush_soon(state: &Rc<Self>, now: Timestamp) {
         let (mut is_due, mut has_batch) = (false, false);
-        for projection in inner.due(now) {
+        for projection in state.due(now) {
             is_due = true;
-            if inner.core.borrow().has_batch(projection) {
+            if state.core.borrow().has_batch(projection) {
                 has_batch = true;
-                drop(Self::flush(inner, projection));
+                drop(Self::flush(state, projection));
             }
         }
         if !is_due {
             return;
         }
-        let waiting = Rc::clone(inner);
-        drop(inner.flushes.gathering.share(async move {
+        let waiting = Rc::clone(state);
+        drop(state.flushes.gathering.share(async move {
             // What has come while a flush was under way is not waited for again.
             executor::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
             for projection in waiting.due(platform::now()) {
@@ -121,9 +78,9 @@ impl Inner {
     }
 
     /// Starts a flush, or joins the one under way.
-    pub(super) fn flush(inner: &Rc<Self>, projection: Projection) -> js_sys::Promise {
-        let flushing = Rc::clone(inner);
-        inner.flushes.of(projection).under_way.share(async move {
+    pub(super) fn flush(state: &Rc<Self>, projection: Projection) -> js_sys::Promise {
+        let flushing = Rc::clone(state);
+        state.flushes.of(projection).under_way.share(async move {
             let result = flushing.flush_now(projection).await;
             match &result {
                 // Erasures wait for the projections, and nobody waits for them.
@@ -151,7 +108,7 @@ impl Inner {
     }
 }
 
-impl flush::Source for Inner {
+impl flush::Source for ObjectState {
     fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
         let now = platform::now();
         let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;

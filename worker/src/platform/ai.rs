@@ -1,4 +1,4 @@
-//! Workers AI, by its binding.
+//! Workers AI, over its binding.
 //! <https://developers.cloudflare.com/workers-ai/configuration/bindings/>
 
 use std::pin::pin;
@@ -22,9 +22,9 @@ extern "C" {
     fn run(this: &Ai, model: &str, inputs: &JsValue) -> Result<JsValue, JsValue>;
 }
 
-/// Runs a model. It gives an object, or when asked for one a stream of events; what a
-/// model refuses is an exception. Nothing of the binding limits the time, so it is waited
-/// for no longer: what goes on then ends with the request.
+/// Runs a model. The binding returns an object or, on demand, a stream of events, and throws if the model
+/// refuses. The binding has no limit of time, so this stops waiting after the request's limit. The model may
+/// then run until the request ends.
 pub async fn run(ai: Ai, model: &str, inputs: &str, request: Fetch<'_>) -> Result<u16, FetchError> {
     let until_ms = clock::now().millis().saturating_add(i64::from(request.limit_ms));
     let started = JSON::parse(inputs).and_then(|inputs| ai.run(model, &inputs));
@@ -49,8 +49,8 @@ pub async fn run(ai: Ai, model: &str, inputs: &str, request: Fetch<'_>) -> Resul
     }
 }
 
-/// What the log may know of an exception: the code that it begins with, and nothing that
-/// a model may have said. <https://developers.cloudflare.com/workers-ai/platform/errors/>
+/// The reason of an exception for the log: only the code with which it begins, as the rest may repeat what the
+/// model said. <https://developers.cloudflare.com/workers-ai/platform/errors/>
 fn refusal(message: &str) -> String {
     let code = message.split(':').next().filter(|code| (1..=6).contains(&code.len()));
     let code = code.filter(|code| code.bytes().all(|byte| byte.is_ascii_digit()));

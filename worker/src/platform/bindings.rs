@@ -1,4 +1,4 @@
-//! What `wrangler.toml` binds, and what platform errors say.
+//! The bindings of `wrangler.toml`, and the messages of platform errors.
 
 use crate::executor::PromiseError;
 use wasm_bindgen::prelude::*;
@@ -7,12 +7,13 @@ use wasm_bindgen::{JsCast, JsValue};
 use rollcall::organization::sql::Parameter;
 use rollcall::projection::StoreError;
 
-/// What a JavaScript error says, for the log.
+/// The message of a JavaScript error, for the log.
 pub fn describe(error: &JsValue) -> String {
     let message = js_sys::Reflect::get(error, &JsValue::from_str("message")).ok().and_then(|text| text.as_string());
     message.or_else(|| error.as_string()).unwrap_or_else(|| "an error that says nothing".to_owned())
 }
 
+/// The error of a store that rejected a promise or gave no answer in time.
 pub fn describe_unsettled(store: &str, error: &PromiseError) -> StoreError {
     StoreError(match error {
         PromiseError::Rejected(error) => format!("{store}: {}", describe(error)),
@@ -22,7 +23,7 @@ pub fn describe_unsettled(store: &str, error: &PromiseError) -> StoreError {
 
 #[wasm_bindgen]
 extern "C" {
-    /// What `wrangler.toml` binds.
+    /// The bindings of `wrangler.toml`.
     pub type Bindings;
 
     #[wasm_bindgen(method, getter, js_name = ORGANIZATIONS)]
@@ -34,11 +35,12 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = LISTING)]
     pub fn listing(this: &Bindings) -> JsValue;
 
-    /// Need not be there.
+    /// This binding is optional.
     #[wasm_bindgen(method, getter, js_name = AI)]
     pub fn ai(this: &Bindings) -> JsValue;
 }
 
+/// A binding, or the error that it is missing.
 pub fn binding<T: JsCast>(env: &worker::Env, name: &str, get: fn(&Bindings) -> JsValue) -> Result<T, StoreError> {
     let binding = get(env.unchecked_ref());
     if binding.is_object() {
@@ -48,7 +50,7 @@ pub fn binding<T: JsCast>(env: &worker::Env, name: &str, get: fn(&Bindings) -> J
     }
 }
 
-/// A parameter as both databases take it.
+/// A parameter in the form that both databases take.
 pub fn bind(parameter: &Parameter<'_>) -> JsValue {
     match parameter {
         Parameter::Null => JsValue::NULL,

@@ -1,4 +1,7 @@
-//! `WebCrypto`.
+//! Signatures, checked by `WebCrypto`.
+//!
+//! Keys come from a key set or from PEM. Both forms are read into a [`PublicKey`], which is imported as a JSON
+//! Web Key.
 
 use js_sys::{Array, JSON, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -8,7 +11,7 @@ use crate::executor::{PromiseError, settle};
 use rollcall::clerk::key::PublicKey;
 use rollcall::refusal::Refusal;
 
-/// Longest wait for arithmetic, in milliseconds.
+/// The longest wait for one operation, in milliseconds.
 const LIMIT_MS: u32 = 5_000;
 
 const RS256: &str = "{\"name\":\"RSASSA-PKCS1-v1_5\",\"hash\":\"SHA-256\"}";
@@ -40,7 +43,7 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 }
 
-/// Whether a key made this signature.
+/// Whether a key made a signature.
 pub async fn verify_rs256(key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal> {
     let verified = async {
         let algorithm = JSON::parse(RS256).map_err(PromiseError::Rejected)?;

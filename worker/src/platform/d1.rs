@@ -1,4 +1,4 @@
-//! The listing database over D1.
+//! The listing database, in D1.
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
@@ -8,7 +8,7 @@ use super::bindings::{Bindings, bind, binding, describe_unsettled};
 use crate::executor::settle;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
 
-/// Longest wait for D1, in milliseconds.
+/// The longest wait for D1, in milliseconds.
 const LIMIT_MS: u32 = 10_000;
 
 #[wasm_bindgen]
@@ -40,13 +40,12 @@ export function figure(answer, name) {
     return answer.meta[name] ?? 0;
 }")]
 extern "C" {
-    /// The column `text` of every row, each ended by a NUL, which none of them holds. In one piece,
-    /// as every row would be a crossing of its own; and not as JSON, in which what is JSON already
-    /// is escaped and unescaped again.
+    /// The column `text` of every row, each followed by a NUL, which no text holds. One piece costs one call
+    /// between JavaScript and Rust, and a NUL-separated text, unlike JSON, needs no escapes.
     #[wasm_bindgen(catch)]
     fn texts(answer: &JsValue) -> Result<Vec<u8>, JsValue>;
 
-    /// One of the numbers that an answer comes with.
+    /// A number in the metadata of an answer.
     #[wasm_bindgen(catch)]
     fn figure(answer: &JsValue, name: &str) -> Result<f64, JsValue>;
 }
@@ -87,7 +86,7 @@ fn failed(error: crate::executor::PromiseError) -> StoreError {
     describe_unsettled("D1", &error)
 }
 
-/// [`figure`], which is a whole number and not negative.
+/// A [`figure`] that counts something.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
 fn whole(answer: &JsValue, name: &str) -> Result<u64, StoreError> {
     let figure = figure(answer, name).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;

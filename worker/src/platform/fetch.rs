@@ -1,4 +1,4 @@
-//! Requests to servers outside.
+//! Requests to services outside.
 
 use js_sys::{JSON, Promise, Reflect};
 use wasm_bindgen::prelude::*;
@@ -25,7 +25,7 @@ extern "C" {
     fn start(url: &str, init: &JsValue) -> Result<Promise, JsValue>;
 }
 
-/// One signal limits all of it: it aborts the request, or the reading of the answer.
+/// Sends a request and reads its answer. One signal limits the time of both.
 pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
     let (url, bearer, body) = match request.outgoing {
         Outgoing::Get { url } => (url, None, None),

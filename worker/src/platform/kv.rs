@@ -1,4 +1,4 @@
-//! The record cache over Workers KV.
+//! The record cache, in Workers KV.
 
 use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
@@ -9,9 +9,9 @@ use crate::executor::settle;
 use rollcall::json::{Value, quote};
 use rollcall::projection::{Cache, Put, StoreError};
 
-/// Longest wait for a read, in milliseconds: the object has the record too.
+/// The longest wait for a read, in milliseconds. The object has the record too.
 const GET_LIMIT_MS: u32 = 2_000;
-/// Longest wait for writes or a list, in milliseconds.
+/// The longest wait for writes or for a list, in milliseconds.
 const LIMIT_MS: u32 = 10_000;
 
 #[wasm_bindgen]

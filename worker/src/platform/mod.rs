@@ -1,5 +1,5 @@
-//! The platform at the rim: the only place, with `lib.rs` and the object, where
-//! types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen` appear.
+//! The ports of the core, implemented by the platform. Types of `worker`, `js-sys`, `web-sys` and `wasm-bindgen`
+//! appear only in this crate.
 
 mod ai;
 mod bindings;

@@ -1,4 +1,4 @@
-//! The edge's surroundings on Workers.
+//! The runtime of the edge on Workers.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,8 +7,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::Env;
 
 use super::bindings::{Bindings, binding};
+use super::d1::D1;
+use super::kv::Kv;
 use super::rpc::Namespace;
-use super::{D1, Kv, ai, clock, crypto, entropy, fetch};
+use super::{ai, clock, crypto, entropy, fetch};
 use crate::executor::pause;
 use rollcall::clerk::key::PublicKey;
 use rollcall::clerk::sessions::Sessions;
@@ -22,26 +24,25 @@ use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 use rollcall::refusal::Refusal;
 
 thread_local! {
-    /// Read once per isolate: variables and secrets change only by a new deployment.
+    /// Read once per isolate, as variables and secrets change only by a new deployment.
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
     static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
-/// A variable as text. What `wrangler.toml` gives as a number is a number here;
-/// anything else that is not text becomes a text that no setting accepts.
+/// A variable as text. `wrangler.toml` may give numbers. Any other value becomes a text that no setting accepts.
 fn variable(env: &Env, name: &str) -> Option<String> {
     let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
     if value.is_undefined() || value.is_null() {
         return None;
     }
-    // Whole numbers only: no setting takes another.
+    // No setting takes a fraction.
     #[expect(clippy::cast_possible_truncation, reason = "a fraction is cut off and then refused")]
     let number = value.as_f64().filter(|number| number.fract() == 0.0).map(|number| (number as i64).to_string());
     Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
 }
 
-/// What the operator has set.
+/// The configuration that the operator set.
 pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
     CONFIGURATION.with_borrow_mut(|held| {
         if let Some(configuration) = held {
@@ -54,7 +55,7 @@ pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
     })
 }
 
-/// One request's view of the bindings.
+/// The bindings, for one request.
 #[derive(Clone)]
 pub struct WorkerRuntime {
     env: Env,

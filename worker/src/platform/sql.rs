@@ -1,4 +1,4 @@
-//! The object's own SQLite.
+//! The storage of an object: its SQLite database and its alarm.
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
@@ -19,7 +19,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn raw(this: &Cursor) -> Result<JsValue, JsValue>;
 
-    /// `Array.from`, which runs the cursor to its end and may fail on the way.
+    /// `Array.from`, which reads the cursor to its end and may fail.
     #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
     fn collect(rows: &JsValue) -> Result<Array, JsValue>;
 }
@@ -40,7 +40,7 @@ fn value(value: JsValue) -> Result<SqlValue, SqlError> {
     if let Some(text) = value.as_string() {
         return Ok(SqlValue::Text(text));
     }
-    // Whole numbers up to 2^53 are all that is ever stored.
+    // Only whole numbers up to 2^53 are stored.
     #[expect(clippy::cast_possible_truncation, reason = "a fraction is refused")]
     match value.as_f64() {
         Some(number) if number.fract() == 0.0 => Ok(SqlValue::Integer(number as i64)),
@@ -63,24 +63,23 @@ extern "C" {
     fn delete_all(this: &Storage) -> Result<JsValue, JsValue>;
 }
 
-/// Sets the object's alarm. The write belongs to the turn it is made in; the
-/// promise it returns says only when it is durable, which the output gate waits
-/// for anyway.
+/// Sets the object's alarm. The write belongs to the current turn of the event loop. The promise only says when it
+/// is durable, for which the output gate waits anyway.
 pub fn set_alarm(storage: &JsValue, at_ms: i64) -> Result<(), JsValue> {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^53")]
     storage.unchecked_ref::<Storage>().set_alarm(at_ms as f64).map(drop)
 }
 
-/// Removes everything that the object holds, its alarm included, and gives the space back.
-/// The database is emptied when this returns, and cannot be within a transaction; what is written
-/// after it in the same turn is durable with it.
+/// Deletes all data of the object and its alarm, and frees the space. The database is empty when this returns. It
+/// must not run within a transaction. Writes after it in the same turn of the event loop become durable together
+/// with it.
 pub fn delete_all(storage: &JsValue) -> Result<(), JsValue> {
     storage.unchecked_ref::<Storage>().delete_all().map(drop)
 }
 
-/// Runs a body in one transaction: all of it, or, when it fails, nothing.
+/// Runs a body in one transaction, which is rolled back if the body fails.
 pub fn transaction(storage: &JsValue, body: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
-    // Throwing is what rolls back.
+    // An exception rolls the transaction back.
     let mut run = || body().map(|()| JsValue::UNDEFINED).map_err(|error| js_sys::Error::new(&error.0).into());
     let committed = storage.unchecked_ref::<Storage>().transaction_sync(&mut run);
     committed.map(drop).map_err(|error| SqlError(describe(&error)))

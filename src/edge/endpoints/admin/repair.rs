@@ -25,7 +25,7 @@ use crate::organization::protocol::{Command, Outcome};
 pub struct RepairView {
     organization_id: OrganizationId,
     /// `completed` when both modes are.
-    status: Status,
+    status: RepairStatus,
     modes: Vec<ModeView>,
 }
 
@@ -33,7 +33,7 @@ pub struct RepairView {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "RepairMode"))]
 struct ModeView {
     mode: Mode,
-    status: Status,
+    status: RepairStatus,
     /// What the audit compares now; `null` when it is completed.
     phase: Option<AuditPhase>,
     started_at: Timestamp,
@@ -47,8 +47,8 @@ struct ModeView {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "RepairStatus"))]
-enum Status {
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+enum RepairStatus {
     Running,
     Completed,
 }
@@ -56,7 +56,7 @@ enum Status {
 impl ModeView {
     fn new(mode: Mode, report: &AuditReport) -> Self {
         let AuditReport { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
-        let status = if phase.is_some() { Status::Running } else { Status::Completed };
+        let status = if phase.is_some() { RepairStatus::Running } else { RepairStatus::Completed };
         Self {
             mode,
             status,
@@ -110,8 +110,8 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
     if modes.is_empty() {
         return Err(Fault::NotFound("repair"));
     }
-    let completed = modes.iter().all(|mode| mode.status == Status::Completed);
-    let status = if completed { Status::Completed } else { Status::Running };
+    let completed = modes.iter().all(|mode| mode.status == RepairStatus::Completed);
+    let status = if completed { RepairStatus::Completed } else { RepairStatus::Running };
     let body = json::write(&RepairView { organization_id, status, modes }).map_err(internal)?;
     Ok(Response::json(if completed { 200 } else { 202 }, body))
 }

@@ -48,7 +48,7 @@ struct RowError {
 }
 
 /// A row that has been read: its id, if it has one, and the new user or the fault.
-type Row = (Option<String>, Result<NewEndUser, Fault>);
+type BatchRow = (Option<String>, Result<NewEndUser, Fault>);
 
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let rows = read(&input.body)?;
@@ -61,7 +61,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     Ok(Plan { cost, ..plan })
 }
 
-fn read(body: &Body) -> Result<Vec<Row>, Fault> {
+fn read(body: &Body) -> Result<Vec<BatchRow>, Fault> {
     let mut fields = body.fields()?;
     let rows = fields.required("users", |value| {
         let rows = value.elements().ok_or_else(|| Refusal::new("must be an array of users"))?;
@@ -72,7 +72,7 @@ fn read(body: &Body) -> Result<Vec<Row>, Fault> {
     Ok(rows.into_iter().map(read_row).collect())
 }
 
-fn read_row(row: Raw<'_>) -> Row {
+fn read_row(row: Raw<'_>) -> BatchRow {
     let mut fields = match Fields::of_element(row) {
         Ok(fields) => fields,
         Err(fault) => return (None, Err(fault)),
@@ -87,7 +87,7 @@ fn read_row(row: Raw<'_>) -> Row {
 type Judged = (Option<String>, Option<Fault>);
 
 /// Separates the users that the object is to create from what the edge knows of each row.
-fn split(rows: Vec<Row>) -> (Vec<NewEndUser>, Vec<Judged>) {
+fn split(rows: Vec<BatchRow>) -> (Vec<NewEndUser>, Vec<Judged>) {
     let mut users = Vec::with_capacity(rows.len());
     let mut results = Vec::with_capacity(rows.len());
     for (user_id, row) in rows {

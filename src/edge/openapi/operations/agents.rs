@@ -1,4 +1,4 @@
-//! Agents, their users, and who is signed in.
+//! Agents, their users, and the signed-in person.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::examples::{
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::Operation;
 
-/// What old clients send along with lists of dialect 2.
+/// The parameters of lists in dialect 2, including those that old clients send.
 fn page_size() -> Vec<Value> {
     let ignored = |name: &str| {
         let mut ignored = parameter(name, "Taken from old clients, and ignored.", json!({ "type": "string" }));

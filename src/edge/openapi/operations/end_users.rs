@@ -1,4 +1,4 @@
-//! End users, and how they are erased.
+//! End users and their erasure.
 
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::edge::openapi::parts::{ULID, UUID};
 
-/// The instant of all examples.
+/// The instant in all examples.
 pub(super) const THEN: &str = "2026-11-21T22:41:26.283Z";
 
 pub(super) fn parameter(name: &str, description: &str, schema: Value) -> Value {
@@ -111,7 +111,7 @@ pub(super) fn receipt() -> Value {
     })
 }
 
-/// To what is made or found by an id in the body.
+/// Links to a user whose id is in the body.
 pub(super) fn user_links() -> Value {
     let parameters = json!({ "user_id": "$response.body#/user_id" });
     json!({

@@ -1,4 +1,4 @@
-//! The operator's: organizations, their keys, audits and deletions.
+//! The operator's API: organizations, their keys, audits and deletions.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Principals: users and agents in the third dialect.
+//! Principals: users and agents in dialect 3.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What needs no key: probes, and events that are signed.
+//! Operations without a key: probes, the demo and signed events.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,8 @@ use crate::directory::timestamp::Timestamp;
 use crate::edge::http::method::Method::{Get, Post};
 use crate::edge::openapi::operation::Operation;
 
-/// Events of the types that are mirrored, with what is read of them; of the others nothing is.
+/// The events of mirrored types, with the members that the Worker reads, and events of other types, of which it
+/// reads only the type.
 fn clerk_event() -> Value {
     fn open(required: &[&str], properties: &Value) -> Value {
         json!({ "type": "object", "additionalProperties": true, "required": required, "properties": properties })

@@ -1,0 +1,59 @@
+//! The alarm: it flushes what no request has flushed, sweeps what has expired, and continues audits,
+//! erasures and the clearing of a closed object.
+//!
+//! Invariant: the alarm sets itself again as long as work is left, after a failure too.
+
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+
+use super::state::{ObjectState, js_error, log_failure, succeeded};
+use crate::platform;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::outbox::Projection;
+
+/// Longest pause between two attempts of the alarm, in milliseconds.
+const ALARM_LAST_MS: i64 = 60_000;
+/// How long it goes on in one alarm, in milliseconds. Then the alarm comes again: a
+/// call to another service counts against the invocation it is made in.
+const AUDIT_ALARM_MS: i64 = 5_000;
+
+impl ObjectState {
+    pub(super) async fn wake(state: &Rc<Self>) -> Result<(), JsValue> {
+        state.alarm_at_ms.set(None);
+        if let Some(closing) = state.closing().map_err(|error| js_error(&error))? {
+            if let Err(error) = state.clear(closing).await {
+                log_failure("Clearing", &error);
+                let failures = state.alarm_failures.get().saturating_add(1);
+                state.alarm_failures.set(failures);
+                let again_ms = platform::now().millis().saturating_add(backoff_ms(failures));
+                state.set_alarm(again_ms).map_err(|error| js_error(&error))?;
+            }
+            return Ok(());
+        }
+        let listing = Self::flush(state, Projection::Listing);
+        let cache = Self::flush(state, Projection::Cache);
+        let flushed = succeeded(listing).await & succeeded(cache).await;
+        let audited = state.audit(AUDIT_ALARM_MS).await;
+        let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
+        let failures = if flushed { 0 } else { state.alarm_failures.get().saturating_add(1) };
+        state.alarm_failures.set(failures);
+        succeeded(Self::purge(state)).await;
+        let now = platform::now();
+        state.transaction(|core| {
+            let expiry = core.sweep(&state.sql, now)?;
+            let again = core.needs_alarm().then(|| now.millis().saturating_add(backoff_ms(failures)));
+            let next = expiry.map(Timestamp::millis).into_iter().chain(again).min();
+            next.map_or(Ok(()), |at_ms| state.set_alarm(at_ms.max(now.millis())))
+        })
+    }
+}
+
+/// At once after a success that left something over, then 1 s, 2 s, 4 s … up to
+/// [`ALARM_LAST_MS`].
+fn backoff_ms(failures: u32) -> i64 {
+    match failures.checked_sub(1) {
+        None => 0,
+        Some(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings.min(16)).min(ALARM_LAST_MS),
+    }
+}

@@ -1,0 +1,65 @@
+//! Takes the steps of an audit, for a caller who waits or for the alarm.
+//!
+//! Invariant: one audit at a time. Two at once would count twice.
+
+use std::rc::Rc;
+
+use super::state::{ObjectState, begun_again, succeeded};
+use crate::platform::{self, D1, Kv};
+use rollcall::directory::identifiers::Tenant;
+use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::outbox::Projection;
+use rollcall::projection::{StoreError, audit};
+
+/// How long a step may take beyond that, in milliseconds.
+const AUDIT_GRACE_MS: i64 = 60_000;
+
+impl ObjectState {
+    /// Takes steps of the audit under way, for some time. Each begins with nothing on
+    /// its way, as far as that can be had.
+    pub(super) async fn audit(self: &Rc<Self>, limit_ms: i64) -> Result<(), StoreError> {
+        if platform::now().millis() < self.audited_until_ms.get() {
+            return Ok(());
+        }
+        let until_ms = platform::now().millis().saturating_add(limit_ms);
+        self.audited_until_ms.set(until_ms.saturating_add(AUDIT_GRACE_MS));
+        let result = self.audit_until(until_ms).await;
+        self.audited_until_ms.set(0);
+        result
+    }
+
+    async fn audit_until(self: &Rc<Self>, until_ms: i64) -> Result<(), StoreError> {
+        while self.core.borrow().is_audited() && platform::now().millis() < until_ms {
+            // A fence that is lost makes flushes fail until the audit has mended it.
+            succeeded(Self::flush(self, Projection::Listing)).await;
+            succeeded(Self::flush(self, Projection::Cache)).await;
+            let database = D1::of(&self.env)?;
+            let cache = Kv::of(&self.env)?;
+            if !audit::step(&**self, &database, &cache).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl audit::AuditSource for ObjectState {
+    fn tenant(&self) -> Result<Tenant, StoreError> {
+        self.core.borrow().tenant().ok_or_else(begun_again)
+    }
+
+    fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
+        let step = self.transaction(|core| core.next_audit_step(&self.sql, platform::now()));
+        step.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
+        let foreign_digests = self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()));
+        foreign_digests.map_err(|error| StoreError(platform::describe(&error)))
+    }
+
+    fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
+        let recorded = self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()));
+        recorded.map_err(|error| StoreError(platform::describe(&error)))
+    }
+}

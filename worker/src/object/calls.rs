@@ -1,0 +1,62 @@
+//! Calls: one call is one transaction, and its alarm is set in it.
+//!
+//! Invariants:
+//!
+//! - Everything that decides is synchronous and in one transaction. The output gate holds the reply back
+//!   until the transaction is durable.
+//! - While the outbox holds a row, or an answer is kept, an alarm is set.
+
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+
+use super::clearing::LAST_LOOK_MS;
+use super::state::{ObjectState, js_error};
+use crate::platform;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::protocol::{self, Call, Outcome, Reply};
+use rollcall::organization::sql::SqlError;
+
+/// From the first change to the alarm that takes over if the flush at once did
+/// not get through, in milliseconds.
+const ALARM_FIRST_MS: i64 = 5_000;
+
+impl ObjectState {
+    /// One call, one transaction, the alarm included, unless it only reads. Starts the flush of
+    /// what it changed.
+    pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
+        let call: Call = protocol::decode(call).map_err(|error| js_error(&error))?;
+        let now = platform::now();
+        // A transaction takes longer than all else that a read does here.
+        let reply = if state.core.borrow().needs_transaction(&call) {
+            let reply = state.transaction(|core| {
+                let reply = core.handle(&state.sql, call, now)?;
+                state.set_alarm_for(core, &reply, now)?;
+                Ok(reply)
+            });
+            reply.inspect_err(|_| state.alarm_at_ms.set(None))?
+        } else {
+            state.core.borrow_mut().handle(&state.sql, call, now).map_err(|error| js_error(&error))?
+        };
+        if matches!(reply.outcome, Outcome::Deletion(_)) {
+            drop(Self::purge(state));
+        }
+        Self::flush_soon(state, now);
+        Ok(reply)
+    }
+
+    /// Sets the alarm for what a call has left to be done.
+    fn set_alarm_for(&self, core: &OrganizationCore, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
+        if let Outcome::Closing { completed_at, .. } = reply.outcome {
+            let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
+            self.set_alarm(now.millis().saturating_add(wait_ms))?;
+        }
+        // One that is set may be for an expiry, a day from now.
+        let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
+        if core.needs_alarm() && self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
+            self.set_alarm(wanted_ms)?;
+        }
+        Ok(())
+    }
+}

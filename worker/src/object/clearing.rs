@@ -1,0 +1,94 @@
+//! Purges erased people, and clears an object that is closed.
+//!
+//! Invariants:
+//!
+//! - Each step is a bounded transaction, and callers have their turn between two steps.
+//! - An object that is closed and not yet emptied has an alarm set.
+
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::*;
+
+use super::state::{ObjectState, log_failure, succeeded};
+use crate::executor;
+use crate::platform::{self, D1, Kv};
+use rollcall::organization::closing::{self, Closing};
+use rollcall::organization::outbox::Projection;
+use rollcall::projection::{StoreError, closing as removal, flush};
+
+/// When a closed and emptied object looks once more for what came late, in milliseconds:
+/// a write to KV that nobody waits for any more, and that its list did not show yet.
+pub const LAST_LOOK_MS: i64 = 300_000;
+/// Between two transactions that complete erasures, in milliseconds: an object does
+/// one thing at a time, and a purge of thousands is in no hurry.
+const PURGE_PAUSE_MS: u32 = 10;
+
+impl ObjectState {
+    /// Completes every erasure that is due, in bounded transactions, between which
+    /// others have their turn. Joins the purge under way, if one is.
+    pub(super) fn purge(state: &Rc<Self>) -> js_sys::Promise {
+        let purging = Rc::clone(state);
+        state.purge.share(async move {
+            loop {
+                match purging.transaction(|core| core.purge(&purging.sql, platform::now())) {
+                    Ok(true) => executor::pause(PURGE_PAUSE_MS).await,
+                    Ok(false) => break,
+                    Err(error) => {
+                        log_failure("Purge", &StoreError(platform::describe(&error)));
+                        return false;
+                    }
+                }
+            }
+            // Deleted agents leave changes behind, which complete their erasure.
+            for projection in Projection::ALL {
+                if purging.core.borrow().is_behind(projection) {
+                    drop(Self::flush(&purging, projection));
+                }
+            }
+            true
+        })
+    }
+
+    /// Removes what a closed object had, for one go. Only the alarm does, so that nobody else is at it.
+    pub(super) async fn clear(self: &Rc<Self>, closing: Closing) -> Result<(), StoreError> {
+        // A closed object flushes nothing, but a flush that is under way may be writing still.
+        for projection in Projection::ALL {
+            succeeded(Self::flush(self, projection)).await;
+        }
+        let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
+        let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
+        if !is_all {
+            // The next go is an invocation of its own, whose calls are counted anew.
+            self.set_alarm(platform::now().millis()).map_err(|error| StoreError(error.0))
+        } else if closing.completed_at.is_none() {
+            self.complete(closing).map_err(|error| StoreError(platform::describe(&error)))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Empties the object's own storage, and writes the mark again, in one turn.
+    fn complete(&self, closing: Closing) -> Result<(), JsValue> {
+        let now = platform::now();
+        platform::delete_all(&self.storage)?;
+        self.transaction(|_| {
+            closing.complete(&self.sql, now)?;
+            self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))
+        })
+    }
+}
+
+impl removal::ClosedObject for ObjectState {
+    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
+        let Some(closing) = self.closing()? else { return Ok(None) };
+        closing.keys(&self.sql, prefix).map_err(|error| StoreError(error.0))
+    }
+
+    fn advance(&self, number: i64) -> Result<(), StoreError> {
+        closing::advance(&self.sql, number).map_err(|error| StoreError(error.0))
+    }
+
+    async fn pause(&self) {
+        flush::Source::pause(self).await;
+    }
+}

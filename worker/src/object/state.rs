@@ -1,0 +1,83 @@
+//! One object: its storage, its core, and what is known of its alarm.
+//!
+//! Invariant: an alarm belongs into the transaction whose work it is for, so that no crash comes between.
+
+use std::cell::{Cell, RefCell};
+
+use wasm_bindgen::prelude::*;
+use worker::Env;
+
+use super::flushes::Flushes;
+use crate::executor::{self, SharedWork};
+use crate::platform::{self, ObjectSql};
+use rollcall::json::quote;
+use rollcall::organization::closing::Closing;
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::sql::SqlError;
+use rollcall::projection::StoreError;
+
+pub struct ObjectState {
+    pub(super) storage: JsValue,
+    pub(super) env: Env,
+    pub(super) sql: ObjectSql,
+    pub(super) core: RefCell<OrganizationCore>,
+    /// When the alarm is known to come, in milliseconds since the epoch.
+    pub(super) alarm_at_ms: Cell<Option<i64>>,
+    pub(super) alarm_failures: Cell<u32>,
+    /// Until when whoever audits now may be at it: two at once would count twice.
+    pub(super) audited_until_ms: Cell<i64>,
+    pub(super) flushes: Flushes,
+    pub(super) purge: SharedWork,
+}
+
+impl ObjectState {
+    /// Runs a body in a transaction, which is rolled back when the body fails. What the core remembers
+    /// is dropped then too: the body may have succeeded before the transaction failed.
+    pub(super) fn transaction<T>(
+        &self,
+        body: impl FnOnce(&mut OrganizationCore) -> Result<T, SqlError>,
+    ) -> Result<T, JsValue> {
+        let (mut body, mut result) = (Some(body), None);
+        let mut run = || {
+            let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
+            result = body.take().map(|body| body(&mut core)).transpose()?;
+            Ok(())
+        };
+        platform::transaction(&self.storage, &mut run).map_err(|error| {
+            if let Ok(mut core) = self.core.try_borrow_mut() {
+                core.forget();
+            }
+            js_error(&error)
+        })?;
+        result.ok_or_else(|| js_error(&"a transaction ended without a result"))
+    }
+
+    /// The mark of a closed object.
+    pub(super) fn closing(&self) -> Result<Option<Closing>, StoreError> {
+        self.core.borrow().closing(&self.sql).map_err(|error| StoreError(error.0))
+    }
+
+    /// Belongs into the transaction whose work the alarm is for.
+    pub(super) fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
+        platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
+        self.alarm_at_ms.set(Some(at_ms));
+        Ok(())
+    }
+}
+
+pub fn begun_again() -> StoreError {
+    StoreError("the object has begun again".to_owned())
+}
+
+/// A store that is out of reach is tried again by the alarm; the operator may want to know.
+pub fn log_failure(what: &str, error: &StoreError) {
+    worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quote(&error.0));
+}
+
+pub async fn succeeded(flush: js_sys::Promise) -> bool {
+    executor::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
+}
+
+pub fn js_error(error: &dyn std::fmt::Display) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}
