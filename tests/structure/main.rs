@@ -52,7 +52,14 @@ const LINES_PER_FILE_MAX: usize = 400;
 const LINES_PER_FUNCTION_MAX: usize = 70;
 
 /// Functions that are tables: they have one entry a line and no control flow.
-const TABLES: &[&str] = &[];
+const TABLES: &[&str] = &[
+    "src/edge/openapi/composed_schemas.rs: composed",
+    "src/edge/openapi/operations/end_users.rs: all",
+    "src/edge/openapi/operations/operator.rs: organizations",
+    "src/edge/openapi/operations/operator.rs: keys_and_reports",
+    "src/edge/openapi/operations/principals.rs: all",
+    "src/edge/openapi/operations/turns.rs: all",
+];
 
 /// Everything that is written by hand and shipped, or builds what is shipped.
 fn trees() -> Vec<Tree> {
