@@ -1,14 +1,14 @@
-// What the runtime calls, and what lets Rust be called by RPC: only a class that extends
-// DurableObject can be. Everything else is in the crate.
+// The entry module: the runtime calls it, and it calls the crate. RPC reaches only a class that extends
+// DurableObject, so that class is here.
 import { DurableObject } from "cloudflare:workers";
 import * as rollcall from "../../build/index.js";
 
-// Counts the instances of the module; Rust writes to it.
+// The state that the module shares with its JavaScript: which instance of the module it is.
 const state = rollcall.__worker_init_state();
 
-// A trap leaves memory that nobody vouches for: whoever comes next finds the module begun anew. So do
-// an exhausted stack, and an exception of something that was not expected to throw, as the module's
-// JavaScript calls it.
+// After a trap the module's memory may be inconsistent, so the next call starts a new instance of the
+// module. The same holds after an exhausted stack, and after an exception of a function that was not
+// expected to throw, which the module's JavaScript calls a critical error.
 function isFatal(error) {
   return (
     error instanceof WebAssembly.RuntimeError || error instanceof RangeError || error?.message === "Critical error"
@@ -38,7 +38,7 @@ export class Organization extends DurableObject {
   #core;
   #instance = 0;
 
-  // What it remembers is of an instance of the module; a new one reads it from storage.
+  // The core belongs to one instance of the module. A new instance reads its state from storage.
   get core() {
     if (this.#instance !== state.instanceId) {
       this.#core = new rollcall.OrganizationObject(this.ctx, this.env);

@@ -12,10 +12,10 @@ use crate::platform;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::outbox::Projection;
 
-/// Longest pause between two attempts of the alarm, in milliseconds.
+/// Longest pause between two attempts, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
-/// How long it goes on in one alarm, in milliseconds. Then the alarm comes again: a
-/// call to another service counts against the invocation it is made in.
+/// How long an audit runs in one alarm, in milliseconds. The platform limits the calls of one
+/// invocation, so the next alarm continues the audit.
 const AUDIT_ALARM_MS: i64 = 5_000;
 
 impl ObjectState {
@@ -49,8 +49,8 @@ impl ObjectState {
     }
 }
 
-/// At once after a success that left something over, then 1 s, 2 s, 4 s … up to
-/// [`ALARM_LAST_MS`].
+/// The pause until the next attempt, in milliseconds: 0 after a success that left work over; after
+/// failures 1 s, 2 s, 4 s … up to [`ALARM_LAST_MS`].
 fn backoff_ms(failures: u32) -> i64 {
     match failures.checked_sub(1) {
         None => 0,

@@ -1,4 +1,4 @@
-//! Takes the steps of an audit, for a caller who waits or for the alarm.
+//! Takes the steps of an audit, for a caller that waits or for the alarm.
 //!
 //! Invariant: one audit at a time. Two at once would count twice.
 
@@ -11,12 +11,12 @@ use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use rollcall::organization::outbox::Projection;
 use rollcall::projection::{StoreError, audit};
 
-/// How long a step may take beyond that, in milliseconds.
+/// How long a step may take beyond the limit of the audit, in milliseconds.
 const AUDIT_GRACE_MS: i64 = 60_000;
 
 impl ObjectState {
-    /// Takes steps of the audit under way, for some time. Each begins with nothing on
-    /// its way, as far as that can be had.
+    /// Takes steps of the audit that is under way, for `limit_ms`. Before each step it flushes, so that as
+    /// few changes as possible are on their way to the stores.
     pub(super) async fn audit(self: &Rc<Self>, limit_ms: i64) -> Result<(), StoreError> {
         if platform::now().millis() < self.audited_until_ms.get() {
             return Ok(());

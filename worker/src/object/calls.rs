@@ -18,17 +18,17 @@ use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::SqlError;
 
-/// From the first change to the alarm that takes over if the flush at once did
-/// not get through, in milliseconds.
+/// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
+/// then.
 const ALARM_FIRST_MS: i64 = 5_000;
 
 impl ObjectState {
-    /// One call, one transaction, the alarm included, unless it only reads. Starts the flush of
-    /// what it changed.
+    /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
+    /// one. Starts the flush of what the call changed.
     pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
         let call: Call = protocol::decode(call).map_err(|error| js_error(&error))?;
         let now = platform::now();
-        // A transaction takes longer than all else that a read does here.
+        // A transaction takes longer than everything else that a read does here.
         let reply = if state.core.borrow().needs_transaction(&call) {
             let reply = state.transaction(|core| {
                 let reply = core.handle(&state.sql, call, now)?;
@@ -46,13 +46,13 @@ impl ObjectState {
         Ok(reply)
     }
 
-    /// Sets the alarm for what a call has left to be done.
+    /// Sets the alarm for the work that a call leaves.
     fn set_alarm_for(&self, core: &OrganizationCore, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
         if let Outcome::Closing { completed_at, .. } = reply.outcome {
             let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
             self.set_alarm(now.millis().saturating_add(wait_ms))?;
         }
-        // One that is set may be for an expiry, a day from now.
+        // The alarm that is set may be for an expiry a day from now.
         let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
         if core.needs_alarm() && self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
             self.set_alarm(wanted_ms)?;

@@ -1,4 +1,4 @@
-//! The class that `entry.mjs` makes an RPC target of.
+//! The object as `entry.mjs` calls it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use rollcall::organization::protocol::{self, Outcome, Reply};
 /// How long an audit goes on while a caller waits, in milliseconds.
 const AUDIT_WAIT_MS: i64 = 5_000;
 
-/// What `entry.mjs` wraps in a class that has RPC.
+/// The object. `entry.mjs` wraps it in a class that RPC reaches.
 #[wasm_bindgen]
 pub struct OrganizationObject {
     state: Rc<ObjectState>,
@@ -28,7 +28,7 @@ impl OrganizationObject {
     pub fn new(state: &JsValue, env: Env) -> Result<OrganizationObject, JsValue> {
         let storage = js_sys::Reflect::get(state, &JsValue::from_str("storage"))?;
         let sql = js_sys::Reflect::get(&storage, &JsValue::from_str("sql"))?.unchecked_into();
-        // Nobody gets an answer while the configuration is not usable.
+        // While the configuration is not usable, the edge calls no object.
         let configuration = platform::configuration(&env);
         let core = configuration
             .map_or_else(|_| OrganizationCore::default(), |set| OrganizationCore::new(set.mood_half_life_ms));
@@ -46,15 +46,15 @@ impl OrganizationObject {
         Ok(Self { state: Rc::new(state) })
     }
 
-    /// Executes a call and answers as soon as it is committed. Synchronous, so
-    /// that even a trap is an exception at the caller.
+    /// Executes a call and answers as soon as it is committed. It is synchronous, so that even a trap
+    /// is an exception for the caller.
     pub fn handle(&self, call: &[u8]) -> Result<Vec<u8>, JsValue> {
         let reply = ObjectState::commit(&self.state, call)?;
         write(&reply)
     }
 
-    /// Holds the reply to a call back until the listing has everything up to it,
-    /// or notes in it that it has not.
+    /// Holds a reply back until the listing has every change up to the call, and notes in the reply
+    /// whether it has.
     pub fn listed(&self, reply: Vec<u8>) -> js_sys::Promise {
         let state = Rc::clone(&self.state);
         executor::promise(async move {
@@ -66,17 +66,17 @@ impl OrganizationObject {
         })
     }
 
-    /// Takes steps of an audit that a call has begun, for as long as a caller may be
-    /// kept waiting, and answers with what was found so far.
+    /// Continues the audit that a call has begun, as long as a caller may wait, and answers with what it
+    /// has found so far.
     pub fn audited(&self, reply: Vec<u8>) -> js_sys::Promise {
         let state = Rc::clone(&self.state);
         executor::promise(async move {
             let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
-            // What can't be reached now, the alarm tries again.
+            // The alarm tries again what cannot be reached now.
             if let Err(error) = state.audit(AUDIT_WAIT_MS).await {
                 log_failure("Audit", &error);
             }
-            // It may have been closed meanwhile, or have been so already.
+            // The object may have been closed meanwhile, or before.
             let report = state.transaction(|core| core.report(&state.sql, platform::now()))?;
             reply.outcome = match state.closing().map_err(|error| js_error(&error))? {
                 Some(_) => Outcome::Closed,
@@ -86,8 +86,7 @@ impl OrganizationObject {
         })
     }
 
-    /// The backstop: flushes what no request has flushed, sweeps what has expired,
-    /// and comes again as long as there is something to come for.
+    /// The alarm: see [`super::alarm`].
     pub fn alarm(&self) -> js_sys::Promise {
         let state = Rc::clone(&self.state);
         executor::promise(async move { ObjectState::wake(&state).await.map(|()| JsValue::UNDEFINED) })

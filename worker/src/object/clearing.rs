@@ -16,16 +16,16 @@ use rollcall::organization::closing::{self, Closing};
 use rollcall::organization::outbox::Projection;
 use rollcall::projection::{StoreError, closing as removal, flush};
 
-/// When a closed and emptied object looks once more for what came late, in milliseconds:
-/// a write to KV that nobody waits for any more, and that its list did not show yet.
+/// When a closed and emptied object clears KV once more, in milliseconds. A put that timed out may have
+/// landed after the first clearing, or the list may not have shown it yet.
 pub const LAST_LOOK_MS: i64 = 300_000;
-/// Between two transactions that complete erasures, in milliseconds: an object does
-/// one thing at a time, and a purge of thousands is in no hurry.
+/// Pause between two transactions that complete erasures, in milliseconds. The object does one thing at
+/// a time, and callers go before a purge of thousands.
 const PURGE_PAUSE_MS: u32 = 10;
 
 impl ObjectState {
-    /// Completes every erasure that is due, in bounded transactions, between which
-    /// others have their turn. Joins the purge under way, if one is.
+    /// Completes every erasure that is due, in bounded transactions with pauses for callers. Joins the
+    /// purge that is under way, if there is one.
     pub(super) fn purge(state: &Rc<Self>) -> js_sys::Promise {
         let purging = Rc::clone(state);
         state.purge.share(async move {
@@ -39,7 +39,7 @@ impl ObjectState {
                     }
                 }
             }
-            // Deleted agents leave changes behind, which complete their erasure.
+            // The purge of an agent makes changes. Flushing them completes the agent's erasure.
             for projection in Projection::ALL {
                 if purging.core.borrow().is_behind(projection) {
                     drop(Self::flush(&purging, projection));
@@ -49,16 +49,17 @@ impl ObjectState {
         })
     }
 
-    /// Removes what a closed object had, for one go. Only the alarm does, so that nobody else is at it.
+    /// Removes what a closed object had in the stores: one bounded part of it. Only the alarm calls this, so
+    /// it never runs twice at once.
     pub(super) async fn clear(self: &Rc<Self>, closing: Closing) -> Result<(), StoreError> {
-        // A closed object flushes nothing, but a flush that is under way may be writing still.
+        // A closed object starts no flush, but one that is under way may still write.
         for projection in Projection::ALL {
             succeeded(Self::flush(self, projection)).await;
         }
         let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
         let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
         if !is_all {
-            // The next go is an invocation of its own, whose calls are counted anew.
+            // The platform limits the calls of one invocation. The next alarm is another invocation.
             self.set_alarm(platform::now().millis()).map_err(|error| StoreError(error.0))
         } else if closing.completed_at.is_none() {
             self.complete(closing).map_err(|error| StoreError(platform::describe(&error)))
@@ -67,7 +68,7 @@ impl ObjectState {
         }
     }
 
-    /// Empties the object's own storage, and writes the mark again, in one turn.
+    /// Empties the object's own storage and writes the mark again, without a wait between them.
     fn complete(&self, closing: Closing) -> Result<(), JsValue> {
         let now = platform::now();
         platform::delete_all(&self.storage)?;

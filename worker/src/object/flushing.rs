@@ -1,11 +1,11 @@
-//! When an object brings its projections up to date: soon after a change, at once for a reader,
-//! by the alarm when that has failed.
+//! Brings the projections up to date: soon after a change, at once for a reader, and by the alarm after
+//! a failure.
 //!
 //! Invariants:
 //!
-//! - At most one flush per projection runs; whoever needs it shares it.
+//! - At most one flush per projection runs. Everything that needs a flush joins it.
 //! - After a commit or a flush that leaves a projection behind, another flush is under way or
-//!   waits for its time; only after a failure is it left to the alarm.
+//!   waits for its time. Only after a failure the alarm takes over.
 
 use std::rc::Rc;
 
@@ -17,20 +17,19 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::outbox::{Batch, Projection};
 use rollcall::projection::{StoreError, flush};
 
-/// How long a flush waits for more changes at most, in milliseconds, unless there are enough for a
-/// batch or a reader waits for it: a batch of many is one transaction of the store, as a batch of
-/// one is, and KV takes one write a second for a key
+/// How long a flush gathers changes, in milliseconds, unless a batch is full or a reader waits. A batch
+/// of many changes is one transaction of the store, as a batch of one is. KV takes one write a second
+/// for a key
 /// (<https://developers.cloudflare.com/kv/platform/limits/>).
 const GATHER_MS: u32 = 1_000;
-/// How long writers leave a store alone that has just failed, in milliseconds.
+/// How long writes start no flush after a store has failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
-/// A flush pauses as long as it has just been at work, within these bounds, in
-/// milliseconds: whoever waits for the object gets half of its time, however slow the
-/// machine or the store is.
+/// A flush pauses as long as it has just worked, within these bounds, in milliseconds. So callers get
+/// half of the object's time, however slow the machine or the store is.
 const PAUSE_MIN_MS: u32 = 1;
 const PAUSE_MAX_MS: u32 = 50;
-/// A reader waits for at most this many flushes: the one under way, which may
-/// have begun before its own change, and two more, as each is bounded.
+/// Most flushes that a reader waits for: the one under way, which may have begun before the reader's own
+/// change, and two more, because each is bounded.
 const FLUSHES_AWAITED: usize = 3;
 
 impl ObjectState {
@@ -46,7 +45,7 @@ impl ObjectState {
         reached()
     }
 
-    /// Starts to flush what there is a batch of, and in a moment what else there will be.
+    /// Flushes at once where a batch is full, and a moment later what has been gathered by then.
     pub(super) fn flush_soon(state: &Rc<Self>, now: Timestamp) {
         let (mut is_due, mut has_batch) = (false, false);
         for projection in state.due(now) {
@@ -61,7 +60,7 @@ impl ObjectState {
         }
         let waiting = Rc::clone(state);
         drop(state.flushes.gathering.share(async move {
-            // What has come while a flush was under way is not waited for again.
+            // Changes that came during a flush have waited already.
             executor::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
             for projection in waiting.due(platform::now()) {
                 drop(Self::flush(&waiting, projection));
@@ -70,7 +69,7 @@ impl ObjectState {
         }));
     }
 
-    /// The projections that writers are to bring up to date.
+    /// The projections that are behind, and whose store has not just failed.
     fn due(&self, now: Timestamp) -> impl Iterator<Item = Projection> {
         Projection::ALL.into_iter().filter(move |projection| {
             self.core.borrow().is_behind(*projection) && now >= self.flushes.of(*projection).not_before.get()
@@ -83,7 +82,7 @@ impl ObjectState {
         state.flushes.of(projection).under_way.share(async move {
             let result = flushing.flush_now(projection).await;
             match &result {
-                // Erasures wait for the projections, and nobody waits for them.
+                // Erasures wait for the projections. No caller waits for erasures.
                 Ok(()) => {
                     if flushing.core.borrow().may_purge() {
                         drop(Self::purge(&flushing));
@@ -140,8 +139,8 @@ impl flush::Source for ObjectState {
     }
 }
 
-/// Half of [`GATHER_MS`] to the whole: objects that began to write at the same moment do not all
-/// come to the stores at the same moment.
+/// A time between half of [`GATHER_MS`] and all of it. It is random, so that objects that begin to write
+/// at the same moment do not all call the stores at the same moment.
 fn gather_ms() -> u32 {
     const HALF_MS: u32 = GATHER_MS / 2;
     let [random] = platform::random().unwrap_or_default();

@@ -21,10 +21,10 @@ pub struct ObjectState {
     pub(super) env: Env,
     pub(super) sql: ObjectSql,
     pub(super) core: RefCell<OrganizationCore>,
-    /// When the alarm is known to come, in milliseconds since the epoch.
+    /// When the alarm is set for, in milliseconds since the epoch; `None` when that is not known.
     pub(super) alarm_at_ms: Cell<Option<i64>>,
     pub(super) alarm_failures: Cell<u32>,
-    /// Until when whoever audits now may be at it: two at once would count twice.
+    /// Until when the audit that runs now may run, in milliseconds since the epoch; 0 when none runs.
     pub(super) audited_until_ms: Cell<i64>,
     pub(super) flushes: Flushes,
     pub(super) purge: SharedWork,
@@ -57,7 +57,7 @@ impl ObjectState {
         self.core.borrow().closing(&self.sql).map_err(|error| StoreError(error.0))
     }
 
-    /// Belongs into the transaction whose work the alarm is for.
+    /// Sets the alarm. This belongs into the transaction whose work the alarm is for.
     pub(super) fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
         platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
         self.alarm_at_ms.set(Some(at_ms));
@@ -69,7 +69,7 @@ pub fn begun_again() -> StoreError {
     StoreError("the object has begun again".to_owned())
 }
 
-/// A store that is out of reach is tried again by the alarm; the operator may want to know.
+/// Tells the operator that a store could not be reached. The alarm tries again.
 pub fn log_failure(what: &str, error: &StoreError) {
     worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quote(&error.0));
 }
