@@ -1,13 +1,12 @@
-//! `cargo xtask import FILE.ndjson`: imports users from a file, one JSON object per line, through `POST
-//! /v1/end-users/batch`.
+//! `cargo xtask import FILE.ndjson`: imports users from a file, one JSON object per line, through
+//! `POST /v1/end-users/batch`.
 //!
 //! Invariants:
 //!
 //! - Memory is bounded by one batch, however long the file is.
 //! - The progress file is replaced, in one step, only after a batch was answered and its refused rows are in the
-//!   report. So
-//! an interrupted import can resume: at worst it sends one batch again, whose users the server finds existing, and
-//! cuts the report back to the recorded length.
+//!   report. So an interrupted import can resume: at worst it sends one batch again, whose users the server finds
+//!   existing, and cuts the report back to the recorded length.
 //! - The report names every refused line once, with its number.
 
 use std::fs::{self, File, OpenOptions};

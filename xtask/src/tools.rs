@@ -7,8 +7,8 @@
 //! Invariants:
 //!
 //! - Every tool is verified before it runs. rustup checks what it installs. npm and pip refuse a package whose hash
-//!   differs
-//! from this repository's lock file. Packages' own install scripts never run, because they may download more.
+//!   differs from this repository's lock file. Packages' own install scripts never run, because they may download
+//!   more.
 //! - A failed installation leaves nothing behind, and an interrupted one is not taken for complete.
 
 use std::env;
