@@ -116,14 +116,14 @@ fn a_human_is_the_end_user_and_has_one_row_everywhere() {
     let tenant = format!("{}/live", organization.id);
     let agent = result(201, service.post(PATH, &agent("tutor")));
 
-    // First the principal is made, then the user and the agent are read in the other dialects.
+    // First the test makes a principal, and then uses the other dialects.
     let ada = result(201, service.post(PATH, &human("ada")));
     let user = expect(200, client.post("/v1/end-users", &json!({ "user_id": "ada", "metadata": { "ignored": 1 } })));
     assert_eq!((&user["display_name"], &user["metadata"]), (&json!("Ada"), &json!({})));
     assert_eq!(user["created_at"], ada["created_at"]);
     turn(&client, agent["id"].as_str().expect("an id"), "ada");
 
-    // Now the users and agents are made first. An id without a name is its own name.
+    // Now the other dialects come first. A user without a given name has the id as its name.
     turn(&client, "Tutor", "eve");
     let eve = result(200, service.post(PATH, &human("eve")));
     assert_eq!((&eve["name"], &eve["created"]), (&json!("eve"), &json!(false)));

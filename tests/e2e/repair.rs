@@ -116,7 +116,7 @@ fn damage_is_reported_and_mended() {
         ],
     );
     let missing = format!("DELETE FROM _mf_entries WHERE key IN (SELECT key FROM _mf_entries WHERE {KEY} LIMIT 4)");
-    // The row is missing at its own place, and stands at a wrong one.
+    // One record is missing under its own key, and stands under a wrong one.
     let moved = format!(
         "UPDATE _mf_entries SET key = ?1 || '/end-users/nobody' WHERE key = (SELECT max(key) FROM _mf_entries WHERE {KEY})"
     );

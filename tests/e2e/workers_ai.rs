@@ -196,7 +196,7 @@ fn the_log_knows_the_code_of_a_refusal() {
     }
 }
 
-/// A set URL takes precedence over the binding.
+/// A configured URL takes precedence over the binding.
 #[test]
 fn a_url_goes_before_the_binding() {
     let elsewhere = Upstream::start();
