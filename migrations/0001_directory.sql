@@ -1,16 +1,15 @@
--- The listing database: ordered pages of end users, and the organizations.
--- Text compares byte by byte (BINARY), which is the order that the API promises.
+-- The listing database: ordered pages of end users, and the organizations. Text compares byte by byte (BINARY),
+-- which is the order that the API promises.
 
--- Where each tenant's listing stands: the fence that makes a late or repeated
--- batch a no-op. `batch` is the attempt that moved it last.
+-- The position of each tenant's listing. It is the fence that makes a late or repeated batch a no-op. `batch` is
+-- the last attempt that moved it.
 CREATE TABLE projections (
   tenant   TEXT PRIMARY KEY,
   sequence INTEGER NOT NULL,
   batch    TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- `document` is the record as the API shows it; the other columns are what
--- pages are ordered and fenced by.
+-- `document` is the record as the API shows it. The other columns order and fence the pages.
 CREATE TABLE end_users (
   tenant      TEXT NOT NULL,
   user_id     TEXT NOT NULL,
@@ -23,8 +22,7 @@ CREATE TABLE end_users (
 
 CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
 
--- Who talks with an agent. `entry` is what the relationship adds to the record of the
--- user, which is joined.
+-- The users of each agent. `entry` holds the relationship's part of the record; the query joins the user's part.
 CREATE TABLE agent_users (
   tenant   TEXT NOT NULL,
   agent_id TEXT NOT NULL,
@@ -35,32 +33,30 @@ CREATE TABLE agent_users (
 
 CREATE INDEX agent_users_by_user ON agent_users (tenant, user_id);
 
--- The organizations themselves. Unlike the listing this is no projection: a slug
--- and a Clerk organization are unique across all organizations, which only a
--- store that holds all of them can decide.
+-- The organizations. Unlike the listing this is no projection: a slug and a Clerk organization are unique across
+-- all organizations, and only a store of all organizations can enforce that.
 CREATE TABLE organizations (
   id           TEXT PRIMARY KEY,
   slug         TEXT NOT NULL UNIQUE,
   clerk_org_id TEXT UNIQUE,
   version      INTEGER NOT NULL,
   document     TEXT NOT NULL,
-  -- When the organization's projections were last compared with its objects, in
-  -- milliseconds since the epoch.
+  -- The last comparison of the organization's projections with its objects, in milliseconds since the epoch.
   audited_at   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 CREATE INDEX organizations_by_audit ON organizations (audited_at);
 
--- Organizations that are being deleted, or were: a request moves the row of `organizations`
--- here. They are the receipts, in the form in which the admin API shows them, and stay for good.
+-- Deletions of organizations, running and completed. A request moves the row of `organizations` here. The rows are
+-- the receipts, in the form in which the admin API shows them, and are kept for good.
 CREATE TABLE organization_deletions (
   deletion_id     TEXT PRIMARY KEY,
   organization_id TEXT NOT NULL UNIQUE,
   requested_at    TEXT NOT NULL,
   reason          TEXT,
-  -- When both objects were empty.
+  -- The time at which both objects were empty.
   completed_at    TEXT,
-  -- How much they had held.
+  -- Counts of what both objects held.
   records         INTEGER NOT NULL DEFAULT 0,
   relationships   INTEGER NOT NULL DEFAULT 0,
   moods           INTEGER NOT NULL DEFAULT 0
@@ -68,9 +64,10 @@ CREATE TABLE organization_deletions (
 
 CREATE INDEX organization_deletions_pending ON organization_deletions (deletion_id) WHERE completed_at IS NULL;
 
--- People, organizations and memberships, mirrored from Clerk. A row that is gone stays as a tombstone (`deleted` = 1),
--- which holds nothing but its id and turns away what was sent before and comes later. The memberships of who or what
--- is gone are removed, and kept out by the tombstone of the other. Times are Clerk's, in milliseconds since the epoch.
+-- People, organizations and memberships, mirrored from Clerk. A deleted row stays as a tombstone (`deleted` = 1),
+-- which holds only its id and rejects older events that arrive later. The memberships of a deleted person or
+-- organization are removed, and the tombstone of that person or organization keeps them out. Times are Clerk's, in
+-- milliseconds since the epoch.
 CREATE TABLE people (
   id         TEXT PRIMARY KEY,
   email      TEXT,

@@ -1,4 +1,4 @@
-//! What is compared.
+//! The contenders that a benchmark compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use xtask::{Result, process, root, step};
 pub enum Contender {
     /// This project, as `wrangler deploy` would upload it.
     Rollcall,
-    /// The same API as a good TypeScript engineer would write it: Hono, zod, D1.
+    /// The same API in TypeScript, as a good engineer would write it: Hono, zod, D1.
     Twin,
-    /// The calls that every Worker has to make here, and a constant answer.
+    /// A Worker that only makes the platform calls that every implementation needs, and returns a constant answer.
     Floor,
     /// Another build of this project.
     Build { name: String, folder: PathBuf },
 }
 
 impl Contender {
-    /// Those that this repository holds.
+    /// The contenders in this repository.
     pub const OWN: [Self; 3] = [Self::Rollcall, Self::Twin, Self::Floor];
 
     pub fn name(&self) -> &str {
@@ -32,7 +32,7 @@ impl Contender {
         }
     }
 
-    /// One of this repository's.
+    /// The contender of this repository with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::OWN.into_iter().find(|contender| contender.name() == name)
     }
@@ -48,7 +48,7 @@ impl Contender {
         Ok(Self::Build { name, folder: path })
     }
 
-    /// What it has the runtime switch on.
+    /// The compatibility flags that it needs.
     pub const fn flags(&self) -> &'static [&'static str] {
         match self {
             Self::Twin => &["nodejs_compat"],
@@ -57,20 +57,20 @@ impl Contender {
     }
 }
 
-/// What is deployed.
+/// A deployable build.
 #[derive(Debug, Clone)]
 pub struct Artefact {
     pub contender: Contender,
     /// The main module.
     pub main: PathBuf,
     pub wasm: Option<PathBuf>,
-    /// Makes the tables of D1.
+    /// SQL files that create the tables of D1.
     pub schema: Vec<PathBuf>,
 }
 
 impl Artefact {
-    /// Builds what is measured. Names of functions make it larger, and a profile legible; a build
-    /// from a folder has the names that it has there.
+    /// Builds a contender. With function names the module is larger and a profile is readable. A build from a
+    /// folder keeps the names that it has.
     pub fn build(tools: &Tools, contender: Contender, keep_names: bool) -> Result<Self> {
         let (main, wasm) = match &contender {
             Contender::Rollcall => rollcall(tools, keep_names)?,

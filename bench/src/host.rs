@@ -1,4 +1,4 @@
-//! A contender that serves, and what its runtime uses.
+//! A running contender, and the resources that its runtime uses.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,21 +13,21 @@ use xtask::{Result, root};
 use crate::contender::Artefact;
 
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// Longer than any contender puts off work after an answer: Rollcall's object gathers changes for up
-/// to a second (`GATHER_MS`).
+/// Longer than any contender delays work after an answer: Rollcall's object gathers changes for up to a second
+/// (`GATHER_MS`).
 const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
 
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
 pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
 
-/// A runtime of its own, until it is dropped or stopped.
+/// A runtime for one contender, until it is dropped or stopped.
 #[derive(Debug)]
 pub struct Host {
     runtime: Runtime,
     pub url: String,
     /// The port of V8's inspector, if it listens.
     pub inspector: Option<u16>,
-    /// Of workerd.
+    /// The process id of workerd.
     pid: u32,
 }
 
@@ -36,9 +36,9 @@ impl Host {
         Self::start_with(tools, artefact, state, None)
     }
 
-    /// One that can be profiled.
+    /// Starts a runtime with an inspector for profiles.
     pub fn start_inspected(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
-        // A port that was free a moment ago: the inspector can't choose one by itself.
+        // Takes a port that was free a moment ago, because the inspector cannot choose one.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Self::start_with(tools, artefact, state, Some(port))
     }
@@ -54,7 +54,7 @@ impl Host {
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,
                 "KEY_SECRET": KEY_SECRET,
-                // Forged keys come from one address here: it is the check that is measured.
+                // All forged keys come from one address here, and the benchmark measures the check of the key.
                 "PUBLIC_REQUESTS_PER_SECOND": "100000",
                 "PUBLIC_BURST": "1000000",
             },
@@ -75,10 +75,11 @@ impl Host {
         Ok(Self { runtime, url, inspector, pid })
     }
 
-    /// CPU that the runtime has used so far, in seconds. It has one thread for all that is
-    /// measured, so that this is also how long it was busy.
+    /// CPU time of the runtime so far, in seconds. All measured work runs on one thread, so this is also its busy
+    /// time.
     pub fn cpu_s(&self) -> Result<f64> {
-        // The process's own account has steps of 10 ms, its threads' have nanoseconds. They live as long as it does.
+        // The process's counter has steps of 10 ms, its threads' counters have nanoseconds. The threads live as
+        // long as the process.
         let mut sum_s = 0.0;
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             sum_s += thread_cpu_s(&thread?.path())?;
@@ -93,8 +94,8 @@ impl Host {
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 
-    /// Waits until it has nothing to do any more; says how much CPU that took. What was
-    /// written may be left for a while before it is taken further.
+    /// Waits until the runtime is idle, and returns the CPU time that it used meanwhile. After writes it waits
+    /// longer, because the runtime may delay the work that follows a write.
     pub fn settle(&self, wrote: bool) -> Result<f64> {
         let before = self.cpu_s()?;
         if wrote {
@@ -115,15 +116,15 @@ impl Host {
     }
 }
 
-/// CPU that a thread has used, in seconds; its folder in `/proc` names it.
+/// CPU time of a thread, in seconds. The argument is its folder in `/proc`.
 pub fn thread_cpu_s(thread: &Path) -> Result<f64> {
     let schedstat = fs::read_to_string(thread.join("schedstat"))?;
-    // Nanoseconds on the CPU come first.
+    // The first field is nanoseconds on the CPU.
     let ns = schedstat.split_whitespace().next().unwrap_or_default().parse::<f64>()?;
     Ok(ns / 1e9)
 }
 
-/// The runtime that was started below a process and serves this state.
+/// The runtime that is a descendant of this process and serves this state.
 fn workerd_under(ancestor: u32, state: &Path) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?;
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());

@@ -1,4 +1,4 @@
-//! The benchmarks: what is measured, on whom, and how.
+//! The benchmarks: the workloads, the contenders and the method.
 
 pub mod contender;
 pub mod host;
@@ -13,7 +13,7 @@ pub mod seed;
 pub mod setup;
 pub mod start;
 
-/// The object's SQL and D1's over SQLite, as the tests of the core have them.
+/// The object's SQL and D1's over SQLite, as in the tests of the core.
 #[path = "../../tests/core/sqlite.rs"]
 #[allow(dead_code, clippy::missing_panics_doc, clippy::new_without_default)]
 pub mod sqlite;

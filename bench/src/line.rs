@@ -1,4 +1,4 @@
-//! The work: one line of the table each.
+//! The workloads: one line of the table each.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::load::Work;
 use crate::setup::Directory;
 
-/// What is measured.
+/// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Line {
     CreateNew,
@@ -27,7 +27,7 @@ pub enum Line {
     Invalid,
 }
 
-/// Ids of what benchmarks make: never one that was there.
+/// Numbers for the ids that benchmarks make, so that no id repeats.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Line {
@@ -45,7 +45,7 @@ impl Line {
         Self::Invalid,
     ];
 
-    /// What a command line calls it.
+    /// Its name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CreateNew => "create-new",
@@ -62,7 +62,7 @@ impl Line {
         }
     }
 
-    /// What a reader is told.
+    /// Its name in the tables.
     pub const fn title(self) -> &'static str {
         match self {
             Self::CreateNew => "register a new user (201)",
@@ -97,18 +97,18 @@ impl Line {
         matches!(self, Self::List100 | Self::List200 | Self::AgentUsers100 | Self::AgentUsers500)
     }
 
-    /// Whether it makes what stays.
+    /// Whether it writes data.
     pub const fn writes(self) -> bool {
         matches!(self, Self::CreateNew | Self::CreatePrincipal)
     }
 }
 
-/// A line, asked of some organizations of one contender.
+/// A line as a workload for some organizations of one contender.
 #[derive(Debug)]
 pub struct LineWork {
     pub line: Line,
     pub directories: Vec<Directory>,
-    /// Where each client is in the list it walks, by its number.
+    /// The position of each client in the list that it walks, by the client's number.
     cursors: RefCell<Vec<Option<String>>>,
 }
 
@@ -132,7 +132,7 @@ fn registration(user_id: &str) -> String {
 impl Work for LineWork {
     fn request(&self, client: usize) -> Request<Full<Bytes>> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Every client spreads its requests over all the organizations, but stays with the list that it walks.
+        // Every client spreads its requests over all organizations. Clients of a list stay with one organization.
         let turn = if self.line.is_list() { client } else { usize::try_from(number).unwrap_or_default() };
         let place = turn % self.directories.len();
         let directory = &self.directories[place];
@@ -175,7 +175,7 @@ impl Work for LineWork {
     }
 
     fn answered(&self, client: usize, status: u16, body: &[u8]) -> Result<(), String> {
-        // Once a second there is a token, and then the answer is that the user does not exist.
+        // Once a second there is a token. That request is admitted, and its answer is that the user does not exist.
         let is_admitted = self.line == Line::RateLimited && status == 404;
         if status != self.line.status() && !is_admitted {
             let body = String::from_utf8_lossy(body);
@@ -190,10 +190,10 @@ impl Work for LineWork {
     }
 }
 
-/// The cursor of a page, which would take longer to find by parsing the page.
+/// The cursor of a page, found without parsing the page, which takes longer.
 fn next_cursor(body: &[u8]) -> Option<String> {
     const NAME: &[u8] = b"\"next_cursor\":\"";
-    // It stands before the rows or after them.
+    // The cursor stands before the rows or after them.
     let from = body
         .windows(NAME.len())
         .take(400)

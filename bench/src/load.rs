@@ -1,7 +1,7 @@
 //! The load generator: a number of connections, each with one request at a time.
 //!
-//! It runs on one thread. The report gives the part of a core that this thread used, so that a reader
-//! sees that the generator is not the limit.
+//! It runs on one thread. The report gives this thread's share of a core, so that a reader sees that the generator
+//! is not the limit.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -20,36 +20,36 @@ use xtask::{Error, Result};
 
 use crate::host::thread_cpu_s;
 
-/// Latencies up to a minute, to three digits.
+/// Latencies up to one minute, with three significant digits.
 const LATENCY_MAX_US: u64 = 60_000_000;
-/// How exact the timer is.
+/// Precision of the timer.
 const TIMER_GRAIN: Duration = Duration::from_millis(2);
 
-/// What is asked, over and over.
+/// A workload.
 pub trait Work {
     /// The next request of a client.
     fn request(&self, client: usize) -> Request<Full<Bytes>>;
-    /// Checks an answer, and says what is wrong with it.
+    /// Checks an answer. The error describes the fault.
     fn answered(&self, client: usize, status: u16, body: &[u8]) -> std::result::Result<(), String>;
 }
 
-/// How much is asked.
+/// The rate of requests.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// Each client asks again as soon as it has its answer.
+    /// Each client sends its next request as soon as it has an answer.
     Saturated,
-    /// So many requests begin in each second, even if earlier ones have no answer yet. Latency
-    /// counts from the moment a request was due.
+    /// This many requests start in each second, even if earlier ones have no answer yet. Latency counts from the
+    /// moment a request was due.
     Fixed(f64),
 }
 
-/// What a run of the generator measured.
+/// The measurements of one run of the generator.
 #[derive(Debug)]
 pub struct Outcome {
     pub completed: u64,
     pub elapsed_s: f64,
     latency_us: Histogram<u64>,
-    /// CPU that the generator has used, in seconds.
+    /// CPU time of the generator, in seconds.
     pub generator_s: f64,
 }
 
@@ -66,13 +66,13 @@ struct Shared<W> {
     pace: Pace,
     began: Instant,
     ends: Instant,
-    /// Requests that were begun, for a fixed pace.
+    /// Number of started requests, for a fixed pace.
     begun: Cell<u32>,
     completed: Cell<u64>,
     latency_us: RefCell<Histogram<u64>>,
 }
 
-/// Asks for a while.
+/// Sends requests for this long.
 pub fn run<W: Work + 'static>(
     work: &Rc<W>,
     authority: &str,
@@ -148,7 +148,7 @@ async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: Send
     }
 }
 
-/// The timer wakes up to a millisecond late, so the last of the wait is a busy one.
+/// The timer wakes up to a millisecond late, so the last part of the wait is a busy loop.
 async fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
     if let Some(left) = left.checked_sub(TIMER_GRAIN) {

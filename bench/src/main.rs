@@ -1,4 +1,4 @@
-//! `cargo bench-edge`: everything that is measured, in one go.
+//! `cargo bench-edge`: runs all measurements.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,12 +80,12 @@ fn results_file() -> PathBuf {
     root().join("target/bench/results.json")
 }
 
-/// Saves what was measured up to now, so that a run that is stopped can be reported.
+/// Saves the results so far, so that an interrupted run can still be reported.
 fn keep(results: &Results) -> Result<()> {
     Ok(fs::write(results_file(), serde_json::to_string_pretty(results)?)?)
 }
 
-/// Writes the tables and pictures: those of a whole run where readers look for them.
+/// Writes the tables and pictures. A whole run replaces the published ones.
 fn write(results: &Results) -> Result<()> {
     let folder = root().join(if results.is_whole { "docs/bench" } else { "target/bench/report" });
     fs::create_dir_all(&folder)?;
@@ -102,7 +102,7 @@ fn write(results: &Results) -> Result<()> {
     Ok(())
 }
 
-/// What a reader must know to judge the figures.
+/// The circumstances that a reader needs to judge the figures.
 fn circumstances(options: &Options) -> Result<Vec<String>> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
@@ -123,7 +123,7 @@ fn circumstances(options: &Options) -> Result<Vec<String>> {
     ])
 }
 
-/// All lines, at every number of users side by side.
+/// Measures all lines, at every number of users.
 fn measure_all(
     tools: &Tools,
     artefacts: &[Artefact],
@@ -145,8 +145,7 @@ fn go_on() -> Result<()> {
     if interrupt::happened() { Err("interrupted".into()) } else { Ok(()) }
 }
 
-/// Contenders that serve, each with as many users as it is to have; with many organizations with the
-/// first number of them.
+/// Starts the contenders, each with every number of users. With many organizations, only with the first number.
 fn set_up(
     tools: &Tools,
     artefacts: &[Artefact],
@@ -160,7 +159,7 @@ fn set_up(
         for artefact in artefacts {
             step(format!("{}: {users} users of {organizations} organizations", artefact.contender.name()));
             let state = states.of(&artefact.contender, *users);
-            // D1's file is made by the first start, its tables before the second.
+            // The first start creates D1's file, and the tables are created before the second start.
             Host::start(tools, artefact, &state)?.stop();
             seed::schema(artefact, &state)?;
             let host = Host::start(tools, artefact, &state)?;
@@ -178,7 +177,7 @@ fn set_up(
     Ok((states, subjects))
 }
 
-/// Where the contenders keep what they have, until it is dropped.
+/// The folder of the contenders' states, until it is dropped.
 struct State {
     folder: PathBuf,
 }

@@ -1,5 +1,4 @@
-//! Rounds: every contender in turn, so that a machine that is slow for a while is
-//! slow for all of them.
+//! Rounds. Every contender takes a turn in each round, so that a slow phase of the machine slows all of them.
 
 use std::fmt::{self, Write};
 use std::rc::Rc;
@@ -14,18 +13,18 @@ use crate::line::{Line, LineWork};
 use crate::load::{self, Outcome, Pace};
 use crate::setup::Directory;
 
-/// How much is asked for, and for how long.
+/// The amount and the duration of the load.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub rounds: usize,
     pub clients: usize,
     pub warm_up: Duration,
     pub duration: Duration,
-    /// Part of the slowest contender's rate that latency is measured at.
+    /// The load for latency, as a part of the slowest contender's rate.
     pub load_for_latency: f64,
 }
 
-/// A contender that serves, and what it was given.
+/// A running contender with its data.
 #[derive(Debug)]
 pub struct Subject {
     pub contender: Contender,
@@ -38,14 +37,13 @@ pub struct Subject {
 /// One contender in one round.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Sample {
-    /// Completed requests a second, the time included that the runtime went on working
-    /// after the last answer.
+    /// Completed requests per second. The time includes the runtime's work after the last answer.
     pub rate: f64,
-    /// CPU of the runtime for each request, in µs, likewise.
+    /// CPU time of the runtime per request, in µs. It includes the work after the last answer.
     pub cpu_us: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// CPU that the generator used, as a part of one core.
+    /// CPU time of the generator, as a part of one core.
     pub generator: f64,
 }
 
@@ -58,7 +56,7 @@ pub struct Series {
     pub organizations: usize,
     pub disk: bool,
     pub resident_mib: f64,
-    /// The rate that latency was measured at.
+    /// The request rate at which latency was measured.
     pub fixed_rate: f64,
     pub samples: Vec<Sample>,
 }
@@ -78,7 +76,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
     let mut samples = vec![Vec::new(); subjects.len()];
     for round in 0..plan.rounds {
         for place in 0..subjects.len() {
-            // Each round begins with another one.
+            // Each round starts with another contender.
             let place = (place + round) % subjects.len();
             let (subject, work) = (&subjects[place], &works[place]);
             let (rate, cpu_us, generator) = saturate(plan, line, subject, work, plan.duration)?;
@@ -105,7 +103,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
     Ok(series)
 }
 
-/// Completed requests a second, CPU of each in µs, and what the generator needed of a core.
+/// Returns completed requests per second, CPU time per request in µs, and the generator's share of a core.
 fn saturate(
     plan: Plan,
     line: Line,
@@ -128,7 +126,7 @@ fn ask(plan: Plan, subject: &Subject, work: &Rc<LineWork>, pace: Pace, duration:
     load::run(work, authority, plan.clients, pace, duration)
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -144,13 +142,13 @@ impl Series {
         median(self.samples.iter().map(of).collect())
     }
 
-    /// CPU of a request in the round that took the least, in µs. Other work on the machine only adds to
-    /// it: on a busy one, the least of many rounds tells more than their median.
+    /// CPU time per request in the fastest round, in µs. Other work on the machine only adds to it, so on a busy
+    /// machine the least of many rounds tells more than their median.
     pub fn least_cpu_us(&self) -> f64 {
         self.samples.iter().map(|sample| sample.cpu_us).fold(f64::INFINITY, f64::min)
     }
 
-    /// What this is in times of another in the same round, over all rounds.
+    /// The ratio of this to another in the same round, over all rounds.
     pub fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> Ratio {
         let rounds = self.samples.iter().zip(&other.samples);
         let ratios: Vec<f64> = rounds.map(|(mine, theirs)| of(mine) / of(theirs)).collect();
@@ -162,7 +160,7 @@ impl Series {
     }
 }
 
-/// Of several rounds.
+/// A ratio over several rounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Ratio {
     pub median: f64,
@@ -176,7 +174,7 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// What a line came to, with Rollcall's figures in times of each other contender's.
+/// One line's results, with Rollcall's figures as multiples of each other contender's.
 fn summary(line: Line, all: &[Series]) -> String {
     let mut text = line.name().to_owned();
     for series in all {

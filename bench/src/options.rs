@@ -1,4 +1,4 @@
-//! What a run of `cargo bench-edge` is asked for.
+//! The options of `cargo bench-edge`.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ pub struct Options {
     pub organizations: Vec<usize>,
     pub rounds: usize,
     pub seconds: f64,
-    /// Seconds that each contender is asked for before the rounds of a line: V8 compiles a function
-    /// that is called often a second time.
+    /// Seconds of requests to each contender before the rounds of a line. V8 compiles a function that is called
+    /// often a second time.
     pub warm_up: f64,
     pub disk: bool,
-    /// Profile the contenders instead of measuring them.
+    /// Profiles the contenders instead of measuring them.
     pub profile: bool,
-    /// Measure nothing: write the tables of what was measured last.
+    /// Measures nothing and writes the tables of the last results.
     pub only_report: bool,
-    /// Nothing was left out or added.
+    /// True when no part of a run was left out or added.
     pub is_whole: bool,
 }
 
@@ -63,7 +63,7 @@ impl Options {
         };
         let mut builds = Vec::new();
         while let Some(name) = arguments.next() {
-            // A run with more or longer rounds is as whole.
+            // A run with more or longer rounds still counts as whole.
             options.is_whole &= matches!(name.as_str(), "--rounds" | "--seconds" | "--warm-up");
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
@@ -90,7 +90,7 @@ impl Options {
         Ok(options)
     }
 
-    /// The state, the bundle and the figures of a contender go by its name.
+    /// The name of a contender names its state, its bundle and its figures.
     fn add(&mut self, build: Contender) -> Result<()> {
         let name = build.name();
         if Contender::of_name(name).is_some() || self.contenders.iter().any(|other| other.name() == name) {

@@ -1,4 +1,4 @@
-//! The same as pictures.
+//! The results as pictures.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const BARS: [(Contender, RGBColor); 3] = [
     (Contender::Floor, RGBColor(0xb4, 0xba, 0xc4)),
 ];
 
-/// CPU of each contender for a request, line by line.
+/// CPU time of each contender per request, for every line.
 pub fn bars(results: &Results, setting: Setting, path: &Path) -> Result<()> {
     let lines: Vec<Line> =
         Line::ALL.into_iter().filter(|line| results.find(setting, *line, &Contender::Rollcall).is_some()).collect();
@@ -53,7 +53,7 @@ pub fn bars(results: &Results, setting: Setting, path: &Path) -> Result<()> {
     Ok(area.present()?)
 }
 
-/// CPU of Rollcall for a request as the number of users grows.
+/// CPU time of Rollcall per request as the number of users grows.
 pub fn growth(results: &Results, path: &Path) -> Result<()> {
     let sizes: Vec<Setting> =
         results.settings().into_iter().filter(|setting| !setting.disk && setting.organizations == 1).collect();

@@ -1,6 +1,5 @@
-//! Where the time of a line goes: V8's profiler on the contender's isolate, while it is
-//! saturated. Other isolates, the simulators of KV and D1, are not in it but as time in which
-//! this one had nothing to do.
+//! The profile of a line: V8's profiler on the contender's isolate under full load. The simulators of KV and D1 run
+//! in other isolates, and their time appears only as idle time of this one.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -17,11 +16,11 @@ use crate::line::{Line, LineWork};
 use crate::load::{self, Pace};
 use crate::measure::{Plan, Subject};
 
-/// Functions that are listed, by what they take with all that they call.
+/// Number of functions in the table, by their time with callees.
 const SHOWN: usize = 70;
-/// Functions that an overview names, by what they take themselves.
+/// Number of functions in an overview, by their own time.
 const LARGEST: usize = 5;
-/// The generator goes on for so long before and after the profiler.
+/// The load starts this long before the profiler and ends this long after it.
 const MARGIN: Duration = Duration::from_millis(700);
 
 /// A profile as the protocol gives it.
@@ -53,7 +52,7 @@ struct CallFrame {
 }
 
 impl CallFrame {
-    /// Without the hashes of the compiler, and with a place only if there is no name.
+    /// The name without the compiler's hash. A place is added only if there is no name.
     fn short_name(&self) -> String {
         let name = self.function_name.as_str();
         let name = name.strip_prefix("__wbg_").and_then(|name| name.rsplit_once('_')).map_or(name, |(name, _)| name);
@@ -66,7 +65,8 @@ impl CallFrame {
 
     fn name(&self) -> String {
         let name = if self.function_name.is_empty() { "(anonymous)" } else { &self.function_name };
-        // A function of the module is named in full; another needs its place, as bundles name poorly.
+        // A function of the module has a full name. Other functions need their place, because bundles shorten
+        // names.
         match self.url.rsplit('/').next() {
             Some(file) if !file.is_empty() && !self.url.starts_with("wasm:") => {
                 format!("{name} {file}:{}:{}", self.line_number + 1, self.column_number + 1)
@@ -76,7 +76,7 @@ impl CallFrame {
     }
 }
 
-/// What takes the time of a request, in µs.
+/// The parts of a request's time, in µs.
 #[derive(Debug)]
 pub struct Overview {
     line: Line,
@@ -87,7 +87,7 @@ pub struct Overview {
     largest: Vec<(String, f64)>,
 }
 
-/// Where the time goes, in the order of the columns.
+/// The parts of the time, in the order of the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Share {
     Elsewhere,
@@ -111,7 +111,7 @@ impl Share {
     }
 }
 
-/// The overviews as one page, line by line.
+/// The overviews as one page, with a row for each line.
 pub fn markdown(users: usize, organizations: usize, overviews: &[Overview]) -> String {
     let mut text = format!(
         "# Where the time of a request goes\n\n\
@@ -161,7 +161,7 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let file = folder.join(format!("{name}.cpuprofile"));
     let work = Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients));
     let authority = subject.host.url.trim_start_matches("http://");
-    // V8 compiles functions again at first, which the profile leaves out.
+    // V8 compiles functions again at first, and the profile leaves that phase out.
     load::run(&work, authority, plan.clients, Pace::Saturated, plan.warm_up)?;
     let mut profiler = tools.command(tools.binary("node"));
     profiler.arg(root().join("bench/profile.mjs")).arg(port.to_string()).arg(plan.duration.as_secs_f64().to_string());
@@ -194,7 +194,7 @@ fn overview(profile: &Profile, rate: f64, line: Line, contender: &str) -> Overvi
         if let Some(sum) = shares.get_mut(share as usize) {
             *sum += us / requests;
         }
-        // What is no function is a column already.
+        // Entries that are not functions have columns of their own.
         if share != Share::Elsewhere && share != Share::Garbage && frame.function_name != "(program)" {
             *own.entry(frame.short_name()).or_default() += us / requests;
         }
@@ -205,7 +205,7 @@ fn overview(profile: &Profile, rate: f64, line: Line, contender: &str) -> Overvi
     Overview { line, contender: contender.to_owned(), total: 1e6 / rate, shares, largest }
 }
 
-/// What each function takes of a request, in µs.
+/// The time of each function per request, in µs.
 fn table(profile: &Profile, rate: f64) -> String {
     let names: HashMap<u32, String> = profile.nodes.iter().map(|node| (node.id, node.call_frame.name())).collect();
     let callers = profile.nodes.iter().flat_map(|node| node.children.iter().map(|child| (*child, node.id)));
@@ -222,7 +222,7 @@ fn table(profile: &Profile, rate: f64) -> String {
             if at == Some(*sample) {
                 *own.entry(name).or_default() += us;
             }
-            // One that calls itself is counted once.
+            // A recursive function counts once.
             if seen.insert(name) {
                 *with_callees.entry(name).or_default() += us;
             }

@@ -1,4 +1,4 @@
-//! What was measured, as tables.
+//! The results as tables.
 
 use std::fmt::Write;
 
@@ -9,18 +9,18 @@ use crate::line::Line;
 use crate::measure::{Sample, Series};
 use crate::start::Start;
 
-/// Everything that one run has measured.
+/// All measurements of one run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Results {
-    /// When, on what, and with what.
+    /// The date, the machine and the versions.
     pub circumstances: Vec<String>,
-    /// Nothing was left out or added, so that the tables are the published ones.
+    /// True when no part was left out or added, so that the tables are the published ones.
     pub is_whole: bool,
     pub series: Vec<Series>,
     pub starts: Vec<Start>,
 }
 
-/// What a table is about.
+/// The subject of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting {
     pub disk: bool,
@@ -63,7 +63,7 @@ impl Results {
         self.series.iter().filter(move |series| Setting::of(series) == setting)
     }
 
-    /// Names of those that were measured, in the order in which they took their turns.
+    /// Names of the measured contenders, in the order of their turns.
     fn contenders(&self, setting: Setting) -> Vec<&str> {
         let mut names = Vec::new();
         for series in self.of(setting) {
@@ -74,7 +74,7 @@ impl Results {
         names
     }
 
-    /// All of it, in Markdown.
+    /// The whole report in Markdown.
     pub fn markdown(&self) -> String {
         let mut out = String::from("# What was measured\n\nMade by `cargo bench-edge`: do not edit.\n\n");
         for line in &self.circumstances {
@@ -154,7 +154,7 @@ impl Results {
         out
     }
 
-    /// Rollcall beside another build of it, line by line.
+    /// Rollcall next to another build of it, line by line.
     fn against(&self, setting: Setting, name: &str) -> String {
         let mut out = format!(
             "### Rollcall against {name}\n\n\
@@ -186,8 +186,7 @@ impl Results {
         out
     }
 
-    /// What a request takes in times of what it takes at the fewest users, by CPU. Both are
-    /// measured in the same rounds.
+    /// CPU time per request, as a multiple of the time with the fewest users. Both are measured in the same rounds.
     fn growth(&self) -> String {
         let sizes: Vec<_> =
             self.settings().into_iter().filter(|setting| !setting.disk && setting.organizations == 1).collect();
@@ -236,7 +235,7 @@ impl Results {
         out
     }
 
-    /// The highest part of a core that the load generator ever needed.
+    /// The largest share of a core that the load generator needed.
     fn generator_max(&self) -> f64 {
         let samples = self.series.iter().flat_map(|series| &series.samples);
         samples.map(|sample| sample.generator).fold(0.0, f64::max)

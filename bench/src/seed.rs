@@ -1,9 +1,9 @@
-//! Makes a large organization in seconds, while its contender does not run.
+//! Makes a large organization in seconds, while its contender is stopped.
 //!
-//! Rollcall's core makes Rollcall's users. It runs natively on the object's file, and its own
-//! statements list the users in D1's file, so the data is what the shipped code would have written.
-//! Another build of Rollcall gets its users from this core too: it must store the same formats.
-//! The twin and the floor have no core: SQL fills their tables.
+//! Rollcall's core makes Rollcall's users. It runs natively on the object's file, and its own statements list the
+//! users in D1's file, so the shipped code writes all of the data. Another build of Rollcall gets its users from
+//! this core too, so it must store the same formats. The twin and the floor have no core, so SQL fills their
+//! tables.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ const SEED_AGENT_USER: &str = "INSERT INTO agent_users
      0.7, -0.3, 0.1, 0.9, 0, 0, 0, 0,
      '2026-01-31T09:30:00.000Z', '2026-01-31T09:30:00.000Z', '2026-01-31T09:30:00.000Z', '2026-01-31T09:30:00.000Z')";
 
-/// The id of a seeded user: in the order of numbers, and after no other id.
+/// The id of a seeded user. Ids follow the order of the numbers, and sort after all other ids.
 pub fn user_id(number: usize) -> String {
     format!("user-{number:08}")
 }
@@ -50,7 +50,7 @@ fn metadata(number: usize) -> String {
     json!({ "plan": "pro", "seats": 3, "email": format!("{number}@example.com") }).to_string()
 }
 
-/// Makes the tables of a contender that has just been started for the first time.
+/// Makes the tables of a contender after its first start.
 pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
     let connection = Connection::open(listing_file(state)?)?;
     for file in &artefact.schema {
@@ -59,7 +59,7 @@ pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives an organization so many users, and its agent a relationship with each.
+/// Gives an organization this many users, and its agent a relationship with each.
 pub fn users(contender: &Contender, state: &Path, directory: &Directory, count: usize) -> Result<()> {
     match contender {
         Contender::Rollcall | Contender::Build { .. } => rollcall(state, directory, count),
@@ -127,7 +127,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let object = Sqlite::over(open(&object_file)?);
     let listing = Sqlite::over(open(&listing_file(state)?)?);
     let mut organization = OrganizationCore::new(HALF_LIFE_MS_DEFAULT);
-    // In the past, so that the clock of the runtime that serves it afterwards is ahead.
+    // The clock starts in the past, so that the serving runtime's clock is ahead of it.
     let mut clock = Clock { now_ms: Clock::now()?.now_ms - 86_400_000 };
     let mut handle = |organization: &mut OrganizationCore, command, id: Option<RequestId>| {
         let (now, random) = clock.tick();
@@ -141,7 +141,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         handle(&mut organization, Command::CreateEndUsers { users }, None)?;
     }
     if count > 0 {
-        // The first relationship is made by a turn, the others are as that one.
+        // A turn makes the first relationship. The others are copies of it.
         let (now, random) = Clock::now()?.tick();
         let turn = NewTurn {
             agent: AgentRef::new(directory.agent_id.clone()).map_err(|refusal| refusal.0)?,
@@ -167,7 +167,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         handle(&mut organization, Command::CommitTurn(answer), Some(request_id))?;
     }
     relate(&object_file)?;
-    // The relationships were written without it: a new one reads them.
+    // The relationships were written without the core, so a new core reads them.
     let mut organization = OrganizationCore::new(HALF_LIFE_MS_DEFAULT);
     loop {
         let (now, random) = clock.tick();
@@ -180,8 +180,8 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         }
         object.transaction(|sql| organization.acknowledge(sql, Projection::Listing, batch.to, now))?;
     }
-    // Filling KV would take minutes and gigabytes. No list reads it, and the object answers for a
-    // user that is not in it.
+    // Filling KV would take minutes and gigabytes. No list reads KV, and the object serves a user that KV does not
+    // hold.
     let (now, _) = clock.tick();
     let last = organization.last_sequence().unwrap_or_default();
     Ok(object.transaction(|sql| organization.acknowledge(sql, Projection::Cache, last, now))?)
@@ -196,7 +196,7 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     })
 }
 
-/// Gives every user without a relationship one, and puts a change of each in the outbox.
+/// Gives every user without a relationship one, and puts a change for each into the outbox.
 fn relate(object_file: &Path) -> Result<()> {
     let mut connection = open(object_file)?;
     let transaction = connection.transaction()?;
@@ -219,7 +219,7 @@ fn relate(object_file: &Path) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
-/// The twin's tables, which are the floor's too.
+/// Fills the twin's tables, which the floor uses too.
 fn tables(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let mut connection = open(&listing_file(state)?)?;
     let transaction = connection.transaction()?;

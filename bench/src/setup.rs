@@ -11,21 +11,21 @@ use crate::host::ADMIN_TOKEN;
 
 /// Limits that are never reached.
 const REQUESTS_PER_SECOND: u32 = 100_000;
-/// How many users of each organization are asked for by id.
+/// Number of users of each organization that are requested by id.
 const KNOWN: usize = 500;
 
-/// An organization, with what its callers know of it.
+/// An organization, with the keys and ids that its callers use.
 #[derive(Debug, Clone)]
 pub struct Directory {
     pub organization_id: String,
     pub bearer: String,
     pub service_key: String,
-    /// `Bearer` and the key of an organization that has no tokens left.
+    /// `Bearer` and the key of an organization whose bucket is empty.
     pub exhausted: String,
-    /// `Bearer` and a key with a tag that is not its own.
+    /// `Bearer` and a key with a wrong tag.
     pub forged: String,
     pub agent_id: String,
-    /// Users that are there.
+    /// Ids of existing users.
     pub known: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ fn text(document: &Value, name: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// Makes organizations with a few users each.
+/// Creates organizations with a few users each.
 pub fn organizations(url: &str, count: usize) -> Result<Vec<Directory>> {
     let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
     let api = Api { url, agent: config.build().new_agent(), admin: Admin::new(url, ADMIN_TOKEN) };

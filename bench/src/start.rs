@@ -1,8 +1,8 @@
-//! How long a contender takes from nothing to its first answer.
+//! The time from a contender's start to its first answer.
 //!
-//! The runtime starts with the contender's modules and without stores. The time covers the start of
-//! the process, compiling, instantiating, and one answer. An empty Worker shows the part of the process,
-//! which is the same for all.
+//! The runtime starts with the contender's modules and without stores. The time covers the start of the process,
+//! compiling, instantiating, and one answer. An empty Worker measures the start of the process alone, which is the
+//! same for all.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Start {
     pub contender: String,
     pub milliseconds: Vec<f64>,
-    /// Bytes of all modules, as they are and compressed.
+    /// Bytes of all modules, raw and compressed.
     pub raw: u64,
     pub gzip: u64,
 }
@@ -69,7 +69,7 @@ pub fn all(tools: &Tools, artefacts: &[Artefact]) -> Result<Vec<Start>> {
     Ok(starts)
 }
 
-/// Writes a configuration of the runtime, which may embed only what lies beside it.
+/// Writes a configuration of the runtime. It may embed only files next to it.
 fn configure(folder: &Path, name: &str, artefact: &Artefact) -> Result<std::path::PathBuf> {
     let folder = folder.join(name.replace(' ', "-"));
     fs::create_dir_all(&folder)?;
@@ -123,7 +123,7 @@ fn once(tools: &Tools, config: &Path) -> Result<f64> {
     Ok(answered.as_secs_f64() * 1_000.0)
 }
 
-/// Whether a path without a route is answered.
+/// Whether the server answers a path without a route.
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

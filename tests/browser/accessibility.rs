@@ -1,4 +1,4 @@
-//! For whoever uses a keyboard, a screen reader, another colour scheme, or wants no motion.
+//! The pages for readers who use a keyboard, a screen reader or another colour scheme, or who want no motion.
 
 use serde_json::{Value, json};
 use xtask::Result;
@@ -6,7 +6,7 @@ use xtask::browser::Page;
 
 use crate::site::{LISTED, NONE, roomy, site};
 
-/// What violates a rule of axe-core in what is shown.
+/// The violations of axe-core's rules in the shown page.
 fn violations(page: &Page<'_>, what: &str) -> Result<Vec<String>> {
     let source = std::fs::read_to_string(xtask::root().join("node_modules/axe-core/axe.min.js"))?;
     page.evaluate(&format!("{source}; true"))?;
@@ -68,7 +68,7 @@ fn a_keyboard_is_enough() -> Result<()> {
     page.evaluate("document.querySelector('.skip').focus()")?;
     page.press("Enter")?;
     page.wait("document.activeElement.id === 'main'")?;
-    // Tabs are one stop, and arrows move between them.
+    // All tabs are one tab stop, and arrow keys move between them.
     page.evaluate("document.querySelector('#tab-curl').focus()")?;
     page.press("ArrowRight")?;
     assert_eq!(focused(&page)?, json!("tab-javascript"));
@@ -78,7 +78,7 @@ fn a_keyboard_is_enough() -> Result<()> {
     assert_eq!(focused(&page)?, json!("tab-python"));
     page.press("Tab")?;
     assert_eq!(focused(&page)?, json!("start-copy"));
-    // A user is registered, opened and closed again.
+    // The test registers a user, opens the record and closes it.
     page.evaluate("document.querySelector('#user-id').focus()")?;
     page.type_text("grace")?;
     page.press("Tab")?;

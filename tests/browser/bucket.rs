@@ -1,4 +1,4 @@
-//! The bucket, as the page draws it from the headers.
+//! The bucket, which the page draws from the headers.
 
 use serde_json::json;
 use xtask::Result;
@@ -20,15 +20,15 @@ fn a_burst_drains_it_and_it_refills() -> Result<()> {
     let number = |selector: &str| -> Result<i64> { Ok(page.text(selector)?.parse()?) };
     let (admitted, refused) = (number("#admitted")?, number("#refused")?);
     assert_eq!(admitted + refused, 120);
-    // Signing in took some of the forty, and some came back meanwhile.
+    // Signing in took some of the forty tokens, and some were refilled meanwhile.
     assert!(admitted >= 20 && refused >= 1, "{admitted} admitted, {refused} refused");
     let counted = page.evaluate(
         "[...document.querySelectorAll('#exchanges .status')].filter((one) => one.innerText === '429').length",
     )?;
     assert_eq!(counted, refused, "the inspector has each of them");
 
-    // Nothing is asked for a while: the page goes on from the headers alone, and is right. What it knows is
-    // as old as the answer that told it, and each second adds a token.
+    // The page sends no request for a while. It computes the level from the last headers, and the level is right.
+    // The headers are as old as their answer, and each second adds a token.
     page.wait("Number(document.querySelector('#tokens').innerText) >= 10")?;
     let drawn_before = number("#tokens")?;
     let remaining = page.evaluate(&format!(
@@ -43,7 +43,7 @@ fn a_burst_drains_it_and_it_refills() -> Result<()> {
         "Math.ceil(Math.max(...performance.getEntriesByType('resource')
             .filter(({ name }) => name.endsWith('/v1/usage/turns')).map(({ duration }) => duration)) / 1000)",
     )?;
-    // The question itself takes a token that the page does not hear of.
+    // This request takes a token that the page does not know of.
     let possible = drawn_before - 3..=drawn_after + late_s.as_i64().unwrap_or_default() + 1;
     assert!(possible.contains(&remaining), "drawn {possible:?}, and in fact {remaining}");
     assert_eq!(page.evaluate("document.querySelector('#gauge').getAttribute('aria-valuemax')")?, json!("40"));
@@ -55,7 +55,7 @@ fn a_burst_drains_it_and_it_refills() -> Result<()> {
 fn a_burst_can_be_stopped() -> Result<()> {
     let api = site().organization(&json!({ "requests_per_second": 1_000, "burst": 5_000 }))?;
     let page = site().console(&api)?;
-    // So slow that it cannot be over before it is stopped.
+    // The network is slow, so that the burst still runs when the test stops it.
     page.send("Network.enable", &json!({}))?;
     page.send(
         "Network.emulateNetworkConditions",

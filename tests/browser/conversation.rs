@@ -38,13 +38,13 @@ fn a_message_is_a_turn_that_moves_the_mood() -> Result<()> {
     assert!(felt["valence"].as_f64() > Some(0.1), "{felt}");
     assert!(near("cx", &felt["valence"], 1.0)? && near("cy", &felt["arousal"], -1.0)?, "{felt}");
     assert!(page.text("#mood-said")?.starts_with(felt["label"].as_str().unwrap_or("?")));
-    // A day on it is half as far from its baseline.
+    // After one day the mood is half as far from its baseline.
     page.choose("#ahead", "24")?;
     assert_eq!(page.text("#ahead-said")?, "in 24 h");
     let half = json!(felt["valence"].as_f64().unwrap_or_default() / 2.0);
     assert!(near("cx", &half, 1.0)?, "half of {felt}");
 
-    // Another affect moves it elsewhere.
+    // Another affect moves the mood elsewhere.
     page.choose("#ahead", "0")?;
     page.click("#affects button:last-child")?;
     page.fill("#message", "That is wrong.")?;
@@ -60,7 +60,7 @@ fn a_message_is_a_turn_that_moves_the_mood() -> Result<()> {
     Ok(())
 }
 
-/// As if the server had been told `MOOD_HALF_LIFE_HOURS=6`.
+/// Makes the page see the setting `MOOD_HALF_LIFE_HOURS=6`.
 const SIX_HOURS: &str = "const ask = fetch;
     globalThis.fetch = async (path, ...rest) => path !== '/demo.json' ? ask(path, ...rest)
         : Response.json({ ...await (await ask(path)).json(), mood_half_life_ms: 21600000 });";

@@ -1,4 +1,4 @@
-//! Registering, browsing, changing and erasing.
+//! Registering, browsing, changing and erasing users.
 
 use serde_json::{Value, json};
 use xtask::Result;

@@ -1,13 +1,13 @@
-//! What a page weighs, what it waits for, and pictures of it to look at.
+//! A page's size and blocking resources, and pictures of it.
 
 use serde_json::{Value, json};
 use xtask::Result;
 
 use crate::site::{LISTED, NONE, roomy, site};
 
-/// Of everything that a page loads, compressed.
+/// Compressed size of everything that a page loads.
 const WEIGHT_BYTES_MAX: i64 = 150_000;
-/// Twice what the page weighs now, so that it does not grow unnoticed.
+/// Twice the page's present size, so that the test notices growth.
 const WEIGHT_BYTES_EXPECTED: i64 = 50_000;
 
 #[test]
@@ -35,12 +35,12 @@ fn the_page_is_light_and_waits_for_little() -> Result<()> {
     assert_eq!(measured["foreign"], 0, "nothing from elsewhere");
     let bytes = measured["compressed"].as_i64().unwrap_or(i64::MAX);
     assert!(bytes < WEIGHT_BYTES_EXPECTED.min(WEIGHT_BYTES_MAX), "{measured}");
-    // The times depend on the machine, and are only printed. The style sheets alone hold up the first paint.
+    // The times depend on the machine, so they are only printed. Only the style sheets block the first paint.
     assert_eq!(measured["blocking"], json!(["/demo/demo.css", "/style.css"]), "{measured}");
     Ok(())
 }
 
-/// Into `target/screenshots/`, and nothing is wider than the screen.
+/// Saves pictures to `target/screenshots/`, and checks that nothing is wider than the screen.
 #[test]
 fn pictures_of_every_width_and_scheme() -> Result<()> {
     let folder = xtask::root().join("target/screenshots");
@@ -98,7 +98,7 @@ fn fits(widest: &Value, width: u32) {
     assert!(widest.as_u64() <= Some(u64::from(width)), "{widest} on a screen of {width}");
 }
 
-/// A list that cannot be read says why, and can be asked for again.
+/// A list that cannot be read shows the reason and a way to retry.
 #[test]
 fn a_fault_is_shown_and_can_be_overcome() -> Result<()> {
     let api = site().organization(&roomy())?;

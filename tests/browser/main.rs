@@ -1,7 +1,7 @@
 //! The pages in a real browser, served as `cargo dev` serves them.
 //!
-//! One server and one browser serve all tests; each test has an organization of its own and
-//! a profile of its own. What a page shows is compared with what the API says.
+//! One server and one browser serve all tests. Each test has its own organization and its own browser profile. The
+//! tests compare the page with the API.
 
 mod accessibility;
 mod bucket;

@@ -1,4 +1,4 @@
-//! The reference at `/docs`, from which requests can be sent.
+//! The reference at `/docs`, which can send requests.
 
 use serde_json::json;
 use xtask::Result;
@@ -6,7 +6,7 @@ use xtask::browser::Page;
 
 use crate::site::{NONE, site};
 
-/// Opens an operation, sends its request as it stands, and gives the status of the answer.
+/// Opens an operation, sends its example request, and returns the status of the answer.
 fn status_of(page: &Page<'_>, operation: &str) -> Result<String> {
     let block = format!("#operations-{operation}");
     page.click(&format!("{block} .opblock-summary-control"))?;

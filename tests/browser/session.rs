@@ -1,4 +1,4 @@
-//! Who is signed in, where, and what of it is kept.
+//! Signing in, and the data that the page keeps of it.
 
 use serde_json::json;
 use xtask::Result;
@@ -6,7 +6,7 @@ use xtask::Result;
 use crate::site::{LISTED, NONE, agent, roomy, sign_in, site};
 use crate::wait;
 
-/// Everything that a page can keep, and what it shows.
+/// Everything that a page can store, and everything that it shows.
 const KEPT: &str = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href, \
     document.documentElement.outerHTML, [...document.querySelectorAll('input')].map((input) => input.value)])";
 
@@ -76,7 +76,7 @@ fn pages_allow_nothing_inline_and_nothing_from_elsewhere() -> Result<()> {
     }
     let answer = agent.get(site().url()).header("Host", "rollcall.you.workers.dev").call()?;
     assert!(answer.headers().contains_key("strict-transport-security"));
-    // The browser enforces it.
+    // The browser enforces the policy.
     let page = site().page()?;
     page.go(site().url())?;
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), { textContent: 'globalThis.ran = true' }))")?;

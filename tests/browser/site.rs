@@ -1,4 +1,4 @@
-//! The server, the browser, and the API beside the page.
+//! The server, the browser, and an API client beside the page.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -13,18 +13,18 @@ use xtask::tools;
 
 use crate::wait;
 
-/// Answers that a test does not provoke are complaints of the console.
+/// No status: every failed answer counts as a complaint of the console.
 pub const NONE: &[u16] = &[];
 
 pub struct Site {
     pub served: Served,
-    /// Held for as long as it shall serve.
+    /// Keeps the server running.
     _runtime: Mutex<Runtime>,
     browser: Browser,
     admin: Admin,
 }
 
-/// The one that tests share. It ends with the process: its children hold the other end of a pipe.
+/// The server that tests share. It ends with the process, whose end closes a pipe of the server's.
 pub fn site() -> &'static Site {
     static SITE: OnceLock<Site> = OnceLock::new();
     SITE.get_or_init(|| {
@@ -37,7 +37,7 @@ pub fn site() -> &'static Site {
     })
 }
 
-/// A folder for the state; those of processes that are gone are removed.
+/// A folder for the state. Removes the folders of ended processes.
 fn state() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -52,7 +52,7 @@ fn state() -> PathBuf {
     parent.join(format!("rollcall-pages-{}", std::process::id()))
 }
 
-/// Limits that nothing but a test of limits feels.
+/// Limits that only a test of limits reaches.
 pub fn roomy() -> Value {
     json!({ "requests_per_second": 1_000, "burst": 5_000, "turns_per_period": 500, "active_relationships": 50 })
 }
@@ -62,7 +62,7 @@ impl Site {
         &self.served.url
     }
 
-    /// The same server by a name that is not the machine's own, as a deployment has.
+    /// The server's URL under a non-local host name, like a deployment's.
     pub fn deployed_url(&self) -> String {
         self.served.url.replace("127.0.0.1", "rollcall.example")
     }
@@ -71,7 +71,7 @@ impl Site {
         self.browser.page()
     }
 
-    /// A new organization, seen by its API.
+    /// An API client of a new organization.
     pub fn organization(&self, limits: &Value) -> Result<Api> {
         let organization = self.admin.create_organization("Test", limits)?;
         let request = json!({ "kind": "api", "mode": "live", "scope": "read_write", "name": "test" });
@@ -93,7 +93,7 @@ impl Site {
     }
 }
 
-/// Types a key in and waits until the first page of the list is there.
+/// Types a key and waits until the first page of the list is there.
 pub fn sign_in(page: &Page<'_>, key: &str) -> Result<()> {
     page.fill("#key", key)?;
     page.press("Enter")?;
@@ -103,12 +103,12 @@ pub fn sign_in(page: &Page<'_>, key: &str) -> Result<()> {
         .map(drop)
 }
 
-/// A client that shows every status, and does not wait for ever.
+/// A client that returns every status and has a time limit.
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(wait::LIMIT)).build().into()
 }
 
-/// The list is not being read, and shows somebody or says that there is nobody.
+/// The list is not loading, and shows users or says that there are none.
 pub const LISTED: &str = "!document.querySelector('#directory').hasAttribute('aria-busy') \
     && (document.querySelector('#users button') || document.querySelector('#users-state').innerText)";
 
@@ -125,7 +125,7 @@ impl Api {
         Ok((answer.status().as_u16(), answer.body_mut().read_json()?))
     }
 
-    /// The text of an answer, with every digit.
+    /// The text of an answer, with every digit of its numbers.
     pub fn text(&self, path: &str) -> Result<String> {
         let request = self.agent.get(format!("{}{path}", self.url));
         Ok(request.header("Authorization", format!("Bearer {}", self.key)).call()?.body_mut().read_to_string()?)

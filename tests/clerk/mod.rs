@@ -1,6 +1,6 @@
-//! A Clerk that never was: people, organizations and memberships come, change and
-//! go, and every step is an event as Clerk sends it. What must be in the mirror in the end is kept
-//! alongside, by the plain rules of the world and not by the events.
+//! A simulated Clerk: people, organizations and memberships come, change and go, and every step is an event as
+//! Clerk sends it. The simulation also keeps the rows that the mirror must end with. It derives them from its own
+//! rules and not from the events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,13 +39,13 @@ struct Membership {
     role: &'static str,
     created_at: i64,
     updated_at: i64,
-    /// Whether it has ended, for any reason.
+    /// Whether the membership has ended, for any reason.
     ended: bool,
-    /// Whether an event has told that it was deleted.
+    /// Whether an event reported its deletion.
     told: bool,
 }
 
-/// The world so far, and the events that made it.
+/// The history so far, and its events.
 pub struct History {
     tag: String,
     random: Rng,
@@ -58,7 +58,7 @@ pub struct History {
 }
 
 impl History {
-    /// Lives for some steps. The tag is part of every id.
+    /// Simulates this many steps. The tag is part of every id.
     pub fn new(tag: &str, seed: u64, steps: usize) -> Self {
         let mut history = Self {
             tag: tag.to_owned(),
@@ -76,7 +76,7 @@ impl History {
         history
     }
 
-    /// Every event at least once, some of them often, in no order.
+    /// Every event at least once, some of them often, in random order.
     pub fn deliveries(&mut self, count: usize) -> Vec<String> {
         assert!(count >= self.events.len(), "every event is delivered");
         let mut deliveries = self.events.clone();
@@ -87,7 +87,7 @@ impl History {
         deliveries
     }
 
-    /// The rows that the mirror must hold once everything has arrived.
+    /// The rows that the mirror must hold after all deliveries.
     pub fn rows(&self) -> BTreeSet<String> {
         let people = self.people.iter().map(|(id, person)| match person {
             Person { deleted: true, .. } => json!(["person", id, null, 0, 1]),
@@ -161,7 +161,7 @@ impl History {
         self.emit_person("user.created", &id);
     }
 
-    /// Some have none; lengths differ.
+    /// An address of random length, or none.
     fn new_email(&mut self) -> Option<String> {
         let padding = "+".repeat(self.random.usize(0..9));
         (self.random.u8(0..8) > 0).then(|| format!("{}{padding}@example.org", self.random.u16(..)))
@@ -194,7 +194,7 @@ impl History {
         self.emit("user.deleted", &json!({ "id": id, "object": "user", "deleted": true }));
     }
 
-    /// Of what ends with something else, Clerk tells or does not.
+    /// Ends memberships together with their person or organization. Clerk reports such an end or does not.
     fn end_all(&mut self, memberships: Vec<String>) {
         for id in memberships {
             let told = self.random.bool();
@@ -255,7 +255,7 @@ impl History {
         self.emit("organization.deleted", &json!({ "id": id, "object": "organization", "deleted": true }));
     }
 
-    /// Also again, which is a new membership.
+    /// Adds a person to an organization. Joining again makes a new membership.
     fn join(&mut self) {
         let (Some(person), Some(organization)) = (self.living_person(), self.living_organization()) else { return };
         let belongs = self.memberships.values().any(|membership| {
@@ -264,7 +264,7 @@ impl History {
         if belongs {
             return;
         }
-        // Ids are in no order.
+        // Ids are in random order.
         let id = format!("orgmem_{}_{:04x}_{}", self.tag, self.random.u16(..), self.memberships.len());
         let (created_at, updated_at, role) = (self.now_ms, self.now_ms, ROLES[self.random.usize(0..3)]);
         let membership = Membership { organization, person, role, created_at, updated_at, ended: false, told: false };
@@ -286,7 +286,7 @@ impl History {
         }
     }
 
-    /// With the organization as it is, or just its id.
+    /// The event holds the whole organization or only its id.
     fn emit_membership(&mut self, kind: &str, id: &str) {
         let is_whole = self.random.bool();
         let Membership { organization, person, role, created_at, updated_at, .. } = &self.memberships[id];

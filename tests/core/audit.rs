@@ -1,5 +1,4 @@
-//! Audits: any damage done to the projections is found, counted and mended, however
-//! often the object is restarted in between.
+//! Audits find, count and mend any damage to the projections, however often the object restarts in between.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -28,7 +27,7 @@ use crate::sqlite::Sqlite;
 const SEEDS: u64 = 300;
 const USERS: usize = 25;
 
-/// D1 as the projections see it, which never makes them wait.
+/// D1 as the projections see it. It never makes them wait.
 pub struct Listing(pub Sqlite);
 
 impl Database for Listing {
@@ -42,7 +41,7 @@ impl Database for Listing {
     }
 }
 
-/// KV, likewise.
+/// KV as the projections see it. It never makes them wait.
 #[derive(Default)]
 pub struct Kv(pub RefCell<BTreeMap<String, String>>);
 
@@ -65,7 +64,7 @@ impl Cache for Kv {
         Ok(())
     }
 
-    /// Pages of three, so that there are several.
+    /// Pages of three, so that a list has several.
     async fn list(&self, prefix: &str, cursor: &str, _: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
         let held = self.0.borrow();
         let mut keys: Vec<String> =
@@ -111,7 +110,7 @@ impl Object {
     }
 
     fn command(&self, command: Command) {
-        // Users of one instant are settled by their ids.
+        // Users who share an instant are ordered by their ids.
         self.now_ms.set(self.now_ms.get() + i64::from(self.now_ms.get() % 3 == 0));
         let request_id = RequestId::new(self.now(), [0; 10]);
         let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
@@ -178,7 +177,7 @@ struct World {
     kv: Kv,
 }
 
-/// What a future gives that never waits.
+/// The result of a future that never waits.
 pub fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing waits")
 }
@@ -227,7 +226,7 @@ impl World {
     }
 
     fn flush(&self) {
-        // A lost fence turns it away, until the audit has been there.
+        // A lost fence refuses the flush until the audit has reset it.
         let _ = ready(flush::listing(&self.object, &self.listing));
         ready(flush::cache(&self.object, &self.kv)).expect("a flush");
     }
@@ -236,7 +235,7 @@ impl World {
         self.listing.0.run(sql, &[]).expect("damage");
     }
 
-    /// Does damage of every kind and says what an audit must count.
+    /// Does damage of every kind and returns the counts that an audit must report.
     fn damage(&mut self) -> (bool, Differences, Differences) {
         let (mut listing, mut cache) = (Differences::default(), Differences::default());
         for user in self.object.users() {
@@ -279,7 +278,7 @@ impl World {
             }
         }
         for index in 0..self.random.i64(0..4) {
-            // Nobody's rows and keys, some with names that nobody could have.
+            // Rows and keys of no user, some with names that no user can have.
             self.execute(&format!(
                 "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, 9, {index}, 'x')",
                 self.object.tenant

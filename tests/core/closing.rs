@@ -1,5 +1,5 @@
-//! Closed objects: nothing brings them back, and what they held is removed from every store,
-//! wherever that is cut off and however often it is begun again.
+//! Closed objects: no command reopens them, and their data is removed from every store, wherever the removal is cut
+//! off and however often it starts again.
 
 use std::cell::{Cell, RefCell};
 
@@ -34,9 +34,9 @@ use crate::sqlite::Sqlite;
 const START_MS: i64 = 1_700_000_000_000;
 /// Calls that one invocation may make.
 const CALLS_MAX: u32 = 1_000;
-/// More than any world has changes for.
+/// More flushes than the changes of any world need.
 const FLUSHES_MAX: usize = 1_000;
-/// More statements, and more calls to a store, than anything here takes.
+/// More statements, and more calls to a store, than any test here takes.
 const STEPS_MAX: u32 = 1_000;
 
 fn now() -> Timestamp {
@@ -121,7 +121,7 @@ impl Object {
         *self.core.borrow_mut() = OrganizationCore::default();
     }
 
-    /// What the platform does with the storage.
+    /// Empties the storage as the platform does.
     fn delete_all(&self) {
         *self.storage.borrow_mut() = Sqlite::new();
     }
@@ -132,12 +132,12 @@ impl Object {
         self.transaction(|_, sql| closing.complete(sql, now()));
     }
 
-    /// An organization in use: users, an agent, relationships with moods, a turn under way, a key.
+    /// Fills an organization in use: users, an agent, relationships with moods, a turn in progress, a key.
     fn populate(&self, users: usize, listing: &Listing, kv: &Kv) {
         self.operator(Command::IssueKey { settings: settings(self.tenant), key: new_key(self.tenant, 1) });
         for command in self.commands() {
             if matches!(command, Command::SaveAgent(_) | Command::ReserveTurn(_) | Command::CommitTurn(_)) {
-                // The turn of another request: the commit finds none.
+                // The turn belongs to another request, so this commit finds none.
                 self.operator(command);
             }
         }
@@ -156,7 +156,7 @@ impl Object {
         panic!("the projections never catch up");
     }
 
-    /// One of every kind.
+    /// One command of every kind.
     fn commands(&self) -> Vec<Command> {
         let (tenant, agent) = (self.tenant, || AgentRef::new("tutor".to_owned()).expect("an agent"));
         let (id, deletion_id) = (|| user_id("ada"), DeletionId::new(now(), [1; 10]));
@@ -244,7 +244,7 @@ impl Object {
     }
 }
 
-/// Fails to compile when there is a command that the tests do not know.
+/// Fails to compile when there is a command that the tests do not cover.
 const fn number(command: &Command) -> u32 {
     match command {
         Command::Admit => 0,
@@ -319,13 +319,13 @@ impl ClosedObject for Object {
     async fn pause(&self) {}
 }
 
-/// Both stores, which fail from one call on: before it does anything, or after, so that
-/// only its answer is lost.
+/// Both stores, which fail from one call on. The failure comes either before the call does anything, or after it,
+/// so that only its answer is lost.
 struct Stores<'a> {
     listing: &'a Listing,
     kv: &'a Kv,
     calls: Cell<u32>,
-    /// Each is a call of its own to KV.
+    /// Keys deleted from KV; each deletion is a call of its own.
     keys: Cell<u32>,
     failing_from: u32,
     is_done_all_the_same: bool,
@@ -390,7 +390,7 @@ impl Cache for Stores<'_> {
     }
 }
 
-/// From now on the listing refuses to delete what was not overwritten.
+/// Makes the listing refuse to delete rows that were not overwritten.
 fn insist_on_blanks(listing: &Listing) {
     for (table, column) in [("end_users", "document"), ("agent_users", "entry")] {
         let trigger = format!(
@@ -401,7 +401,7 @@ fn insist_on_blanks(listing: &Listing) {
     }
 }
 
-/// Everything that the listing holds of a tenant, the fence apart.
+/// All of a tenant's rows in the listing, except the fence.
 fn listed(listing: &Listing, tenant: Tenant) -> Vec<String> {
     let select = "SELECT user_id AS text FROM end_users WHERE tenant = ?1
                   UNION ALL SELECT agent_id || user_id FROM agent_users WHERE tenant = ?1";
@@ -417,7 +417,7 @@ fn cached(kv: &Kv, tenant: Tenant) -> usize {
 
 struct World {
     object: Object,
-    /// Another organization, in the same stores.
+    /// Another organization in the same stores.
     other: Object,
     listing: Listing,
     kv: Kv,
@@ -436,13 +436,13 @@ impl World {
     fn assert_gone(&self) {
         assert_eq!(listed(&self.listing, self.object.tenant), Vec::<String>::new());
         assert_eq!(cached(&self.kv, self.object.tenant), 0);
-        // Three of its own, the one who took a turn, and the relationship.
+        // Three users of its own, the user of the turn, and the relationship.
         assert_eq!(listed(&self.listing, self.other.tenant).len(), 5, "the other organization is untouched");
         assert_eq!(cached(&self.kv, self.other.tenant), 4, "the other organization is untouched");
     }
 }
 
-/// The invariant: what is closed stays closed.
+/// The invariant: a closed object stays closed.
 #[test]
 fn nothing_brings_a_closed_object_back() {
     let world = World::new(3);
@@ -482,7 +482,7 @@ fn nothing_brings_a_closed_object_back() {
                     object.restart();
                 }
             }
-            // What was under way when it was closed, and only now goes on.
+            // Work that began before the close, and continues only now.
             object.transaction(|core, sql| {
                 for projection in Projection::ALL {
                     assert!(core.next_batch(sql, projection, BatchId::new(now(), [1; 10]), now())?.is_none());
@@ -507,7 +507,7 @@ fn nothing_brings_a_closed_object_back() {
     assert_eq!(tables.expect("the tables").len(), 1, "the mark is all there is");
 }
 
-/// It is not a key's to ask for.
+/// A key may not ask for a close.
 #[test]
 fn only_the_operator_closes() {
     let world = World::new(0);
@@ -517,7 +517,7 @@ fn only_the_operator_closes() {
     assert_eq!(world.object.closing(), None);
 }
 
-/// An object that never had settings is closed as well: it may get some yet.
+/// An object that never had settings closes too: a late command could still give it some.
 #[test]
 fn an_object_that_was_never_used_is_closed() {
     let object = Object::new(tenant(1));
@@ -527,7 +527,7 @@ fn an_object_that_was_never_used_is_closed() {
     assert_eq!(ready(clear(&object, object.tenant, &listing, &kv)), Ok(true));
 }
 
-/// A failed close is none: the object is as open as before.
+/// A failed close changes nothing: the object is as open as before.
 #[test]
 fn closing_is_all_or_nothing() {
     for statements in 0.. {
@@ -556,7 +556,7 @@ fn closing_is_all_or_nothing() {
     }
 }
 
-/// Cut off at every call to a store, with and without its being carried out, and begun again.
+/// The removal is cut off at every call to a store, before and after the call takes effect, and starts again.
 #[test]
 fn the_removal_survives_a_crash_at_every_step() {
     for is_done_all_the_same in [false, true] {
@@ -584,7 +584,7 @@ fn the_removal_survives_a_crash_at_every_step() {
     }
 }
 
-/// One go is bounded, also for thousands; and none of it is done again by the next.
+/// The work of one step is bounded, also for thousands of users, and the next step repeats none of it.
 #[test]
 fn a_go_makes_a_bounded_number_of_calls() {
     let world = World::new(2_250);
@@ -607,7 +607,7 @@ fn a_go_makes_a_bounded_number_of_calls() {
     world.assert_gone();
 }
 
-/// One store out of reach does not keep the other from being cleared.
+/// While one store is out of reach, the other is still cleared.
 #[test]
 fn a_store_out_of_reach_does_not_keep_the_other() {
     let world = World::new(3);
@@ -620,7 +620,7 @@ fn a_store_out_of_reach_does_not_keep_the_other() {
     world.assert_gone();
 }
 
-/// What was on its way to the listing when the object was closed finds the fence closed.
+/// A batch that is in flight to the listing when the object closes finds the fence closed.
 #[test]
 fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     let world = World::new(3);
@@ -643,8 +643,8 @@ fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     assert_eq!(fence, Some(-2), "as it was closed");
 }
 
-/// The one crash that leaves an object open: between its being emptied and its mark. Whoever
-/// watches over the deletion closes it again, with whatever got in meanwhile.
+/// One crash leaves an object open: between the emptying of its storage and its mark. The deletion closes the
+/// object again, with any data that it received in between.
 #[test]
 fn an_object_that_lost_its_mark_is_closed_again() {
     let world = World::new(3);

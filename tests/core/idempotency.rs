@@ -1,4 +1,4 @@
-//! Kept answers: how long, and what a repetition of the edge's own is told.
+//! Kept answers: how long they last, and what the edge's own repetition of a call gets.
 
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
@@ -105,8 +105,8 @@ fn an_answer_survives_a_restart() {
     assert!(fixture.create(2, false, Some("k"), START_MS).replayed);
 }
 
-/// When the edge repeats a call because the answer was lost, the caller has not
-/// retried: it gets the answer as the first, and pays once.
+/// The edge repeats a call when the answer is lost. The caller has not retried, so it gets the answer as the first
+/// one, and pays once.
 #[test]
 fn a_repeated_call_is_no_retry() {
     for idempotency in [None, Some("k")] {

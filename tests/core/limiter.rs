@@ -9,8 +9,8 @@ use crate::sqlite::Sqlite;
 const STEPS: usize = 1_000_000;
 const START_US: i64 = 1_700_000_000_000_000;
 
-/// A token bucket by the book: it holds tokens and refills. Millionths of a
-/// token, so that any whole rate refills a whole number per microsecond.
+/// A textbook token bucket: it holds tokens and refills. It counts millionths of a token, so that any whole rate
+/// refills a whole number per microsecond.
 struct Oracle {
     rate: i128,
     capacity: i128,
@@ -42,9 +42,8 @@ impl Oracle {
     }
 }
 
-/// Says after each grant whether some interval that ends there holds more than
-/// `burst + rate·t`. A leaky bucket that overflows is the same statement about
-/// all those intervals at once.
+/// Reports after each grant whether some interval that ends there holds more than `burst + rate·t`. A leaky bucket
+/// that overflows is the same statement about all those intervals at once.
 pub struct Bound {
     rate: i128,
     capacity: i128,
@@ -66,7 +65,7 @@ impl Bound {
 }
 
 fn random_rate(random: &mut fastrand::Rng) -> Rate {
-    // Rates that do not divide a million are the ones that rounding gets wrong.
+    // Rounding errors show with rates that do not divide a million.
     let per_second = *random.choice(&[1, 2, 3, 7, 50, 60, 99, 100, 1_000, 9_999]).expect("a rate");
     Rate::new(per_second, random.u32(1..=300))
 }
@@ -111,10 +110,9 @@ fn every_answer_is_the_oracles() {
     println!("{steps} steps, {refused} refused, every answer the oracle's");
 }
 
-/// With restarts at any moment and a clock that is set back and forth: never
-/// above the bound. Time is what the clock has moved forward in the eyes of the
-/// process that runs: going back and coming forth again is no time, unless a
-/// restart in between has forgotten where it was.
+/// With restarts at any moment and a clock that is set back and forth, grants never exceed the bound. Time passes
+/// only while the clock moves beyond the latest instant that the running process has seen. A clock that goes back
+/// and returns adds no time, unless a restart in between has forgotten that instant.
 #[test]
 fn the_bound_holds_through_restarts_and_clock_steps() {
     let seed = fastrand::u64(..);

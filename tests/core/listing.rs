@@ -1,4 +1,4 @@
-//! The listing's statements: the plan that SQLite makes of each page, and the fence.
+//! The listing's statements: SQLite's plan for each page, and the fence.
 
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
@@ -50,7 +50,7 @@ fn the_fence_turns_away_what_comes_late_twice_or_too_early() {
     assert_eq!(documents(&database), expected, "to the letter");
 }
 
-/// Every page is one search of one index, with both ends of the range in it.
+/// Every page is one search of one index, bounded at both ends.
 #[test]
 fn every_page_is_a_range_of_an_index() {
     let database = Sqlite::listing();
@@ -75,8 +75,8 @@ fn every_page_is_a_range_of_an_index() {
     }
 }
 
-/// What a batch costs does not depend on how many others there are: no statement of it goes over all
-/// rows of a tenant.
+/// The cost of a batch does not depend on the number of other users: none of its statements scans all rows of a
+/// tenant.
 #[test]
 fn a_batch_touches_no_rows_but_its_own() {
     let database = Sqlite::listing();
@@ -89,7 +89,7 @@ fn a_batch_touches_no_rows_but_its_own() {
     assert_eq!(statements.len(), 6, "the fence, and five for rows");
     for statement in statements {
         let plan = database.plan(&statement);
-        // A table's rows are found by the tenant and by more than that; of `projections` there is one.
+        // Every search of a table uses the tenant and one more column. `projections` has one row per tenant.
         for search in plan.split("; ").filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")) {
             let bounds = ["user_id=?", "projections", "json_each", "CONSTANT ROW"];
             let is_bounded = bounds.iter().any(|bound| search.contains(bound));

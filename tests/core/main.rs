@@ -1,5 +1,5 @@
-//! The core, natively: the same statements over SQLite, with any clock, any
-//! crash and any order of events that a seed can think of.
+//! The core, natively: the same statements over SQLite, with any clock, any crash and any order of events that a
+//! seed produces.
 
 mod audit;
 #[path = "../clerk/mod.rs"]

@@ -1,4 +1,4 @@
-//! The mirror of Clerk: whatever the order of its events, and however often they come, the same rows.
+//! The mirror of Clerk: it reaches the same rows in any order of events, with any number of repetitions.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use rollcall::projection::Statement;
 use crate::clerk::{self, History};
 use crate::sqlite::Sqlite;
 
-/// Seeds of every run, each with as many deliveries.
+/// Seeds of every run. Each seed makes `DELIVERIES` deliveries.
 const SEEDS: u64 = 4;
 const DELIVERIES: usize = 10_000;
 
-/// What is wrong with the mirror whatever has arrived so far: counts that are not the number of the
-/// memberships, and people who belong twice.
+/// Faults that the mirror must never show, whatever has arrived: member counts that differ from the number of
+/// memberships, and people with two memberships.
 const INCONSISTENCIES: &str = "
     SELECT o.id || ' counts ' || o.member_count AS text FROM clerk_organizations o
     WHERE o.member_count <> (
@@ -41,8 +41,8 @@ fn rows(database: &Sqlite) -> BTreeSet<String> {
     texts(database, clerk::ROWS, vec!["_"])
 }
 
-/// Delivers a history in no order through statements that may have been tampered with, and says
-/// what is wrong.
+/// Delivers a history in random order through statements that the test may have changed, and returns the first
+/// fault.
 fn deliver(seed: u64, steps: usize, deliveries: usize, tamper: impl Fn(&str) -> String) -> Result<(), String> {
     let database = Sqlite::listing();
     let mut history = History::new("h", seed, steps);
@@ -77,7 +77,7 @@ fn any_order_and_repetition_ends_in_the_same_rows() {
     }
 }
 
-/// Takes the guards away, one at a time, and shows that it is noticed.
+/// Removes the guards one at a time, and shows that the test fails each time.
 #[test]
 fn no_guard_can_be_left_out() {
     let guards = [
@@ -130,7 +130,7 @@ fn permutations<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
     (0..of.len()).flat_map(each).collect()
 }
 
-/// Two changes in one millisecond: which of them stands is arbitrary, but always the same.
+/// Of two changes in one millisecond an arbitrary one wins, but always the same one.
 #[test]
 fn a_tie_is_settled_by_the_content() {
     let person = |email: Option<&str>, updated_at| {
@@ -170,7 +170,7 @@ fn a_tie_is_settled_by_the_content() {
     }
 }
 
-/// What an event costs does not grow with the organization.
+/// The cost of an event does not grow with the organization.
 #[test]
 fn an_event_in_a_large_organization_costs_what_it_does_in_a_small_one() {
     let database = Sqlite::listing();
@@ -214,7 +214,7 @@ fn an_event_in_a_large_organization_costs_what_it_does_in_a_small_one() {
     assert_eq!(count(&database), [[SqlValue::Integer(9_999)]]);
     apply(&database, &Event::OrganizationDeleted { id: "org_large".into() });
     assert_eq!(count(&database), [[SqlValue::Integer(0)]]);
-    // A tombstone each, and nothing of the other 9,999.
+    // One tombstone is left, and no row of the other 9,999.
     let left: BTreeSet<_> = [r#"["membership","orgmem_3","","","",0,0,1]"#.to_owned()].into();
     let memberships = rows(&database).into_iter().filter(|row| row.starts_with("[\"membership"));
     assert_eq!(memberships.collect::<BTreeSet<_>>(), left);

@@ -8,16 +8,16 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, StatementStatus, ToSql, params_from_iter};
 
-/// More than there are: preparing one costs several times as much as running it.
+/// More than the number of distinct statements: preparing one costs several times as much as running it.
 const STATEMENTS_KEPT: usize = 256;
 
-/// The failure that was asked for.
+/// The injected failure.
 pub const INJECTED: &str = "injected fault";
 
-/// A database in memory, which can be told to fail at a statement.
+/// A database in memory. A test can make it fail at a statement.
 pub struct Sqlite {
     connection: Connection,
-    /// Statements until one fails; none does while this is `None`.
+    /// Statements until one fails. `None` means that none fails.
     pub fail_after: Cell<Option<u32>>,
 }
 
@@ -44,7 +44,7 @@ impl Sqlite {
 
     pub fn over(connection: Connection) -> Self {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-        // Else SQLite prepares a statement anew whenever its parameters change.
+        // Otherwise SQLite prepares a statement again whenever its parameters change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite");
         Self { connection, fail_after: Cell::new(None) }
     }
@@ -63,8 +63,8 @@ impl Sqlite {
         database
     }
 
-    /// Runs a body in one transaction: all of it, or, when it fails, nothing. A
-    /// savepoint, so that it may be part of a trial.
+    /// Runs a body in one transaction, which is rolled back when the body fails. It is a savepoint, so that it may
+    /// be part of a trial.
     pub fn transaction<T>(&self, body: impl FnOnce(&Self) -> Result<T, SqlError>) -> Result<T, SqlError> {
         self.control("SAVEPOINT one")?;
         let result = body(self);
@@ -75,8 +75,7 @@ impl Sqlite {
         result
     }
 
-    /// Runs a body and undoes whatever it did, which is much quicker than to open a
-    /// database and make its tables anew.
+    /// Runs a body and undoes its changes. This is much faster than opening a database and creating its tables.
     pub fn trial<T>(&self, body: impl FnOnce() -> T) -> T {
         self.control("BEGIN").expect("a trial");
         let result = body();
@@ -89,12 +88,12 @@ impl Sqlite {
         prepared.execute([]).map(drop).map_err(sql_error)
     }
 
-    /// Grows with every row that is written, also if that is undone.
+    /// Grows with every written row, even if the write is undone.
     pub fn rows_written(&self) -> u64 {
         self.connection.total_changes()
     }
 
-    /// What `D1Database.batch` does: one transaction, rows changed by each.
+    /// Does what `D1Database.batch` does: one transaction. Returns the rows changed by each statement.
     pub fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, SqlError> {
         self.transaction(|database| {
             let run = |statement: &Statement<'_>| {
@@ -114,7 +113,7 @@ impl Sqlite {
         rows.collect::<Result<_, _>>().map_err(sql_error)
     }
 
-    /// Steps of SQLite's machine that a batch takes: the work it is, without a clock.
+    /// Steps of SQLite's virtual machine that a batch takes: a measure of work without a clock.
     pub fn steps(&self, statements: &[Statement<'_>]) -> i32 {
         let run = |statement: &Statement<'_>| {
             let mut prepared = self.connection.prepare(&statement.sql).expect("a statement");
@@ -124,7 +123,7 @@ impl Sqlite {
         statements.iter().map(run).sum()
     }
 
-    /// How SQLite goes about a statement.
+    /// SQLite's plan for a statement.
     pub fn plan(&self, statement: &Statement<'_>) -> String {
         let explain = format!("EXPLAIN QUERY PLAN {}", statement.sql);
         let mut prepared = self.connection.prepare(&explain).expect("a statement");
@@ -135,7 +134,7 @@ impl Sqlite {
 }
 
 impl Sqlite {
-    /// All rows of a query, which never fails on purpose.
+    /// All rows of a query. Injected faults do not apply to it.
     pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
         let columns = prepared.column_count();

@@ -1,4 +1,4 @@
-//! The bound on a page's work in the list of an agent's users, at 100,000 of them.
+//! The bound on the work of one page in the list of an agent's users, with 100,000 of them.
 
 use std::time::{Duration, Instant};
 
@@ -16,22 +16,21 @@ use crate::wait;
 
 const USERS: usize = 100_000;
 const PAGE_SIZE: usize = 500;
-/// A user and a relationship each, and one more that tells that there is more.
+/// One user and one relationship per entry, and one more entry that shows whether another page follows.
 const ROWS_MAX: u64 = 2 * (PAGE_SIZE as u64 + 1);
-/// How often each of the two pages is timed, in turn. The times depend on the machine, and are only
-/// printed. A page that had to pass 99,500 users would read as many rows, and these are counted.
+/// How often each of the two pages is timed, in turn. The times depend on the machine, so they are only printed. A
+/// page that scans past 99,500 users reads as many rows, and the test counts the rows.
 const REPETITIONS: usize = 60;
-/// For the object to bring the listing up to date.
+/// Longest time in which the object brings the listing up to date.
 const FLUSH_LIMIT: Duration = Duration::from_mins(15);
 
 fn user(index: usize) -> String {
     format!("user-{index:06}")
 }
 
-/// A relationship with the agent for every user who has none, as the one that a turn
-/// made, and for each a change on its way, so that the object lists them itself: what the
-/// pages are read from was written by what ships. KV, which no list is read from, is
-/// taken to hold everything: to write it would take minutes.
+/// Gives every user without a relationship one with the agent, as a turn does. Each gets a change in the outbox, so
+/// that the object lists them: the shipped code writes the rows that the pages read. The cache is marked as up to
+/// date, because no list reads KV and writing it takes minutes.
 fn relate_everybody(database: &mut Connection) {
     let transaction = database.transaction().expect("a transaction");
     {
@@ -69,7 +68,7 @@ fn relate_everybody(database: &mut Connection) {
     transaction.commit().expect("a commit");
 }
 
-/// An agent with as many users. Turn by turn that would take minutes.
+/// An agent with this many users. Taking a turn for each would take minutes.
 fn populate(server: &mut Server) -> (Client, String) {
     let organization = server.organization();
     let tenant = format!("{}/live", organization.id);
@@ -94,7 +93,7 @@ fn populate(server: &mut Server) -> (Client, String) {
     server.restart();
     client.move_to(server.url());
     let started = Instant::now();
-    // Nothing is under way while pages are timed.
+    // No flush runs while pages are timed.
     let under_way = || stores::changes_under_way(server.state(), &tenant);
     wait::until_within(FLUSH_LIMIT, "the listing to be up to date", under_way, |changes| *changes == 0);
     println!("listed {:.1?} later", started.elapsed());
@@ -141,7 +140,7 @@ fn the_last_page_of_a_hundred_thousand_costs_what_the_first_does() {
     let (client, agent) = populate(&mut server);
     let pages = Pages { server: &server, client: &client, agent: &agent };
 
-    // Every user once and in order, page by page.
+    // The walk returns every user once and in order.
     let (mut listed, mut rows, mut cursor) = (0, Vec::new(), None);
     let last_cursor = loop {
         let (page, rows_read) = pages.read(cursor.as_deref());

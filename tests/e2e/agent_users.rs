@@ -1,5 +1,4 @@
-//! `GET /api/v1/agents/{agentId}/users`, whose readers refuse any member that they
-//! do not know.
+//! `GET /api/v1/agents/{agentId}/users`. Its readers refuse any member that they do not know.
 
 use serde_json::{Value, json};
 
@@ -24,7 +23,7 @@ fn assert_instant(value: &Value) {
     assert!(value.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{value}");
 }
 
-/// Asserts everything that holds for every entry: nothing unknown, nothing `null`.
+/// Asserts the rules for every entry: no unknown member and no `null`.
 fn assert_entry(entry: &Value) {
     let known = ["created_at", "display_name", "last_interaction_at", "metadata", "mood", "role", "user_id"];
     assert!(names(entry).iter().all(|name| known.contains(name)), "{entry}");
@@ -64,7 +63,7 @@ fn assert_mood(mood: &Value) {
     assert!(mood["label"].as_str().is_some_and(|label| LABELS.contains(&label)), "{mood}");
 }
 
-/// One page, with everything checked that holds for every page.
+/// One page, checked by the rules for every page.
 fn page(client: &Client, agent: &str, query: &str) -> Value {
     let response = client.get(&format!("{}?{query}", path(agent)));
     assert_eq!(response.status, 200, "{response:?}");
@@ -167,7 +166,7 @@ fn an_entry_has_the_mood_exactly() {
     assert_mood(&mood);
     assert_eq!((&mood["agent_id"], &mood["user_id"]), (&json!(agent), &json!("ada")));
     assert_eq!(mood["label"], "excited");
-    // A quarter of the way from the baseline, and decayed a little since.
+    // The mood has moved a quarter of the way from the baseline, and has decayed a little.
     for (name, expected) in [("valence", 0.25), ("arousal", 0.225), ("tension", -0.1), ("affiliation", 0.15)] {
         let level = mood[name].as_f64().expect("a number");
         assert!((level - expected).abs() < 0.01, "{name}: {mood}");
@@ -196,7 +195,7 @@ fn a_level_is_written_with_six_decimals_at_most() {
 fn users_are_listed_in_byte_order_at_any_page_size() {
     let client = shared().new_client();
     let agent = make_agent(&client, "Echo");
-    // JavaScript would order the last two the other way round.
+    // JavaScript orders the last two in reverse.
     let sorted = ["%2F", "A", "Z", "a", "a b", "a/b", "aa", "b", "u\u{308}", "é", "日本", "\u{FFFD}", "🦀"];
     for user in ["b", "🦀", "a b", "Z", "é", "a", "日本", "%2F", "aa", "\u{FFFD}", "A", "u\u{308}", "a/b"] {
         turn(&client, &agent, user);

@@ -1,4 +1,4 @@
-//! `/api/v1/agents`: made, updated, read by id and by name, listed.
+//! `/api/v1/agents`: creating, updating, reading by id and by name, listing.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -13,13 +13,13 @@ use crate::server::{expect, shared};
 
 pub const PATH: &str = "/api/v1/agents";
 
-/// Makes an agent and returns its UUID.
+/// Creates an agent and returns its UUID.
 pub fn make_agent(client: &Client, name: &str) -> String {
     let created = expect(201, client.post(PATH, &json!({ "name": name })));
     created["agent_id"].as_str().expect("an id").to_owned()
 }
 
-/// Makes two agents of one name.
+/// Creates two agents with the same name.
 pub fn make_twins(client: &Client, name: &str) -> [String; 2] {
     ["first", "second"].map(|external_id| {
         let created = expect(201, client.post(PATH, &json!({ "name": name, "external_id": external_id })));
@@ -27,7 +27,7 @@ pub fn make_twins(client: &Client, name: &str) -> [String; 2] {
     })
 }
 
-/// Asserts that a success says by which schema it can be read, in its body and its header.
+/// Asserts that a success names its schema, in its body and its header.
 pub fn assert_described(response: &Response, schema: &str) {
     let url = format!("/api/v1/schemas/{schema}.json");
     assert_eq!(response.json()["$schema"], url.as_str(), "{response:?}");
@@ -35,7 +35,7 @@ pub fn assert_described(response: &Response, schema: &str) {
     assert!(response.header("content-type").starts_with("application/json"), "{response:?}");
 }
 
-/// Asserts a problem, member by member, but for its words; returns its `errors`.
+/// Asserts a problem, member by member, except its title and detail. Returns its `errors`.
 pub fn assert_problem(response: &Response, status: u16, code: &str) -> Vec<Value> {
     let body = response.json();
     assert_eq!(response.status, status, "{response:?}");
@@ -174,7 +174,7 @@ fn a_name_borne_by_two_agents_is_409() {
     for id in [&first, &second] {
         assert_eq!(expect(200, client.get(&by(id)))["name"], "Twin");
     }
-    // Renaming one of them settles it.
+    // Renaming one of them makes the name unique.
     expect(200, client.patch(&by(&second), &json!({ "name": "Other" })));
     assert_eq!(expect(200, client.get(&by("Twin")))["agent_id"], first.as_str());
 }
@@ -334,7 +334,7 @@ fn no_agent_is_seen_from_another_organization_or_mode() {
             assert_problem(&stranger.patch(&path, &json!({ "name": "Mine" })), 404, "not_found");
         }
         assert_eq!(expect(200, stranger.get(PATH))["items"], json!([]));
-        // The name is free there.
+        // The name is free in the other organization.
         assert_ne!(make_agent(&stranger, "Private"), agent_id);
     }
     assert_eq!(expect(200, client.get(&by("Private")))["agent_id"], agent_id.as_str());
@@ -366,7 +366,7 @@ fn racing_creations_make_one_agent() {
     assert_eq!(walk(&client, 500).len(), 3);
 }
 
-/// Gone at once; its relationships and their moods soon after, and its users stay.
+/// The agent goes at once. Its relationships and their moods go soon after, and its users stay.
 #[test]
 fn an_agent_is_deleted_with_its_relationships() {
     let client = shared().new_client();

@@ -66,7 +66,7 @@ fn a_batch_costs_a_token_for_ten_rows() {
     assert_eq!(client.post(PATH, &json!({ "users": rows(1_000, 500) })).status, 429);
 }
 
-/// A batch that costs more than a bucket holds is admitted by a full one.
+/// A full bucket admits a batch that costs more than the bucket holds.
 #[test]
 fn a_small_bucket_admits_a_large_batch_when_it_is_full() {
     let server = shared();

@@ -1,5 +1,4 @@
-//! Lists that are walked while users come and go: whoever is there all the time is
-//! on exactly one page.
+//! Lists that a test walks while users are made and erased: a user who exists all the time is on exactly one page.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,23 +13,23 @@ use crate::server::{Options, Server, expect, roomy};
 
 const PERMANENT: usize = 400;
 const ROUNDS: usize = 3;
-/// Threads that change the tenant that is walked. One more changes the others.
+/// Threads that change the walked tenant. One more thread changes the others.
 const CHURNERS: usize = 3;
-/// Users that a thread lets live at a time.
+/// Most users that a thread keeps alive at a time.
 const ALIVE_EACH: usize = 24;
 
-/// What ids begin with, so that they lie all over the order. By UTF-16, which is
-/// how JavaScript compares, those above U+FFFF would come before U+FFFD.
+/// Beginnings of ids, spread over the whole order. By UTF-16, which is how JavaScript compares, the ones above
+/// U+FFFF come before U+FFFD.
 const BEGINNINGS: &[&str] =
     &[" ", "!", "/", "0", "A", "Z", "a", "a/", "a/b", "aa", "~", "é", "日本", "\u{FFFD}", "🦀", "\u{10FFFF}"];
 
-/// The `index`th place in the order of things; ids that belong there begin with it.
+/// The `index`th place in the order. Ids that belong there begin with it.
 fn place(index: usize) -> String {
     let beginning = BEGINNINGS[index % BEGINNINGS.len()];
     format!("{beginning}{:03}", index / BEGINNINGS.len())
 }
 
-/// What ids of the walked tenant hold that come and go, and those of the others.
+/// Part of the temporary ids in the walked tenant, and of the ids in the others.
 const PASSING: &str = "+passing";
 const FOREIGN: &str = "+foreign";
 
@@ -79,7 +78,7 @@ fn a_walk_shows_whoever_stays_once_whoever_else_comes_and_goes() {
     assert!(changes > walks.len(), "little changed meanwhile");
 }
 
-/// Makes users in few calls.
+/// Makes users in one call.
 fn create(client: &Client, ids: impl Iterator<Item = String>) {
     let users: Vec<Value> = ids.map(|id| json!({ "user_id": id })).collect();
     let results = expect(200, client.post("/v1/end-users/batch", &json!({ "users": users })));
@@ -88,15 +87,14 @@ fn create(client: &Client, ids: impl Iterator<Item = String>) {
     }
 }
 
-/// Makes and erases users of its own at random places, until it is told to end.
-/// The ending marks their ids.
+/// Makes and erases its own users at random places, until `done` is set. Their ids end with `ending`.
 fn churn(clients: &[&Client], ending: &str, done: &AtomicBool, changes: &AtomicUsize) {
     let mut random = fastrand::Rng::new();
     let mut alive: VecDeque<(&Client, String)> = VecDeque::new();
     while !done.load(Ordering::Relaxed) {
         if alive.len() < ALIVE_EACH {
             let client = clients[random.usize(..clients.len())];
-            // Few enough, so that ids are made again, some while they are being erased.
+            // There are few ids, so that they are made again, some while they are being erased.
             let id = format!("{}{ending}-{}", place(random.usize(..PERMANENT)), random.u8(..2));
             if alive.iter().any(|(_, other)| *other == id) {
                 continue;
@@ -114,7 +112,7 @@ fn churn(clients: &[&Client], ending: &str, done: &AtomicBool, changes: &AtomicU
     }
 }
 
-/// What one walk from the first page to the last came across.
+/// The result of one walk from the first page to the last.
 #[derive(Debug, Clone)]
 struct Walk {
     query: String,

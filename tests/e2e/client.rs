@@ -1,5 +1,5 @@
-//! A client that shows responses as they are: every header, no redirects, no
-//! statuses turned into errors. Every body that names a schema is held against it.
+//! A client that returns responses unchanged: every header, no redirects, and no statuses turned into errors. It
+//! checks every body that names a schema against that schema.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{schemas, wait};
 
-/// What the runtime's own HTTP server adds to every response.
+/// Headers that the runtime's own HTTP server adds to every response.
 const TRANSPORT: &[&str] = &["content-length", "date", "connection", "keep-alive", "transfer-encoding"];
 
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
-    /// Names in lower case, without those of the transport.
+    /// Names in lower case, without the transport's headers.
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
@@ -46,7 +46,7 @@ impl Client {
         self
     }
 
-    /// Goes on with a server that was started again elsewhere.
+    /// Continues with a server that was restarted at another address.
     pub fn move_to(&mut self, url: &str) {
         url.clone_into(&mut self.url);
     }
@@ -71,7 +71,7 @@ impl Client {
         self.try_send(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    /// Sends JSON and gives the answer as soon as its head is there.
+    /// Sends JSON and returns the answer as soon as its head has arrived.
     pub fn open(&self, path: &str, body: &Value) -> (Response, ureq::BodyReader<'static>) {
         let body = body.to_string();
         let opened = self.try_open("POST", path, Some(("application/json", body.as_bytes())));
@@ -87,7 +87,7 @@ impl Client {
         Ok(Response { body, ..head })
     }
 
-    /// The answer without its body, and the body as it comes.
+    /// The answer without its body, and a reader of the body.
     fn try_open(
         &self,
         method: &str,
@@ -130,7 +130,7 @@ impl Response {
         self.headers.get(name).unwrap_or_else(|| panic!("no header {name}: {self:?}"))
     }
 
-    /// Asserts that exactly these headers are there.
+    /// Asserts that the response has exactly these headers.
     pub fn assert_header_names(&self, expected: &[&[&str]]) {
         let mut expected: Vec<&str> = expected.concat();
         expected.sort_unstable();

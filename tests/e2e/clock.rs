@@ -1,4 +1,5 @@
-//! Time: the test's own, and the Worker's where `tests/runtime/clock.mjs` serves it or what builds on it.
+//! Time: the test's own clock, and the Worker's clock under `tests/runtime/clock.mjs` or an entry that builds on
+//! it.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +23,7 @@ pub fn text(at_ms: i64) -> String {
     Timestamp::from_millis(at_ms).to_string()
 }
 
-/// Waits until the clock has moved on, so that what is done next has a later instant than what was done before.
+/// Waits until the clock has moved on, so that the next action has a later instant than the last.
 pub fn tick() {
     let before_ms = now_ms();
     wait::until("the next millisecond", now_ms, |now_ms| *now_ms > before_ms);
@@ -46,14 +47,14 @@ impl<'a> Clock<'a> {
         self.at_ms
     }
 
-    /// Moves it on.
+    /// Moves the clock forward.
     pub fn advance(&mut self, by: Duration) {
         self.at_ms += i64::try_from(by.as_millis()).expect("not that far");
         set(self.server, &json!({ "at_ms": self.at_ms }));
     }
 }
 
-/// Has a server's clock go on, so far ahead of the machine's.
+/// Lets a server's clock run, ahead of the machine's by this much.
 pub fn set_ahead(server: &Server, by: Duration) {
     set(server, &json!({ "ahead_ms": u64::try_from(by.as_millis()).expect("not that far") }));
 }
@@ -62,7 +63,7 @@ fn set(server: &Server, setting: &Value) {
     assert_eq!(expect(200, server.anonymous().post("/__clock", setting)), *setting);
 }
 
-/// The server of tests for which no time may pass, such as those of how full a bucket is.
+/// The server for tests in which no time may pass, such as those of a bucket's level.
 pub fn stopped() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {

@@ -1,5 +1,5 @@
-//! `POST /v1/end-users`: every status of its table, with the exact set of
-//! headers and the whole body; racing creations; odd ids.
+//! `POST /v1/end-users`: every status of its table, with the exact set of headers and the whole body; racing
+//! creations; odd ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn assert_error(response: &Response, code: &str, kind: &str, message: &str, deta
     assert_error_of(shared(), response, code, kind, message, details);
 }
 
-/// The same, of a server that is not the shared one.
+/// The same for a server other than the shared one.
 fn assert_error_of(server: &Server, response: &Response, code: &str, kind: &str, message: &str, details: &Value) {
     let body = response.json();
     let url = server.url();
@@ -150,7 +150,7 @@ fn a_missing_or_wrong_credential_is_401() {
         let message = "The credential is not valid here.";
         assert_error(&refused, "invalid_token", "authentication", message, &Value::Null);
     }
-    // The credential is judged before the body.
+    // The Worker judges the credential before the body.
     assert_eq!(send(&server.with_key("x"), "text/plain", b"{").status, 401);
     assert_eq!(client.post(PATH, &ada).status, 201);
 }
@@ -189,7 +189,7 @@ fn a_read_key_is_403_with_the_quota() {
     assert!(refused.header("x-quota-reset").ends_with("T00:00:00.000Z"));
     let message = "The key's scope does not allow this request.";
     assert_error(&refused, "permission_denied", "permission", message, &Value::Null);
-    // The scope is judged before the body, and nothing was made.
+    // The Worker judges the scope before the body, and made nothing.
     assert_eq!(send(&client, "application/json", b"{").status, 403);
     assert_eq!(expect(200, client.get(PATH))["data"], json!([]));
 }
@@ -289,7 +289,7 @@ fn an_exhausted_bucket_is_429_with_everything_a_client_needs() {
     let message = "Too many requests; retry after the time in Retry-After.";
     let details = json!({ "retry_after_ms": 1_000 });
     assert_error_of(server, &limited, "rate_limit_exceeded", "rate_limit", message, &details);
-    // The bucket is judged before the body.
+    // The object judges the bucket before the body.
     assert_eq!(send(&client, "text/plain", b"{").status, 429);
 }
 
@@ -333,8 +333,8 @@ fn ids_round_trip_whatever_they_hold() {
     assert_eq!(listed, sorted, "byte order");
 }
 
-/// 64 racing creations of each of 200 ids: exactly one 201 per id, one record for
-/// all, and one row each in the object, in D1 and in KV.
+/// 64 racing creations of each of 200 ids: each id gets exactly one 201, one record for all, and one row each in
+/// the object, in D1 and in KV.
 #[test]
 fn racing_creations_make_one_user_each() {
     const RACERS: usize = 64;

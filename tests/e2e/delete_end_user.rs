@@ -66,8 +66,8 @@ fn a_person_is_erased_and_the_id_is_free_again() {
     assert_eq!(expect(200, client.get("/v1/end-users/ada"))["metadata"], json!({}));
 }
 
-/// While D1 is down nothing can be confirmed gone: the erasure stays pending,
-/// says so everywhere, and completes by itself afterwards.
+/// While D1 is down no store can confirm the removal. The erasure stays pending, every answer says so, and it
+/// completes by itself afterwards.
 #[test]
 fn while_an_erasure_is_pending_the_person_is_logically_gone() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
@@ -139,8 +139,7 @@ fn deletions_are_checked_like_everything_else() {
     assert_eq!(client.get("/v1/deletions/x").status, 422);
 }
 
-/// Many at once: the erasures complete in bounded steps, and each id answers 409
-/// until its own receipt says completed.
+/// Many erasures at once complete in bounded steps. Each id answers 409 until its own receipt says completed.
 #[test]
 fn many_people_are_erased_at_once() {
     const USERS: usize = 1_000;

@@ -1,5 +1,4 @@
-//! What is acknowledged survives `kill -9`; the bucket survives it without
-//! admitting more than it may.
+//! Acknowledged changes survive `kill -9`. The bucket survives it too and never admits more than its limit.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -16,10 +15,10 @@ use crate::wait;
 
 const ROUNDS: usize = 20;
 const WRITERS: usize = 4;
-/// The first round goes on for at least as many users, and each for more than the one before.
+/// The first round makes at least this many users, and each later round makes more.
 const USERS_MIN: usize = 30;
 const USERS_MORE: usize = 7;
-/// So slow that a bucket which forgot at a kill what it granted would be caught.
+/// So slow that the test detects a bucket that forgets its grants at a kill.
 const RATE: u64 = 1;
 const BURST: u64 = 50;
 
@@ -28,9 +27,8 @@ fn new_key(server: &Server, organization: &Organization) -> String {
     issued["key"].as_str().expect("a key").to_owned()
 }
 
-/// Twenty times: users are made in parallel, the runtime is killed in the middle,
-/// started again on the same state, and every acknowledged user must be there,
-/// readable and listed. A second organization is hammered all the while, and its
+/// Twenty rounds. Users are made in parallel, and the runtime is killed meanwhile and restarted on the same state.
+/// Every acknowledged user must then be readable and listed. A second organization gets constant requests, and its
 /// bucket never admits more than `burst + rate·t` over the whole time.
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
@@ -59,7 +57,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     assert!(admitted <= bound);
 }
 
-/// Writers and a hammer, and the kill in their midst.
+/// Runs writers and a hammer, and kills the runtime meanwhile.
 fn write_until_killed(server: &Server, round: usize, key: &str, limited_key: &str) -> (BTreeSet<String>, u64) {
     let acknowledged = Mutex::new(BTreeSet::new());
     let killed = AtomicBool::new(false);
@@ -75,7 +73,7 @@ fn write_until_killed(server: &Server, round: usize, key: &str, limited_key: &st
                         Ok(response) if response.status == 201 => {
                             acknowledged.lock().expect("the set").insert(id);
                         }
-                        // The runtime is going down; whatever it answers is no acknowledgement.
+                        // The runtime is being killed, so no answer counts as an acknowledgement.
                         Ok(_) | Err(_) if killed.load(Ordering::SeqCst) => return,
                         Ok(response) => panic!("{response:?}"),
                         Err(_) => {}
@@ -84,7 +82,7 @@ fn write_until_killed(server: &Server, round: usize, key: &str, limited_key: &st
             });
         }
         let hammer = scope.spawn(|| hammer(&server.with_key(limited_key), &killed));
-        // Another moment each time, in the middle of writing.
+        // Each round kills at another moment, in the middle of writing.
         let least = USERS_MIN + USERS_MORE * round;
         let made = || acknowledged.lock().expect("the set").len();
         wait::until(&format!("{least} users"), made, |made| *made >= least);
@@ -95,7 +93,7 @@ fn write_until_killed(server: &Server, round: usize, key: &str, limited_key: &st
     (acknowledged.into_inner().expect("the set"), admitted)
 }
 
-/// Asks as often as it can; returns how often it was let in.
+/// Sends requests as fast as it can, and returns how many were admitted.
 fn hammer(client: &Client, killed: &AtomicBool) -> u64 {
     let mut admitted = 0;
     while !killed.load(Ordering::SeqCst) {

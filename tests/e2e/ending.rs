@@ -1,8 +1,8 @@
-//! Threads that work until they are told to end.
+//! Threads that work until a flag is set.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Tells them to end when it is dropped, also by a panic, so that the threads' scope ends.
+/// Sets the flag when it is dropped, also by a panic, so that the threads' scope ends.
 pub struct EndWith<'a>(pub &'a AtomicBool);
 
 impl Drop for EndWith<'_> {

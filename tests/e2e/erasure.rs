@@ -1,5 +1,4 @@
-//! A person erased leaves no trace: not in a row of any store, not in the stores'
-//! files, not in the log.
+//! An erased person leaves no trace: not in a row of any store, not in the stores' files, not in the log.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use crate::delete_end_user::completed;
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores::Store;
 
-/// Text that stands nowhere by chance.
+/// Text that cannot occur by chance.
 const ID: &str = "canary-of-the-id/🦀@example.org";
 const SECRETS: [&str; 5] =
     ["canary-first-name", "canary-first-plan", "canary-second-plan", "canary-last-plan", "canary-idempotency-key"];
@@ -52,8 +51,8 @@ pub fn values(file: &Path) -> Vec<(String, Vec<u8>)> {
     values
 }
 
-/// Makes the person, changes them in every way there is, has them cached, listed,
-/// exported and answered for.
+/// Makes the person and changes them in every way. Their data gets into the cache, the listing, an export and kept
+/// answers.
 fn live(client: &Client) {
     let path = format!("/v1/end-users/{}", encode(ID));
     let keyed = client.clone().with_header("Idempotency-Key", SECRETS[4]);
@@ -61,7 +60,7 @@ fn live(client: &Client) {
     assert_eq!(keyed.post("/v1/end-users", &body).status, 201);
     assert_eq!(keyed.post("/v1/end-users", &body).header("idempotency-replayed"), "true");
     expect(200, client.get("/v1/end-users"));
-    // Ever longer, so that what was there before is left behind, and at last onto
+    // Each value is longer than the last, so that the old one stays behind in the file, and the last one needs
     // further pages.
     for (plan, padding) in [(SECRETS[2], 300), (SECRETS[3], 9_000)] {
         let metadata = json!({ "padding": "x".repeat(padding), "plan": plan });
@@ -82,7 +81,7 @@ fn a_person_erased_leaves_no_trace() {
     let rows: Vec<_> = (0..40).map(|index| json!({ "user_id": format!("other-{index:02}") })).collect();
     expect(200, client.post("/v1/end-users/batch", &json!({ "users": rows })));
     live(&client);
-    // What is looked for can be found while it is there.
+    // The search finds the values while they exist.
     let databases = |folder: &Path| -> Vec<PathBuf> {
         files(folder).into_iter().filter(|file| file.extension().is_some_and(|name| name == "sqlite")).collect()
     };
@@ -116,8 +115,8 @@ fn a_person_erased_leaves_no_trace() {
     for file in files(server.state()) {
         let bytes = std::fs::read(&file).expect("a file");
         for canary in &canaries {
-            // The listing is ordered by ids, so they are keys, and keys can't be overwritten
-            // where they lie: ARCHITECTURE.md says what becomes of them.
+            // The listing is ordered by ids, so ids are keys. SQLite cannot overwrite keys in place;
+            // ARCHITECTURE.md says what happens to them.
             let key_of_the_listing = *canary == ID && file.to_string_lossy().contains("/d1/");
             assert!(!contains(&bytes, canary) || key_of_the_listing, "{canary} is left in {}", file.display());
         }

@@ -1,4 +1,4 @@
-//! KV or D1 down: writes are answered all the same, and both catch up.
+//! KV or D1 is down: writes succeed, and both stores catch up.
 
 use std::thread;
 
@@ -32,7 +32,7 @@ fn kv_down_fails_no_write_and_no_read_and_catches_up() {
     assert_eq!(expect(200, client.get("/v1/end-users"))["data"].as_array().map(Vec::len), Some(30));
     assert_eq!(server.anonymous().get("/ready").status, 503);
     set(&server, &json!({ "kv": false }));
-    // Nobody asks any more: the alarm does it.
+    // No request arrives; the alarm flushes.
     Store::Kv.assert_users_eventually(server.state(), &format!("{}/live", organization.id), 30);
     let served_by = || server.log_line(client.get("/v1/end-users/u29").header("x-request-id"))["servedBy"].clone();
     wait::until("a read that KV serves", served_by, |served_by| served_by == "kv");
@@ -61,8 +61,8 @@ fn d1_down_fails_no_write_and_catches_up() {
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
 }
 
-/// A store that says nothing is given up after a while, each wait by its own limit, also one that
-/// begins when the request has waited for something else.
+/// The Worker gives up a store that does not answer. Each wait has its own limit, also one that begins after the
+/// request has waited for another store.
 #[test]
 fn what_never_answers_holds_nobody_up_for_ever() {
     let server = server();
@@ -94,8 +94,7 @@ fn what_never_answers_holds_nobody_up_for_ever() {
     assert_eq!(page["data"].as_array().map(Vec::len), Some(2), "nothing is lost");
 }
 
-/// A kept answer sets the alarm to its expiry, a day away. A change that comes then
-/// is not left until that day.
+/// A kept answer sets the alarm to its expiry, a day away. A later change does not wait for that alarm.
 #[test]
 fn an_alarm_for_tomorrow_does_not_put_off_the_backstop() {
     let server = server();
@@ -116,8 +115,8 @@ fn an_alarm_for_tomorrow_does_not_put_off_the_backstop() {
     }
 }
 
-/// Killed while both stores are down: the outbox is durable, the alarm is too,
-/// and brings both up to date though nobody asks.
+/// The runtime is killed while both stores are down. The outbox and the alarm are durable, so the alarm brings both
+/// stores up to date without a request.
 #[test]
 fn a_crash_with_both_stores_down_loses_nothing() {
     let mut server = server();

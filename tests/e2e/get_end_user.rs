@@ -83,7 +83,7 @@ fn harmless_headers_of_existing_clients_do_no_harm() {
     expect(200, client.get("/v1/end-users"));
 }
 
-/// The log says where a record came from: KV once it holds the revision.
+/// The log names the source of a record: KV, as soon as KV holds the revision.
 #[test]
 fn kv_serves_the_record_once_it_holds_it() {
     let server = Server::start(Options { vars: roomy(), entry: None });

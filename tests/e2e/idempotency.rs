@@ -96,8 +96,8 @@ fn a_batch_is_replayed_row_by_row() {
     assert!(replayed(&again));
 }
 
-/// 32 racing copies of each of 100 requests: one effect each, and every copy
-/// gets the first answer, or is told that it is in flight.
+/// 32 racing copies of each of 100 requests: each request has one effect, and every copy gets the first answer or a
+/// refusal because the request is in flight.
 #[test]
 fn racing_copies_have_one_effect_and_one_answer() {
     const COPIES: usize = 32;

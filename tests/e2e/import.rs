@@ -1,5 +1,5 @@
-//! `cargo xtask import`: every good line once, every bad one reported, though the
-//! import is killed and started again.
+//! `cargo xtask import`: it imports every good line once and reports every bad one, although the import is killed
+//! and restarted.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,10 +15,10 @@ use crate::server::{Options, Server, expect, roomy};
 use crate::wait;
 
 const LINES: usize = 100_000;
-/// For all of an import, and for the listing to catch up behind it.
+/// Time limit for a whole import, and for the listing to catch up after it.
 const LIMIT: Duration = Duration::from_mins(15);
-/// Every hundredth line is bad, each in one of these ways; the last two make a
-/// whole batch unreadable for the server.
+/// Every hundredth line is bad, in one of these ways. With one of the last two, the server cannot read the whole
+/// batch.
 const BAD: [&str; 5] =
     ["{\"user_id\":", "{\"user_id\":\"\"}", "[]", "{\"user_id\":\"x\",\"user_id\":\"y\"}", "{\"user_id\":\"\\ud800\"}"];
 
@@ -30,7 +30,7 @@ fn write_file(path: &Path) {
     let mut text = String::new();
     for line in 1..=LINES {
         if is_bad(line) {
-            // The costly ways are rare.
+            // The expensive ways are rare.
             let way = if line.is_multiple_of(2_000) { 3 + line / 2_000 % 2 } else { line / 100 % 3 };
             text.push_str(BAD[way]);
         } else {
@@ -41,12 +41,12 @@ fn write_file(path: &Path) {
     std::fs::write(path, text).expect("the file");
 }
 
-/// An import under way, which ends with this value.
+/// A running import, which is killed when this value is dropped.
 struct Import(Child);
 
 impl Drop for Import {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The import may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -64,7 +64,7 @@ fn lines_done(file: &Path) -> u64 {
     serde_json::from_str::<Value>(&text).ok().and_then(|progress| progress["line"].as_u64()).unwrap_or_default()
 }
 
-/// The listing catches up behind an import; until then it says 503.
+/// The listing catches up after an import. Until then a list answers 503.
 fn page(client: &Client, query: &str) -> Value {
     let look = || client.get(&format!("/v1/end-users?limit=200{query}"));
     expect(200, wait::until_within(LIMIT, "the listing to catch up", look, |response| response.status != 503))
@@ -79,7 +79,7 @@ fn a_killed_import_goes_on_and_loses_nothing() {
     let file = server.state().join("users.ndjson");
     write_file(&file);
 
-    // Long before the end of the file, so that it is not reached before the kill.
+    // The kills come long before the end of the file.
     for kill_after in [10_000, 30_000] {
         let mut import = start(&server, key, &file);
         let done = || {

@@ -1,6 +1,6 @@
-//! Who may do what: every route of the table with every kind of credential.
+//! Authorization: every route of the table with every kind of credential.
 //!
-//! The cells are made from the route table itself, so that no route can be forgotten.
+//! The test makes its cells from the route table, so no route can be forgotten.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::clock::{self, now_ms, set_ahead};
 use crate::respond::turn;
 use crate::server::{Options, Organization, Server, expect, roomy};
 
-/// In everything that the organization under attack holds, and in nothing else.
+/// Part of everything that the organization under attack holds, and of nothing else.
 const CANARY: &str = "canary-of-the-other-organization";
 
-/// The organization under attack, and what paths name of it.
+/// The organization under attack, and its ids for paths.
 struct Victim {
     organization: Organization,
     user_id: String,
@@ -75,7 +75,7 @@ impl Victim {
         pattern.split('/').map(fill).collect::<Vec<_>>().join("/")
     }
 
-    /// All that it holds, as its own key sees it.
+    /// Everything that the victim holds, as its own key reads it.
     fn contents(&self, server: &Server) -> Vec<Value> {
         let client = server.client(&self.organization, "live", "read");
         let export = format!("/v1/end-users/{}/export", encode(&self.user_id));
@@ -87,7 +87,7 @@ impl Victim {
     }
 }
 
-/// A body that is right for the route, so that only the credential can be at fault.
+/// A valid body for the route, so that only the credential can be at fault.
 fn body(route: &Route) -> Option<Value> {
     let own = "of the attacker";
     Some(match (route.method, route.pattern) {
@@ -106,13 +106,13 @@ fn body(route: &Route) -> Option<Value> {
     })
 }
 
-/// What is sent as a credential.
+/// The credential of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Credential {
     None,
-    /// Of the right organization, but of a kind for another dialect.
+    /// A key of the right organization, but of another dialect's kind.
     WrongKind,
-    /// Of the right kind, but in the header of another.
+    /// A key of the right kind, but in another kind's header.
     WrongHeader,
     ForgedTag,
     Revoked,
@@ -121,7 +121,7 @@ enum Credential {
     OtherOrganization,
     OtherMode,
     Admin,
-    /// A token of a form that is no key's.
+    /// A token in a form that no key has.
     Garbage,
 }
 
@@ -169,7 +169,7 @@ impl<'a> Keys<'a> {
         (text("id"), text("key"))
     }
 
-    /// A key as its kind is sent.
+    /// A client that sends a key as its kind requires.
     fn send(&self, kind: KeyKind, key: &str) -> Client {
         match kind {
             KeyKind::Api => self.server.with_key(key),
@@ -177,7 +177,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A client with a credential, for a route that wants keys of this kind.
+    /// A client with a credential, for a route that requires keys of this kind.
     fn client(&self, credential: Credential, kind: KeyKind) -> Client {
         let live = |scope| self.issue(&self.victim.organization, kind, "live", scope);
         let other_kind = if kind == KeyKind::Api { KeyKind::Service } else { KeyKind::Api };
@@ -214,7 +214,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The status that a route owes to a credential.
+/// The statuses that a route may answer a credential with.
 fn expected(route: &Route, credential: Credential) -> &'static [u16] {
     let names_something = route.pattern.contains('{');
     match route.action {
@@ -222,7 +222,7 @@ fn expected(route: &Route, credential: Credential) -> &'static [u16] {
         Action::Admin(_) => match credential {
             Credential::Admin => match route.method {
                 Method::Get if route.pattern.ends_with("/repair") => &[200, 404],
-                // A person's erasure is no organization's.
+                // The id names a person's erasure, not an organization's deletion.
                 Method::Get if route.pattern == "/admin/v1/deletions/{deletion_id}" => &[404],
                 Method::Get | Method::Patch => &[200],
                 Method::Post => &[200, 201, 202],
@@ -234,17 +234,17 @@ fn expected(route: &Route, credential: Credential) -> &'static [u16] {
             Credential::ReadOnly if scope == Scope::ReadWrite => &[403],
             Credential::ReadOnly => &[200],
             Credential::OtherOrganization | Credential::OtherMode if names_something => &[404],
-            // Somebody else's agent is nobody's here.
+            // Another organization's agent does not exist here.
             Credential::OtherOrganization | Credential::OtherMode if route.pattern == "/v1/respond" => &[404],
             Credential::OtherOrganization | Credential::OtherMode => &[200, 201],
             _ => &[401],
         },
-        // What it wants is signed, and no key of ours is.
+        // These routes require a signed token or event, and no key of ours is one.
         Action::Session | Action::ClerkEvent => &[401],
     }
 }
 
-/// Whether a credential is good for what the victim holds.
+/// Whether a credential may read the victim's data.
 fn may_see(route: &Route, credential: Credential) -> bool {
     match route.action {
         Action::Admin(_) => credential == Credential::Admin,
@@ -266,7 +266,7 @@ fn every_route_answers_every_credential_as_it_must() {
     let keys = Keys::new(&server, &victim);
     let before = victim.contents(&server);
     let (mut cells, mut wrong) = (0, Vec::new());
-    // What the operator's own requests change comes last.
+    // The operator's requests come last, because they change the victim.
     for is_operator in [false, true] {
         for route in ROUTES {
             let kind = match route.action {

@@ -1,4 +1,5 @@
-//! Keys are rotated by having two: the new one is issued, both work, the old one is revoked.
+//! To rotate a key, the operator issues a new one, and revokes the old one when no client uses it. Both work
+//! meanwhile.
 
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ fn two_keys_are_valid_at_once_and_one_outlives_the_other() {
     assert_eq!(listed(server, &organization, "new")["revoked_at"], Value::Null);
 }
 
-/// The last use is known by its day, which is enough to see that nobody uses the old key any more.
+/// The last use of a key is stored as a day, which is enough to see that the old key is unused.
 #[test]
 fn the_last_use_is_a_date() {
     let server = shared();
@@ -59,7 +60,7 @@ fn the_last_use_is_a_date() {
     expect(200, client(server, &issued).get("/v1/end-users"));
     let after = clock::text(now_ms());
     let used = listed(server, &organization, "used")["last_used_on"].as_str().expect("a date").to_owned();
-    // Around midnight it may be either day.
+    // Around midnight either day is right.
     assert!([&before[..10], &after[..10]].contains(&used.as_str()), "{used} is not {before}");
     assert_eq!(listed(server, &organization, "unused")["last_used_on"], Value::Null);
 }
@@ -83,7 +84,7 @@ fn an_expiry_takes_effect_by_itself() {
     expect(200, lasting.get("/v1/end-users"));
 }
 
-/// `^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$`: a client looks at the shape before it sends anything.
+/// `^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$`: clients check this form before they send a request.
 #[test]
 fn keys_have_the_shape_that_clients_expect() {
     let server = shared();

@@ -43,7 +43,7 @@ fn with_users(ids: &[&str]) -> Client {
 
 #[test]
 fn pages_follow_byte_order_both_ways_at_any_size() {
-    // JavaScript would order the last two the other way round.
+    // JavaScript orders the last two in reverse.
     let ids = ["A", "Z", "a", "a b", "a/b", "aa", "b", "é", "日本", "\u{FFFD}", "🦀"];
     let client = with_users(&ids);
     let reversed: Vec<&str> = ids.iter().rev().copied().collect();

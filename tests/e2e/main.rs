@@ -1,8 +1,7 @@
-//! The contract, through real HTTP, against the real local runtime with its
-//! real KV, D1 and Durable Objects.
+//! The contract, over real HTTP, against the real local runtime with its real KV, D1 and Durable Objects.
 //!
-//! One runtime serves all tests that can share one; each test has organizations
-//! of its own, so that none depends on another or on their order.
+//! One runtime serves all tests that can share one. Each test has its own organizations, so no test depends on
+//! another or on their order.
 
 mod agent_scale;
 mod agent_users;

@@ -1,4 +1,4 @@
-//! Ten thousand people erased at once, and what everybody else notices of it.
+//! Ten thousand people erased at once, and the effect on other requests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,22 +18,22 @@ use crate::wait;
 const VICTIMS: usize = 10_000;
 const BYSTANDERS: usize = 200;
 const ERASERS: usize = 4;
-/// What every victim's record holds, and nobody else's.
+/// Part of every victim's record, and of no other record.
 const MARK: &str = "to-be-erased";
 
-/// A thread for each kind of request asks at this pace, whatever the answers take.
+/// A thread for each kind of request sends at this pace, however long the answers take.
 const PACE: Duration = Duration::from_millis(25);
-/// Puts of the control in one request.
+/// Puts to KV in one request of the control.
 const PUTS: usize = 500;
-/// Requests to an idle server, to compare with.
+/// Requests to an idle server, for comparison.
 const IDLE_REQUESTS: usize = 1_200;
 const LIMIT: Duration = Duration::from_mins(15);
-/// Fewest requests of each kind that are answered while the purge goes on. A request that waits for the
-/// purge would be the only one of its kind. Latencies depend on the machine, and are only printed.
+/// Fewest requests of each kind that must be answered during the purge. A request that waits for the purge would be
+/// the only one of its kind. Latencies depend on the machine, so they are only printed.
 const ANSWERED_MIN: usize = 20;
 
 const IDLE: u8 = 0;
-/// As many puts to KV as the purge makes, at its pace, by a few lines that do nothing else.
+/// The control: as many puts to KV as the purge makes, at its pace, by a few lines that do nothing else.
 const CONTROL: u8 = 1;
 const REQUESTS: u8 = 2;
 const PURGE: u8 = 3;
@@ -57,9 +57,8 @@ fn create(client: &Client, ids: Vec<String>, metadata: &Value) {
     }
 }
 
-/// KV is held back while the erasures are requested, so that every one of them is
-/// completed after the last request, with nobody but the probes asking. D1 is not:
-/// a listing waits for what D1 lacks, which is a matter of its own.
+/// KV is held back while the erasures are requested, so that each completes after the last request, while only the
+/// probes send requests. D1 is not held back: a listing waits for a late D1, which is another test's subject.
 #[test]
 fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
@@ -105,7 +104,7 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
             all[random.usize(..all.len())].assert_free_when_completed(client, remade);
             newest.iter().filter(|erasure| !erasure.is_completed(client)).count()
         };
-        // They are completed in the order in which they were requested.
+        // Erasures complete in the order of their requests.
         wait::until_within(LIMIT, "the newest erasures to be completed", look, |left| *left == 0);
         println!("all completed {:.1?} later", started.elapsed());
         drop(end);
@@ -117,7 +116,7 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     let control = print_figures("while KV is put", &samples, CONTROL);
     print_figures("while requested", &samples, REQUESTS);
     let purging = print_figures("while purged", &samples, PURGE);
-    // The local KV is on the thread that serves, and holds everybody up by itself: hence the control.
+    // The local KV runs on the thread that serves, so it slows every request. The control measures this effect.
     let p99 = |figures: &Figures| figures.percentile(99).as_secs_f64();
     let (by_idle, by_control) = (p99(&purging) / p99(&idle), p99(&purging) / p99(&control));
     println!(
@@ -135,7 +134,7 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     for store in [Store::Objects, Store::D1, Store::Kv] {
         store.assert_users_within(LIMIT, server.state(), &tenant, signed(expected.len()));
     }
-    // Values that were overwritten are removed in the background.
+    // The runtime removes overwritten values in the background.
     let are_held = || stores::kv_holds(server.state(), MARK);
     wait::until_within(LIMIT, "KV to hold no record of the erased", are_held, |are_held| !are_held);
     let free = (0..VICTIMS).map(victim).find(|id| !expected.contains(id)).expect("an erased id");
@@ -168,8 +167,8 @@ impl Erasure {
         }
     }
 
-    /// The id is refused until the receipt says completed, and from then on it is
-    /// not. What may happen between two requests is allowed for.
+    /// The id is refused until the receipt says completed, and is free afterwards. The check allows for changes
+    /// between its requests.
     fn assert_free_when_completed(&self, client: &Client, remade: &Mutex<BTreeSet<String>>) {
         let completed_before = self.is_completed(client);
         let answer = client.post("/v1/end-users", &json!({ "user_id": self.user_id }));
@@ -184,7 +183,7 @@ impl Erasure {
     }
 }
 
-/// Requests the erasure of every victim of a part, and looks at some of them.
+/// Requests the erasure of every victim of a part, and checks some of them.
 fn erase(client: &Client, part: usize, remade: &Mutex<BTreeSet<String>>) -> Vec<Erasure> {
     let mut erasures: Vec<Erasure> = Vec::new();
     for index in (part..VICTIMS).step_by(ERASERS) {
@@ -230,12 +229,12 @@ struct Sample {
     phase: u8,
     kind: Kind,
     latency: Duration,
-    /// The id of the user it made.
+    /// The id of the user that the request made.
     made: Option<String>,
 }
 
-/// Asks at a fixed pace until it is told to end. Time counts from when a request is
-/// due, so that one that is held up does not hide what those after it wait.
+/// Sends requests at a fixed pace until the last phase ends. Latency counts from the moment a request is due, so a
+/// slow request does not hide the wait of the ones after it.
 fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) -> Vec<Sample> {
     let mut samples = Vec::new();
     let (mut last, mut due) = (IDLE, Instant::now());
@@ -248,7 +247,7 @@ fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) 
             break;
         }
         if now != last {
-            // What was late in one phase is not held against the next.
+            // A delay in one phase does not count in the next.
             (last, due) = (now, Instant::now());
         }
         let mut made = None;
@@ -279,7 +278,7 @@ impl Figures {
         Self(latencies)
     }
 
-    /// What this many of a hundred requests took at most.
+    /// The latency that this many of a hundred requests stay within.
     fn percentile(&self, percent: usize) -> Duration {
         let rank = (self.0.len() * percent).div_ceil(100);
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! `GET /api/v1/me`: session tokens, the keys they are signed with, and who is signed in.
+//! `GET /api/v1/me`: session tokens, their signing keys, and the signed-in person.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -18,7 +18,7 @@ use crate::wait;
 pub const ME: &str = "/api/v1/me";
 pub const ISSUER: &str = "https://clerk.example";
 
-/// The issuer's key, and one that is not.
+/// The issuer's key, and a key of another.
 fn keys() -> &'static [SigningKey; 2] {
     static KEYS: OnceLock<[SigningKey; 2]> = OnceLock::new();
     KEYS.get_or_init(|| [(); 2].map(|()| SigningKey::generate().expect("a key")))
@@ -36,7 +36,7 @@ fn now_s() -> u64 {
     u64::try_from(now_ms() / 1_000).expect("a clock after 1970")
 }
 
-/// Claims as Clerk makes them.
+/// Claims like Clerk's.
 pub fn claims(person: &str) -> Value {
     let now_s = now_s();
     json!({
@@ -53,7 +53,7 @@ fn serve(keys: &[Value]) -> Behaviour {
     Behaviour::Body(key_set(keys))
 }
 
-/// A Worker whose issuer publishes its keys at an address of ours.
+/// A Worker whose issuer is a server of the test.
 struct World {
     server: Server,
     issuer: Upstream,
@@ -77,17 +77,17 @@ impl World {
         self.server.with_key(token).get(ME)
     }
 
-    /// How often the keys were fetched.
+    /// Number of times that the Worker fetched the keys.
     fn fetches(&self) -> usize {
         self.issuer.asked().len()
     }
 
-    /// Sets the Worker's clock ahead by so much in all.
+    /// Sets the Worker's clock ahead by this much in total.
     fn ahead(&self, by: Duration) {
         set_ahead(&self.server, by);
     }
 
-    /// Changes the mirror as webhooks would.
+    /// Changes the mirror as webhooks do.
     fn mirror(&self, sql: &str) {
         let files = Store::D1.files(self.server.state());
         let databases = files.iter().map(|file| Connection::open(file).expect("a database"));
@@ -99,7 +99,7 @@ impl World {
     }
 }
 
-/// For tests that neither change the issuer nor the clock.
+/// For tests that change neither the issuer nor the clock.
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| World::start_with(&[("CLERK_AUTHORIZED_PARTIES", "https://app.example")], None))
@@ -134,7 +134,7 @@ fn a_person_is_told_who_they_are_and_where_they_belong() {
            INSERT INTO memberships SELECT 'n' || n, 'org_a', 'user_' || n, 'org:member', 1, 1, 0 FROM n;",
     );
     let mut claims = claims("user_ada");
-    // What is mirrored counts, whatever the token says.
+    // The mirrored row counts, not the token's claim.
     claims["email"] = json!("other@example.com");
     claims["o"] = json!({ "id": "org_c", "slg": "c", "rol": "member" });
     let response = world.me(&key().sign(&claims));
@@ -158,7 +158,7 @@ fn a_person_is_told_who_they_are_and_where_they_belong() {
     let line = world.server.log_line(response.header("x-request-id"));
     assert_eq!((&line["route"], &line["outcome"], &line["organizationId"]), (&json!(ME), &json!("ok"), &Value::Null));
 
-    // A thousand others cost nothing.
+    // A thousand other members add no rows.
     assert!(line["rowsRead"].as_u64().is_some_and(|rows| rows <= 30), "{line}");
 
     let bob = expect(200, world.me(&token("user_bob")));
@@ -199,7 +199,7 @@ fn no_credential_and_one_of_another_kind_are_refused() {
     assert_eq!((response.status, response.header("www-authenticate")), (401, INVALID));
     let response = world.server.with_key(&token("user_1")).get("/api/v1/agents");
     assert_eq!((response.status, response.header("www-authenticate")), (401, INVALID));
-    // Which fault wins: the credential's, then the query's.
+    // The credential's fault comes before the query's.
     assert_refused(&world.server.with_key("x").get("/api/v1/me?a=b"), INVALID);
     let response = world.server.with_key(&token("user_1")).get("/api/v1/me?a=b");
     assert_eq!((response.status, &response.json()["errors"][0]["location"]), (422, &json!("query.a")));
@@ -241,7 +241,7 @@ fn each_claim_that_is_wrong_is_enough_to_refuse_a_genuine_token() {
     let response = world.me(&key().sign(&expired));
     assert_refused(&response, EXPIRED);
     assert_eq!(response.json()["type"], "urn:rollcall:problem:token_expired");
-    // That it has expired is said of genuine tokens only.
+    // Only a genuine token gets the answer that it has expired.
     let forged = stranger().sign_parts(&header(&json!({ "kid": key().id() })), &expired.to_string());
     assert_refused(&world.me(&forged), INVALID);
     let twice = claims("user_1").to_string().replacen('{', "{\"sub\":\"user_2\",", 1);
@@ -281,7 +281,7 @@ fn each_way_to_forge_a_token_fails() {
     }
     let bare = json!({ "alg": "RS256" }).to_string();
     assert_refused(&world.me(&key().sign_parts(&bare, &payload)), INVALID);
-    // Another's signature under the issuer's name.
+    // A stranger's signature under the issuer's name.
     assert_refused(&world.me(&stranger().sign_parts(&header(&json!({})), &payload)), INVALID);
     let good = token("user_1");
     assert_eq!(world.me(&good).status, 200);
@@ -308,7 +308,7 @@ fn each_way_to_forge_a_token_fails() {
     ] {
         assert_refused(&world.me(&forged), INVALID);
     }
-    // Every part of the signature matters.
+    // A change in any part of the signature makes it invalid.
     for index in (0..signature.len()).step_by(19) {
         let mut bytes = good.clone().into_bytes();
         let at = signed.len() + 1 + index;
@@ -324,7 +324,7 @@ fn each_way_to_forge_a_token_fails() {
 fn keys_are_fetched_once_by_whoever_comes_first() {
     let world = World::start();
     world.issuer.next(Behaviour::Trickle(String::new(), Duration::ZERO));
-    // The first answer takes a while, and is no key set.
+    // The first answer is slow and is not a key set.
     world.issuer.next(serve(&[key().jwk()]));
     let first = world.me(&token("user_1"));
     assert_eq!((first.status, world.fetches()), (503, 1), "{first:?}");
@@ -336,7 +336,7 @@ fn keys_are_fetched_once_by_whoever_comes_first() {
         }
     });
     assert_eq!(world.fetches(), 2);
-    // A token that is known needs no key.
+    // A token in the cache needs no key.
     world.issuer.otherwise(|_| Behaviour::Drop);
     for token in &tokens {
         assert_eq!(world.me(token).status, 200);
@@ -366,7 +366,7 @@ fn a_new_key_is_fetched_at_once_and_unknown_ones_once_in_thirty_seconds() {
     clock.advance(Duration::from_secs(31));
     refuse_all();
     assert_eq!(world.fetches(), 3);
-    // A key that is withdrawn serves nobody once the set was fetched again.
+    // A withdrawn key verifies no token after the next fetch of the set.
     world.issuer.otherwise(|_| serve(&[stranger().jwk()]));
     clock.advance(Duration::from_mins(11));
     assert_eq!(world.me(&stranger().sign(&claims("user_3"))).status, 200);
@@ -398,13 +398,13 @@ fn a_key_set_that_is_not_there_is_no_fault_of_the_caller() {
         assert_eq!(response.status, 503, "{behaviour:?}: {response:?}");
         assert_eq!(response.json()["type"], "urn:rollcall:problem:service_unavailable");
         assert!((1..=5).contains(&response.header("retry-after").parse::<u32>().expect("seconds")));
-        // Nobody asks again before that.
+        // The Worker does not fetch the keys again before `Retry-After`.
         assert_eq!(world.me(&token).status, 503, "{behaviour:?}");
         assert_eq!(world.fetches(), fetches + 1, "{behaviour:?}");
         clock.advance(Duration::from_secs(10));
     }
     assert_eq!(world.me(&token).status, 200);
-    // From now on the last set is there, for an hour.
+    // From now on the Worker keeps the last set, for an hour.
     world.issuer.otherwise(|_| Behaviour::Status(500));
     clock.advance(Duration::from_mins(50));
     assert_eq!(world.me(&self::token("user_2")).status, 200);
@@ -440,7 +440,7 @@ fn a_key_from_the_settings_needs_no_network() {
     let world = World::start_with(&[("CLERK_JWT_KEY", &pem.replace('\n', "\\n"))], None);
     world.issuer.otherwise(|_| Behaviour::Drop);
     assert_eq!(world.me(&token("user_1")).status, 200);
-    // It is the only one, whatever it is called.
+    // The set has one key, so the Worker uses it under any name.
     let nameless = key().sign_parts("{\"alg\":\"RS256\"}", &claims("user_1").to_string());
     assert_eq!(world.me(&nameless).status, 200);
     assert_refused(&world.me(&stranger().sign(&claims("user_1"))), INVALID);

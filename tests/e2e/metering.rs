@@ -1,4 +1,4 @@
-//! What is counted, when answers come late, not at all, or to nobody.
+//! Counting turns when answers are late, are lost, or have no caller left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -31,7 +31,7 @@ pub fn is_replayed(response: &Response) -> bool {
     response.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
-/// Turns that the relationships say were taken in them.
+/// The sum of the turns that the relationships report.
 pub fn turns_of_relationships(client: &Client) -> u64 {
     let (mut turns, mut cursor, mut pages) = (0, String::new(), PageCount::default());
     loop {
@@ -49,20 +49,20 @@ const CLIENTS: usize = 16;
 const USERS: usize = 50;
 const BUDGET_MS: u32 = 1_000;
 
-/// One turn that somebody wants, however often they have to ask.
+/// One turn that a caller wants, with as many requests as it takes.
 struct Wanted {
     index: usize,
     body: Value,
-    /// Of a stateful turn: agent and user.
+    /// Agent and user of a stateful turn.
     pair: Option<(usize, usize)>,
-    /// Without a key every answer is a turn of its own.
+    /// Without a key every answer is a separate turn.
     keyed: bool,
 }
 
 impl Wanted {
     fn new(index: usize, agents: &[String], rng: &mut Rng) -> Self {
         let agent = rng.usize(..agents.len());
-        // Some are taken by somebody who takes no other.
+        // Some users take only this one turn.
         let user = if rng.f32() < 0.1 { USERS + index } else { rng.usize(..USERS) };
         let stateful = rng.f32() < 0.95;
         let mut body = json!({ "message": format!("turn {index:04}"), "personality_id": agents[agent] });
@@ -81,15 +81,15 @@ impl Wanted {
     }
 }
 
-/// What came of one wanted turn.
+/// The result of one wanted turn.
 #[derive(Default)]
 struct Fate {
     pair: Option<(usize, usize)>,
     keyed: bool,
     body: Value,
-    /// What it was answered with, if the caller has seen an answer.
+    /// The answer, if the caller has received one.
     answer: Option<String>,
-    /// Answers that were not a replay.
+    /// Number of answers that were not a replay.
     answers: u64,
     requests: u64,
     hung_up: u64,
@@ -119,14 +119,14 @@ impl Fate {
     }
 }
 
-/// An upstream on a bad day.
+/// A random behaviour of an unreliable upstream.
 fn moody(rng: &mut Rng) -> Behaviour {
     let milliseconds = Duration::from_millis;
     match rng.u32(..100) {
         0..55 => Behaviour::say("at once"),
         55..70 => Behaviour::Slow(milliseconds(rng.u64(..60))),
         70..80 => Behaviour::Status(500),
-        // Just in time, or just not.
+        // Just in time, or just too late.
         80..86 => Behaviour::Slow(milliseconds(u64::from(BUDGET_MS) - 30 + rng.u64(..60))),
         86..91 => Behaviour::Slow(milliseconds(u64::from(BUDGET_MS) * 2)),
         91..93 => Behaviour::SlowBody(milliseconds(u64::from(BUDGET_MS) * 2)),
@@ -135,7 +135,7 @@ fn moody(rng: &mut Rng) -> Behaviour {
     }
 }
 
-/// Sends a request and hangs up at some moment, whatever may have come by then.
+/// Sends a request and hangs up after a while, whether or not an answer has begun.
 fn hang_up(address: &str, key: &str, wanted: &Wanted, wait: Option<Duration>) {
     let body = wanted.body.to_string();
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -152,7 +152,7 @@ fn hang_up(address: &str, key: &str, wanted: &Wanted, wait: Option<Duration>) {
     }
 }
 
-/// Wants a turn until it is answered, or patience ends.
+/// Requests a turn until it is answered or the attempts run out.
 fn want(client: &Client, address: &str, key: &str, wanted: Wanted, rng: &mut Rng) -> Fate {
     let asking = wanted.client(client);
     let mut fate = Fate { pair: wanted.pair, keyed: wanted.keyed, body: wanted.body.clone(), ..Fate::default() };
@@ -163,7 +163,7 @@ fn want(client: &Client, address: &str, key: &str, wanted: Wanted, rng: &mut Rng
                 hang_up(address, key, &wanted, wait);
                 fate.requests += 1;
                 fate.hung_up += 1;
-                // Half of them ask no more, and never know.
+                // Half of the callers give up and never learn the result.
                 if rng.bool() {
                     break;
                 }
@@ -176,7 +176,7 @@ fn want(client: &Client, address: &str, key: &str, wanted: Wanted, rng: &mut Rng
             }
             _ => fate.note(&asking.post(PATH, &wanted.body)),
         }
-        // Some ask again though they know.
+        // Some callers repeat a request although they have its answer.
         if fate.answer.is_some() && (!wanted.keyed || rng.f32() < 0.8) {
             break;
         }
@@ -184,8 +184,7 @@ fn want(client: &Client, address: &str, key: &str, wanted: Wanted, rng: &mut Rng
     fate
 }
 
-/// Waits until no turn is reserved, none is asked for and none is counted, for longer
-/// than a turn may take.
+/// Waits until no turn is reserved, requested or counted, for longer than a turn may take.
 fn assert_settles(server: &Server, tenant: &str, upstream: &Upstream, client: &Client) {
     let calm = Duration::from_millis(u64::from(BUDGET_MS) * 3);
     let (mut since, mut seen) = (Instant::now(), None);
@@ -200,9 +199,9 @@ fn assert_settles(server: &Server, tenant: &str, upstream: &Upstream, client: &C
     wait::until("calm in reservations, requests and usage", look, |(unchanged_for, _)| *unchanged_for >= calm);
 }
 
-/// A thousand turns by racing clients who retry, send copies and hang up, before an
-/// upstream that fails, is late and breaks off: each is counted once if it was answered,
-/// whether or not the caller was still there, and otherwise not at all.
+/// A thousand turns by racing clients that retry, send copies and hang up, with an upstream that fails, is late and
+/// breaks off. Each answered turn is counted once, whether or not the caller was still connected. No other turn is
+/// counted.
 #[test]
 fn what_is_answered_is_counted_once_whatever_else_happens() {
     let upstream = Upstream::start();
@@ -238,8 +237,8 @@ fn what_is_answered_is_counted_once_whatever_else_happens() {
     let in_relationships = turns_of_relationships(&client);
     let answered = fates.iter().filter(|(_, fate)| fate.answer.is_some()).count();
 
-    // Asked again, a key tells whether its turn was counted: it is replayed, or executed
-    // now, and then counted now.
+    // A repeated key shows whether its turn was counted. A counted turn is replayed. Any other turn is executed and
+    // counted now.
     upstream.otherwise(|_| Behaviour::say("at last"));
     let (mut counted, mut stateful, mut pairs, mut unseen, mut made_up) = (0, 0, BTreeSet::new(), 0, Vec::new());
     for (index, fate) in &mut fates {
@@ -252,7 +251,8 @@ fn what_is_answered_is_counted_once_whatever_else_happens() {
                 fate.note(&again);
                 again
             };
-            // On a busy machine a turn can exceed its budget. Such a turn is not counted, and is asked for again.
+            // On a busy machine a turn can exceed its budget. Such a turn is not counted, and the caller repeats
+            // it.
             let again = wait::until("an answer", ask, |again| again.status == 200);
             let was_counted = is_replayed(&again);
             assert!(was_counted || !known, "what was answered is replayed: {again:?}");
@@ -296,7 +296,7 @@ fn what_is_answered_is_counted_once_whatever_else_happens() {
     assert_eq!(turns_of_relationships(&client), stateful);
 }
 
-/// 400 racing attempts at a quota of 100 turns, each of which takes a while.
+/// 400 racing attempts at a quota of 100 turns, with a slow upstream.
 #[test]
 fn turns_under_way_count_against_the_quota() {
     const LIMIT: u64 = 100;
@@ -314,7 +314,7 @@ fn turns_under_way_count_against_the_quota() {
     let resets_at = answers[0].header("x-quota-reset");
     for refused in &refused {
         let details = assert_error(refused, 429, "quota_exhausted", "quota");
-        // What is under way counts as used for who is refused because of it.
+        // `used` includes turns in progress, for the caller that is refused because of them.
         let pairs = number(refused, "x-quota-relationships-used");
         assert!(pairs <= 10, "{refused:?}");
         assert_quota(refused, (LIMIT, LIMIT), (pairs, RELATIONSHIPS));
@@ -339,7 +339,7 @@ fn turns_under_way_count_against_the_quota() {
     assert_quota(&late, (LIMIT, LIMIT), (10, RELATIONSHIPS));
 }
 
-/// The first page of an agent's users and the last read as many rows.
+/// The first page and the last page of an agent's users read equally many rows.
 #[test]
 fn a_page_of_an_agents_users_costs_the_same_at_any_depth() {
     const PEOPLE: usize = 1_500;

@@ -1,5 +1,4 @@
-//! `kill -9` while turns are under way: none that was answered is lost, and none is
-//! counted twice.
+//! `kill -9` while turns are in progress: no answered turn is lost, and none is counted twice.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +22,10 @@ use crate::wait;
 const ROUNDS: usize = 20;
 const WRITERS: usize = 8;
 const USERS: usize = 20;
-/// The first round goes on for at least as many answers, and each for more than the one before.
+/// The first round takes at least this many answers, and each later round takes more.
 const ANSWERS_MIN: usize = 30;
 const ANSWERS_MORE: usize = 5;
-/// Reservations outlive it by half a minute.
+/// Reservations last half a minute longer.
 const BUDGET_MS: u32 = 10_000;
 const EXPIRY: Duration = Duration::from_millis(BUDGET_MS as u64 + 30_000);
 
@@ -46,13 +45,13 @@ impl Keyed {
 
 #[derive(Default)]
 struct Taken {
-    /// With the answer that was seen.
+    /// Turns with their received answers.
     answered: Vec<(Keyed, String)>,
-    /// Under way when the runtime was killed.
+    /// Turns in progress when the runtime was killed.
     unknown: Vec<Keyed>,
 }
 
-/// Takes turns in parallel, and kills the runtime in their midst.
+/// Takes turns in parallel, and kills the runtime meanwhile.
 fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> Taken {
     let taken = Mutex::new(Taken::default());
     let killed = AtomicBool::new(false);
@@ -71,7 +70,7 @@ fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> T
                             assert!(!is_replayed(&response), "{response:?}");
                             taken.lock().expect("the turns").answered.push((turn, response.body));
                         }
-                        // It may have been killed a moment before it is noted.
+                        // The kill may come just before the flag is set.
                         _ => {
                             taken.lock().expect("the turns").unknown.push(turn);
                             if killed.load(Ordering::SeqCst) {
@@ -85,7 +84,7 @@ fn take_until_killed(server: &Server, key: &str, agent: &str, round: usize) -> T
                 }
             });
         }
-        // Another moment each time, in the middle of it.
+        // Each round kills at another moment, in the middle of turns.
         let least = ANSWERS_MIN + ANSWERS_MORE * round;
         let answered = || taken.lock().expect("the turns").answered.len();
         wait::until(&format!("{least} answers"), answered, |answered| *answered >= least);
@@ -120,7 +119,7 @@ fn no_turn_is_lost_or_counted_twice_by_kill_9() {
         assert!((least..=most).contains(&turns), "round {round}: {turns} counted, not {least} to {most}");
         assert_eq!(turns_of_relationships(&client), turns, "round {round}");
         assert!(active <= u64::try_from(USERS).expect("few"));
-        // Everything that was answered in this round is answered so again, and not counted again.
+        // Every turn that was answered in this round gets the same answer again, and is not counted again.
         race(WRITERS, taken.answered.len().div_ceil(WRITERS), |index| {
             let (turn, answer) = &taken.answered[index % taken.answered.len()];
             let again = turn.ask(&client).expect("an answer");
@@ -133,12 +132,12 @@ fn no_turn_is_lost_or_counted_twice_by_kill_9() {
     let tenant = format!("{}/live", organization.id);
     let (turns, active) = used(&client);
     let left = reserved_turns(server.state(), &tenant);
-    // Nobody asks any more: the object sweeps by itself.
+    // No request arrives: the object sweeps by its alarm.
     let started = Instant::now();
     assert_swept(&server, &tenant);
     let swept_after = started.elapsed();
     assert_eq!(used(&client), (turns, active), "what expires is not counted");
-    // A key whose turn was counted is replayed; another is executed now.
+    // A key whose turn was counted is replayed. Any other is executed now.
     let fresh = all.unknown.iter().filter(|turn| {
         let again = turn.ask(&client).expect("an answer");
         assert_eq!(again.status, 200, "{again:?}");
@@ -164,8 +163,8 @@ fn assert_swept(server: &Server, tenant: &str) {
     wait::until_within(EXPIRY + wait::LIMIT, "the last reservation to expire", left, |left| *left == 0);
 }
 
-/// What the caller has heard of an answer that a kill cuts short is not counted, and the
-/// same key gets a whole one afterwards.
+/// The caller receives part of an answer that a kill cuts short. The turn is not counted, and the same key then
+/// gets a whole answer.
 #[test]
 fn a_stream_that_kill_9_ends_is_not_counted() {
     let upstream = Upstream::start();

@@ -1,5 +1,5 @@
-//! `DELETE /admin/v1/organizations/{id}`: an organization goes with all its data, whatever
-//! fails on the way, and does not come back.
+//! `DELETE /admin/v1/organizations/{id}`: it removes an organization with all its data, despite failures on the
+//! way, and the organization does not come back.
 
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
@@ -24,14 +24,14 @@ use crate::wait;
 
 const PATH: &str = "/admin/v1/organizations";
 const NOBODY: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-/// In everything that the organization holds, as a name or as content. It stands nowhere by chance.
+/// Part of everything that the organization holds, as a name or as content. It cannot occur by chance.
 const CANARY: &str = "canary-of-a-deleted-organization";
 
 fn faulty() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
 }
 
-/// Asks for the deletion, and gives the receipt's id.
+/// Requests the deletion, and returns the receipt's id.
 fn delete(server: &Server, organization: &Organization) -> String {
     let accepted = server.admin().delete(&organization.path());
     assert_eq!(accepted.status, 202, "{accepted:?}");
@@ -53,8 +53,7 @@ fn completed(server: &Server, deletion_id: &str) -> Value {
     wait::until("the end of a deletion", look, |receipt| receipt["status"] == "completed")
 }
 
-/// Makes so many users, and an agent with whom one of them has talked with feeling; with answers
-/// that are kept.
+/// Makes this many users, and an agent with a relationship and a mood. Some answers are kept.
 fn populate(client: &Client, users: usize) {
     let metadata = json!({ "note": format!("{CANARY}-metadata"), "padding": "x".repeat(3_000) });
     let rows: Vec<Value> =
@@ -73,7 +72,7 @@ fn databases(folder: &Path) -> Vec<PathBuf> {
     files(folder).into_iter().filter(|file| file.extension().is_some_and(|name| name == "sqlite")).collect()
 }
 
-/// Waits until no store has anything of a tenant.
+/// Waits until no store holds anything of a tenant.
 fn assert_empty_eventually(server: &Server, organization: &Organization) {
     for mode in ["live", "test"] {
         for store in [Store::Objects, Store::D1, Store::Kv] {
@@ -137,7 +136,7 @@ fn an_organization_goes_with_all_its_data() {
         "deletion_id": deletion_id, "organization_id": organization.id, "status": "completed",
         "requested_at": receipt["requested_at"], "completed_at": receipt["completed_at"],
         "reason": "the contract ended",
-        // The users of both modes, and an agent of each.
+        // The users of both modes, and one agent in each.
         "erased": { "records": 120 + 3 + 2, "relationships": 2, "moods": 2 },
     });
     assert_eq!(receipt, expected);
@@ -154,7 +153,7 @@ fn an_organization_goes_with_all_its_data() {
     assert_no_trace(&server);
 }
 
-/// No value of a row, no file of an object or of KV, no line of the log.
+/// Asserts that the canary is in no row, in no file of an object or of KV, and in no line of the log.
 fn assert_no_trace(server: &Server) {
     for (place, value) in databases(server.state()).iter().flat_map(|file| values(file)) {
         assert!(!contains(&value, CANARY), "{CANARY} is left in {place}");
@@ -168,8 +167,8 @@ fn assert_no_trace(server: &Server) {
     }
     for file in files(server.state()) {
         let bytes = std::fs::read(&file).expect("a file");
-        // Of D1, ids and slugs are keys, which can't be overwritten where they lie, and rows were
-        // copied from page to page: ARCHITECTURE.md says what becomes of them.
+        // In D1, ids and slugs are keys, which SQLite cannot overwrite in place, and it copied rows from page to
+        // page. ARCHITECTURE.md says what happens to them.
         let is_d1 = file.to_string_lossy().contains("/d1/");
         let canary = if is_d1 { "canary-of-a-deleted-organization-name" } else { CANARY };
         assert!(!contains(&bytes, canary), "{canary} is left in {}", file.display());
@@ -236,7 +235,7 @@ fn racing_requests_get_one_receipt() {
     assert_eq!(completed(server, &ids[0])["erased"]["records"], 21);
 }
 
-/// Keys, limits and audits that race with the deletion: whichever wins, no key works after it.
+/// Keys, limits and audits race with the deletion: no key works after it, in any order.
 #[test]
 fn nothing_that_races_with_the_deletion_brings_it_back() {
     let server = shared();
@@ -282,7 +281,7 @@ fn nothing_that_races_with_the_deletion_brings_it_back() {
     assert!(issued + refused == 60);
 }
 
-/// Writers in the middle of writing, and a turn whose answer comes when all is gone.
+/// Writers are writing, and a turn's answer arrives after the deletion has completed.
 #[test]
 fn what_is_under_way_is_refused_and_leaves_nothing() {
     let upstream = Upstream::start();
@@ -336,8 +335,8 @@ fn what_is_under_way_is_refused_and_leaves_nothing() {
     assert_is_gone(&server, &organization, &[client]);
 }
 
-/// Killed at different moments of the removal, it is completed after the restart, and
-/// counted right whenever the object was not just being emptied.
+/// The runtime is killed at different moments of the removal. The deletion completes after the restart. Its counts
+/// are right unless the kill came while the object was being emptied.
 #[test]
 fn a_deletion_survives_kill_9() {
     let mut server = Server::start(Options { vars: roomy(), entry: None });
@@ -346,7 +345,7 @@ fn a_deletion_survives_kill_9() {
         let mut client = server.client(&organization, "live", "read_write");
         populate(&client, 400);
         let deletion_id = delete(&server, &organization);
-        // The moment is left to chance. Whatever has been removed by then, the rest must go too.
+        // The kill comes at a random moment. The rest of the data must go, whatever has been removed by then.
         thread::sleep(Duration::from_millis(15 * round));
         server.kill_and_restart();
         client.move_to(server.url());
@@ -359,7 +358,7 @@ fn a_deletion_survives_kill_9() {
     }
 }
 
-/// Killed, and nobody asks: the alarm completes it, and the cron trigger notes it.
+/// After a kill, and without a request, the alarm completes the deletion, and the cron trigger records it.
 #[test]
 fn a_deletion_is_completed_though_nobody_asks() {
     let mut server = faulty();
@@ -383,8 +382,8 @@ fn a_deletion_is_completed_though_nobody_asks() {
     assert_eq!(receipt(&server, &deletion_id)["erased"], json!({ "records": 251, "relationships": 1, "moods": 1 }));
 }
 
-/// The row is gone and no object has heard of it, as when the Worker dies in between: the
-/// keys work until the cron trigger comes.
+/// The row is gone and no object has been told, as when the Worker dies in between. The keys work until the cron
+/// trigger runs.
 #[test]
 fn the_cron_trigger_delivers_a_deletion_that_no_object_has_heard_of() {
     let mut server = Server::start(Options { vars: roomy(), entry: None });
@@ -439,7 +438,7 @@ fn stores_that_are_down_hold_the_removal_up_and_no_longer() {
     }
 }
 
-/// The space is given back, and the object stays closed in what is left.
+/// The object returns its space, and what is left keeps it closed.
 #[test]
 fn an_emptied_object_is_small() {
     let server = Server::start(Options { vars: roomy(), entry: None });
@@ -448,7 +447,7 @@ fn an_emptied_object_is_small() {
     populate(&client, 1_000);
     let size = || -> u64 {
         let files = files(&server.state().join("v3/do"));
-        // The runtime's own file, of alarms, grows with every test of them.
+        // The runtime's own file of alarms grows with every test that sets one.
         let of_objects = files.iter().filter(|file| !file.to_string_lossy().contains("/metadata.sqlite"));
         of_objects.map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum()
     };
@@ -460,8 +459,8 @@ fn an_emptied_object_is_small() {
     assert_eq!(client.get("/v1/end-users").status, 401);
 }
 
-/// A write to KV that was given up may still arrive when all is completed. The object looks once
-/// more; here that look is moved up, while nothing runs.
+/// A write to KV that was given up may still arrive after the deletion has completed. The object looks once more.
+/// This test moves that look forward, while the runtime is stopped.
 #[test]
 fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let mut server = Server::start(Options { vars: roomy(), entry: None });
@@ -483,11 +482,11 @@ fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let late = format!("{}/live/end-users/late", organization.id);
     let move_late = "UPDATE _mf_entries SET key = ?1 WHERE substr(key, 1, length(?2)) = ?2";
     assert_eq!(change(Store::Kv, move_late, &[&late, &other.id]), 1);
-    // The last look comes five minutes after the end. Nothing else comes so late.
+    // The last look comes five minutes after the end. No other alarm is so late.
     let in_a_minute = (now_ms() + 60_000) * 1_000_000;
     let advance = "UPDATE _cf_ALARM SET scheduled_time = 1 WHERE scheduled_time > ?1";
     assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 2, "one for each mode");
-    // The object itself knows it too.
+    // The object stores the time too.
     let advance = "UPDATE _cf_METADATA SET value = 1 WHERE key = 1 AND value > ?1";
     assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 2, "one for each mode");
     assert_eq!(Store::Kv.users(server.state(), &format!("{}/live", organization.id)), 1);

@@ -45,7 +45,7 @@ fn an_organization_is_made_read_and_changed() {
     assert_eq!(cleared["clerk_org_id"], Value::Null);
     assert_eq!(cleared["name"], "Acme GmbH");
     assert_eq!(expect(200, admin.get(&format!("{PATH}/{id}"))), cleared);
-    // As some languages write whole numbers.
+    // Some languages write whole numbers like this.
     let limits = json!({ "burst": 8.0, "turns_per_period": 1e12 });
     let changed = expect(200, admin.patch(&format!("{PATH}/{id}"), &json!({ "limits": limits })));
     assert_eq!(changed["limits"]["burst"], json!(8));
@@ -79,7 +79,7 @@ fn a_slug_belongs_to_one_organization() {
     assert_eq!(expect(200, admin.get(&path)), other, "all or nothing");
 }
 
-/// Many operators at once: no change is lost.
+/// Many operators write at once: no change is lost.
 #[test]
 fn racing_changes_are_all_kept() {
     let admin = shared().admin();
@@ -144,7 +144,7 @@ fn changed_limits_hold_from_the_next_request() {
     }
     let limits = json!({ "limits": { "requests_per_second": 1_000, "burst": 1_000 } });
     expect(200, server.admin().patch(&organization.path(), &limits));
-    // The debt that the old rate left, at the new rate.
+    // The debt from the old rate remains, and is paid off at the new rate.
     clock.advance(Duration::from_secs(1));
     for mode in ["live", "test"] {
         let client = server.client(&organization, mode, "read_write");
@@ -267,7 +267,7 @@ fn faults_are_problems_with_exactly_these_members() {
         assert_eq!(response.status, status, "{path}: {response:?}");
         assert_eq!(response.header("content-type"), "application/problem+json");
     }
-    // The operator's token opens nothing but the operator's doors.
+    // The operator's token works only on the operator's routes.
     assert_eq!(server.admin().get("/v1/end-users").status, 401);
 }
 

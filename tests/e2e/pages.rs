@@ -1,6 +1,6 @@
-//! A walk through the pages of a list must come to an end.
+//! A walk through the pages of a list must end.
 
-/// More pages than any list of a test has.
+/// More pages than the list of any test has.
 const PAGES_MAX: usize = 10_000;
 
 /// The pages of a walk so far.
@@ -8,7 +8,7 @@ const PAGES_MAX: usize = 10_000;
 pub struct PageCount(usize);
 
 impl PageCount {
-    /// Counts one more. Fails when there is no end to them.
+    /// Counts one more page. Fails when the walk does not end.
     #[track_caller]
     pub fn add(&mut self) {
         self.0 += 1;

@@ -1,4 +1,4 @@
-//! `/api/v1/principals`: users and agents under one roof.
+//! `/api/v1/principals`: users and agents in one resource.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn agent(external_id: &str) -> Value {
     json!({ "external_id": external_id, "type": "agent", "name": "Tutor" })
 }
 
-/// The result of a success, whose envelope is checked.
+/// Checks a success's envelope and returns its result.
 fn result(status: u16, response: Response) -> Value {
     assert!(response.header("content-type").starts_with("application/json"), "{response:?}");
     let body = expect(status, response);
@@ -39,7 +39,7 @@ fn result(status: u16, response: Response) -> Value {
     body["result"].clone()
 }
 
-/// The error of a refusal, whose envelope is checked.
+/// Checks a refusal's envelope and returns its error.
 fn error(response: &Response, status: u16) -> Value {
     assert_eq!(response.status, status, "{response:?}");
     let body = response.json();
@@ -116,14 +116,14 @@ fn a_human_is_the_end_user_and_has_one_row_everywhere() {
     let tenant = format!("{}/live", organization.id);
     let agent = result(201, service.post(PATH, &agent("tutor")));
 
-    // First as a principal, then through the others.
+    // First the test makes a principal, and then uses the other dialects.
     let ada = result(201, service.post(PATH, &human("ada")));
     let user = expect(200, client.post("/v1/end-users", &json!({ "user_id": "ada", "metadata": { "ignored": 1 } })));
     assert_eq!((&user["display_name"], &user["metadata"]), (&json!("Ada"), &json!({})));
     assert_eq!(user["created_at"], ada["created_at"]);
     turn(&client, agent["id"].as_str().expect("an id"), "ada");
 
-    // And the other way round: a name that nobody gave is the id.
+    // Now the other dialects come first. A user without a given name has the id as its name.
     turn(&client, "Tutor", "eve");
     let eve = result(200, service.post(PATH, &human("eve")));
     assert_eq!((&eve["name"], &eve["created"]), (&json!("eve"), &json!(false)));
@@ -160,7 +160,7 @@ fn an_external_id_belongs_to_one_type() {
     let conflict = error(&service.post(PATH, &agent("ada")), 409);
     assert!(conflict.as_str().is_some_and(|message| message.contains("other type")), "{conflict}");
     error(&service.post(PATH, &human("tutor")), 409);
-    // No dialect gets around it.
+    // Every dialect refuses the duplicate.
     assert_eq!(client.post(AGENTS, &json!({ "name": "x", "external_id": "ada" })).status, 409);
     let refused = client.post("/v1/end-users", &json!({ "user_id": "tutor" }));
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (409, &json!("conflict")));
@@ -274,7 +274,7 @@ fn cursors_and_offsets_walk_the_same_sequence() {
     }
     assert_eq!(paged, all);
 
-    // Who is being erased is not listed, nor counted.
+    // A principal that is being erased is neither listed nor counted.
     let gone = result(202, service.delete(&of(&all[1])));
     let body = expect(200, service.get(&format!("{PATH}?offset=0")));
     assert_eq!(body["meta"]["total"], 11);

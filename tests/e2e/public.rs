@@ -78,7 +78,7 @@ fn cross_origin_calls_are_for_allowed_origins_only() {
     }
 }
 
-/// Nobody asks a deployment by a name of the machine that it runs on.
+/// A deployment is never reached by a local host name.
 #[test]
 fn the_demo_key_is_for_the_machine_itself() {
     let key = "sk_live_0123456789";

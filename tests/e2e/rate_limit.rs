@@ -1,4 +1,4 @@
-//! The buckets as callers see them, against an oracle.
+//! The buckets as callers see them, compared with an oracle.
 
 use std::thread;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::server::{Options, Server, expect, roomy, shared};
 const RATE: i64 = 50;
 const BURST: i64 = 100;
 
-/// The token bucket in its textbook form, told the instants of the answers.
+/// A textbook token bucket, which is given the instants of the answers.
 ///
-/// The object's clock is read out of `X-RateLimit-Reset`: the bucket is full
-/// `taken / rate` after the instant at which it was asked.
+/// The oracle reads the object's clock out of `X-RateLimit-Reset`: the bucket is full `taken / rate` after the
+/// object looked at it.
 struct Oracle {
     /// Thousandths of a token, at `at_ms`.
     tokens_milli: i64,
@@ -30,8 +30,8 @@ impl Oracle {
         self.at_ms = now_ms;
     }
 
-    /// Whether it admits, and what it says afterwards: remaining, milliseconds
-    /// until full, milliseconds until a retry can succeed.
+    /// Whether it admits the request, and what it reports then: remaining tokens, milliseconds until full,
+    /// milliseconds until a retry can succeed.
     fn take(&mut self, now_ms: i64) -> (bool, i64, i64, i64) {
         self.refill(now_ms);
         let admitted = self.tokens_milli >= 1_000;
@@ -45,9 +45,8 @@ impl Oracle {
     }
 }
 
-/// Checks a response against the oracle. The instant at which the object looked
-/// is not in the response; the only ones possible are those between the sending
-/// and the arrival, and exactly the right one must explain all headers at once.
+/// Checks a response against the oracle. The response does not name the instant at which the object looked. Only
+/// instants between the sending and the arrival are possible, and one of them must explain all headers at once.
 fn assert_explained(oracle: &mut Oracle, response: &Response, sent_ms: i64, arrived_ms: i64) -> bool {
     let reset_ms = Timestamp::parse(response.header("x-ratelimit-reset")).expect("an instant").millis();
     let remaining: i64 = response.header("x-ratelimit-remaining").parse().expect("a number");
@@ -71,8 +70,8 @@ fn assert_explained(oracle: &mut Oracle, response: &Response, sent_ms: i64, arri
     panic!("no instant from {sent_ms} to {arrived_ms} explains {response:?}");
 }
 
-/// A burst of 200 on a bucket of 100 at 50/s, one after the other, so that the
-/// order in which the object sees them is known.
+/// A burst of 200 on a bucket of 100 at 50/s, one request after the other, so that the order at the object is
+/// known.
 #[test]
 fn a_burst_is_answered_as_the_oracle_says() {
     let server = shared();
@@ -90,7 +89,7 @@ fn a_burst_is_answered_as_the_oracle_says() {
     assert!(admitted >= BURST);
 }
 
-/// 16 clients at once: what is admitted never exceeds burst + rate·t.
+/// 16 clients at once: the bucket never admits more than burst + rate·t.
 #[test]
 fn a_racing_burst_never_exceeds_the_bound() {
     let server = shared();
@@ -143,7 +142,7 @@ fn public_paths_and_failed_logins_share_the_bucket_of_an_address() {
     assert!(limited.header("ratelimit-policy").starts_with("\"ip\";q=5;"));
     assert!(!limited.headers.contains_key("x-quota-reset"), "nobody's quota");
     assert_eq!(limited.json()["error"]["code"], "rate_limit_exceeded");
-    // Whoever has a good key is not held up by a bad neighbour.
+    // A caller with a valid key is not slowed by other callers at its address.
     assert_eq!(good.get("/v1/end-users").status, 200);
 }
 
@@ -193,7 +192,7 @@ fn what_the_operator_changes_counts_for_the_refused_from_their_next_request_on()
     exhaust(&client, 1);
     let limits = json!({ "limits": { "requests_per_second": 1_000, "burst": 1_000 } });
     expect(200, server.admin().patch(&organization.path(), &limits));
-    // The second of debt that the old rate left stays, and is a whole bucket: the first token comes after this.
+    // The old rate left a debt of one second, which is a whole bucket: the first token comes after it.
     clock.advance(Duration::from_millis(1));
     assert_eq!(client.get("/v1/end-users/nobody").status, 404);
     let limits = json!({ "limits": { "requests_per_second": 1, "burst": 1 } });

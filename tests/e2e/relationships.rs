@@ -1,5 +1,4 @@
-//! `GET /v1/relationships`: the pairs of agent and user, one by one, in pages and
-//! with the user.
+//! `GET /v1/relationships`: the pairs of agent and user, singly, in pages and with the user.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -212,7 +211,8 @@ fn a_user_is_read_with_their_relationships_newest_first() {
     assert!(listed["data"].as_array().expect("data").iter().all(|user| user.get("relationships").is_none()));
 }
 
-/// Whoever comes before and after, with or without any: a read asks for them only if there are some.
+/// Users before and after, with and without relationships: a read fetches relationships only for users that have
+/// some.
 #[test]
 fn everybody_is_read_with_their_own_relationships() {
     let client = shared().new_client();
@@ -352,8 +352,8 @@ fn a_relationship_is_deleted_by_itself() {
     assert_eq!(expect(200, client.get("/v1/end-users/ada"))["status"], "active", "the person stays");
 }
 
-/// Each reading says of which instant it is; that and the instant of the turn tell what is
-/// left, in whole millionths.
+/// Each reading names its instant. From that instant and the turn's, the test computes the remaining mood, in whole
+/// millionths.
 #[test]
 fn a_mood_decays_by_the_half_life_that_is_set() {
     let vars = [roomy(), vec![("MOOD_HALF_LIFE_HOURS", "1".to_owned())]].concat();
@@ -387,7 +387,7 @@ fn a_mood_decays_by_the_half_life_that_is_set() {
     ] {
         assert_decayed(mood);
     }
-    // A turn moves it from where it has decayed to.
+    // A turn moves the mood from its decayed level.
     let before = users();
     feel(&client, &agent, "ada", &json!({ "valence": 0, "arousal": 0 }));
     let after = users()["valence"].as_f64().expect("a number");

@@ -1,5 +1,5 @@
-//! Projections that were damaged behind everybody's back, found and mended: on
-//! demand, by themselves when a flush notices, and once a day.
+//! Projections that were damaged from outside. The object finds and mends the damage: on demand, when a flush
+//! notices it, and once a day.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ impl Damaged {
         expect(200, client.get("/v1/end-users"));
         let damaged = Self { server, organization, client };
         Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
-        // A flush that is still under way would mend the damage before an audit sees it.
+        // A running flush would mend the damage before an audit sees it.
         let under_way = || stores::changes_under_way(damaged.server.state(), &damaged.tenant());
         wait::until("both projections to be confirmed", under_way, |changes| *changes == 0);
         damaged
@@ -41,7 +41,7 @@ impl Damaged {
         format!("{}/live", self.organization.id)
     }
 
-    /// Runs statements on a store's own file while nothing else does. `?1` is the tenant.
+    /// Runs statements on a store's own file while the runtime is stopped. `?1` is the tenant.
     fn damage(&mut self, store: Store, table: &str, statements: &[&str]) {
         self.server.kill();
         let open = |file: &PathBuf| {
@@ -59,7 +59,7 @@ impl Damaged {
         self.client.move_to(&url);
     }
 
-    /// Asks until it is completed; the report of mode live.
+    /// Requests a repair, waits until it completes, and returns the report of mode live.
     fn repair(&self) -> Value {
         let path = format!("{}/repair", self.organization.path());
         let answer = self.server.admin().post(&path, &json!({}));
@@ -72,7 +72,7 @@ impl Damaged {
         live.clone()
     }
 
-    /// The report of the last repair, once it is completed.
+    /// Waits until the last repair completes, and returns its report.
     fn completed(&self) -> Value {
         let path = format!("{}/repair", self.organization.path());
         let report = || expect(200, self.server.admin().get(&path));
@@ -116,7 +116,7 @@ fn damage_is_reported_and_mended() {
         ],
     );
     let missing = format!("DELETE FROM _mf_entries WHERE key IN (SELECT key FROM _mf_entries WHERE {KEY} LIMIT 4)");
-    // Gone from where it belongs, and found where nothing does.
+    // One record is missing under its own key, and stands under a wrong one.
     let moved = format!(
         "UPDATE _mf_entries SET key = ?1 || '/end-users/nobody' WHERE key = (SELECT max(key) FROM _mf_entries WHERE {KEY})"
     );
@@ -131,8 +131,8 @@ fn damage_is_reported_and_mended() {
     assert_eq!(differences(&again), (false, json!([0, 0, 0]), json!([0, 0, 0])), "{again}");
 }
 
-/// D1 set back to another moment: the next flush notices that the fence is not where
-/// it left it, and the object mends the listing though nobody asked for it.
+/// D1 is set back to an earlier moment. The next flush notices that the fence has moved, and the object mends the
+/// listing without a request.
 #[test]
 fn a_listing_that_was_lost_mends_itself() {
     let mut damaged = Damaged::populated();
@@ -147,7 +147,7 @@ fn a_listing_that_was_lost_mends_itself() {
     assert_eq!((&live["listing_fence_reset"], &live["listing"]["foreign"]), (&json!(true), &json!(0)), "{live}");
 }
 
-/// The cron trigger begins the audits that are due.
+/// The cron trigger starts the audits that are due.
 #[test]
 fn an_audit_comes_by_itself() {
     let mut damaged = Damaged::populated();

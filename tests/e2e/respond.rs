@@ -26,7 +26,7 @@ pub fn feel(client: &Client, agent: &str, user: &str, affect: &Value) -> Value {
     expect(200, client.post(PATH, &body))
 }
 
-/// Every relationship that a query selects, as far as one page goes.
+/// The relationships that a query selects, on one page.
 pub fn relationships(client: &Client, query: &str) -> Vec<Value> {
     let page = expect(200, client.get(&format!("/v1/relationships?{query}")));
     page["data"].as_array().expect("data").clone()
@@ -39,13 +39,13 @@ pub fn relationship_of(client: &Client, user: &str) -> Value {
     all.into_iter().next().expect("one")
 }
 
-/// Turns and active relationships used.
+/// Used turns and active relationships.
 pub fn used(client: &Client) -> (u64, u64) {
     let of = |what: &str| expect(200, client.get(&format!("/v1/usage/{what}")))["used"].as_u64().expect("a count");
     (of("turns"), of("active-relationships"))
 }
 
-/// A ULID in the one spelling that is read.
+/// A ULID in its canonical form, which is the only accepted one.
 pub fn assert_ulid(value: &Value) {
     let text = value.as_str().unwrap_or_default();
     assert!(text.parse::<RequestId>().is_ok(), "{value}");
@@ -76,7 +76,7 @@ fn member_names(value: &Value) -> Vec<&str> {
     value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// Runs as many requests at once as there are threads, each its share of them.
+/// Runs this many threads at once, each with its share of the requests.
 pub fn race(threads: usize, each: usize, request: impl Fn(usize) -> Response + Sync) -> Vec<Response> {
     thread::scope(|scope| {
         let request = &request;
@@ -326,7 +326,7 @@ fn whoever_is_being_erased_takes_no_turn() {
     let client = server.new_client();
     let agent = make_agent(&client, "Echo");
     turn(&client, &agent, "ada");
-    // Nothing can be confirmed gone, so the erasure stays pending.
+    // No store can confirm the removal, so the erasure stays pending.
     faults::set(&server, &json!({ "d1": true }));
     expect(202, client.delete("/v1/end-users/ada"));
     let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada" });
@@ -355,8 +355,8 @@ fn a_turn_asked_for_again_is_answered_again_and_counted_once() {
     assert_eq!((used(&client), &relationship_of(&client, "ada")["turns"]), ((1, 1), &json!(1)));
 }
 
-/// 32 racing copies of each of 10 turns: each is taken once, and every copy gets
-/// its answer, or is told that it is in flight.
+/// 32 racing copies of each of 10 turns: each turn is taken once, and every copy gets its answer or a refusal
+/// because the turn is in flight.
 #[test]
 fn racing_copies_are_one_turn() {
     const COPIES: usize = 32;
@@ -384,7 +384,7 @@ fn racing_first_turns_make_one_user_and_one_relationship() {
     let client = shared().new_client();
     let agent = make_agent(&client, "Echo");
     let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada" });
-    // Some are made explicitly at the same time.
+    // Some users are made explicitly at the same time.
     let answers = race(32, 1, |index| {
         if index % 4 == 0 {
             client.post("/v1/end-users", &json!({ "user_id": "ada" }))
@@ -501,7 +501,7 @@ fn no_relationship_is_begun_beyond_the_limit() {
     assert_quota(&refused, (2, 100), (2, 2));
     assert_eq!(used(&client), (2, 2), "the refused turn is not counted");
     assert_eq!(client.get("/v1/end-users/third").status, 404, "and makes nobody");
-    // Whoever is known goes on, and who has no relationship needs none.
+    // A user with an active relationship can continue, and a stateless turn needs no relationship.
     turn(&client, &agent, "ada");
     expect(200, client.post(PATH, &json!({ "message": "hello", "personality_id": agent })));
     assert_eq!(used(&client), (4, 2));
@@ -533,7 +533,7 @@ fn an_affect_is_told_back() {
     assert!(state["primary"].is_string(), "{state}");
 }
 
-/// A turn moves each level a quarter of the way to what it reports.
+/// A turn moves each level a quarter of the way to the reported one.
 #[test]
 fn an_affect_moves_the_mood() {
     let client = shared().new_client();
@@ -541,7 +541,7 @@ fn an_affect_moves_the_mood() {
     let level = |name: &str| relationship_of(&client, "ada")["mood"][name].as_f64().expect("a number");
     let assert_near = |name: &str, expected: f64| {
         let given = level(name);
-        // It has decayed a little since.
+        // The mood has decayed a little since.
         assert!((given - expected).abs() < 0.01, "{name}: {given}, not {expected}");
     };
     feel(&client, &agent, "ada", &json!({ "valence": 0.4, "arousal": 0.4, "tension": -1, "affiliation": 1 }));
@@ -581,7 +581,7 @@ fn a_turn_without_an_affect_leaves_the_levels() {
     assert!(after <= before && before - after < 0.01, "{before} {after}");
 }
 
-/// Nothing listens where the responder should be.
+/// No server listens at the responder's address.
 #[test]
 fn a_turn_whose_responder_fails_is_not_counted() {
     let responder = [("RESPONDER_URL", "http://127.0.0.1:9/v1"), ("RESPONDER_MODEL", "none"), ("RESPONDER_KEY", "x")];

@@ -1,8 +1,8 @@
-//! A new billing period begins, and nobody has to do anything for it.
+//! A new billing period begins by itself.
 //!
-//! Time cannot be set in the local runtime. So it is what was stored that is moved, by one
-//! period into the past, while the runtime is stopped: what the files then hold is what they
-//! would hold had all of it happened in the period before this one.
+//! The local runtime's time cannot be set. So, while the runtime is stopped, the test moves the stored data one
+//! period into the past. The files then hold what they would hold if everything had happened in the previous
+//! period.
 
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::quotas::Period;
@@ -15,8 +15,7 @@ use crate::respond::{PATH, assert_error, assert_quota, relationship_of, turn, us
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores;
 
-/// Moves everything that is counted in a period into the one before; returns both starts,
-/// in milliseconds.
+/// Moves everything that is counted in a period into the previous one. Returns both starts, in milliseconds.
 fn move_back(database: &Connection) -> [i64; 2] {
     let anchor = database.query_row("SELECT anchor FROM settings", [], |row| row.get(0)).expect("the settings");
     let start: i64 =
@@ -67,7 +66,7 @@ fn a_new_period_begins_with_nothing_used() {
     server.restart();
     client.move_to(server.url());
 
-    // The very first request is a turn: nothing else has run.
+    // The very first request is a turn, before anything else has run.
     let answered = ask(&client, &agent, "ada");
     assert_quota(&answered, (1, 3), (1, 1));
     assert_eq!(expect(200, answered)["usage"]["active_relationship_counted"], true, "once in each period");

@@ -1,4 +1,4 @@
-//! The bound on a page's work, at 50,000 users.
+//! The bound on the work of one page, with 50,000 users.
 
 use std::thread;
 
@@ -24,7 +24,7 @@ fn the_first_and_the_last_page_read_101_rows() {
             });
         }
     });
-    // The lines of the creations are not needed.
+    // Drops the log lines of the creations.
     drop(server.log_lines());
     let page = |query: &str| {
         let response = client.get(&format!("/v1/end-users?limit=100{query}"));

@@ -1,7 +1,6 @@
-//! The bodies that name a schema, held against it: every one that any test receives.
+//! Checks every body that any test receives against the schema that it names.
 //!
-//! Readers of these bodies refuse what they do not know, so a member too many is a
-//! failure here as well.
+//! Readers of these bodies refuse unknown members, so the check refuses them too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -33,9 +32,9 @@ fn faults(body: &Value) -> Vec<String> {
     validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
-/// Asserts that a body is what the schema says that it names. What names none passes.
+/// Asserts that a body matches the schema that it names. A body without a schema passes.
 pub fn assert_valid(body: &str) {
-    // Cheaper than to parse all that is received.
+    // This test is cheaper than parsing every body.
     if !body.contains("\"$schema\"") {
         return;
     }
@@ -45,7 +44,7 @@ pub fn assert_valid(body: &str) {
     }
 }
 
-/// Every object that a schema describes, by its place in it.
+/// Every object that a schema describes, with its place in the schema.
 fn objects<'a>(schema: &'a Value, place: &str, found: &mut Vec<(String, &'a Value)>) {
     if schema["type"] == "object" {
         found.push((place.to_owned(), schema));
@@ -57,7 +56,7 @@ fn objects<'a>(schema: &'a Value, place: &str, found: &mut Vec<(String, &'a Valu
     }
 }
 
-/// The members that a schema knows of an object, and those that it requires.
+/// The members that a schema allows in an object, and those that it requires.
 fn members(object: &Value) -> (BTreeSet<&str>, BTreeSet<&str>) {
     let known = object["properties"].as_object().expect("properties").keys().map(String::as_str).collect();
     let required = object["required"].as_array().into_iter().flatten();
@@ -76,7 +75,7 @@ fn no_schema_lets_an_unknown_member_pass() {
         assert_eq!(found[0].0, "", "{url} describes an object");
         for (place, object) in found {
             let expected = match place.rsplit('/').next() {
-                // Whatever the caller has put there.
+                // The caller chooses the members of metadata.
                 Some("metadata") if !url.ends_with("/AgentUserList.json") => &Value::Null,
                 Some("custom") => &json!({ "type": "string" }),
                 _ => &Value::Bool(false),
@@ -123,7 +122,7 @@ fn the_list_of_an_agents_users_is_described_as_it_is_promised() {
     assert_eq!(members(&schema["$defs"]["Mood"]), (mood.clone(), mood));
 }
 
-/// The check that all other tests rely on notices what a strict reader would.
+/// All other tests rely on this check. It finds what a strict reader would refuse.
 #[test]
 fn what_a_strict_reader_would_refuse_is_noticed() {
     let instant = "2026-11-22T00:00:00.000Z";

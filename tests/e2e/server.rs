@@ -1,4 +1,4 @@
-//! A local runtime with the built Worker, and what tests ask of the operator.
+//! A local runtime with the built Worker, and the operator's requests to it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use crate::client::{Client, Response};
 use crate::pages::PageCount;
 use crate::wait;
 
-/// In place of a variable of this name, the Worker has the binding of Workers AI, and what
-/// it asks for is asked at this URL.
+/// A variable of this name is replaced by the binding of Workers AI, and the binding's requests go to the
+/// variable's URL.
 pub const AI: &str = "AI";
 
-/// How a server differs from the shared one.
+/// The differences between a server and the shared one.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
     /// Variables of the Worker, besides its secrets.
     pub vars: Vec<(&'static str, String)>,
-    /// The module to serve, when it is not the shipped entry.
+    /// The module to serve instead of the shipped entry.
     pub entry: Option<&'static str>,
 }
 
@@ -34,12 +34,12 @@ pub struct Server {
     state: PathBuf,
     options: Options,
     runtime: Mutex<Runtime>,
-    /// Lines of the log that have come and were not asked for yet.
+    /// Log lines that have arrived and were not read yet.
     log: Mutex<Vec<String>>,
 }
 
-/// A folder for state, gone with the test. In memory where the machine has such
-/// a folder, as a local disk answers a hundred times slower than a data centre's.
+/// A folder for state, removed after the test. It is in memory where the machine has such a folder, because a local
+/// disk answers a hundred times slower than a data centre's.
 fn new_state() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let memory = Path::new("/dev/shm");
@@ -58,8 +58,8 @@ fn tools() -> &'static Tools {
     })
 }
 
-/// The shared server lives as long as the process, so its state is removed by
-/// the next run.
+/// Removes the states of earlier runs. The shared server lives as long as its process, so the next run removes its
+/// state.
 fn remove_abandoned_states() {
     let parents = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
     for entry in parents.iter().filter_map(|parent| parent.read_dir().ok()).flatten().flatten() {
@@ -72,13 +72,13 @@ fn remove_abandoned_states() {
     }
 }
 
-/// The server that tests share. Its public bucket is too large to be felt.
+/// The server that tests share. Its public bucket is too large to matter.
 pub fn shared() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| Server::start(Options { vars: roomy(), entry: None }))
 }
 
-/// Variables that keep the public bucket out of a test's way.
+/// Variables that make the public bucket too large to matter.
 pub fn roomy() -> Vec<(&'static str, String)> {
     vec![
         ("PUBLIC_REQUESTS_PER_SECOND", "1000000".to_owned()),
@@ -122,17 +122,17 @@ impl Server {
         &self.state
     }
 
-    /// Usable after a failed assertion too, to end the runtime.
+    /// Works after a failed assertion too, so that the runtime ends.
     fn runtime(&self) -> MutexGuard<'_, Runtime> {
         self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Structured log lines that have come, without those that were given before.
+    /// Structured log lines that have arrived since the last call.
     pub fn log_lines(&self) -> Vec<String> {
         std::mem::take(&mut *self.log())
     }
 
-    /// Waits for the log line of a request. Those of others, which may come before or after it, are kept.
+    /// Waits for the log line of a request. Keeps the lines of other requests, which may come before or after it.
     pub fn log_line(&self, request_id: &str) -> Value {
         let take = || {
             let mut log = self.log();
@@ -143,7 +143,7 @@ impl Server {
         serde_json::from_str(&line.expect("it has come")).expect("a JSON log line")
     }
 
-    /// The log with what has come by now.
+    /// The log with all lines so far.
     fn log(&self) -> MutexGuard<'_, Vec<String>> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.extend(self.runtime().drain());
@@ -163,7 +163,7 @@ impl Server {
         Client::new(&self.url, Some(key))
     }
 
-    /// Makes an organization that no bucket slows down.
+    /// Creates an organization with a bucket too large to matter.
     pub fn organization(&self) -> Organization {
         self.organization_with(&json!({ "requests_per_second": 100_000, "burst": 1_000_000 }))
     }
@@ -176,7 +176,7 @@ impl Server {
         Organization { id }
     }
 
-    /// Makes an organization with small quotas, which no bucket slows down.
+    /// Creates an organization with small quotas and a bucket too large to matter.
     pub fn organization_with_quota(&self, turns: u64, relationships: u64) -> Organization {
         self.organization_with(&json!({
             "requests_per_second": 100_000, "burst": 1_000_000,
@@ -197,8 +197,7 @@ impl Server {
         self.with_key(self.issue(organization, &request)["key"].as_str().expect("a key"))
     }
 
-    /// A client of dialect 3 with a fresh service key. It sends the empty `X-API-Key` that
-    /// its clients send.
+    /// A client of dialect 3 with a fresh service key. It sends an empty `X-API-Key`, as that dialect's clients do.
     pub fn service(&self, organization: &Organization, mode: &str, scope: &str) -> Client {
         let request = json!({ "kind": "service", "mode": mode, "scope": scope, "name": "test" });
         self.with_service_key(self.issue(organization, &request)["key"].as_str().expect("a key"))
@@ -208,7 +207,7 @@ impl Server {
         self.anonymous().with_header("X-Assistant-Service-Key", key).with_header("X-API-Key", "")
     }
 
-    /// A client that may do everything, of a new organization.
+    /// A client with full rights, of a new organization.
     pub fn new_client(&self) -> Client {
         self.client(&self.organization(), "live", "read_write")
     }
@@ -257,7 +256,7 @@ pub fn expect(status: u16, response: Response) -> Value {
     response.json()
 }
 
-/// The ids of all users, page by page.
+/// The ids of all users, read page by page.
 pub fn list(client: &Client) -> BTreeSet<String> {
     let mut listed = BTreeSet::new();
     let (mut cursor, mut pages) = (String::new(), PageCount::default());

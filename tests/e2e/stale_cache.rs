@@ -1,4 +1,4 @@
-//! A KV that answers with what it held up to a minute ago: nobody is ever shown it.
+//! A KV that returns values up to a minute old: no reader ever gets an old one.
 
 use std::collections::HashSet;
 use std::thread;
@@ -14,7 +14,7 @@ const WRITERS: usize = 4;
 const USERS_EACH: usize = 30;
 const STEPS_EACH: usize = 1_500;
 
-/// The seed of a run: the one of an earlier run, to repeat it, or a new one.
+/// The seed of a run: a new one, or an earlier run's to repeat it.
 fn seed() -> u64 {
     match std::env::var("ROLLCALL_SEED") {
         Ok(text) => text.parse().expect("ROLLCALL_SEED is a number"),
@@ -63,8 +63,8 @@ fn no_read_is_older_than_what_was_acknowledged() {
     assert!(count("absent") > 0 && count("stale") > count("absent"), "KV was stale in both ways: {offered}");
 }
 
-/// How many records KV served and how many the object, by the log. Waits until it
-/// tells of each that was found, as lines come after their responses.
+/// How many records KV served and how many the object, by the log. Waits for a log line of each found record,
+/// because lines come after their responses.
 fn served(server: &Server, found: usize) -> (usize, usize) {
     let (mut from_kv, mut from_object) = (0, 0);
     let read = || {
@@ -82,7 +82,7 @@ fn served(server: &Server, found: usize) -> (usize, usize) {
     wait::until(&format!("the log to tell of {found} records, by KV and by the object"), read, is_all)
 }
 
-/// A thread's users: nobody else touches them, so their state is known exactly.
+/// The users of one thread. No other thread changes them, so the test knows their exact state.
 struct Writer<'a> {
     client: &'a Client,
     random: fastrand::Rng,
@@ -97,18 +97,18 @@ struct Writer<'a> {
 struct User {
     id: String,
     state: State,
-    /// Every tag that was ever acknowledged: none may come again for another state.
+    /// Every acknowledged tag. No tag may come again for another state.
     tags: HashSet<String>,
 }
 
-/// What the last acknowledged write left.
+/// The state after the last acknowledged write.
 enum State {
     Absent,
     Active {
         tag: String,
         record: Value,
     },
-    /// Erased at some moment from now on.
+    /// The erasure completes at some moment from now on.
     Deleting {
         deletion_id: Value,
     },
@@ -131,7 +131,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Metadata that no other write of this thread has.
+    /// Metadata that is unique among this thread's writes.
     fn next_metadata(&mut self) -> Value {
         self.counter += 1;
         self.writes += 1;
@@ -211,7 +211,7 @@ impl<'a> Writer<'a> {
 }
 
 impl User {
-    /// Takes over what a write of this metadata was answered.
+    /// Records the answer to a write of this metadata.
     fn acknowledge(&mut self, status: u16, answer: &Response, metadata: &Value) {
         assert_eq!(answer.status, status, "{answer:?}");
         let (tag, record) = (answer.header("etag").to_owned(), answer.json());

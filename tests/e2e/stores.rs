@@ -1,5 +1,4 @@
-//! Looking into the stores behind the API: the runtime keeps each in SQLite
-//! files below the state's folder.
+//! Reads the stores behind the API. The runtime keeps each in SQLite files below the state's folder.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -10,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::wait;
 
-/// Opens a store that is in use, to be read.
+/// Opens a store for reading while the runtime uses it.
 fn open(file: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     database.busy_timeout(wait::LIMIT)?;
@@ -25,8 +24,7 @@ pub fn next_alarm_ms(state: &Path) -> Option<i64> {
     nanoseconds.ok().flatten().map(|nanoseconds: i64| nanoseconds / 1_000_000)
 }
 
-/// The stores, by the folder in which the runtime keeps them, each with the
-/// statement that counts one tenant's users.
+/// The stores, by the folder in which the runtime keeps them, each with a statement that counts one tenant's users.
 #[derive(Debug, Clone, Copy)]
 pub enum Store {
     Objects,
@@ -50,7 +48,7 @@ impl Store {
                 "SELECT count(*) FROM users WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1"
             }
             Self::D1 => "SELECT count(*) FROM end_users WHERE tenant = ?1",
-            // What expires is a tombstone.
+            // An entry with an expiry is a tombstone.
             Self::Kv => {
                 "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'
                  AND expiration IS NULL"
@@ -58,7 +56,7 @@ impl Store {
         }
     }
 
-    /// The databases in which the runtime keeps this store; none before it is first used.
+    /// The databases in which the runtime keeps this store. There are none before its first use.
     pub fn files(self, state: &Path) -> Vec<PathBuf> {
         let entries = match state.join(self.folder()).read_dir() {
             Ok(entries) => entries,
@@ -74,7 +72,7 @@ impl Store {
         self.sum(state, self.count(), tenant)
     }
 
-    /// What a statement counts in all the files. `?1` is the tenant.
+    /// The sum of a counting statement over all the files. `?1` is the tenant.
     fn sum(self, state: &Path, count: &str, tenant: &str) -> i64 {
         let count = |file: &Path| {
             let database = open(file).expect("the store");
@@ -95,7 +93,7 @@ impl Store {
         self.assert_users_within(wait::LIMIT, state, tenant, expected);
     }
 
-    /// The same, for so many that it takes its time.
+    /// Waits with a longer limit, for many users.
     #[track_caller]
     pub fn assert_users_within(self, limit: Duration, state: &Path, tenant: &str, expected: i64) {
         let what = format!("{expected} users of {tenant} in {self:?}");
@@ -121,7 +119,7 @@ pub fn listed(state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
     rows
 }
 
-/// The database of a tenant's object, to be written to while the runtime is stopped.
+/// Opens the database of a tenant's object for writing while the runtime is stopped.
 pub fn object_of(state: &Path, tenant: &str) -> Connection {
     let open = |file: &PathBuf| {
         let database = Connection::open(file).expect("the store");
@@ -132,21 +130,20 @@ pub fn object_of(state: &Path, tenant: &str) -> Connection {
     Store::Objects.files(state).iter().find_map(open).expect("the object's own file")
 }
 
-/// Changes of a tenant that a projection has not confirmed yet.
+/// Changes of a tenant that a projection has not confirmed.
 pub fn changes_under_way(state: &Path, tenant: &str) -> i64 {
     let count = "SELECT count(*) FROM outbox WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1";
     Store::Objects.sum(state, count, tenant)
 }
 
-/// Turns that a tenant's object holds a reservation for, expired or not.
+/// Turns that a tenant's object has reserved, expired or not.
 pub fn reserved_turns(state: &Path, tenant: &str) -> i64 {
     let count = "SELECT count(*) FROM ledger WHERE state = 'reserved'
                  AND (SELECT organization_id || '/' || mode FROM settings) = ?1";
     Store::Objects.sum(state, count, tenant)
 }
 
-/// Whether any value in KV, of whomever, holds a text. The runtime keeps each value
-/// in a file of its own.
+/// Whether any value in KV, of any tenant, contains a text. The runtime keeps each value in a file of its own.
 pub fn kv_holds(state: &Path, text: &str) -> bool {
     fn any_holds(folder: &Path, text: &[u8]) -> bool {
         folder.read_dir().expect("a folder").any(|entry| {
@@ -154,7 +151,7 @@ pub fn kv_holds(state: &Path, text: &str) -> bool {
             if path.is_dir() {
                 return any_holds(&path, text);
             }
-            // A value that was overwritten may be gone by now.
+            // The runtime may have removed an overwritten value by now.
             let value = std::fs::read(&path).unwrap_or_default();
             value.windows(text.len()).any(|window| window == text)
         })

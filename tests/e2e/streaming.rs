@@ -1,4 +1,4 @@
-//! `POST /v1/respond` with `stream: true`: a turn as it is being answered.
+//! `POST /v1/respond` with `stream: true`: a turn that is streamed.
 
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc::Sender;
@@ -15,10 +15,10 @@ use crate::upstream::{Behaviour, Steps, Upstream};
 use crate::wait;
 
 const BUDGET_MS: u32 = 60_000;
-/// For a turn that is not answered in time, though some of it is heard before.
+/// For a turn that is too slow, although part of its answer arrives.
 const SHORT_BUDGET_MS: u32 = 10_000;
 
-/// Server-sent events as they come.
+/// Server-sent events, as they arrive.
 pub struct Events {
     pub head: Response,
     lines: BufReader<ureq::BodyReader<'static>>,
@@ -33,7 +33,7 @@ impl Events {
         Self { head, lines: BufReader::new(body) }
     }
 
-    /// The next event, which says twice what it is; `None` after the last.
+    /// The next event, whose type is in its name and in its data. `None` after the last.
     pub fn next(&mut self) -> Option<Value> {
         let mut line = || {
             let mut line = String::new();
@@ -52,7 +52,7 @@ impl Events {
         Some(data)
     }
 
-    /// Reads pieces of text until they are this. Blanks may come with what follows them.
+    /// Reads pieces of text until they equal `expected`. Blanks may come with the text after them.
     pub fn read_text(&mut self, text: &mut String, expected: &str) {
         while text.trim_end() != expected {
             let event = self.next().expect("a piece of text");
@@ -94,14 +94,14 @@ pub fn assert_failed(event: &Value, code: &str) {
     assert_eq!(*event, json!({ "type": "error", "code": code, "message": event["message"] }));
 }
 
-/// An upstream that says these words one by one, each when it is told to.
+/// An upstream that says these words one by one, each with the test's permission.
 pub fn stepwise(upstream: &Upstream, words: &[&str]) -> Sender<()> {
     let (permit, steps) = Steps::new();
     upstream.next(Behaviour::Step(words.join(" "), steps));
     permit
 }
 
-/// Lets the upstream say these words, each after the one before has arrived.
+/// Lets the upstream say these words, each after the previous one has arrived.
 pub fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String {
     let mut text = String::new();
     for count in 1..=words.len() {
@@ -114,14 +114,14 @@ pub fn hear(events: &mut Events, permit: &Sender<()>, words: &[&str]) -> String 
 /// Lets the upstream end its answer.
 pub fn end(permit: &Sender<()>) {
     for _ in 0..2 {
-        // It may have been heard to the end before it has sent all of it.
+        // The Worker may have read the end before the upstream has sent all of it.
         let _ = permit.send(());
     }
 }
 
 struct Setting {
     upstream: Upstream,
-    /// Serves for as long as it is held.
+    /// Serves until it is dropped.
     _server: Server,
     client: Client,
     body: Value,
@@ -141,7 +141,7 @@ impl Setting {
         self.client.clone().with_header("Idempotency-Key", key)
     }
 
-    /// Waits for as many counted turns.
+    /// Waits until this many turns are counted.
     fn assert_used_eventually(&self, turns: u64) {
         wait::until(&format!("{turns} counted turns"), || used(&self.client).0, |used| *used == turns);
     }
@@ -285,7 +285,7 @@ fn a_caller_who_hangs_up_is_answered_to_the_end_and_counted() {
     assert_eq!((used(&setting.client), setting.upstream.asked().len()), ((1, 1), 1));
 }
 
-/// What the model feels it says at the end, when the first event is long gone.
+/// The model reports its mood at the end, long after the first event.
 #[test]
 fn a_replayed_stream_is_what_was_streamed() {
     let setting = Setting::new(BUDGET_MS);

@@ -18,7 +18,7 @@ fn tenants_and_modes_share_nothing() {
     for (owner, client) in &clients {
         let only = format!("only {owner}");
         assert_eq!(client.post("/v1/end-users", &json!({ "user_id": only })).status, 201);
-        // The same id is a user of its own in each.
+        // Each mode of each organization has its own user with the same id.
         let created = client.post("/v1/end-users", &json!({ "user_id": "shared", "metadata": { "owner": owner } }));
         assert_eq!(created.status, 201);
     }

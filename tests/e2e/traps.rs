@@ -1,5 +1,4 @@
-//! The end of an instance of the module, wherever it comes: whoever asks next is served, and
-//! nothing that was acknowledged is lost.
+//! An instance of the module ends at any moment: later requests are served, and no acknowledged change is lost.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -9,17 +8,16 @@ use serde_json::json;
 use crate::client::Client;
 use crate::server::{Options, Server, expect, list, roomy};
 
-/// At least as often as a request looks at the clock, with the flush that it starts.
+/// At least the number of times that a request and its flush read the clock.
 const LOOKS_MAX: u32 = 12;
 const RACING: usize = 8;
 
 fn trap(server: &Server, looks: u32) {
-    // Those of an earlier one, which was not reached, are forgotten.
+    // Forgets an earlier trap that was not reached.
     expect(200, server.anonymous().post("/__trap", &json!({ "looks": looks })));
 }
 
-/// Makes users at once; gives those that were acknowledged. The others were told that something
-/// is wrong, and nothing hangs.
+/// Makes users at once and returns the acknowledged ones. The others get an error, and no request hangs.
 fn create(client: &Client, ids: &[String]) -> BTreeSet<String> {
     thread::scope(|scope| {
         let creations = ids
@@ -38,7 +36,7 @@ fn create(client: &Client, ids: &[String]) -> BTreeSet<String> {
 #[test]
 fn whoever_comes_after_a_trap_is_served_and_nothing_is_lost() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/traps.mjs") });
-    // Each beginning may take a tenth of the bucket, which is full again after a tenth of a second.
+    // Each restart may take a tenth of the bucket, which is full again after a tenth of a second.
     let organization = server.organization_with(&json!({ "requests_per_second": 10_000, "burst": 1_000 }));
     let client = server.client(&organization, "live", "read_write");
     let mut made = create(&client, &["first".to_owned()]);
@@ -51,7 +49,7 @@ fn whoever_comes_after_a_trap_is_served_and_nothing_is_lost() {
             refused += ids.len() - acknowledged.len();
             made.extend(acknowledged);
             trap(&server, u32::MAX);
-            // Asked again, all are there: those who were refused may have been made.
+            // A repetition finds or makes every user: a refused request may have made its user.
             for id in &ids {
                 let again = client.post("/v1/end-users", &json!({ "user_id": id }));
                 assert!(matches!(again.status, 200 | 201), "{id}: {again:?}");

@@ -127,8 +127,8 @@ fn if_none_match_saves_the_body() {
     assert_eq!(unless("\"x\"").get("/v1/end-users/nobody").status, 404);
 }
 
-/// Eight counters in one record, each raised by its own client that reads,
-/// adds one and writes back under `If-Match`: no increment is lost.
+/// Eight counters in one record. Each has its own client, which reads, adds one and writes back under `If-Match`:
+/// no increment is lost.
 #[test]
 fn racing_read_modify_writes_lose_nothing() {
     const CLIENTS: usize = 8;

@@ -1,5 +1,5 @@
-//! A server that answers like OpenAI's, or like what is behind the binding of Workers AI,
-//! as a test tells it to.
+//! A server that answers like OpenAI's, or like the service behind the binding of Workers AI. The test chooses the
+//! answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -14,30 +14,30 @@ use serde_json::{Value, json};
 
 use crate::wait;
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub enum Behaviour {
-    /// The model says this: as a whole, or piece by piece if that was asked for.
+    /// The model says this: as a whole, or streamed if the request asks for a stream.
     Say(String),
-    /// The same, with a pause after each event if it was asked for piece by piece.
+    /// The same, with a pause after each event of a stream.
     Trickle(String, Duration),
-    /// The same, each word when the test permits it.
+    /// The same, each word with the test's permission.
     Step(String, Steps),
-    /// A status, and a body that must reach nobody.
+    /// A status, with a body that no caller may see.
     Status(u16),
     /// The status 400 with this body.
     Refuse(String),
     /// Redirects here.
     Redirect(String),
-    /// Says "late" when the test permits it.
+    /// Says "late" with the test's permission.
     Held(Steps),
     /// Says "late" after this long.
     Slow(Duration),
     /// Sends the head at once, and the rest of an answer after this long.
     SlowBody(Duration),
-    /// This body with the status 200, whatever it is.
+    /// The status 200 with this body, which need not be valid.
     Body(String),
-    /// Says this many times the letter x.
+    /// Says the letter x this many times.
     Oversized(usize),
     /// Closes the connection without an answer.
     Drop,
@@ -50,14 +50,14 @@ impl Behaviour {
         Self::Say(text.to_owned())
     }
 
-    /// Says something, and how it feels about it.
+    /// Says a text, and reports the model's mood about it.
     pub fn feel(text: &str, affect: &Value) -> Self {
         Self::Say(format!("{text}\n\n```affect\n{affect}\n```"))
     }
 }
 
-/// Permits to go on, with one more word each. When nobody can give another, or none comes for
-/// long, the connection is closed.
+/// Permissions to continue, one for each word. When no sender is left, or no permission comes for long, the
+/// upstream closes the connection.
 #[derive(Debug, Clone)]
 pub struct Steps(Arc<Mutex<Receiver<()>>>);
 
@@ -72,7 +72,7 @@ impl Steps {
     }
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub path: String,
@@ -83,7 +83,7 @@ pub struct Asked {
     pub workers_ai_model: Option<String>,
 }
 
-/// How an answer is to look.
+/// The form of an answer.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     is_streamed: bool,
@@ -99,7 +99,7 @@ impl Asked {
     }
 }
 
-/// What is said when no test has said otherwise.
+/// The answer when the test has set none.
 pub const ANSWER: &str = "Hello from upstream.";
 
 type Decide = Arc<dyn Fn(&Asked) -> Behaviour + Send + Sync>;
@@ -107,18 +107,18 @@ type Decide = Arc<dyn Fn(&Asked) -> Behaviour + Send + Sync>;
 #[derive(Default)]
 struct State {
     asked: Vec<Asked>,
-    /// Requests that are being answered, and the most that ever were at once.
+    /// Requests in progress, and the largest number at once so far.
     under_way: usize,
     under_way_max: usize,
-    /// For the next requests, whatever they are.
+    /// Answers for the next requests, in order.
     next: VecDeque<Behaviour>,
-    /// For requests whose message contains a text.
+    /// Answers for requests whose message contains a text.
     when: Vec<(String, Behaviour)>,
-    /// For all others.
+    /// The answer for all other requests.
     otherwise: Option<Decide>,
 }
 
-/// The server; it ends with this value.
+/// The server. It ends when it is dropped.
 pub struct Upstream {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -137,34 +137,34 @@ impl Upstream {
                     break;
                 }
                 let state = Arc::clone(&shared);
-                // A caller that hangs up is no failure of the test.
+                // A caller that hangs up does not fail the test.
                 thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
         Self { address, state, ended }
     }
 
-    /// What `RESPONDER_URL` is set to.
+    /// The value of `RESPONDER_URL`.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// Sets what the next request is answered with; several are taken in turn.
+    /// Sets the answer to the next request. Several calls set several answers, in order.
     pub fn next(&self, behaviour: Behaviour) {
         lock(&self.state).next.push_back(behaviour);
     }
 
-    /// Sets what every request is answered with whose message contains this.
+    /// Sets the answer to every request whose message contains this.
     pub fn when(&self, message: &str, behaviour: Behaviour) {
         lock(&self.state).when.push((message.to_owned(), behaviour));
     }
 
-    /// Sets what every request is answered with for which nothing else was set.
+    /// Sets the answer to every request without another setting.
     pub fn otherwise(&self, decide: impl Fn(&Asked) -> Behaviour + Send + Sync + 'static) {
         lock(&self.state).otherwise = Some(Arc::new(decide));
     }
 
-    /// The most requests that were ever answered at once.
+    /// The largest number of requests in progress at once.
     pub fn most_at_once(&self) -> usize {
         lock(&self.state).under_way_max
     }
@@ -229,7 +229,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Option<Asked>> {
         None => Vec::new(),
     };
     let mut body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    // The runtime's own binding, by way of the runtime's proxy to bindings elsewhere.
+    // The runtime's own binding sends this, through the runtime's proxy to remote bindings.
     let workers_ai_model = headers.get("mf-header-cf-consn-model-id").cloned();
     if workers_ai_model.is_some() {
         body = body["inputs"].take();
@@ -266,7 +266,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
             head(stream, form, 200, body.len(), "")?;
             for event in body.split_inclusive("\n\n") {
                 write_all(stream, event)?;
-                // The test asks for a pause.
+                // The test sets a pause.
                 thread::sleep(pause);
             }
             Ok(())
@@ -274,7 +274,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
         Behaviour::Step(text, steps) => {
             let body = completion(&text, form);
             head(stream, form, 200, body.len(), "")?;
-            // The first event names the role, the last two end the answer.
+            // The first event names the role, and the last two end the answer.
             let mut events = body.split_inclusive("\n\n");
             write_all(stream, events.next().unwrap_or_default())?;
             events.take_while(|_| steps.next()).try_for_each(|event| write_all(stream, event))
@@ -285,7 +285,7 @@ fn answer(stream: &TcpStream, behaviour: Behaviour, form: Form) -> std::io::Resu
         Behaviour::Redirect(url) => send(stream, form, 307, &format!("Location: {url}\r\n"), ""),
         Behaviour::Body(body) => send(stream, form, 200, "", &body),
         Behaviour::Held(steps) if steps.next() => send(stream, form, 200, "", &completion("late", form)),
-        // The test asks for a slow answer, here and below.
+        // The test sets a slow answer, here and below.
         Behaviour::Slow(wait) => {
             thread::sleep(wait);
             send(stream, form, 200, "", &completion("late", form))
@@ -325,8 +325,7 @@ fn completion(text: &str, form: Form) -> String {
     body + &chunk(json!({}), Some("stop")) + "data: [DONE]\n\n"
 }
 
-/// What most models of Workers AI answer. Streamed, each chunk is padded so that its
-/// length tells nothing.
+/// The answer of most models of Workers AI. In a stream, each chunk is padded so that its length reveals nothing.
 fn response(text: &str, is_streamed: bool) -> String {
     let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
     if !is_streamed {
@@ -355,7 +354,7 @@ fn write_all(mut stream: &TcpStream, text: &str) -> std::io::Result<()> {
     stream.write_all(text.as_bytes())
 }
 
-/// Asks as the Worker does.
+/// Sends a request as the Worker does.
 fn ask(upstream: &Upstream, message: &str, stream: bool) -> Result<(u16, String), ureq::Error> {
     ask_within(wait::LIMIT, upstream, message, stream)
 }

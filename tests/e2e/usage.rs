@@ -1,5 +1,4 @@
-//! What an organization has used of its billing period, as it sees it and as the
-//! operator does.
+//! An organization's usage of its billing period, as the organization and the operator see it.
 
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use crate::server::{Organization, Server, expect, shared};
 const TURNS: &str = "/v1/usage/turns";
 const RELATIONSHIPS: &str = "/v1/usage/active-relationships";
 
-/// Asserts used and limit and nothing more than the period; returns it.
+/// Asserts used, limit and the period, without further members. Returns the period.
 fn assert_used(client: &Client, path: &str, used: u64, limit: u64) -> (String, String) {
     let usage = expect(200, client.get(path));
     let (start, end) = (&usage["period_start"], &usage["resets_at"]);

@@ -1,4 +1,4 @@
-//! `POST /webhooks/clerk`: what is signed gets into the mirror, in any order; nothing else does.
+//! `POST /webhooks/clerk`: signed events reach the mirror, in any order, and unsigned ones do not.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -56,7 +56,7 @@ impl Sender {
     }
 }
 
-/// A server that takes events, and its senders, with the secret in force and with the previous one.
+/// A server that takes events, and two senders: one with the current secret and one with the previous.
 struct Receiver {
     server: Server,
     sender: Sender,
@@ -91,8 +91,7 @@ fn receiver() -> &'static Receiver {
     })
 }
 
-/// What `/me` owes to each person of the rows that an oracle has: the status, and the body
-/// without `$schema`.
+/// The right answer of `/me` for each person in an oracle's rows: the status, and the body without `$schema`.
 fn owed(rows: &BTreeSet<String>) -> Vec<(String, Option<Value>)> {
     let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row).expect("a row")).collect();
     let of = |kind: &'static str| rows.iter().filter(move |row| row[0] == kind);
@@ -193,7 +192,7 @@ fn events_make_the_mirror_and_tombstones_hold_nothing() {
     assert_eq!(receiver.rows(&tag), set(&[organization_row, person_row, membership_row]));
 }
 
-/// Eight senders at once, each event at least once and some of them often.
+/// Eight senders at once deliver each event at least once, and some events often.
 #[test]
 fn ten_thousand_deliveries_in_no_order_end_in_the_true_state() {
     let (receiver, tag) = (receiver(), tag());
@@ -219,7 +218,7 @@ fn ten_thousand_deliveries_in_no_order_end_in_the_true_state() {
     assert!(difference.is_empty(), "seed {seed}: {difference:#?}");
     assert!(expected.len() > 1_000, "the history is too poor: {} rows", expected.len());
 
-    // And `/me` says the same of everybody.
+    // `/me` gives the same answer for every person.
     let people = owed(&expected);
     let belonging = people.iter().filter(|(_, me)| me.as_ref().is_some_and(|me| me["orgs"] != json!([]))).count();
     assert!(belonging > 50, "hardly anybody belongs anywhere: {belonging}");
@@ -275,7 +274,7 @@ fn what_is_not_signed_is_refused() {
         assert_problem(&send(&headers, &body), 401, "authentication_error");
     }
     assert_problem(&receiver.server.admin().post(PATH, &json!({})), 401, "authentication_error");
-    // Beyond five minutes, by more than this may take.
+    // More than five minutes away, by a margin longer than the test's delays.
     for offset_s in [-301, 600, -1_000_000] {
         assert_problem(&receiver.sender.deliver_at(now_s() + offset_s, &body), 401, "token_expired");
     }
@@ -296,7 +295,7 @@ fn what_is_signed_in_any_way_is_taken() {
         assert_eq!(receiver.rows(&tag), set(&[row]));
     };
     taken(&|body| receiver.previous.deliver_text(body));
-    // Within five minutes, by more than this may take.
+    // Less than five minutes away, by a margin longer than the test's delays.
     taken(&|body| receiver.sender.deliver_at(now_s() - 100, body));
     taken(&|body| receiver.sender.deliver_at(now_s() + 299, body));
     let good = |body: &str| sign(&receiver.sender.secret, id, now, body.as_bytes());
@@ -365,7 +364,7 @@ fn events_that_do_not_read_are_refused_and_others_are_let_be() {
     assert_problem(&signed.get(PATH), 405, "method_not_allowed");
 }
 
-/// Guessing costs the guesser's address tokens; what is signed is taken whatever the bucket holds.
+/// A forged event takes tokens of its sender's address. A signed event is taken whatever the bucket holds.
 #[test]
 fn forgers_are_limited_and_the_sender_is_not() {
     let vars = vec![("PUBLIC_REQUESTS_PER_SECOND", "1".to_owned()), ("PUBLIC_BURST", "3".to_owned())];
@@ -394,8 +393,8 @@ fn without_a_secret_the_sender_is_asked_to_come_back() {
     assert_eq!(line["reason"], "CLERK_WEBHOOK_SECRET is not set");
 }
 
-/// Neither what is signed with nor what is signed gets into a log line or an answer, and of an
-/// address that was replaced or deleted nothing is left in the database's files.
+/// Neither the secret nor the signed body gets into a log line or an answer. Nothing of a replaced or deleted
+/// address is left in the database's files.
 #[test]
 fn nothing_is_told_and_nothing_is_left() {
     let receiver = Receiver::start(roomy());
@@ -405,7 +404,7 @@ fn nothing_is_told_and_nothing_is_left() {
     for (version, email) in [&first, &second, &third].into_iter().enumerate() {
         let version = i64::try_from(version).expect("a small number");
         responses.push(receiver.sender.deliver(&user("user_1", email, version)));
-        // Others, so that the rows are not alone on their page.
+        // Other rows share the page.
         responses.push(receiver.sender.deliver(&user(&format!("user_{version}0"), "other@example.org", 1)));
     }
     responses.push(receiver.sender.deliver_at(now_s() - 1_000, &user("user_1", &first, 9).to_string()));
@@ -437,7 +436,7 @@ fn nothing_is_told_and_nothing_is_left() {
     }
 }
 
-/// An event that could not be stored is the sender's to bring again.
+/// The Worker asks the sender to deliver an event again that it could not store.
 #[test]
 fn while_d1_is_down_the_sender_is_asked_to_come_back() {
     let secret = random_secret().expect("entropy");

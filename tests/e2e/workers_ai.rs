@@ -1,5 +1,5 @@
-//! Turns that Workers AI answers, by the runtime's own binding; behind it is an upstream
-//! that does as it is told.
+//! Turns that Workers AI answers, through the runtime's own binding. An upstream of the test stands behind the
+//! binding.
 
 use std::thread;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::wait;
 
 const MODEL: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 const BUDGET_MS: u32 = 60_000;
-/// For turns that are not answered in time, beside others that are.
+/// For turns that exceed their time, next to others that do not.
 const SHORT_BUDGET_MS: u32 = 10_000;
 
 struct Setting {
@@ -45,7 +45,7 @@ impl Setting {
         json!({ "message": message, "personality_id": self.agent, "user_id": "ada", "stream": stream })
     }
 
-    /// Takes a turn, and gives the error of the answer or of its stream.
+    /// Takes a turn, and returns the error of the answer or of its stream.
     fn fail(&self, message: &str, stream: bool) -> String {
         let body = self.body(message, stream);
         if stream {
@@ -85,7 +85,7 @@ fn the_binding_answers_a_turn() {
     let members: Vec<&str> = asked[0].body.as_object().expect("inputs").keys().map(String::as_str).collect();
     assert_eq!(members, ["max_tokens", "messages"], "the model is named apart");
     assert!(relationship_of(&setting.client, "ada")["mood"]["valence"].as_f64().is_some_and(|valence| valence > 0.1));
-    // Newer models answer as OpenAI's do.
+    // Newer models answer in OpenAI's format.
     let message = json!({ "role": "assistant", "content": "Like OpenAI." });
     setting.upstream.next(Behaviour::Body(json!({ "choices": [{ "message": message }] }).to_string()));
     assert_eq!(expect(200, setting.client.post(PATH, &setting.body("b", false)))["response"], "Like OpenAI.");
@@ -170,7 +170,7 @@ fn an_answer_that_is_late_is_504_in_time_and_not_counted() {
         }
     });
     assert_eq!(used(&setting.client), (0, 0));
-    // What was late harms nobody afterwards.
+    // The late answer does not affect the next turn.
     assert_eq!(expect(200, setting.client.post(PATH, &setting.body("hi", false)))["response"], ANSWER);
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -196,7 +196,7 @@ fn the_log_knows_the_code_of_a_refusal() {
     }
 }
 
-/// Who sets a URL wants to be answered from there, binding or not.
+/// A configured URL takes precedence over the binding.
 #[test]
 fn a_url_goes_before_the_binding() {
     let elsewhere = Upstream::start();

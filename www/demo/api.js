@@ -1,19 +1,19 @@
-// Every request that this page sends goes through `call`, and is told to whoever listens.
+// Every request of this page goes through `call`, which reports it to the listeners.
 
 let key = "";
 const listeners = [];
 
 export const setKey = (value) => (key = value);
-/** Of which nobody hears: who waits for the answer to another key's request waits for good. */
+/** Never settles. An answer to another key's request must not reach the code that waits for it. */
 const nothing = new Promise(() => {});
-/** Is told of each exchange: when it starts, and when it ends. */
+/** Adds a listener, which is called when an exchange starts and when it ends. */
 export const onExchange = (listener) => listeners.push(listener);
 
 let count = 0;
 
 /**
- * Sends a request and gives the exchange. Never throws: a connection that fails is
- * status 0. `onText` is given the text of the answer so far, as it comes.
+ * Sends a request and returns the exchange. Never throws: a failed connection has status 0.
+ * `onText` gets the text of the answer so far, each time more arrives.
  */
 export async function call(method, path, { body, headers = {}, onText, signal } = {}) {
   const own = key;
@@ -57,8 +57,8 @@ function tell(exchange) {
 }
 
 /**
- * Reads, and when the bucket is empty waits as long as it says and reads once more:
- * what a well-behaved client does.
+ * Reads. When the bucket is empty, waits as long as `Retry-After` says and reads once more, as a
+ * well-behaved client does.
  */
 export async function read(path, options = {}) {
   const first = await call("GET", path, options);
@@ -68,7 +68,7 @@ export async function read(path, options = {}) {
   return own === key ? call("GET", path, options) : nothing;
 }
 
-/** JSON in which a number that a double cannot hold keeps its digits, where the browser can. */
+/** Parses JSON. A number that a double cannot hold keeps its digits, where the browser supports it. */
 export function parse(text) {
   return JSON.parse(text, (name, value, context) =>
     typeof value === "number" && JSON.rawJSON && context?.source !== undefined && String(value) !== context.source
@@ -76,7 +76,7 @@ export function parse(text) {
       : value);
 }
 
-/** What went wrong, in the server's words, of whichever dialect. */
+/** The server's description of an error, in any dialect. */
 export function faultOf(exchange) {
   if (exchange.fault) return exchange.fault;
   try {

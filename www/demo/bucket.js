@@ -1,4 +1,4 @@
-// The bucket, drained on purpose and drawn as it refills.
+// Empties the bucket on purpose and draws it as it refills.
 
 import { $, animate, calm } from "./dom.js";
 import { call, onExchange } from "./api.js";
@@ -8,17 +8,17 @@ import { bar } from "./overview.js";
 const WINDOW_MS = 12_000;
 const BIN_MS = 100;
 const BINS = WINDOW_MS / BIN_MS;
-/** Between two drawings: what the eye takes for motion, and leaves time for the requests. */
+/** Time between two drawings: short enough to look like motion, and long enough for the requests. */
 const DRAW_MS = 40;
 const [WIDTH, HEIGHT] = [600, 140];
-/** About what browsers let through at once by HTTP/1.1; what they queued would seem slow. */
+/** About the number of HTTP/1.1 requests that browsers run at once. A queued request would seem slow. */
 const WORKERS = 8;
-/** What a burst asks for: the cheapest read there is. */
+/** The request of a burst: the cheapest read. */
 const PATH = "/v1/usage/turns";
 
-/** By number of the bin since the page was opened: what happened, and the level at its end. */
+/** By number of the bin since the page was opened: the answers in it, and the level at its end. */
 const bins = new Map();
-/** Of the last burst. */
+/** The counts of the last burst. */
 const totals = { admitted: 0, refused: 0 };
 let drawn = 0;
 let lastEvent = -Infinity;
@@ -76,7 +76,7 @@ const run = animate(() => {
   return level < burst || now - lastEvent < WINDOW_MS + BIN_MS || (retryAt !== null && now < retryAt);
 });
 
-/** Bars stand on each other: admitted below, refused above. */
+/** Stacked bars: admitted below, refused above. */
 function draw(now) {
   drawn = now;
   const first = binOf(now) - BINS + 1;
@@ -145,7 +145,7 @@ export function prepare() {
   });
 }
 
-/** For another key: what was heard of the last one's bucket is not about its own. */
+/** Starts again for another key, which has another bucket. */
 export function forget() {
   limiter.forget();
   stop?.();

@@ -6,9 +6,9 @@ import * as mood from "./mood.js";
 import * as overview from "./overview.js";
 
 const AFFECTS = [["Delighted", 0.8, 0.6], ["Calm", 0.6, -0.5], ["Bored", -0.3, -0.7], ["Frustrated", -0.7, 0.6]];
-/** The agent that is made when there is none. */
+/** The agent that the page creates when there is none. */
 const FIRST_AGENT = "Concierge";
-/** How often a mood is read again while it is looked at: it decays on the server. */
+/** Time between two reads of a shown mood, which decays on the server. */
 const MOOD_MS = 15_000;
 
 async function loadAgents() {
@@ -41,7 +41,7 @@ function say(kind, ...content) {
 
 const follow = () => $("messages").scrollTo({ top: $("messages").scrollHeight, behavior: calm.matches ? "auto" : "smooth" });
 
-/** The events of a stream that have come whole. */
+/** The complete events of a stream. */
 function events(text) {
   const blocks = text.split("\n\n").slice(0, -1);
   return blocks.map((block) => block.split("\n").find((line) => line.startsWith("data:"))).filter(Boolean)
@@ -50,7 +50,7 @@ function events(text) {
 
 const affect = () => ({ valence: $("valence").valueAsNumber, arousal: $("arousal").valueAsNumber });
 
-/** A key of its own for each message, so that the network may repeat it. Works by http too. */
+/** A separate key for each message, so that a retry is safe. Works over http too. */
 const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 async function send() {

@@ -1,4 +1,4 @@
-// The directory: registering, and paging by keyset in both directions.
+// The directory: registering users, and keyset pages in both directions.
 
 import { $, ago, h, statusTag } from "./dom.js";
 import { call, faultOf, parse, read } from "./api.js";
@@ -6,11 +6,11 @@ import * as person from "./person.js";
 
 const PAGE = 8;
 
-/** The cursors of the pages before this one, the first of which has none. */
+/** The cursors of the pages before this one. The first page has none. */
 let behind = [];
 let cursor = null;
 let nextCursor = null;
-/** Lists may come back in another order than they were asked for. */
+/** Answers to lists may arrive in another order than their requests. */
 let asked = 0;
 
 export async function list() {
@@ -67,7 +67,7 @@ function row(user) {
 }
 
 async function register() {
-  // The metadata goes out as it was typed, so that a number keeps its digits.
+  // The metadata is sent as typed, so that a number keeps its digits.
   const metadata = $("metadata").value.trim() || "{}";
   const name = $("display-name").value;
   const body = `{"user_id":${JSON.stringify($("user-id").value)}${name ? `,"display_name":${JSON.stringify(name)}` : ""},"metadata":${metadata}}`;

@@ -1,5 +1,4 @@
-// Making and finding elements. Text is only ever set as text: what people call
-// themselves is never read as markup.
+// Creates and finds elements. Text is only ever set as text, so a user's name is never parsed as markup.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -31,7 +30,7 @@ export function statusKind(status) {
   return status === 429 ? "limited" : "bad";
 }
 
-/** Copies, and says so on the button for a moment. */
+/** Copies a text, and shows that on the button for a moment. */
 export async function copy(button, text) {
   const label = (button.dataset.label ??= button.textContent);
   try {
@@ -47,7 +46,7 @@ export const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** How long ago, or how soon, an instant is. */
+/** An instant as a time ago or a time ahead. */
 export function ago(instant) {
   const seconds = (Date.parse(instant) - Date.now()) / 1000;
   for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
@@ -56,7 +55,7 @@ export function ago(instant) {
   return Math.abs(seconds) < 5 ? "now" : relative.format(Math.round(seconds), "second");
 }
 
-/** Runs `frame` on every frame, or four times a second for who wants no motion, until it says false. */
+/** Runs `frame` on every frame until it returns false. For readers who want no motion: four times a second. */
 export function animate(frame) {
   let running = false;
   const step = () => {

@@ -1,27 +1,27 @@
-// Every exchange, with what its headers say, ready to be sent again from a shell.
+// Every exchange with its headers, and a shell command that repeats it.
 
 import { $, copy, h, statusKind } from "./dom.js";
 import { onExchange, parse } from "./api.js";
 
 const KEPT = 600;
-/** Between two changes of the list. */
+/** Time between two updates of the list. */
 const FLUSH_MS = 60;
 const GROUPS = [
   ["Rate limit", /^(x-ratelimit-|ratelimit|retry-after$)/],
   ["Quotas", /^x-quota-/],
   ["Other headers", /./],
 ];
-/** What the browser shows of every answer, and tells nobody anything. */
+/** Headers of every answer that carry no information for the reader. */
 const DULL = new Set(["content-length", "transfer-encoding", "connection", "keep-alive", "date", "server"]);
 
-/** Rows by number of the exchange, newest first on the page. */
+/** Rows by the number of the exchange. The page shows the newest first. */
 const rows = new Map();
 const waiting = new Set();
 let filter = "all";
 let shown = null;
 
 function noted(exchange) {
-  // A burst would otherwise lay the page out hundreds of times a second.
+  // Without this delay, a burst would lay the page out hundreds of times a second.
   if (waiting.size === 0) setTimeout(flush, FLUSH_MS);
   waiting.add(exchange);
 }
@@ -112,7 +112,7 @@ function pretty(text) {
 
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The request for a shell. The key is named, not written: such lines end up in chats. */
+/** The request as a shell command. It uses a variable for the key, because people paste such lines into chats. */
 export function curl({ method, path, sent, body }) {
   const parts = [`curl -i ${method === "GET" || (method === "POST" && body !== undefined) ? "" : `-X ${method} `}${quote(location.origin + path)}`];
   for (const [name, value] of Object.entries(sent)) {

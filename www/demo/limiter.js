@@ -1,19 +1,19 @@
-// The organization's bucket, as the headers of the answers tell it, and nothing else.
+// The organization's bucket, computed only from the headers of the answers.
 
 const POLICY = /^"org";q=(\d+);w=(\d+)/;
 
-/** What is known: rate and size, how much was left, and when we heard of it. */
+/** The last known state: rate, size, tokens left, and the time of the answer. */
 let heard = null;
 
 export const forget = () => (heard = null);
 export const known = () => heard;
 
-/** Learns from an answer; false when it says nothing of the bucket. */
+/** Reads an answer's headers. Returns false when they do not describe the bucket. */
 export function learn(exchange) {
   const burst = POLICY.exec(exchange.headers.get("ratelimit-policy") ?? "");
   if (!burst) return false;
   const full = Date.parse(exchange.headers.get("x-ratelimit-reset"));
-  // Answers overtake each other; the bucket's own time only goes forward.
+  // Answers overtake each other. A bucket's own time only goes forward.
   if (heard && full < heard.full && exchange.arrived - heard.at < 1000) return true;
   heard = {
     perSecond: Number(exchange.headers.get("x-ratelimit-limit")),
@@ -25,7 +25,7 @@ export function learn(exchange) {
   return true;
 }
 
-/** Tokens at an instant of `performance.now()`: what was left, and what has come since. */
+/** Tokens at an instant of `performance.now()`: the last known tokens and the refill since then. */
 export function level(now) {
   if (!heard) return null;
   const since = Math.max(0, now - heard.at) / 1000;

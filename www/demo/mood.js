@@ -5,10 +5,10 @@ import { $, svg } from "./dom.js";
 const HOUR_MS = 3_600_000;
 const AROUND = [["happy", 0], ["excited", 45], ["alert", 90], ["distressed", 135], ["unhappy", 180], ["sad", 225], ["tired", 270], ["content", 315]];
 
-/** In which a mood loses half its distance to its baseline: a day, unless the server says otherwise. */
+/** Time in which a mood loses half its distance to its baseline: a day, unless the server sets another. */
 let halfLifeMs = 24 * HOUR_MS;
 let mood = null;
-/** Where it has been since this pair was chosen. */
+/** The mood's path since this pair was chosen. */
 let trail = [];
 let ahead = 0;
 
@@ -35,7 +35,7 @@ export function forget() {
   draw();
 }
 
-/** A mood as the API gives it, or null. */
+/** Sets a mood in the API's form, or null. */
 export function show(next) {
   mood = next;
   if (mood) {
@@ -50,7 +50,7 @@ export function aim(valence, arousal) {
   $("mood-affect").setAttribute("cy", -arousal);
 }
 
-/** Shows the mood as it will be in some hours, if nobody says a word. */
+/** Shows the mood in some hours, if no message changes it. */
 export function lookAhead(hours) {
   ahead = hours;
   draw();

@@ -1,4 +1,4 @@
-// The four figures at the top: the bucket, both quotas, and when they roll over.
+// The four figures at the top: the bucket, both quotas, and the end of the period.
 
 import { $, ago } from "./dom.js";
 import { onExchange, read } from "./api.js";
@@ -6,7 +6,7 @@ import { onExchange, read } from "./api.js";
 const whole = new Intl.NumberFormat("en");
 const day = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 
-/** A quota that is used at all is seen to be. */
+/** Even a small use of a quota is visible. */
 export function bar(element, share) {
   const percent = Math.min(100, share > 0 ? Math.max(1.5, share * 100) : 0);
   element.firstElementChild.style.width = `${percent}%`;
@@ -36,7 +36,7 @@ export function prepare() {
   });
 }
 
-/** For another key, whose organization these are not of. */
+/** Clears the figures for another key, which has another organization. */
 export function forget() {
   for (const name of ["tokens", "turns", "relationships", "reset"]) $(`over-${name}`).textContent = "–";
 }

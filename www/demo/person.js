@@ -1,10 +1,10 @@
-// One person: their record, changed with If-Match, and their erasure, watched until
-// the receipt says that every store is rid of them.
+// One person: their record, changed with If-Match, and their erasure, followed until the receipt says that every
+// store has removed them.
 
 import { $, ago, h, statusTag } from "./dom.js";
 import { call, encode, faultOf, parse, read } from "./api.js";
 
-/** Between two looks at a receipt: an erasure takes seconds. */
+/** Time between two reads of a receipt. An erasure takes seconds. */
 const POLL_MS = 700;
 
 let onChange = () => {};
@@ -13,7 +13,7 @@ let shown = "";
 export function prepare(changed) {
   onChange = changed;
   $("person").addEventListener("click", (event) => event.target === $("person") && $("person").close());
-  // The row that one came from may have been drawn anew.
+  // The list may have drawn the row again meanwhile.
   $("person").addEventListener("close", () => {
     const rows = [...$("users").querySelectorAll("button")];
     (rows.find((row) => row.textContent === shown) ?? $("prefix")).focus({ preventScroll: true });
@@ -36,7 +36,7 @@ export async function open(userId) {
   show(parse(answer.text), answer.headers.get("etag"));
 }
 
-/** Under the head, which stays, and with it the focus. */
+/** Fills the part under the head. The head stays, so it keeps the focus. */
 function fill(...content) {
   while ($("person").children.length > 1) $("person").lastChild.remove();
   $("person").append(...content);
@@ -105,7 +105,7 @@ function eraser(user) {
   const said = h("p", { className: "fine", role: "status" });
   const button = h("button", { className: "danger", id: "erase" }, "Erase");
   let asked = false;
-  // What is erased is gone: it takes a second press.
+  // An erasure cannot be undone, so it takes a second press.
   cascade.addEventListener("change", () => {
     asked = false;
     button.textContent = "Erase";
@@ -133,7 +133,7 @@ function eraser(user) {
     button, said);
 }
 
-/** The receipt names nobody, so neither does this list. */
+/** The receipt contains no user id, so this list shows none. */
 async function watch(id) {
   const state = h("span", { className: "status pending" }, "pending");
   const said = h("span", {}, "gone from lists, being purged from every store");

@@ -1,11 +1,11 @@
-// Who is calling. The key is in this tab's memory and nowhere else: no storage, no
-// cookie, no URL. On the developer's own machine the Worker hands out the demo key.
+// The caller. The key is only in this tab's memory: in no storage, no cookie and no URL. On the developer's own
+// machine the Worker hands out the demo key.
 
 import { $ } from "./dom.js";
 import { call, faultOf, setKey } from "./api.js";
 import { setHalfLife } from "./mood.js";
 
-/** What clients check before they send anything. */
+/** The form of a key, which clients check before they send a request. */
 const SHAPE = /^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$/;
 
 let onSignedIn = () => {};
@@ -23,7 +23,7 @@ export async function start(signedIn) {
   else ask("");
 }
 
-/** What the server tells this page. The key is from the local development server; no deployment gives one. */
+/** The server's settings for this page. Only the local development server includes a key. */
 async function demo() {
   try {
     const response = await fetch("/demo.json");

@@ -1,4 +1,4 @@
-// The quick start: the same request in three languages, with this page's own origin.
+// The quick start: the same request in three languages, with this page's origin.
 
 import { $, copy } from "./dom.js";
 

@@ -1,4 +1,4 @@
-// The reference. On a developer's own machine it is authorised with the demo key, as the page at / is.
+// The reference. On a developer's own machine it uses the demo key, like the page at /.
 
 const demoKey = async () => {
   const answer = await fetch("/demo.json");

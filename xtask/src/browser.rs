@@ -1,9 +1,8 @@
-//! A real browser, driven by its debugging protocol (CDP): for the tests of the pages, and
-//! for pictures of them.
+//! Drives a real browser by its debugging protocol (CDP), for the tests of the pages and for pictures of them.
 //!
-//! The protocol is spoken through two pipes, `--remote-debugging-pipe`: JSON messages, each
-//! followed by a zero byte. So there is no port that something else could have, and no
-//! WebSocket to bring a library for; and the browser ends when we do, however we end.
+//! The protocol runs over two pipes (`--remote-debugging-pipe`): JSON messages, each followed by a zero byte. So no
+//! other program can take a port, and no WebSocket library is needed. The browser ends when this process ends, for
+//! any reason.
 //!
 //! The protocol is described at <https://chromedevtools.github.io/devtools-protocol/>.
 
@@ -25,18 +24,18 @@ use serde_json::{Value, json};
 use crate::tools::BrowserTool;
 use crate::{Result, process};
 
-/// Longest wait for an answer of the browser.
+/// Longest wait for a reply of the browser.
 const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 /// Longest wait for something to happen on a page.
 const WAIT_LIMIT_MS: u64 = 30_000;
 
-/// Each flag with its reason. Sandboxes need rights that containers do not give; what is
-/// loaded here is our own page.
+/// Each flag has its reason. Sandboxes need rights that containers do not give, and the browser loads only our own
+/// pages.
 const FLAGS: &[&str] = &[
     "--headless",
     "--no-sandbox",
     "--remote-debugging-pipe",
-    // Containers give shared memory of 64 MB, which pages outgrow.
+    // Containers give 64 MB of shared memory, which is too little for pages.
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--hide-scrollbars",
@@ -46,7 +45,7 @@ const FLAGS: &[&str] = &[
     "--disable-default-apps",
     "--disable-extensions",
     "--disable-sync",
-    // A name that is not the machine's own, for what a deployment does.
+    // A host name other than the machine's own, to test what a deployment does.
     "--host-resolver-rules=MAP *.example 127.0.0.1",
     // Text looks the same on every machine.
     "--font-render-hinting=none",
@@ -56,10 +55,10 @@ const FLAGS: &[&str] = &[
 
 type Held<T> = Arc<Mutex<T>>;
 
-/// What came from the browser and was not fetched yet.
+/// Messages from the browser that the test has not read yet.
 #[derive(Debug, Default)]
 struct Mail {
-    /// Who waits for the answer to which message.
+    /// The sender of each pending reply, by the id of its message.
     answers: HashMap<u64, Sender<Value>>,
     /// Events by session.
     events: HashMap<String, Vec<Value>>,
@@ -68,7 +67,7 @@ struct Mail {
 #[derive(Debug)]
 pub struct Browser {
     child: Child,
-    /// Gone when the browser is being closed.
+    /// `None` while the browser is being closed.
     pipe: Mutex<Option<ChildStdin>>,
     mail: Held<Mail>,
     messages: AtomicU64,
@@ -141,7 +140,7 @@ impl Browser {
     }
 }
 
-/// Puts each message where it is waited for. Ends with the browser.
+/// Delivers each message to its receiver. Ends with the browser.
 fn deliver(output: ChildStdout, mail: &Mutex<Mail>) {
     let mut output = BufReader::new(output);
     let mut bytes = Vec::new();
@@ -157,7 +156,7 @@ fn deliver(output: ChildStdout, mail: &Mutex<Mail>) {
         }
         bytes.clear();
     }
-    // Nobody waits for a browser that is gone.
+    // The browser is gone, so no reply can arrive.
     lock(mail).answers.clear();
 }
 
@@ -197,7 +196,7 @@ impl Page<'_> {
         self.send("Emulation.setDeviceMetricsOverride", &metrics).map(drop)
     }
 
-    /// What the reader prefers: `light` or `dark`, and whether things may move.
+    /// Emulates a reader's preferences: `light` or `dark`, and whether animations may run.
     pub fn prefer(&self, scheme: &str, motion: bool) -> Result<()> {
         let motion = if motion { "no-preference" } else { "reduce" };
         let features = json!([
@@ -207,7 +206,7 @@ impl Page<'_> {
         self.send("Emulation.setEmulatedMedia", &json!({ "features": features })).map(drop)
     }
 
-    /// The value of an expression, which may be a promise.
+    /// Evaluates an expression, which may be a promise, and returns its value.
     pub fn evaluate(&self, expression: &str) -> Result<Value> {
         let parameters =
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
@@ -218,7 +217,7 @@ impl Page<'_> {
         }
     }
 
-    /// Waits until an expression is truthy, and gives its value.
+    /// Waits until an expression is truthy, and returns its value.
     pub fn wait(&self, condition: &str) -> Result<Value> {
         let waiting = format!(
             "(async () => {{
@@ -235,7 +234,7 @@ impl Page<'_> {
         if truthy { Ok(value) } else { Err(format!("waited in vain for {condition}").into()) }
     }
 
-    /// Clicks with the mouse in the middle of an element, which must be there to be seen.
+    /// Clicks with the mouse in the middle of an element. The element must be visible.
     pub fn click(&self, selector: &str) -> Result<()> {
         let place = self.wait(&format!(
             "(() => {{
@@ -255,7 +254,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Replaces what a field holds by typing.
+    /// Replaces a field's text by typing.
     pub fn fill(&self, selector: &str, text: &str) -> Result<()> {
         self.click(selector)?;
         self.evaluate(&format!("document.querySelector({selector:?}).select()"))?;
@@ -266,8 +265,8 @@ impl Page<'_> {
         self.send("Input.insertText", &json!({ "text": text })).map(drop)
     }
 
-    /// Chooses from a list, or moves a slider: as the page hears of it, as the pictures of both
-    /// belong to the browser.
+    /// Sets a list or a slider and sends the page its events. The browser itself draws these controls, so a click
+    /// cannot choose in them.
     pub fn choose(&self, selector: &str, value: &str) -> Result<()> {
         self.evaluate(&format!(
             "(() => {{
@@ -306,7 +305,7 @@ impl Page<'_> {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// A picture of what is in view, or of the whole page. The format is that of the name.
+    /// Saves a picture of the visible part or of the whole page. The file's extension decides the format.
     pub fn picture(&self, path: &Path, whole: bool) -> Result<()> {
         let format = path.extension().and_then(|extension| extension.to_str()).unwrap_or("png");
         let mut parameters = json!({ "format": format, "captureBeyondViewport": whole });
@@ -325,7 +324,7 @@ impl Page<'_> {
         Ok(fs::write(path, picture)?)
     }
 
-    /// Lets the page use the clipboard, as a reader does who is asked.
+    /// Grants the page the clipboard, as a reader does at the browser's prompt.
     pub fn allow_clipboard(&self) -> Result<()> {
         let grant = json!({
             "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "browserContextId": self.context,
@@ -333,14 +332,15 @@ impl Page<'_> {
         self.browser.send(None, "Browser.grantPermissions", &grant).map(drop)
     }
 
-    /// What the console has complained of since the page was opened. That the browser notes
-    /// answers of these statuses is meant.
+    /// The console's complaints since the page was opened. The test expects answers of these statuses, so they are
+    /// left out.
     pub fn complaints(&self, statuses: &[u16]) -> Vec<String> {
         let mail = lock(&self.browser.mail);
         let events = mail.events.get(&self.session).map_or(&[][..], Vec::as_slice);
         let complaint = |event: &Value| {
             let of = &event["params"];
-            // Tests call the machine by another name, to be a deployment; without https, which one has.
+            // Tests reach the machine by another name to look like a deployment, but without the deployment's
+            // https.
             let by_http = |text: &str| text.contains("origin was untrustworthy");
             let meant = |text: &str| {
                 by_http(text) || statuses.iter().any(|status| text.contains(&format!("status of {status} ")))

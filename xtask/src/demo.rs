@@ -1,4 +1,4 @@
-//! The demo organization: made on first run, kept with the state.
+//! The demo organization: created on the first run and kept with the state.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use crate::webhooks::Sender;
 use crate::{Result, secrets, step};
 
-/// Who is signed in by the session token of the demo.
+/// The person that the demo's session token names.
 pub const PERSON: &str = "user_demo";
 pub const PERSON_EMAIL: &str = "demo@example.com";
-/// Where they belong: id, slug and role.
+/// The demo person's organization: id, slug and role.
 pub const PERSON_ORGANIZATION: (&str, &str, &str) = ("org_demo", "demo", "admin");
-/// When all of it was made: the same on every run, so that a repeated event changes nothing.
+/// The creation time of the demo person and organization. It is the same on every run, so a repeated event changes
+/// nothing.
 const PERSON_SINCE_MS: u64 = 1_767_225_600_000;
 
 /// Credentials of the demo organization. All but `uniq_key` are of mode live.
@@ -85,7 +86,7 @@ impl Admin {
         Ok(request.header("Authorization", format!("Bearer {credential}")).call()?.status().as_u16())
     }
 
-    /// Whether the organization exists; anything but a clear answer is an error.
+    /// Whether the organization exists. Any other status than found or not found is an error.
     fn knows(&self, organization_id: &str) -> Result<bool> {
         match self.status(&format!("/admin/v1/organizations/{organization_id}"), &self.token)? {
             200 => Ok(true),
@@ -100,19 +101,18 @@ fn text(value: &Value, name: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-/// A bucket that a burst from a browser empties, and quotas of which a turn is seen.
+/// A bucket that a burst from a browser can empty, and quotas in which one turn is visible.
 fn limits() -> Value {
     json!({ "requests_per_second": 30, "burst": 100, "turns_per_period": 1_000, "active_relationships": 200 })
 }
 
-/// The demo organization of this state, with keys that are good; made if there
-/// is none.
+/// Returns the demo organization of this state, with working keys. Creates it if there is none.
 pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
     let file = state.join("demo.json");
     let held = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Demo>(&text).ok());
     let organization_id = match held {
         Some(demo) if admin.knows(&demo.organization_id)? => {
-            // The keys may be of another `KEY_SECRET`: this state with another `.dev.vars`.
+            // The keys may be of another `KEY_SECRET`, when this state is used with another `.dev.vars`.
             if admin.status("/v1/end-users?limit=1", &demo.read_key)? != 401 {
                 return Ok(demo);
             }
@@ -139,7 +139,7 @@ pub fn ensure(admin: &Admin, state: &Path) -> Result<Demo> {
     Ok(demo)
 }
 
-/// Tells the mirror of the demo person, their organization and their membership, as Clerk would.
+/// Sends the mirror the demo person, their organization and their membership, as Clerk does.
 pub fn introduce(sender: &Sender) -> Result<()> {
     let (id, slug, role) = PERSON_ORGANIZATION;
     let at = PERSON_SINCE_MS;

@@ -1,4 +1,4 @@
-//! `cargo dev`: everything from nothing to a server that answers.
+//! `cargo dev`: installs, builds and starts everything, until a server answers.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,16 +16,16 @@ use crate::webhooks::Sender;
 use crate::{Result, interrupt, migrations, prepare, root, step};
 
 const PORT_DEFAULT: u16 = 8787;
-/// The variable that the Worker finds the key for the demo page in.
+/// The variable in which the Worker finds the key for the demo page.
 const DEMO_API_KEY: &str = "DEMO_API_KEY";
 /// Longest wait for the server, which first builds the Worker if it changed.
 const READY_LIMIT: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// 0 is any free port.
+    /// 0 means any free port.
     pub port: u16,
-    /// `.wrangler/state` of the project when it is not given.
+    /// `None` means `.wrangler/state` of the project.
     pub state: Option<PathBuf>,
 }
 
@@ -35,17 +35,17 @@ impl Default for Options {
     }
 }
 
-/// What one needs to talk with a server.
+/// The address and the credentials of a running server.
 #[derive(Debug)]
 pub struct Served {
     pub url: String,
     pub secrets: Secrets,
     pub demo: Demo,
-    /// Of the demo person; `None` when `.dev.vars` names another issuer.
+    /// The demo person's session token. `None` when `.dev.vars` names another issuer.
     pub session_token: Option<String>,
 }
 
-/// Serves until it is told to stop.
+/// Serves until the developer interrupts it.
 pub fn run(options: &Options) -> Result<()> {
     let dev_json = root().join("target/dev.json");
     let _ = fs::remove_file(&dev_json);
@@ -70,15 +70,15 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Everything from nothing to a server that answers, with a demo organization whose key the
-/// demo page is given. It serves for as long as the runtime is held.
+/// Starts a server with a demo organization, and gives the demo page that organization's key. The server runs until
+/// the caller drops the runtime.
 pub fn start(options: &Options) -> Result<(Served, Runtime)> {
     let tools = prepare()?;
     let secrets = secrets::ensure_all()?;
     let issuer = Issuer::ensure()?;
     let keys_url = issuer.as_ref().map(Issuer::publish).transpose()?;
     let keys_url = keys_url.as_deref();
-    // A folder that is named is meant from where one stands; the default is the project's.
+    // A folder on the command line is relative to the current folder; the default is the project's.
     let state = match &options.state {
         Some(state) => std::env::current_dir()?.join(state),
         None => root().join(".wrangler/state"),
@@ -86,7 +86,7 @@ pub fn start(options: &Options) -> Result<(Served, Runtime)> {
     fs::create_dir_all(&state)?;
     migrations::apply(&tools, &state)?;
     if !variables(&state).is_file() {
-        // Node reads such files too, and ends when there is none.
+        // Node reads such files too, and fails when one is missing.
         secrets::write_private(&variables(&state), "")?;
     }
     let port = free_port(options.port)?;
@@ -99,10 +99,10 @@ pub fn start(options: &Options) -> Result<(Served, Runtime)> {
         )
     })?;
     if options.state.is_none() {
-        // For `npx wrangler dev`, which has the default state too.
+        // `npx wrangler dev` reads the key here; it uses the default state too.
         secrets::set(DEMO_API_KEY, &demo.api_key)?;
     }
-    // The key is made by the server that is to know it: the first one is started again.
+    // The first server makes the key, so it must start again to read it.
     if hand_over(&state, &demo)? {
         step("Starting it again, with the key for the demo page");
         runtime.stop();
@@ -120,7 +120,7 @@ fn variables(state: &Path) -> PathBuf {
     state.join("demo.vars")
 }
 
-/// Writes the demo key where the server finds it when it starts; says whether that is news.
+/// Writes the demo key where the server finds it at its start. Returns whether the key changed.
 fn hand_over(state: &Path, demo: &Demo) -> Result<bool> {
     let text = format!("{DEMO_API_KEY}=\"{}\"\n", demo.api_key);
     if fs::read_to_string(variables(state)).is_ok_and(|held| held == text) {
@@ -154,7 +154,7 @@ fn serve(tools: &Tools, state: &Path, port: u16, keys_url: Option<&str>) -> Resu
     Ok((runtime, url))
 }
 
-/// The port asked for, or a free one if it is taken or 0.
+/// The requested port, or a free one if it is taken or 0.
 fn free_port(port: u16) -> Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", port)).or_else(|_| TcpListener::bind(("127.0.0.1", 0)))?;
     Ok(listener.local_addr()?.port())
@@ -187,8 +187,8 @@ Ctrl-C stops it.
     );
 }
 
-/// What programs that drive the server read. Written last, and in one step, so
-/// that who sees it sees all of it.
+/// Writes the file that programs read to drive the server. It is written last and in one step, so a reader never
+/// sees part of it.
 fn write_dev_json(path: &Path, url: &str, secrets: &Secrets, demo: &Demo, session_token: Option<&str>) -> Result<()> {
     let document = json!({
         "url": url,

@@ -1,6 +1,6 @@
-//! Fingerprints of files, to do nothing twice.
+//! Fingerprints of files, so that no step is done twice.
 //!
-//! Contents, not times: a checkout or a restored cache gives old files new times.
+//! They hash contents and not times: a checkout or a restored cache gives old files new times.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Result;
 
-/// The fingerprint of files and folders below a folder, and of words that matter as much,
-/// such as versions. A path where there is nothing counts as that.
+/// The fingerprint of files and folders below a folder, and of other inputs such as versions. A missing path counts
+/// too.
 pub fn of(top: &Path, paths: &[&str], words: &[String]) -> Result<String> {
     let mut files = Vec::new();
     for path in paths {
@@ -30,7 +30,7 @@ pub fn of(top: &Path, paths: &[&str], words: &[String]) -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(hasher.finalize()))
 }
 
-/// With its length, so that no two lists of parts look the same.
+/// Adds a part with its length, so that two different lists of parts never hash alike.
 fn add(hasher: &mut Sha256, part: &[u8]) {
     hasher.update((part.len() as u64).to_le_bytes());
     hasher.update(part);
@@ -47,8 +47,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Runs an action unless the stamp says that it was done for this fingerprint. The stamp is
-/// written last: an action that breaks off half-way is done again.
+/// Runs an action unless the stamp shows that it was done for this fingerprint. The stamp is written last, so an
+/// action that stops half-way is done again.
 pub fn unless_done(stamp: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     if fs::read_to_string(stamp).is_ok_and(|done| done == fingerprint) {
         return Ok(());

@@ -1,8 +1,9 @@
-//! `cargo xtask fuzz`: Schemathesis (<https://schemathesis.io>) against a fresh server: whatever
-//! the `OpenAPI` document allows, and what it does not, is sent and the answers are held against it.
+//! `cargo xtask fuzz`: runs Schemathesis (<https://schemathesis.io>) against a fresh server. Schemathesis sends
+//! requests that the `OpenAPI` document allows and requests that it does not, and checks the answers against the
+//! document.
 //!
-//! A round sends a number of cases of each operation. How many that makes in all, only its end
-//! tells; so there are rounds, each with a seed of its own, until the cases asked for were sent.
+//! A round sends a number of cases of each operation. Only the end of a round tells how many cases it sent in all.
+//! So rounds repeat, each with a seed of its own, until the requested number of cases is sent.
 
 use std::env;
 use std::fs;
@@ -18,14 +19,14 @@ use crate::{Result, process, root, secrets, step, tools};
 /// Cases when no number is given.
 pub const CASES_DEFAULT: u32 = 10_000;
 
-/// Cases of each operation in a round are the cases that are missing, divided by this: about the
-/// number of operations, so that one or two rounds do.
+/// A round sends, of each operation, the missing cases divided by this. It is about the number of operations, so
+/// that one or two rounds suffice.
 const SHARES: u32 = 40;
-/// Most cases of each operation in one round. It stops following links at the first request that is
-/// answered otherwise than before (200 after a 201): many short rounds follow more of them.
+/// Most cases of each operation in one round. Schemathesis stops following links at the first request whose answer
+/// differs from an earlier one (200 after a 201), so many short rounds follow more links.
 const PER_OPERATION_MAX: u32 = 50;
 
-/// Sends at least so many cases, from `ROLLCALL_SEED` on where it is set.
+/// Sends at least this many cases. The first seed is `ROLLCALL_SEED` where it is set.
 pub fn run(cases: u32) -> Result<()> {
     let seed = seed()?;
     let schemathesis = tools::ensure_schemathesis()?;
@@ -41,7 +42,7 @@ pub fn run(cases: u32) -> Result<()> {
     found.map_err(|error| format!("{error}\nThe same again: ROLLCALL_SEED={seed} cargo xtask fuzz {cases}").into())
 }
 
-/// The seed of the first round; each one after has the next.
+/// The seed of the first round. Each later round uses the next number.
 fn seed() -> Result<u32> {
     match env::var("ROLLCALL_SEED") {
         Ok(text) => text.parse().map_err(|_| "ROLLCALL_SEED must be a number below 2^32".into()),
@@ -49,10 +50,10 @@ fn seed() -> Result<u32> {
     }
 }
 
-/// Lets nothing but what is sent decide the answers, and hands the credentials over.
+/// Sets wide limits, so that only the requests decide the answers, and passes the credentials on.
 fn prepare(served: &Served, state: &Path) -> Result<()> {
     let Served { url, secrets, demo, session_token } = served;
-    // A bucket that is empty would hide everything behind it.
+    // An empty bucket would hide every later check.
     let limits = json!({
         "requests_per_second": 1_000_000, "burst": 10_000_000, "turns_per_period": 1_000_000_000,
         "active_relationships": 1_000_000_000,
@@ -61,13 +62,13 @@ fn prepare(served: &Served, state: &Path) -> Result<()> {
     let bearer = |scheme: &str, token: &str| format!("[auth.openapi.{scheme}]\nbearer = \"{token}\"\n");
     let api_key = |scheme: &str, key: &str| format!("[auth.openapi.{scheme}]\napi_key = \"{key}\"\n");
     let configuration = [
-        // Where nobody is let in, or nothing is taken, nothing is tested: that is a failure too.
+        // A round in which every request is refused tests nothing, so it fails.
         "[warnings]\nfail-on = [\"missing_auth\", \"rate_limited\", \"validation_mismatch\"]\n".to_owned(),
         bearer("apiKey", &demo.api_key),
         bearer("adminToken", &secrets.admin_token),
         session_token.as_deref().map_or(String::new(), |token| bearer("sessionToken", token)),
         api_key("serviceKey", &demo.service_key),
-        // A signature is of what is sent: the hooks make it.
+        // The signature covers the request, so the hooks compute it.
         api_key("svixSignature", "to be signed"),
     ];
     secrets::write_private(&state.join("schemathesis.toml"), &configuration.concat())
@@ -76,7 +77,7 @@ fn prepare(served: &Served, state: &Path) -> Result<()> {
 struct Fuzzer<'a> {
     schemathesis: &'a Path,
     served: &'a Served,
-    /// Where its files are.
+    /// The folder of its files.
     state: &'a Path,
 }
 
@@ -94,7 +95,7 @@ impl Fuzzer<'_> {
         Ok(())
     }
 
-    /// How many cases were sent, none of which failed.
+    /// Sends one round and returns its number of cases. Any failed case is an error.
     fn round(&self, round: u32, per_operation: u32, seed: u32) -> Result<u32> {
         step(format!("Sending up to {per_operation} cases of each operation in each phase, seed {seed}"));
         let mut command = Command::new(self.schemathesis);
@@ -102,9 +103,9 @@ impl Fuzzer<'_> {
         command.arg("run").arg(format!("{}/openapi.json", self.served.url)).args(["--checks", "all", "--no-color"]);
         command.args(["--max-examples", &per_operation.to_string(), "--seed", &seed.to_string()]);
         command.args(["--generation-database", "none", "--report", "json", "--report-json-path", "report.json"]);
-        // Links are followed from the second round on: they lead to ids that the server makes, so that
-        // a seed alone does not repeat what they find, as the short run in CI must. The first two
-        // phases would send again what they have sent.
+        // Links are followed from the second round on: they lead to ids that the server makes, so a seed alone does
+        // not repeat their results, and the short run in CI must be repeatable. The first two phases would send the
+        // same cases again.
         command.args(["--phases", if round == 0 { "examples,coverage,fuzzing" } else { "fuzzing,stateful" }]);
         command.env("SCHEMATHESIS_HOOKS", root().join("tests/schemathesis/hooks.py"));
         command.env("ROLLCALL_API_KEY", &self.served.demo.api_key);
@@ -115,7 +116,7 @@ impl Fuzzer<'_> {
     }
 }
 
-/// How many cases a round sent, by its own report.
+/// The number of cases in a round's own report.
 fn generated(report: &Path) -> Result<u32> {
     let report: Value = serde_json::from_str(&fs::read_to_string(report)?)?;
     let generated = report.pointer("/test_cases/generated").and_then(Value::as_u64).and_then(|n| n.try_into().ok());

@@ -1,6 +1,5 @@
-// Runs a command and ends it, with everything it started, when standard input
-// ends: whoever holds the other end of the pipe is then gone. Must be the leader
-// of its process group.
+// Runs a command. When standard input ends, the parent process is gone, and this script ends the command with
+// everything that it started. It must be the leader of its process group.
 import { spawn } from "node:child_process";
 
 const [command, ...args] = process.argv.slice(2);

@@ -1,14 +1,13 @@
-//! `cargo xtask import FILE.ndjson`: users from a file, one JSON object a line,
-//! through `POST /v1/end-users/batch`.
+//! `cargo xtask import FILE.ndjson`: imports users from a file, one JSON object per line, through
+//! `POST /v1/end-users/batch`.
 //!
 //! Invariants:
 //!
-//! - Memory is bounded by one batch, however long the file.
-//! - The progress file is replaced, in one step, only after a batch was answered
-//!   and its refused rows are in the report. An import that is cut off anywhere
-//!   goes on from there: at worst it sends one batch again, whose users are then
-//!   found existing, and the report is cut back to where the progress says.
-//! - Every line that was refused is in the report, once, with its number.
+//! - Memory is bounded by one batch, however long the file is.
+//! - The progress file is replaced, in one step, only after a batch was answered and its refused rows are in the
+//!   report. So an interrupted import can resume: at worst it sends one batch again, whose users the server finds
+//!   existing, and cuts the report back to the recorded length.
+//! - The report names every refused line once, with its number.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -23,11 +22,11 @@ use serde_json::{Value, json};
 
 use crate::{Result, interrupt, root, step};
 
-/// What the API takes in one batch.
+/// The API's limit for one batch.
 const ROWS_MAX: usize = 500;
 /// With the rest of the body this stays below the API's 1 MiB.
 const BATCH_BYTES_MAX: usize = 1_000_000;
-/// Attempts at a batch that the network swallows, a second more apart each.
+/// Attempts at a batch while the network fails. The pause grows by one second each time.
 const ATTEMPTS_MAX: u64 = 8;
 
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Where to and as whom: given, or what a running `cargo dev` says.
+    /// Takes the address and the key from the options, or else from a running `cargo dev`.
     pub fn new(file: PathBuf, url: Option<String>, key: Option<String>) -> Result<Self> {
         let dev = || -> Result<Value> {
             let text = fs::read_to_string(root().join("target/dev.json"));
@@ -64,14 +63,14 @@ impl Options {
     }
 }
 
-/// How far an import has come.
+/// The progress of an import.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Bytes of the file that are done.
+    /// Finished bytes of the file.
     offset: u64,
-    /// Lines of the file that are done.
+    /// Finished lines of the file.
     line: u64,
-    /// Bytes of the report that belong to them.
+    /// Bytes of the report for these lines.
     report_bytes: u64,
     pub created: u64,
     pub existing: u64,
@@ -84,13 +83,13 @@ struct Row {
     text: Box<RawValue>,
 }
 
-/// A line of the report, and the line of the file that it is about.
+/// A line of the report, and the line of the file that it describes.
 struct Refusal {
     line: u64,
     text: String,
 }
 
-/// A line that was not imported, as the report has it.
+/// A refused line, in the form of the report.
 #[derive(Serialize)]
 struct Refused<'a> {
     line: u64,
@@ -99,7 +98,7 @@ struct Refused<'a> {
     error: Value,
 }
 
-/// Imports the file from where it was left, and says what became of it.
+/// Imports the file from the recorded progress on, and returns the new progress.
 pub fn run(options: &Options) -> Result<Progress> {
     let mut import = Import::open(options)?;
     while import.step()? {
@@ -120,7 +119,7 @@ struct Import<'a> {
     bar: ProgressBar,
 }
 
-/// A file beside the one that is imported.
+/// A file beside the imported one.
 fn beside(file: &Path, extension: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(extension);
@@ -184,7 +183,7 @@ impl<'a> Import<'a> {
         Ok(!ended)
     }
 
-    /// Sends rows; those that make a whole batch unreadable are found by halving it.
+    /// Sends rows. When the server cannot read a batch, this halves it until it finds the rows that are to blame.
     fn send(&self, rows: &[Row], next: &mut Progress, refused: &mut Vec<Refusal>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -215,7 +214,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// One batch, as often as it takes: the server says how long to wait.
+    /// Sends one batch and retries it. The server says how long to wait.
     fn post(&self, body: &str) -> Result<(u16, Value)> {
         let mut attempt = 0;
         loop {
@@ -249,7 +248,7 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// First the report, then the progress that speaks of it.
+    /// Writes the report first and then the progress that refers to it.
     fn commit(&mut self, mut next: Progress, mut refused: Vec<Refusal>) -> Result<()> {
         self.report.seek(SeekFrom::Start(next.report_bytes))?;
         refused.sort_by_key(|refusal| refusal.line);
@@ -286,7 +285,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Takes over what became of each row.
+/// Records the result of each row.
 fn note(rows: &[Row], answer: &Value, next: &mut Progress, refused: &mut Vec<Refusal>) -> Result<()> {
     let results = answer["results"].as_array().filter(|results| results.len() == rows.len());
     let results = results.ok_or("the server's answer does not fit the batch")?;
@@ -330,8 +329,7 @@ enum Line {
     Refused(String),
 }
 
-/// Reads one line, holding no more of it than a batch may have; returns its
-/// length in the file, too.
+/// Reads one line and keeps at most a batch's limit of it. Also returns the line's length in the file.
 fn read_line(file: &mut BufReader<File>) -> Result<Option<(u64, Line)>> {
     let mut line = Vec::new();
     let mut length = file.by_ref().take(BATCH_BYTES_MAX as u64 / 2).read_until(b'\n', &mut line)? as u64;

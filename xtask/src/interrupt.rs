@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, noticed wherever a command waits.
+//! Ctrl-C and SIGTERM, which every waiting command checks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,8 +6,8 @@ use crate::Result;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on a signal is noted instead of ending the process at once, so that
-/// its children can be ended first.
+/// Records signals from now on. A signal no longer ends the process at once, so the process can end its children
+/// first.
 pub fn watch() -> Result<()> {
     Ok(ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))?)
 }

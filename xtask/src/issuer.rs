@@ -1,4 +1,4 @@
-//! Who signs the demo person in, in place of Clerk: a key of our own, made on first run,
+//! Signs the demo person in, in place of Clerk. Uses a key of our own, which is created on the first run and
 //! published on this machine only.
 
 use std::fs;
@@ -15,11 +15,11 @@ use crate::secrets;
 use crate::session::{SigningKey, key_set};
 use crate::{Result, root, step};
 
-/// `CLERK_ISSUER` of `.dev.vars`, unless a developer has set that to one of their own.
+/// The value of `CLERK_ISSUER` in `.dev.vars`, unless a developer has set another.
 const ISSUER: &str = "https://clerk.rollcall.localhost";
-/// How long a token is good for: a day of work. Clerk's last a minute.
+/// Lifetime of a token: a day of work. Clerk's tokens last one minute.
 const TOKEN_LIFETIME_S: u64 = 24 * 60 * 60;
-/// Longest wait for a request that has been begun.
+/// Longest wait for the rest of a request.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
 /// The issuer of the demo.
@@ -28,15 +28,15 @@ pub struct Issuer {
     key: SigningKey,
 }
 
-/// Next to `.dev.vars`, which holds its other half; ignored by git as well.
+/// The file of the private key. It lies next to `.dev.vars`, which holds the public key; git ignores both.
 fn key_file() -> PathBuf {
     root().join(".dev.session-key.pem")
 }
 
 impl Issuer {
-    /// The issuer with its key, made if there is none, and known to the Worker: by
-    /// `CLERK_JWT_KEY`, so that `wrangler dev` alone knows it as well. `None` when `.dev.vars`
-    /// names another issuer: then the tokens are theirs to make.
+    /// Returns the issuer with its key, which is created if there is none. `CLERK_JWT_KEY` holds the public key, so
+    /// `wrangler dev` alone accepts the tokens too. `None` when `.dev.vars` names another issuer, whose key is not
+    /// ours.
     pub fn ensure() -> Result<Option<Self>> {
         if secrets::ensure("CLERK_ISSUER", || Ok(ISSUER.to_owned()))? != ISSUER {
             return Ok(None);
@@ -54,7 +54,7 @@ impl Issuer {
         Ok(Some(Self { key }))
     }
 
-    /// Publishes the key for as long as this process lives; gives the URL.
+    /// Publishes the key for as long as this process lives, and returns the URL.
     pub fn publish(&self) -> Result<String> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let url = format!("http://{}/.well-known/jwks.json", listener.local_addr()?);
@@ -66,7 +66,7 @@ impl Issuer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(std::result::Result::ok) {
                 let answer = answer.clone();
-                // Whoever hangs up wants no answer.
+                // A client that hangs up needs no answer.
                 thread::spawn(move || drop(serve(&stream, &answer)));
             }
         });
@@ -85,7 +85,7 @@ impl Issuer {
     }
 }
 
-/// Answers a request, whatever it is, once its head is there.
+/// Answers any request as soon as its head has arrived.
 fn serve(stream: &TcpStream, answer: &str) -> std::io::Result<()> {
     stream.set_read_timeout(Some(READ_LIMIT))?;
     for line in BufReader::new(stream).lines() {
@@ -97,8 +97,8 @@ fn serve(stream: &TcpStream, answer: &str) -> std::io::Result<()> {
     stream.write_all(answer.as_bytes())
 }
 
-/// What `wrangler dev` is told besides `.dev.vars`: where the key is published. The key that
-/// is there is taken out, as it would be used instead.
+/// Variables for `wrangler dev` besides `.dev.vars`: the URL of the published key. They clear the key in
+/// `.dev.vars`, which would be used instead.
 pub fn variables(url: &str) -> [String; 2] {
     [format!("CLERK_JWKS_URL:{url}"), "CLERK_JWT_KEY:".to_owned()]
 }

@@ -1,5 +1,5 @@
-//! The developer commands of Rollcall, as a library, so that the tests build and
-//! start the Worker the very way the commands do.
+//! The developer commands of Rollcall as a library, so the tests build and start the Worker exactly as the commands
+//! do.
 
 pub mod browser;
 pub mod demo;
@@ -26,7 +26,7 @@ pub mod webhooks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What went wrong, in words for the developer who typed the command.
+/// An error in words for the developer who ran the command.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -36,20 +36,20 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Says what is being done.
+/// Prints the step that begins.
 pub fn step(text: impl std::fmt::Display) {
     eprintln!("\u{25b8} {text}");
 }
 
-/// Tools and Worker, as any command that runs the Worker needs them.
+/// Installs the tools and builds the Worker, for any command that runs the Worker.
 pub fn prepare() -> Result<tools::Tools> {
     prepare_with(&wasm::Build::default())
 }
 
-/// Tools, and a Worker that is built as told.
+/// Installs the tools and builds the Worker with these options.
 ///
-/// `cargo test`, `cargo dev` and wrangler may all want this at once: a lock lets
-/// one of them do it and the others find it done.
+/// `cargo test`, `cargo dev` and wrangler may all call this at once. A lock lets one of them build; the others find
+/// the build done.
 pub fn prepare_with(build: &wasm::Build) -> Result<tools::Tools> {
     let target = root().join("target");
     fs::create_dir_all(&target)?;

@@ -1,4 +1,4 @@
-//! Locks between processes, for what two commands must not do at once.
+//! Locks between processes, for steps that two commands must not run at once.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{Result, interrupt, step};
 
-/// Waits for the lock on this file, which lasts as long as what is returned. `purpose` says what the
-/// other command is doing.
+/// Waits for the lock on this file. The lock lasts as long as the returned value. `purpose` names the other
+/// command's work.
 pub fn wait(path: &Path, purpose: &str) -> Result<File> {
     let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut is_told = false;

@@ -1,11 +1,11 @@
-//! The listing database's migrations, applied to a local state.
+//! Applies the listing database's migrations to a local state.
 
 use std::path::Path;
 
 use crate::tools::Tools;
 use crate::{Result, fingerprint, process, root, step};
 
-/// Applies what is new to the state in this folder.
+/// Applies the new migrations to the state in this folder.
 pub fn apply(tools: &Tools, state: &Path) -> Result<()> {
     let fingerprint = fingerprint::of(&root(), &["migrations"], &[])?;
     fingerprint::unless_done(&state.join("migrations.fingerprint"), &fingerprint, || {
@@ -14,7 +14,7 @@ pub fn apply(tools: &Tools, state: &Path) -> Result<()> {
         wrangler
             .args(["d1", "migrations", "apply", "LISTING", "--local", "--persist-to"])
             .arg(state)
-            // Wrangler asks for confirmation unless it believes itself alone.
+            // Without `CI`, wrangler asks for confirmation.
             .env("CI", "true");
         process::run_quietly(&mut wrangler, "Applying the migrations").map(drop)
     })

@@ -1,10 +1,10 @@
-//! `cargo xtask openapi`: writes what is published anew.
+//! `cargo xtask openapi`: writes the published document again.
 
 use std::process::Command;
 
 use crate::{Result, process, root, step};
 
-/// The test that compares what is published with what the code says, told to write it.
+/// Runs the test that compares the published document with the code, in the mode that writes the document.
 pub fn run() -> Result<()> {
     step("Writing www/openapi.json and the JSON Schemas");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

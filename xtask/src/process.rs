@@ -1,5 +1,5 @@
-//! Running other programs, with errors that say what to do, signs of life while they run,
-//! and without leaving any behind when we are interrupted.
+//! Runs other programs. Errors say what to do, long runs report that they go on, and an interrupt leaves no program
+//! behind.
 
 use std::io::{IsTerminal, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::{Result, interrupt};
 
-/// Time after which a program that still runs is reported to, and again.
+/// Interval between reports about a program that still runs.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-/// Shortest run whose length is worth a line.
+/// Shortest run whose duration is reported.
 const REPORT_MIN: Duration = Duration::from_secs(2);
 
-/// Runs a command to its end, its output passed on to the terminal's error
-/// stream. `purpose` says what failed when it does.
+/// Runs a command to its end and passes its output on to the terminal's error stream. The error names `purpose`.
 pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(std::io::stderr())).spawn();
@@ -24,7 +23,7 @@ pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
     if status.success() { Ok(()) } else { Err(format!("{purpose} failed ({program}: {status})").into()) }
 }
 
-/// Runs a command quietly; what it printed is shown only when it fails.
+/// Runs a command and shows its output only when it fails.
 pub fn run_quietly(command: &mut Command, purpose: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped())).spawn();
@@ -49,14 +48,13 @@ fn not_started(purpose: &str, program: &str, error: std::io::Error) -> String {
 fn read(stream: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut stream) = stream {
-        // Of a stream that breaks off, what came.
+        // A stream that breaks off still yields its first part.
         let _ = stream.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Lets a command lead a process group, so that it can be ended with everything
-/// it starts.
+/// Makes a command the leader of a process group, so that it can be ended with everything it starts.
 pub fn in_group(command: &mut Command) -> &mut Command {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -74,7 +72,7 @@ pub fn kill_group(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Waits for the end of a child. With a purpose, says now and then that it goes on.
+/// Waits for the end of a child. With a purpose, reports at intervals that it still runs.
 fn wait(child: &mut Child, purpose: Option<&str>) -> Result<ExitStatus> {
     let start = Instant::now();
     let mut next_report = REPORT_INTERVAL;

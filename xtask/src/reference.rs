@@ -1,5 +1,5 @@
-//! The viewer of the reference at `/docs`, which an npm package carries: its files are put
-//! where ours are, so that the page asks nobody else for anything.
+//! The viewer of the reference at `/docs`, from an npm package. Its files are copied beside ours, so the page loads
+//! nothing from other hosts.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::{Result, root};
 
 const FILES: &[&str] = &["swagger-ui.css", "swagger-ui-bundle.js"];
 
-/// Copies what is not there yet, or was of another version.
+/// Copies the files that are missing or of another version.
 pub fn place(tools: &Tools) -> Result<()> {
     let package = tools.package("swagger-ui-dist");
     let folder = root().join("www/docs");

@@ -1,8 +1,7 @@
 //! A local runtime as a child process that never outlives its parent.
 //!
-//! Invariant: the child's standard input is a pipe that we hold. When this
-//! process ends, however it ends, the pipe closes, and the script at the other
-//! end takes its whole process group down with it.
+//! Invariant: this process holds the other end of the child's standard input, which is a pipe. When this process
+//! ends, for any reason, the pipe closes, and the script at its other end kills its whole process group.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -16,7 +15,7 @@ use crate::{Result, interrupt, process};
 #[derive(Debug)]
 pub struct Runtime {
     child: Child,
-    /// Held open for as long as the child shall live.
+    /// Open for as long as the child must live.
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
 }
@@ -40,8 +39,8 @@ impl Runtime {
         Ok(Self { child, stdin, lines })
     }
 
-    /// Waits for a line in which `find` finds something; gives up when the child
-    /// ends or the time is over, and then says what it printed.
+    /// Waits for a line in which `find` finds something. Gives up when the child ends or the time is over, and then
+    /// reports what the child printed.
     pub fn wait_for<T>(&self, limit: Duration, find: impl Fn(&str) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + limit;
         let mut printed = String::new();
@@ -65,12 +64,12 @@ impl Runtime {
         .into())
     }
 
-    /// The next line of output, if one comes in time.
+    /// The next line of output, if one arrives in time.
     pub fn next_line(&self, limit: Duration) -> Option<String> {
         self.lines.recv_timeout(limit).ok()
     }
 
-    /// Lines that have come and were not read yet.
+    /// The lines that have arrived and were not read yet.
     pub fn drain(&self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
@@ -89,8 +88,7 @@ impl Runtime {
         self.kill();
     }
 
-    /// Kills the child and everything it started, without a warning: what a
-    /// power cut would do to them.
+    /// Kills the child and everything it started without a warning, as a power cut does.
     pub fn kill(&mut self) {
         process::kill_group(&mut self.child);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask screenshots`: the README's pictures of the demo page, made anew.
+//! `cargo xtask screenshots`: takes the README's pictures of the demo page again.
 
 use std::env;
 
@@ -9,14 +9,14 @@ use crate::demo::Admin;
 use crate::dev::{self, Options, Served};
 use crate::{Result, root, step, tools};
 
-/// What is said in the conversation, each with the chip of its affect.
+/// The messages of the conversation, each with the number of its affect chip.
 const MESSAGES: &[(&str, u8)] = &[
     ("Good morning! Can I change my plan?", 2),
     ("I have asked that twice now.", 4),
     ("Oh, there it is. Thank you!", 1),
 ];
 
-/// A fresh server and a browser; then `docs/console-light.webp` and `docs/console-dark.webp`.
+/// Starts a fresh server and a browser, and writes `docs/console-light.webp` and `docs/console-dark.webp`.
 pub fn run() -> Result<()> {
     let state = env::temp_dir().join(format!("rollcall-screenshots-{}", std::process::id()));
     let taken = take(Options { port: 0, state: Some(state.clone()) });
@@ -50,7 +50,7 @@ fn take(options: Options) -> Result<()> {
     page.click("#burst-send")?;
     page.wait("document.querySelector('#burst-said').innerText.includes('admitted and')")?;
     page.click("#exchanges button")?;
-    // Of the console, without the page's head: down to the bucket.
+    // The picture shows the console from below the page's head down to the bucket.
     page.size(1440, 1500)?;
     page.evaluate(
         "document.activeElement.blur(), document.querySelector('#console').scrollIntoView({ behavior: 'instant' })",
@@ -66,7 +66,7 @@ fn take(options: Options) -> Result<()> {
     Ok(())
 }
 
-/// With the key of an organization whose bucket any machine empties, however busy.
+/// Signs in with the key of an organization whose bucket every machine can empty, however busy it is.
 fn sign_in(page: &Page<'_>, served: &Served) -> Result<()> {
     let admin = Admin::new(&served.url, &served.secrets.admin_token);
     let limits = json!({

@@ -1,4 +1,4 @@
-//! Development secrets: made on first run, kept in a file that git ignores.
+//! Development secrets: created on the first run and kept in a file that git ignores.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,16 +7,16 @@ use std::path::PathBuf;
 
 use crate::{Result, root, step, webhooks};
 
-/// What the Worker needs to be told and nobody else should know.
+/// The Worker's secrets.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     pub key_secret: String,
     pub admin_token: String,
-    /// What Clerk's events are signed with.
+    /// The key that signs Clerk's events.
     pub webhook_secret: String,
 }
 
-/// Wrangler reads this file by itself, unless it is told of others.
+/// Wrangler reads this file by default, unless it is given others.
 pub fn file() -> PathBuf {
     root().join(".dev.vars")
 }
@@ -38,8 +38,7 @@ pub fn random_secret() -> Result<String> {
     Ok(text)
 }
 
-/// Reads the secrets; makes those that are missing and leaves the rest of the
-/// file as it is.
+/// Reads the secrets. Creates the missing ones and leaves the rest of the file unchanged.
 pub fn ensure_all() -> Result<Secrets> {
     Ok(Secrets {
         key_secret: ensure("KEY_SECRET", random_secret)?,
@@ -48,7 +47,7 @@ pub fn ensure_all() -> Result<Secrets> {
     })
 }
 
-/// The value of a variable; made if there is none.
+/// The value of a variable. Creates it if there is none.
 pub fn ensure(name: &str, make: impl FnOnce() -> Result<String>) -> Result<String> {
     let text = fs::read_to_string(file()).unwrap_or_default();
     if let Some(value) = text.lines().find_map(|line| value_of(line, name)).filter(|value| !value.is_empty()) {
@@ -65,8 +64,8 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     (key.trim() == name).then(|| value.trim().trim_matches('"'))
 }
 
-/// Sets a variable to a value of one line, and leaves the rest of the file as it is. The
-/// file is written only if that changes it, as wrangler would load it again.
+/// Sets a variable to a value of one line, and leaves the rest of the file unchanged. Writes the file only if its
+/// text changes, because wrangler reloads on every write.
 pub fn set(name: &str, value: &str) -> Result<()> {
     let text = fs::read_to_string(file()).unwrap_or_default();
     if text.lines().any(|line| value_of(line, name) == Some(value)) {

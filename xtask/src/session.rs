@@ -1,4 +1,4 @@
-//! Session tokens as Clerk makes them, signed with a key of our own.
+//! Session tokens like Clerk's, signed with a key of our own.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Result;
 
-/// Most bits of a modulus that signatures are checked with.
+/// Largest modulus, in bits, that signatures are checked with.
 const MODULUS_BITS_MAX: usize = 8_192;
 
 /// A key that signs by RS256.
@@ -22,7 +22,7 @@ const MODULUS_BITS_MAX: usize = 8_192;
 pub struct SigningKey(RsaPrivateKey);
 
 impl SigningKey {
-    /// A key as Clerk has them: 2,048 bits, and 65,537 as the exponent.
+    /// A key like Clerk's: 2,048 bits, and the exponent 65,537.
     pub fn generate() -> Result<Self> {
         Self::generate_with(2_048, 65_537)
     }
@@ -32,7 +32,7 @@ impl SigningKey {
         Ok(Self(key?))
     }
 
-    /// From PKCS #8 in PEM.
+    /// Reads a key from PKCS #8 in PEM.
     pub fn read(pem: &str) -> Result<Self> {
         Ok(Self(RsaPrivateKey::from_pkcs8_pem(pem)?))
     }
@@ -41,7 +41,7 @@ impl SigningKey {
         Ok(self.0.to_pkcs8_pem(LineEnding::LF)?.to_string())
     }
 
-    /// What `CLERK_JWT_KEY` is set to.
+    /// The value of `CLERK_JWT_KEY`.
     pub fn public_pem(&self) -> Result<String> {
         Ok(self.0.to_public_key().to_public_key_pem(LineEnding::LF)?)
     }
@@ -68,7 +68,7 @@ impl SigningKey {
         self.sign_parts(&json!({ "alg": "RS256", "typ": "JWT", "kid": self.id() }).to_string(), &claims.to_string())
     }
 
-    /// A token with this header and this payload, whatever they are.
+    /// A token with this header and this payload. Neither is checked.
     pub fn sign_parts(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let signature = pkcs1v15::SigningKey::<Sha256>::new(self.0.clone()).sign(signed.as_bytes());
@@ -76,7 +76,7 @@ impl SigningKey {
     }
 }
 
-/// Whether the key with this modulus, and the exponent 65,537, made a signature by RS256.
+/// Whether the key with this modulus and the exponent 65,537 made this RS256 signature.
 pub fn verifies(modulus: &str, signed: &[u8], signature: &[u8]) -> Result<bool> {
     let modulus = BoxedUint::from_be_slice_vartime(&URL_SAFE_NO_PAD.decode(modulus)?);
     let key = RsaPublicKey::new_with_size_limits(modulus, BoxedUint::from(65_537_u64), 2_048..=MODULUS_BITS_MAX)?;

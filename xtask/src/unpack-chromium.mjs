@@ -1,5 +1,5 @@
-// Unpacks the Chromium of the npm package @sparticuz/chromium, with the libraries and
-// fonts that a bare machine may lack, into TMPDIR. The first argument is the package's folder.
+// Unpacks the Chromium of the npm package @sparticuz/chromium into TMPDIR, with the libraries and fonts that a bare
+// machine may lack. The first argument is the package's folder.
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 

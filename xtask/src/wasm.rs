@@ -1,10 +1,10 @@
-//! Building the Worker: cargo, wasm-bindgen, wasm-opt.
+//! Builds the Worker: cargo, wasm-bindgen, wasm-opt.
 //!
-//! `worker-build` would do the first two, and put what it makes behind proxies of classes and of
-//! instances, for every request and every call to an object; the entry module does without.
+//! `worker-build` does the first two as well, but puts the module behind proxies of classes and of instances, for
+//! every request and every call to an object. The entry module needs no such proxies.
 //!
-//! Invariant: a folder of a built Worker is replaced only by one that is whole, and its stamp is written
-//! last. So a stamp is there only for what it speaks of.
+//! Invariant: a folder of a built Worker is replaced only by a complete one, and its stamp is written last. So a
+//! stamp exists only for a complete build.
 
 use std::env;
 use std::fs;
@@ -16,7 +16,7 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::tools::{Tools, WASM_TARGET};
 use crate::{Result, fingerprint, process, root, step};
 
-/// Everything that a Worker is made from, the recipe and the tools as they are installed too.
+/// All inputs of a Worker, including this recipe and the installed tools.
 const SOURCES: &[&str] = &[
     ".cargo/config.toml",
     "Cargo.lock",
@@ -38,29 +38,29 @@ const SOURCES: &[&str] = &[
 pub const ENTRY: &str = "entry.mjs";
 const MODULE: &str = "index_bg.wasm";
 const STAMP: &str = ".fingerprint";
-/// Variables by which cargo takes another release profile than that of Cargo.toml.
+/// Variables that override the release profile of Cargo.toml.
 const PROFILE_VARIABLES: &str = "CARGO_PROFILE_RELEASE_";
 const OPT_LEVEL_VARIABLE: &str = "CARGO_PROFILE_RELEASE_OPT_LEVEL";
 pub const OPT_LEVELS: &[&str] = &["0", "1", "2", "3", "s", "z"];
 
-/// Where to build the Worker, and how.
+/// Where and how to build the Worker.
 #[derive(Debug, Clone)]
 pub struct Build {
     pub folder: PathBuf,
-    /// One of [`OPT_LEVELS`]; that of the profile when it is not given.
+    /// One of [`OPT_LEVELS`], or `None` for the profile's.
     pub opt_level: Option<String>,
 }
 
 impl Default for Build {
-    /// What wrangler serves and deploys.
+    /// The build that wrangler serves and deploys.
     fn default() -> Self {
         Self { folder: root().join("build"), opt_level: None }
     }
 }
 
 impl Build {
-    /// Builds unless nothing has changed since it was built. The folder then holds all that runs:
-    /// the entry module, the module's JavaScript, and the module.
+    /// Builds, unless nothing has changed since the last build. The folder then holds everything that runs: the
+    /// entry module, the module's JavaScript, and the module.
     pub fn run(&self, tools: &Tools) -> Result<()> {
         let stamp = self.folder.join(STAMP);
         refuse_foreign(&self.folder)?;
@@ -71,7 +71,7 @@ impl Build {
         fingerprint::unless_done(&stamp, &fingerprint, || {
             step("Compiling the Worker (wasm, release)");
             compile(&self.profile())?;
-            // Whoever serves the former Worker meanwhile finds it whole, until this one is.
+            // A running server reads the former Worker until the new one is complete.
             let staging = self.folder.with_added_extension("new");
             empty(&staging)?;
             bind(&staging)?;
@@ -84,7 +84,7 @@ impl Build {
         })
     }
 
-    /// What is set of the release profile, from outside or by us.
+    /// The settings of the release profile, from the environment or from the options.
     fn profile(&self) -> Vec<(String, String)> {
         let outside = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -101,7 +101,7 @@ impl Build {
     }
 }
 
-/// The fingerprint of everything that decides how a Worker comes out.
+/// The fingerprint of everything that affects the built Worker.
 fn inputs(top: &Path, rustc_version: &str, profile: &[(String, String)]) -> Result<String> {
     let mut words = vec![rustc_version.to_owned()];
     words.extend(profile.iter().map(|(name, value)| format!("{name}={value}")));
@@ -113,7 +113,7 @@ fn rustc_version() -> Result<String> {
         .map_err(|error| format!("{error}\nInstall Rust: https://rustup.rs").into())
 }
 
-/// What is replaced must be ours.
+/// Refuses to replace a folder that this command did not make.
 fn refuse_foreign(folder: &Path) -> Result<()> {
     let Ok(mut entries) = fs::read_dir(folder) else { return Ok(()) };
     if entries.next().is_none() || folder.join(STAMP).is_file() || folder.join(MODULE).is_file() {
@@ -133,10 +133,10 @@ fn compile(profile: &[(String, String)]) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--package", "rollcall-worker", "--lib", "--release", "--locked", "--target", WASM_TARGET])
-        // Wherever else the developer has theirs: what is read below is what was built here.
+        // The developer may have set another target directory, but the steps below read this one.
         .arg("--target-dir")
         .arg(target())
-        // The developer's own flags are meant for their machine.
+        // The developer's own flags are for their machine's target.
         .env("CARGO_ENCODED_RUSTFLAGS", "")
         .envs(profile.iter().cloned())
         .current_dir(root());
@@ -147,7 +147,7 @@ fn target() -> PathBuf {
     root().join("target")
 }
 
-/// Writes the module as JavaScript can call it, and that JavaScript.
+/// Writes the module with its JavaScript bindings.
 fn bind(to: &Path) -> Result<()> {
     step("Writing the module's JavaScript");
     let module = target().join(WASM_TARGET).join("release/rollcall_worker.wasm");
@@ -157,20 +157,20 @@ fn bind(to: &Path) -> Result<()> {
             .out_name("index")
             .module(true)?
             .typescript(false)
-            // A module that traps is begun anew by the entry module.
+            // The entry module resets a module that traps.
             .reset_state_function(true)
             .force_enable_abort_handler(true)
             .generate(to)
     };
     bound().map_err(|error| format!("wasm-bindgen: {error:#}"))?;
-    // What Workers import is a compiled module already.
+    // Workers import a compiled module.
     let index = to.join("index.js");
     let script = fs::read_to_string(&index)?;
     Ok(fs::write(&index, script.replace("import source ", "import "))?)
 }
 
-/// Makes one file of the module's JavaScript and of the crate's own, which imports from it, and puts the
-/// entry module beside it.
+/// Bundles the module's JavaScript with the crate's own, which imports from it, and puts the entry module beside
+/// it.
 fn bundle(tools: &Tools, folder: &Path) -> Result<()> {
     let mut esbuild = tools.command(tools.binary("esbuild"));
     esbuild.args([
@@ -193,7 +193,7 @@ fn bundle(tools: &Tools, folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join(ENTRY), beside(&main, &entry)?)?)
 }
 
-/// The path of the entry module, as wrangler is told of it.
+/// The path of the entry module in wrangler's configuration.
 fn main_module(configuration: &str) -> Result<String> {
     let value = configuration.lines().find_map(|line| line.strip_prefix("main = \"")?.strip_suffix('"'));
     value.map(str::to_owned).ok_or_else(|| "wrangler.toml names no entry module: main = \"…\"".into())
@@ -230,7 +230,7 @@ fn optimize(tools: &Tools, folder: &Path) -> Result<()> {
     wasm_opt(tools, folder, &module, &[])
 }
 
-/// Writes the module with the names of its functions, for profiles. The caller has built the Worker.
+/// Writes the module with function names, for profiles. The caller has built the Worker.
 pub fn with_names(tools: &Tools, to: &Path) -> Result<()> {
     wasm_opt(tools, &Build::default().folder, to, &["--debuginfo"])
 }
@@ -245,7 +245,7 @@ fn wasm_opt(tools: &Tools, folder: &Path, to: &Path, more: &[&str]) -> Result<()
 mod tests {
     use super::*;
 
-    /// A project of which every source is there, folders with files of several kinds.
+    /// A project in which every source exists; each folder holds files of several kinds.
     fn project() -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
         let top = tempfile::tempdir()?;
         let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! Sending webhooks as Svix does for Clerk: for tests, and for the demo person.
+//! Sends webhooks as Svix does for Clerk, for tests and for the demo person.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use crate::Result;
 
-/// Where events are sent, and what they are signed with.
+/// The target of events, and their signing secret.
 #[derive(Debug)]
 pub struct Sender {
     url: String,
@@ -18,12 +18,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// To the server at a URL, which knows this secret as `CLERK_WEBHOOK_SECRET`.
+    /// Sends to the server at a URL, whose `CLERK_WEBHOOK_SECRET` is this secret.
     pub fn new(url: &str, secret: &str) -> Self {
         Self { url: format!("{url}/webhooks/clerk"), secret: secret.to_owned() }
     }
 
-    /// Sends an event under an id, by which a repeated one is known. Gives the status of the answer.
+    /// Sends an event under an id. The server recognizes a repeated event by its id. Returns the status of the
+    /// answer.
     pub fn send(&self, id: &str, event: &Value) -> Result<u16> {
         let body = event.to_string();
         let timestamp_s = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
@@ -39,18 +40,18 @@ impl Sender {
     }
 }
 
-/// A secret like those that Clerk shows: `whsec_` and 32 random bytes in base64.
+/// A secret in Clerk's format: `whsec_` and 32 random bytes in base64.
 pub fn random_secret() -> Result<String> {
     let mut key = [0_u8; 32];
     getrandom::fill(&mut key).map_err(|error| format!("no entropy: {error}"))?;
     Ok(format!("whsec_{}", STANDARD.encode(key)))
 }
 
-/// The value of `svix-signature` for a delivery; the time is in seconds since the epoch.
+/// The value of `svix-signature` for a delivery. The time is in seconds since the epoch.
 ///
 /// # Panics
 ///
-/// When the secret is none.
+/// When the secret is not a valid one.
 pub fn sign(secret: &str, id: &str, timestamp_s: i64, body: &[u8]) -> String {
     let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("a secret is base64");
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes any key");

@@ -1,5 +1,5 @@
-//! Billing periods, reckoned anew: by the days of the civil calendar
-//! (<https://howardhinnant.github.io/date_algorithms.html>), with no library.
+//! Billing periods, computed a second time: by the days of the civil calendar
+//! (<https://howardhinnant.github.io/date_algorithms.html>), without a library.
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -36,7 +36,7 @@ pub fn period(anchor_day: i64, now_ms: i64) -> (i64, i64) {
         let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
         Date { year, month, day: anchor_day.min(days_in(year, month)) }.millis()
     };
-    // A month more than there can be, then back to the last that has begun.
+    // Starts one month after the latest possible one, and goes back to the last that has begun.
     let mut month = 1_970 * 12 + now_ms / (28 * DAY_MS) + 1;
     while start(month) > now_ms {
         month -= 1;

@@ -1,5 +1,5 @@
-//! Callers, and the edge on their behalf: a turn is reserved, then committed or given
-//! back; a call whose answer is lost is repeated, late if need be, or given up.
+//! Callers, and the edge on their behalf. A turn is reserved, then committed or released. A call whose answer is
+//! lost is repeated, possibly late, or given up.
 
 use rollcall::directory::identifiers::{RelationshipId, RequestId};
 use rollcall::directory::mood::{Affect, Level};
@@ -10,7 +10,7 @@ use super::oracle::{AGENTS, Errand, Request, Target, USERS};
 use super::world::{World, written};
 use crate::simulation::{Violation, ensure};
 
-/// Keys that callers use, few, so that they meet.
+/// Keys that callers use. They are few, so that callers collide.
 const KEYS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub enum Message {
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// The call is made until its answer is heard.
+    /// The edge repeats the call until it gets the answer.
     Calling(Message),
-    /// The responder is being asked.
+    /// The edge waits for the responder.
     Reserved,
     Over,
 }
@@ -36,7 +36,7 @@ pub struct Client {
     is_repeated: bool,
 }
 
-/// A copy of a call on its way: no call lasts longer than its turn may.
+/// A copy of a call in flight. A copy never lives longer than its turn may last.
 #[derive(Debug, Clone, Copy)]
 pub struct Late {
     errand: Errand,
@@ -64,7 +64,7 @@ impl World<'_> {
             client.is_repeated = true;
             client.stage = match heard {
                 Some(Outcome::TurnReserved { .. }) => Stage::Reserved,
-                // An answer that was heard is asked for again all the same, at times.
+                // Sometimes a call is repeated although its answer arrived.
                 Some(Outcome::Turn { .. }) if message == Message::Commit && self.one_in(6) => client.stage,
                 None if !self.one_in(8) => client.stage,
                 _ => Stage::Over,
@@ -74,7 +74,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A new request, or the same once more under a new id and its old key.
+    /// Begins a new request, or repeats one under a new id and its old key.
     fn begin(&mut self, before: Option<Client>) -> Client {
         let before = before.map(|client| client.errand.request).filter(|request| request.key.is_some());
         let request = before.filter(|_| self.random.u8(0..3) > 0).unwrap_or_else(|| self.request());
@@ -105,7 +105,7 @@ impl World<'_> {
         }
     }
 
-    /// Makes a call; `None` when no answer to it is heard.
+    /// Makes a call. `None` when its answer is lost.
     fn send(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
         if self.one_in(12) {
             self.late.push(Late { errand: *errand, message, until_ms: self.now_ms + errand.expires_in_ms });
@@ -130,7 +130,7 @@ impl World<'_> {
         self.deliver(&errand, message, true).map(drop)
     }
 
-    /// Has a call executed and holds the answer against the oracle's.
+    /// Executes a call and compares the answer with the oracle's.
     fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
         let (command, idempotency) = self.command(errand, message);
         let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, command };

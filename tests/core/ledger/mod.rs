@@ -1,24 +1,21 @@
-//! Seeded simulation of turns on one tenant: four clients who reserve, commit and
-//! release in any interleaving, ask again under the same `Idempotency-Key`, and lose
-//! answers; people erased while their turns are under way, and made again; months that
-//! pass. The object crashes between any two steps, and its storage fails between any
-//! two statements.
+//! Seeded simulation of turns on one tenant. Four clients reserve, commit and release in any interleaving, ask
+//! again under the same `Idempotency-Key`, and lose answers. People are erased while their turns are in progress,
+//! and are made again. Months pass. The object crashes between any two steps, and its storage fails between any two
+//! statements.
 //!
 //! The oracle is sets and maps, and a calendar of its own. After every transaction:
 //!
-//! - **Every answer is the oracle's to the byte**, quotas and kept documents included.
-//! - **Storage holds what the oracle holds, and nothing else**: turns counted in a
-//!   period are those committed of it; nothing that was released or has expired is
-//!   counted; a relationship has the turns that were committed in it; whoever was active
-//!   stays counted when they are erased, and of the erased no row is left.
-//! - **A refusal writes nothing**, not a row.
-//! - **What fails leaves everything as it was.**
+//! - **Every answer equals the oracle's to the byte**, quotas and kept documents included.
+//! - **Storage holds exactly what the oracle holds**: a period counts its committed turns, and no turn that was
+//!   released or has expired; a relationship counts the turns that were committed in it; an erased person stays
+//!   counted in the periods in which they were active, and no row of an erased person is left.
+//! - **A refusal writes no row.**
+//! - **A failure changes nothing.**
 //!
-//! And as the oracle asserts of itself: nothing is granted beyond the limits, counted
-//! and reserved together; a turn is counted once; a key has one effect.
+//! The oracle asserts of itself: nothing is granted beyond the limits, counted and reserved together; a turn is
+//! counted once; a key has one effect.
 //!
-//! `ROLLCALL_LEDGER_SEEDS=n` runs as many seeds; `ROLLCALL_SEED=n` replays one and tells
-//! what happens in it.
+//! `ROLLCALL_LEDGER_SEEDS=n` runs that many seeds; `ROLLCALL_SEED=n` replays one and prints its events.
 
 mod calendar;
 mod clients;
@@ -32,7 +29,7 @@ use world::Bench;
 
 const SEEDS_DEFAULT: u64 = 15_000;
 
-/// What a run of this many seeds has certainly done, or the simulation is not what it says.
+/// Events that a run of this many seeds must contain. A run without one of them covers too little.
 const CERTAIN: [&str; 14] = [
     "answers replayed",
     "commits counted",

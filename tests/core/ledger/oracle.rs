@@ -1,8 +1,8 @@
-//! The ledger as it must be: sets and maps, and what each call is answered.
+//! The ledger as it must be: sets and maps, and the right answer to each call.
 //!
-//! Invariants, asserted here and independent of what is answered:
+//! Invariants, asserted here and independent of the answers:
 //!
-//! - What is granted is within the limits: counted and reserved together.
+//! - Grants stay within the limits: counted and reserved together.
 //! - A turn is counted once, and never after its expiry.
 //! - While an answer is kept for a key, nothing else is counted under the key.
 
@@ -24,7 +24,7 @@ use crate::simulation::{Violation, ensure};
 pub const AGENTS: [&str; 4] = ["Ada", "Twin", "Twin", "Bob"];
 pub const USERS: [&str; 4] = ["a", "b/c", "🦀", "d"];
 
-/// Whom a request names, as the oracle sees it.
+/// The agent that a request names, as the oracle sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     Agent(usize),
@@ -32,7 +32,7 @@ pub enum Target {
     Unknown,
 }
 
-/// What a caller asks for. What it asks again is the same to the byte.
+/// A caller's request. A repetition is the same to the byte.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     pub target: Target,
@@ -61,7 +61,7 @@ pub struct Errand {
     pub has_affect: bool,
 }
 
-/// Anybody there ever was: a number for each incarnation.
+/// A person that ever existed: a number for each incarnation.
 type Person = usize;
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ struct Relationship {
 #[derive(Debug)]
 struct Turn {
     person: Option<Person>,
-    /// The agent, as long as the relationship is the one it was reserved in.
+    /// The agent, while the relationship is the one in which the turn was reserved.
     agent: Option<usize>,
     is_new: bool,
     is_committed: bool,
@@ -128,13 +128,13 @@ pub struct Oracle {
     ledger: BTreeMap<RequestId, Turn>,
     kept: BTreeMap<String, Kept>,
     deletions: BTreeMap<DeletionId, Deletion>,
-    /// Turns counted in each period, by the requests that took them.
+    /// Turns counted in each period, as the ids of their requests.
     counted: BTreeMap<i64, BTreeSet<RequestId>>,
-    /// Who was ever active in a period, the erased included.
+    /// People who were active in each period, with the erased ones.
     active: BTreeMap<i64, BTreeSet<(Person, usize)>>,
 }
 
-/// What a turn is answered.
+/// The document that answers a turn.
 pub fn document(errand: &Errand, is_counted: bool) -> String {
     format!(
         "{{\"interaction_id\":\"{}\",\"response\":\"yes\",\"inferred_emotional_state\":null,\"usage\":{{\
@@ -177,14 +177,14 @@ impl Oracle {
         self.ledger.values().filter(move |turn| turn.period_ms == period_ms && turn.is_live(now_ms))
     }
 
-    /// The pairs that would become active if every turn under way were committed now.
+    /// The pairs that would become active if every turn in progress were committed now.
     fn prospects(&self, period_ms: i64, now_ms: i64) -> BTreeSet<(Person, usize)> {
         let active = self.active.get(&period_ms);
         let pairs = self.live(period_ms, now_ms).filter_map(|turn| turn.person.zip(turn.agent));
         pairs.filter(|pair| active.is_none_or(|active| !active.contains(pair))).collect()
     }
 
-    /// Reserves and says the answer, and whether it is one given before.
+    /// Reserves. Returns the answer, and whether it repeats an earlier one.
     pub fn reserve(&mut self, errand: &Errand, now_ms: i64) -> Result<(Outcome, bool), Violation> {
         let fingerprint = errand.request.fingerprint();
         if let Some(digest) = errand.request.digest() {
@@ -259,7 +259,7 @@ impl Oracle {
         };
         let held = self.users.entry(user).or_insert_with(make);
         let person = held.person;
-        // Readers see a new relationship with the user, who is therefore a new version.
+        // Readers see a new relationship with the user, so the user gets a new version.
         self.relationships.entry((person, agent)).or_insert_with(|| {
             held.version += 1;
             Relationship { id, turns: 0, has_mood: false, last_ms: None }
@@ -324,8 +324,7 @@ impl Oracle {
         Outcome::TurnReleased
     }
 
-    /// Requests an erasure, to be completed when `sequence` is confirmed; says whose
-    /// receipt is given and what it says was erased.
+    /// Requests an erasure, which completes when `sequence` is confirmed. Returns the receipt's id and its counts.
     pub fn delete(
         &mut self,
         id: DeletionId,
@@ -364,7 +363,7 @@ impl Oracle {
         Some((id, erased))
     }
 
-    /// Completes what every projection has confirmed; says how many people went.
+    /// Completes every erasure that all projections have confirmed. Returns the number of people removed.
     pub fn purge(&mut self, confirmed: i64) -> usize {
         let mut gone = BTreeSet::new();
         for deletion in self.deletions.values_mut().filter(|deletion| deletion.sequence <= confirmed) {
@@ -389,7 +388,7 @@ impl Oracle {
         gone.len()
     }
 
-    /// Forgets what has expired and says when the next does.
+    /// Forgets expired entries and returns the next expiry.
     pub fn sweep(&mut self, now_ms: i64) -> Option<Timestamp> {
         self.ledger.retain(|_, turn| turn.expires_ms > now_ms);
         self.kept.retain(|_, kept| kept.expires_ms > now_ms);
@@ -397,7 +396,7 @@ impl Oracle {
         turns.chain(self.kept.values().map(|kept| kept.expires_ms)).min().map(Timestamp::from_millis)
     }
 
-    /// Everything that storage must hold, and nothing else may, in order.
+    /// All lines that storage must hold, in order. It must hold no others.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut names = BTreeMap::new();

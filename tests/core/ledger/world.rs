@@ -21,15 +21,15 @@ use crate::simulation::{Violation, ensure};
 use crate::sqlite::{INJECTED, Sqlite};
 
 const CLIENTS: usize = 4;
-/// Few, as most of what goes wrong needs few events.
+/// Few steps, because most faults need few events.
 const STEPS: RangeInclusive<u32> = 15..=100;
-/// More than faults ever let fail one after another.
+/// More than the longest possible run of injected faults.
 const ATTEMPTS_MAX: u32 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// All that the object holds of turns and people, past the core, a line for each row.
-/// Whoever and whatever a row names must be there.
+/// All rows about turns and people in the object's storage, read past the core, a line for each row. A row that
+/// names a missing person or relationship gives a line that the oracle never has.
 const LINES: &str = "
     SELECT format('user %s#%d %d %s %s', user_id, incarnation, version, state, ifnull(last_interaction_at, '-'))
     FROM users UNION ALL
@@ -55,7 +55,7 @@ const LINES: &str = "
     FROM deletions d LEFT JOIN users u ON u.number = d.user
     ORDER BY 1";
 
-/// What a thread needs for any number of seeds, one after another.
+/// The storage that a thread reuses for any number of seeds, one after another.
 pub struct Bench {
     storage: Sqlite,
     tenant: Tenant,
@@ -64,7 +64,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Migrated, and with its agents.
+    /// A migrated storage with its agents.
     pub fn new() -> Self {
         let now = Timestamp::EPOCH;
         let tenant = Tenant { organization: OrganizationId::new(now, [3; 10]), mode: Mode::Live };
@@ -82,7 +82,7 @@ impl Bench {
         bench
     }
 
-    /// Runs one seed and leaves no trace of it.
+    /// Runs one seed and undoes its changes.
     pub fn run(&self, seed: u64, is_traced: bool) -> Result<Tally, Violation> {
         self.storage.trial(|| {
             let mut world = World::new(seed, self, is_traced);
@@ -109,7 +109,7 @@ pub struct World<'a> {
     pub bench: &'a Bench,
     pub random: fastrand::Rng,
     is_traced: bool,
-    /// Off while the world heals.
+    /// False while the world heals.
     is_faulty: bool,
     pub now_ms: i64,
     anchor: Timestamp,
@@ -117,10 +117,10 @@ pub struct World<'a> {
     object: OrganizationCore,
     pub oracle: Oracle,
     pub clients: [Option<Client>; CLIENTS],
-    /// Copies of calls that arrive when nobody waits for them.
+    /// Copies of calls that arrive after their callers gave up.
     pub late: Vec<Late>,
     deletions: Vec<(DeletionId, usize, Cascade)>,
-    /// The newest change, and what the projections have confirmed.
+    /// The newest change, and the position that the projections have confirmed.
     last_sequence: i64,
     confirmed: [i64; 2],
     rows_written: u64,
@@ -132,7 +132,7 @@ impl<'a> World<'a> {
     fn new(seed: u64, bench: &'a Bench, is_traced: bool) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let day = *random.choice(&[1, 15, 28, 29, 30, 31]).expect("a day");
-        // Of a month that has all of them, at some time of the day.
+        // The anchor lies in January, which has every day, at some time of the day.
         let anchor = Date { year: random.i64(2_019..2_025), month: 1, day };
         let anchor_ms = anchor.millis() + random.i64(0..DAY_MS);
         let oracle = Oracle::new(day);
@@ -165,7 +165,7 @@ impl<'a> World<'a> {
         self.random.u128(..).to_be_bytes()[..10].try_into().expect("10 bytes")
     }
 
-    /// Whether something happens that happens once in so many times.
+    /// True once in so many times, at random.
     pub fn one_in(&mut self, times: u32) -> bool {
         self.is_faulty && self.random.u32(0..times) == 0
     }
@@ -197,8 +197,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Mostly next to nothing, sometimes as long as a turn may take, now and then
-    /// longer than an answer is kept, or a period lasts.
+    /// Advances the clock: mostly by next to nothing, sometimes by as long as a turn may take, and rarely by longer
+    /// than an answer is kept or a period lasts.
     fn pass_time(&mut self) {
         self.now_ms += match self.random.u16(0..1_000) {
             0..4 => self.random.i64(0..150 * DAY_MS),
@@ -220,8 +220,7 @@ impl<'a> World<'a> {
         self.oracle.quota(self.now_ms).resets_at.millis() - self.now_ms - self.random.i64(0..=1)
     }
 
-    /// One transaction of the object, in which storage may fail between any two
-    /// statements; `None` when it did.
+    /// One transaction of the object, in which storage may fail between any two statements. `None` when it failed.
     fn transact<T>(
         &mut self,
         body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
@@ -258,7 +257,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// One call; says the answer, and whether anything was written.
+    /// Executes one call. Returns the answer, and whether any row was written.
     pub fn handle(&mut self, call: Call) -> Result<Option<(Reply, bool)>, Violation> {
         let before = self.bench.storage.rows_written();
         let in_transaction = self.object.needs_transaction(&call);
@@ -267,12 +266,12 @@ impl<'a> World<'a> {
         Ok(reply.map(|reply| (reply, has_written)))
     }
 
-    /// Whether the alarm is to come for what the last call has left.
+    /// Whether the last call left work for the alarm.
     pub fn needs_alarm(&self) -> bool {
         self.object.needs_alarm()
     }
 
-    /// Holds what storage has against what it must have, if any of it was written.
+    /// Compares storage with the oracle, if any row was written.
     pub fn check(&mut self) -> Result<(), Violation> {
         let rows_written = self.bench.storage.rows_written();
         if rows_written == self.rows_written {
@@ -294,7 +293,7 @@ impl<'a> World<'a> {
         Err(Violation(format!("storage holds {wrong:#?}\nand lacks {missing:#?}")))
     }
 
-    /// Small limits, which an organization may change at any time.
+    /// Sets small limits. An organization may change them at any time.
     fn configure(&mut self) -> Result<(), Violation> {
         let (turns_per_period, active_relationships) = (self.random.u64(3..=20), self.random.u64(2..=6));
         let limits = Limits { turns_per_period, active_relationships, ..Limits::default() };
@@ -342,7 +341,7 @@ impl<'a> World<'a> {
         if from >= self.last_sequence {
             return Ok(());
         }
-        // Mostly everything, as a flush does when nothing fails.
+        // Mostly confirms everything, as a flush without faults does.
         let all = self.random.u8(0..3) > 0;
         let to = if all { self.last_sequence } else { self.random.i64(from..=self.last_sequence) };
         let projection = Projection::ALL[index];
@@ -382,8 +381,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Faults cease: every erasure is completed, everything expires, and a new period
-    /// begins with nothing used.
+    /// Faults cease: every erasure completes, everything expires, and a new period begins with nothing used.
     fn heal(&mut self) -> Result<(), Violation> {
         self.is_faulty = false;
         self.trace(|| "faults cease".to_owned());
@@ -405,7 +403,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// How a request names an agent.
+    /// The way a request names an agent.
     pub fn agent(&self, target: Target, by_name: bool) -> AgentRef {
         let name = |name: &str| AgentRef::Name(Name::new(name).expect("a name"));
         match target {

@@ -1,5 +1,5 @@
-//! The callers: each has at most one request under way, asks again when it gets no
-//! answer, and remembers what it was told.
+//! The callers. Each has at most one request in progress, repeats it when it gets no answer, and remembers its
+//! answers.
 
 use rollcall::directory::api_key::{KeyKind, Scope};
 use rollcall::directory::deletion::Cascade;
@@ -23,13 +23,13 @@ use super::{Violation, ensure};
 /// Keys that the clients of a seed share, so that some are used for two requests.
 const KEYS: u8 = 6;
 
-/// Flushes that a list waits for.
+/// Most flushes that a list waits for.
 const FLUSHES_AWAITED: usize = 3;
 
-/// A request of a client's, until it has its answer or gives up.
+/// A client's request, until the client has its answer or gives up.
 #[derive(Debug)]
 pub struct Errand {
-    /// Who is to be told of a creation. Retries with a key have the same author.
+    /// The author of a creation. Retries with a key have the same author.
     author: u64,
     call: Call,
     phase: Phase,
@@ -37,11 +37,11 @@ pub struct Errand {
 
 #[derive(Debug)]
 enum Phase {
-    /// The call is on its way.
+    /// The call is in flight.
     Sent,
-    /// The answer is, with the users that it says to have been made.
+    /// The answer is in flight, with the users that it reports as made.
     Answered(Reply, Vec<Made>),
-    /// Nothing is to come any more.
+    /// The call or its answer is lost.
     Lost,
 }
 
@@ -79,8 +79,7 @@ impl World<'_> {
         }
     }
 
-    /// A call on its way: it is lost, it comes when nobody waits any more, or it is
-    /// executed.
+    /// Sends a call: it is lost, it arrives after its sender gave up, or it is executed.
     fn travel(&mut self, author: u64, call: &Call) -> Result<Phase, Violation> {
         if self.one_in(32) {
             self.tally.count("faults: call lost");
@@ -96,7 +95,7 @@ impl World<'_> {
         Ok(executed.map_or(Phase::Lost, |(reply, made)| Phase::Answered(reply, made)))
     }
 
-    /// A call that its sender has given up.
+    /// Executes a call that its sender has given up.
     pub fn late_call_arrives(&mut self) -> Result<(), Violation> {
         if self.network.late_calls.is_empty() {
             return Ok(());
@@ -108,8 +107,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The edge repeats a call once where that is allowed; the caller asks again, or
-    /// lets it be.
+    /// The edge repeats a call once where that is allowed. The caller retries or gives up.
     fn ask_again(&mut self, author: u64, mut call: Call) -> Option<Errand> {
         if !call.repeated && call.command.may_be_repeated() && self.random.u8(0..3) > 0 {
             self.tally.count("calls repeated by the edge");
@@ -119,7 +117,7 @@ impl World<'_> {
         (self.random.u8(0..3) > 0).then(|| self.retry(author, call))
     }
 
-    /// The same request, as the caller makes it anew.
+    /// The same request, as the caller repeats it.
     fn retry(&mut self, author: u64, mut call: Call) -> Errand {
         self.tally.count("requests made again by the caller");
         call.request_id = self.request_id();
@@ -136,7 +134,7 @@ impl World<'_> {
 
     fn compose(&mut self) -> Errand {
         if !self.oracle.requests.is_empty() && self.random.u8(0..20) == 0 {
-            // Long after its answer, if it had one.
+            // Repeats an old request, possibly long after its answer.
             let (author, call) = self.random.choice(&self.oracle.requests).expect("a request");
             let (author, call) = (*author, sent(call));
             return self.retry(author, call);
@@ -161,7 +159,7 @@ impl World<'_> {
         Call { request_id: self.request_id(), repeated: false, caller, idempotency, command }
     }
 
-    /// No two requests are the same but those that are made again.
+    /// Every new request has its own key; only repetitions share one.
     fn key(&mut self) -> IdempotencyKey {
         let digest = format!("key {}", self.random.u8(0..KEYS));
         IdempotencyKey { digest, fingerprint: format!("request {}", self.oracle.composed) }
@@ -216,7 +214,7 @@ impl World<'_> {
         Metadata::from_stored(format!("{{\"n\":{},\"kept\":1e999}}", self.random.u8(0..4))).expect("JSON")
     }
 
-    /// A change, now and then to what is there already, or to what may not be.
+    /// A change. Sometimes it changes nothing, and sometimes it is not allowed.
     fn change(&mut self) -> EndUserChange {
         let display_name = self.random.bool().then(|| self.display_name());
         if self.random.bool() {
@@ -241,7 +239,7 @@ impl World<'_> {
         }
     }
 
-    /// An answer has arrived.
+    /// Handles an answer that has arrived.
     fn hear(&mut self, author: u64, call: &Call, reply: &Reply, made: &[Made]) -> Result<(), Violation> {
         self.tally.count("answers heard");
         self.oracle.tell_made(author, made)?;
@@ -266,8 +264,8 @@ impl World<'_> {
         self.oracle.check_acknowledged(&self.holdings)
     }
 
-    /// A point read as the edge does it, by a reader whose KV may be stale: the object
-    /// has named a revision, KV was asked meanwhile.
+    /// A point read as the edge does it, by a reader with a possibly stale KV: the object has named a revision, and
+    /// KV was read at the same time.
     fn read(&mut self, user: usize, located: Revision) -> Result<(), Violation> {
         let seen = self.kv[user].seen(&mut self.random, self.true_ms, self.stale_ms);
         if let Some(document) = seen.and_then(|value| cache::read(value, located)) {
@@ -292,13 +290,13 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A list in either order, page by page; given only when the listing has caught up.
+    /// A list in either order, page by page. It runs only when the listing is up to date.
     fn list(&mut self) -> Result<(), Violation> {
         for _ in 0..FLUSHES_AWAITED {
             self.send_to_listing()?;
             self.deliver_to_listing()?;
         }
-        // After a crash nothing is known until the first call; the edge's own call is that.
+        // After a crash the object knows nothing until its first call. The edge's own call is that first call.
         if self.object.last_sequence().is_none() || self.object.is_behind(Projection::Listing) {
             self.tally.count("lists refused: not caught up");
             return Ok(());

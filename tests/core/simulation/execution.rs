@@ -1,8 +1,6 @@
-//! One call in the object, and what its answer must be, given what the object held
-//! before and holds after it.
+//! One call in the object, and the rules for its answer, given the object's rows before and after it.
 //!
-//! Invariant: every answer is judged when it is committed, whether or not it ever
-//! reaches anyone.
+//! Invariant: every answer is judged when it is committed, whether or not a caller ever receives it.
 
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Revision;
@@ -19,7 +17,7 @@ use super::stores::{Held, Holdings, answered, sent};
 use super::world::World;
 use super::{Violation, ensure};
 
-/// An export, as far as it is judged.
+/// The judged members of an export.
 #[derive(Deserialize)]
 struct Export<'a> {
     #[serde(borrow)]
@@ -38,7 +36,7 @@ struct OpenErasure {
     deletion_id: String,
 }
 
-/// A record, as far as it is judged.
+/// The judged members of a record.
 #[derive(Deserialize)]
 struct Record<'a> {
     display_name: Option<String>,
@@ -47,7 +45,7 @@ struct Record<'a> {
 }
 
 impl World<'_> {
-    /// Executes a call and judges its answer; `None` when storage failed.
+    /// Executes a call and judges its answer. `None` when storage failed.
     pub fn execute(&mut self, call: &Call) -> Result<Option<(Reply, Vec<Made>)>, Violation> {
         self.tally.count("operations");
         let is_paid = self.is_paid(call);
@@ -88,7 +86,7 @@ impl World<'_> {
         Ok(Some((reply, made)))
     }
 
-    /// A repetition of what was done and paid for is free.
+    /// A repetition of a request that was executed and paid for is free.
     fn is_paid(&self, call: &Call) -> bool {
         let users = match &call.command {
             Command::CreateEndUser(new) => std::slice::from_ref(new),
@@ -102,7 +100,7 @@ impl World<'_> {
         call.repeated && users.iter().any(is_made)
     }
 
-    /// In no window more was admitted than the bucket holds and gains.
+    /// No window admits more than the bucket holds and gains.
     fn judge_admission(&mut self, call: &Call, reply: &Reply, is_paid: bool) -> Result<(), Violation> {
         let Caller::Key { cost, .. } = call.caller else { return Ok(()) };
         ensure!(reply.admission.is_some(), "admitted by no bucket: {reply:?}");
@@ -112,7 +110,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What a call that was answered so may have changed.
+    /// The changes that a call with this answer may have made.
     fn effect(&self, call: &Call, outcome: &Outcome) -> Effect {
         match (&call.command, outcome) {
             (Command::CreateEndUser(new), Outcome::EndUserCreated { .. }) => {
@@ -124,15 +122,14 @@ impl World<'_> {
             (Command::DeleteEndUser { user_id, cascade: Cascade::All, .. }, Outcome::Deletion(_)) => {
                 Effect::Mark(self.number(user_id))
             }
-            // A partial erasure makes a new version too: the relationships that it is shown
-            // with have changed.
+            // A partial erasure makes a new version too, because the record's relationships have changed.
             (Command::UpdateEndUser { user_id, .. }, Outcome::EndUser { .. })
             | (Command::DeleteEndUser { user_id, .. }, Outcome::Deletion(_)) => Effect::Change(self.number(user_id)),
             _ => Effect::Nothing,
         }
     }
 
-    /// Judges an answer that was executed; returns the users it says were made.
+    /// Judges the answer of an executed call. Returns the users that it reports as made.
     fn judge(&mut self, call: &Call, outcome: &Outcome, before: &Holdings) -> Result<Vec<Made>, Violation> {
         match &call.command {
             Command::CreateEndUser(new) => self.judge_creation(call.request_id, new, outcome, before),
@@ -196,7 +193,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A batch is so many creations; a second row with an id finds the first.
+    /// A batch is a series of creations. A second row with an id finds the user of the first.
     fn judge_batch(
         &mut self,
         request_id: RequestId,
@@ -343,7 +340,7 @@ fn is_record(held: Option<&Held>, revision: Revision, document: &json::Text) -> 
     held.is_some_and(|held| held.revision == revision && held.document == document.as_str())
 }
 
-/// The record shows the change that was acknowledged.
+/// The record shows the acknowledged change.
 fn judge_change(change: &EndUserChange, document: &json::Text) -> Result<(), Violation> {
     let record: Record<'_> =
         serde_json::from_str(document.as_str()).map_err(|error| Violation(format!("a record: {error}")))?;

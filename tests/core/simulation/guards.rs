@@ -1,5 +1,5 @@
-//! The simulation notices: with any one guard switched off some seed fails, and
-//! with all of them on that very seed does not.
+//! The simulation detects missing guards: with any one guard switched off some seed fails, and with all of them on
+//! the same seed passes.
 
 use rollcall::guards::{Guard, without};
 

@@ -1,4 +1,4 @@
-//! What holds after every step, and what holds when faults have ceased.
+//! Invariants after every step, and invariants after faults have ceased.
 
 use rollcall::organization::outbox::Projection;
 use rollcall::projection::cache;
@@ -15,7 +15,7 @@ impl World<'_> {
         self.check_alarm()
     }
 
-    /// What the listing has confirmed it holds, and it never goes back.
+    /// The listing holds what it has confirmed, and never goes back.
     fn check_listing(&mut self) -> Result<(), Violation> {
         let rows_written = self.bench.listing.rows_written();
         if self.listing_rows_written != rows_written {
@@ -44,8 +44,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// What the cache has confirmed it was given. A write that was given up may still
-    /// arrive after the one that took its place; no reader accepts it.
+    /// The cache was given what it has confirmed. A write that its flush gave up may still arrive after the one
+    /// that replaced it; no reader accepts it.
     fn check_cache(&self) -> Result<(), Violation> {
         for (user, held) in self.holdings.users.iter().enumerate() {
             let confirmed = self.kv[user].confirmed();
@@ -68,7 +68,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Whatever waits for the alarm is known to wait, as far as anything is.
+    /// The object knows of every piece of work that waits for the alarm, while the object knows anything.
     fn check_alarm(&self) -> Result<(), Violation> {
         let holdings = &self.holdings;
         let is_behind = holdings.unlisted.iter().chain(&holdings.uncached).any(|unconfirmed| *unconfirmed);
@@ -78,8 +78,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Faults cease: whatever is on its way arrives, then both stores catch up and
-    /// every erasure is completed.
+    /// Faults cease: everything in flight arrives, then both stores catch up and every erasure completes.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.is_faulty = false;
         self.trace(|| "faults cease".to_owned());

@@ -1,40 +1,37 @@
-//! Seeded simulation of one tenant: four clients, the object's core, D1, KV, and a
-//! network between them that loses, delays and repeats. The object crashes between
-//! any two steps, its storage fails between any two statements, its clock jumps.
+//! Seeded simulation of one tenant: four clients, the object's core, D1, KV, and a network between them that loses,
+//! delays and repeats. The object crashes between any two steps, its storage fails between any two statements, and
+//! its clock jumps.
 //!
 //! After every transaction of the object:
 //!
-//! - **Every difference has its reason**: a row appears by a creation that answers
-//!   so, changes by a version at a time, goes by a purge; everything else, what
-//!   failed included, leaves every column as it was.
-//! - **What a projection has confirmed** never goes back.
-//! - **A revision names one state**, across erasures too, as a user made anew is a
-//!   higher incarnation.
-//! - **The answer is right**, heard or not: what is told to be held is held; a
-//!   creation is told 201 by the request that made the user and by no other; a write
-//!   to a user who is being erased is refused; a receipt says completed when the row
-//!   is gone and both projections have confirmed it; an export is what is held; the
-//!   same `Idempotency-Key` gives the first answer to the byte and changes nothing, or
-//!   is refused for another request, for as long as the answer is kept.
+//! - **Every difference has its reason**: a creation adds a row and says so, a change raises the version by one,
+//!   and a purge removes rows. Everything else, failures included, leaves every column as it was.
+//! - **A projection's confirmed position** never goes back.
+//! - **A revision names one state**, across erasures too, because a user who is made again has a higher
+//!   incarnation.
+//! - **The answer is right**, even if it is lost. The record in an answer is the stored record. Only the request
+//!   that made a user gets 201. A write to a user who is being erased is refused. A receipt says completed when the
+//!   row is gone and both projections have confirmed it. An export equals the stored data. The same
+//!   `Idempotency-Key` gives the first answer to the byte and changes nothing, or is refused for another request,
+//!   for as long as the answer is kept.
 //! - **The bucket** has in no window admitted more than `burst + rate·t`.
 //!
 //! After every step:
 //!
-//! - **Nothing that was told is lost**: the object is at the revision that anyone was
-//!   told of, or beyond it, until an erasure that was requested is completed.
-//! - **One creator**: of all requests only one was told to have made an incarnation.
-//! - **What a projection has confirmed, its store holds**; the listing never goes
-//!   back; no store holds a user that the object does not.
-//! - **A read is what the object had** when it named the revision, whatever of the last
-//!   60 s a stale KV serves (in some seeds: whatever it ever held); a list is
-//!   everyone who is not being erased, in order.
-//! - **Whatever waits for the alarm** is known to wait.
+//! - **No acknowledged change is lost**: the object is at the newest acknowledged revision or beyond it, until a
+//!   requested erasure completes.
+//! - **One creator**: of all requests only one got the answer that it made an incarnation.
+//! - **A store holds what its projection has confirmed**. The listing never goes back. No store holds a user that
+//!   the object does not hold.
+//! - **A read returns what the object held** when it named the revision, whatever state of the last 60 s a stale KV
+//!   serves (in some seeds: any state that it ever held). A list contains every user who is not being erased, in
+//!   order.
+//! - **The object knows of all work** that waits for the alarm.
 //!
-//! At the end faults cease, both stores equal the object, every erasure is
-//! completed, and the outbox is empty.
+//! At the end faults cease, both stores equal the object, every erasure is completed, and the outbox is empty.
 //!
-//! `ROLLCALL_SEEDS=n` runs as many seeds; `ROLLCALL_SEED=n` replays one and tells
-//! what happens in it. `cargo xtask simulate` runs a million.
+//! `ROLLCALL_SEEDS=n` runs that many seeds; `ROLLCALL_SEED=n` replays one and prints its events.
+//! `cargo xtask simulate` runs a million.
 
 mod clients;
 mod execution;
@@ -62,7 +59,7 @@ use world::{World, wide_limits};
 
 const SEEDS_DEFAULT: u64 = 100_000;
 
-/// What must not happen, in words.
+/// A broken invariant, in words.
 #[derive(Debug)]
 pub struct Violation(pub String);
 
@@ -72,7 +69,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Storage that fails without having been told to holds what it should not.
+/// Storage that fails without an injected fault holds wrong rows.
 impl From<SqlError> for Violation {
     fn from(error: SqlError) -> Self {
         Self(error.to_string())
@@ -89,7 +86,7 @@ macro_rules! ensure {
 pub(crate) use ensure;
 
 impl Bench {
-    /// A bench on which seeds can begin at once.
+    /// A bench on which a seed can start at once.
     fn ready() -> Self {
         let bench = Self::new();
         let mut world = World::new(0, &bench, &bench.object);
@@ -98,7 +95,7 @@ impl Bench {
         bench
     }
 
-    /// Runs one seed and leaves no trace of it.
+    /// Runs one seed and undoes its changes.
     fn run(&self, seed: u64, is_traced: bool) -> Result<Tally, Violation> {
         let run = |storage: &Sqlite, is_empty: bool| {
             let mut world = World::new(seed, self, storage);
@@ -119,7 +116,7 @@ impl Bench {
 impl World<'_> {
     fn live(&mut self) -> Result<(), Violation> {
         self.limit()?;
-        // Mostly short, as most of what goes wrong needs few events; some long.
+        // Most runs are short, because most faults need few events. Some are long.
         let steps = match self.random.u8(0..32) {
             0 => self.random.u32(150..400),
             1..8 => self.random.u32(60..150),
@@ -132,7 +129,7 @@ impl World<'_> {
     }
 }
 
-/// Runs seeds on every processor, each on a bench of its own, until one fails.
+/// Runs seeds on every processor, each thread on its own bench, until one fails.
 pub fn run_all<B>(
     seeds: std::ops::Range<u64>,
     ready: impl Fn() -> B + Sync,
@@ -174,7 +171,7 @@ pub fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// What a run of this many seeds has certainly done, or the simulation is not what it says.
+/// Events that a run of this many seeds must contain. A run without one of them covers too little.
 const CERTAIN: [&str; 8] = [
     "answers replayed",
     "crashes",

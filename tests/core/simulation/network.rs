@@ -1,5 +1,5 @@
-//! What is on its way between the object and the stores: batches to D1, puts to KV.
-//! It comes in any order, late, twice or never, and so do the answers.
+//! The traffic between the object and the stores: batches to D1, puts to KV. It arrives in any order, late, twice
+//! or never, and so do the answers.
 
 use rollcall::directory::identifiers::BatchId;
 use rollcall::organization::outbox::{Batch, Projection};
@@ -14,20 +14,20 @@ use super::{Violation, ensure};
 
 #[derive(Debug, Default)]
 pub struct Network {
-    /// Calls that come after their senders have given them up.
+    /// Calls that arrive after their senders gave up.
     pub late_calls: Vec<Call>,
-    /// Batches on their way to D1, with the life of the object that sent them.
+    /// Batches in flight to D1, each with the life of the object that sent it.
     pub to_listing: Vec<(u32, Batch)>,
-    /// Answers of D1 on their way to the life of the object that waits for them.
+    /// Answers of D1 in flight to the life of the object that waits for them.
     from_listing: Vec<(u32, i64)>,
     pub to_cache: Vec<Put>,
     /// The flush of the cache that the object waits for: one at a time.
     pub cache_flush: Option<CacheFlush>,
-    /// How many flushes of the cache there were.
+    /// Number of flushes of the cache so far.
     cache_flushes: u64,
 }
 
-/// A write on its way to KV.
+/// A write in flight to KV.
 #[derive(Debug)]
 pub struct Put {
     flush: u64,
@@ -40,7 +40,7 @@ pub struct Put {
 pub struct CacheFlush {
     number: u64,
     to: i64,
-    /// Writes that have not been confirmed.
+    /// Number of writes that KV has not confirmed.
     open: usize,
 }
 
@@ -67,8 +67,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Any batch arrives, not only the oldest; some arrive again later, some never,
-    /// and some answers are lost.
+    /// Delivers any batch, not only the oldest. Some batches arrive again later, some never, and some answers are
+    /// lost.
     pub fn deliver_to_listing(&mut self) -> Result<(), Violation> {
         if !self.network.from_listing.is_empty() && self.random.u8(0..3) == 0 {
             let place = self.random.usize(0..self.network.from_listing.len());
@@ -108,7 +108,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Applies a batch; the number to acknowledge, if the object is there to hear it.
+    /// Applies a batch. Returns the position to acknowledge, if the object is there to receive it.
     fn apply(&mut self, batch: &Batch) -> Result<Option<i64>, Violation> {
         let application = Application::new(batch).map_err(|error| Violation(error.to_string()))?;
         let changed = self.bench.listing.batch(&application.statements())?;
@@ -117,7 +117,7 @@ impl World<'_> {
             return Ok(Some(batch.to));
         }
         self.tally.count("batches turned away by the fence");
-        // Storage that failed in between has made the object forget; it flushes anew.
+        // A storage fault in between has made the object forget; it flushes again.
         let Some(last) = self.object.last_sequence() else { return Ok(None) };
         let position = self
             .bench
@@ -125,7 +125,7 @@ impl World<'_> {
             .texts(&fence::select_position(&batch.tenant.to_string()))?
             .first()
             .and_then(|text| text.parse().ok());
-        // Of an answer to an earlier life nobody asks where the listing stands.
+        // An earlier life does not ask for the listing's position, so `last` of the present life suffices.
         let acknowledged = fence::acknowledge_position(position, batch.from, last);
         acknowledged.map(Some).map_err(|error| Violation(error.0))
     }
@@ -167,7 +167,7 @@ impl World<'_> {
         }
         let fails = self.one_in(12);
         if fails {
-            // The write, or its answer, is lost: the flush fails and begins anew.
+            // The write or its answer is lost: the flush fails and starts again.
             self.tally.count("faults: put to KV failed");
             if is_on_time {
                 self.network.cache_flush = None;
@@ -187,7 +187,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Everything that is on its way arrives, and nobody waits for it any more.
+    /// Delivers everything in flight. No sender waits for it.
     pub fn arrive(&mut self) -> Result<(), Violation> {
         while !self.network.late_calls.is_empty() {
             self.late_call_arrives()?;
@@ -206,7 +206,7 @@ impl World<'_> {
 
     /// Flushes a projection until it has confirmed everything.
     pub fn catch_up(&mut self, projection: Projection) -> Result<(), Violation> {
-        /// More than any seed has changes.
+        /// More batches than any seed's changes need.
         const BATCHES_MAX: usize = 1_000;
         for _ in 0..BATCHES_MAX {
             if projection == Projection::Cache {

@@ -1,8 +1,8 @@
-//! What is known of the object from the outside: what it committed, what of that
-//! was told to whom, and what it may therefore do and say next.
+//! The oracle's view of the object from outside: its commits, the answers that each caller received, and what the
+//! object may do and answer next.
 //!
-//! Invariant: the oracle learns only from calls, answers and the rows that are
-//! there. It repeats no rule of the core but those that the core promises.
+//! Invariant: the oracle learns only from calls, answers and stored rows. It repeats no rule of the core except
+//! those that the core promises.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
 use super::stores::{Held, Holdings, written};
 use super::{Violation, ensure};
 
-/// What a transaction may have done. Everything else is as it was.
+/// The changes that a transaction may have made. Everything else must be unchanged.
 #[derive(Debug)]
 pub enum Effect {
     Nothing,
@@ -31,10 +31,10 @@ pub enum Effect {
     Purge(Vec<usize>),
 }
 
-/// A user whom an answer says to have been made: number and incarnation.
+/// A user that an answer reports as made: number and incarnation.
 pub type Made = (usize, i64);
 
-/// An answer that is kept for who asks again.
+/// An answer that is kept for repetitions.
 #[derive(Debug)]
 pub struct Kept {
     fingerprint: String,
@@ -52,29 +52,29 @@ struct Erasure {
     cascade: Cascade,
     reason: Option<String>,
     requested_at: Timestamp,
-    /// The object's last change when it was requested.
+    /// The object's last change at the time of the request.
     sequence: i64,
     is_completed: bool,
 }
 
 #[derive(Debug)]
 pub struct Oracle {
-    /// The record of every revision that ever was.
+    /// The record of every revision that ever existed.
     documents: BTreeMap<(usize, Revision), String>,
-    /// The newest revision that somebody was told of, while nobody has erased the user.
+    /// The newest revision in any received answer, until the user's erasure is requested.
     acknowledged: Vec<Option<Revision>>,
     /// The highest incarnation whose erasure is completed.
     erased: Vec<i64>,
-    /// The erasure of everything that is under way.
+    /// The complete erasure in progress, for each user.
     pending: Vec<Option<DeletionId>>,
     erasures: BTreeMap<DeletionId, Erasure>,
-    /// By key. Those that have expired too, until they are swept.
+    /// By key. Contains expired answers until they are swept.
     kept: BTreeMap<String, Kept>,
-    /// Who was told to have made each incarnation.
+    /// The author whose answer reported each incarnation as made.
     authors: BTreeMap<Made, u64>,
-    /// Requests with a key and their authors, for who asks again.
+    /// Requests with a key and their authors, for repetitions.
     pub requests: Vec<(u64, Call)>,
-    /// How many requests there were.
+    /// Number of requests so far.
     pub composed: u64,
 }
 
@@ -109,13 +109,13 @@ impl Oracle {
         self.erasures.keys().copied().collect()
     }
 
-    /// The open erasures of a user, as an export names them.
+    /// The ids of a user's open erasures, as an export lists them.
     pub fn open_erasures(&self, user: usize) -> Vec<String> {
         let open = self.erasures.iter().filter(|(_, erasure)| erasure.user == user && !erasure.is_completed);
         open.map(|(deletion_id, _)| deletion_id.to_string()).collect()
     }
 
-    /// The answers kept about a user, as an export names them.
+    /// The kept answers about a user, as an export lists them.
     pub fn answers_about(&self, user: usize, now: Timestamp) -> Vec<String> {
         let about = self.kept.values().filter(|kept| kept.user == Some(user) && kept.expires_at > now);
         let mut requests: Vec<_> = about.map(|kept| kept.request_id.to_string()).collect();
@@ -131,14 +131,14 @@ impl Oracle {
         self.kept.values().map(|kept| kept.expires_at).min()
     }
 
-    /// Forgets what has expired; says how much.
+    /// Forgets expired answers and returns their number.
     pub fn sweep(&mut self, now: Timestamp) -> usize {
         let before = self.kept.len();
         self.kept.retain(|_, kept| kept.expires_at > now);
         before - self.kept.len()
     }
 
-    /// Every difference between two states of the object must have its reason.
+    /// Checks that every difference between two states of the object has its reason.
     pub fn explain(&mut self, effect: &Effect, before: &Holdings, after: &Holdings) -> Result<(), Violation> {
         let is_back = before.confirmed.iter().zip(&after.confirmed).any(|(was, is)| was > is);
         ensure!(!is_back, "what was confirmed goes back from {:?} to {:?}", before.confirmed, after.confirmed);
@@ -189,7 +189,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Nothing that was told is lost.
+    /// Checks that no acknowledged change is lost.
     pub fn check_acknowledged(&self, holdings: &Holdings) -> Result<(), Violation> {
         for (user, acknowledged) in self.acknowledged.iter().enumerate() {
             let Some(acknowledged) = acknowledged else { continue };
@@ -199,7 +199,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Somebody was told of a revision. It may be long ago that it was in force.
+    /// Records that a caller received a revision. Newer ones may exist by then.
     pub fn tell(&mut self, user: usize, revision: Revision) {
         if revision.incarnation > self.erased[user] {
             self.acknowledged[user] = self.acknowledged[user].max(Some(revision));
@@ -210,7 +210,7 @@ impl Oracle {
         self.acknowledged[user]
     }
 
-    /// Somebody was told to have made users.
+    /// Records that a caller received the answer that it made these users.
     pub fn tell_made(&mut self, author: u64, made: &[Made]) -> Result<(), Violation> {
         for made in made {
             let first = *self.authors.entry(*made).or_insert(author);
@@ -219,8 +219,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// What the answer to a call with a key must be: the one that is kept, or that the
-    /// key was used for something else. `None` when it must be executed.
+    /// The right answer to a call with a key: the kept one, or a refusal because the key was used for another
+    /// request. `None` when the call must be executed.
     pub fn judge_key(
         &self,
         key: &IdempotencyKey,
@@ -242,7 +242,7 @@ impl Oracle {
         Ok(Some(kept.made.clone()))
     }
 
-    /// The answer was executed, so it is kept now.
+    /// Keeps the answer of an executed call.
     pub fn keep(
         &mut self,
         key: &IdempotencyKey,
@@ -265,7 +265,7 @@ impl Oracle {
         }
     }
 
-    /// A request for an erasure was answered with a receipt.
+    /// Judges the receipt that answers a request for an erasure.
     pub fn judge_erasure(
         &mut self,
         user: usize,
@@ -300,7 +300,7 @@ impl Oracle {
         self.erasures.contains_key(&deletion_id)
     }
 
-    /// What a receipt must say, whoever shows it.
+    /// Judges a receipt, from whichever answer it comes.
     pub fn judge_receipt(&self, deletion_id: DeletionId, receipt: Option<&Receipt>) -> Result<(), Violation> {
         let Some(erasure) = self.erasures.get(&deletion_id) else {
             ensure!(receipt.is_none(), "a receipt of an erasure that nobody requested: {receipt:?}");
@@ -319,8 +319,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// A purge was committed: it has completed what every projection has confirmed.
-    /// Returns the users who are gone by it.
+    /// Handles a committed purge: it has completed every erasure that all projections have confirmed. Returns the
+    /// removed users.
     pub fn purge(&mut self, object: &OrganizationCore) -> Vec<usize> {
         let confirmed = Projection::ALL.into_iter().filter_map(|projection| object.acknowledged(projection)).min();
         let mut purged = Vec::new();
@@ -343,7 +343,7 @@ impl Oracle {
     }
 }
 
-/// Whether an outcome is the answer of something that was executed.
+/// Whether an outcome is the answer of an executed call.
 const fn is_kept(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::EndUserCreated { .. } | Outcome::EndUser { .. } | Outcome::EndUsersCreated(_))
 }

@@ -1,8 +1,8 @@
-//! The stores as the simulation sees them, and the one place in it that knows the
-//! object's tables, D1's, and how calls are written on the wire.
+//! The stores as the simulation sees them. Only this file of the simulation knows the object's tables, D1's tables,
+//! and the wire format of calls.
 //!
-//! Invariant: everything is read past the core, by statements of its own, so that
-//! what the core says of its storage is not believed but compared.
+//! Invariant: this file reads everything past the core, by its own statements, so that the test compares the core's
+//! claims about its storage instead of trusting them.
 
 use std::rc::Rc;
 
@@ -23,19 +23,18 @@ use crate::sqlite::Sqlite;
 /// The clock of every seed begins here.
 pub const START_MS: i64 = 1_700_000_000_000;
 
-/// How long KV keeps a tombstone, and how long after a write a reader elsewhere may
-/// still see what was there before.
+/// How long KV keeps a tombstone, and how long after a write a reader elsewhere may still see the former value.
 pub const STALE_MS: i64 = 60_000;
 
-/// What a thread needs for any number of seeds, one after another.
+/// The storage that a thread reuses for any number of seeds, one after another.
 pub struct Bench {
-    /// Migrated, and with a key issued.
+    /// Migrated, with an issued key.
     pub object: Sqlite,
     pub listing: Sqlite,
     pub tenant: Tenant,
     pub key: KeyDigest,
     pub user_ids: Vec<UserId>,
-    /// The key in KV of each of them.
+    /// Each user's key in KV.
     pub cache_keys: Vec<String>,
 }
 
@@ -52,12 +51,12 @@ impl Bench {
     }
 }
 
-/// A call as it arrives.
+/// A call as the object reads it from the wire.
 pub fn sent(call: &Call) -> Call {
     protocol::decode(&protocol::encode(call).expect("a call")).expect("a call")
 }
 
-/// A reply as it arrives.
+/// A reply as the edge reads it from the wire.
 pub fn answered(reply: &Reply) -> Reply {
     protocol::decode(&protocol::encode(reply).expect("a reply")).expect("a reply")
 }
@@ -74,13 +73,13 @@ pub struct Held {
     pub revision: Revision,
     pub is_pending: bool,
     pub created_at: Timestamp,
-    /// The request that made it.
+    /// The id of the request that made the user.
     pub created_by: String,
     pub document: String,
 }
 
 impl Held {
-    /// Whether not a column differs.
+    /// Whether all columns are equal.
     pub fn is_same(&self, other: &Self) -> bool {
         self.raw == other.raw
     }
@@ -98,13 +97,13 @@ pub struct Holdings {
     pub users: Users,
     pub unlisted: Unconfirmed,
     pub uncached: Unconfirmed,
-    /// Up to where the listing and the cache have confirmed.
+    /// The positions that the listing and the cache have confirmed.
     pub confirmed: [i64; 2],
     pub outbox_rows: usize,
 }
 
 impl Holdings {
-    /// Reads everything; a row that is as it was is taken from what was read before.
+    /// Reads everything. An unchanged row shares the value that was read before.
     pub fn read(sql: &Sqlite, user_ids: &[UserId], before: &Self) -> Result<Self, Violation> {
         let mut users: Users = vec![None; user_ids.len()];
         let statement = format!("SELECT {}, u.created_by FROM users u", user_row::COLUMNS);
@@ -140,7 +139,7 @@ impl Holdings {
     }
 }
 
-/// The number of answers that are stored, expired or not.
+/// Number of stored answers, expired or not.
 pub fn answers_stored(sql: &Sqlite) -> Result<i64, Violation> {
     let mut rows = sql.rows("SELECT count(*) FROM idempotency", &[])?;
     Ok(Row::new(rows.pop().unwrap_or_default()).integer()?)
@@ -180,7 +179,7 @@ fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
     Ok((user.user_id.to_string(), Rc::new(held)))
 }
 
-/// What one key of KV held and when.
+/// The values of one KV key, each with the time of its write.
 #[derive(Debug, Default)]
 pub struct History(Vec<Written>);
 
@@ -189,7 +188,7 @@ struct Written {
     at_ms: i64,
     until_ms: Option<i64>,
     value: String,
-    /// Written by the flush that waited for it, not by one that was given up.
+    /// True when a flush wrote it, false when it is the late write of a flush that was given up.
     on_time: bool,
 }
 
@@ -199,18 +198,18 @@ impl History {
         self.0.push(Written { at_ms: now_ms, until_ms, value, on_time });
     }
 
-    /// What a reader may see now: any state that the key had within the time
-    /// given, and nothing, which a cached miss is.
+    /// The value that a reader may see now: any value of the key within the given time. A cached miss shows no
+    /// value.
     pub fn seen(&self, random: &mut fastrand::Rng, now_ms: i64, stale_ms: i64) -> Option<&str> {
         let since_ms = now_ms.saturating_sub(stale_ms);
-        // The last one before is in force at the beginning.
+        // The last value before the interval is visible at its beginning.
         let first = self.0.iter().rposition(|written| written.at_ms <= since_ms).unwrap_or_default();
         let seen = random.choice(&self.0[first..])?;
         let is_there = seen.until_ms.is_none_or(|until_ms| until_ms > since_ms) && random.u8(0..8) > 0;
         is_there.then_some(seen.value.as_str())
     }
 
-    /// What the key was last given by a flush that waited for it.
+    /// The key's last value from a flush that waited for its write.
     pub fn confirmed(&self) -> Option<&str> {
         self.0.iter().rev().find(|written| written.on_time).map(|written| written.value.as_str())
     }

@@ -1,4 +1,4 @@
-//! What the seeds did: how much of each kind, so that a run also says what it covered.
+//! Counts of each kind of event, so that a run reports what it covered.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -23,29 +23,29 @@ use crate::limiter::Bound;
 use crate::sqlite::{INJECTED, Sqlite};
 
 const CLIENTS: usize = 4;
-/// More than faults ever let fail one after another.
+/// More than the longest possible run of injected faults.
 const ATTEMPTS_MAX: u32 = 1_000;
 const HOUR_MS: i64 = 3_600_000;
 
 pub struct World<'a> {
     pub bench: &'a Bench,
     pub random: fastrand::Rng,
-    /// Prints what happens.
+    /// Prints every event.
     pub is_traced: bool,
-    /// Off while the world heals.
+    /// False while the world heals.
     pub is_faulty: bool,
-    /// What has passed in truth; the object's clock is off by the skew.
+    /// The true time. The object's clock differs from it by the skew.
     pub true_ms: i64,
     skew_ms: i64,
-    /// The small bucket of this seed and what it may grant; its clock only goes
-    /// forward (see the limiter about clocks that are set back).
+    /// The small bucket of this seed and its bound. Its clock only goes forward (see the limiter about clocks that
+    /// are set back).
     pub bucket: Option<(Rate, Bound)>,
-    /// How stale KV may be.
+    /// The staleness limit of KV.
     pub stale_ms: i64,
-    /// The users of this seed, by number: few, so that clients meet.
+    /// The users of this seed, by number. They are few, so that clients collide.
     pub population: Vec<usize>,
     pub object: OrganizationCore,
-    /// Counts the object's crashes: what an earlier life waited for, nobody does.
+    /// Number of the object's crashes. Answers to an earlier life have no receiver.
     pub life: u32,
     storage: &'a Sqlite,
     pub kv: Vec<History>,
@@ -61,7 +61,7 @@ pub struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// A world over a storage: the bench's, which is set up, or one that is empty.
+    /// A world over a storage: the bench's prepared one, or an empty one.
     pub fn new(seed: u64, bench: &'a Bench, storage: &'a Sqlite) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let users = bench.user_ids.len();
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
             true_ms: START_MS,
             skew_ms: 0,
             bucket: None,
-            // Now and then a KV that a reader may find in any state it ever had.
+            // In some seeds, KV readers may see any value that a key ever had.
             stale_ms: if random.u8(0..8) == 0 { i64::MAX } else { STALE_MS },
             random,
             population,
@@ -119,7 +119,7 @@ impl<'a> World<'a> {
                 idempotency: None,
                 command: Command::IssueKey { settings, key },
             };
-            // Until it is done there may be no tables to look at.
+            // Until provisioning succeeds, the tables may be missing.
             if self.handle(call)?.is_some() {
                 return self.settle(&Effect::Nothing).map(drop);
             }
@@ -127,7 +127,7 @@ impl<'a> World<'a> {
         Err(Violation("no key is ever issued".to_owned()))
     }
 
-    /// Gives some seeds a bucket that is soon empty.
+    /// Gives some seeds a small bucket.
     pub fn limit(&mut self) -> Result<(), Violation> {
         if self.random.u8(0..8) > 0 {
             return Ok(());
@@ -151,7 +151,7 @@ impl<'a> World<'a> {
         RequestId::new(self.now(), self.bytes())
     }
 
-    /// Whether something happens that happens once in so many times.
+    /// True once in so many times, at random.
     pub fn one_in(&mut self, times: u32) -> bool {
         self.is_faulty && self.random.u32(0..times) == 0
     }
@@ -186,7 +186,7 @@ impl<'a> World<'a> {
         self.check()
     }
 
-    /// Mostly next to nothing, sometimes more than an answer is kept.
+    /// Advances the clock: mostly by next to nothing, sometimes by longer than an answer is kept.
     fn pass_time(&mut self) {
         let is_limited = self.bucket.is_some();
         self.true_ms += match self.random.u16(0..1_000) {
@@ -210,8 +210,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// One transaction of the object, in which storage may fail between any two
-    /// statements; `None` when it did.
+    /// One transaction of the object, in which storage may fail between any two statements. `None` when it failed.
     pub fn transact<T>(
         &mut self,
         body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
@@ -219,7 +218,7 @@ impl<'a> World<'a> {
         self.attempt(true, body)
     }
 
-    /// The same for one call, which is in a transaction only if it needs to be.
+    /// Executes one call, in a transaction only if the call needs one.
     pub fn handle(&mut self, call: Call) -> Result<Option<Reply>, Violation> {
         let in_transaction = self.object.needs_transaction(&call);
         self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))
@@ -232,7 +231,7 @@ impl<'a> World<'a> {
     ) -> Result<Option<T>, Violation> {
         let (now, storage) = (self.now(), self.storage);
         if self.one_in(16) {
-            // A batch after a crash has some thirty statements, a read has three.
+            // A batch after a crash has about thirty statements, a read has three.
             let statements = *self.random.choice(&[4, 12, 40]).expect("a number");
             storage.fail_after.set(Some(self.random.u32(0..statements)));
         }
@@ -251,8 +250,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Reads what a transaction has left, if it has written anything, and holds it
-    /// against what it was allowed to do. Returns what there was before.
+    /// Reads the rows after a transaction, if it has written any, and checks them against the allowed changes.
+    /// Returns the rows before it.
     pub fn settle(&mut self, effect: &Effect) -> Result<Rc<Holdings>, Violation> {
         let before = Rc::clone(&self.holdings);
         let rows_written = self.storage.rows_written();
@@ -303,8 +302,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// Limits that a seed does not meet, unless a clock that was set back and then seen
-/// by a restart empties the bucket.
+/// Limits that a seed does not reach, unless a clock is set back and a restart then sees it, which empties the
+/// bucket.
 pub fn wide_limits() -> Limits {
     Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() }
 }
