@@ -7,7 +7,6 @@
 
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::headers::Charged;
-use super::http::request::Incoming;
 use super::runtime::{CallError, ObjectMethod, Runtime};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
@@ -44,7 +43,7 @@ impl Request {
     }
 }
 
-impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
+impl<R: Runtime> Exchange<'_, R> {
     /// Asks the object of a key's holder. A fault in the input is answered once the object has let
     /// the caller in.
     pub async fn call<T>(

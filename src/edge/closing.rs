@@ -11,7 +11,6 @@
 
 use super::calls::{ask_as_operator, unexpected};
 use super::exchange::Exchange;
-use super::http::request::Incoming;
 use super::runtime::Runtime;
 use crate::directory::deletion::Erased;
 use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
@@ -81,8 +80,8 @@ fn select(condition: &str, value: SqlValue) -> Bound {
 
 /// Replaces the row of an organization by a receipt, and tells both objects. A second request finds
 /// the first one's receipt.
-pub async fn close<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn close<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     id: OrganizationId,
     deletion_id: DeletionId,
     reason: Option<String>,
@@ -99,15 +98,15 @@ pub async fn close<R: Runtime, I: Incoming>(
 }
 
 /// Finds the receipt of a deletion, once both objects have been told.
-pub async fn find<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn find<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     deletion_id: DeletionId,
 ) -> Result<ClosingReceipt, Fault> {
     receipt_of(exchange, &select("deletion_id = ?1", deletion_id.to_string().into()), "deletion").await
 }
 
-async fn receipt_of<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn receipt_of<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     select: &Bound,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
@@ -120,8 +119,8 @@ async fn receipt_of<R: Runtime, I: Incoming>(
     read(exchange, select, what).await
 }
 
-async fn read<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn read<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     select: &Bound,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {

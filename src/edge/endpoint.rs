@@ -44,8 +44,8 @@ pub struct Input<'a, C = Tenant> {
 }
 
 impl<'a, C> Input<'a, C> {
-    pub fn new<R: Runtime, I: Incoming>(
-        exchange: &Exchange<'_, R, I>,
+    pub fn new<R: Runtime>(
+        exchange: &Exchange<'_, R>,
         caller: C,
         configuration: &'a Configuration,
         parameters: &'a [&'a str],

@@ -27,9 +27,9 @@ const SERVICE_KEY: &str = "X-Assistant-Service-Key";
 
 /// A request, and what is known of it so far. The response's headers and the log line are made
 /// from this.
-pub struct Exchange<'a, R, I> {
+pub struct Exchange<'a, R: Runtime> {
     pub runtime: &'a R,
-    pub incoming: &'a I,
+    pub incoming: &'a R::Incoming,
     pub target: Target<'a>,
     pub request_id: RequestId,
     pub received_at: Timestamp,
@@ -72,7 +72,7 @@ impl Operator {
     }
 }
 
-impl<R: Runtime, I: Incoming> Exchange<'_, R, I> {
+impl<R: Runtime> Exchange<'_, R> {
     pub fn configuration(&self) -> Result<Rc<Configuration>, Fault> {
         self.runtime
             .configuration()

@@ -2,7 +2,6 @@
 
 use super::endpoint::Input;
 use super::exchange::{Exchange, Operator};
-use super::http::request::Incoming;
 use super::runtime::Runtime;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::organization::Organization;
@@ -16,10 +15,7 @@ pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
 }
 
 /// Finds an organization; 404 when there is none.
-pub async fn find<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    id: OrganizationId,
-) -> Result<Organization, Fault> {
+pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId) -> Result<Organization, Fault> {
     let id = id.to_string();
     let select = Statement {
         sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),

@@ -29,7 +29,7 @@ use crate::json;
 const UNMATCHED: &str = "unmatched";
 
 /// Answers one request. Never fails: every fault becomes a response.
-pub async fn serve<R: Runtime, I: Incoming>(runtime: &R, incoming: &I) -> Response {
+pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response {
     let received_at = runtime.now();
     let request_id = request_id(runtime, received_at);
     let (url, method) = (incoming.url(), incoming.method());
@@ -91,8 +91,8 @@ fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
 }
 
 /// Adds the headers that follow from the state of the exchange.
-fn finish<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+fn finish<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     dialect: Dialect,
     result: Result<Response, Fault>,
     head: bool,
@@ -124,7 +124,7 @@ fn finish<R: Runtime, I: Incoming>(
 
 /// Answers `OPTIONS`, with or without the headers of a preflight. It needs no credential and tells
 /// nothing about the path.
-fn preflight<R: Runtime, I: Incoming>(exchange: &Exchange<'_, R, I>) -> Result<Response, Fault> {
+fn preflight<R: Runtime>(exchange: &Exchange<'_, R>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let origin = exchange.incoming.header("Origin");
     let response = Response::new(204);
@@ -133,8 +133,8 @@ fn preflight<R: Runtime, I: Incoming>(exchange: &Exchange<'_, R, I>) -> Result<R
     Ok(if allowed { headers::preflight(response) } else { response })
 }
 
-async fn dispatch<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn dispatch<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     route: &Route,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
@@ -162,8 +162,8 @@ async fn dispatch<R: Runtime, I: Incoming>(
 
 /// Answers the holder of a key. The object admits the caller before the edge reports a fault in
 /// the input.
-async fn answer_holder<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn answer_holder<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     method: Method,
     endpoint: Endpoint<KeyHandler>,
@@ -189,8 +189,8 @@ async fn answer_holder<R: Runtime, I: Incoming>(
     }
 }
 
-async fn one_call<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn one_call<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     plan: PlanFunction,
     mut input: Input<'_>,
@@ -204,8 +204,8 @@ async fn one_call<R: Runtime, I: Incoming>(
     respond(outcome)
 }
 
-async fn answer_operator<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn answer_operator<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     operator: Operator,
     endpoint: Endpoint<AdminHandler>,
     parameters: &[&str],

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::configuration::Configuration;
 use super::denial_cache::DenialCache;
+use super::http::request::Incoming;
 use super::public_limiter::PublicLimiter;
 use crate::clerk::key::PublicKey;
 use crate::clerk::sessions::Sessions;
@@ -38,6 +39,7 @@ pub struct CallError {
 /// The platform around a request. A clone serves a response whose head is sent.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Runtime: Fetcher + Clone + 'static {
+    type Incoming: Incoming;
     type Database: Database;
     type Cache: Cache;
 

@@ -19,7 +19,6 @@ use crate::clerk::session_cache;
 use crate::clerk::token::SessionToken;
 
 use super::exchange::Exchange;
-use super::http::request::Incoming;
 use super::runtime::Runtime;
 use crate::fault::internal;
 use crate::fault::{CredentialFault, Fault};
@@ -34,7 +33,7 @@ const EXPIRED: Fault = Fault::Credential(CredentialFault::Expired);
 
 /// Finds the session of the person who is signed in. Costs a token of the client address's bucket,
 /// also when no person is.
-pub async fn authenticate<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Rc<Session>, Fault> {
+pub async fn authenticate<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Rc<Session>, Fault> {
     exchange.take_public_token()?;
     let text = exchange.bearer().ok_or(Fault::Credential(CredentialFault::Missing))?;
     let (runtime, received_at) = (exchange.runtime, exchange.received_at);
@@ -64,8 +63,8 @@ pub async fn authenticate<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R
 }
 
 /// The issuer's key of this name.
-async fn key<R: Runtime, I: Incoming>(
-    exchange: &Exchange<'_, R, I>,
+async fn key<R: Runtime>(
+    exchange: &Exchange<'_, R>,
     issuer: &Issuer,
     name: Option<&str>,
 ) -> Result<Rc<PublicKey>, Fault> {

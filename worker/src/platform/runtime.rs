@@ -8,6 +8,7 @@ use worker::Env;
 
 use super::bindings::{Bindings, binding};
 use super::d1::D1;
+use super::http::HttpRequest;
 use super::kv::Kv;
 use super::rpc::Namespace;
 use super::{ai, clock, crypto, entropy, fetch};
@@ -77,6 +78,7 @@ impl WorkerRuntime {
 }
 
 impl Runtime for WorkerRuntime {
+    type Incoming = HttpRequest;
     type Database = D1;
     type Cache = Kv;
 

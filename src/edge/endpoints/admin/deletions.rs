@@ -6,7 +6,6 @@ use crate::edge::closing;
 use crate::edge::endpoint::Input;
 use crate::edge::endpoints::deletion_request::read_options;
 use crate::edge::exchange::{Exchange, Operator};
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::Runtime;
@@ -15,8 +14,8 @@ use crate::input::both;
 
 /// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
 /// answer, also after completion: an organization's id is never used again.
-pub async fn request<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn request<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let read = both(organizations::id(&input), read_options(&input.body, &[Cascade::All]));
@@ -29,8 +28,8 @@ pub async fn request<R: Runtime, I: Incoming>(
 }
 
 /// `GET /admin/v1/deletions/{deletion_id}`.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn get<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let id = input.path("deletion_id", |text| text.parse());

@@ -13,7 +13,6 @@ use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::pages;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
@@ -44,8 +43,8 @@ pub struct KeyView<'a> {
 }
 
 /// `POST …/keys`.
-pub async fn issue<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn issue<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let now = input.received_at;
@@ -128,8 +127,8 @@ fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
 }
 
 /// `GET …/keys`: the keys of both modes, in the order of issue.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn list<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let limit = pages::limit(&mut input.query);
@@ -177,8 +176,8 @@ fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {
 
 /// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is
 /// answered 204 too.
-pub async fn revoke<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn revoke<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let key_id = path_parameter("key_id", input.parameters.get(1), |text| text.parse());

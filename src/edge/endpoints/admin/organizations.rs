@@ -20,7 +20,6 @@ use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
@@ -36,8 +35,8 @@ const UPDATE_ATTEMPTS: u32 = 5;
 const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
 /// `POST /admin/v1/organizations`.
-pub async fn create<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn create<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let changes = read_changes(&input.body, true);
@@ -62,8 +61,8 @@ pub async fn create<R: Runtime, I: Incoming>(
 }
 
 /// `GET /admin/v1/organizations`: in the order of creation.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn list<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let binding = Binding::new(&["admin", "organizations"]);
@@ -84,8 +83,8 @@ pub async fn list<R: Runtime, I: Incoming>(
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn get<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let id = organizations::id(&input);
@@ -100,8 +99,8 @@ pub async fn get<R: Runtime, I: Incoming>(
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
-pub async fn update<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn update<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let read = both(organizations::id(&input), read_changes(&input.body, false));
@@ -127,8 +126,8 @@ pub async fn update<R: Runtime, I: Incoming>(
 }
 
 /// Brings the settings to both objects, then answers.
-async fn deliver<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+async fn deliver<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     operator: Operator,
     organization: &Organization,
 ) -> Result<Response, Fault> {
@@ -168,10 +167,7 @@ fn with_names(sql: &'static str, organization: &Organization) -> Bound {
 }
 
 /// Fails if another organization holds one of this one's unique fields.
-async fn refuse_taken<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
-    organization: &Organization,
-) -> Result<(), Fault> {
+async fn refuse_taken<R: Runtime>(exchange: &mut Exchange<'_, R>, organization: &Organization) -> Result<(), Fault> {
     let taken = exchange.query(&with_names(TAKEN, organization).statement()).await?;
     match taken.rows.first() {
         Some(field) => Err(Fault::Conflict(format!("Another organization has this {field}."))),

@@ -9,7 +9,6 @@ use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
@@ -73,8 +72,8 @@ impl ModeView {
 
 /// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects
 /// continue by themselves, and a repetition tells how far they are.
-pub async fn start<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn start<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let options = match &input.body {
@@ -89,8 +88,8 @@ pub async fn start<R: Runtime, I: Incoming>(
 }
 
 /// `GET …/repair`: the last audit of each mode; 404 when neither mode had one.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn get<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let id = organizations::id(&input);

@@ -8,7 +8,6 @@ use crate::directory::timestamp::Timestamp;
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
@@ -41,8 +40,8 @@ struct Share {
 }
 
 /// `GET /admin/v1/organizations/{organization_id}/usage`, by mode.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn get<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let id = organizations::id(&input);

@@ -16,7 +16,6 @@ use crate::edge::calls::{Request, unexpected};
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::pages;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::Schema;
 use crate::edge::runtime::Runtime;
@@ -108,8 +107,8 @@ impl<'a> Contact<'a> {
 }
 
 /// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn list<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {

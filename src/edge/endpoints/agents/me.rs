@@ -3,7 +3,6 @@
 use crate::clerk::claims::Session;
 use crate::clerk::people::{self, PersonLookup};
 use crate::edge::exchange::Exchange;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
@@ -15,7 +14,7 @@ use crate::json::quote;
 
 /// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet
 /// is described by the token.
-pub async fn get<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
+pub async fn get<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response, Fault> {
     let session = session::authenticate(exchange).await?;
     QueryFields::none(exchange.target.query)?;
     let database = exchange.runtime.database().map_err(internal)?;

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::edge::exchange::Exchange;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
@@ -41,7 +40,7 @@ struct Check {
 }
 
 /// `GET /ready`: 200 when every binding can be reached, else 503; with the latency of each.
-pub async fn ready<R: Runtime, I: Incoming>(exchange: &mut Exchange<'_, R, I>) -> Result<Response, Fault> {
+pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response, Fault> {
     let runtime = exchange.runtime;
     let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;
     let objects = timed(runtime, async { runtime.ping_object().await.is_ok() }).await;

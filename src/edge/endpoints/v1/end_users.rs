@@ -16,7 +16,6 @@ use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
 use crate::edge::http::pages;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::log::ServedBy;
 use crate::edge::runtime::Runtime;
@@ -69,8 +68,8 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 /// The edge asks the object for the revision in force and KV for the record, at the same time. If KV
 /// holds that revision, the edge answers with it. Else a second call fetches the record from the
 /// object.
-pub async fn get<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn get<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
@@ -177,8 +176,8 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
 }
 
 /// `GET /v1/end-users`: keyset pages over either index, read-your-writes.
-pub async fn list<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn list<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {

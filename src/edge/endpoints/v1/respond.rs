@@ -19,7 +19,6 @@ use crate::edge::configuration::Configuration;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
-use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
 use crate::fault::internal;
@@ -54,8 +53,8 @@ enum TurnMode {
 
 /// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent
 /// events. A repetition with the same `Idempotency-Key` gets the answer that the object kept.
-pub async fn respond<R: Runtime, I: Incoming>(
-    exchange: &mut Exchange<'_, R, I>,
+pub async fn respond<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
