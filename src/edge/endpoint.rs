@@ -75,7 +75,7 @@ impl<'a, C> Input<'a, C> {
     /// Ends the reading of a request: refuses the query parameters that nothing has read, and
     /// lists them with every other fault.
     pub fn complete<T>(&mut self, read: Result<T, Fault>) -> Result<T, Fault> {
-        both(read, self.query.finish()).map(|(read, ())| read)
+        both(self.query.finish(), read).map(|((), read)| read)
     }
 
     /// The key after which a list goes on, or `None` at its beginning.
