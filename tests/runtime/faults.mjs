@@ -17,7 +17,7 @@ function guard(binding, name, methods) {
     get(target, property) {
       const value = Reflect.get(target, property, target);
       if (typeof value !== "function") return value;
-      // An object's methods have no `apply` of their own: whatever is asked of them is a call.
+      // A method of an object has no `apply` of its own, because every property of a stub is a call.
       const call = (...args) => Reflect.apply(value, target, args);
       return methods.includes(property) ? (...args) => fault(name, property) ?? call(...args) : call;
     },

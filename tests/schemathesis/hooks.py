@@ -98,16 +98,16 @@ def before_call(context, case, kwargs):
         path["relationship_id"] = relationship(case)
         relationships.add(path["relationship_id"])
     if isinstance(case.body, dict):
-        # It must lie in the future, whenever that is.
+        # An expiry must lie in the future.
         if case.body.get("expires_at"):
             case.body["expires_at"] = "2999-12-31T23:59:59Z"
-        # Only an agent has an owner, and only a human who is there is one.
+        # Only an agent has an owner, and the owner must be an existing human.
         if case.body.get("owner_principal_id"):
             case.body.pop("owner_principal_id")
-        # A turn that is stateful is somebody's.
+        # A stateful turn needs a user.
         if case.body.get("mode") == "stateful" and not case.body.get("user_id"):
             case.body.pop("mode")
-        # A turn is with an agent that is there.
+        # A turn needs an existing agent.
         if "personality_id" in case.body:
             case.body["personality_id"] = agent(case)
 
@@ -125,16 +125,16 @@ def after_call(context, case, response):
 def filter_failure(context, failure, case, response):
     label, status = case.operation.label, response.status_code
     if isinstance(failure, AcceptedNegativeData) and label == "POST /v1/end-users/batch" and status == 200:
-        # A batch is answered whatever its rows are: a wrong one is refused in its place.
+        # A batch is answered 200 also when rows are faulty. Each faulty row has a result of its own.
         return all(row["status"] != 422 for row in response.json()["results"])
     if isinstance(failure, UseAfterFree) and failure.deleted_case_id in partial_erasures:
-        # What a partial erasure leaves is there, to be read and to be changed.
+        # A partial erasure leaves the resource, which can be read and changed.
         return False
     if isinstance(failure, UseAfterFree) and label.startswith("GET /v1/end-users/{user_id}"):
-        # An erasure takes its time, and whoever reads meanwhile is told so.
+        # An erasure takes time. A read during the erasure says so.
         user = response.json().get("end_user", response.json())
         return user["status"] != "deletion_pending"
     if isinstance(failure, EnsureResourceAvailability) and label.startswith("GET ") and label.endswith("/repair"):
-        # What was made is the organization, which has not been repaired yet.
+        # The link leads to a new organization, which has had no repair.
         return response.json()["detail"] != "There is no such repair."
     return True

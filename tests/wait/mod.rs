@@ -1,19 +1,19 @@
-//! How a test waits for what happens by itself. Tests do not sleep: a test looks until it sees what it
-//! waits for, and fails at a deadline that only a fault reaches.
+//! Waits for what happens without a request of the test. Tests do not sleep: a test looks until it sees
+//! what it waits for, and fails at a deadline that only a fault reaches.
 
 use std::fmt::Debug;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait, also for an answer by HTTP. Nothing takes nearly as long, even on a busy machine: the
-/// object's alarm, which tries again what has failed, comes after a minute at the latest.
+/// Longest wait, also for an answer by HTTP. It is far longer than anything takes on a busy machine: the
+/// object's alarm, which tries again after a failure, comes after a minute at the latest.
 pub const LIMIT: Duration = Duration::from_mins(3);
 
 /// The pause after the first look; each is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// Looks until what is seen is what is waited for, and returns it. `what` completes "waited for".
+/// Looks until `is_there` holds for what the test sees, and returns that. `what` completes "waited for".
 #[track_caller]
 pub fn until<S: Debug>(what: &str, look: impl FnMut() -> S, is_there: impl Fn(&S) -> bool) -> S {
     until_within(LIMIT, what, look, is_there)
