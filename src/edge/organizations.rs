@@ -14,6 +14,16 @@ pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
     input.path("organization_id", |text| text.parse())
 }
 
+/// Finds the organization that the path names, for a request that has nothing else to read.
+pub async fn find_named<R: Runtime>(
+    exchange: &mut Exchange<'_, R>,
+    input: &mut Input<'_, Operator>,
+) -> Result<Organization, Fault> {
+    let id = id(input);
+    let id = input.complete(id)?;
+    find(exchange, id).await
+}
+
 /// Finds an organization; 404 when there is none.
 pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId) -> Result<Organization, Fault> {
     let id = id.to_string();

@@ -87,9 +87,7 @@ pub async fn get<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
-    let id = organizations::id(&input);
-    let id = input.complete(id)?;
-    let organization = organizations::find(exchange, id).await?;
+    let organization = organizations::find_named(exchange, &mut input).await?;
     let revision = revision(&organization);
     if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
         return Ok(Response::new(304).with("ETag", entity_tag(revision)));

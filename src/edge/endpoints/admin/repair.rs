@@ -92,9 +92,7 @@ pub async fn get<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
-    let id = organizations::id(&input);
-    let id = input.complete(id)?;
-    organizations::find(exchange, id).await?;
+    let id = organizations::find_named(exchange, &mut input).await?.id;
     let commands = [Command::ReadAudit, Command::ReadAudit];
     let response = respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)?;
     Ok(Response { status: 200, ..response })

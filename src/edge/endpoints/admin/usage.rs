@@ -44,9 +44,8 @@ pub async fn get<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
-    let id = organizations::id(&input);
-    let id = input.complete(id)?;
-    let organization = organizations::find(exchange, id).await?;
+    let organization = organizations::find_named(exchange, &mut input).await?;
+    let id = organization.id;
     // An object without a key has no limits yet.
     let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
     exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
