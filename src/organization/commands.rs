@@ -25,9 +25,11 @@ pub fn execute<S: Sql>(
     key: Option<&IdempotencyKey>,
     decay: Decay,
 ) -> Result<Outcome, SqlError> {
+    // A read of a receipt requests no erasure.
+    let may_request_erasure = !command.only_reads();
     let outcome = dispatch(memory, sql, request_id, command, key, decay)?;
     match outcome {
-        Outcome::Deletion(_) => memory.erasure_is_pending = erasure::is_pending(sql)?,
+        Outcome::Deletion(_) if may_request_erasure => memory.erasure_is_pending = erasure::is_pending(sql)?,
         Outcome::TurnReserved { .. } | Outcome::Turn { .. } => memory.expiry_is_scheduled = false,
         _ => {}
     }
