@@ -72,6 +72,30 @@ fn remove_abandoned_states() {
     }
 }
 
+/// Copies the state that the migrations made, which is the same for every server.
+fn copy_migrated_state(to: &Path) {
+    static MIGRATED: OnceLock<PathBuf> = OnceLock::new();
+    let from = MIGRATED.get_or_init(|| {
+        let state = new_state();
+        migrations::apply(tools(), &state).expect("the migrations");
+        state
+    });
+    copy_folder(from, to);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in from.read_dir().expect("a folder") {
+        let entry = entry.expect("an entry");
+        let copy = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).expect("a copy");
+        }
+    }
+}
+
 /// The server that tests share. Its public bucket is too large to matter.
 pub fn shared() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
@@ -92,7 +116,7 @@ impl Server {
         let state = new_state();
         let key_secret = secrets::random_secret().expect("entropy");
         let admin_token = secrets::random_secret().expect("entropy");
-        migrations::apply(tools(), &state).expect("the migrations");
+        copy_migrated_state(&state);
         let (runtime, url) = start_runtime(&state, &options, &key_secret, &admin_token);
         Self { url, admin_token, key_secret, state, options, runtime: Mutex::new(runtime), log: Mutex::default() }
     }
