@@ -44,7 +44,6 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         charged: None,
         quota: None,
         rows_read: None,
-        served_by: None,
         is_replayed: false,
         listing_is_current: false,
     };
@@ -76,7 +75,6 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
         outcome,
         rows_read: exchange.rows_read,
-        served_by: exchange.served_by,
         reason,
     };
     if let Ok(line) = json::write(&line) {
@@ -182,7 +180,6 @@ async fn answer_holder<R: Runtime>(
     };
     match endpoint.handler {
         KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
-        KeyHandler::GetEndUser => end_users::get(exchange, holder, input).await,
         KeyHandler::ListEndUsers => end_users::list(exchange, holder, input).await,
         KeyHandler::Respond => respond::respond(exchange, holder, input).await,
         KeyHandler::ListAgentUsers => agent_users::list(exchange, holder, input).await,

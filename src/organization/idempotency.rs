@@ -11,11 +11,10 @@
 
 use serde::Serialize;
 
-use super::agents;
 use super::overwriting;
 use super::protocol::{Creation, IdempotencyKey, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
@@ -40,7 +39,7 @@ pub enum Known {
 /// Looks an idempotency key up.
 pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Known, SqlError> {
     let found = sql.first(
-        "SELECT fingerprint, request_id, outcome, incarnation, version, document FROM idempotency
+        "SELECT fingerprint, request_id, outcome, version, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
         &[key.digest.as_str().into(), now.millis().into()],
     )?;
@@ -55,7 +54,7 @@ pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Kno
 /// The stored form of an answer.
 struct Kept {
     outcome: &'static str,
-    revision: Option<Revision>,
+    version: Option<Version>,
     document: String,
 }
 
@@ -70,30 +69,30 @@ const PRINCIPAL_EXISTING: &str = "principal existing";
 
 /// The stored form of an outcome; `None` for an outcome that the object does not keep.
 fn kept(outcome: &Outcome) -> Option<Kept> {
-    let record = |outcome, revision: &Revision, document: &json::Text| {
-        Some(Kept { outcome, revision: Some(*revision), document: document.as_str().to_owned() })
+    let record = |outcome, version: &Version, document: &json::Text| {
+        Some(Kept { outcome, version: Some(*version), document: document.as_str().to_owned() })
     };
     match outcome {
-        Outcome::EndUserCreated { revision, document } => record(CREATED, revision, document),
-        Outcome::EndUser { revision, document } => record(EXISTING, revision, document),
+        Outcome::EndUserCreated { version, document } => record(CREATED, version, document),
+        Outcome::EndUser { version, document } => record(EXISTING, version, document),
         Outcome::EndUsersCreated(creations) => {
             let document = creations.iter().map(|creation| creation.letter()).collect();
-            Some(Kept { outcome: BATCH, revision: None, document })
+            Some(Kept { outcome: BATCH, version: None, document })
         }
         Outcome::Turn { document, .. } => {
-            Some(Kept { outcome: TURN, revision: None, document: document.as_str().to_owned() })
+            Some(Kept { outcome: TURN, version: None, document: document.as_str().to_owned() })
         }
         Outcome::Agent { created, agent_id, version, document } => Some(Kept {
             outcome: if *created { AGENT_CREATED } else { AGENT_CHANGED },
-            revision: Some(agents::revision(*version)),
+            version: Some(*version),
             document: format!("{agent_id} {document}"),
         }),
-        Outcome::Principal { created, revision, document } => {
-            record(if *created { PRINCIPAL_CREATED } else { PRINCIPAL_EXISTING }, revision, document)
+        Outcome::Principal { created, version, document } => {
+            record(if *created { PRINCIPAL_CREATED } else { PRINCIPAL_EXISTING }, version, document)
         }
         Outcome::Denied(_)
         | Outcome::Admitted
-        | Outcome::EndUserLocated { .. }
+        | Outcome::EndUserRead { .. }
         | Outcome::NotFound
         | Outcome::Deletion(_)
         | Outcome::Export(_)
@@ -121,35 +120,32 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
     }
 }
 
-/// Reads the columns `outcome, incarnation, version, document`.
+/// Reads the columns `outcome, version, document`.
 fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
     let outcome = row.text()?;
-    let revision = match (row.optional_integer()?, row.optional_integer()?) {
-        (Some(incarnation), Some(version)) => Some(Revision { incarnation, version }),
-        _ => None,
-    };
+    let version = row.optional_integer()?.map(Version::of_sequence);
     let document = row.text()?;
-    match (outcome.as_str(), revision) {
-        (CREATED, Some(revision)) => {
-            Ok(Outcome::EndUserCreated { revision, document: json::Text::from_stored(document) })
+    match (outcome.as_str(), version) {
+        (CREATED, Some(version)) => {
+            Ok(Outcome::EndUserCreated { version, document: json::Text::from_stored(document) })
         }
-        (EXISTING, Some(revision)) => Ok(Outcome::EndUser { revision, document: json::Text::from_stored(document) }),
+        (EXISTING, Some(version)) => Ok(Outcome::EndUser { version, document: json::Text::from_stored(document) }),
         (BATCH, None) => {
             let creations = document.chars().map(Creation::of_letter).collect::<Option<_>>();
             creations.map(Outcome::EndUsersCreated).ok_or_else(|| SqlError::corrupt("answer", "no such creation"))
         }
-        (AGENT_CREATED | AGENT_CHANGED, Some(revision)) => {
+        (AGENT_CREATED | AGENT_CHANGED, Some(version)) => {
             let (id, record) = document.split_once(' ').unwrap_or_default();
             Ok(Outcome::Agent {
                 created: outcome == AGENT_CREATED,
                 agent_id: id.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
-                version: revision.version,
+                version,
                 document: json::Text::from_stored(record.to_owned()),
             })
         }
-        (PRINCIPAL_CREATED | PRINCIPAL_EXISTING, Some(revision)) => Ok(Outcome::Principal {
+        (PRINCIPAL_CREATED | PRINCIPAL_EXISTING, Some(version)) => Ok(Outcome::Principal {
             created: outcome == PRINCIPAL_CREATED,
-            revision,
+            version,
             document: json::Text::from_stored(document),
         }),
         (TURN, None) => Ok(Outcome::Turn { document: json::Text::from_stored(document), quota: None }),
@@ -170,15 +166,14 @@ pub fn store<S: Sql>(
     let Some(kept) = kept(outcome) else { return Ok(false) };
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.run(
-        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, incarnation, version, document, user, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, version, document, user, expires_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             key.digest.as_str().into(),
             key.fingerprint.as_str().into(),
             request_id.to_string().as_str().into(),
             kept.outcome.into(),
-            kept.revision.map(|revision| revision.incarnation).into(),
-            kept.revision.map(|revision| revision.version).into(),
+            kept.version.map(Version::sequence).into(),
             kept.document.as_str().into(),
             user.into(),
             now.millis().saturating_add(KEPT_MS).into(),

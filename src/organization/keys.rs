@@ -24,6 +24,7 @@ pub enum KeyCheck {
     Unknown,
     Expired,
     Valid {
+        key_id: KeyId,
         scope: Scope,
     },
 }
@@ -37,6 +38,7 @@ const KNOWN_KEYS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct KnownKey {
+    key_id: KeyId,
     kind: KeyKind,
     scope: Scope,
     expires_at: Option<i64>,
@@ -65,7 +67,7 @@ impl KnownKeys {
             sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
             key.last_used_day = Some(today);
         }
-        Ok(KeyCheck::Valid { scope: key.scope })
+        Ok(KeyCheck::Valid { key_id: key.key_id, scope: key.scope })
     }
 
     /// A transaction that changes a row calls this.
@@ -88,11 +90,12 @@ impl KnownKeys {
 
 fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
     let found = sql.first(
-        "SELECT kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
+        "SELECT key_id, kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
         &[digest.as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(None) };
     Ok(Some(KnownKey {
+        key_id: read_key_id(&mut row)?,
         kind: read_kind(&mut row)?,
         scope: read_scope(&mut row)?,
         expires_at: row.optional_integer()?,
@@ -146,7 +149,7 @@ pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timest
 
 fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
     Ok(KeyRecord {
-        key_id: row.text()?.parse().map_err(|error| SqlError::corrupt("key id", error))?,
+        key_id: read_key_id(&mut row)?,
         kind: read_kind(&mut row)?,
         scope: read_scope(&mut row)?,
         prefix: KeyPrefix::new(row.text()?).map_err(|error| SqlError::corrupt("key prefix", error))?,
@@ -156,6 +159,10 @@ fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
         revoked_at: row.optional_integer()?.map(Timestamp::from_millis),
         last_used_on: row.optional_integer()?.map(|day| Timestamp::from_millis(day.saturating_mul(DAY_MS))),
     })
+}
+
+fn read_key_id(row: &mut Row) -> Result<KeyId, SqlError> {
+    row.text()?.parse().map_err(|error| SqlError::corrupt("key id", error))
 }
 
 fn read_kind(row: &mut Row) -> Result<KeyKind, SqlError> {

@@ -9,7 +9,8 @@ use super::sql::{Sql, SqlError};
 
 /// Each step is a list of statements; `state('schema')` counts the steps done.
 ///
-/// Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
+/// The number of a user, an agent or a relationship is the number of the change that made it, so it
+/// is never used twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
 /// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
 /// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
 /// one search.
@@ -42,7 +43,6 @@ const STEPS: &[&[&str]] = &[&[
         digest TEXT NOT NULL UNIQUE,
         principal_id TEXT NOT NULL UNIQUE,
         user_id TEXT NOT NULL,
-        incarnation INTEGER NOT NULL,
         version INTEGER NOT NULL,
         state TEXT NOT NULL,
         display_name TEXT,
@@ -53,9 +53,17 @@ const STEPS: &[&[&str]] = &[&[
         created_by TEXT NOT NULL
     )",
     "CREATE INDEX users_being_erased ON users (number) WHERE state <> 'active'",
-    "CREATE TABLE outbox (
+    // See `super::change_log`. `user` is the user whom the projections bring up to date.
+    "CREATE TABLE changes (
         sequence INTEGER PRIMARY KEY,
-        user INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        key_id TEXT,
+        request_id TEXT,
+        subject INTEGER NOT NULL,
+        reference TEXT NOT NULL,
+        user INTEGER,
         with_relationships INTEGER NOT NULL
     )",
     "CREATE TABLE idempotency (
@@ -64,7 +72,6 @@ const STEPS: &[&[&str]] = &[&[
         fingerprint TEXT NOT NULL,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
-        incarnation INTEGER,
         version INTEGER,
         document TEXT NOT NULL,
         user INTEGER,
@@ -103,9 +110,8 @@ const STEPS: &[&[&str]] = &[&[
         cache_outdated INTEGER NOT NULL,
         cache_foreign INTEGER NOT NULL
     )",
-    // `AUTOINCREMENT` uses no number twice: the relationships of a deleted agent go step by step.
     "CREATE TABLE agents (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         agent_id TEXT NOT NULL UNIQUE,
         external_id TEXT UNIQUE,
         name TEXT NOT NULL,
@@ -117,9 +123,8 @@ const STEPS: &[&[&str]] = &[&[
     )",
     "CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL",
     "CREATE INDEX agents_by_name ON agents (name)",
-    // A reserved turn names its relationship by this number.
     "CREATE TABLE relationships (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         relationship_id TEXT NOT NULL UNIQUE,
         user INTEGER NOT NULL,
         agent INTEGER NOT NULL,
@@ -161,9 +166,6 @@ const STEPS: &[&[&str]] = &[&[
         PRIMARY KEY (metric, period_start)
     ) WITHOUT ROWID",
 ]];
-
-/// The name, in `state`, of the number of erasures that the tenant has completed.
-pub const ERASURES: &str = "erasures";
 
 /// Executes the steps that are not done yet.
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {

@@ -8,7 +8,7 @@ use super::flush;
 use super::listing::comparison::{self, ListedUser};
 use super::listing::fence;
 use super::stores::{Cache, Database, StoreError};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
 use crate::json;
@@ -28,7 +28,7 @@ pub trait AuditSource: flush::Source {
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError>;
 }
 
-/// Takes one step and returns whether there may be more. The caller flushes the outbox first.
+/// Takes one step and returns whether there may be more. The caller flushes first.
 pub async fn step<S: AuditSource, D: Database, C: Cache>(
     source: &S,
     database: &D,
@@ -80,32 +80,32 @@ async fn compare<D: Database, C: Cache>(
     let mut differences = Vec::new();
     for (user, value) in users.iter().zip(values) {
         let document = user.document.as_ref();
-        let listing = listing_flaw(document, user.revision, rows.get(user.user_id.as_str()).copied());
-        let cache = cache_flaw(document, user.revision, value.as_deref());
+        let listing = listing_flaw(document, user.version, rows.get(user.user_id.as_str()).copied());
+        let cache = cache_flaw(document, user.version, value.as_deref());
         if listing.is_some() || cache.is_some() {
-            differences.push(Difference { number: user.number, revision: user.revision, listing, cache });
+            differences.push(Difference { number: user.number, version: user.version, listing, cache });
         }
     }
     let compared = i64::try_from(users.len()).unwrap_or(i64::MAX);
     Ok(AuditFinding::Users { differences, compared, last: Some(last.number) })
 }
 
-fn listing_flaw(expected: Option<&json::Text>, revision: Revision, listed: Option<&ListedUser>) -> Option<Flaw> {
+fn listing_flaw(expected: Option<&json::Text>, version: Version, listed: Option<&ListedUser>) -> Option<Flaw> {
     match (expected, listed) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(row)) => (!row.is(revision, document.as_str())).then_some(Flaw::Outdated),
+        (Some(document), Some(row)) => (!row.is(version, document.as_str())).then_some(Flaw::Outdated),
     }
 }
 
-fn cache_flaw(expected: Option<&json::Text>, revision: Revision, value: Option<&str>) -> Option<Flaw> {
+fn cache_flaw(expected: Option<&json::Text>, version: Version, value: Option<&str>) -> Option<Flaw> {
     match (expected, value.filter(|value| !cache::is_tombstone(value))) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
         (Some(document), Some(value)) => {
-            let is_current = cache::read(value, revision).is_some_and(|held| held.get() == document.as_str());
+            let is_current = cache::read(value, version).is_some_and(|held| held.get() == document.as_str());
             (!is_current).then_some(Flaw::Outdated)
         }
     }

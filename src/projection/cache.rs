@@ -2,18 +2,17 @@
 //!
 //! Invariants:
 //!
-//! - A value carries its revision. A reader uses the value only when the object names that revision,
-//!   so no reader sees a stale, late or lost write.
+//! - A value carries the version of its record, so an audit sees a stale, late or lost write.
 //! - No reader writes the cache: a slow reader would bring an old state back.
 
 use serde::Serialize;
 
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::json::{self, Raw, Unwritable};
-use crate::organization::outbox::Change;
+use crate::organization::batches::Change;
 
 use super::stores::Put;
 
@@ -36,8 +35,7 @@ pub fn is_tombstone(value: &str) -> bool {
 
 #[derive(Serialize)]
 struct CachedRecord<'a> {
-    incarnation: i64,
-    version: i64,
+    version: Version,
     document: &'a json::Text,
 }
 
@@ -62,21 +60,17 @@ pub fn is_put(change: &Change) -> bool {
 /// The value to store for a change, and the seconds until it expires.
 pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
     match &change.document {
-        Some(document) => {
-            let Revision { incarnation, version } = change.revision;
-            Ok((json::write(&CachedRecord { incarnation, version, document })?, None))
-        }
+        Some(document) => Ok((json::write(&CachedRecord { version: change.version, document })?, None)),
         None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
     }
 }
 
-/// The record in a stored value, if the value has this revision.
-pub fn read(value: &str, revision: Revision) -> Option<Raw<'_>> {
+/// The record in a stored value, if the value has this version.
+pub fn read(value: &str, version: Version) -> Option<Raw<'_>> {
     let entry = Raw::parse(value).ok()?.members()?;
-    let number = |name: &str| entry.get(name)?.value()?.as_i64();
-    let held = Revision { incarnation: number("incarnation")?, version: number("version")? };
+    let held = Version::of_sequence(entry.get("version")?.value()?.as_i64()?);
     let document = entry.get("document")?;
-    (held == revision || !guards::is_on(Guard::CachedRevision)).then_some(document)
+    (held == version).then_some(document)
 }
 
 #[cfg(test)]
@@ -95,20 +89,19 @@ mod tests {
         );
         let change = Change {
             user_id,
-            revision: Revision { incarnation: 2, version: 3 },
+            version: Version::of_sequence(3),
+            is_first: false,
             created_at: Timestamp::EPOCH,
             document: Some(json::Text::from_stored("{\"n\":1e999}".to_owned())),
             relationships: None,
         };
         let (value, ttl_s) = value(&change).unwrap();
         assert_eq!(ttl_s, None);
-        assert_eq!(value, r#"{"incarnation":2,"version":3,"document":{"n":1e999}}"#);
-        assert_eq!(read(&value, change.revision).unwrap().get(), "{\"n\":1e999}");
-        for other in [Revision { incarnation: 2, version: 2 }, Revision { incarnation: 1, version: 3 }] {
-            assert!(read(&value, other).is_none());
-        }
-        assert!(read("not json", change.revision).is_none());
+        assert_eq!(value, r#"{"version":3,"document":{"n":1e999}}"#);
+        assert_eq!(read(&value, change.version).unwrap().get(), "{\"n\":1e999}");
+        assert!(read(&value, Version::of_sequence(2)).is_none());
+        assert!(read("not json", change.version).is_none());
         let (tombstone, ttl_s) = super::value(&Change { document: None, ..change.clone() }).unwrap();
-        assert!(read(&tombstone, change.revision).is_none() && ttl_s >= Some(60));
+        assert!(read(&tombstone, change.version).is_none() && ttl_s >= Some(60));
     }
 }

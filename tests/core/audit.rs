@@ -11,8 +11,9 @@ use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::{Batch, Projection};
 use rollcall::organization::protocol::{
     AuditReport, Call, Caller, Command, Differences, EndUserChange, NewEndUser, Settings,
 };

@@ -16,9 +16,9 @@ use rollcall::directory::principal::{PrincipalId, PrincipalType};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::PendingUsers;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::closing::{self, Closing};
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{
     Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn,
     Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, Settings, TurnAnswer,
@@ -284,7 +284,7 @@ const fn number(command: &Command) -> u32 {
 }
 
 impl flush::Source for Object {
-    fn next_batch(&self, projection: Projection) -> Result<Option<rollcall::organization::outbox::Batch>, StoreError> {
+    fn next_batch(&self, projection: Projection) -> Result<Option<rollcall::organization::batches::Batch>, StoreError> {
         self.requests.set(self.requests.get().wrapping_add(1));
         let id = BatchId::new(now(), [self.requests.get(); 10]);
         Ok(self.transaction(|core, sql| core.next_batch(sql, projection, id, now())))
@@ -631,7 +631,7 @@ fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     let position = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
     object.close();
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
-    let first = rollcall::organization::outbox::Batch { from: 0, ..batch.clone() };
+    let first = rollcall::organization::batches::Batch { from: 0, ..batch.clone() };
     for batch in [batch, first] {
         ready(batches::apply(&world.listing, &batch, i64::MAX)).expect("an answer");
     }

@@ -5,7 +5,7 @@ use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
 use rollcall::directory::names::{UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
-use rollcall::organization::outbox::{Batch, Change};
+use rollcall::organization::batches::{Batch, Change};
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
 

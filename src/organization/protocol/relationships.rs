@@ -15,4 +15,8 @@ impl Shown {
     pub fn none() -> Self {
         Self { relationships: json::Text::from_stored("[]".to_owned()), has_more: false }
     }
+
+    pub fn is_empty(&self) -> bool {
+        self.relationships.as_str() == "[]"
+    }
 }

@@ -7,7 +7,7 @@ use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::json;
-use crate::organization::outbox::Batch;
+use crate::organization::batches::Batch;
 use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
@@ -21,10 +21,10 @@ const FENCE: &str = "
 const FENCED: &str = "WHERE projections.sequence = ?4";
 
 const UPSERT: &str = "
-    INSERT INTO end_users (tenant, user_id, incarnation, version, created_at, document)
-    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?2)
+    INSERT INTO end_users (tenant, user_id, version, created_at, document)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)
-    ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
+    ON CONFLICT (tenant, user_id) DO UPDATE SET version = excluded.version,
       created_at = excluded.created_at, document = excluded.document";
 
 /// Overwrites a document in place, with as many blanks, before the batch replaces or removes it: see
@@ -72,8 +72,7 @@ impl Application {
         let (mut overwritten, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
         let mut relations: Vec<(&AgentId, &UserId, &str)> = Vec::new();
         for change in &batch.changes {
-            let revision = change.revision;
-            if revision.version > 1 {
+            if !change.is_first {
                 overwritten.push(&change.user_id);
             }
             if change.relationships.is_some() || change.document.is_none() {
@@ -83,13 +82,9 @@ impl Application {
             relations.extend(entries.map(|(agent_id, entry)| (agent_id, &change.user_id, entry.as_str())));
             match &change.document {
                 // The document is a JSON string in the list, so that SQLite does not parse it.
-                Some(document) => rows.push((
-                    &change.user_id,
-                    revision.incarnation,
-                    revision.version,
-                    change.created_at.millis(),
-                    document.as_str(),
-                )),
+                Some(document) => {
+                    rows.push((&change.user_id, change.version, change.created_at.millis(), document.as_str()))
+                }
                 None => removed.push(&change.user_id),
             }
         }

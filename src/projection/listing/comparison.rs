@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::keyset::just_after;
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::UserId;
 use crate::json::{self, Unreadable, Value};
@@ -16,7 +16,7 @@ use crate::projection::stores::{Database, Statement, StoreError};
 pub const ROWS_MAX: u32 = 500;
 
 const FIND: &str = "
-    SELECT json_array(user_id, incarnation, version, document) AS text FROM end_users
+    SELECT json_array(user_id, version, document) AS text FROM end_users
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))";
 
 const BY_CREATION: &str = "
@@ -37,14 +37,14 @@ const REMOVE_FOREIGN: &str = "
 #[derive(Debug)]
 pub struct ListedUser {
     pub user_id: String,
-    revision: Revision,
+    version: Version,
     document: String,
 }
 
 impl ListedUser {
     /// Whether the row is as the object expects.
-    pub fn is(&self, revision: Revision, document: &str) -> bool {
-        self.revision == revision && self.document == document
+    pub fn is(&self, version: Version, document: &str) -> bool {
+        self.version == version && self.document == document
     }
 }
 
@@ -54,9 +54,9 @@ pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) ->
     let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
     let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
     let read = |text: &String| {
-        let [user_id, incarnation, version, document] = Value::row(text).ok()?;
-        let revision = Revision { incarnation: incarnation.as_i64()?, version: version.as_i64()? };
-        Some(ListedUser { user_id: user_id.into_string()?, revision, document: document.into_string()? })
+        let [user_id, version, document] = Value::row(text).ok()?;
+        let version = Version::of_sequence(version.as_i64()?);
+        Some(ListedUser { user_id: user_id.into_string()?, version, document: document.into_string()? })
     };
     texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
 }

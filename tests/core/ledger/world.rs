@@ -8,8 +8,8 @@ use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, Request
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
 use rollcall::organization::sql::{SqlError, SqlValue};
 

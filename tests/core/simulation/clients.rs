@@ -8,7 +8,7 @@ use rollcall::directory::identifiers::DeletionId;
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::Name;
 use rollcall::json;
-use rollcall::organization::outbox::Projection;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::protocol::{
     Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewEndUser, Outcome, Precondition, Reply,
 };

@@ -1,6 +1,6 @@
 //! Invariants after every step, and invariants after faults have ceased.
 
-use rollcall::organization::outbox::Projection;
+use rollcall::organization::change_log::Projection;
 use rollcall::projection::cache;
 
 use super::stores::{answers_stored, listed};

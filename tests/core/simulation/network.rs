@@ -2,7 +2,8 @@
 //! or never, and so do the answers.
 
 use rollcall::directory::identifiers::BatchId;
-use rollcall::organization::outbox::{Batch, Projection};
+use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::protocol::Call;
 use rollcall::projection::cache;
 use rollcall::projection::listing::batches::Application;

@@ -10,9 +10,9 @@ use rollcall::directory::deletion::{Cascade, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::Revision;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
 
 use super::stores::{Held, Holdings, written};

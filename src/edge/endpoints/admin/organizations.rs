@@ -9,7 +9,7 @@
 //!   changed all the same. A repetition of the request, or the issue of a key, delivers the change.
 
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
@@ -18,7 +18,7 @@ use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
@@ -88,9 +88,9 @@ pub async fn get<R: Runtime>(
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
-    let revision = revision(&organization);
-    if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
-        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    let version = version(&organization);
+    if input.if_none_match.is_some_and(|header| conditional::read(&header).holds(version)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(version)));
     }
     respond(200, &organization)
 }
@@ -103,10 +103,10 @@ pub async fn update<R: Runtime>(
 ) -> Result<Response, Fault> {
     let read = both(organizations::id(&input), read_changes(&input.body, false));
     let (id, changes) = input.complete(read)?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     for _ in 0..UPDATE_ATTEMPTS {
         let found = organizations::find(exchange, id).await?;
-        if if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
+        if if_match.as_ref().is_some_and(|condition| !condition.holds(version(&found))) {
             return Err(Fault::PreconditionFailed);
         }
         let from_version = found.version;
@@ -173,14 +173,14 @@ async fn refuse_taken<R: Runtime>(exchange: &mut Exchange<'_, R>, organization: 
     }
 }
 
-/// An organization has one incarnation; its version is its revision.
-const fn revision(organization: &Organization) -> Revision {
-    Revision { incarnation: Revision::FIRST.incarnation, version: organization.version }
+/// An organization counts its own changes, because it is no record of a tenant.
+const fn version(organization: &Organization) -> Version {
+    Version::of_sequence(organization.version)
 }
 
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
     let body = json::write(organization).map_err(internal)?;
-    Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
+    Ok(Response::json(status, body).with("ETag", entity_tag(version(organization))))
 }
 
 /// The changes that a body asks for; `None` leaves a field as it is.

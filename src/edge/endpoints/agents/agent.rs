@@ -8,7 +8,7 @@ use crate::directory::names::{Name, UserId};
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
@@ -16,7 +16,6 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, string};
 use crate::json;
-use crate::organization::agents;
 use crate::organization::protocol::{Command, NewAgent, Outcome};
 
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
@@ -41,9 +40,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let none_match = input.if_none_match.take();
     Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
         if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match) {
-            let revision = agents::revision(*version);
-            if none_match_names(&header, revision) {
-                return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+            if conditional::read(&header).holds(*version) {
+                return Ok(Response::new(304).with("ETag", entity_tag(*version)));
             }
         }
         respond(&outcome)
@@ -53,7 +51,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 /// `PATCH /api/v1/agents/{agent_id}`: changes what is named and leaves the rest.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     Ok(Plan::new(Command::UpdateAgent { agent, name, metadata, if_match }, |outcome| respond(&outcome)))
 }
 
@@ -69,7 +67,7 @@ fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     match outcome {
         Outcome::Agent { created, agent_id, version, document } => {
             let response = described(if *created { 201 } else { 200 }, Schema::Agent, inside(document)?);
-            let response = response.with("ETag", entity_tag(agents::revision(*version)));
+            let response = response.with("ETag", entity_tag(*version));
             Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
         }
         Outcome::NotFound => Err(Fault::NotFound("agent")),

@@ -11,7 +11,7 @@ use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::endpoints::deletion_request::{accepted, read_options};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::response::Response;
 use crate::fault::internal;
 use crate::fault::{Fault, FieldFault, Location};
@@ -64,7 +64,7 @@ fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let path = input.path("principal_id", |text| text.parse());
     let (id, change) = both(path, read_change(&input.body))?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     Ok(Plan::new(Command::UpdatePrincipal { id, change, if_match }, |outcome| respond(outcome, None)))
 }
 
@@ -81,15 +81,17 @@ fn read_change(body: &Body) -> Result<PrincipalChange, Fault> {
 
 fn respond(outcome: Outcome, none_match: Option<String>) -> Result<Response, Fault> {
     match outcome {
-        Outcome::Principal { revision, .. } if none_match.is_some_and(|header| none_match_names(&header, revision)) => {
-            Ok(Response::new(304).with("ETag", entity_tag(revision)))
+        Outcome::Principal { version, .. }
+            if none_match.is_some_and(|header| conditional::read(&header).holds(version)) =>
+        {
+            Ok(Response::new(304).with("ETag", entity_tag(version)))
         }
-        Outcome::Principal { created, revision, document } => {
+        Outcome::Principal { created, version, document } => {
             let document = document.into_string();
             let members = document.strip_prefix('{').ok_or_else(|| internal("a record is not an object"))?;
             let (status, message) = if created { (201, "Principal created.") } else { (200, "OK.") };
             let response = enveloped(status, &format!("{{\"created\":{created},{members}"), message, "null");
-            let response = response.with("ETag", entity_tag(revision));
+            let response = response.with("ETag", entity_tag(version));
             if !created {
                 return Ok(response);
             }
