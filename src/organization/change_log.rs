@@ -21,6 +21,7 @@ use super::sql::{Parameter, Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{KeyId, RequestId};
 use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 
 /// How long the object keeps a row, in milliseconds: 30 days.
 pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
@@ -238,28 +239,31 @@ impl ChangeLog {
             Projection::Listing => self.listing = sequence,
             Projection::Cache => self.cache = sequence,
         }
+        let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
         sql.run(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN ('turn', 'repair')",
-            &[confirmed_before.into(), self.confirmed().into(), self.last_sequence.into()],
+            &[confirmed_before.into(), self.confirmed().into(), newest.into()],
         )?;
         Ok(())
     }
 
     /// Deletes the oldest rows that are older than [`KEPT_MS`], and looks at no more than
-    /// [`SWEEP_MAX`]. Returns when the next one is due: an instant in the past if more are due,
-    /// `None` if only the newest row is left.
+    /// [`SWEEP_MAX`]. Returns when the next one is due: an instant in the past if more may be due,
+    /// `None` if no row waits for its time.
     pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        // A projection that is late must not find a gap.
+        let before = self.last_sequence.min(self.confirmed().saturating_add(1));
         let rows = sql.run(
             "SELECT sequence, at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT ?",
-            &[self.last_sequence.into(), SWEEP_MAX.into()],
+            &[before.into(), SWEEP_MAX.into()],
         )?;
-        let (mut last_due, mut next) = (None, None);
+        let is_full = i64::try_from(rows.len()).is_ok_and(|length| length >= SWEEP_MAX);
+        let (mut last_due, mut next) = (None, is_full.then_some(now));
         for mut row in rows {
             let (sequence, due) = (row.integer()?, row.integer()?.saturating_add(KEPT_MS));
-            next = Some(Timestamp::from_millis(due));
-            // A projection that is late must not find a gap. Its flush wakes the object.
-            if due > now.millis() || sequence > self.confirmed() {
+            if due > now.millis() {
+                next = Some(Timestamp::from_millis(due));
                 break;
             }
             last_due = Some(sequence);

@@ -246,7 +246,8 @@ impl World {
             let kind = self.random.u8(0..12);
             let insert = |document: &str| {
                 self.execute(&format!(
-                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, 1, {number}, '{document}')",
+                    "INSERT OR REPLACE INTO end_users (tenant, user_id, version, created_at, document)
+                     VALUES ('{}', '{id}', 1, {number}, '{document}')",
                     self.object.tenant
                 ));
             };
@@ -268,7 +269,7 @@ impl World {
                     cache.missing += 1;
                 }
                 3 if pending => {
-                    self.kv.0.borrow_mut().insert(key, "{\"incarnation\":1,\"version\":1,\"document\":{}}".to_owned());
+                    self.kv.0.borrow_mut().insert(key, "{\"version\":1,\"document\":{}}".to_owned());
                     cache.foreign += 1;
                 }
                 3 => {
@@ -281,7 +282,8 @@ impl World {
         for index in 0..self.random.i64(0..4) {
             // Rows and keys of no user, some with names that no user can have.
             self.execute(&format!(
-                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, 9, {index}, 'x')",
+                "INSERT INTO end_users (tenant, user_id, version, created_at, document)
+                 VALUES ('{}', 'nobody {index}' || char({index}), 9, {index}, 'x')",
                 self.object.tenant
             ));
             listing.foreign += 1;
@@ -335,7 +337,7 @@ impl World {
                 active += 1;
                 let document = user.document().expect("JSON");
                 assert_eq!(listed.get(id.as_str()).map(String::as_str), Some(document.as_str()));
-                assert_eq!(cache::read(&value, user.revision).expect("the record").get(), document.as_str());
+                assert_eq!(cache::read(&value, user.user.version).expect("the record").get(), document.as_str());
             } else {
                 assert!(cache::is_tombstone(&value));
             }

@@ -1,6 +1,6 @@
 //! The listing's statements: SQLite's plan for each page, and the fence.
 
-use rollcall::directory::end_user::Revision;
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
 use rollcall::directory::names::{UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
@@ -18,7 +18,8 @@ fn tenant() -> Tenant {
 fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
     let changes = users.iter().map(|(user_id, version)| Change {
         user_id: UserId::new(*user_id).expect("an id"),
-        revision: Revision { incarnation: 1, version: *version },
+        version: Version::of_sequence(*version),
+        is_first: false,
         created_at: Timestamp::from_millis(1),
         document: Some(json::Text::from_stored(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}"))),
         relationships: None,

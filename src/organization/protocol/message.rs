@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Leads every message.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A message of another build, or a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ mod tests {
             }),
         };
         let bytes = encode(&call).unwrap();
-        assert_eq!(hexadecimal(&bytes), "0182848890a0c0808182848808000100010361646100027b7d");
+        assert_eq!(hexadecimal(&bytes), "0282848890a0c0808182848808000100010361646100027b7d");
         assert!(matches!(decode::<Call>(&bytes).unwrap().command, Command::CreateEndUser(_)));
         let shown = Shown { relationships: json::Text::from_stored("[]".to_owned()), has_more: false };
         let outcome = Outcome::EndUserRead {
@@ -74,7 +74,7 @@ mod tests {
             shown,
         };
         let bytes = encode(&Reply::new(None, outcome)).unwrap();
-        assert_eq!(hexadecimal(&bytes), "01000504d804025b5d000000");
+        assert_eq!(hexadecimal(&bytes), "020005d804027b7d025b5d000000");
         assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserRead { .. }));
     }
 

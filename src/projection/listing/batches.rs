@@ -83,7 +83,7 @@ impl Application {
             match &change.document {
                 // The document is a JSON string in the list, so that SQLite does not parse it.
                 Some(document) => {
-                    rows.push((&change.user_id, change.version, change.created_at.millis(), document.as_str()))
+                    rows.push((&change.user_id, change.version, change.created_at.millis(), document.as_str()));
                 }
                 None => removed.push(&change.user_id),
             }

@@ -39,10 +39,10 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
     let none_match = input.if_none_match.take();
     Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
-        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match) {
-            if conditional::read(&header).holds(*version) {
-                return Ok(Response::new(304).with("ETag", entity_tag(*version)));
-            }
+        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match)
+            && conditional::read(&header).holds(*version)
+        {
+            return Ok(Response::new(304).with("ETag", entity_tag(*version)));
         }
         respond(&outcome)
     }))

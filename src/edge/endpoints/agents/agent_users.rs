@@ -175,7 +175,7 @@ fn write(out: &mut Vec<u8>, entry: &str, user: Record<'_>, agent_id: &str, decay
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::end_user::{EndUser, Status};
+    use crate::directory::end_user::{EndUser, Status, Version};
     use crate::directory::metadata::Metadata;
     use crate::directory::names::{Name, UserId};
     use crate::projection::listing::pages::Position;
@@ -190,7 +190,7 @@ mod tests {
                 display_name,
                 metadata: Metadata::from_stored(metadata.to_owned()).unwrap(),
                 status: Status::Active,
-                version: 1,
+                version: Version::of_sequence(1),
                 created_at: Timestamp::from_millis(1_700_000_000_123),
                 updated_at: Timestamp::LAST,
                 last_interaction_at: None,
