@@ -196,12 +196,12 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     })
 }
 
-/// Gives every user without a relationship one, and puts a change for each into the outbox.
+/// Gives every user without a relationship one, and has the projections bring the relationships of everyone up to date.
 fn relate(object_file: &Path) -> Result<()> {
     let mut connection = open(object_file)?;
     let transaction = connection.transaction()?;
     {
-        let mut others = transaction.prepare("SELECT user FROM outbox EXCEPT SELECT user FROM relationships")?;
+        let mut others = transaction.prepare("SELECT number FROM users EXCEPT SELECT user FROM relationships")?;
         let others = others.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
         let mut relate = transaction.prepare(
             "INSERT INTO relationships
@@ -214,7 +214,7 @@ fn relate(object_file: &Path) -> Result<()> {
             fastrand::fill(&mut random);
             relate.execute((RelationshipId::new(Timestamp::from_millis(number), random).to_string(), number))?;
         }
-        transaction.execute("UPDATE outbox SET with_relationships = 1", [])?;
+        transaction.execute("UPDATE changes SET with_relationships = 1 WHERE user IS NOT NULL", [])?;
     }
     Ok(transaction.commit()?)
 }
