@@ -7,10 +7,9 @@
 //!   forgets the known keys in the transaction that changes a row, and drops its memory when a
 //!   transaction fails. So the memory of a key equals its row.
 
-use std::collections::HashMap;
-
 use super::protocol::{KeyRecord, NewKey, Outcome};
 use super::sql::{Row, Sql, SqlError};
+use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
 use crate::directory::names::Name;
@@ -31,7 +30,7 @@ pub enum KeyCheck {
 
 /// Rows of the keys that were used recently.
 #[derive(Debug, Default)]
-pub struct KnownKeys(HashMap<KeyDigest, KnownKey>);
+pub struct KnownKeys(BoundedMap<KeyDigest, KnownKey, KNOWN_KEYS_MAX>);
 
 /// Most keys that the object remembers. A tenant with more keys in use at once reads rows.
 const KNOWN_KEYS_MAX: usize = 64;
@@ -72,17 +71,14 @@ impl KnownKeys {
 
     /// A transaction that changes a row calls this.
     fn forget(&mut self) {
-        self.0.clear();
+        self.0 = BoundedMap::default();
     }
 
     /// A digest without a row is not remembered, so a caller who guesses keys evicts none.
     fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
-        if !self.0.contains_key(digest) {
+        if self.0.get(digest).is_none() {
             let Some(key) = read(sql, digest)? else { return Ok(None) };
-            if self.0.len() >= KNOWN_KEYS_MAX {
-                self.0.clear();
-            }
-            self.0.insert(digest.clone(), key);
+            self.0.insert_or_evict(digest.clone(), key, |_| false, |known| known.last_used_day);
         }
         Ok(self.0.get_mut(digest))
     }

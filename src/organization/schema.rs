@@ -1,13 +1,26 @@
-//! The object's tables, and the steps that bring them up to date.
+//! The object's tables, their version, and the steps that bring them up to date.
 //!
 //! Invariants:
 //!
 //! - A shipped step is never edited. A change is a new step at the end.
+//! - The tables name the oldest build that may serve them, by the version of its schema. So a build
+//!   that is rolled back serves tables that a newer build has changed, unless the newer build forbids
+//!   it. A build that may not serve them touches nothing.
 //! - No step uses a `PRAGMA`.
 
 use super::sql::{Sql, SqlError};
 
-/// Each step is a list of statements; `state('schema')` counts the steps done.
+/// The version of the tables that the first of [`STEPS`] makes. Before it came tables without a change
+/// log, which no step brings up to date.
+const VERSION_FIRST: i64 = 2;
+/// The version of the tables that this build makes: one more for each step after the first.
+#[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
+const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
+/// The oldest schema whose build may serve the tables of this build. A step that an older build cannot
+/// live with raises it.
+const SERVED_FROM: i64 = 2;
+
+/// Each step is a list of statements, and makes the next version.
 ///
 /// The number of a user, an agent or a relationship is the number of the change that made it, so it
 /// is never used twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
@@ -167,19 +180,28 @@ const STEPS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
 ]];
 
-/// Executes the steps that are not done yet.
+/// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
     sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
-    let done = usize::try_from(read(sql, "schema")?).unwrap_or_default();
-    for step in STEPS.iter().skip(done) {
-        for statement in *step {
-            sql.run(statement, &[])?;
-        }
+    let held = read(sql, "schema")?;
+    if held == VERSION {
+        return Ok(());
     }
-    if done < STEPS.len() {
-        write(sql, "schema", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    if held > VERSION {
+        let from = read(sql, "served_from")?;
+        let refusal = format!("a newer build made these tables (version {held}), for builds from version {from} on");
+        return if from <= VERSION { Ok(()) } else { Err(SqlError(refusal)) };
     }
-    Ok(())
+    let done = match held {
+        0 => 0,
+        VERSION_FIRST.. => usize::try_from(held.saturating_sub(VERSION_FIRST).saturating_add(1)).unwrap_or_default(),
+        _ => return Err(SqlError(format!("tables of version {held} cannot be read: they have no change log"))),
+    };
+    for statement in STEPS.iter().skip(done).copied().flatten() {
+        sql.run(statement, &[])?;
+    }
+    write(sql, "schema", VERSION)?;
+    write(sql, "served_from", SERVED_FROM)
 }
 
 /// Reads a number of the object as a whole; 0 when it was never written.

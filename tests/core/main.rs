@@ -5,6 +5,7 @@ mod audit;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
+mod formats;
 mod idempotency;
 mod ledger;
 mod limiter;
