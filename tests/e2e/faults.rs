@@ -59,6 +59,24 @@ fn d1_down_fails_no_write_and_catches_up() {
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
 }
 
+/// During a deployment an edge may call an object of another build. Callers come back when it is over.
+#[test]
+fn an_object_of_another_build_is_503_and_changes_nothing() {
+    let server = server();
+    let client = server.new_client();
+    set(&server, &json!({ "build": true }));
+    for response in [
+        client.post("/v1/end-users", &json!({ "user_id": "ada" })),
+        client.get("/v1/end-users/ada"),
+        client.get("/v1/end-users"),
+    ] {
+        assert_eq!((response.status, response.header("retry-after")), (503, "1"), "{response:?}");
+        assert_eq!(response.json()["error"]["code"], "service_unavailable");
+    }
+    set(&server, &json!({ "build": false }));
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "ada" })).status, 201);
+}
+
 /// The Worker gives up a store that does not answer. Each wait has its own limit, also one that begins after the
 /// request has waited for another store.
 #[test]
