@@ -15,5 +15,5 @@ pub mod start;
 
 /// The object's SQL and D1's over SQLite, as in the tests of the core.
 #[path = "../../tests/core/sqlite.rs"]
-#[allow(dead_code, clippy::missing_panics_doc, clippy::new_without_default)]
+#[expect(clippy::missing_panics_doc, clippy::new_without_default, reason = "it is a module of the tests")]
 pub mod sqlite;
