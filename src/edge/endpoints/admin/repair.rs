@@ -12,9 +12,8 @@ use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
-use crate::fault::{Fault, internal};
+use crate::fault::Fault;
 use crate::input::{Fields, both};
-use crate::json;
 use crate::organization::protocol::{AuditPhase, AuditReport, Differences};
 use crate::organization::protocol::{Command, Outcome};
 
@@ -109,6 +108,5 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
     }
     let completed = modes.iter().all(|mode| mode.status == RepairStatus::Completed);
     let status = if completed { RepairStatus::Completed } else { RepairStatus::Running };
-    let body = json::write(&RepairView { organization_id, status, modes }).map_err(internal)?;
-    Ok(Response::json(if completed { 200 } else { 202 }, body))
+    Response::json(if completed { 200 } else { 202 }, &RepairView { organization_id, status, modes })
 }
