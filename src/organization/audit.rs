@@ -12,14 +12,14 @@
 
 use std::collections::HashSet;
 
+use super::batches::ProjectedRecord;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Projection};
 use super::protocol::{AuditPhase, AuditReport, Differences};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
-use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::end_user::{EndUser, Version};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 /// Most users that one step compares: KV reads at most 100 keys at once.
 const USERS_MAX: i64 = 100;
@@ -53,7 +53,7 @@ pub struct ExpectedUser {
     pub user_id: UserId,
     pub version: Version,
     /// `None` for a user who is being erased: the projections must hold nothing.
-    pub document: Option<json::Text>,
+    pub record: Option<ProjectedRecord>,
 }
 
 /// What is wrong with a record in a projection; see [`Differences`].
@@ -236,13 +236,10 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> 
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
     for mut row in rows {
         let row = UserRow::read(&mut row)?;
-        let document = match row.user.status {
-            Status::Active => Some(row.document()?),
-            Status::DeletionPending => None,
-        };
-        bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
+        let record = ProjectedRecord::of(&row)?;
+        bytes = bytes.saturating_add(record.as_ref().map_or(0, ProjectedRecord::length));
         let EndUser { user_id, version, .. } = row.user;
-        users.push(ExpectedUser { number: row.number, version, user_id, document });
+        users.push(ExpectedUser { number: row.number, version, user_id, record });
         if bytes >= DOCUMENTS_BYTES_MAX {
             break;
         }

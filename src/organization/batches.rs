@@ -12,16 +12,18 @@ use super::user_row::{self, UserRow};
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::identifiers::{BatchId, Tenant};
-use crate::directory::names::UserId;
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
 /// Most rows of the log in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;
 /// A batch takes no further document when its documents have this size, in bytes. One more document
-/// has at most 17 KB, so the batch stays far below the limit of one D1 parameter, 2 MB
+/// has at most 17 KB. The listing gets most of a document twice, and escapes may double its size, so the
+/// batch stays below the limit of one D1 parameter, 2 MB
 /// (<https://developers.cloudflare.com/d1/platform/limits/>).
-const BATCH_BYTES_MAX: usize = 512 * 1024;
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Everything that a projection needs to move from one sequence number to another.
 #[derive(Debug, Clone)]
@@ -46,10 +48,10 @@ pub struct Change {
     pub is_first: bool,
     pub created_at: Timestamp,
     /// `None` when the user is being erased: the projections must hold nothing of them.
-    pub document: Option<json::Text>,
+    pub record: Option<ProjectedRecord>,
     /// The agents of the user's relationships, each with what the relationship adds to the record;
     /// `None` when the relationships did not change.
-    pub relationships: Option<Vec<(AgentId, String)>>,
+    pub relationships: Option<Vec<(AgentId, json::Text)>>,
 }
 
 /// Composes the next batch of a projection; `None` when the projection has confirmed every
@@ -92,7 +94,7 @@ pub fn next<S: Sql>(
             if with_relationships {
                 change.relationships.get_or_insert_default();
             }
-            bytes = bytes.saturating_add(change.document.as_ref().map_or(0, |document| document.as_str().len()));
+            bytes = bytes.saturating_add(change.record.as_ref().map_or(0, ProjectedRecord::length));
         }
         if bytes >= BATCH_BYTES_MAX {
             break;
@@ -101,7 +103,7 @@ pub fn next<S: Sql>(
     if projection == Projection::Listing && !related.is_empty() {
         for (user, agent_id, entry) in relationship_entry::entries(sql, &related)? {
             let change = places.get(&user).and_then(|place| changes.get_mut(*place));
-            let active = change.filter(|change| change.document.is_some());
+            let active = change.filter(|change| change.record.is_some());
             if let Some(relationships) = active.and_then(|change| change.relationships.as_mut()) {
                 relationships.push((agent_id, entry));
             }
@@ -110,14 +112,36 @@ pub fn next<S: Sql>(
     Ok(Some(Batch { id, tenant, from, to, changes }))
 }
 
+/// A user's record as the projections hold it.
+#[derive(Debug, Clone)]
+pub struct ProjectedRecord {
+    pub display_name: Option<Name>,
+    pub metadata: Metadata,
+    /// The whole record, as the API shows it.
+    pub document: json::Text,
+}
+
+impl ProjectedRecord {
+    /// `None` for a user who is being erased.
+    pub fn of(row: &UserRow) -> Result<Option<Self>, SqlError> {
+        if row.user.status == Status::DeletionPending {
+            return Ok(None);
+        }
+        let EndUser { display_name, metadata, .. } = row.user.clone();
+        Ok(Some(Self { display_name, metadata, document: row.document()? }))
+    }
+
+    /// The length of the document in bytes.
+    pub fn length(&self) -> usize {
+        self.document.as_str().len()
+    }
+}
+
 impl Change {
     fn new(row: UserRow) -> Result<Self, SqlError> {
-        let document = match row.user.status {
-            Status::Active => Some(row.document()?),
-            Status::DeletionPending => None,
-        };
+        let record = ProjectedRecord::of(&row)?;
         let EndUser { user_id, version, created_at, .. } = row.user;
         let is_first = version == Version::of_sequence(row.number);
-        Ok(Self { user_id, version, is_first, created_at, document, relationships: None })
+        Ok(Self { user_id, version, is_first, created_at, record, relationships: None })
     }
 }

@@ -27,7 +27,9 @@ const SERVED_FROM: i64 = 2;
 /// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
 /// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
 /// one search.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[TABLES];
+
+const TABLES: &[&str] = &[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         organization_id TEXT NOT NULL,
@@ -85,7 +87,6 @@ const STEPS: &[&[&str]] = &[&[
         fingerprint TEXT NOT NULL,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
-        version INTEGER,
         document TEXT NOT NULL,
         user INTEGER,
         expires_at INTEGER NOT NULL
@@ -178,7 +179,7 @@ const STEPS: &[&[&str]] = &[&[
         value INTEGER NOT NULL,
         PRIMARY KEY (metric, period_start)
     ) WITHOUT ROWID",
-]];
+];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {

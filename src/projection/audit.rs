@@ -11,8 +11,8 @@ use super::stores::{Cache, Database, StoreError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
-use crate::json;
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
+use crate::organization::batches::ProjectedRecord;
 
 /// Keys of the cache that one step reads: KV returns at most 100 values at once.
 const CACHE_KEYS_MAX: u32 = 100;
@@ -79,9 +79,9 @@ async fn compare<D: Database, C: Cache>(
     let values = store.get_many(&keys).await?;
     let mut differences = Vec::new();
     for (user, value) in users.iter().zip(values) {
-        let document = user.document.as_ref();
-        let listing = listing_flaw(document, user.version, rows.get(user.user_id.as_str()).copied());
-        let cache = cache_flaw(document, user.version, value.as_deref());
+        let record = user.record.as_ref();
+        let listing = listing_flaw(record, user.version, rows.get(user.user_id.as_str()).copied());
+        let cache = cache_flaw(record, user.version, value.as_deref());
         if listing.is_some() || cache.is_some() {
             differences.push(Difference { number: user.number, version: user.version, listing, cache });
         }
@@ -90,22 +90,22 @@ async fn compare<D: Database, C: Cache>(
     Ok(AuditFinding::Users { differences, compared, last: Some(last.number) })
 }
 
-fn listing_flaw(expected: Option<&json::Text>, version: Version, listed: Option<&ListedUser>) -> Option<Flaw> {
+fn listing_flaw(expected: Option<&ProjectedRecord>, version: Version, listed: Option<&ListedUser>) -> Option<Flaw> {
     match (expected, listed) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(row)) => (!row.is(version, document.as_str())).then_some(Flaw::Outdated),
+        (Some(record), Some(row)) => (!row.is(version, record)).then_some(Flaw::Outdated),
     }
 }
 
-fn cache_flaw(expected: Option<&json::Text>, version: Version, value: Option<&str>) -> Option<Flaw> {
+fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Option<&str>) -> Option<Flaw> {
     match (expected, value.filter(|value| !cache::is_tombstone(value))) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(value)) => {
-            let is_current = cache::read(value, version).is_some_and(|held| held.get() == document.as_str());
+        (Some(record), Some(value)) => {
+            let is_current = cache::read(value, version).is_some_and(|held| held.get() == record.document.as_str());
             (!is_current).then_some(Flaw::Outdated)
         }
     }

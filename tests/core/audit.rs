@@ -246,8 +246,7 @@ impl World {
             let kind = self.random.u8(0..12);
             let insert = |document: &str| {
                 self.execute(&format!(
-                    "INSERT OR REPLACE INTO end_users (tenant, user_id, version, created_at, document)
-                     VALUES ('{}', '{id}', 1, {number}, '{document}')",
+                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, {number}, NULL, '{{}}', '{document}')",
                     self.object.tenant
                 ));
             };
@@ -282,8 +281,7 @@ impl World {
         for index in 0..self.random.i64(0..4) {
             // Rows and keys of no user, some with names that no user can have.
             self.execute(&format!(
-                "INSERT INTO end_users (tenant, user_id, version, created_at, document)
-                 VALUES ('{}', 'nobody {index}' || char({index}), 9, {index}, 'x')",
+                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, {index}, NULL, 'x', 'x')",
                 self.object.tenant
             ));
             listing.foreign += 1;

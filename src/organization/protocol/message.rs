@@ -67,14 +67,11 @@ mod tests {
         let bytes = encode(&call).unwrap();
         assert_eq!(hexadecimal(&bytes), "0282848890a0c0808182848808000100010361646100027b7d");
         assert!(matches!(decode::<Call>(&bytes).unwrap().command, Command::CreateEndUser(_)));
-        let shown = Shown { relationships: json::Text::from_stored("[]".to_owned()), has_more: false };
-        let outcome = Outcome::EndUserRead {
-            version: Version::of_sequence(300),
-            document: json::Text::from_stored("{}".to_owned()),
-            shown,
-        };
+        let shown = Shown { relationships: vec![json::Text::of(&1).unwrap()], has_more: false };
+        let outcome =
+            Outcome::EndUserRead { version: Version::of_sequence(300), document: json::Text::of(&2).unwrap(), shown };
         let bytes = encode(&Reply::new(None, outcome)).unwrap();
-        assert_eq!(hexadecimal(&bytes), "020005d804027b7d025b5d000000");
+        assert_eq!(hexadecimal(&bytes), "020005d8040132010131000000");
         assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserRead { .. }));
     }
 

@@ -58,7 +58,7 @@ pub enum Outcome {
     NotFound,
     Deletion(Receipt),
     Export(json::Text),
-    /// The precondition does not name the record's revision.
+    /// The precondition does not name the record's version.
     PreconditionFailed,
     /// The user is being erased and takes no change.
     DeletionPending,
