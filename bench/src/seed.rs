@@ -14,7 +14,6 @@ use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::json::Raw;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewTurn, TurnAnswer};
@@ -192,7 +191,7 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     Ok(NewEndUser {
         user_id: UserId::new(user_id(number)).map_err(|refusal| refusal.0)?,
         display_name: Some(Name::new("Ada Lovelace".to_owned()).map_err(|refusal| refusal.0)?),
-        metadata: Metadata::new(Raw::parse(&metadata)?).map_err(|refusal| refusal.0)?,
+        metadata: Metadata::new(serde_json::from_str(&metadata)?).map_err(|refusal| refusal.0)?,
     })
 }
 

@@ -23,7 +23,6 @@ use super::{log, render};
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
-use crate::json;
 
 /// The route of a request that has none, in the log.
 const UNMATCHED: &str = "unmatched";
@@ -79,7 +78,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         served_by: exchange.served_by,
         reason,
     };
-    if let Ok(line) = json::write(&line) {
+    if let Ok(line) = serde_json::to_string(&line) {
         runtime.log(&line);
     }
     finish(&mut exchange, dialect, result, method == "HEAD")
@@ -142,9 +141,9 @@ async fn dispatch<R: Runtime>(
         Action::Public(endpoint) => {
             exchange.take_public_token()?;
             match endpoint {
-                PublicEndpoint::Health => Ok(probes::health()),
+                PublicEndpoint::Health => probes::health(),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
-                PublicEndpoint::Demo => Ok(demo::get(&*exchange.configuration()?, exchange.target.origin)),
+                PublicEndpoint::Demo => demo::get(&*exchange.configuration()?, exchange.target.origin),
             }
         }
         Action::Key { kind, scope, endpoint } => {

@@ -25,9 +25,10 @@ use crate::json;
 /// Most outbox rows in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;
 /// A batch takes no further document when its documents have this size, in bytes. One more document
-/// has at most 17 KB, so the batch stays far below the limit of one D1 parameter, 2 MB
+/// has at most 17 KB. The listing gets most of a document twice, and escapes may double its size, so the
+/// batch stays below the limit of one D1 parameter, 2 MB
 /// (<https://developers.cloudflare.com/d1/platform/limits/>).
-const BATCH_BYTES_MAX: usize = 512 * 1024;
+const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// The stores that are derived from the object. Each acknowledges for itself, so that a failure of
 /// one does not hold the other back.
@@ -74,7 +75,7 @@ pub struct Change {
     pub document: Option<json::Text>,
     /// The agents of the user's relationships, each with what the relationship adds to the record;
     /// `None` when the relationships did not change.
-    pub relationships: Option<Vec<(AgentId, String)>>,
+    pub relationships: Option<Vec<(AgentId, json::Text)>>,
 }
 
 /// The outbox of one tenant, with what the object remembers of it.

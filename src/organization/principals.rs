@@ -71,7 +71,7 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
         metadata,
         is_temporary: false,
         owner_principal_id: owner.map_err(|error| SqlError::corrupt("owner", error))?,
-        onboarding_session_id: None,
+        onboarding_session_id: (),
     };
     Ok(PrincipalView { principal, revision })
 }

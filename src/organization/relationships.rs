@@ -18,7 +18,7 @@ use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, Decay, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::{self, Raw};
+use crate::json;
 
 /// Most relationships that the record of a single user shows.
 const SHOWN_MAX: u32 = 100;
@@ -92,12 +92,12 @@ pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay
     let Some(mut row) = found else { return Ok(None) };
     let agent = row.integer()?;
     let mood = read_mood(row.optional_text()?)?;
-    let mood = moved(mood, answer.affect.as_ref(), decay);
+    let mood = moved(mood, answer.affect.as_ref(), decay).as_ref().map(write_mood).transpose()?;
     sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", overwriting::blank("mood")), &[number.into()])?;
     sql.run(
         "UPDATE relationships SET turns = turns + 1, last_interaction_at = max(coalesce(last_interaction_at, 0), ?2),
          mood = ?3 WHERE number = ?1",
-        &[number.into(), decay.now.millis().into(), mood.as_ref().map(write_mood).as_deref().into()],
+        &[number.into(), decay.now.millis().into(), mood.as_deref().into()],
     )?;
     Ok(Some(agent))
 }
@@ -125,14 +125,13 @@ fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> 
     let created_at = Timestamp::from_millis(row.integer()?);
     let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
     let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
-    let (agent_id, quoted) = (personality_id.to_string(), json::quote(user_id.as_str()));
     let view = RelationshipView {
         id,
         user_id: &user_id,
         personality_id,
         role: &role,
         turns,
-        mood: mood.as_ref().map(|mood| mood.body(&agent_id, Raw::of_checked(&quoted))),
+        mood: mood.as_ref().map(|mood| mood.body(personality_id, &user_id)),
         created_at,
         last_interaction_at,
     };
@@ -175,19 +174,18 @@ pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, Sql
     let rows = sql.run(&select, &[user.into(), i64::from(SHOWN_MAX).saturating_add(1).into()])?;
     let shown = usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
-    let mut texts = Vec::with_capacity(rows.len());
-    for mut row in rows.into_iter().take(shown) {
-        texts.push(read_row(&mut row, decay)?.1.into_string());
-    }
-    Ok(Shown { relationships: json::Text::from_stored(format!("[{}]", texts.join(","))), has_more })
+    Ok(Shown { relationships: documents(rows.into_iter().take(shown), decay)?, has_more })
 }
 
-/// All relationships of a user, as a JSON array.
-pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, SqlError> {
+/// All relationships of a user.
+pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
     let rows =
         sql.run(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number"), &[user.into()])?;
-    let texts = rows.into_iter().map(|mut row| Ok(read_row(&mut row, decay)?.1.into_string()));
-    Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
+    documents(rows.into_iter(), decay)
+}
+
+fn documents(rows: impl Iterator<Item = Row>, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
+    rows.map(|mut row| Ok(read_row(&mut row, decay)?.1)).collect()
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.

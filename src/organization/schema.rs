@@ -13,7 +13,9 @@ use super::sql::{Sql, SqlError};
 /// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
 /// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
 /// one search.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[TABLES, JSON_FORMS];
+
+const TABLES: &[&str] = &[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         organization_id TEXT NOT NULL,
@@ -160,7 +162,15 @@ const STEPS: &[&[&str]] = &[&[
         value INTEGER NOT NULL,
         PRIMARY KEY (metric, period_start)
     ) WITHOUT ROWID",
-]];
+];
+
+/// Kept answers and moods are JSON since this step, which drops those before it.
+const JSON_FORMS: &[&str] = &[
+    "DELETE FROM idempotency",
+    "ALTER TABLE idempotency DROP COLUMN incarnation",
+    "ALTER TABLE idempotency DROP COLUMN version",
+    "UPDATE relationships SET mood = NULL",
+];
 
 /// The name, in `state`, of the number of erasures that the tenant has completed.
 pub const ERASURES: &str = "erasures";

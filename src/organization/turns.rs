@@ -25,7 +25,7 @@ use super::user_row::UserRow;
 use super::users;
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
-use crate::directory::mood::Decay;
+use crate::directory::mood::{Decay, EmotionalState};
 use crate::directory::names::UserId;
 use crate::directory::quota::Component;
 use crate::directory::quota::Quota;
@@ -225,14 +225,14 @@ fn relationships_reserved<S: Sql>(
 pub struct TurnView<'a> {
     interaction_id: RequestId,
     response: &'a str,
-    inferred_emotional_state: Option<&'a json::Text>,
+    inferred_emotional_state: Option<&'a EmotionalState>,
     usage: TurnUsageView<'a>,
     latency_ms: i64,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "TurnUsage"))]
-struct TurnUsageView<'a> {
+pub struct TurnUsageView<'a> {
     turns_consumed: u32,
     active_relationship_counted: bool,
     llm_provider: &'a str,

@@ -95,7 +95,7 @@ fn listing_flaw(expected: Option<&json::Text>, revision: Revision, listed: Optio
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(row)) => (!row.is(revision, document.as_str())).then_some(Flaw::Outdated),
+        (Some(document), Some(row)) => (!row.is(revision, document)).then_some(Flaw::Outdated),
     }
 }
 

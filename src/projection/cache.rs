@@ -6,13 +6,13 @@
 //!   so no reader sees a stale, late or lost write.
 //! - No reader writes the cache: a slow reader would bring an old state back.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::directory::end_user::Revision;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
-use crate::json::{self, Raw, Unwritable};
+use crate::json::RawValue;
 use crate::organization::outbox::Change;
 
 use super::stores::Put;
@@ -34,11 +34,12 @@ pub fn is_tombstone(value: &str) -> bool {
     value == TOMBSTONE
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct CachedRecord<'a> {
     incarnation: i64,
     version: i64,
-    document: &'a json::Text,
+    #[serde(borrow)]
+    document: &'a RawValue,
 }
 
 /// The value in the place of an erased record. It states that there is no record. A missing key does
@@ -49,7 +50,7 @@ const TOMBSTONE: &str = "{}";
 const TOMBSTONE_TTL_S: u64 = 300;
 
 /// The value to store for a change, under its key.
-pub fn put(tenant: Tenant, change: &Change) -> Result<Put, Unwritable> {
+pub fn put(tenant: Tenant, change: &Change) -> serde_json::Result<Put> {
     let (value, ttl_s) = value(change)?;
     Ok(Put { key: key(tenant, &change.user_id), value, ttl_s })
 }
@@ -60,22 +61,20 @@ pub fn is_put(change: &Change) -> bool {
 }
 
 /// The value to store for a change, and the seconds until it expires.
-pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
+pub fn value(change: &Change) -> serde_json::Result<(String, Option<u64>)> {
     match &change.document {
         Some(document) => {
             let Revision { incarnation, version } = change.revision;
-            Ok((json::write(&CachedRecord { incarnation, version, document })?, None))
+            Ok((serde_json::to_string(&CachedRecord { incarnation, version, document: document.raw() })?, None))
         }
         None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
     }
 }
 
 /// The record in a stored value, if the value has this revision.
-pub fn read(value: &str, revision: Revision) -> Option<Raw<'_>> {
-    let entry = Raw::parse(value).ok()?.members()?;
-    let number = |name: &str| entry.get(name)?.value()?.as_i64();
-    let held = Revision { incarnation: number("incarnation")?, version: number("version")? };
-    let document = entry.get("document")?;
+pub fn read(value: &str, revision: Revision) -> Option<&RawValue> {
+    let CachedRecord { incarnation, version, document } = serde_json::from_str(value).ok()?;
+    let held = Revision { incarnation, version };
     (held == revision || !guards::is_on(Guard::CachedRevision)).then_some(document)
 }
 
@@ -84,6 +83,7 @@ mod tests {
     use super::*;
     use crate::directory::identifiers::{Mode, OrganizationId};
     use crate::directory::timestamp::Timestamp;
+    use crate::json::Text;
 
     #[test]
     fn golden_key_and_value() {
@@ -97,7 +97,7 @@ mod tests {
             user_id,
             revision: Revision { incarnation: 2, version: 3 },
             created_at: Timestamp::EPOCH,
-            document: Some(json::Text::from_stored("{\"n\":1e999}".to_owned())),
+            document: Some(Text::parse("{\"n\":1e999}".to_owned()).unwrap()),
             relationships: None,
         };
         let (value, ttl_s) = value(&change).unwrap();

@@ -245,7 +245,7 @@ impl World {
             let kind = self.random.u8(0..12);
             let insert = |document: &str| {
                 self.execute(&format!(
-                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, 1, {number}, '{document}')",
+                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, 1, {number}, NULL, '{{}}', '{document}')",
                     self.object.tenant
                 ));
             };
@@ -280,7 +280,7 @@ impl World {
         for index in 0..self.random.i64(0..4) {
             // Rows and keys of no user, some with names that no user can have.
             self.execute(&format!(
-                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, 9, {index}, 'x')",
+                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, 9, {index}, NULL, 'x', 'x')",
                 self.object.tenant
             ));
             listing.foreign += 1;

@@ -15,12 +15,18 @@ fn tenant() -> Tenant {
     Tenant { organization: OrganizationId::new(Timestamp::from_millis(1), [1; 10]), mode: Mode::Live }
 }
 
+fn document(version: i64) -> json::Text {
+    let text =
+        format!("{{\"display_name\":\"a\\\"b\",\"metadata\":{{\"s\":\"\\u00e9\",\"n\":1e999}},\"v\":{version}}}");
+    json::Text::parse(text).expect("JSON")
+}
+
 fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
     let changes = users.iter().map(|(user_id, version)| Change {
         user_id: UserId::new(*user_id).expect("an id"),
         revision: Revision { incarnation: 1, version: *version },
         created_at: Timestamp::from_millis(1),
-        document: Some(json::Text::from_stored(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}"))),
+        document: Some(document(*version)),
         relationships: None,
     });
     Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
@@ -46,7 +52,7 @@ fn the_fence_turns_away_what_comes_late_twice_or_too_early() {
     assert!(apply(&database, &second));
     assert!(!apply(&database, &first), "late");
     assert!(!apply(&database, &batch(3, 0, 9, &[("a", 9)])), "late, and further");
-    let expected = ["{\"v\":2,\"s\":\"a\\\"b\",\"n\":1e999}", "{\"v\":1,\"s\":\"a\\\"b\",\"n\":1e999}"];
+    let expected = [2, 1].map(|version| document(version).as_str().to_owned());
     assert_eq!(documents(&database), expected, "to the letter");
 }
 
@@ -81,8 +87,10 @@ fn every_page_is_a_range_of_an_index() {
 fn a_batch_touches_no_rows_but_its_own() {
     let database = Sqlite::listing();
     let mut batch = batch(1, 0, 3, &[("a", 1), ("b", 2), ("c", 3)]);
-    batch.changes[1].relationships =
-        Some(vec![("01900000-0000-7000-8000-000000000000".parse().expect("an id"), "1 -1\"user\"".to_owned())]);
+    batch.changes[1].relationships = Some(vec![(
+        "01900000-0000-7000-8000-000000000000".parse().expect("an id"),
+        json::Text::parse("[\"user\",1,null,null]".to_owned()).expect("JSON"),
+    )]);
     batch.changes[2].document = None;
     let application = Application::new(&batch).expect("JSON");
     let statements = application.statements();

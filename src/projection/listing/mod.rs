@@ -11,6 +11,7 @@
 
 pub mod agent_users;
 pub mod batches;
+mod columns;
 pub mod comparison;
 pub mod fence;
 mod keyset;

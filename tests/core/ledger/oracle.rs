@@ -201,7 +201,7 @@ impl Oracle {
                 if kept.fingerprint != fingerprint {
                     return Ok((Outcome::IdempotencyMismatch, false));
                 }
-                let document = json::Text::from_stored(kept.document.clone());
+                let document = json::Text::parse(kept.document.clone()).expect("JSON");
                 let quota = Some(self.quota(now_ms));
                 return Ok((Outcome::Turn { document, quota }, kept.by != errand.id));
             }
@@ -301,7 +301,7 @@ impl Oracle {
             }
         }
         let is_counted = self.ledger.get(&errand.id).is_some_and(|turn| turn.is_new);
-        let document = json::Text::from_stored(document(errand, is_counted));
+        let document = json::Text::parse(document(errand, is_counted)).expect("JSON");
         Ok(Outcome::Turn { document, quota: Some(self.quota(now_ms)) })
     }
 

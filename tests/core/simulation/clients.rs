@@ -227,7 +227,7 @@ impl World<'_> {
             2..4 => "{\"n\":null}".to_owned(),
             _ => format!("{{\"n\":{},\"of\":{{\"a\":null}}}}", self.random.u8(0..4)),
         };
-        EndUserChange::Merge { display_name, metadata: Some(json::Text::from_stored(patch)) }
+        EndUserChange::Merge { display_name, metadata: Some(json::Text::parse(patch).expect("JSON")) }
     }
 
     fn precondition(&mut self, user: usize) -> Precondition {
@@ -334,7 +334,8 @@ impl World<'_> {
         if direction == Direction::Descending {
             expected.reverse();
         }
-        let is_right = documents.iter().eq(expected.iter().map(|(.., document)| *document));
+        let is_right =
+            documents.iter().map(json::Text::as_str).eq(expected.iter().map(|(.., document)| document.as_str()));
         ensure!(is_right, "a list shows {documents:?}, not {expected:?}");
         Ok(())
     }

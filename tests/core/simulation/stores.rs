@@ -172,7 +172,7 @@ fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
 fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
     let created_by = text(&raw, raw.len() - 1)?.to_owned();
     let row = UserRow::read(&mut Row::new(raw.clone()))?;
-    let document = row.document()?.into_string();
+    let document = row.document()?.as_str().to_owned();
     let UserRow { user, revision, .. } = row;
     let is_pending = user.status == Status::DeletionPending;
     let held = Held { raw, revision, is_pending, created_at: user.created_at, created_by, document };

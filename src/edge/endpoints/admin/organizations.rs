@@ -25,7 +25,7 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
-use crate::json::{self, Raw};
+use crate::json::RawValue;
 use crate::organization::protocol::{Command, Outcome};
 use crate::projection::{Bound, Statement};
 use crate::refusal::Refusal;
@@ -74,12 +74,14 @@ pub async fn list<R: Runtime>(
         sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),
         parameters: vec![after.as_str().into(), i64::from(limit).saturating_add(1).into()],
     };
-    let mut documents = exchange.query(&select).await?.rows;
-    let has_more = pages::cut(&mut documents, limit);
-    let last = documents.last().filter(|_| has_more).map(|document| organizations::read(document)).transpose()?;
+    let documents = exchange.query(&select).await?.rows;
+    let read = documents.iter().map(|document| organizations::read(document));
+    let mut organizations: Vec<Organization> = read.collect::<Result<_, _>>()?;
+    let has_more = pages::cut(&mut organizations, limit);
+    let last = organizations.last().filter(|_| has_more);
     let ring = &input.configuration.key_ring;
     let next_cursor = last.map(|last| cursor::encode(&last.id.to_string(), &binding, ring));
-    Ok(pages::render(&documents, next_cursor.as_deref()))
+    pages::respond(organizations, next_cursor)
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
@@ -152,7 +154,7 @@ const TAKEN: &str = "
 /// A statement that is bound to an organization's columns.
 fn with_document(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
     let mut statement = with_names(sql, organization);
-    let document = json::write(organization).map_err(internal)?;
+    let document = serde_json::to_string(organization).map_err(internal)?;
     statement.values.extend([organization.version.into(), document.into()]);
     Ok(statement)
 }
@@ -179,8 +181,7 @@ const fn revision(organization: &Organization) -> Revision {
 }
 
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
-    let body = json::write(organization).map_err(internal)?;
-    Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
+    Ok(Response::json(status, organization)?.with("ETag", entity_tag(revision(organization))))
 }
 
 /// The changes that a body asks for; `None` leaves a field as it is.
@@ -227,7 +228,7 @@ impl LimitChanges {
 
 fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     let mut fields = body.fields()?;
-    let name = |value: Raw<'_>| Name::new(string(value)?);
+    let name = |value: &RawValue| Name::new(string(value)?);
     let name = if new { fields.required("name", name) } else { fields.optional("name", name) };
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
     let clerk_org_id =

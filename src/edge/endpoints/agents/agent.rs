@@ -1,6 +1,8 @@
 //! `/api/v1/agents`.
 
-use super::page::{page_of, page_size};
+use serde::Serialize;
+
+use super::page::page_size;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
@@ -15,7 +17,7 @@ use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, string};
-use crate::json;
+use crate::json::{self, members};
 use crate::organization::agents;
 use crate::organization::protocol::{Command, NewAgent, Outcome};
 
@@ -68,7 +70,7 @@ fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> 
 fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     match outcome {
         Outcome::Agent { created, agent_id, version, document } => {
-            let response = described(if *created { 201 } else { 200 }, Schema::Agent, inside(document)?);
+            let response = described(if *created { 201 } else { 200 }, Schema::Agent, members(document.raw()))?;
             let response = response.with("ETag", entity_tag(agents::revision(*version)));
             Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
         }
@@ -80,10 +82,16 @@ fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     }
 }
 
-/// The members of an object, without its braces.
-fn inside(document: &json::Text) -> Result<&str, Fault> {
-    let inside = document.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.ok_or_else(|| internal("a record is not an object"))
+/// A page of agents. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy one.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AgentList {
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<crate::directory::agent::Agent>", length(max = 500)))]
+    items: Vec<json::Text>,
+    has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String", length(min = 1)))]
+    next_cursor: Option<String>,
 }
 
 /// `GET /api/v1/agents`: in the order of creation.
@@ -99,7 +107,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let has_more = pages::cut(&mut records, limit);
         let last = records.last().filter(|_| has_more);
         let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
-        let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
-        Ok(page_of(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
+        let items = records.into_iter().map(|(_, document)| document).collect();
+        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor: cursor })
     }))
 }

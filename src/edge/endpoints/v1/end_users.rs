@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::Revision;
@@ -21,7 +22,7 @@ use crate::edge::log::ServedBy;
 use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, FieldFault, Location, internal};
 use crate::input::{Fields, both, choice, string};
-use crate::json;
+use crate::json::{self, RawValue};
 use crate::organization::protocol::Shown;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::projection::Cache;
@@ -39,9 +40,9 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
     Ok(Plan::new(Command::CreateEndUser(new), |outcome| match outcome {
         Outcome::EndUserCreated { revision, document } => {
-            Ok(single(201, revision, document).with("Location", location))
+            Ok(single(201, revision, &document)?.with("Location", location))
         }
-        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::EndUser { revision, document } => single(200, revision, &document),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
         Outcome::OtherType => Err(Fault::OtherType),
         other => Err(unexpected(&other)),
@@ -106,12 +107,12 @@ pub async fn get<R: Runtime>(
     }
     if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
         exchange.served_by = Some(ServedBy::Kv);
-        return with_relationships(revision, document.get(), &shown);
+        return with_relationships(revision, document, &shown);
     }
     exchange.served_by = Some(ServedBy::Object);
     let (outcome, ()) = exchange.call(holder, Ok((Request::free(Command::ReadEndUser { user_id }), ()))).await?;
     match outcome {
-        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
+        Outcome::EndUser { revision, document } => with_relationships(revision, document.raw(), &shown),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }
@@ -126,7 +127,7 @@ async fn cached<R: Runtime>(runtime: &R, key: Option<String>) -> Option<String> 
 pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
     Ok(Plan::new(Command::ExportEndUser { user_id }, |outcome| match outcome {
-        Outcome::Export(document) => Ok(Response::json(200, document.into_string())),
+        Outcome::Export(document) => Response::json(200, &document),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }))
@@ -139,7 +140,7 @@ pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
     let if_match = input.if_match.as_deref().map(if_match);
     Ok(Plan::new(Command::UpdateEndUser { user_id, change, if_match }, |outcome| match outcome {
-        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::EndUser { revision, document } => single(200, revision, &document),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
         Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
@@ -160,10 +161,10 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
         Body::MergePatch(_) => {
             // Any other value would make a record that is not valid, whatever the present one is.
             let metadata = fields.optional("metadata", |value| {
-                if !value.is_object() && !value.is_null() {
+                if !json::is_object(value) && value.get() != "null" {
                     return Err(Refusal::new("must be a JSON object"));
                 }
-                Ok(json::Text::from_stored(value.get().to_owned()))
+                Ok(json::Text::from(value))
             });
             EndUserChange::Merge { display_name, metadata }
         }
@@ -186,9 +187,9 @@ pub async fn list<R: Runtime>(
     let Outcome::Admitted = outcome else { return Err(unexpected(&outcome)) };
     let texts = exchange.query_listing(&page.statement()).await?;
     let (documents, last) = page.read(texts.rows).map_err(internal)?;
-    let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
+    let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
     let next = key.map(|key| cursor::encode(&key, &binding, &input.configuration.key_ring));
-    Ok(pages::render(&documents, next.as_deref()))
+    pages::respond(documents, next)
 }
 
 /// Reads which page the request asks for, and what the cursor of the next page is bound to.
@@ -198,7 +199,7 @@ fn read_page(input: &mut Input<'_>) -> Result<(Page, Binding), Fault> {
     let query = read_query(input)?;
     let binding = query.binding(input.caller);
     let after = input.cursor(cursor, &binding)?;
-    let after = after.map(|key| Position::read(&key).map_err(internal)).transpose()?;
+    let after = after.map(|key| serde_json::from_str::<Position>(&key).map_err(internal)).transpose()?;
     Ok((query.page(input.caller, after.as_ref(), limit), binding))
 }
 
@@ -240,14 +241,30 @@ fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
 }
 
 /// Answers with one record.
-fn single(status: u16, revision: Revision, document: json::Text) -> Response {
-    Response::json(status, document.into_string()).with("ETag", entity_tag(revision))
+fn single(status: u16, revision: Revision, document: &json::Text) -> Result<Response, Fault> {
+    Ok(Response::json(status, document)?.with("ETag", entity_tag(revision)))
 }
 
-/// Answers with one record and its relationships.
-fn with_relationships(revision: Revision, document: &str, shown: &Shown) -> Result<Response, Fault> {
-    let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
-    let Shown { relationships, has_more } = shown;
-    let body = format!("{record},\"relationships\":{relationships},\"relationships_has_more\":{has_more}}}");
-    Ok(Response::json(200, body).with("ETag", entity_tag(revision)))
+/// A record with its relationships.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct EndUserWithRelationships<'a> {
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::end_user::EndUser"))]
+    record: json::Members<'a>,
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(with = "Vec<crate::organization::relationships::RelationshipView<'_>>", length(max = 100))
+    )]
+    relationships: &'a [json::Text],
+    relationships_has_more: bool,
+}
+
+fn with_relationships(revision: Revision, document: &RawValue, shown: &Shown) -> Result<Response, Fault> {
+    let body = EndUserWithRelationships {
+        record: json::members(document).ok_or_else(|| internal("a record is not an object"))?,
+        relationships: &shown.relationships,
+        relationships_has_more: shown.has_more,
+    };
+    Ok(Response::json(200, &body)?.with("ETag", entity_tag(revision)))
 }
