@@ -11,7 +11,7 @@ use super::issuer::Issuer;
 use super::token;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::{RawValue, Tolerant, present};
+use crate::json::{Present, RawValue, Tolerant};
 
 /// How far the issuer's clock may be ahead of the edge's, in milliseconds. Clerk allows the same.
 const SKEW_MS: i64 = 5_000;
@@ -39,50 +39,46 @@ pub struct ActiveOrganization {
 }
 
 /// The claims that are read. Those in [`Tolerant`] only tell more about the person.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Claims<'a> {
     iss: String,
     sub: String,
     #[serde(borrow)]
-    exp: &'a RawValue,
-    #[serde(borrow, default, deserialize_with = "present")]
-    nbf: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    iat: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "present")]
-    azp: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    sts: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    aud: Option<IgnoredAny>,
-    #[serde(default)]
+    exp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    nbf: Present<&'a RawValue>,
+    #[serde(borrow)]
+    iat: Present<&'a RawValue>,
+    azp: Present<String>,
+    sts: Present<String>,
+    aud: Present<IgnoredAny>,
     email: Tolerant<String>,
-    #[serde(default, deserialize_with = "present")]
-    o: Option<Tolerant<OrganizationClaim>>,
-    #[serde(default)]
+    o: Present<Tolerant<OrganizationClaim>>,
     org_id: Tolerant<String>,
-    #[serde(default)]
     org_slug: Tolerant<String>,
-    #[serde(default)]
     org_role: Tolerant<String>,
 }
 
 /// The active organization in version 2.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct OrganizationClaim {
-    id: String,
-    #[serde(default)]
+    id: Tolerant<String>,
     slg: Tolerant<String>,
     /// Without the prefix of roles.
-    #[serde(default)]
     rol: Tolerant<String>,
 }
 
 impl Claims<'_> {
     fn into_organization(self) -> Option<ActiveOrganization> {
-        if let Some(organization) = self.o {
+        if let Some(organization) = self.o.0 {
             let OrganizationClaim { id, slg, rol } = organization.0?;
-            return Some(ActiveOrganization { id, slug: slg.0, role: rol.0.map(|role| ["org:", &role].concat()) });
+            return Some(ActiveOrganization {
+                id: id.0?,
+                slug: slg.0,
+                role: rol.0.map(|role| ["org:", &role].concat()),
+            });
         }
         Some(ActiveOrganization { id: self.org_id.0?, slug: self.org_slug.0, role: self.org_role.0 })
     }
@@ -95,16 +91,16 @@ impl Session {
         let claims: Claims<'_> = token::read(claims)?;
         // A claim that is not a time counts as a time that never comes.
         let is_ahead = |claim: &RawValue| millis(claim).is_none_or(|ms| ms > now.millis().saturating_add(SKEW_MS));
-        let expires_at = Timestamp::from_millis(millis(claims.exp)?);
+        let expires_at = Timestamp::from_millis(millis(claims.exp?)?);
         let refused = claims.iss != issuer.url
-            || !issuer.authorizes(claims.azp.as_deref())
+            || !issuer.authorizes(claims.azp.0.as_deref())
             // `pending`: the person has not completed a required step after signing in.
-            || claims.sts.as_ref().is_some_and(|status| status != "active")
+            || claims.sts.0.as_ref().is_some_and(|status| status != "active")
             // A session token has no audience. A token with one was made from a template for another
             // service (RFC 7519, section 4.1.3: a service that `aud` does not name must refuse it).
-            || claims.aud.is_some()
-            || claims.nbf.is_some_and(is_ahead)
-            || claims.iat.is_some_and(is_ahead);
+            || claims.aud.0.is_some()
+            || claims.nbf.0.is_some_and(is_ahead)
+            || claims.iat.0.is_some_and(is_ahead);
         if refused {
             return None;
         }

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 
 use super::key::PublicKey;
 use super::token;
-use crate::json::{Tolerant, present};
+use crate::json::{Present, Tolerant};
 
 /// The largest set that is read, in bytes.
 pub const SET_BYTES_MAX: usize = 64 * 1024;
@@ -21,35 +21,30 @@ struct KeySet {
 }
 
 /// A JSON Web Key of any type (RFC 7517, section 4).
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Jwk {
     kty: String,
-    kid: String,
-    #[serde(default, deserialize_with = "present")]
-    r#use: Option<Tolerant<String>>,
-    #[serde(default, deserialize_with = "present")]
-    alg: Option<Tolerant<String>>,
-    #[serde(default, deserialize_with = "present")]
-    key_ops: Option<Tolerant<Vec<Tolerant<String>>>>,
-    #[serde(default)]
+    kid: Option<String>,
+    r#use: Present<Tolerant<String>>,
+    alg: Present<Tolerant<String>>,
+    key_ops: Present<Tolerant<Vec<Tolerant<String>>>>,
     n: Tolerant<String>,
-    #[serde(default)]
     e: Tolerant<String>,
     /// The private part.
-    #[serde(default, deserialize_with = "present")]
-    d: Option<IgnoredAny>,
+    d: Present<IgnoredAny>,
 }
 
 impl Jwk {
     /// Whether the key may check RS256 signatures and its set does not publish its private part.
     fn serves(&self) -> bool {
-        let is = |member: &Option<Tolerant<String>>, expected| {
-            member.as_ref().is_none_or(|member| member.0.as_deref() == Some(expected))
+        let is = |member: &Present<Tolerant<String>>, expected| {
+            member.0.as_ref().is_none_or(|member| member.0.as_deref() == Some(expected))
         };
-        let verifies = self.key_ops.as_ref().is_none_or(|operations| {
+        let verifies = self.key_ops.0.as_ref().is_none_or(|operations| {
             operations.0.iter().flatten().any(|operation| operation.0.as_deref() == Some("verify"))
         });
-        verifies && is(&self.r#use, "sig") && is(&self.alg, "RS256") && self.d.is_none()
+        verifies && is(&self.r#use, "sig") && is(&self.alg, "RS256") && self.d.0.is_none()
     }
 }
 
@@ -60,11 +55,12 @@ pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
     if set.keys.len() > KEYS_MAX {
         return Err("the key set has more than 32 keys");
     }
-    let rsa: Vec<Jwk> = set.keys.into_iter().filter_map(|key| key.0).filter(|key| key.kty == "RSA").collect();
-    let is_alone = |name: &String| rsa.iter().filter(|other| other.kid == *name).count() == 1;
-    let keys = rsa.iter().filter(|key| is_alone(&key.kid) && key.serves());
+    let rsa = set.keys.into_iter().filter_map(|key| key.0).filter(|key| key.kty == "RSA");
+    let rsa: Vec<(String, Jwk)> = rsa.filter_map(|mut key| Some((key.kid.take()?, key))).collect();
+    let is_alone = |name: &String| rsa.iter().filter(|(other, _)| other == name).count() == 1;
+    let keys = rsa.iter().filter(|(name, key)| is_alone(name) && key.serves());
     Ok(keys
-        .filter_map(|key| Some((key.kid.clone(), PublicKey::of_jwk(key.n.0.as_ref()?, key.e.0.as_ref()?)?)))
+        .filter_map(|(name, key)| Some((name.clone(), PublicKey::of_jwk(key.n.0.as_ref()?, key.e.0.as_ref()?)?)))
         .collect())
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::{self, present};
+use crate::json::{self, Present};
 
 /// The largest token, in bytes: twice the size of the cookie in which Clerk keeps it.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -41,37 +41,31 @@ impl<'a> SessionToken<'a> {
 }
 
 /// The header parameters that decide whether a token is accepted.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Header {
     alg: String,
     /// A media type is compared without regard to case (RFC 7515, section 4.1.9). The same issuer may sign
     /// tokens of other kinds, which name their kind here, such as `at+jwt` (RFC 9068).
-    #[serde(default, deserialize_with = "present")]
-    typ: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    kid: Option<String>,
+    typ: Present<String>,
+    kid: Present<String>,
     // These four say where the key is (RFC 7515, sections 4.1.2–4.1.6), which the sender of a token must not
     // choose.
-    #[serde(default, deserialize_with = "present")]
-    jku: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
-    jwk: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
-    x5u: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
-    x5c: Option<IgnoredAny>,
+    jku: Present<IgnoredAny>,
+    jwk: Present<IgnoredAny>,
+    x5u: Present<IgnoredAny>,
+    x5c: Present<IgnoredAny>,
     /// Names extensions that a reader must understand (section 4.1.11). This one understands none.
-    #[serde(default, deserialize_with = "present")]
-    crit: Option<IgnoredAny>,
+    crit: Present<IgnoredAny>,
 }
 
 impl Header {
     /// The name of the key. `None` if the header is refused.
     fn into_key_id(self) -> Option<Option<String>> {
         let is_refused = self.alg != "RS256"
-            || self.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
-            || [self.jku, self.jwk, self.x5u, self.x5c, self.crit].iter().any(Option::is_some);
-        (!is_refused).then_some(self.kid)
+            || self.typ.0.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
+            || [self.jku, self.jwk, self.x5u, self.x5c, self.crit].iter().any(|refused| refused.0.is_some());
+        (!is_refused).then_some(self.kid.0)
     }
 }
 

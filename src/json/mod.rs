@@ -17,4 +17,4 @@ pub use members::{Members, as_map, elements, is_object, members, string};
 pub use serde_json::value::RawValue;
 pub use text::Text;
 pub use tokens::{compact, depth};
-pub use tolerant::{Tolerant, present};
+pub use tolerant::{Present, Tolerant};

@@ -20,21 +20,31 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Tolerant<T> {
     }
 }
 
-/// Reads a member that may be absent, and may not be `null` unless its type can.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+/// A member that may be absent. If it is present it has its form, and `null` is no absence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Present<T>(pub Option<T>);
+
+impl<T> Default for Present<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Present<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(|value| Self(Some(value)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
     struct Sample {
-        #[serde(default)]
         tolerant: Tolerant<f64>,
-        #[serde(default, deserialize_with = "present")]
-        present: Option<String>,
+        present: Present<String>,
     }
 
     #[test]
@@ -51,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_member_that_is_present_has_its_form() {
-        let read = |text: &str| serde_json::from_str::<Sample>(text).map(|sample| sample.present);
+        let read = |text: &str| serde_json::from_str::<Sample>(text).map(|sample| sample.present.0);
         assert_eq!(read("{}").unwrap(), None);
         assert_eq!(read("{\"present\":\"a\"}").unwrap().as_deref(), Some("a"));
         assert!(read("{\"present\":null}").is_err() && read("{\"present\":1}").is_err());
