@@ -18,3 +18,13 @@ CREATE TABLE end_users (
 ) WITHOUT ROWID;
 
 CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
+
+-- The version of these tables, and the oldest build that may use them, by the version that it knows. A migration raises
+-- `version`, and raises `served_from` if the builds before it cannot live with the change.
+CREATE TABLE schema (
+  one         INTEGER PRIMARY KEY CHECK (one = 1),
+  version     INTEGER NOT NULL,
+  served_from INTEGER NOT NULL
+);
+
+INSERT INTO schema (one, version, served_from) VALUES (1, 2, 2);

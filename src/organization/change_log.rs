@@ -25,7 +25,7 @@ use crate::guards::{self, Guard};
 
 /// How long the object keeps a row, in milliseconds: 30 days.
 pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
-/// Most rows that one sweep looks at.
+/// Most rows that one sweep deletes.
 pub const SWEEP_MAX: i64 = 500;
 
 /// The stores that are derived from the object. Each acknowledges for itself, so that a failure of
@@ -248,29 +248,26 @@ impl ChangeLog {
         Ok(())
     }
 
-    /// Deletes the oldest rows that are older than [`KEPT_MS`], and looks at no more than
-    /// [`SWEEP_MAX`]. Returns when the next one is due: an instant in the past if more may be due,
-    /// `None` if no row waits for its time.
+    /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
+    /// next one is due: an instant in the past if more are due, `None` if no row waits for its time.
     pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        // A projection that is late must not find a gap.
+        // The newest row stays, and a projection that is late must not find a gap.
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));
-        let rows = sql.run(
-            "SELECT sequence, at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT ?",
-            &[before.into(), SWEEP_MAX.into()],
+        let oldest = |sql: &S| -> Result<Option<Timestamp>, SqlError> {
+            let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
+            let at = sql.first(select, &[before.into()])?.map(|mut row| row.integer()).transpose()?;
+            Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
+        };
+        // Most sweeps find nothing, and read one row.
+        let due = oldest(sql)?;
+        if due.is_none_or(|due| due > now) {
+            return Ok(due);
+        }
+        sql.run(
+            "DELETE FROM changes WHERE sequence IN
+             (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
+            &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],
         )?;
-        let is_full = i64::try_from(rows.len()).is_ok_and(|length| length >= SWEEP_MAX);
-        let (mut last_due, mut next) = (None, is_full.then_some(now));
-        for mut row in rows {
-            let (sequence, due) = (row.integer()?, row.integer()?.saturating_add(KEPT_MS));
-            if due > now.millis() {
-                next = Some(Timestamp::from_millis(due));
-                break;
-            }
-            last_due = Some(sequence);
-        }
-        if let Some(sequence) = last_due {
-            sql.run("DELETE FROM changes WHERE sequence <= ?", &[sequence.into()])?;
-        }
-        Ok(next)
+        oldest(sql)
     }
 }

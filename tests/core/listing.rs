@@ -7,8 +7,10 @@ use rollcall::directory::names::{Name, UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::batches::{Batch, Change, ProjectedRecord};
+use rollcall::projection::Statement;
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
+use rollcall::projection::listing::schema;
 
 use crate::sqlite::Sqlite;
 
@@ -60,6 +62,15 @@ fn the_fence_turns_away_what_comes_late_twice_or_too_early() {
     assert!(!apply(&database, &batch(3, 0, 9, &[("a", 9)])), "late, and further");
     let expected = [2, 1].map(|version| document(version).as_str().to_owned());
     assert_eq!(documents(&database), expected, "to the letter");
+}
+
+#[test]
+fn the_migrations_make_the_version_that_the_build_knows() {
+    let database = Sqlite::listing();
+    let select = Statement { sql: schema::SELECT.into(), parameters: Vec::new() };
+    let rows = database.texts(&select).expect("a version");
+    assert!(rows[0].starts_with(&format!("{} ", schema::VERSION)), "{rows:?}");
+    assert_eq!(schema::check(&rows), Ok(()));
 }
 
 /// Every page is one search of one index, bounded at both ends.

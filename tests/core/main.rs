@@ -13,3 +13,4 @@ mod listing;
 mod mirror;
 mod simulation;
 mod sqlite;
+mod versions;

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::clock::now_ms;
@@ -75,6 +76,37 @@ fn an_object_of_another_build_is_503_and_changes_nothing() {
     }
     set(&server, &json!({ "build": false }));
     assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "ada" })).status, 201);
+}
+
+/// A build that was rolled back too far leaves the tables of the newer one alone. Writes go on: the object commits
+/// them, and the listing follows when the newer build is back.
+#[test]
+fn a_listing_of_a_newer_build_is_left_alone() {
+    let mut server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let mut client = server.client(&organization, "live", "read_write");
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "ada" })).status, 201);
+    Store::D1.assert_users_eventually(server.state(), &format!("{}/live", organization.id), 1);
+    for (version, served_from, status) in [(3, 3, 503), (3, 2, 200), (2, 2, 200)] {
+        server.kill();
+        let statement = format!("UPDATE schema SET version = {version}, served_from = {served_from}");
+        for file in Store::D1.files(server.state()) {
+            let database = Connection::open(&file).expect("the store");
+            // The runtime keeps a file of its own beside the database.
+            if database.prepare("SELECT 1 FROM schema").is_ok() {
+                database.execute(&statement, []).expect("a version");
+            }
+        }
+        server.restart();
+        client.move_to(server.url());
+        let listed = client.get("/v1/end-users");
+        assert_eq!(listed.status, status, "{listed:?}");
+        assert_eq!(server.anonymous().get("/ready").status, status);
+        assert_eq!(
+            client.post("/v1/end-users", &json!({ "user_id": "bob" })).status,
+            if status == 503 { 201 } else { 200 }
+        );
+    }
 }
 
 /// The Worker gives up a store that does not answer. Each wait has its own limit, also one that begins after the

@@ -6,6 +6,7 @@ CREATE TABLE organization_deletions ( deletion_id TEXT PRIMARY KEY, organization
 CREATE TABLE organizations ( id TEXT PRIMARY KEY, slug TEXT NOT NULL UNIQUE, clerk_org_id TEXT UNIQUE, version INTEGER NOT NULL, document TEXT NOT NULL, -- The last comparison of the organization's projections with its objects, in milliseconds since the epoch. audited_at INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
 CREATE TABLE people ( id TEXT PRIMARY KEY, email TEXT, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL ) WITHOUT ROWID;
 CREATE TABLE projections ( tenant TEXT PRIMARY KEY, sequence INTEGER NOT NULL, batch TEXT NOT NULL ) WITHOUT ROWID;
+CREATE TABLE schema ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, served_from INTEGER NOT NULL );
 CREATE INDEX agent_users_by_user ON agent_users (tenant, user_id);
 CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
 CREATE INDEX memberships_by_organization ON memberships (organization_id);
@@ -17,3 +18,4 @@ INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'ada', 8, 1700000001000, NULL, '{"a":"🦀"}', '{"user_id":"ada","display_name":null,"metadata":{"a":"🦀"},"status":"active","version":8,"created_at":"2023-11-14T22:13:21.000Z","updated_at":"2023-11-14T22:13:27.000Z","last_interaction_at":"2023-11-14T22:13:25.000Z"}');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 7, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":7,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
 INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 9, '01HF7YB3RG144GJ289144GJ289');
+INSERT INTO schema VALUES (1, 2, 2);
