@@ -1,12 +1,15 @@
 //! The benchmarks: the workloads, the contenders and the method.
 
 pub mod contender;
+pub mod costs;
+pub mod counts;
 pub mod host;
 pub mod line;
 pub mod load;
 pub mod measure;
 pub mod options;
 pub mod plot;
+pub mod prices;
 pub mod profile;
 pub mod report;
 pub mod seed;
