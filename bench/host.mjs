@@ -1,11 +1,12 @@
 // Serves one contender in the local runtime: workerd with the simulators of KV and
 // D1, reached by its own socket, without the proxy that development puts in front.
 // Takes its options as JSON; prints one line of JSON once it serves.
-import { dirname } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
-const { main, wasm, state, flags, variables, inspector } = JSON.parse(process.argv[2]);
-const modules = [{ type: "ESModule", path: main }];
+const { main, wasm, state, flags, variables, inspector, counting } = JSON.parse(process.argv[2]);
+const modules = counting ? countingModules() : [{ type: "ESModule", path: main }];
 if (wasm) modules.push({ type: "CompiledWasm", path: wasm });
 
 const miniflare = new Miniflare(
@@ -35,3 +36,13 @@ await miniflare.ready;
 await (await miniflare.getD1Database("LISTING")).prepare("SELECT 1").run();
 const url = await miniflare.unsafeGetDirectURL();
 console.log(JSON.stringify({ url: url.origin }));
+
+/** The entry module that counts, and beside it the contender under the name by which that module imports it. */
+function countingModules() {
+  const module = (file, name) => ({
+    type: "ESModule",
+    path: join(dirname(main), name),
+    contents: readFileSync(file, "utf8"),
+  });
+  return [module(counting, "counting.mjs"), module(main, "contender.mjs")];
+}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::directory::quota::Component;
 use crate::directory::quota::Quota;
-use crate::json;
+use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
 
 /// The part of the request that has a fault.
@@ -41,9 +41,8 @@ pub struct FieldFault {
 const ECHO_BYTES_MAX: usize = 256;
 
 impl FieldFault {
-    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, json: Option<&str>) -> Self {
-        let json = json.filter(|json| json.len() <= ECHO_BYTES_MAX);
-        let value = json.map(|json| json::Text::from_stored(json.to_owned()));
+    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, value: Option<&RawValue>) -> Self {
+        let value = value.filter(|value| value.get().len() <= ECHO_BYTES_MAX).map(json::Text::from);
         Self { location, path: path.into(), message: refusal.0, value }
     }
 }
@@ -132,6 +131,7 @@ pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
 /// The class of a fault, in dialect 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
 pub enum FaultKind {
     Validation,
     Authentication,

@@ -13,8 +13,8 @@ pub const CAN_BE_SWITCHED_OFF: bool = cfg!(feature = "guards-off");
 pub enum Guard {
     /// A batch changes the listing only if the listing is at the position where the batch starts.
     Fence,
-    /// The edge uses a cached record only in the revision that the object names.
-    CachedRevision,
+    /// The newest row of the change log is never deleted.
+    NewestChange,
     /// An erasure puts a tombstone into the cache.
     Tombstone,
     /// A user that is being erased takes no writes.

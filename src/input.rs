@@ -5,8 +5,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::fault::{Fault, FieldFault, Location};
-use crate::json;
-use crate::json::{Document, Raw};
+use crate::json::{self, RawValue, members};
 use crate::refusal::Refusal;
 
 /// The largest body of an ordinary request, in bytes.
@@ -20,7 +19,7 @@ pub const BATCH_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// The fields of one JSON object, taken out one by one.
 pub struct Fields<'a> {
-    members: Vec<(String, Raw<'a>)>,
+    members: Vec<(String, &'a RawValue)>,
     /// The path of the object with a final dot. Empty for the body itself.
     prefix: String,
     faults: Vec<FieldFault>,
@@ -28,19 +27,20 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub fn of_body(body: &'a [u8]) -> Result<Self, Fault> {
-        let members = Document::parse(body).and_then(|document| document.members()).map_err(Fault::Malformed)?;
-        Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
+        let body = json::check(body).map_err(Fault::Malformed)?;
+        let not_an_object = || Fault::Malformed(Refusal::new("the body must be a JSON object"));
+        Ok(Self { members: members(body).ok_or_else(not_an_object)?.0, prefix: String::new(), faults: Vec::new() })
     }
 
     /// The fields of an element of an array. The element has its own faults.
-    pub fn of_element(element: Raw<'a>) -> Result<Self, Fault> {
-        let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element.get()));
-        let members = element.members().ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
+    pub fn of_element(element: &'a RawValue) -> Result<Self, Fault> {
+        let refusal = || FieldFault::new(Location::Body, "", Refusal::new("must be an object"), Some(element));
+        let members = members(element).ok_or_else(|| Fault::Invalid(vec![refusal()]))?;
         Ok(Self { members: members.0, prefix: String::new(), faults: Vec::new() })
     }
 
     /// A field that must be present and not `null`.
-    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
+    pub fn required<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
         if let Some(value) = self.take(name) {
             return self.read(name, value, read);
         }
@@ -49,21 +49,25 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be absent.
-    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
+    pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>) -> Option<T> {
         let value = self.take(name)?;
         self.read(name, value, read)
     }
 
     /// A field that may be absent or `null`. `null` is `Some(None)`.
-    pub fn nullable<T>(&mut self, name: &str, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<Option<T>> {
+    pub fn nullable<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<Option<T>> {
         let value = self.take(name)?;
-        if value.is_null() { Some(None) } else { self.read(name, value, read).map(Some) }
+        if value.get() == "null" { Some(None) } else { self.read(name, value, read).map(Some) }
     }
 
     /// A field that is an object. [`Self::absorb`] reports its faults with those of this object.
     pub fn object(&mut self, name: &str) -> Option<Fields<'a>> {
         let value = self.take(name)?;
-        let Some(members) = value.members() else {
+        let Some(members) = members(value) else {
             self.refuse(name, Refusal::new("must be an object"), Some(value));
             return None;
         };
@@ -75,9 +79,9 @@ impl<'a> Fields<'a> {
         self.faults.extend(nested.into_faults());
     }
 
-    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<Raw<'_>>) {
+    pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&RawValue>) {
         let path = format!("{}{name}", self.prefix);
-        self.faults.push(FieldFault::new(Location::Body, path, refusal, value.map(Raw::get)));
+        self.faults.push(FieldFault::new(Location::Body, path, refusal, value));
     }
 
     /// Reports every fault, including unknown fields.
@@ -105,32 +109,31 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a field, which stays in place.
-    pub fn peek(&self, name: &str) -> Option<Raw<'a>> {
+    pub fn peek(&self, name: &str) -> Option<&'a RawValue> {
         self.members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    fn take(&mut self, name: &str) -> Option<Raw<'a>> {
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let index = self.members.iter().position(|(member, _)| member == name)?;
         Some(self.members.swap_remove(index).1)
     }
 
-    fn read<T>(&mut self, name: &str, value: Raw<'a>, read: impl FnOnce(Raw<'a>) -> Result<T, Refusal>) -> Option<T> {
-        match read(value) {
-            Ok(read) => Some(read),
-            Err(refusal) => {
-                self.refuse(name, refusal, Some(value));
-                None
-            }
-        }
+    fn read<T>(
+        &mut self,
+        name: &str,
+        value: &'a RawValue,
+        read: impl FnOnce(&'a RawValue) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        read(value).map_err(|refusal| self.refuse(name, refusal, Some(value))).ok()
     }
 }
 
-pub fn string(value: Raw<'_>) -> Result<String, Refusal> {
-    value.string().ok_or_else(|| Refusal::new("must be a string"))
+pub fn string(value: &RawValue) -> Result<String, Refusal> {
+    json::string(value).ok_or_else(|| Refusal::new("must be a string"))
 }
 
 /// A whole number within bounds, both included.
-pub fn integer(value: Raw<'_>, min: u64, max: u64) -> Result<u64, Refusal> {
+pub fn integer(value: &RawValue, min: u64, max: u64) -> Result<u64, Refusal> {
     whole(value.get())
         .filter(|number| (min..=max).contains(number))
         .ok_or_else(|| Refusal::new(format!("must be a whole number from {min} to {max}")))
@@ -199,13 +202,7 @@ impl QueryFields {
     pub fn optional<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Option<T> {
         let index = self.members.iter().position(|(member, _)| member == name)?;
         let (_, value) = self.members.swap_remove(index);
-        match read(&value) {
-            Ok(read) => Some(read),
-            Err(refusal) => {
-                self.refuse(name, refusal, Some(&value));
-                None
-            }
-        }
+        read(&value).map_err(|refusal| self.refuse(name, refusal, Some(&value))).ok()
     }
 
     /// A parameter with any text.
@@ -214,8 +211,8 @@ impl QueryFields {
     }
 
     pub fn refuse(&mut self, name: &str, refusal: Refusal, value: Option<&str>) {
-        let value = value.map(json::quote);
-        self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_deref()));
+        let value = value.and_then(|value| json::Text::of(&value).ok());
+        self.faults.push(FieldFault::new(Location::Query, name, refusal, value.as_ref().map(json::Text::raw)));
     }
 
     /// Reports every fault, including unknown parameters.

@@ -15,10 +15,9 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::{KeyRing, Secret};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::json::Raw;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::{Rate, Tat};
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewKey, Reply, Settings};
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Query, Range};
@@ -116,7 +115,7 @@ fn new_user(number: usize) -> NewEndUser {
     NewEndUser {
         user_id: UserId::new(format!("user-{number:09}")).expect("an id"),
         display_name: Some(Name::new("Ada Lovelace").expect("a name")),
-        metadata: Metadata::new(Raw::parse(r#"{"plan":"pro","seats":3}"#).expect("JSON")).expect("metadata"),
+        metadata: Metadata::new(serde_json::from_str(r#"{"plan":"pro","seats":3}"#).expect("JSON")).expect("metadata"),
     }
 }
 

@@ -76,15 +76,20 @@ export class Organization extends DurableObject {
   create(userId, record) {
     if (!this.admit()) return null;
     const { rowsWritten } = this.#sql.exec("INSERT OR IGNORE INTO users (user_id, record) VALUES (?, ?)", userId, record);
-    if (rowsWritten === 0) return this.read(userId);
+    if (rowsWritten === 0) return this.#record(userId);
     this.#pending.push({ userId, record });
     if (!this.#isFlushing) this.ctx.waitUntil(this.#flush());
     return "";
   }
 
+  /** The record of a user, "" if there is none, null without a token. */
   read(userId) {
+    return this.admit() ? this.#record(userId) : null;
+  }
+
+  #record(userId) {
     const [row] = this.#sql.exec("SELECT record FROM users WHERE user_id = ?", userId).toArray();
-    return row ? row.record : null;
+    return row ? row.record : "";
   }
 
   #set(organizationId, perSecond, burst) {
@@ -147,14 +152,9 @@ export default {
     }
     if (path.startsWith("/v1/end-users/")) {
       const userId = decodeURIComponent(path.slice("/v1/end-users/".length));
-      const [isAdmitted, cached] = await Promise.all([
-        object.admit(),
-        env.RECORDS.get(recordKey(organizationId, userId)),
-      ]);
-      if (!isAdmitted) return limited(path);
-      // Not yet in KV, or nowhere.
-      const record = cached ?? (await object.read(userId));
-      if (record === null) return failed(path, 404, "not_found", "There is no such end user.");
+      const record = await object.read(userId);
+      if (record === null) return limited(path);
+      if (record === "") return failed(path, 404, "not_found", "There is no such end user.");
       return answer(200, `${record.slice(0, -1)},"relationships":[],"relationships_has_more":false}`, ENTITY);
     }
     if (isService) return createPrincipal(request, object, path);

@@ -15,7 +15,7 @@ use crate::contender::Artefact;
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// Longer than any contender delays work after an answer: Rollcall's object gathers changes for up to a second
 /// (`GATHER_MS`).
-const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
+pub const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
 
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
 pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
@@ -33,17 +33,28 @@ pub struct Host {
 
 impl Host {
     pub fn start(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
-        Self::start_with(tools, artefact, state, None)
+        Self::start_with(tools, artefact, state, None, None)
+    }
+
+    /// Starts a runtime that counts what Cloudflare bills.
+    pub fn start_counting(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
+        Self::start_with(tools, artefact, state, None, Some(root().join("bench/counting.mjs")))
     }
 
     /// Starts a runtime with an inspector for profiles.
     pub fn start_inspected(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
         // Takes a port that was free a moment ago, because the inspector cannot choose one.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::start_with(tools, artefact, state, Some(port))
+        Self::start_with(tools, artefact, state, Some(port), None)
     }
 
-    fn start_with(tools: &Tools, artefact: &Artefact, state: &Path, inspector: Option<u16>) -> Result<Self> {
+    fn start_with(
+        tools: &Tools,
+        artefact: &Artefact,
+        state: &Path,
+        inspector: Option<u16>,
+        counting: Option<PathBuf>,
+    ) -> Result<Self> {
         fs::create_dir_all(state)?;
         let options = json!({
             "main": artefact.main,
@@ -51,6 +62,7 @@ impl Host {
             "state": state,
             "flags": artefact.contender.flags(),
             "inspector": inspector,
+            "counting": counting,
             "variables": {
                 "ADMIN_TOKEN": ADMIN_TOKEN,
                 "KEY_SECRET": KEY_SECRET,

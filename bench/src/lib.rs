@@ -1,12 +1,15 @@
 //! The benchmarks: the workloads, the contenders and the method.
 
 pub mod contender;
+pub mod costs;
+pub mod counts;
 pub mod host;
 pub mod line;
 pub mod load;
 pub mod measure;
 pub mod options;
 pub mod plot;
+pub mod prices;
 pub mod profile;
 pub mod report;
 pub mod seed;
@@ -15,5 +18,5 @@ pub mod start;
 
 /// The object's SQL and D1's over SQLite, as in the tests of the core.
 #[path = "../../tests/core/sqlite.rs"]
-#[allow(dead_code, clippy::missing_panics_doc, clippy::new_without_default)]
+#[expect(clippy::missing_panics_doc, clippy::new_without_default, reason = "it is a module of the tests")]
 pub mod sqlite;

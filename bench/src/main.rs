@@ -10,7 +10,7 @@ use bench::line::Line;
 use bench::measure::{self, Subject};
 use bench::options::{CLIENTS, Options};
 use bench::report::Results;
-use bench::{plot, profile, seed, setup, start};
+use bench::{costs, counts, plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
@@ -34,6 +34,10 @@ fn run() -> Result<()> {
     let artefacts = options.contenders.iter().cloned();
     let artefacts = artefacts.map(|contender| Artefact::build(&tools, contender, options.profile));
     let artefacts = artefacts.collect::<Result<Vec<_>>>()?;
+    if options.counts {
+        // What a request costs does not depend on how many users there are.
+        return count_all(&tools, &artefacts, &Options { users: vec![1_000], ..options });
+    }
     if options.profile {
         return profile_all(&tools, &artefacts, &options);
     }
@@ -51,6 +55,27 @@ fn run() -> Result<()> {
         measure_all(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
     write(&results)
+}
+
+/// Counts every line of every contender, in one organization. The counts of all of them go to the published pages.
+fn count_all(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
+    let (_states, subjects) = set_up(tools, artefacts, options, 1)?;
+    let mut counted = Vec::new();
+    for line in &options.lines {
+        for subject in &subjects {
+            go_on()?;
+            counted.push(counts::line(options.plan(), *line, subject)?);
+        }
+    }
+    let tables = costs::markdown(&counted);
+    println!("{tables}");
+    let is_whole = options.lines == Line::ALL && options.contenders == Contender::OWN;
+    let folder = root().join(if is_whole { "docs/bench" } else { "target/bench/report" });
+    fs::create_dir_all(&folder)?;
+    let file = folder.join("costs.md");
+    fs::write(&file, tables)?;
+    step(format!("Wrote {}", file.display()));
+    Ok(())
 }
 
 /// Profiles every line of every contender. An overview of all of them, in one setting, goes to the published pages.
@@ -169,8 +194,13 @@ fn set_up(
             for directory in &directories {
                 seed::users(&artefact.contender, &state, directory, *users / organizations)?;
             }
-            let start = if options.profile { Host::start_inspected } else { Host::start };
-            let host = start(tools, artefact, &state)?;
+            let host = if options.counts {
+                Host::start_counting(tools, artefact, &state)?
+            } else if options.profile {
+                Host::start_inspected(tools, artefact, &state)?
+            } else {
+                Host::start(tools, artefact, &state)?
+            };
             subjects.push(Subject { contender: artefact.contender.clone(), host, directories, users: *users });
         }
     }

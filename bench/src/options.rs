@@ -9,7 +9,8 @@ use crate::line::Line;
 use crate::measure::Plan;
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--against FOLDER]... [--users 1000,100000] \
-                     [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--profile] [--report]";
+                     [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--counts] [--profile] \
+                     [--report]";
 
 /// Connections of the load generator to each contender.
 pub const CLIENTS: usize = 32;
@@ -28,6 +29,8 @@ pub struct Options {
     /// often a second time.
     pub warm_up: f64,
     pub disk: bool,
+    /// Counts what Cloudflare bills instead of measuring the contenders.
+    pub counts: bool,
     /// Profiles the contenders instead of measuring them.
     pub profile: bool,
     /// Measures nothing and writes the tables of the last results.
@@ -57,6 +60,7 @@ impl Options {
             seconds: 1.5,
             warm_up: 2.0,
             disk: false,
+            counts: false,
             profile: false,
             only_report: false,
             is_whole: true,
@@ -76,6 +80,7 @@ impl Options {
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--warm-up" => options.warm_up = value()?.parse()?,
                 "--disk" => options.disk = true,
+                "--counts" => options.counts = true,
                 "--profile" => options.profile = true,
                 "--report" => options.only_report = true,
                 _ => return Err(format!("{name} is unknown\n{USAGE}").into()),

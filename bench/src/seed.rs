@@ -14,9 +14,8 @@ use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::json::Raw;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewTurn, TurnAnswer};
 use rollcall::projection::listing::batches::Application;
 use rusqlite::Connection;
@@ -192,16 +191,16 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     Ok(NewEndUser {
         user_id: UserId::new(user_id(number)).map_err(|refusal| refusal.0)?,
         display_name: Some(Name::new("Ada Lovelace".to_owned()).map_err(|refusal| refusal.0)?),
-        metadata: Metadata::new(Raw::parse(&metadata)?).map_err(|refusal| refusal.0)?,
+        metadata: Metadata::new(serde_json::from_str(&metadata)?).map_err(|refusal| refusal.0)?,
     })
 }
 
-/// Gives every user without a relationship one, and puts a change for each into the outbox.
+/// Gives every user without a relationship one, and has the projections bring the relationships of everyone up to date.
 fn relate(object_file: &Path) -> Result<()> {
     let mut connection = open(object_file)?;
     let transaction = connection.transaction()?;
     {
-        let mut others = transaction.prepare("SELECT user FROM outbox EXCEPT SELECT user FROM relationships")?;
+        let mut others = transaction.prepare("SELECT number FROM users EXCEPT SELECT user FROM relationships")?;
         let others = others.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
         let mut relate = transaction.prepare(
             "INSERT INTO relationships
@@ -214,7 +213,7 @@ fn relate(object_file: &Path) -> Result<()> {
             fastrand::fill(&mut random);
             relate.execute((RelationshipId::new(Timestamp::from_millis(number), random).to_string(), number))?;
         }
-        transaction.execute("UPDATE outbox SET with_relationships = 1", [])?;
+        transaction.execute("UPDATE changes SET with_relationships = 1 WHERE user IS NOT NULL", [])?;
     }
     Ok(transaction.commit()?)
 }

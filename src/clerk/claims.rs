@@ -4,12 +4,14 @@
 //! Invariant: a [`Session`] comes only from claims that are meant for this directory. They name the one
 //! issuer and an authorized party, they are valid already, and the person has completed signing in.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::issuer::Issuer;
-use super::token::members;
+use super::token;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::input::string;
-use crate::json::{Members, Raw};
+use crate::json::{Present, RawValue, Tolerant};
 
 /// How far the issuer's clock may be ahead of the edge's, in milliseconds. Clerk allows the same.
 const SKEW_MS: i64 = 5_000;
@@ -36,39 +38,75 @@ pub struct ActiveOrganization {
     pub role: Option<String>,
 }
 
+/// The claims that are read. Those in [`Tolerant`] only tell more about the person.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claims<'a> {
+    iss: String,
+    sub: String,
+    #[serde(borrow)]
+    exp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    nbf: Present<&'a RawValue>,
+    #[serde(borrow)]
+    iat: Present<&'a RawValue>,
+    azp: Present<String>,
+    sts: Present<String>,
+    aud: Present<IgnoredAny>,
+    email: Tolerant<String>,
+    o: Present<Tolerant<OrganizationClaim>>,
+    org_id: Tolerant<String>,
+    org_slug: Tolerant<String>,
+    org_role: Tolerant<String>,
+}
+
+/// The active organization in version 2.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OrganizationClaim {
+    id: Tolerant<String>,
+    slg: Tolerant<String>,
+    /// Without the prefix of roles.
+    rol: Tolerant<String>,
+}
+
+impl Claims<'_> {
+    fn into_organization(self) -> Option<ActiveOrganization> {
+        if let Some(organization) = self.o.0 {
+            let OrganizationClaim { id, slg, rol } = organization.0?;
+            return Some(ActiveOrganization {
+                id: id.0?,
+                slug: slg.0,
+                role: rol.0.map(|role| ["org:", &role].concat()),
+            });
+        }
+        Some(ActiveOrganization { id: self.org_id.0?, slug: self.org_slug.0, role: self.org_role.0 })
+    }
+}
+
 impl Session {
     /// Reads claims. `None` if they are not meant for this directory or not valid yet. The caller checks
     /// [`Self::expired`] after the signature.
     pub fn read(claims: &[u8], issuer: &Issuer, now: Timestamp) -> Option<Self> {
-        let claims = members(claims)?;
-        let ahead = |name: &str| match claims.get(name).map(millis) {
-            Some(Some(at_ms)) => at_ms > now.millis().saturating_add(SKEW_MS),
-            // A claim that is not a time counts as a time that never comes.
-            Some(None) => true,
-            None => false,
-        };
-        let expires_at = Timestamp::from_millis(millis(claims.get("exp")?)?);
-        let status = text(&claims, "sts")?;
-        let refused = text(&claims, "iss")?? != issuer.url
-            || !issuer.authorizes(text(&claims, "azp")?.as_deref())
+        let claims: Claims<'_> = token::read(claims)?;
+        // A claim that is not a time counts as a time that never comes.
+        let is_ahead = |claim: &RawValue| millis(claim).is_none_or(|ms| ms > now.millis().saturating_add(SKEW_MS));
+        let expires_at = Timestamp::from_millis(millis(claims.exp?)?);
+        let refused = claims.iss != issuer.url
+            || !issuer.authorizes(claims.azp.0.as_deref())
             // `pending`: the person has not completed a required step after signing in.
-            || status.is_some_and(|status| status != "active")
+            || claims.sts.0.as_ref().is_some_and(|status| status != "active")
             // A session token has no audience. A token with one was made from a template for another
             // service (RFC 7519, section 4.1.3: a service that `aud` does not name must refuse it).
-            || claims.get("aud").is_some()
-            || ahead("nbf")
-            || ahead("iat");
+            || claims.aud.0.is_some()
+            || claims.nbf.0.is_some_and(is_ahead)
+            || claims.iat.0.is_some_and(is_ahead);
         if refused {
             return None;
         }
-        let person_id = UserId::new(text(&claims, "sub")??).ok()?;
-        let email = claims.get("email").and_then(|email| string(email).ok());
-        Some(Self {
-            person_id,
-            email: email.filter(|email| email.len() <= EMAIL_BYTES_MAX),
-            organization: organization(&claims),
-            expires_at,
-        })
+        let person_id = UserId::new(claims.sub.as_str()).ok()?;
+        let email = claims.email.0.clone().filter(|email| email.len() <= EMAIL_BYTES_MAX);
+        Some(Self { person_id, email, organization: claims.into_organization(), expires_at })
     }
 
     /// Whether the token has expired: at `exp` and later (RFC 7519, section 4.1.4).
@@ -77,32 +115,15 @@ impl Session {
     }
 }
 
-/// An optional claim. `None` if it is there and not a text.
-fn text(claims: &Members<'_>, name: &str) -> Option<Option<String>> {
-    claims.get(name).map(string).transpose().ok()
-}
-
 /// A `NumericDate` (RFC 7519, section 2) in milliseconds. A fraction of a second is cut off. An exponent,
 /// which no issuer writes, is refused.
-fn millis(value: Raw<'_>) -> Option<i64> {
+fn millis(value: &RawValue) -> Option<i64> {
     let text = value.get();
     if text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
         return None;
     }
     let whole = text.split('.').next().unwrap_or_default();
     whole.parse::<i64>().ok().map(|seconds| seconds.saturating_mul(1_000))
-}
-
-fn organization(claims: &Members<'_>) -> Option<ActiveOrganization> {
-    let own = |members: &Members<'_>, name: &str| members.get(name).and_then(|value| string(value).ok());
-    if let Some(nested) = claims.get("o") {
-        // Version 2 leaves out the prefix of roles.
-        let nested = members(nested.get().as_bytes())?;
-        let role = own(&nested, "rol").map(|role| ["org:", &role].concat());
-        return Some(ActiveOrganization { id: own(&nested, "id")?, slug: own(&nested, "slg"), role });
-    }
-    let (slug, role) = (own(claims, "org_slug"), own(claims, "org_role"));
-    Some(ActiveOrganization { id: own(claims, "org_id")?, slug, role })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
 use crate::input::{Fields, integer, string};
-use crate::json::Raw;
+use crate::json::{RawValue, elements};
 use crate::refusal::Refusal;
 
 /// Reads an event. `None` if its type is not mirrored.
@@ -42,9 +42,9 @@ fn person(data: &mut Fields<'_>) -> Option<Event> {
 }
 
 /// Email addresses with their ids.
-fn addresses(value: Raw<'_>) -> Result<Vec<(String, String)>, Refusal> {
+fn addresses(value: &RawValue) -> Result<Vec<(String, String)>, Refusal> {
     let refusal = || Refusal::new("must be an array of objects with id and email_address");
-    let elements = value.elements().ok_or_else(refusal)?;
+    let elements = elements(value).ok_or_else(refusal)?;
     let mut addresses = Vec::with_capacity(elements.len());
     for element in elements {
         let mut fields = Fields::of_element(element).map_err(|_| refusal())?;
@@ -105,7 +105,7 @@ fn id(fields: &mut Fields<'_>) -> Option<String> {
 }
 
 /// A required text.
-fn text(fields: &mut Fields<'_>, name: &str, read: fn(Raw<'_>) -> Result<String, Refusal>) -> Option<String> {
+fn text(fields: &mut Fields<'_>, name: &str, read: fn(&RawValue) -> Result<String, Refusal>) -> Option<String> {
     fields.required(name, read)
 }
 
@@ -115,7 +115,7 @@ fn optional_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
 }
 
 /// 1 to 255 characters without control characters.
-fn identifier(value: Raw<'_>) -> Result<String, Refusal> {
+fn identifier(value: &RawValue) -> Result<String, Refusal> {
     string(value).and_then(Name::new).map(|name| name.as_str().to_owned())
 }
 

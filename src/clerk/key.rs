@@ -8,8 +8,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pkcs1::RsaPublicKeyRef;
 use spki::SubjectPublicKeyInfoRef;
 
-use crate::input::string;
-use crate::json::Members;
 use crate::refusal::Refusal;
 
 /// The fewest bits of a modulus (RFC 7518, section 3.3).
@@ -60,10 +58,9 @@ impl PublicKey {
         signature.len() == self.modulus.len()
     }
 
-    /// Reads an RSA key from a JSON Web Key (RFC 7517, and RFC 7518, section 6.3.1).
-    pub fn of_jwk(key: &Members<'_>) -> Option<Self> {
-        let number = |name: &str| URL_SAFE_NO_PAD.decode(string(key.get(name)?).ok()?).ok();
-        Self::new(&number("n")?, &number("e")?).ok()
+    /// Reads the modulus and the exponent of a JSON Web Key (RFC 7518, section 6.3.1).
+    pub fn of_jwk(n: &str, e: &str) -> Option<Self> {
+        Self::new(&URL_SAFE_NO_PAD.decode(n).ok()?, &URL_SAFE_NO_PAD.decode(e).ok()?).ok()
     }
 
     /// Reads a `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13).

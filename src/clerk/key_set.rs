@@ -1,9 +1,11 @@
 //! The keys that an issuer publishes: a JSON Web Key Set (RFC 7517, section 5).
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::key::PublicKey;
-use super::token::members;
-use crate::input::string;
-use crate::json::{Members, Raw};
+use super::token;
+use crate::json::{Present, Tolerant};
 
 /// The largest set that is read, in bytes.
 pub const SET_BYTES_MAX: usize = 64 * 1024;
@@ -13,40 +15,53 @@ const KEYS_MAX: usize = 32;
 /// A key and its name, which is unique in the set.
 pub type NamedKey = (String, PublicKey);
 
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Tolerant<Jwk>>,
+}
+
+/// A JSON Web Key of any type (RFC 7517, section 4).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    r#use: Present<Tolerant<String>>,
+    alg: Present<Tolerant<String>>,
+    key_ops: Present<Tolerant<Vec<Tolerant<String>>>>,
+    n: Tolerant<String>,
+    e: Tolerant<String>,
+    /// The private part.
+    d: Present<IgnoredAny>,
+}
+
+impl Jwk {
+    /// Whether the key may check RS256 signatures and its set does not publish its private part.
+    fn serves(&self) -> bool {
+        let is = |member: &Present<Tolerant<String>>, expected| {
+            member.0.as_ref().is_none_or(|member| member.0.as_deref() == Some(expected))
+        };
+        let verifies = self.key_ops.0.as_ref().is_none_or(|operations| {
+            operations.0.iter().flatten().any(|operation| operation.0.as_deref() == Some("verify"))
+        });
+        verifies && is(&self.r#use, "sig") && is(&self.alg, "RS256") && self.d.0.is_none()
+    }
+}
+
 /// Reads a set. Leaves out the keys that do not check RS256 signatures and the keys that are too weak. Of
 /// several RSA keys with one name it leaves out all, as the name does not say which one is meant.
 pub fn read(bytes: &[u8]) -> Result<Vec<NamedKey>, &'static str> {
-    let set = members(bytes).ok_or("the key set is not one plain JSON object")?;
-    let keys = set.get("keys").and_then(Raw::elements);
-    let keys = keys.ok_or("the key set has no array of keys")?;
-    if keys.len() > KEYS_MAX {
+    let set: KeySet = token::read(bytes).ok_or("the key set is not one plain JSON object with an array of keys")?;
+    if set.keys.len() > KEYS_MAX {
         return Err("the key set has more than 32 keys");
     }
-    let keys: Vec<Members<'_>> = keys.iter().filter_map(|key| members(key.get().as_bytes())).collect();
-    let rsa: Vec<(String, &Members<'_>)> = keys
-        .iter()
-        .filter(|key| says(key, "kty", "RSA") == Some(true))
-        .filter_map(|key| Some((string(key.get("kid")?).ok()?, key)))
-        .collect();
-    let alone = |name: &String| rsa.iter().filter(|(other, _)| other == name).count() == 1;
-    let keys = rsa.iter().filter(|(name, key)| alone(name) && serves(key));
-    Ok(keys.filter_map(|(name, key)| Some((name.clone(), PublicKey::of_jwk(key)?))).collect())
-}
-
-/// Whether a member is this text. `None` if the key has no such member.
-fn says(key: &Members<'_>, name: &str, expected: &str) -> Option<bool> {
-    key.get(name).map(|value| string(value).is_ok_and(|text| text == expected))
-}
-
-/// Whether a key may check RS256 signatures and its set does not publish its private part.
-fn serves(key: &Members<'_>) -> bool {
-    let operations = key.get("key_ops").map(|operations| operations.elements().unwrap_or_default());
-    let verifies = operations
-        .is_none_or(|operations| operations.into_iter().any(|name| string(name).is_ok_and(|name| name == "verify")));
-    verifies
-        && says(key, "use", "sig") != Some(false)
-        && says(key, "alg", "RS256") != Some(false)
-        && key.get("d").is_none()
+    let rsa = set.keys.into_iter().filter_map(|key| key.0).filter(|key| key.kty == "RSA");
+    let rsa: Vec<(String, Jwk)> = rsa.filter_map(|mut key| Some((key.kid.take()?, key))).collect();
+    let is_alone = |name: &String| rsa.iter().filter(|(other, _)| other == name).count() == 1;
+    let keys = rsa.iter().filter(|(name, key)| is_alone(name) && key.serves());
+    Ok(keys
+        .filter_map(|(name, key)| Some((name.clone(), PublicKey::of_jwk(key.n.0.as_ref()?, key.e.0.as_ref()?)?)))
+        .collect())
 }
 
 #[cfg(test)]

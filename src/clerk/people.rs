@@ -1,6 +1,31 @@
 //! What the mirror of Clerk knows about a signed-in person and their organizations.
 
+use serde::{Deserialize, Serialize};
+
+use crate::directory::timestamp::Timestamp;
 use crate::projection::{Database, Statement, StoreError};
+
+/// A signed-in person, as the agents API shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Person {
+    pub user_id: String,
+    pub email: Option<String>,
+    #[cfg_attr(feature = "openapi", schemars(length(max = 500)))]
+    pub orgs: Vec<PersonOrganization>,
+}
+
+/// An organization of a person, and their role in it. A token knows only a part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+pub struct PersonOrganization {
+    pub id: String,
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub role: Option<String>,
+    pub member_count: Option<i64>,
+    pub created_at: Option<Timestamp>,
+}
 
 /// What the mirror knows about a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,33 +34,33 @@ pub enum PersonLookup {
     Unknown,
     /// The person was deleted.
     Gone,
-    /// `"user_id":…,"email":…,"orgs":[…]`, the inside of a JSON object.
-    Known(String),
+    Known(Person),
 }
 
 /// The person's organizations in the order of their ids, at most 500, with one search of an index for each.
 /// Of two memberships in one organization, the one that changed last counts.
 const SIGNED_IN: &str = "
     SELECT CASE p.deleted WHEN 0 THEN
-      '\"user_id\":' || json_quote(p.id) || ',\"email\":' || json_quote(p.email) || ',\"orgs\":' || (
+      json_object('user_id', p.id, 'email', p.email, 'orgs', json((
         SELECT json_group_array(json_object('id', id, 'name', name, 'slug', slug, 'role', role,
           'member_count', member_count, 'created_at',
           strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000, 'unixepoch') || printf('.%03dZ', created_at % 1000)))
         FROM (
           SELECT o.id, o.name, o.slug, m.role, o.member_count, o.created_at, max(m.updated_at) FROM memberships m
           CROSS JOIN clerk_organizations o ON o.id = m.organization_id AND o.deleted = 0
-          WHERE m.person_id = p.id AND m.deleted = 0 GROUP BY m.organization_id ORDER BY m.organization_id LIMIT 500))
-    ELSE '' END AS text
+          WHERE m.person_id = p.id AND m.deleted = 0 GROUP BY m.organization_id ORDER BY m.organization_id LIMIT 500))))
+    ELSE 'null' END AS text
     FROM people p WHERE p.id = ?1";
 
 /// What the mirror knows about the signed-in person, and the number of rows that the query read.
 pub async fn signed_in<D: Database>(database: &D, person_id: &str) -> Result<(PersonLookup, u64), StoreError> {
     let statement = Statement { sql: SIGNED_IN.into(), parameters: vec![person_id.into()] };
     let texts = database.query(&statement).await?;
-    let person = match texts.rows.into_iter().next() {
+    let person = match texts.rows.first() {
         None => PersonLookup::Unknown,
-        Some(members) if members.is_empty() => PersonLookup::Gone,
-        Some(members) => PersonLookup::Known(members),
+        Some(text) => serde_json::from_str(text)
+            .map(|person: Option<Person>| person.map_or(PersonLookup::Gone, PersonLookup::Known))
+            .map_err(|error| StoreError(format!("the mirror does not read: {error}")))?,
     };
     Ok((person, texts.rows_read))
 }

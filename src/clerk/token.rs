@@ -6,17 +6,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::input::string;
-use crate::json::{Document, Members};
+use crate::json::{self, Present};
 
 /// The largest token, in bytes: twice the size of the cookie in which Clerk keeps it.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-
-/// Refused header parameters. The first four say where the key is (RFC 7515, sections 4.1.2–4.1.6), which
-/// the sender of a token must not choose. `crit` names extensions that a reader must understand (section
-/// 4.1.11), and this one understands none.
-const REFUSED: [&str; 5] = ["jku", "jwk", "x5u", "x5c", "crit"];
 
 /// A well-formed token whose signature is not checked yet.
 #[derive(Debug)]
@@ -39,24 +35,44 @@ impl<'a> SessionToken<'a> {
         let (header, claims) = signed.split_once('.')?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
         let header = decode(header)?;
-        let key_id = read_header(&members(&header)?)?;
+        let key_id = read::<Header>(&header)?.into_key_id()?;
         Some(Self { key_id, claims: decode(claims)?, signed, signature: decode(signature)? })
     }
 }
 
-fn read_header(header: &Members<'_>) -> Option<Option<String>> {
-    // A media type is compared without regard to case (RFC 7515, section 4.1.9). The same issuer may sign
-    // tokens of other kinds, which name their kind here, such as `at+jwt` (RFC 9068).
-    let typ = header.get("typ").map(string).transpose().ok()?;
-    let refused = REFUSED.iter().any(|name| header.get(name).is_some())
-        || string(header.get("alg")?).ok()? != "RS256"
-        || typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"));
-    if refused { None } else { header.get("kid").map(string).transpose().ok() }
+/// The header parameters that decide whether a token is accepted.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Header {
+    alg: String,
+    /// A media type is compared without regard to case (RFC 7515, section 4.1.9). The same issuer may sign
+    /// tokens of other kinds, which name their kind here, such as `at+jwt` (RFC 9068).
+    typ: Present<String>,
+    kid: Present<String>,
+    // These four say where the key is (RFC 7515, sections 4.1.2–4.1.6), which the sender of a token must not
+    // choose.
+    jku: Present<IgnoredAny>,
+    jwk: Present<IgnoredAny>,
+    x5u: Present<IgnoredAny>,
+    x5c: Present<IgnoredAny>,
+    /// Names extensions that a reader must understand (section 4.1.11). This one understands none.
+    crit: Present<IgnoredAny>,
 }
 
-/// The members of a JSON object that names no member twice, at any depth.
-pub fn members(bytes: &[u8]) -> Option<Members<'_>> {
-    Document::parse(bytes).and_then(|document| document.members()).ok()
+impl Header {
+    /// The name of the key. `None` if the header is refused.
+    fn into_key_id(self) -> Option<Option<String>> {
+        let is_refused = self.alg != "RS256"
+            || self.typ.0.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
+            || [self.jku, self.jwk, self.x5u, self.x5c, self.crit].iter().any(|refused| refused.0.is_some());
+        (!is_refused).then_some(self.kid.0)
+    }
+}
+
+/// Reads a JSON object that names no member twice, at any depth.
+pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    let object = json::check(bytes).ok().filter(|value| json::is_object(value))?;
+    serde_json::from_str(object.get()).ok()
 }
 
 #[cfg(test)]

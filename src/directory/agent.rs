@@ -43,7 +43,6 @@ pub struct Agent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
 
     #[test]
     fn golden_form() {
@@ -56,7 +55,7 @@ mod tests {
             updated_at: Timestamp::from_millis(1_700_000_000_123),
         };
         assert_eq!(
-            json::write(&agent).unwrap(),
+            serde_json::to_string(&agent).unwrap(),
             "{\"agent_id\":\"018bcfe5-687b-7707-8707-070707070707\",\"name\":\"Ada/Bob 🦀\",\"external_id\":null,\
              \"metadata\":{},\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\"}"
         );

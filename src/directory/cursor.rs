@@ -12,10 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::secret::{KeyRing, Secret};
 use crate::refusal::Refusal;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// 96 bits, which no caller can guess against a rate-limited API.
 const CODE_BYTES: usize = 12;
-const PURPOSE: &str = "rollcall cursor v1";
+const PURPOSE: &str = "rollcall cursor v2";
 
 /// The longest cursor that is read, in characters. A key of a timestamp and 255 four-byte characters fits.
 const CURSOR_CHARACTERS_MAX: usize = 2_048;
@@ -24,9 +24,10 @@ const CURSOR_CHARACTERS_MAX: usize = 2_048;
 pub struct Binding(Vec<u8>);
 
 impl Binding {
-    /// The length of each part stands before it, so that different parts give different bytes.
+    /// The number of the parts stands first, and the length of each part before it. So different parts give
+    /// different bytes, whatever key follows them.
     pub fn new(parts: &[&str]) -> Self {
-        let mut bytes = Vec::new();
+        let mut bytes = (parts.len() as u64).to_be_bytes().to_vec();
         for part in parts {
             bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
             bytes.extend_from_slice(part.as_bytes());
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn golden_cursor() {
         let binding = Binding::new(&["tenant", "end-users"]);
-        assert_eq!(encode("ada", &binding, &ring("k")), "AeuoCyXa2AJvTXp96GFkYQ");
+        assert_eq!(encode("ada", &binding, &ring("k")), "Ap_4y6JLyMfkmAyyEGFkYQ");
     }
 
     #[test]

@@ -62,9 +62,11 @@ macro_rules! ulid_identifier {
             }
         }
 
-        /// Reads from any format but JSON. `FromStr` reads the texts of JSON.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+                }
                 u128::deserialize(deserializer).map(|bits| Self(Ulid(bits)))
             }
         }

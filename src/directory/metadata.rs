@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::json::merge_patch;
-use crate::json::{self, Raw};
+use crate::json::{self, RawValue, merge_patch};
 use crate::refusal::Refusal;
 
 /// The largest metadata, in bytes of compact JSON.
@@ -16,9 +15,9 @@ pub const METADATA_DEPTH_MAX: usize = 8;
 pub struct Metadata(json::Text);
 
 impl Metadata {
-    /// Makes metadata of a value that [`json::Document`] has read.
-    pub fn new(value: Raw<'_>) -> Result<Self, Refusal> {
-        if !value.is_object() {
+    /// Makes metadata of a value that [`json::check`] has accepted.
+    pub fn new(value: &RawValue) -> Result<Self, Refusal> {
+        if !json::is_object(value) {
             return Err(Refusal::new("must be a JSON object"));
         }
         if json::depth(value) > METADATA_DEPTH_MAX {
@@ -35,16 +34,13 @@ impl Metadata {
     pub fn merged(&self, patch: &json::Text) -> Result<Self, Refusal> {
         let merged = merge_patch::apply(Some(self.0.raw()), patch.raw())?;
         // `null` removes the metadata, which is then an empty object.
-        if merged.raw().is_null() { Ok(Self::default()) } else { Self::new(merged.raw()) }
+        if merged.as_str() == "null" { Ok(Self::default()) } else { Self::new(merged.raw()) }
     }
 
     /// Takes a text that [`Metadata::as_str`] gave to a store.
     pub fn from_stored(text: String) -> Result<Self, Refusal> {
-        if text.starts_with('{') && text.ends_with('}') {
-            Ok(Self(json::Text::from_stored(text)))
-        } else {
-            Err(Refusal::new("must be a JSON object"))
-        }
+        let text = json::Text::parse(text).map_err(|error| Refusal::new(error.to_string()))?;
+        if json::is_object(text.raw()) { Ok(Self(text)) } else { Err(Refusal::new("must be a JSON object")) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -54,7 +50,7 @@ impl Metadata {
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self(json::Text::from_stored("{}".to_owned()))
+        Self(json::Text::empty_object())
     }
 }
 
@@ -63,7 +59,7 @@ mod tests {
     use super::*;
 
     fn metadata(text: &str) -> Result<Metadata, Refusal> {
-        Metadata::new(Raw::parse(text).unwrap())
+        Metadata::new(serde_json::from_str(text).unwrap())
     }
 
     #[test]

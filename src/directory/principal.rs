@@ -59,6 +59,9 @@ impl Serialize for PrincipalId {
 
 impl<'de> Deserialize<'de> for PrincipalId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+        }
         u128::deserialize(deserializer).map(|bits| Self(Uuid::from_u128(bits)))
     }
 }
@@ -101,13 +104,12 @@ pub struct Principal {
     /// The human that owns an agent.
     pub owner_principal_id: Option<PrincipalId>,
     /// Always `null`. The clients of this dialect expect the member.
-    pub onboarding_session_id: Option<()>,
+    pub onboarding_session_id: (),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
 
     #[test]
     fn golden_form() {
@@ -122,10 +124,10 @@ mod tests {
             metadata: Metadata::default(),
             is_temporary: false,
             owner_principal_id: None,
-            onboarding_session_id: None,
+            onboarding_session_id: (),
         };
         assert_eq!(
-            json::write(&principal).unwrap(),
+            serde_json::to_string(&principal).unwrap(),
             "{\"id\":\"018bcfe5-687b-7707-8707-070707070707\",\"external_id\":\"a/b\",\"type\":\"human\",\
              \"name\":\"Ada 🦀\",\"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"2023-11-14T22:13:20.123Z\",\
              \"metadata\":{},\"is_temporary\":false,\"owner_principal_id\":null,\"onboarding_session_id\":null}"

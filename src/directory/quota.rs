@@ -6,6 +6,8 @@ use super::timestamp::Timestamp;
 
 /// The thing that a quota limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
 pub enum Component {
     Turns,
     ActiveRelationships,

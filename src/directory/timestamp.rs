@@ -81,9 +81,11 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Reads from any format but JSON. [`Timestamp::parse`] reads the texts of JSON.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom);
+        }
         i64::deserialize(deserializer).map(Self::from_millis)
     }
 }

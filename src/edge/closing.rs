@@ -9,10 +9,12 @@
 //! - A step that fails after that is repeated by the next request for the deletion, the next read of
 //!   the receipt, or the cron trigger. The deletion is completed when both objects are empty.
 
+use serde::{Deserialize, Serialize};
+
 use super::calls::{ask_as_operator, unexpected};
 use super::exchange::Exchange;
 use super::runtime::Runtime;
-use crate::directory::deletion::Erased;
+use crate::directory::deletion::{Erased, ReceiptStatus};
 use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
@@ -37,40 +39,29 @@ const REMOVE: &str = "
     DELETE FROM organizations
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM organization_deletions WHERE organization_id = ?1)";
 
-/// Selects what [`ClosingReceipt::read`] reads: three words, and the receipt as the admin API shows it.
+/// Selects receipts as JSON.
 const SELECT: &str = "
-    SELECT deletion_id || ' ' || organization_id || ' ' || status || ' ' || json_object(
-      'deletion_id', deletion_id, 'organization_id', organization_id, 'status', status, 'requested_at', requested_at,
+    SELECT json_object('deletion_id', deletion_id, 'organization_id', organization_id,
+      'status', iif(completed_at IS NULL, 'deletion_pending', 'completed'), 'requested_at', requested_at,
       'completed_at', completed_at, 'reason', reason,
       'erased', json_object('records', records, 'relationships', relationships, 'moods', moods)) AS text
-    FROM (SELECT *, iif(completed_at IS NULL, 'deletion_pending', 'completed') AS status FROM organization_deletions)";
+    FROM organization_deletions";
 
 const COMPLETE: &str = "
     UPDATE organization_deletions SET completed_at = ?2, records = ?3, relationships = ?4, moods = ?5
     WHERE deletion_id = ?1 AND completed_at IS NULL";
 
 /// The receipt of a deletion, which outlives the organization.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "OrganizationReceipt"))]
 pub struct ClosingReceipt {
-    pub deletion_id: String,
+    pub deletion_id: DeletionId,
     pub organization_id: OrganizationId,
-    pub status: String,
-    pub document: String,
-}
-
-impl ClosingReceipt {
-    fn read(text: &str) -> Option<Self> {
-        let mut words = text.splitn(4, ' ');
-        Some(Self {
-            deletion_id: words.next()?.to_owned(),
-            organization_id: words.next()?.parse().ok()?,
-            status: words.next()?.to_owned(),
-            document: words.next()?.to_owned(),
-        })
-    }
-
-    fn is_completed(&self) -> bool {
-        self.status == "completed"
-    }
+    pub status: ReceiptStatus,
+    requested_at: Timestamp,
+    completed_at: Option<Timestamp>,
+    reason: Option<String>,
+    erased: Erased,
 }
 
 /// Selects the receipts that fulfil a condition.
@@ -112,7 +103,7 @@ async fn receipt_of<R: Runtime>(
 ) -> Result<ClosingReceipt, Fault> {
     let receipt = read(exchange, select, what).await?;
     exchange.organization_id = Some(receipt.organization_id);
-    if receipt.is_completed() || !settle(exchange.runtime, exchange.request_id, &receipt).await? {
+    if receipt.status == ReceiptStatus::Completed || !settle(exchange.runtime, exchange.request_id, &receipt).await? {
         return Ok(receipt);
     }
     // It is completed now, and has counts.
@@ -125,7 +116,7 @@ async fn read<R: Runtime>(
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
     let texts = exchange.query(&select.statement()).await?;
-    texts.rows.first().and_then(|text| ClosingReceipt::read(text)).ok_or(Fault::NotFound(what))
+    serde_json::from_str(texts.rows.first().ok_or(Fault::NotFound(what))?).map_err(internal)
 }
 
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
@@ -153,8 +144,8 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Closin
     if pending {
         return Ok(false);
     }
-    let completed_at = completed_at.to_string();
-    let mut parameters = vec![receipt.deletion_id.as_str().into(), completed_at.as_str().into()];
+    let (deletion_id, completed_at) = (receipt.deletion_id.to_string(), completed_at.to_string());
+    let mut parameters = vec![deletion_id.as_str().into(), completed_at.as_str().into()];
     parameters.extend(erased.map(Parameter::Integer));
     let database = runtime.database().map_err(internal)?;
     database.batch(&[Statement { sql: COMPLETE.into(), parameters }]).await.map_err(store_unavailable)?;
@@ -168,7 +159,7 @@ pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<u
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
     let texts = database.query(&pending.statement()).await.map_err(store_unavailable)?;
     let (mut completed, mut failed) = (0_usize, None);
-    for receipt in texts.rows.iter().filter_map(|text| ClosingReceipt::read(text)) {
+    for receipt in texts.rows.iter().filter_map(|text| serde_json::from_str::<ClosingReceipt>(text).ok()) {
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
         match settle(runtime, request_id, &receipt).await {
             Ok(is_completed) => completed = completed.saturating_add(usize::from(is_completed)),

@@ -10,7 +10,6 @@ use super::configuration::Configuration;
 use super::http::body::{Body, BodyKind};
 use super::http::headers::Charged;
 use super::http::request::{BodyError, Incoming, Target};
-use super::log::ServedBy;
 use super::public_limiter::Client;
 use super::runtime::Runtime;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
@@ -38,7 +37,6 @@ pub struct Exchange<'a, R: Runtime> {
     /// What the organization has used of its quotas, where the answer says so.
     pub quota: Option<Quota>,
     pub rows_read: Option<u64>,
-    pub served_by: Option<ServedBy>,
     /// The object has answered with what it kept for the `Idempotency-Key`.
     pub is_replayed: bool,
     /// The object has said that the listing holds every change up to its call.

@@ -22,17 +22,7 @@ pub struct RequestLine<'a> {
     /// Rows the listing database read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_read: Option<u64>,
-    /// Where a point read found the record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub served_by: Option<ServedBy>,
     /// Why a request failed through no fault of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ServedBy {
-    Kv,
-    Object,
 }

@@ -36,7 +36,7 @@ pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId
 }
 
 pub fn read(document: &str) -> Result<Organization, Fault> {
-    Organization::read(document).map_err(internal)
+    serde_json::from_str(document).map_err(internal)
 }
 
 /// What the object of one mode has to know of its organization.

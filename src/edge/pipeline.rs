@@ -23,7 +23,6 @@ use super::{log, render};
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
-use crate::json;
 
 /// The route of a request that has none, in the log.
 const UNMATCHED: &str = "unmatched";
@@ -44,7 +43,6 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         charged: None,
         quota: None,
         rows_read: None,
-        served_by: None,
         is_replayed: false,
         listing_is_current: false,
     };
@@ -76,10 +74,9 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
         outcome,
         rows_read: exchange.rows_read,
-        served_by: exchange.served_by,
         reason,
     };
-    if let Ok(line) = json::write(&line) {
+    if let Ok(line) = serde_json::to_string(&line) {
         runtime.log(&line);
     }
     finish(&mut exchange, dialect, result, method == "HEAD")
@@ -142,9 +139,9 @@ async fn dispatch<R: Runtime>(
         Action::Public(endpoint) => {
             exchange.take_public_token()?;
             match endpoint {
-                PublicEndpoint::Health => Ok(probes::health()),
+                PublicEndpoint::Health => probes::health(),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
-                PublicEndpoint::Demo => Ok(demo::get(&*exchange.configuration()?, exchange.target.origin)),
+                PublicEndpoint::Demo => demo::get(&*exchange.configuration()?, exchange.target.origin),
             }
         }
         Action::Key { kind, scope, endpoint } => {
@@ -182,7 +179,6 @@ async fn answer_holder<R: Runtime>(
     };
     match endpoint.handler {
         KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
-        KeyHandler::GetEndUser => end_users::get(exchange, holder, input).await,
         KeyHandler::ListEndUsers => end_users::list(exchange, holder, input).await,
         KeyHandler::Respond => respond::respond(exchange, holder, input).await,
         KeyHandler::ListAgentUsers => agent_users::list(exchange, holder, input).await,

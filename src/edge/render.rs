@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::http::dialect::Dialect;
 use super::http::response::Response;
-use super::http::schema::{self, Schema};
+use super::http::schema::{self, Described, Schema};
 use crate::directory::identifiers::RequestId;
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
@@ -13,11 +13,10 @@ use crate::json;
 
 /// Renders a fault: status, body, and the headers that belong to the fault itself.
 pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &str) -> Response {
-    let request_id = request_id.to_string();
     let (content_type, body) = match dialect {
-        Dialect::EndUsers => ("application/json", end_users(fault, &request_id, origin)),
-        Dialect::Agents | Dialect::Admin | Dialect::Public => ("application/problem+json", problem(fault, &request_id)),
-        Dialect::Principals => ("application/json", principals(fault, &request_id)),
+        Dialect::EndUsers => ("application/json", end_users(fault, request_id, origin)),
+        Dialect::Agents | Dialect::Admin | Dialect::Public => ("application/problem+json", problem(fault, request_id)),
+        Dialect::Principals => ("application/json", principals(fault, request_id)),
     };
     // A body of our own types does not fail to serialise.
     let mut response = Response::new(fault.status())
@@ -52,49 +51,57 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
     response
 }
 
-fn end_users(fault: &Fault, request_id: &str, origin: &str) -> Result<String, json::Unwritable> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        error: Error<'a>,
-    }
-    #[derive(Serialize)]
-    struct Error<'a> {
-        code: &'static str,
-        message: String,
-        r#type: FaultKind,
-        request_id: &'a str,
-        details: Option<Details<'a>>,
-        documentation_url: String,
-    }
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Details<'a> {
-        Fields { fields: Vec<Field<'a>> },
-        RateLimit { retry_after_ms: i64 },
-        Quota { component: &'static str, used: u64, limit: u64, resets_at: Timestamp },
-    }
-    #[derive(Serialize)]
-    struct Field<'a> {
-        path: &'a str,
-        message: &'a str,
-    }
+/// An error of dialect 1.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Error"))]
+pub struct EndUsersError<'a> {
+    error: ErrorView<'a>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+struct ErrorView<'a> {
+    /// What programs should look at; each is explained at `/errors`.
+    code: &'static str,
+    message: String,
+    r#type: FaultKind,
+    request_id: RequestId,
+    /// What is known of the fault: the fields at fault, the wait, or the quota.
+    details: Option<ErrorDetails<'a>>,
+    #[cfg_attr(feature = "openapi", schemars(url))]
+    documentation_url: String,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+enum ErrorDetails<'a> {
+    Fields { fields: Vec<ErrorField<'a>> },
+    RateLimit { retry_after_ms: i64 },
+    Quota { component: Component, used: u64, limit: u64, resets_at: Timestamp },
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+struct ErrorField<'a> {
+    path: &'a str,
+    message: &'a str,
+}
+
+fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::Result<String> {
     let details = match fault {
-        Fault::Invalid(faults) => Some(Details::Fields {
-            fields: faults.iter().map(|fault| Field { path: &fault.path, message: &fault.message }).collect(),
+        Fault::Invalid(faults) => Some(ErrorDetails::Fields {
+            fields: faults.iter().map(|fault| ErrorField { path: &fault.path, message: &fault.message }).collect(),
         }),
-        Fault::RateLimited { retry_after_ms, .. } => Some(Details::RateLimit { retry_after_ms: *retry_after_ms }),
+        Fault::RateLimited { retry_after_ms, .. } => Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms }),
         Fault::OverQuota { component, quota, .. } => {
             let (used, limit) = quota.of(*component);
-            let component = match component {
-                Component::Turns => "turns",
-                Component::ActiveRelationships => "active_relationships",
-            };
-            Some(Details::Quota { component, used, limit, resets_at: quota.resets_at })
+            Some(ErrorDetails::Quota { component: *component, used, limit, resets_at: quota.resets_at })
         }
         _ => None,
     };
-    json::write(&Body {
-        error: Error {
+    serde_json::to_string(&EndUsersError {
+        error: ErrorView {
             code: fault.code(),
             message: fault.message(),
             r#type: fault.kind(),
@@ -105,25 +112,32 @@ fn end_users(fault: &Fault, request_id: &str, origin: &str) -> Result<String, js
     })
 }
 
-/// RFC 9457, with exactly these members.
-fn problem(fault: &Fault, request_id: &str) -> Result<String, json::Unwritable> {
-    #[derive(Serialize)]
-    struct Problem<'a> {
-        #[serde(rename = "$schema")]
-        schema: &'static str,
-        r#type: String,
-        title: &'static str,
-        status: u16,
-        detail: String,
-        instance: String,
-        errors: Vec<ProblemError<'a>>,
-    }
-    #[derive(Serialize)]
-    struct ProblemError<'a> {
-        location: String,
-        message: &'a str,
-        value: Option<&'a json::Text>,
-    }
+/// RFC 9457, with exactly these members and `$schema`.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Problem<'a> {
+    #[cfg_attr(feature = "openapi", schemars(url))]
+    r#type: String,
+    title: &'static str,
+    #[cfg_attr(feature = "openapi", schemars(range(min = 400, max = 599)))]
+    status: u16,
+    detail: String,
+    #[cfg_attr(feature = "openapi", schemars(regex(pattern = "^urn:ulid:")))]
+    instance: String,
+    errors: Vec<ProblemError<'a>>,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+struct ProblemError<'a> {
+    location: String,
+    message: &'a str,
+    /// What was sent, when it is short enough to repeat.
+    #[cfg_attr(feature = "openapi", schemars(with = "json::Text"))]
+    value: Option<&'a json::Text>,
+}
+
+fn problem(fault: &Fault, request_id: RequestId) -> serde_json::Result<String> {
     let locate = |fault: &FieldFault| {
         if fault.path.is_empty() {
             fault.location.as_str().to_owned()
@@ -135,43 +149,53 @@ fn problem(fault: &Fault, request_id: &str) -> Result<String, json::Unwritable> 
         .iter()
         .map(|fault| ProblemError { location: locate(fault), message: &fault.message, value: fault.value.as_ref() })
         .collect();
-    json::write(&Problem {
-        schema: Schema::Problem.path(),
+    let problem = Problem {
         r#type: format!("urn:rollcall:problem:{}", fault.code()),
         title: fault.title(),
         status: fault.status(),
         detail: fault.message(),
         instance: format!("urn:ulid:{request_id}"),
         errors,
-    })
+    };
+    serde_json::to_string(&Described::new(Schema::Problem, problem))
 }
 
-fn principals(fault: &Fault, request_id: &str) -> Result<String, json::Unwritable> {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        success: bool,
-        error: Error<'a>,
-        suggestion: &'static str,
-        request_id: &'a str,
-    }
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Error<'a> {
-        Message(String),
-        Fields { detail: Vec<Field<'a>> },
-    }
-    #[derive(Serialize)]
-    struct Field<'a> {
-        loc: [&'a str; 2],
-        msg: &'a str,
-        r#type: &'static str,
-        input: Option<&'a json::Text>,
-    }
+/// An error of dialect 3.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "PrincipalError"))]
+pub struct PrincipalsError<'a> {
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = false)))]
+    success: bool,
+    error: PrincipalsErrorView<'a>,
+    suggestion: &'static str,
+    request_id: RequestId,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+enum PrincipalsErrorView<'a> {
+    Message(String),
+    Fields { detail: Vec<PrincipalsErrorField<'a>> },
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+struct PrincipalsErrorField<'a> {
+    loc: [&'a str; 2],
+    msg: &'a str,
+    r#type: &'static str,
+    /// What was sent, when it is short enough to repeat.
+    #[cfg_attr(feature = "openapi", schemars(with = "json::Text"))]
+    input: Option<&'a json::Text>,
+}
+
+fn principals(fault: &Fault, request_id: RequestId) -> serde_json::Result<String> {
     let error = match fault {
-        Fault::Invalid(faults) => Error::Fields {
+        Fault::Invalid(faults) => PrincipalsErrorView::Fields {
             detail: faults
                 .iter()
-                .map(|fault| Field {
+                .map(|fault| PrincipalsErrorField {
                     loc: [fault.location.as_str(), &fault.path],
                     msg: &fault.message,
                     r#type: "value_error",
@@ -179,9 +203,9 @@ fn principals(fault: &Fault, request_id: &str) -> Result<String, json::Unwritabl
                 })
                 .collect(),
         },
-        _ => Error::Message(fault.message()),
+        _ => PrincipalsErrorView::Message(fault.message()),
     };
-    json::write(&Body { success: false, error, suggestion: fault.suggestion(), request_id })
+    serde_json::to_string(&PrincipalsError { success: false, error, suggestion: fault.suggestion(), request_id })
 }
 
 fn field_faults(fault: &Fault) -> &[FieldFault] {

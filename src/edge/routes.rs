@@ -33,7 +33,6 @@ pub enum Action {
 pub enum KeyHandler {
     /// One call to the object.
     OneCall(PlanFunction),
-    GetEndUser,
     ListEndUsers,
     Respond,
     ListAgentUsers,
@@ -100,7 +99,7 @@ const fn operator(method: Method, pattern: &'static str, body: BodyKind, handler
 }
 
 use Dialect::{Agents, EndUsers};
-use KeyHandler::{GetEndUser, ListAgentUsers, ListEndUsers, OneCall, Respond};
+use KeyHandler::{ListAgentUsers, ListEndUsers, OneCall, Respond};
 use Method::{Delete, Get, Patch, Post};
 use Scope::{Read, ReadWrite};
 
@@ -116,7 +115,7 @@ pub static ROUTES: &[Route] = &[
     api(Post, "/v1/end-users", EndUsers, ReadWrite, JSON, OneCall(end_users::create)),
     api(Post, "/v1/end-users/batch", EndUsers, ReadWrite, BATCH, OneCall(end_users_batch::create)),
     api(Get, "/v1/end-users", EndUsers, Read, NO_BODY, ListEndUsers),
-    api(Get, "/v1/end-users/{user_id}", EndUsers, Read, NO_BODY, GetEndUser),
+    api(Get, "/v1/end-users/{user_id}", EndUsers, Read, NO_BODY, OneCall(end_users::get)),
     api(Patch, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(end_users::update)),
     api(Delete, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(deletions::request)),
     api(Get, "/v1/end-users/{user_id}/export", EndUsers, Read, NO_BODY, OneCall(end_users::export)),

@@ -9,7 +9,6 @@ use crate::directory::identifiers::{Mode, RequestId};
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::json;
 use crate::organization::protocol::Command;
 use crate::projection::{Database, Statement};
 
@@ -30,7 +29,7 @@ pub async fn tick<R: Runtime>(runtime: &R) {
     if let Err(fault) = start_due(runtime, runtime.now(), &mut line).await {
         line.reason = fault.log_reason().map(str::to_owned);
     }
-    if let Ok(line) = json::write(&line) {
+    if let Ok(line) = serde_json::to_string(&line) {
         runtime.log(&line);
     }
 }

@@ -3,79 +3,65 @@
 
 use std::collections::BTreeMap;
 
-use super::compact::compact;
-use super::nesting::depth;
-use super::raw::Raw;
+use serde_json::value::RawValue;
+
+use super::members::{Members, members};
 use super::text::Text;
-use super::write::quote;
+use super::tokens::depth;
 use crate::refusal::Refusal;
 
 /// The deepest patch that is applied. Each level is one step of recursion.
 pub const PATCH_DEPTH_MAX: usize = 16;
 
-/// `MergePatch(Target, Patch)` of RFC 7396, section 2. `None` is an absent
-/// target. [`Document`](super::Document) must have read both.
-pub fn apply(target: Option<Raw<'_>>, patch: Raw<'_>) -> Result<Text, Refusal> {
+/// `MergePatch(Target, Patch)` of RFC 7396, section 2. `None` is an absent target. [`super::check`] must have
+/// read both.
+pub fn apply(target: Option<&RawValue>, patch: &RawValue) -> Result<Text, Refusal> {
     if depth(patch) > PATCH_DEPTH_MAX {
         return Err(Refusal::new(format!("must not be nested deeper than {PATCH_DEPTH_MAX} levels")));
     }
-    Ok(merge(target, patch))
+    merge(target, patch).map_err(|error| Refusal::new(error.to_string()))
 }
 
-fn merge(target: Option<Raw<'_>>, patch: Raw<'_>) -> Text {
-    let Some(patch) = patch.members() else { return compacted(patch) };
+fn merge(target: Option<&RawValue>, patch: &RawValue) -> serde_json::Result<Text> {
+    let Some(patch) = members(patch) else { return Ok(Text::from(patch)) };
     // `merged` has the target's order, and `index` finds a member in it by name. A patch names no member
     // twice, so the members that it adds are not looked up. The caller chooses the names: the index is
     // ordered, as colliding names would make a hash map slow.
     let mut merged: Vec<Option<(String, Text)>> = Vec::new();
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, value) in target.and_then(Raw::members).unwrap_or_default().0 {
+    for (name, value) in target.and_then(members).unwrap_or_default().0 {
         index.insert(name.clone(), merged.len());
-        merged.push(Some((name, compacted(value))));
+        merged.push(Some((name, Text::from(value))));
     }
     for (name, value) in patch.0 {
         let held = index.get(&name).and_then(|place| merged.get_mut(*place));
-        if value.is_null() {
+        if value.get() == "null" {
             if let Some(member) = held {
                 *member = None;
             }
             continue;
         }
         let existing = held.as_ref().and_then(|member| member.as_ref()).map(|(_, text)| text.raw());
-        let result = merge(existing, value);
+        let result = merge(existing, value)?;
         match held {
             Some(member) => *member = Some((name, result)),
             None => merged.push(Some((name, result))),
         }
     }
-    write(merged.iter().flatten())
-}
-
-fn compacted(value: Raw<'_>) -> Text {
-    Text::from_stored(compact(value))
-}
-
-fn write<'a>(members: impl Iterator<Item = &'a (String, Text)>) -> Text {
-    let mut text = String::from("{");
-    for (index, (name, value)) in members.enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text.push_str(&quote(name));
-        text.push(':');
-        text.push_str(value.as_str());
-    }
-    text.push('}');
-    Text::from_stored(text)
+    let members = merged.iter().flatten().map(|(name, value)| (name.clone(), value.raw()));
+    Text::of(&Members(members.collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).unwrap()
+    }
+
     fn merged(target: &str, patch: &str) -> String {
-        let raw = |text| Raw::parse(text).unwrap();
-        apply(Some(raw(target)), raw(patch)).unwrap().into_string()
+        apply(Some(raw(target)), raw(patch)).unwrap().as_str().to_owned()
     }
 
     /// RFC 7396, Appendix A, every case.
@@ -114,7 +100,7 @@ mod tests {
     #[test]
     fn a_patch_has_a_bottom() {
         let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
-        assert!(apply(None, Raw::parse(&nested(PATCH_DEPTH_MAX)).unwrap()).is_ok());
-        assert!(apply(None, Raw::parse(&nested(PATCH_DEPTH_MAX + 1)).unwrap()).is_err());
+        assert!(apply(None, raw(&nested(PATCH_DEPTH_MAX))).is_ok());
+        assert!(apply(None, raw(&nested(PATCH_DEPTH_MAX + 1))).is_err());
     }
 }

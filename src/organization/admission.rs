@@ -13,7 +13,7 @@ use super::quotas;
 use super::sql::{Sql, SqlError};
 use super::turns;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
-use crate::directory::identifiers::RequestId;
+use crate::directory::identifiers::{KeyId, RequestId};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -35,29 +35,36 @@ pub struct Refused {
     pub admission: Option<Admission>,
 }
 
+/// A caller that the object lets in.
+#[derive(Debug)]
+pub struct Admitted {
+    pub key_id: KeyId,
+    pub admission: Admission,
+}
+
 /// Admits a caller or refuses it.
 pub fn admit<S: Sql>(
     memory: &mut Memory,
     sql: &S,
     credentials: &Credentials,
     now: Timestamp,
-) -> Result<Result<Admission, Refused>, SqlError> {
+) -> Result<Result<Admitted, Refused>, SqlError> {
     let refused = |denial| Ok(Err(Refused { denial, admission: None }));
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else {
         return refused(Denial::InvalidKey);
     };
-    match memory.keys.check(sql, &credentials.digest, credentials.kind, now)? {
+    let key_id = match memory.keys.check(sql, &credentials.digest, credentials.kind, now)? {
         KeyCheck::Unknown => return refused(Denial::InvalidKey),
         KeyCheck::Expired => return refused(Denial::ExpiredKey),
-        KeyCheck::Valid { scope } if scope < credentials.scope => {
+        KeyCheck::Valid { scope, .. } if scope < credentials.scope => {
             return refused(Denial::ScopeTooSmall { quota: quotas::read(sql, settings, now)? });
         }
-        KeyCheck::Valid { .. } => {}
-    }
+        KeyCheck::Valid { key_id, .. } => key_id,
+    };
     let decision = limiter.take(sql, now, credentials.cost)?;
     let admission = Admission::new(limiter.rate(), &decision, now);
     if decision.allowed {
-        return Ok(Ok(admission));
+        return Ok(Ok(Admitted { key_id, admission }));
     }
     let quota = quotas::read(sql, settings, now)?;
     let denial = Denial::RateLimited { retry_after_ms: decision.retry_after_ms(), quota };

@@ -6,11 +6,12 @@
 //! - An external id belongs to at most one agent, and to none while it is a user's id.
 //! - Creation is idempotent by external id, or by name when the caller gives no external id.
 
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::protocol::{NewAgent, Outcome, Precondition};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::{Agent, AgentId, AgentRef};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
@@ -22,7 +23,7 @@ const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, meta
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentRow {
     pub number: i64,
-    pub version: i64,
+    pub version: Version,
     /// The row number of the owner, a user.
     pub owner: Option<i64>,
     pub agent: Agent,
@@ -30,7 +31,8 @@ pub struct AgentRow {
 
 impl AgentRow {
     fn read(row: &mut Row) -> Result<Self, SqlError> {
-        let (number, version, owner) = (row.integer()?, row.integer()?, row.optional_integer()?);
+        let (number, version) = (row.integer()?, Version::of_sequence(row.integer()?));
+        let owner = row.optional_integer()?;
         let agent = Agent {
             agent_id: row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
             external_id: row
@@ -46,15 +48,15 @@ impl AgentRow {
         Ok(Self { number, version, owner, agent })
     }
 
+    /// The agent as the subject of a change.
+    pub fn subject(&self) -> Subject {
+        Subject::new(self.number, self.agent.agent_id)
+    }
+
     fn saved(&self, created: bool) -> Result<Outcome, SqlError> {
         let document = json::Text::of(&self.agent).map_err(|error| SqlError::corrupt("agent", error))?;
         Ok(Outcome::Agent { created, agent_id: self.agent.agent_id, version: self.version, document })
     }
-}
-
-/// The revision of an agent: its version in its only incarnation.
-pub const fn revision(version: i64) -> Revision {
-    Revision { incarnation: Revision::FIRST.incarnation, version }
 }
 
 /// The agent that an id or a name refers to.
@@ -91,7 +93,7 @@ fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, Sql
 
 /// Creates an agent, or changes the existing one with the external id, or with the name when the
 /// caller gives no external id. A field that is not given stays.
-pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp) -> Result<Outcome, SqlError> {
     let found = match &new.external_id {
         Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
         None => find_by(sql, "name", new.name.as_str())?,
@@ -100,7 +102,7 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
         FoundAgent::Several => Ok(Outcome::Ambiguous),
         FoundAgent::One(row) => {
             let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
-            apply(sql, row, change, now)
+            apply(sql, log, row, change, now)
         }
         FoundAgent::None => {
             if let Some(external_id) = &new.external_id
@@ -116,26 +118,28 @@ pub fn save<S: Sql>(sql: &S, new: NewAgent, now: Timestamp) -> Result<Outcome, S
                 created_at: now,
                 updated_at: now,
             };
-            insert(sql, agent)?.saved(true)
+            insert(sql, log, agent)?.saved(true)
         }
     }
 }
 
 /// Creates an agent. The caller has checked that it does not exist.
-pub fn insert<S: Sql>(sql: &S, agent: Agent) -> Result<AgentRow, SqlError> {
-    let inserted = sql.first(
-        "INSERT INTO agents (agent_id, external_id, name, metadata, version, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) RETURNING number",
+pub fn insert<S: Sql>(sql: &S, log: &mut ChangeLog, agent: Agent) -> Result<AgentRow, SqlError> {
+    let subject = Subject::new(log.next_sequence(), agent.agent_id);
+    let version = log.append(sql, ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
+    sql.run(
+        "INSERT INTO agents (number, agent_id, external_id, name, metadata, version, created_at, updated_at)
+         VALUES (?6, ?1, ?2, ?3, ?4, ?6, ?5, ?5)",
         &[
             agent.agent_id.to_string().as_str().into(),
             agent.external_id.as_ref().map(UserId::as_str).into(),
             agent.name.as_str().into(),
             agent.metadata.as_str().into(),
             agent.created_at.millis().into(),
+            subject.number.into(),
         ],
     )?;
-    let mut row = inserted.ok_or_else(|| SqlError("an agent was not inserted".to_owned()))?;
-    Ok(AgentRow { number: row.integer()?, version: 1, owner: None, agent })
+    Ok(AgentRow { number: subject.number, version, owner: None, agent })
 }
 
 /// A change of an agent. A field that is `None` stays.
@@ -150,6 +154,7 @@ pub struct AgentChange {
 /// Changes an agent. A change without an effect makes no new version.
 pub fn update<S: Sql>(
     sql: &S,
+    log: &mut ChangeLog,
     agent: &AgentRef,
     change: AgentChange,
     if_match: Option<&Precondition>,
@@ -158,20 +163,26 @@ pub fn update<S: Sql>(
     match find(sql, agent)? {
         FoundAgent::None => Ok(Outcome::NotFound),
         FoundAgent::Several => Ok(Outcome::Ambiguous),
-        FoundAgent::One(row) if if_match.is_some_and(|condition| !condition.holds(revision(row.version))) => {
+        FoundAgent::One(row) if if_match.is_some_and(|condition| !condition.holds(row.version)) => {
             Ok(Outcome::PreconditionFailed)
         }
-        FoundAgent::One(row) => apply(sql, row, change, now),
+        FoundAgent::One(row) => apply(sql, log, row, change, now),
     }
 }
 
-fn apply<S: Sql>(sql: &S, held: AgentRow, change: AgentChange, now: Timestamp) -> Result<Outcome, SqlError> {
+fn apply<S: Sql>(
+    sql: &S,
+    log: &mut ChangeLog,
+    held: AgentRow,
+    change: AgentChange,
+    now: Timestamp,
+) -> Result<Outcome, SqlError> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
     row.owner = change.owner.unwrap_or(row.owner);
     if row != held {
-        row.version = row.version.saturating_add(1);
+        row.version = log.append(sql, ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = now.max(held.agent.updated_at);
         sql.run(
             "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6 WHERE number = ?1",
@@ -179,7 +190,7 @@ fn apply<S: Sql>(sql: &S, held: AgentRow, change: AgentChange, now: Timestamp) -
                 row.number.into(),
                 row.agent.name.as_str().into(),
                 row.agent.metadata.as_str().into(),
-                row.version.into(),
+                row.version.sequence().into(),
                 row.agent.updated_at.millis().into(),
                 row.owner.into(),
             ],
@@ -217,10 +228,10 @@ pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.
-pub fn disown<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<(), SqlError> {
-    sql.run(
-        "UPDATE agents SET owner = NULL, version = version + 1, updated_at = max(updated_at, ?2) WHERE owner = ?1",
-        &[user.into(), now.millis().into()],
-    )?;
+pub fn disown<S: Sql>(sql: &S, log: &mut ChangeLog, user: i64, now: Timestamp) -> Result<(), SqlError> {
+    for mut row in sql.run(&format!("SELECT {COLUMNS} FROM agents WHERE owner = ?"), &[user.into()])? {
+        let change = AgentChange { owner: Some(None), ..AgentChange::default() };
+        apply(sql, log, AgentRow::read(&mut row)?, change, now)?;
+    }
     Ok(())
 }

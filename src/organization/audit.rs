@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //!
-//! - An audit writes no record itself. It appends a differing user to the outbox, and a flush behind
+//! - An audit writes no record itself. It appends a differing user to the log, and a flush behind
 //!   the same fence repairs the record. The audit directly removes only records that belong to no
 //!   user of the object.
 //! - An audit judges only users without a pending change. It leaves a user who changed during the
@@ -12,14 +12,14 @@
 
 use std::collections::HashSet;
 
-use super::outbox::{Outbox, Projection};
+use super::batches::ProjectedRecord;
+use super::change_log::{Affected, ChangeKind, ChangeLog, Projection};
 use super::protocol::{AuditPhase, AuditReport, Differences};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
-use crate::directory::end_user::{Revision, Status};
+use crate::directory::end_user::{EndUser, Version};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 /// Most users that one step compares: KV reads at most 100 keys at once.
 const USERS_MAX: i64 = 100;
@@ -51,9 +51,9 @@ pub enum AuditStep {
 pub struct ExpectedUser {
     pub number: i64,
     pub user_id: UserId,
-    pub revision: Revision,
+    pub version: Version,
     /// `None` for a user who is being erased: the projections must hold nothing.
-    pub document: Option<json::Text>,
+    pub record: Option<ProjectedRecord>,
 }
 
 /// What is wrong with a record in a projection; see [`Differences`].
@@ -79,7 +79,7 @@ impl Flaw {
 #[derive(Debug, Clone, Copy)]
 pub struct Difference {
     pub number: i64,
-    pub revision: Revision,
+    pub version: Version,
     pub listing: Option<Flaw>,
     pub cache: Option<Flaw>,
 }
@@ -215,12 +215,12 @@ pub fn report<S: Sql>(sql: &S) -> Result<Option<AuditReport>, SqlError> {
 }
 
 /// The next step; `None` when no audit runs.
-pub fn next_step<S: Sql>(sql: &S, outbox: &Outbox) -> Result<Option<AuditStep>, SqlError> {
+pub fn next_step<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
         None => None,
-        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: outbox.acknowledged(Projection::Listing) }),
+        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: log.acknowledged(Projection::Listing) }),
         Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number())?)),
         Some(AuditPhase::Listing) => Some(AuditStep::Listing { from_ms: number() }),
         Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position }),
@@ -236,12 +236,10 @@ fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> 
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
     for mut row in rows {
         let row = UserRow::read(&mut row)?;
-        let document = match row.user.status {
-            Status::Active => Some(row.document()?),
-            Status::DeletionPending => None,
-        };
-        bytes = bytes.saturating_add(document.as_ref().map_or(0, |document| document.as_str().len()));
-        users.push(ExpectedUser { number: row.number, revision: row.revision, user_id: row.user.user_id, document });
+        let record = ProjectedRecord::of(&row)?;
+        bytes = bytes.saturating_add(record.as_ref().map_or(0, ProjectedRecord::length));
+        let EndUser { user_id, version, .. } = row.user;
+        users.push(ExpectedUser { number: row.number, version, user_id, record });
         if bytes >= DOCUMENTS_BYTES_MAX {
             break;
         }
@@ -255,11 +253,14 @@ pub struct PendingUsers(HashSet<i64>);
 
 impl PendingUsers {
     /// `None` when there are too many: the object flushes first.
-    pub fn read<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
-        let rows = sql.run("SELECT user FROM outbox LIMIT ?", &[PENDING_MAX.into()])?;
+    pub fn read<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
+        let rows = sql.run(
+            "SELECT user FROM changes WHERE sequence > ? LIMIT ?",
+            &[log.confirmed().into(), PENDING_MAX.into()],
+        )?;
         if i64::try_from(rows.len()).is_ok_and(|length| length < PENDING_MAX) {
-            let users: HashSet<i64> = rows.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>()?;
-            Ok(Some(Self(users)))
+            let users = rows.into_iter().filter_map(|mut row| row.optional_integer().transpose());
+            Ok(Some(Self(users.collect::<Result<_, _>>()?)))
         } else {
             Ok(None)
         }
@@ -280,7 +281,7 @@ pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String
 /// step began.
 pub fn record<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     before: &PendingUsers,
     finding: AuditFinding,
     now: Timestamp,
@@ -294,10 +295,10 @@ pub fn record<S: Sql>(
             None
         }
         AuditFinding::Users { differences, compared, last } => {
-            let Some(after) = PendingUsers::read(sql)? else { return Ok(()) };
+            let Some(after) = PendingUsers::read(sql, log)? else { return Ok(()) };
             for difference in differences {
                 if !before.0.contains(&difference.number) && !after.0.contains(&difference.number) {
-                    repair(sql, outbox, &mut audit.report, difference)?;
+                    repair(sql, log, &mut audit.report, difference)?;
                 }
             }
             audit.report.users = audit.report.users.saturating_add(compared);
@@ -319,23 +320,18 @@ pub fn record<S: Sql>(
 /// Has a user projected again, unless they changed since the comparison.
 fn repair<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     report: &mut AuditReport,
     difference: Difference,
 ) -> Result<(), SqlError> {
-    let Difference { number, revision, listing, cache } = difference;
-    let unchanged = sql.first(
-        "SELECT 1 FROM users WHERE number = ? AND incarnation = ? AND version = ?",
-        &[number.into(), revision.incarnation.into(), revision.version.into()],
-    )?;
-    if unchanged.is_none() {
-        return Ok(());
-    }
-    outbox.append_with_relationships(sql, number)?;
+    let Difference { number, version, listing, cache } = difference;
+    let found = UserRow::of_number(sql, number)?.filter(|row| row.user.version == version);
+    let Some(row) = found else { return Ok(()) };
+    log.append(sql, ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
     // An erasure completes only after the projections have confirmed this change.
     sql.run(
         "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
-        &[outbox.last_sequence().into(), number.into()],
+        &[log.last_sequence().into(), number.into()],
     )?;
     if let Some(flaw) = listing {
         flaw.count(&mut report.listing, 1);

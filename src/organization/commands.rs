@@ -46,30 +46,29 @@ fn dispatch<S: Sql>(
     decay: Decay,
 ) -> Result<Outcome, SqlError> {
     let now = decay.now;
-    let (settings, outbox) = (memory.settings.as_ref(), &mut memory.outbox);
+    let (settings, log) = (memory.settings.as_ref(), &mut memory.log);
     match command {
         Command::Admit => Ok(Outcome::Admitted),
-        Command::CreateEndUser(new) => users::create(sql, outbox, request_id, new, now),
-        Command::CreateEndUsers { users } => users::create_many(sql, outbox, request_id, users, now),
+        Command::CreateEndUser(new) => users::create(sql, log, request_id, new, now),
+        Command::CreateEndUsers { users } => users::create_many(sql, log, request_id, users, now),
         Command::UpdateEndUser { user_id, change, if_match } => {
-            users::update(sql, outbox, &user_id, change, if_match.as_ref(), now)
+            users::update(sql, log, &user_id, change, if_match.as_ref(), now)
         }
-        Command::LocateEndUser { user_id } => users::locate(sql, outbox, &user_id, decay),
-        Command::ReadEndUser { user_id } => users::read(sql, &user_id),
+        Command::ReadEndUser { user_id } => users::read(sql, &user_id, decay),
         Command::ExportEndUser { user_id } => export::export(sql, &user_id, decay),
         Command::DeleteEndUser { user_id, deletion_id, cascade, reason } => {
             let request = ErasureRequest { deletion_id, user_id, cascade, reason };
-            erasure::request(sql, outbox, &request, now)
+            erasure::request(sql, log, &request, now)
         }
         Command::ReadDeletion { deletion_id } => erasure::read(sql, deletion_id),
-        Command::SaveAgent(new) => agents::save(sql, new, now),
+        Command::SaveAgent(new) => agents::save(sql, log, new, now),
         Command::ReadAgent { agent } => agents::read(sql, &agent),
         Command::UpdateAgent { agent, name, metadata, if_match } => {
             let change = AgentChange { name, metadata, owner: None };
-            agents::update(sql, &agent, change, if_match.as_ref(), now)
+            agents::update(sql, log, &agent, change, if_match.as_ref(), now)
         }
         Command::DeleteAgent { agent, deletion_id, reason } => {
-            erasure::request_agent(sql, &agent, deletion_id, reason.as_deref(), now)
+            erasure::request_agent(sql, log, &agent, deletion_id, reason.as_deref(), now)
         }
         Command::ListAgents { after, limit } => agents::list(sql, after, limit),
         Command::ListRelationships { user_id, agent, after, limit } => {
@@ -77,19 +76,19 @@ fn dispatch<S: Sql>(
         }
         Command::ReadRelationship { id } => relationships::read(sql, id, decay),
         Command::DeleteRelationship { id, deletion_id, cascade, reason } => {
-            erasure::request_relationship(sql, outbox, id, deletion_id, cascade, reason.as_deref(), now)
+            erasure::request_relationship(sql, log, id, deletion_id, cascade, reason.as_deref(), now)
         }
-        Command::CreatePrincipal(new) => principals::create(sql, outbox, request_id, new, now),
+        Command::CreatePrincipal(new) => principals::create(sql, log, request_id, new, now),
         Command::ReadPrincipal { principal } => principals::read(sql, &principal),
         Command::UpdatePrincipal { id, change, if_match } => {
-            principals::update(sql, outbox, id, change, if_match.as_ref(), now)
+            principals::update(sql, log, id, change, if_match.as_ref(), now)
         }
         Command::DeletePrincipal { id, deletion_id, reason } => {
-            principals::delete(sql, outbox, id, deletion_id, reason, now)
+            principals::delete(sql, log, id, deletion_id, reason, now)
         }
         Command::ListPrincipals { r#type, from, limit } => principals::list(sql, r#type, from, limit),
-        Command::ReserveTurn(turn) => turns::reserve(sql, outbox, settings, request_id, turn, key, now),
-        Command::CommitTurn(answer) => turns::commit(sql, outbox, settings, request_id, &answer, decay),
+        Command::ReserveTurn(turn) => turns::reserve(sql, log, settings, request_id, turn, key, now),
+        Command::CommitTurn(answer) => turns::commit(sql, log, settings, request_id, &answer, decay),
         Command::ReleaseTurn => turns::release(sql, request_id),
         Command::ReadUsage => quotas::usage(sql, settings, now),
         Command::Configure(settings) => {

@@ -1,11 +1,12 @@
 //! The core of one tenant's object: everything that the object decides, without the platform.
 
 use super::audit::{self, AuditFinding, AuditStep, PendingUsers};
+use super::batches::{self, Batch};
+use super::change_log::{Origin, Projection};
 use super::closing::{self, Closing};
 use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
-use super::outbox::{self, Batch, Projection};
 use super::protocol::{AuditReport, Call, Caller, Command, Reply};
 use super::sql::{Sql, SqlError};
 use super::transaction;
@@ -87,7 +88,7 @@ impl OrganizationCore {
         let Some(memory) = self.take(sql, now)? else { return Ok(None) };
         let memory = self.memory.insert(memory);
         let Some(settings) = &memory.settings else { return Ok(None) };
-        memory.outbox.next_batch(sql, projection, id, settings.tenant)
+        batches::next(&memory.log, sql, projection, id, settings.tenant)
     }
 
     /// Records that a projection holds every change up to a sequence number. Must run inside a
@@ -100,7 +101,7 @@ impl OrganizationCore {
         now: Timestamp,
     ) -> Result<(), SqlError> {
         let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
-        memory.outbox.acknowledge(sql, projection, sequence)?;
+        memory.log.acknowledge(sql, projection, sequence)?;
         self.memory = Some(memory);
         Ok(())
     }
@@ -108,13 +109,13 @@ impl OrganizationCore {
     /// The sequence number of the newest change; `None` when the memory is not loaded. It is
     /// loaded after every call that succeeded.
     pub fn last_sequence(&self) -> Option<i64> {
-        self.memory.as_ref().map(|memory| memory.outbox.last_sequence())
+        self.memory.as_ref().map(|memory| memory.log.last_sequence())
     }
 
     /// The sequence number up to which a projection has confirmed; `None` when the memory is not
     /// loaded.
     pub fn acknowledged(&self, projection: Projection) -> Option<i64> {
-        self.memory.as_ref().map(|memory| memory.outbox.acknowledged(projection))
+        self.memory.as_ref().map(|memory| memory.log.acknowledged(projection))
     }
 
     /// Whether a projection lacks a change; `false` when the memory is not loaded.
@@ -125,7 +126,7 @@ impl OrganizationCore {
     /// Whether a projection lacks as many changes as one batch can hold.
     pub fn has_batch(&self, projection: Projection) -> bool {
         let first = self.acknowledged(projection).unwrap_or_default();
-        self.last_sequence().unwrap_or_default().saturating_sub(first) >= outbox::BATCH_ROWS_MAX
+        self.last_sequence().unwrap_or_default().saturating_sub(first) >= batches::BATCH_ROWS_MAX
     }
 
     /// Whether the alarm has work: a projection lacks a change, an erasure is pending, an audit
@@ -149,18 +150,20 @@ impl OrganizationCore {
         let Some(mut memory) = self.take(sql, now)? else { return Ok(false) };
         let mut is_more = false;
         if memory.erasure_is_pending {
-            is_more = erasure::purge(sql, &mut memory.outbox, now)?;
+            memory.log.begin(Origin::system(now));
+            is_more = erasure::purge(sql, &mut memory.log, now)?;
             memory.erasure_is_pending = erasure::is_pending(sql)?;
         }
         self.memory = Some(memory);
         Ok(is_more)
     }
 
-    /// Removes expired answers and turns, a bounded number of them; returns when the next one
-    /// expires. Must run inside a transaction.
+    /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns
+    /// when the next one expires. Must run inside a transaction.
     pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         let Some(mut memory) = self.take(sql, now)? else { return Ok(None) };
-        let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?].into_iter().flatten().min();
+        let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
+        let next = next.into_iter().flatten().min();
         memory.expiry_is_scheduled = true;
         self.memory = Some(memory);
         Ok(next)
@@ -196,8 +199,8 @@ impl OrganizationCore {
     ) -> Result<Option<(AuditStep, PendingUsers)>, SqlError> {
         let Some(memory) = self.take(sql, now)? else { return Ok(None) };
         let memory = self.memory.insert(memory);
-        let Some(step) = audit::next_step(sql, &memory.outbox)? else { return Ok(None) };
-        Ok(PendingUsers::read(sql)?.map(|before| (step, before)))
+        let Some(step) = audit::next_step(sql, &memory.log)? else { return Ok(None) };
+        Ok(PendingUsers::read(sql, &memory.log)?.map(|before| (step, before)))
     }
 
     /// The digests among these that belong to no user, and the sequence number that the listing
@@ -210,7 +213,7 @@ impl OrganizationCore {
     ) -> Result<(Vec<String>, i64), SqlError> {
         let Some(memory) = self.take(sql, now)? else { return Ok((Vec::new(), 0)) };
         let memory = self.memory.insert(memory);
-        Ok((audit::foreign_digests(sql, digests)?, memory.outbox.acknowledged(Projection::Listing)))
+        Ok((audit::foreign_digests(sql, digests)?, memory.log.acknowledged(Projection::Listing)))
     }
 
     /// Records what a step of the audit found. `before` are the pending users when the step began.
@@ -223,7 +226,8 @@ impl OrganizationCore {
         now: Timestamp,
     ) -> Result<(), SqlError> {
         let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
-        audit::record(sql, &mut memory.outbox, before, finding, now)?;
+        memory.log.begin(Origin::system(now));
+        audit::record(sql, &mut memory.log, before, finding, now)?;
         memory.audit_is_running = audit::is_running(sql)?;
         self.memory = Some(memory);
         Ok(())

@@ -5,19 +5,15 @@
 //! - From the request on the person is logically gone: lists omit them, the object refuses every
 //!   write, and a read says that they are being erased.
 //! - The object deletes the row only after every projection has confirmed that it holds nothing of
-//!   the person. Then the id is free again. A user who is created under it is a new incarnation, so
-//!   no reader can take a state of the old one for a state of the new one.
+//!   the person. Then the id is free again. A user who is created under it has higher versions, so no
+//!   reader can take a state of the old one for a state of the new one.
 //! - Every step can run again. The receipt outlives the data and names no person.
-//!
-//! The incarnation of a new user is one more than the number of erasures that the tenant has
-//! completed. So it grows for every erased id, and the object need not remember the id.
 
 use super::agents::{self, FoundAgent};
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::idempotency;
-use super::outbox::Outbox;
 use super::protocol::Outcome;
-use super::relationships;
-use super::schema;
+use super::relationships::{self, RemovedRelationship};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
 use super::user_row::{self, UserRow};
@@ -51,7 +47,7 @@ pub struct ErasureRequest {
 /// does not erase a person who was created under the id since.
 pub fn request<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     request: &ErasureRequest,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
@@ -69,27 +65,28 @@ pub fn request<S: Sql>(
     }
     let user = format!("[{}]", row.number);
     let mut erased = Erased::default();
-    match request.cascade {
+    let kind = match request.cascade {
         Cascade::All => {
             row.user.status = Status::DeletionPending;
             row.touch(now);
-            agents::disown(sql, row.number, now)?;
+            agents::disown(sql, log, row.number, now)?;
+            ChangeKind::EndUserErasureRequested
         }
         // The object deletes relationships and moods at once. The listing follows with the change.
         Cascade::MemoryOnly => {
             erased = relationships::count(sql, row.number)?;
             turns::detach(sql, &user)?;
             relationships::purge_users(sql, &user)?;
-            row.renew();
+            ChangeKind::EndUserUpdated
         }
         Cascade::ModelOnly => {
             erased = Erased { relationships: 0, ..relationships::count(sql, row.number)? };
             relationships::purge_moods(sql, &user)?;
-            row.renew();
+            ChangeKind::EndUserUpdated
         }
-    }
-    row.store(sql)?;
-    outbox.append_with_relationships(sql, row.number)?;
+    };
+    let affected = Affected::UserAndRelationships(row.number);
+    row.store_changed(sql, log, kind, affected)?;
     let erasure = Erasure {
         deletion_id: request.deletion_id,
         user: Some(row.number),
@@ -98,7 +95,7 @@ pub fn request<S: Sql>(
         reason: request.reason.as_deref(),
         erased,
     };
-    store(sql, &erasure, outbox.last_sequence(), now)?;
+    store(sql, &erasure, log.last_sequence(), now)?;
     read(sql, request.deletion_id)
 }
 
@@ -120,6 +117,7 @@ pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError>
 /// Erases an agent. The agent is gone at once. [`purge`] removes its relationships step by step.
 pub fn request_agent<S: Sql>(
     sql: &S,
+    log: &mut ChangeLog,
     agent: &AgentRef,
     deletion_id: DeletionId,
     reason: Option<&str>,
@@ -128,26 +126,23 @@ pub fn request_agent<S: Sql>(
     if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
         return Ok(receipt);
     }
-    let number = match agents::find(sql, agent)? {
-        FoundAgent::One(row) => row.number,
+    let row = match agents::find(sql, agent)? {
+        FoundAgent::One(row) => row,
         FoundAgent::None => return Ok(Outcome::NotFound),
         FoundAgent::Several => return Ok(Outcome::Ambiguous),
     };
-    sql.run("DELETE FROM agents WHERE number = ?", &[number.into()])?;
+    sql.run("DELETE FROM agents WHERE number = ?", &[row.number.into()])?;
+    log.append(sql, ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let erased = Erased { records: 1, ..Erased::default() };
-    store(
-        sql,
-        &Erasure { deletion_id, user: None, agent: Some(number), cascade: Cascade::All, reason, erased },
-        0,
-        now,
-    )?;
+    let erasure = Erasure { deletion_id, user: None, agent: Some(row.number), cascade: Cascade::All, reason, erased };
+    store(sql, &erasure, log.last_sequence(), now)?;
     read(sql, deletion_id)
 }
 
 /// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
 pub fn request_relationship<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     id: RelationshipId,
     deletion_id: DeletionId,
     cascade: Cascade,
@@ -157,10 +152,16 @@ pub fn request_relationship<S: Sql>(
     if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
         return Ok(receipt);
     }
-    let Some((user, erased)) = relationships::remove(sql, id, cascade)? else { return Ok(Outcome::NotFound) };
-    relationships::changed(sql, outbox, user)?;
+    let Some(removed) = relationships::remove(sql, id, cascade)? else { return Ok(Outcome::NotFound) };
+    let RemovedRelationship { subject, user, erased } = removed;
+    match cascade {
+        Cascade::MemoryOnly => relationships::forgotten(sql, log, user)?,
+        Cascade::All | Cascade::ModelOnly => {
+            relationships::changed(sql, log, ChangeKind::RelationshipDeleted, &subject, user)?;
+        }
+    }
     let erasure = Erasure { deletion_id, user: None, agent: None, cascade, reason, erased };
-    store(sql, &erasure, outbox.last_sequence(), now)?;
+    store(sql, &erasure, log.last_sequence(), now)?;
     read(sql, deletion_id)
 }
 
@@ -197,34 +198,34 @@ fn store<S: Sql>(sql: &S, erasure: &Erasure<'_>, sequence: i64, now: Timestamp) 
 
 /// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be
 /// more. The erasure of an agent without relationships then waits for the projections.
-fn purge_agents<S: Sql>(sql: &S, outbox: &mut Outbox) -> Result<bool, SqlError> {
+fn purge_agents<S: Sql>(sql: &S, log: &mut ChangeLog) -> Result<bool, SqlError> {
     let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
     let Some(mut row) = sql.first(select, &[])? else { return Ok(false) };
     let (deletion_id, agent) = (row.text()?, row.integer()?);
-    let (users, moods) = relationships::remove_of_agent(sql, agent, BATCH_MAX)?;
-    for user in &users {
-        relationships::changed(sql, outbox, *user)?;
+    let (removed, moods) = relationships::remove_of_agent(sql, agent, BATCH_MAX)?;
+    for (subject, user) in &removed {
+        relationships::changed(sql, log, ChangeKind::RelationshipDeleted, subject, *user)?;
     }
-    let count = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    let count = i64::try_from(removed.len()).unwrap_or(i64::MAX);
     let agent = (count == BATCH_MAX).then_some(agent);
     sql.run(
         "UPDATE deletions SET erased_relationships = erased_relationships + ?2, erased_moods = erased_moods + ?3,
          sequence = ?4, agent = ?5 WHERE deletion_id = ?1",
-        &[deletion_id.as_str().into(), count.into(), moods.into(), outbox.last_sequence().into(), agent.into()],
+        &[deletion_id.as_str().into(), count.into(), moods.into(), log.last_sequence().into(), agent.into()],
     )?;
     Ok(true)
 }
 
 /// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns
 /// whether there may be more.
-pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<bool, SqlError> {
-    if purge_agents(sql, outbox)? {
+pub fn purge<S: Sql>(sql: &S, log: &mut ChangeLog, now: Timestamp) -> Result<bool, SqlError> {
+    if purge_agents(sql, log)? {
         return Ok(true);
     }
     let due = sql.run(
         "SELECT deletion_id, user, cascade FROM deletions
          WHERE completed_at IS NULL AND sequence <= ? AND agent IS NULL ORDER BY sequence LIMIT ?",
-        &[outbox.confirmed().into(), BATCH_MAX.into()],
+        &[log.confirmed().into(), BATCH_MAX.into()],
     )?;
     let mut deletions = Vec::with_capacity(due.len());
     let mut persons = Vec::new();
@@ -254,21 +255,27 @@ pub fn purge<S: Sql>(sql: &S, outbox: &mut Outbox, now: Timestamp) -> Result<boo
         "UPDATE deletions SET user = NULL WHERE deletion_id IN (SELECT value FROM json_each(?1))",
         &[deletions.as_str().into()],
     )?;
-    purge_users(sql, &persons)?;
+    purge_users(sql, log, &persons)?;
     Ok(completed == BATCH_MAX)
 }
 
 /// Removes everything that the object holds about some users. A few statements remove all of them:
 /// a hundred users one by one would keep every other caller waiting.
-fn purge_users<S: Sql>(sql: &S, users: &[i64]) -> Result<(), SqlError> {
-    let erased = i64::try_from(users.len()).unwrap_or(i64::MAX);
+fn purge_users<S: Sql>(sql: &S, log: &mut ChangeLog, users: &[i64]) -> Result<(), SqlError> {
     let users = json_list(users)?;
     idempotency::purge_users(sql, &users)?;
     turns::purge_users(sql, &users)?;
     relationships::purge_users(sql, &users)?;
     user_row::overwrite(sql, &users)?;
-    sql.run("DELETE FROM users WHERE number IN (SELECT value FROM json_each(?))", &[users.as_str().into()])?;
-    schema::write(sql, schema::ERASURES, schema::read(sql, schema::ERASURES)?.saturating_add(erased))
+    let erased = sql.run(
+        "DELETE FROM users WHERE number IN (SELECT value FROM json_each(?)) RETURNING number, principal_id",
+        &[users.as_str().into()],
+    )?;
+    for mut row in erased {
+        let subject = Subject::new(row.integer()?, row.text()?);
+        log.append(sql, ChangeKind::EndUserErased, &subject, Affected::Nothing)?;
+    }
+    Ok(())
 }
 
 const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at, erased_records, erased_relationships, \

@@ -14,6 +14,8 @@ use super::sql::{Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Receipt;
+#[cfg(feature = "openapi")]
+use crate::directory::end_user::EndUser;
 use crate::directory::mood::Decay;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
@@ -23,10 +25,12 @@ use crate::json;
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Export {
     exported_at: Timestamp,
+    #[cfg_attr(feature = "openapi", schemars(with = "EndUser"))]
     end_user: json::Text,
     /// Answers kept for retries, each with the record as it was then.
     kept_answers: Vec<KeptAnswer>,
-    relationships: json::Text,
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<relationships::RelationshipView<'_>>"))]
+    relationships: Vec<json::Text>,
     /// The agents that belong to the user.
     owned_agents: Vec<AgentId>,
     /// Erasures that are in progress.

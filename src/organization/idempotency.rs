@@ -9,13 +9,13 @@
 //! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx
 //!   of the input), so that a caller can correct its request and keep the key.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::agents;
 use super::overwriting;
 use super::protocol::{Creation, IdempotencyKey, Outcome};
 use super::sql::{Parameter, Row, Sql, SqlError};
-use crate::directory::end_user::Revision;
+use crate::directory::agent::AgentId;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
@@ -40,7 +40,7 @@ pub enum Known {
 /// Looks an idempotency key up.
 pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Known, SqlError> {
     let found = sql.first(
-        "SELECT fingerprint, request_id, outcome, incarnation, version, document FROM idempotency
+        "SELECT fingerprint, request_id, outcome, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
         &[key.digest.as_str().into(), now.millis().into()],
     )?;
@@ -52,48 +52,36 @@ pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Kno
     Ok(Known::Answered { outcome: read_outcome(&mut row)?, request_id })
 }
 
-/// The stored form of an answer.
-struct Kept {
-    outcome: &'static str,
-    revision: Option<Revision>,
-    document: String,
+/// The stored form of an answer, without the record in it.
+#[derive(Serialize, Deserialize)]
+enum KeptOutcome {
+    EndUser { created: bool, version: Version },
+    EndUsers(Vec<Creation>),
+    Turn,
+    Agent { created: bool, agent_id: AgentId, version: Version },
+    Principal { created: bool, version: Version },
 }
 
-const CREATED: &str = "created";
-const EXISTING: &str = "existing";
-const BATCH: &str = "batch";
-const TURN: &str = "turn";
-const AGENT_CREATED: &str = "agent created";
-const AGENT_CHANGED: &str = "agent changed";
-const PRINCIPAL_CREATED: &str = "principal created";
-const PRINCIPAL_EXISTING: &str = "principal existing";
-
-/// The stored form of an outcome; `None` for an outcome that the object does not keep.
-fn kept(outcome: &Outcome) -> Option<Kept> {
-    let record = |outcome, revision: &Revision, document: &json::Text| {
-        Some(Kept { outcome, revision: Some(*revision), document: document.as_str().to_owned() })
-    };
-    match outcome {
-        Outcome::EndUserCreated { revision, document } => record(CREATED, revision, document),
-        Outcome::EndUser { revision, document } => record(EXISTING, revision, document),
-        Outcome::EndUsersCreated(creations) => {
-            let document = creations.iter().map(|creation| creation.letter()).collect();
-            Some(Kept { outcome: BATCH, revision: None, document })
+/// The stored form of an outcome, and its record; `None` for an outcome that the object does not keep.
+fn kept(outcome: &Outcome) -> Option<(KeptOutcome, Option<&json::Text>)> {
+    Some(match outcome {
+        Outcome::EndUserCreated { version, document } => {
+            (KeptOutcome::EndUser { created: true, version: *version }, Some(document))
         }
-        Outcome::Turn { document, .. } => {
-            Some(Kept { outcome: TURN, revision: None, document: document.as_str().to_owned() })
+        Outcome::EndUser { version, document } => {
+            (KeptOutcome::EndUser { created: false, version: *version }, Some(document))
         }
-        Outcome::Agent { created, agent_id, version, document } => Some(Kept {
-            outcome: if *created { AGENT_CREATED } else { AGENT_CHANGED },
-            revision: Some(agents::revision(*version)),
-            document: format!("{agent_id} {document}"),
-        }),
-        Outcome::Principal { created, revision, document } => {
-            record(if *created { PRINCIPAL_CREATED } else { PRINCIPAL_EXISTING }, revision, document)
+        Outcome::EndUsersCreated(creations) => (KeptOutcome::EndUsers(creations.clone()), None),
+        Outcome::Turn { document, .. } => (KeptOutcome::Turn, Some(document)),
+        Outcome::Agent { created, agent_id, version, document } => {
+            (KeptOutcome::Agent { created: *created, agent_id: *agent_id, version: *version }, Some(document))
+        }
+        Outcome::Principal { created, version, document } => {
+            (KeptOutcome::Principal { created: *created, version: *version }, Some(document))
         }
         Outcome::Denied(_)
         | Outcome::Admitted
-        | Outcome::EndUserLocated { .. }
+        | Outcome::EndUserRead { .. }
         | Outcome::NotFound
         | Outcome::Deletion(_)
         | Outcome::Export(_)
@@ -117,44 +105,23 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
         | Outcome::Principals { .. }
         | Outcome::Closed
         | Outcome::Closing { .. }
-        | Outcome::Usage { .. } => None,
-    }
+        | Outcome::Usage { .. } => return None,
+    })
 }
 
-/// Reads the columns `outcome, incarnation, version, document`.
+/// Reads the columns `outcome, document`.
 fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
-    let outcome = row.text()?;
-    let revision = match (row.optional_integer()?, row.optional_integer()?) {
-        (Some(incarnation), Some(version)) => Some(Revision { incarnation, version }),
-        _ => None,
-    };
-    let document = row.text()?;
-    match (outcome.as_str(), revision) {
-        (CREATED, Some(revision)) => {
-            Ok(Outcome::EndUserCreated { revision, document: json::Text::from_stored(document) })
-        }
-        (EXISTING, Some(revision)) => Ok(Outcome::EndUser { revision, document: json::Text::from_stored(document) }),
-        (BATCH, None) => {
-            let creations = document.chars().map(Creation::of_letter).collect::<Option<_>>();
-            creations.map(Outcome::EndUsersCreated).ok_or_else(|| SqlError::corrupt("answer", "no such creation"))
-        }
-        (AGENT_CREATED | AGENT_CHANGED, Some(revision)) => {
-            let (id, record) = document.split_once(' ').unwrap_or_default();
-            Ok(Outcome::Agent {
-                created: outcome == AGENT_CREATED,
-                agent_id: id.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
-                version: revision.version,
-                document: json::Text::from_stored(record.to_owned()),
-            })
-        }
-        (PRINCIPAL_CREATED | PRINCIPAL_EXISTING, Some(revision)) => Ok(Outcome::Principal {
-            created: outcome == PRINCIPAL_CREATED,
-            revision,
-            document: json::Text::from_stored(document),
-        }),
-        (TURN, None) => Ok(Outcome::Turn { document: json::Text::from_stored(document), quota: None }),
-        _ => Err(SqlError::corrupt("answer", "no such outcome")),
-    }
+    let corrupt = |error| SqlError::corrupt("answer", error);
+    let kept = serde_json::from_str(&row.text()?).map_err(corrupt)?;
+    let document = json::Text::parse(row.text()?).map_err(corrupt)?;
+    Ok(match kept {
+        KeptOutcome::EndUser { created: true, version } => Outcome::EndUserCreated { version, document },
+        KeptOutcome::EndUser { created: false, version } => Outcome::EndUser { version, document },
+        KeptOutcome::EndUsers(creations) => Outcome::EndUsersCreated(creations),
+        KeptOutcome::Turn => Outcome::Turn { document, quota: None },
+        KeptOutcome::Agent { created, agent_id, version } => Outcome::Agent { created, agent_id, version, document },
+        KeptOutcome::Principal { created, version } => Outcome::Principal { created, version, document },
+    })
 }
 
 /// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
@@ -167,19 +134,18 @@ pub fn store<S: Sql>(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    let Some(kept) = kept(outcome) else { return Ok(false) };
+    let Some((kept, document)) = kept(outcome) else { return Ok(false) };
+    let kept = serde_json::to_string(&kept).map_err(|error| SqlError::corrupt("answer", error))?;
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.run(
-        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, incarnation, version, document, user, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, user, expires_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             key.digest.as_str().into(),
             key.fingerprint.as_str().into(),
             request_id.to_string().as_str().into(),
-            kept.outcome.into(),
-            kept.revision.map(|revision| revision.incarnation).into(),
-            kept.revision.map(|revision| revision.version).into(),
-            kept.document.as_str().into(),
+            kept.as_str().into(),
+            document.map_or("null", json::Text::as_str).into(),
             user.into(),
             now.millis().saturating_add(KEPT_MS).into(),
         ],
@@ -212,7 +178,7 @@ pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAn
         Ok(KeptAnswer {
             request_id: row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?,
             expires_at: Timestamp::from_millis(row.integer()?),
-            answer: json::Text::from_stored(row.text()?),
+            answer: json::Text::parse(row.text()?).map_err(|error| SqlError::corrupt("answer", error))?,
         })
     };
     rows.into_iter().map(read).collect()

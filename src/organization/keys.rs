@@ -7,10 +7,9 @@
 //!   forgets the known keys in the transaction that changes a row, and drops its memory when a
 //!   transaction fails. So the memory of a key equals its row.
 
-use std::collections::HashMap;
-
 use super::protocol::{KeyRecord, NewKey, Outcome};
 use super::sql::{Row, Sql, SqlError};
+use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
 use crate::directory::names::Name;
@@ -24,19 +23,21 @@ pub enum KeyCheck {
     Unknown,
     Expired,
     Valid {
+        key_id: KeyId,
         scope: Scope,
     },
 }
 
 /// Rows of the keys that were used recently.
 #[derive(Debug, Default)]
-pub struct KnownKeys(HashMap<KeyDigest, KnownKey>);
+pub struct KnownKeys(BoundedMap<KeyDigest, KnownKey, KNOWN_KEYS_MAX>);
 
 /// Most keys that the object remembers. A tenant with more keys in use at once reads rows.
 const KNOWN_KEYS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
 struct KnownKey {
+    key_id: KeyId,
     kind: KeyKind,
     scope: Scope,
     expires_at: Option<i64>,
@@ -65,22 +66,19 @@ impl KnownKeys {
             sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
             key.last_used_day = Some(today);
         }
-        Ok(KeyCheck::Valid { scope: key.scope })
+        Ok(KeyCheck::Valid { key_id: key.key_id, scope: key.scope })
     }
 
     /// A transaction that changes a row calls this.
     fn forget(&mut self) {
-        self.0.clear();
+        self.0 = BoundedMap::default();
     }
 
     /// A digest without a row is not remembered, so a caller who guesses keys evicts none.
     fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
-        if !self.0.contains_key(digest) {
+        if self.0.get(digest).is_none() {
             let Some(key) = read(sql, digest)? else { return Ok(None) };
-            if self.0.len() >= KNOWN_KEYS_MAX {
-                self.0.clear();
-            }
-            self.0.insert(digest.clone(), key);
+            self.0.insert_or_evict(digest.clone(), key, |_| false, |known| known.last_used_day);
         }
         Ok(self.0.get_mut(digest))
     }
@@ -88,11 +86,12 @@ impl KnownKeys {
 
 fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
     let found = sql.first(
-        "SELECT kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
+        "SELECT key_id, kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
         &[digest.as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(None) };
     Ok(Some(KnownKey {
+        key_id: read_key_id(&mut row)?,
         kind: read_kind(&mut row)?,
         scope: read_scope(&mut row)?,
         expires_at: row.optional_integer()?,
@@ -146,7 +145,7 @@ pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timest
 
 fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
     Ok(KeyRecord {
-        key_id: row.text()?.parse().map_err(|error| SqlError::corrupt("key id", error))?,
+        key_id: read_key_id(&mut row)?,
         kind: read_kind(&mut row)?,
         scope: read_scope(&mut row)?,
         prefix: KeyPrefix::new(row.text()?).map_err(|error| SqlError::corrupt("key prefix", error))?,
@@ -156,6 +155,10 @@ fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
         revoked_at: row.optional_integer()?.map(Timestamp::from_millis),
         last_used_on: row.optional_integer()?.map(|day| Timestamp::from_millis(day.saturating_mul(DAY_MS))),
     })
+}
+
+fn read_key_id(row: &mut Row) -> Result<KeyId, SqlError> {
+    row.text()?.parse().map_err(|error| SqlError::corrupt("key id", error))
 }
 
 fn read_kind(row: &mut Row) -> Result<KeyKind, SqlError> {

@@ -4,11 +4,11 @@
 //! bucket and its high-water mark. The core drops the memory whenever a transaction fails.
 
 use super::audit;
+use super::change_log::ChangeLog;
 use super::closing;
 use super::erasure;
 use super::keys::KnownKeys;
 use super::limiter::Limiter;
-use super::outbox::Outbox;
 use super::protocol::Settings;
 use super::schema;
 use super::settings;
@@ -22,7 +22,7 @@ pub struct Memory {
     /// Present when there are settings, which hold its limits.
     pub limiter: Option<Limiter>,
     pub keys: KnownKeys,
-    pub outbox: Outbox,
+    pub log: ChangeLog,
     /// Whether the alarm is set for the next expiry of a kept answer or a reservation.
     pub expiry_is_scheduled: bool,
     /// Whether an erasure is requested and not completed.
@@ -47,7 +47,7 @@ impl Memory {
             settings,
             limiter,
             keys: KnownKeys::default(),
-            outbox: Outbox::load(sql)?,
+            log: ChangeLog::load(sql)?,
             expiry_is_scheduled: true,
             erasure_is_pending: erasure::is_pending(sql)?,
             audit_is_running: audit::is_running(sql)?,

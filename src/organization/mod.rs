@@ -9,7 +9,7 @@
 //!    transaction. An error rolls back every statement, and the core drops its memory and reads it
 //!    again. A command that only reads runs without a transaction. Its admission still writes the
 //!    day of the key's last use and the high-water mark; both only grow, so each may stand alone.
-//! 2. **A change and its outbox row commit together.** So no projection misses a change, and no
+//! 2. **A change and its row of the log commit together.** So no projection misses a change, and no
 //!    projection receives a change that did not happen.
 //! 3. **A user id has at most one record**, by its unique digest. Of any number of racing
 //!    creations, exactly one is answered that it created the user.
@@ -22,6 +22,8 @@
 mod admission;
 pub mod agents;
 pub mod audit;
+pub mod batches;
+pub mod change_log;
 pub mod closing;
 mod commands;
 pub mod core;
@@ -31,7 +33,6 @@ pub mod idempotency;
 mod keys;
 pub mod limiter;
 mod memory;
-pub mod outbox;
 pub mod overwriting;
 pub mod principals;
 pub mod protocol;

@@ -10,8 +10,8 @@
 //!   the same transaction, and no agent is given to that user afterwards.
 
 use super::agents;
+use super::change_log::ChangeLog;
 use super::erasure;
-use super::outbox::Outbox;
 use super::protocol::{
     EndUserChange, NewEndUser, NewPrincipal, Outcome, Precondition, PrincipalChange, PrincipalRef, PrincipalsFrom,
 };
@@ -20,7 +20,7 @@ use super::user_row::UserRow;
 use super::users;
 use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::deletion::Cascade;
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -30,20 +30,20 @@ use crate::json;
 
 /// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
-    u.metadata, u.created_at, u.updated_at, u.incarnation, u.version, NULL FROM users u";
+    u.metadata, u.created_at, u.updated_at, u.version, NULL FROM users u";
 const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
-    a.metadata, a.created_at, a.updated_at, 1, a.version, o.principal_id FROM agents a
+    a.metadata, a.created_at, a.updated_at, a.version, o.principal_id FROM agents a
     LEFT JOIN users o ON o.number = a.owner";
 
-/// A principal, and the revision of the user or agent behind it.
+/// A principal, and the version of the user or agent behind it.
 struct PrincipalView {
     principal: Principal,
-    revision: Revision,
+    version: Version,
 }
 
 impl PrincipalView {
     fn outcome(&self, created: bool) -> Result<Outcome, SqlError> {
-        Ok(Outcome::Principal { created, revision: self.revision, document: document(&self.principal)? })
+        Ok(Outcome::Principal { created, version: self.version, document: document(&self.principal)? })
     }
 }
 
@@ -59,7 +59,7 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     let name = Name::new(row.text()?).map_err(|error| SqlError::corrupt("name", error))?;
     let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
     let (created_at, updated_at) = (row.integer()?, row.integer()?);
-    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+    let version = Version::of_sequence(row.integer()?);
     let owner = row.optional_text()?.map(|id| id.parse()).transpose();
     let principal = Principal {
         id,
@@ -71,9 +71,9 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
         metadata,
         is_temporary: false,
         owner_principal_id: owner.map_err(|error| SqlError::corrupt("owner", error))?,
-        onboarding_session_id: None,
+        onboarding_session_id: (),
     };
-    Ok(PrincipalView { principal, revision })
+    Ok(PrincipalView { principal, version })
 }
 
 fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
@@ -106,7 +106,7 @@ pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Outcome, SqlErr
 /// Creates a principal, or finds the existing one and leaves it as it is.
 pub fn create<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     request_id: RequestId,
     new: NewPrincipal,
     now: Timestamp,
@@ -115,7 +115,7 @@ pub fn create<S: Sql>(
     let created = match new.r#type {
         PrincipalType::Human => {
             let user = NewEndUser { user_id: new.external_id, display_name: Some(new.name), metadata: new.metadata };
-            match users::create(sql, outbox, request_id, user, now)? {
+            match users::create(sql, log, request_id, user, now)? {
                 Outcome::EndUserCreated { .. } => true,
                 Outcome::EndUser { .. } => false,
                 refused => return Ok(refused),
@@ -135,7 +135,7 @@ pub fn create<S: Sql>(
                     created_at: now,
                     updated_at: now,
                 };
-                agents::insert(sql, agent)?;
+                agents::insert(sql, log, agent)?;
             }
             created
         }
@@ -165,7 +165,7 @@ fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>
 /// an agent.
 pub fn update<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     id: PrincipalId,
     change: PrincipalChange,
     if_match: Option<&Precondition>,
@@ -179,7 +179,7 @@ pub fn update<S: Sql>(
         }
         Some(PrincipalRecord::Human(user_id)) => {
             let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
-            users::update(sql, outbox, &user_id, change, if_match, now)?
+            users::update(sql, log, &user_id, change, if_match, now)?
         }
         Some(PrincipalRecord::Agent(agent)) => {
             let owner = match owner {
@@ -190,7 +190,7 @@ pub fn update<S: Sql>(
                 Some(None) => Some(None),
                 None => None,
             };
-            agents::update(sql, &agent, agents::AgentChange { name, metadata, owner }, if_match, now)?
+            agents::update(sql, log, &agent, agents::AgentChange { name, metadata, owner }, if_match, now)?
         }
     };
     match changed {
@@ -212,7 +212,7 @@ fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> 
 /// Erases the user or the agent behind a principal.
 pub fn delete<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     id: PrincipalId,
     deletion_id: DeletionId,
     reason: Option<String>,
@@ -223,9 +223,11 @@ pub fn delete<S: Sql>(
         None => erasure::read(sql, deletion_id),
         Some(PrincipalRecord::Human(user_id)) => {
             let request = erasure::ErasureRequest { deletion_id, user_id, cascade: Cascade::All, reason };
-            erasure::request(sql, outbox, &request, now)
+            erasure::request(sql, log, &request, now)
         }
-        Some(PrincipalRecord::Agent(agent)) => erasure::request_agent(sql, &agent, deletion_id, reason.as_deref(), now),
+        Some(PrincipalRecord::Agent(agent)) => {
+            erasure::request_agent(sql, log, &agent, deletion_id, reason.as_deref(), now)
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::agents::{self, FoundAgent};
-use super::outbox::Outbox;
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::overwriting;
 use super::protocol::{Outcome, Shown, TurnAnswer};
 use super::sql::{Parameter, Row, Sql, SqlError};
@@ -18,7 +18,7 @@ use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, Decay, Levels, Mood, MoodBody};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::{self, Raw};
+use crate::json;
 
 /// Most relationships that the record of a single user shows.
 const SHOWN_MAX: u32 = 100;
@@ -51,22 +51,32 @@ pub struct Filter {
     pub agent: Option<i64>,
 }
 
-/// Makes a new version of a user whose relationships changed, and has the listing updated. A user who
-/// is being erased stays as they are: they leave every list anyway, and their row may be gone before
-/// a projection confirms another change.
-pub fn changed<S: Sql>(sql: &S, outbox: &mut Outbox, user: i64) -> Result<(), SqlError> {
-    if let Some(mut row) = UserRow::of_number(sql, user)?.filter(|row| row.user.status == Status::Active) {
-        row.renew();
-        row.store(sql)?;
-        outbox.append_with_relationships(sql, user)?;
-    }
-    Ok(())
+/// Notes that a relationship of a user was made or removed. The user has a new version, because
+/// readers see the relationships with the user. A user who is being erased stays as they are: they
+/// leave every list anyway, and their row may be gone before a projection confirms another change.
+pub fn changed<S: Sql>(
+    sql: &S,
+    log: &mut ChangeLog,
+    kind: ChangeKind,
+    relationship: &Subject,
+    user: i64,
+) -> Result<(), SqlError> {
+    let active = UserRow::of_number(sql, user)?.filter(|row| row.user.status == Status::Active);
+    let affected = if active.is_some() { Affected::UserAndRelationships(user) } else { Affected::Nothing };
+    let version = log.append(sql, kind, relationship, affected)?;
+    active.map_or(Ok(()), |mut row| row.store_version(sql, version))
+}
+
+/// Notes that a relationship of a user forgot its turns.
+pub fn forgotten<S: Sql>(sql: &S, log: &mut ChangeLog, user: i64) -> Result<(), SqlError> {
+    let Some(mut row) = UserRow::of_number(sql, user)? else { return Ok(()) };
+    row.store_changed(sql, log, ChangeKind::EndUserUpdated, Affected::UserAndRelationships(user))
 }
 
 /// Finds or creates the row of a pair, and returns its number.
 pub fn ensure<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     new: RelationshipId,
     user: i64,
     agent: i64,
@@ -76,13 +86,14 @@ pub fn ensure<S: Sql>(
     if let Some(mut row) = sql.first(select, &[user.into(), agent.into()])? {
         return row.integer();
     }
-    let made = sql.first(
-        "INSERT INTO relationships (relationship_id, user, agent, role, turns, created_at) VALUES (?, ?, ?, ?, 0, ?)
-         RETURNING number",
-        &[new.to_string().as_str().into(), user.into(), agent.into(), ROLE.into(), now.millis().into()],
+    let number = log.next_sequence();
+    sql.run(
+        "INSERT INTO relationships (number, relationship_id, user, agent, role, turns, created_at)
+         VALUES (?, ?, ?, ?, ?, 0, ?)",
+        &[number.into(), new.to_string().as_str().into(), user.into(), agent.into(), ROLE.into(), now.millis().into()],
     )?;
-    changed(sql, outbox, user)?;
-    made.ok_or_else(|| SqlError("a relationship was not made".to_owned()))?.integer()
+    changed(sql, log, ChangeKind::RelationshipCreated, &Subject::new(number, new), user)?;
+    Ok(number)
 }
 
 /// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the
@@ -92,12 +103,12 @@ pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay
     let Some(mut row) = found else { return Ok(None) };
     let agent = row.integer()?;
     let mood = read_mood(row.optional_text()?)?;
-    let mood = moved(mood, answer.affect.as_ref(), decay);
+    let mood = moved(mood, answer.affect.as_ref(), decay).as_ref().map(write_mood).transpose()?;
     sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", overwriting::blank("mood")), &[number.into()])?;
     sql.run(
         "UPDATE relationships SET turns = turns + 1, last_interaction_at = max(coalesce(last_interaction_at, 0), ?2),
          mood = ?3 WHERE number = ?1",
-        &[number.into(), decay.now.millis().into(), mood.as_ref().map(write_mood).as_deref().into()],
+        &[number.into(), decay.now.millis().into(), mood.as_deref().into()],
     )?;
     Ok(Some(agent))
 }
@@ -125,14 +136,13 @@ fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> 
     let created_at = Timestamp::from_millis(row.integer()?);
     let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
     let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
-    let (agent_id, quoted) = (personality_id.to_string(), json::quote(user_id.as_str()));
     let view = RelationshipView {
         id,
         user_id: &user_id,
         personality_id,
         role: &role,
         turns,
-        mood: mood.as_ref().map(|mood| mood.body(&agent_id, Raw::of_checked(&quoted))),
+        mood: mood.as_ref().map(|mood| mood.body(personality_id, &user_id)),
         created_at,
         last_interaction_at,
     };
@@ -175,19 +185,18 @@ pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, Sql
     let rows = sql.run(&select, &[user.into(), i64::from(SHOWN_MAX).saturating_add(1).into()])?;
     let shown = usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
-    let mut texts = Vec::with_capacity(rows.len());
-    for mut row in rows.into_iter().take(shown) {
-        texts.push(read_row(&mut row, decay)?.1.into_string());
-    }
-    Ok(Shown { relationships: json::Text::from_stored(format!("[{}]", texts.join(","))), has_more })
+    Ok(Shown { relationships: documents(rows.into_iter().take(shown), decay)?, has_more })
 }
 
-/// All relationships of a user, as a JSON array.
-pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<json::Text, SqlError> {
+/// All relationships of a user.
+pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
     let rows =
         sql.run(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number"), &[user.into()])?;
-    let texts = rows.into_iter().map(|mut row| Ok(read_row(&mut row, decay)?.1.into_string()));
-    Ok(json::Text::from_stored(format!("[{}]", texts.collect::<Result<Vec<_>, SqlError>>()?.join(","))))
+    documents(rows.into_iter(), decay)
+}
+
+fn documents(rows: impl Iterator<Item = Row>, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
+    rows.map(|mut row| Ok(read_row(&mut row, decay)?.1)).collect()
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.
@@ -205,9 +214,17 @@ pub fn count<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
     Ok(Erased { records: 0, relationships: row.integer()?, moods: row.integer()? })
 }
 
-/// Removes a relationship, or what it remembers of turns. Returns the row number of the user, and
-/// what is gone.
-pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<Option<(i64, Erased)>, SqlError> {
+/// A relationship that was removed, or forgot its turns.
+pub struct RemovedRelationship {
+    pub subject: Subject,
+    /// The row number of the user.
+    pub user: i64,
+    /// What is gone.
+    pub erased: Erased,
+}
+
+/// Removes a relationship, or what it remembers of turns.
+pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<Option<RemovedRelationship>, SqlError> {
     let found = sql.first(
         &format!(
             "SELECT r.number, r.user, count(r.mood) FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'
@@ -217,26 +234,30 @@ pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<O
     )?;
     let Some(mut row) = found else { return Ok(None) };
     let (number, user, moods) = (row.integer()?, row.integer()?, row.integer()?);
+    let subject = Subject::new(number, id);
     if cascade == Cascade::MemoryOnly {
         sql.run("UPDATE relationships SET turns = 0, last_interaction_at = NULL WHERE number = ?", &[number.into()])?;
-        return Ok(Some((user, Erased { records: 0, relationships: 1, moods: 0 })));
+        let erased = Erased { records: 0, relationships: 1, moods: 0 };
+        return Ok(Some(RemovedRelationship { subject, user, erased }));
     }
     sql.run(&format!("UPDATE relationships SET {} WHERE number = ?", overwriting::blank("mood")), &[number.into()])?;
     sql.run("DELETE FROM relationships WHERE number = ?", &[number.into()])?;
-    Ok(Some((user, Erased { records: 0, relationships: 1, moods })))
+    let erased = Erased { records: 0, relationships: 1, moods };
+    Ok(Some(RemovedRelationship { subject, user, erased }))
 }
 
-/// Removes at most `limit` relationships of an agent. Returns the row numbers of their users, and the
-/// number of removed moods.
-pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<i64>, i64), SqlError> {
+/// Removes at most `limit` relationships of an agent. Returns each with the row number of its user, and
+/// the number of removed moods.
+pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<(Subject, i64)>, i64), SqlError> {
     let some = "number IN (SELECT number FROM relationships WHERE agent = ? ORDER BY number LIMIT ?)";
     let parameters: [Parameter<'_>; 2] = [agent.into(), limit.into()];
     let counted = sql.first(&format!("SELECT count(mood) FROM relationships WHERE {some}"), &parameters)?;
     let moods = counted.map(|mut row| row.integer()).transpose()?.unwrap_or_default();
     sql.run(&format!("UPDATE relationships SET {} WHERE {some}", overwriting::blank("mood")), &parameters)?;
-    let removed = sql.run(&format!("DELETE FROM relationships WHERE {some} RETURNING user"), &parameters)?;
-    let users = removed.into_iter().map(|mut row| row.integer()).collect::<Result<_, _>>()?;
-    Ok((users, moods))
+    let delete = format!("DELETE FROM relationships WHERE {some} RETURNING number, relationship_id, user");
+    let read = |mut row: Row| Ok((Subject::new(row.integer()?, row.text()?), row.integer()?));
+    let removed = sql.run(&delete, &parameters)?.into_iter().map(read).collect::<Result<_, SqlError>>()?;
+    Ok((removed, moods))
 }
 
 /// Removes the moods of some users. `users` is a JSON list of row numbers.

@@ -1,19 +1,35 @@
-//! The object's tables, and the steps that bring them up to date.
+//! The object's tables, their version, and the steps that bring them up to date.
 //!
 //! Invariants:
 //!
 //! - A shipped step is never edited. A change is a new step at the end.
+//! - The tables name the oldest build that may serve them, by the version of its schema. So a build
+//!   that is rolled back serves tables that a newer build has changed, unless the newer build forbids
+//!   it. A build that may not serve them touches nothing.
 //! - No step uses a `PRAGMA`.
 
 use super::sql::{Sql, SqlError};
 
-/// Each step is a list of statements; `state('schema')` counts the steps done.
+/// The version of the tables that the first of [`STEPS`] makes. Before it came tables without a change
+/// log, which no step brings up to date.
+const VERSION_FIRST: i64 = 2;
+/// The version of the tables that this build makes: one more for each step after the first.
+#[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
+const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
+/// The oldest schema whose build may serve the tables of this build. A step that an older build cannot
+/// live with raises it.
+const SERVED_FROM: i64 = 2;
+
+/// Each step is a list of statements, and makes the next version.
 ///
-/// Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
+/// The number of a user, an agent or a relationship is the number of the change that made it, so it
+/// is never used twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
 /// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
 /// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
 /// one search.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[TABLES];
+
+const TABLES: &[&str] = &[
     "CREATE TABLE settings (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         organization_id TEXT NOT NULL,
@@ -42,7 +58,6 @@ const STEPS: &[&[&str]] = &[&[
         digest TEXT NOT NULL UNIQUE,
         principal_id TEXT NOT NULL UNIQUE,
         user_id TEXT NOT NULL,
-        incarnation INTEGER NOT NULL,
         version INTEGER NOT NULL,
         state TEXT NOT NULL,
         display_name TEXT,
@@ -53,9 +68,17 @@ const STEPS: &[&[&str]] = &[&[
         created_by TEXT NOT NULL
     )",
     "CREATE INDEX users_being_erased ON users (number) WHERE state <> 'active'",
-    "CREATE TABLE outbox (
+    // See `super::change_log`. `user` is the user whom the projections bring up to date.
+    "CREATE TABLE changes (
         sequence INTEGER PRIMARY KEY,
-        user INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        key_id TEXT,
+        request_id TEXT,
+        subject INTEGER NOT NULL,
+        reference TEXT NOT NULL,
+        user INTEGER,
         with_relationships INTEGER NOT NULL
     )",
     "CREATE TABLE idempotency (
@@ -64,8 +87,6 @@ const STEPS: &[&[&str]] = &[&[
         fingerprint TEXT NOT NULL,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
-        incarnation INTEGER,
-        version INTEGER,
         document TEXT NOT NULL,
         user INTEGER,
         expires_at INTEGER NOT NULL
@@ -103,9 +124,8 @@ const STEPS: &[&[&str]] = &[&[
         cache_outdated INTEGER NOT NULL,
         cache_foreign INTEGER NOT NULL
     )",
-    // `AUTOINCREMENT` uses no number twice: the relationships of a deleted agent go step by step.
     "CREATE TABLE agents (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         agent_id TEXT NOT NULL UNIQUE,
         external_id TEXT UNIQUE,
         name TEXT NOT NULL,
@@ -117,9 +137,8 @@ const STEPS: &[&[&str]] = &[&[
     )",
     "CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL",
     "CREATE INDEX agents_by_name ON agents (name)",
-    // A reserved turn names its relationship by this number.
     "CREATE TABLE relationships (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         relationship_id TEXT NOT NULL UNIQUE,
         user INTEGER NOT NULL,
         agent INTEGER NOT NULL,
@@ -160,24 +179,30 @@ const STEPS: &[&[&str]] = &[&[
         value INTEGER NOT NULL,
         PRIMARY KEY (metric, period_start)
     ) WITHOUT ROWID",
-]];
+];
 
-/// The name, in `state`, of the number of erasures that the tenant has completed.
-pub const ERASURES: &str = "erasures";
-
-/// Executes the steps that are not done yet.
+/// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
     sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
-    let done = usize::try_from(read(sql, "schema")?).unwrap_or_default();
-    for step in STEPS.iter().skip(done) {
-        for statement in *step {
-            sql.run(statement, &[])?;
-        }
+    let held = read(sql, "schema")?;
+    if held == VERSION {
+        return Ok(());
     }
-    if done < STEPS.len() {
-        write(sql, "schema", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    if held > VERSION {
+        let from = read(sql, "served_from")?;
+        let refusal = format!("a newer build made these tables (version {held}), for builds from version {from} on");
+        return if from <= VERSION { Ok(()) } else { Err(SqlError(refusal)) };
     }
-    Ok(())
+    let done = match held {
+        0 => 0,
+        VERSION_FIRST.. => usize::try_from(held.saturating_sub(VERSION_FIRST).saturating_add(1)).unwrap_or_default(),
+        _ => return Err(SqlError(format!("tables of version {held} cannot be read: they have no change log"))),
+    };
+    for statement in STEPS.iter().skip(done).copied().flatten() {
+        sql.run(statement, &[])?;
+    }
+    write(sql, "schema", VERSION)?;
+    write(sql, "served_from", SERVED_FROM)
 }
 
 /// Reads a number of the object as a whole; 0 when it was never written.

@@ -7,8 +7,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::json;
-
 /// A bound parameter.
 ///
 /// Integers must stay within ±2^53: the platform passes them as doubles.
@@ -155,7 +153,7 @@ impl std::error::Error for SqlError {}
 
 /// A list as one parameter, for `json_each`.
 pub fn json_list<T: Serialize>(values: &[T]) -> Result<String, SqlError> {
-    json::write(values).map_err(|error| SqlError(format!("a list cannot be written: {error}")))
+    serde_json::to_string(values).map_err(|error| SqlError(format!("a list cannot be written: {error}")))
 }
 
 /// Runs statements.

@@ -1,61 +1,50 @@
-//! The stored form of a mood: twelve integers with a blank between two. They are the four levels and
-//! the four baselines in millionths, then four instants in milliseconds.
+//! The stored form of a mood: a JSON array of the four levels and the four baselines, in millionths, and four
+//! instants, in milliseconds. An agent's page holds hundreds of moods, and the shown form is three times as long.
+
+use serde::{Deserialize, Serialize};
 
 use super::sql::SqlError;
 use crate::directory::mood::{Level, Levels, Mood};
 use crate::directory::timestamp::Timestamp;
-use crate::json::Unreadable;
 
-/// The most numbers that a stored text has: the two instants of an entry and the twelve of a mood.
-const NUMBERS_MAX: usize = 14;
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StoredMood([i32; 4], [i32; 4], [i64; 4]);
 
-pub fn write_mood(mood: &Mood) -> String {
-    let levels = |levels: &Levels| {
-        [levels.valence, levels.arousal, levels.tension, levels.affiliation].map(|level| i64::from(level.millionths()))
-    };
-    let instants = [mood.created_at, mood.updated_at, mood.last_decay_at, mood.last_interaction_at];
-    let numbers = [levels(&mood.levels), levels(&mood.baselines), instants.map(Timestamp::millis)].concat();
-    numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" ")
+impl From<&Mood> for StoredMood {
+    fn from(mood: &Mood) -> Self {
+        let levels = |levels: &Levels| {
+            [levels.valence, levels.arousal, levels.tension, levels.affiliation].map(Level::millionths)
+        };
+        let instants = [mood.created_at, mood.updated_at, mood.last_decay_at, mood.last_interaction_at];
+        Self(levels(&mood.levels), levels(&mood.baselines), instants.map(Timestamp::millis))
+    }
+}
+
+impl From<&StoredMood> for Mood {
+    fn from(StoredMood(held, baselines, instants): &StoredMood) -> Self {
+        let levels = |millionths: [i32; 4]| {
+            let [valence, arousal, tension, affiliation] = millionths.map(Level::from_millionths);
+            Levels { valence, arousal, tension, affiliation }
+        };
+        let [created_at, updated_at, last_decay_at, last_interaction_at] = instants.map(Timestamp::from_millis);
+        Self {
+            levels: levels(*held),
+            baselines: levels(*baselines),
+            created_at,
+            updated_at,
+            last_decay_at,
+            last_interaction_at,
+        }
+    }
+}
+
+pub fn write_mood(mood: &Mood) -> Result<String, SqlError> {
+    serde_json::to_string(&StoredMood::from(mood)).map_err(|error| SqlError::corrupt("mood", error))
 }
 
 pub fn read_mood(text: Option<String>) -> Result<Option<Mood>, SqlError> {
-    let Some(text) = text else { return Ok(None) };
-    let mood = read_numbers(&text).and_then(|numbers| mood_of(&numbers));
-    mood.map(Some).ok_or_else(|| SqlError::corrupt("mood", Unreadable))
-}
-
-/// Reads integers with a blank between two.
-pub fn read_numbers(text: &str) -> Option<Vec<i64>> {
-    let mut numbers = Vec::with_capacity(NUMBERS_MAX);
-    for number in text.split(' ') {
-        numbers.push(number.parse().ok()?);
-    }
-    Some(numbers)
-}
-
-/// The mood of twelve numbers.
-pub fn mood_of(numbers: &[i64]) -> Option<Mood> {
-    let (held, baselines, instants) = (four(numbers, 0)?, four(numbers, 4)?, four(numbers, 8)?);
-    let level = |number: i64| Level::from_millionths(i32::try_from(number).unwrap_or_default());
-    let levels = |[valence, arousal, tension, affiliation]: [i64; 4]| Levels {
-        valence: level(valence),
-        arousal: level(arousal),
-        tension: level(tension),
-        affiliation: level(affiliation),
-    };
-    let [created_at, updated_at, last_decay_at, last_interaction_at] = instants.map(Timestamp::from_millis);
-    Some(Mood {
-        levels: levels(held),
-        baselines: levels(baselines),
-        created_at,
-        updated_at,
-        last_decay_at,
-        last_interaction_at,
-    })
-}
-
-fn four(numbers: &[i64], from: usize) -> Option<[i64; 4]> {
-    numbers.get(from..)?.first_chunk().copied()
+    let read = |text: String| serde_json::from_str(&text).map(|stored: StoredMood| Mood::from(&stored));
+    text.map(read).transpose().map_err(|error| SqlError::corrupt("mood", error))
 }
 
 #[cfg(test)]
@@ -63,13 +52,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_as_they_are_written_and_nothing_else_does() {
-        for numbers in [vec![0], vec![-1, 0, 1], vec![i64::MAX, i64::MIN]] {
-            let texts: Vec<_> = numbers.iter().map(i64::to_string).collect();
-            assert_eq!(read_numbers(&texts.join(" ")), Some(numbers));
-        }
-        for text in ["", " ", "1 ", " 1", "1  2", "-", "- 1", "--1", "1-2", "1.0", "x", "9223372036854775808"] {
-            assert_eq!(read_numbers(text), None, "{text}");
+    fn golden_form() {
+        let levels = |first: i32| {
+            let level = |step: i32| Level::from_millionths(first + step);
+            Levels { valence: level(0), arousal: level(1), tension: level(2), affiliation: level(3) }
+        };
+        let mood = Mood {
+            levels: levels(-250_000),
+            baselines: levels(0),
+            updated_at: Timestamp::from_millis(9),
+            ..Mood::new(levels(0), Timestamp::from_millis(7))
+        };
+        let text = write_mood(&mood).unwrap();
+        assert_eq!(text, "[[-250000,-249999,-249998,-249997],[0,1,2,3],[7,9,7,7]]");
+        assert_eq!(read_mood(Some(text)), Ok(Some(mood)));
+        for bad in [
+            "",
+            "[]",
+            "[[0,0,0],[0,0,0,0],[0,0,0,0]]",
+            "[[0,0,0,0.5],[0,0,0,0],[0,0,0,0]]",
+            "[[0,0,0,0],[0,0,0,0],[0,0,0,0",
+        ] {
+            assert!(read_mood(Some(bad.to_owned())).is_err(), "{bad}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One call, executed in one transaction: admission, the kept answer of an earlier call with the
 //! same idempotency key, or the command.
 
-use super::admission::{self, Credentials};
+use super::admission::{self, Admitted, Credentials};
+use super::change_log::{Actor, Origin};
 use super::commands;
 use super::idempotency::{self, Known};
 use super::memory::Memory;
@@ -16,18 +17,19 @@ use crate::directory::mood::Decay;
 /// Executes a call on an open object.
 pub fn execute<S: Sql>(memory: &mut Memory, sql: &S, call: Call, decay: Decay) -> Result<Reply, SqlError> {
     let Call { request_id, repeated, caller, idempotency, command } = call;
-    let admission = match caller {
-        Caller::Operator => None,
+    let (actor, admission) = match caller {
+        Caller::Operator => (Actor::Operator, None),
         Caller::Key { digest, kind, scope, cost } => {
             // The caller has paid for a committed attempt whose answer was lost.
             let is_paid = repeated && admission::is_committed(sql, request_id, &command)?;
             let credentials = Credentials { digest, kind, scope, cost: if is_paid { 0 } else { cost } };
             match admission::admit(memory, sql, &credentials, decay.now)? {
-                Ok(admission) => Some(admission),
+                Ok(Admitted { key_id, admission }) => (Actor::Key(key_id), Some(admission)),
                 Err(refused) => return Ok(Reply::new(refused.admission, Outcome::Denied(refused.denial))),
             }
         }
     };
+    memory.log.begin(Origin { actor, request_id: Some(request_id), at: decay.now });
     match idempotency {
         None => Ok(Reply::new(admission, commands::execute(memory, sql, request_id, command, None, decay)?)),
         Some(key) => execute_once(memory, sql, request_id, command, &key, admission, decay),

@@ -15,8 +15,8 @@
 use serde::Serialize;
 
 use super::agents::{self, FoundAgent};
+use super::change_log::{Affected, ChangeKind, ChangeLog};
 use super::idempotency;
-use super::outbox::Outbox;
 use super::protocol::{IdempotencyKey, NewEndUser, NewTurn, Outcome, Settings, TurnAnswer};
 use super::quotas::{self, Period};
 use super::relationships;
@@ -25,7 +25,7 @@ use super::user_row::UserRow;
 use super::users;
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
-use crate::directory::mood::Decay;
+use crate::directory::mood::{Decay, EmotionalState};
 use crate::directory::names::UserId;
 use crate::directory::quota::Component;
 use crate::directory::quota::Quota;
@@ -73,7 +73,7 @@ pub fn was_reserved<S: Sql>(sql: &S, request_id: RequestId) -> Result<bool, SqlE
 /// unless they exist. A refusal writes nothing.
 pub fn reserve<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     settings: Option<&Settings>,
     request_id: RequestId,
     turn: NewTurn,
@@ -120,10 +120,10 @@ pub fn reserve<S: Sql>(
         let number = match held {
             Some(number) => number,
             None if agents::has_external_id(sql, &user_id)? => return Ok(Outcome::OtherType),
-            None => create_user(sql, outbox, request_id, user_id, now)?,
+            None => create_user(sql, log, request_id, user_id, now)?,
         };
         reservation.user = Some(number);
-        let relationship = relationships::ensure(sql, outbox, turn.relationship_id, number, agent.number, now)?;
+        let relationship = relationships::ensure(sql, log, turn.relationship_id, number, agent.number, now)?;
         reservation.relationship = Some(relationship);
     }
     reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
@@ -167,13 +167,13 @@ impl Reservation {
 
 fn create_user<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     request_id: RequestId,
     user_id: UserId,
     now: Timestamp,
 ) -> Result<i64, SqlError> {
     let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
-    users::create(sql, outbox, request_id, new, now)?;
+    users::create(sql, log, request_id, new, now)?;
     let made = UserRow::find(sql, &user_id)?.ok_or_else(|| SqlError("a created user is missing".to_owned()))?;
     Ok(made.number)
 }
@@ -225,14 +225,14 @@ fn relationships_reserved<S: Sql>(
 pub struct TurnView<'a> {
     interaction_id: RequestId,
     response: &'a str,
-    inferred_emotional_state: Option<&'a json::Text>,
+    inferred_emotional_state: Option<&'a EmotionalState>,
     usage: TurnUsageView<'a>,
     latency_ms: i64,
 }
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "TurnUsage"))]
-struct TurnUsageView<'a> {
+pub struct TurnUsageView<'a> {
     turns_consumed: u32,
     active_relationship_counted: bool,
     llm_provider: &'a str,
@@ -242,7 +242,7 @@ struct TurnUsageView<'a> {
 /// Counts an answered turn. A repeated commit gets the same answer.
 pub fn commit<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     settings: Option<&Settings>,
     operation: RequestId,
     answer: &TurnAnswer,
@@ -273,7 +273,7 @@ pub fn commit<S: Sql>(
     let counted = match (relationship, user) {
         (Some(relationship), Some(user)) => {
             let pair = TurnRelationship { relationship, user, period_start };
-            interact(sql, outbox, &pair, answer, decay)?
+            interact(sql, log, &pair, answer, decay)?
         }
         _ => false,
     };
@@ -323,7 +323,7 @@ struct TurnRelationship {
 /// active. If the user is being erased, the turn counts and leaves no trace of the user.
 fn interact<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     pair: &TurnRelationship,
     answer: &TurnAnswer,
     decay: Decay,
@@ -334,8 +334,8 @@ fn interact<S: Sql>(
     }
     let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, decay)? else { return Ok(false) };
     row.interacted(decay.now);
-    row.store(sql)?;
-    outbox.append_with_relationships(sql, row.number)?;
+    let affected = Affected::UserAndRelationships(row.number);
+    row.store_changed(sql, log, ChangeKind::Turn, affected)?;
     let inserted = sql.first(
         "INSERT INTO active_relationships (period_start, user, agent) VALUES (?, ?, ?)
          ON CONFLICT DO NOTHING RETURNING 1",

@@ -1,34 +1,41 @@
 //! The row of a user, and the record in it.
 
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::overwriting;
 use super::sql::{Row, Sql, SqlError};
-use crate::directory::end_user::{EndUser, Revision, Status};
+use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 use crate::json;
 
 /// The columns that [`UserRow::read`] reads, in this order.
-pub const COLUMNS: &str = "u.number, u.user_id, u.incarnation, u.version, u.state, u.display_name, u.metadata, \
+pub const COLUMNS: &str = "u.number, u.principal_id, u.user_id, u.version, u.state, u.display_name, u.metadata, \
                            u.created_at, u.updated_at, u.last_interaction_at";
 
 /// A user as the object holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserRow {
-    /// The number by which other tables name the user. SQLite may use it again after the user is
-    /// erased.
+    /// The number by which other tables name the user: that of the change that made the user.
     pub number: i64,
-    pub revision: Revision,
+    pub principal_id: PrincipalId,
     pub user: EndUser,
 }
 
 impl UserRow {
     /// Reads the columns of [`COLUMNS`].
     pub fn read(row: &mut Row) -> Result<Self, SqlError> {
-        let number = row.integer()?;
+        Self::read_joined(row)?.ok_or_else(|| SqlError::corrupt("user", "it has no number"))
+    }
+
+    /// Reads the columns of [`COLUMNS`] after a left join; `None` when no user is joined.
+    pub fn read_joined(row: &mut Row) -> Result<Option<Self>, SqlError> {
+        let Some(number) = row.optional_integer()? else { return Ok(None) };
+        let principal_id = row.text()?.parse().map_err(|error| SqlError::corrupt("principal id", error))?;
         let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-        let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
+        let version = Version::of_sequence(row.integer()?);
         let state = row.text()?;
         let status = [Status::Active, Status::DeletionPending]
             .into_iter()
@@ -45,12 +52,12 @@ impl UserRow {
             display_name,
             metadata,
             status,
-            version: revision.version,
+            version,
             created_at: Timestamp::from_millis(row.integer()?),
             updated_at: Timestamp::from_millis(row.integer()?),
             last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
         };
-        Ok(Self { number, revision, user })
+        Ok(Some(Self { number, principal_id, user }))
     }
 
     /// Finds a user by id.
@@ -60,8 +67,8 @@ impl UserRow {
         row.map(|mut row| Self::read(&mut row)).transpose()
     }
 
-    /// Replaces the stored record.
-    pub fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    /// Replaces the stored record in place.
+    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
         sql.run(
@@ -70,7 +77,7 @@ impl UserRow {
             &[
                 self.number.into(),
                 user.user_id.as_str().into(),
-                user.version.into(),
+                user.version.sequence().into(),
                 user.status.as_str().into(),
                 user.display_name.as_ref().map(Name::as_str).into(),
                 user.metadata.as_str().into(),
@@ -92,24 +99,39 @@ impl UserRow {
         self.user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
     }
 
-    /// Makes a new version. A change of a relationship makes one too, because readers see it with
-    /// the user.
-    pub fn renew(&mut self) {
-        self.revision.version = self.revision.version.saturating_add(1);
-        self.user.version = self.revision.version;
+    /// The user as the subject of a change.
+    pub fn subject(&self) -> Subject {
+        Subject::new(self.number, self.principal_id)
     }
 
     /// Notes that the user took a turn. The record has a new version, but no caller updated it.
     pub fn interacted(&mut self, now: Timestamp) {
-        self.renew();
         self.user.last_interaction_at = Some(self.user.last_interaction_at.map_or(now, |last| last.max(now)));
     }
 
-    /// Makes a new version for a caller's change.
+    /// Notes a caller's change.
     pub fn touch(&mut self, now: Timestamp) {
-        self.renew();
         // After the clock was set back, the record must not change before its creation.
         self.user.updated_at = now.max(self.user.updated_at);
+    }
+
+    /// Stores the changed record under a new version. A change of a relationship makes a version
+    /// too, because readers see it with the user.
+    pub fn store_changed<S: Sql>(
+        &mut self,
+        sql: &S,
+        log: &mut ChangeLog,
+        kind: ChangeKind,
+        affected: Affected,
+    ) -> Result<(), SqlError> {
+        let version = log.append(sql, kind, &self.subject(), affected)?;
+        self.store_version(sql, version)
+    }
+
+    /// Stores the record under the version of a change that is in the log already.
+    pub fn store_version<S: Sql>(&mut self, sql: &S, version: Version) -> Result<(), SqlError> {
+        self.user.version = version;
+        self.store(sql)
     }
 
     /// The record as JSON text. The edge passes this text on to the caller.

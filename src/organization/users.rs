@@ -3,17 +3,16 @@
 //! Invariants:
 //!
 //! - A user id has at most one row, and none while it is an agent's external id.
-//! - Every change of a row writes an outbox row in the same transaction.
+//! - Every change of a row writes a row of the change log in the same transaction.
 
 use std::collections::HashSet;
 
-use super::outbox::Outbox;
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::protocol::{Creation, EndUserChange, NewEndUser, Outcome, Precondition, Shown};
 use super::relationships;
-use super::schema;
 use super::sql::{Sql, SqlError};
 use super::user_row::{self, UserRow};
-use crate::directory::end_user::{EndUser, Revision, Status};
+use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 use crate::directory::names::{Name, UserId};
@@ -29,50 +28,50 @@ use crate::refusal::Refusal;
 /// answered so.
 pub fn create<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     request_id: RequestId,
     new: NewEndUser,
     now: Timestamp,
 ) -> Result<Outcome, SqlError> {
     let digest = new.user_id.digest();
-    let principal_id = PrincipalId::of_human(now, request_id, &digest).to_string();
+    let principal_id = PrincipalId::of_human(now, request_id, &digest);
+    let number = log.next_sequence();
     let request_id = request_id.to_string();
     if !guards::is_on(Guard::UniqueId) {
         sql.run("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
     }
     let inserted = sql.first(
-        "INSERT INTO users (digest, principal_id, user_id, incarnation, version, state, display_name, metadata,
+        "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
          created_at, updated_at, created_by)
-         SELECT ?8, ?9, ?1, 1 + coalesce((SELECT value FROM state WHERE name = ?2), 0), 1, ?3, ?4, ?5, ?6, ?6, ?7
+         SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
          WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id = ?1)
-         ON CONFLICT (digest) DO NOTHING RETURNING number, incarnation",
+         ON CONFLICT (digest) DO NOTHING RETURNING number",
         &[
             new.user_id.as_str().into(),
-            schema::ERASURES.into(),
+            number.into(),
             Status::Active.as_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
             now.millis().into(),
             request_id.as_str().into(),
             digest.as_str().into(),
-            principal_id.as_str().into(),
+            principal_id.to_string().as_str().into(),
         ],
     )?;
-    if let Some(mut row) = inserted {
-        let number = row.integer()?;
-        let revision = Revision { incarnation: row.integer()?, version: 1 };
-        outbox.append(sql, number)?;
+    if inserted.is_some() {
+        let subject = Subject::new(number, principal_id);
+        let version = log.append(sql, ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
         let user = EndUser {
             user_id: new.user_id,
             display_name: new.display_name,
             metadata: new.metadata,
             status: Status::Active,
-            version: revision.version,
+            version,
             created_at: now,
             updated_at: now,
             last_interaction_at: None,
         };
-        return Ok(Outcome::EndUserCreated { revision, document: user_row::document(&user)? });
+        return Ok(Outcome::EndUserCreated { version, document: user_row::document(&user)? });
     }
     let found = sql.first(
         &format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS),
@@ -83,16 +82,16 @@ pub fn create<S: Sql>(
     if found.takes_no_write() {
         return Ok(Outcome::DeletionPending);
     }
-    let (revision, document) = (found.revision, found.document()?);
-    let untouched = revision.version == 1 && row.text()? == request_id;
-    Ok(if untouched { Outcome::EndUserCreated { revision, document } } else { Outcome::EndUser { revision, document } })
+    let (version, document) = (found.user.version, found.document()?);
+    let untouched = version == Version::of_sequence(found.number) && row.text()? == request_id;
+    Ok(if untouched { Outcome::EndUserCreated { version, document } } else { Outcome::EndUser { version, document } })
 }
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds
 /// the user that the first one created.
 pub fn create_many<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     request_id: RequestId,
     users: Vec<NewEndUser>,
     now: Timestamp,
@@ -101,7 +100,7 @@ pub fn create_many<S: Sql>(
     let mut creations = Vec::with_capacity(users.len());
     for new in users {
         let is_first = seen.insert(new.user_id.clone());
-        creations.push(match create(sql, outbox, request_id, new, now)? {
+        creations.push(match create(sql, log, request_id, new, now)? {
             Outcome::EndUserCreated { .. } if is_first => Creation::Created,
             Outcome::DeletionPending => Creation::DeletionPending,
             Outcome::OtherType => Creation::OtherType,
@@ -114,7 +113,7 @@ pub fn create_many<S: Sql>(
 /// Changes a user's record. A change that changes nothing makes no new version.
 pub fn update<S: Sql>(
     sql: &S,
-    outbox: &mut Outbox,
+    log: &mut ChangeLog,
     user_id: &UserId,
     change: EndUserChange,
     if_match: Option<&Precondition>,
@@ -124,7 +123,7 @@ pub fn update<S: Sql>(
     if row.takes_no_write() {
         return Ok(Outcome::DeletionPending);
     }
-    if if_match.is_some_and(|condition| !condition.holds(row.revision)) {
+    if if_match.is_some_and(|condition| !condition.holds(row.user.version)) {
         return Ok(Outcome::PreconditionFailed);
     }
     let held = row.user.clone();
@@ -133,10 +132,10 @@ pub fn update<S: Sql>(
     }
     if row.user != held {
         row.touch(now);
-        row.store(sql)?;
-        outbox.append(sql, row.number)?;
+        let affected = Affected::User(row.number);
+        row.store_changed(sql, log, ChangeKind::EndUserUpdated, affected)?;
     }
-    Ok(Outcome::EndUser { revision: row.revision, document: row.document()? })
+    Ok(Outcome::EndUser { version: row.user.version, document: row.document()? })
 }
 
 /// Fails only when the metadata would be too large, too deep or not an object.
@@ -161,32 +160,19 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns the current revision, for a reader that may hold the record already.
-pub fn locate<S: Sql>(sql: &S, outbox: &mut Outbox, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
-    if let Some(revision) = outbox.located(user_id) {
-        return Ok(Outcome::EndUserLocated { revision, shown: Shown::none() });
-    }
+/// Returns the whole record, with the relationships that it shows.
+pub fn read<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
     let found = sql.first(
-        "SELECT u.number, u.incarnation, u.version, u.state = ?2,
-         EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number) FROM users u WHERE u.digest = ?1",
-        &[user_id.digest().as_str().into(), Status::Active.as_str().into()],
+        &format!(
+            "SELECT {}, EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number) FROM users u WHERE u.digest = ?",
+            user_row::COLUMNS
+        ),
+        &[user_id.digest().as_str().into()],
     )?;
     let Some(mut row) = found else { return Ok(Outcome::NotFound) };
-    let number = row.integer()?;
-    let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-    let is_active = row.integer()? != 0;
+    let found = UserRow::read(&mut row)?;
     // Most users have no relationships, and need no second query.
-    if row.integer()? != 0 {
-        return Ok(Outcome::EndUserLocated { revision, shown: relationships::shown_with(sql, number, decay)? });
-    }
-    if is_active {
-        outbox.remember(user_id, number, revision);
-    }
-    Ok(Outcome::EndUserLocated { revision, shown: Shown::none() })
-}
-
-/// Returns the whole record.
-pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<Outcome, SqlError> {
-    let Some(found) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    Ok(Outcome::EndUser { revision: found.revision, document: found.document()? })
+    let is_related = row.integer()? != 0;
+    let shown = if is_related { relationships::shown_with(sql, found.number, decay)? } else { Shown::none() };
+    Ok(Outcome::EndUserRead { version: found.user.version, document: found.document()?, shown })
 }

@@ -8,11 +8,11 @@ use super::flush;
 use super::listing::comparison::{self, ListedUser};
 use super::listing::fence;
 use super::stores::{Cache, Database, StoreError};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
-use crate::json;
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
+use crate::organization::batches::ProjectedRecord;
 
 /// Keys of the cache that one step reads: KV returns at most 100 values at once.
 const CACHE_KEYS_MAX: u32 = 100;
@@ -28,7 +28,7 @@ pub trait AuditSource: flush::Source {
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError>;
 }
 
-/// Takes one step and returns whether there may be more. The caller flushes the outbox first.
+/// Takes one step and returns whether there may be more. The caller flushes first.
 pub async fn step<S: AuditSource, D: Database, C: Cache>(
     source: &S,
     database: &D,
@@ -79,33 +79,33 @@ async fn compare<D: Database, C: Cache>(
     let values = store.get_many(&keys).await?;
     let mut differences = Vec::new();
     for (user, value) in users.iter().zip(values) {
-        let document = user.document.as_ref();
-        let listing = listing_flaw(document, user.revision, rows.get(user.user_id.as_str()).copied());
-        let cache = cache_flaw(document, user.revision, value.as_deref());
+        let record = user.record.as_ref();
+        let listing = listing_flaw(record, user.version, rows.get(user.user_id.as_str()).copied());
+        let cache = cache_flaw(record, user.version, value.as_deref());
         if listing.is_some() || cache.is_some() {
-            differences.push(Difference { number: user.number, revision: user.revision, listing, cache });
+            differences.push(Difference { number: user.number, version: user.version, listing, cache });
         }
     }
     let compared = i64::try_from(users.len()).unwrap_or(i64::MAX);
     Ok(AuditFinding::Users { differences, compared, last: Some(last.number) })
 }
 
-fn listing_flaw(expected: Option<&json::Text>, revision: Revision, listed: Option<&ListedUser>) -> Option<Flaw> {
+fn listing_flaw(expected: Option<&ProjectedRecord>, version: Version, listed: Option<&ListedUser>) -> Option<Flaw> {
     match (expected, listed) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(row)) => (!row.is(revision, document.as_str())).then_some(Flaw::Outdated),
+        (Some(record), Some(row)) => (!row.is(version, record)).then_some(Flaw::Outdated),
     }
 }
 
-fn cache_flaw(expected: Option<&json::Text>, revision: Revision, value: Option<&str>) -> Option<Flaw> {
+fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Option<&str>) -> Option<Flaw> {
     match (expected, value.filter(|value| !cache::is_tombstone(value))) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(document), Some(value)) => {
-            let is_current = cache::read(value, revision).is_some_and(|held| held.get() == document.as_str());
+        (Some(record), Some(value)) => {
+            let is_current = cache::read(value, version).is_some_and(|held| held.get() == record.document.as_str());
             (!is_current).then_some(Flaw::Outdated)
         }
     }

@@ -2,18 +2,17 @@
 //!
 //! Invariants:
 //!
-//! - A value carries its revision. A reader uses the value only when the object names that revision,
-//!   so no reader sees a stale, late or lost write.
+//! - A value carries the version of its record, so an audit sees a stale, late or lost write.
 //! - No reader writes the cache: a slow reader would bring an old state back.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
-use crate::json::{self, Raw, Unwritable};
-use crate::organization::outbox::Change;
+use crate::json::RawValue;
+use crate::organization::batches::Change;
 
 use super::stores::Put;
 
@@ -34,11 +33,11 @@ pub fn is_tombstone(value: &str) -> bool {
     value == TOMBSTONE
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct CachedRecord<'a> {
-    incarnation: i64,
-    version: i64,
-    document: &'a json::Text,
+    version: Version,
+    #[serde(borrow)]
+    document: &'a RawValue,
 }
 
 /// The value in the place of an erased record. It states that there is no record. A missing key does
@@ -49,41 +48,41 @@ const TOMBSTONE: &str = "{}";
 const TOMBSTONE_TTL_S: u64 = 300;
 
 /// The value to store for a change, under its key.
-pub fn put(tenant: Tenant, change: &Change) -> Result<Put, Unwritable> {
+pub fn put(tenant: Tenant, change: &Change) -> serde_json::Result<Put> {
     let (value, ttl_s) = value(change)?;
     Ok(Put { key: key(tenant, &change.user_id), value, ttl_s })
 }
 
 /// Whether a change is stored in the cache. Every change is; an erasure is stored as a tombstone.
 pub fn is_put(change: &Change) -> bool {
-    change.document.is_some() || guards::is_on(Guard::Tombstone)
+    change.record.is_some() || guards::is_on(Guard::Tombstone)
 }
 
 /// The value to store for a change, and the seconds until it expires.
-pub fn value(change: &Change) -> Result<(String, Option<u64>), Unwritable> {
-    match &change.document {
-        Some(document) => {
-            let Revision { incarnation, version } = change.revision;
-            Ok((json::write(&CachedRecord { incarnation, version, document })?, None))
+pub fn value(change: &Change) -> serde_json::Result<(String, Option<u64>)> {
+    match &change.record {
+        Some(record) => {
+            let cached = CachedRecord { version: change.version, document: record.document.raw() };
+            Ok((serde_json::to_string(&cached)?, None))
         }
         None => Ok((TOMBSTONE.to_owned(), Some(TOMBSTONE_TTL_S))),
     }
 }
 
-/// The record in a stored value, if the value has this revision.
-pub fn read(value: &str, revision: Revision) -> Option<Raw<'_>> {
-    let entry = Raw::parse(value).ok()?.members()?;
-    let number = |name: &str| entry.get(name)?.value()?.as_i64();
-    let held = Revision { incarnation: number("incarnation")?, version: number("version")? };
-    let document = entry.get("document")?;
-    (held == revision || !guards::is_on(Guard::CachedRevision)).then_some(document)
+/// The record in a stored value, if the value has this version.
+pub fn read(value: &str, version: Version) -> Option<&RawValue> {
+    let CachedRecord { version: held, document } = serde_json::from_str(value).ok()?;
+    (held == version).then_some(document)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::directory::identifiers::{Mode, OrganizationId};
+    use crate::directory::metadata::Metadata;
     use crate::directory::timestamp::Timestamp;
+    use crate::json::Text;
+    use crate::organization::batches::ProjectedRecord;
 
     #[test]
     fn golden_key_and_value() {
@@ -95,20 +94,23 @@ mod tests {
         );
         let change = Change {
             user_id,
-            revision: Revision { incarnation: 2, version: 3 },
+            version: Version::of_sequence(3),
+            is_first: false,
             created_at: Timestamp::EPOCH,
-            document: Some(json::Text::from_stored("{\"n\":1e999}".to_owned())),
+            record: Some(ProjectedRecord {
+                display_name: None,
+                metadata: Metadata::default(),
+                document: Text::parse("{\"n\":1e999}".to_owned()).unwrap(),
+            }),
             relationships: None,
         };
         let (value, ttl_s) = value(&change).unwrap();
         assert_eq!(ttl_s, None);
-        assert_eq!(value, r#"{"incarnation":2,"version":3,"document":{"n":1e999}}"#);
-        assert_eq!(read(&value, change.revision).unwrap().get(), "{\"n\":1e999}");
-        for other in [Revision { incarnation: 2, version: 2 }, Revision { incarnation: 1, version: 3 }] {
-            assert!(read(&value, other).is_none());
-        }
-        assert!(read("not json", change.revision).is_none());
-        let (tombstone, ttl_s) = super::value(&Change { document: None, ..change.clone() }).unwrap();
-        assert!(read(&tombstone, change.revision).is_none() && ttl_s >= Some(60));
+        assert_eq!(value, r#"{"version":3,"document":{"n":1e999}}"#);
+        assert_eq!(read(&value, change.version).unwrap().get(), "{\"n\":1e999}");
+        assert!(read(&value, Version::of_sequence(2)).is_none());
+        assert!(read("not json", change.version).is_none());
+        let (tombstone, ttl_s) = super::value(&Change { record: None, ..change.clone() }).unwrap();
+        assert!(read(&tombstone, change.version).is_none() && ttl_s >= Some(60));
     }
 }

@@ -1,13 +1,14 @@
 //! The flush brings the projections up to date with an object.
 //!
 //! Invariant: the object acknowledges a batch only after the store has confirmed that it holds the
-//! batch. After a failure, a hang or a crash the object flushes the batch again from the outbox. To
+//! batch. After a failure, a hang or a crash the object flushes the batch again from the change log. To
 //! flush a batch twice is harmless.
 
 use super::cache;
 use super::listing::batches::{self, Applied};
 use super::stores::{Cache, Database, StoreError};
-use crate::organization::outbox::{Batch, Projection};
+use crate::organization::batches::Batch;
+use crate::organization::change_log::Projection;
 
 /// KV puts at a time. An invocation has six connections
 /// (<https://developers.cloudflare.com/workers/platform/limits/>), and one is for the listing.

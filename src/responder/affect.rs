@@ -11,7 +11,9 @@
 //!
 //! Invariant: no part of a block, however broken, is ever part of the text.
 
-use crate::json::{Raw, Value};
+use serde::Deserialize;
+
+use crate::json::{RawValue, Tolerant, string};
 
 /// Begins the block.
 const FENCE: &str = "```affect";
@@ -33,29 +35,41 @@ pub struct ReportedAffect {
     pub confidence: Option<f64>,
 }
 
+/// The inside of a block.
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow)]
+    valence: &'a RawValue,
+    arousal: &'a RawValue,
+    tension: Option<&'a RawValue>,
+    affiliation: Option<&'a RawValue>,
+    #[serde(default)]
+    primary: Tolerant<String>,
+    confidence: Option<&'a RawValue>,
+}
+
 impl ReportedAffect {
     /// Reads the inside of a block. `None` without valence and arousal. Any other part that is wrong counts
     /// as absent.
     fn read(block: &str) -> Option<Self> {
-        let block = Raw::parse(block).ok()?.members()?;
-        let number = |name: &str, min: f64| {
-            let value = block.get(name)?;
+        let block: Block<'_> = serde_json::from_str(block).ok()?;
+        let number = |value: &RawValue, min: f64| {
             // Some models put numbers in quotes.
-            let text = value.string().unwrap_or_else(|| value.get().to_owned());
-            let number = Value::read(&text).ok()?.as_f64().filter(|number| number.is_finite())?;
+            let text = string(value).unwrap_or_else(|| value.get().to_owned());
+            let number = serde_json::from_str::<f64>(&text).ok()?;
             // Adding 0 turns -0 into 0.
             Some(number.clamp(min, 1.0) + 0.0)
         };
-        let primary = block.get("primary").and_then(Raw::string).map(|text| text.trim().to_owned());
+        let primary = block.primary.0.map(|text| text.trim().to_owned());
         let is_name =
             |text: &String| (1..=PRIMARY_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         Some(Self {
-            valence: number("valence", -1.0)?,
-            arousal: number("arousal", -1.0)?,
-            tension: number("tension", -1.0),
-            affiliation: number("affiliation", -1.0),
+            valence: number(block.valence, -1.0)?,
+            arousal: number(block.arousal, -1.0)?,
+            tension: block.tension.and_then(|value| number(value, -1.0)),
+            affiliation: block.affiliation.and_then(|value| number(value, -1.0)),
             primary: primary.filter(is_name),
-            confidence: number("confidence", 0.0),
+            confidence: block.confidence.and_then(|value| number(value, 0.0)),
         })
     }
 }

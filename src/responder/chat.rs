@@ -20,7 +20,8 @@ pub async fn ask<F: Fetcher>(
         Service::Http { .. } => ("openai-compatible", false),
         Service::WorkersAi => ("workers-ai", true),
     };
-    let body = request((!is_workers_ai).then_some(&chat.model), prompt, streamed);
+    let body = request((!is_workers_ai).then_some(chat.model.as_str()), prompt, streamed);
+    let body = body.map_err(|error| ResponderError::Upstream(error.to_string()))?;
     let mut completion = Completion::new(on_delta);
     let fetch = Fetch {
         outgoing: match &chat.service {

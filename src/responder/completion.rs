@@ -1,9 +1,12 @@
 //! A chat completion as it arrives, whole or as a stream of events.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
 use super::affect::{ReportedAffect, StreamedAnswer, separate};
 use super::answer::{OnDelta, ResponderAnswer};
 use super::events::Events;
-use crate::json::Raw;
+use crate::json::{RawValue, Tolerant, string};
 
 /// The largest answer, in bytes: several times the longest answer of the largest models.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -62,7 +65,7 @@ impl<'a> Completion<'a> {
     pub fn finish(self, provider: &str, model: &str) -> Result<ResponderAnswer, &'static str> {
         let (text, affect) = match self.stream {
             Some(stream) => stream.finish()?,
-            None => separate(&content(&self.body)?),
+            None => separate(&CompletionBody::read(&self.body)?.text(|choice| &choice.message).ok_or(NO_TEXT)?),
         };
         if text.is_empty() {
             return Err(NO_TEXT);
@@ -108,15 +111,13 @@ impl StreamedChunks<'_> {
         if data.is_empty() {
             return Ok(());
         }
-        let data = json(data)?;
-        if member(data, "error").is_some_and(|error| !error.is_null()) {
+        let chunk = CompletionBody::read(data)?;
+        if chunk.error.is_some() {
             return Err(FAILED);
         }
-        let choice = choice(data);
-        self.complete |=
-            choice.and_then(|choice| member(choice, "finish_reason")).is_some_and(|reason| !reason.is_null());
+        self.complete |= chunk.choice().is_some_and(|choice| choice.finish_reason.is_some());
         // The last chunk may hold only the usage.
-        let Some(piece) = text_of(data, choice, "delta") else { return Ok(()) };
+        let Some(piece) = chunk.text(|choice| &choice.delta) else { return Ok(()) };
         if self.answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
             return Err(TOO_LARGE);
         }
@@ -128,35 +129,48 @@ impl StreamedChunks<'_> {
     }
 }
 
-/// The text of an answer that is not streamed.
-fn content(body: &[u8]) -> Result<String, &'static str> {
-    let body = json(body)?;
-    text_of(body, choice(body), "message").ok_or(NO_TEXT)
+/// An answer, or a chunk of one.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CompletionBody<'a> {
+    error: Option<IgnoredAny>,
+    choices: Tolerant<Vec<Tolerant<Choice>>>,
+    /// Where most models of Workers AI put the text.
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
 }
 
-/// The text in the choice of an answer, or in its member `response`, where most models of Workers AI put it.
-fn text_of(answer: Raw<'_>, choice: Option<Raw<'_>>, part: &str) -> Option<String> {
-    let content = choice.and_then(|choice| member(member(choice, part)?, "content")).and_then(Raw::string);
-    content.or_else(|| {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Choice {
+    message: Tolerant<ChoiceMessage>,
+    delta: Tolerant<ChoiceMessage>,
+    finish_reason: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceMessage {
+    content: Tolerant<String>,
+}
+
+impl<'a> CompletionBody<'a> {
+    /// Reads any JSON. What is of another form counts as absent.
+    fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let answer: Tolerant<Self> = serde_json::from_slice(bytes).map_err(|_| NO_JSON)?;
+        Ok(answer.0.unwrap_or_default())
+    }
+
+    /// The first choice. The request asks for one.
+    fn choice(&self) -> Option<&Choice> {
+        self.choices.0.as_ref()?.first()?.0.as_ref()
+    }
+
+    fn text(&self, part: fn(&Choice) -> &Tolerant<ChoiceMessage>) -> Option<String> {
+        let message = self.choice().and_then(|choice| part(choice).0.as_ref());
+        let content = message.and_then(|message| message.content.0.clone());
         // A text that reads as a number arrives as a number.
-        let response = member(answer, "response").filter(|response| !response.is_null())?;
-        Some(response.string().unwrap_or_else(|| response.get().to_owned()))
-    })
-}
-
-fn json(bytes: &[u8]) -> Result<Raw<'_>, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NO_JSON)?;
-    Raw::parse(text).map_err(|_| NO_JSON)
-}
-
-/// The first choice of an answer. The request asks for one.
-fn choice(answer: Raw<'_>) -> Option<Raw<'_>> {
-    member(answer, "choices")?.elements()?.first().copied()
-}
-
-/// A member of an object. Of several members with one name it is the first.
-fn member<'a>(object: Raw<'a>, name: &str) -> Option<Raw<'a>> {
-    object.members()?.get(name)
+        content.or_else(|| self.response.map(|text| string(text).unwrap_or_else(|| text.get().to_owned())))
+    }
 }
 
 #[cfg(test)]

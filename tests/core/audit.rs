@@ -11,8 +11,9 @@ use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::{Batch, Projection};
 use rollcall::organization::protocol::{
     AuditReport, Call, Caller, Command, Differences, EndUserChange, NewEndUser, Settings,
 };
@@ -245,7 +246,7 @@ impl World {
             let kind = self.random.u8(0..12);
             let insert = |document: &str| {
                 self.execute(&format!(
-                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, 1, {number}, '{document}')",
+                    "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, {number}, NULL, '{{}}', '{document}')",
                     self.object.tenant
                 ));
             };
@@ -267,7 +268,7 @@ impl World {
                     cache.missing += 1;
                 }
                 3 if pending => {
-                    self.kv.0.borrow_mut().insert(key, "{\"incarnation\":1,\"version\":1,\"document\":{}}".to_owned());
+                    self.kv.0.borrow_mut().insert(key, "{\"version\":1,\"document\":{}}".to_owned());
                     cache.foreign += 1;
                 }
                 3 => {
@@ -280,7 +281,7 @@ impl World {
         for index in 0..self.random.i64(0..4) {
             // Rows and keys of no user, some with names that no user can have.
             self.execute(&format!(
-                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, 9, {index}, 'x')",
+                "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, {index}, NULL, 'x', 'x')",
                 self.object.tenant
             ));
             listing.foreign += 1;
@@ -334,7 +335,7 @@ impl World {
                 active += 1;
                 let document = user.document().expect("JSON");
                 assert_eq!(listed.get(id.as_str()).map(String::as_str), Some(document.as_str()));
-                assert_eq!(cache::read(&value, user.revision).expect("the record").get(), document.as_str());
+                assert_eq!(cache::read(&value, user.user.version).expect("the record").get(), document.as_str());
             } else {
                 assert!(cache::is_tombstone(&value));
             }

@@ -1,13 +1,16 @@
 //! The listing's statements: SQLite's plan for each page, and the fence.
 
-use rollcall::directory::end_user::Revision;
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
-use rollcall::directory::names::{UserId, UserIdPrefix};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::names::{Name, UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
-use rollcall::organization::outbox::{Batch, Change};
+use rollcall::organization::batches::{Batch, Change, ProjectedRecord};
+use rollcall::projection::Statement;
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
+use rollcall::projection::listing::schema;
 
 use crate::sqlite::Sqlite;
 
@@ -15,12 +18,23 @@ fn tenant() -> Tenant {
     Tenant { organization: OrganizationId::new(Timestamp::from_millis(1), [1; 10]), mode: Mode::Live }
 }
 
+const METADATA: &str = "{\"s\":\"\\u00e9\",\"n\":1e999}";
+
+fn document(version: i64) -> json::Text {
+    json::Text::parse(format!("{{\"metadata\":{METADATA},\"v\":{version}}}")).expect("JSON")
+}
+
 fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
     let changes = users.iter().map(|(user_id, version)| Change {
         user_id: UserId::new(*user_id).expect("an id"),
-        revision: Revision { incarnation: 1, version: *version },
+        version: Version::of_sequence(*version),
+        is_first: false,
         created_at: Timestamp::from_millis(1),
-        document: Some(json::Text::from_stored(format!("{{\"v\":{version},\"s\":\"a\\\"b\",\"n\":1e999}}"))),
+        record: Some(ProjectedRecord {
+            display_name: Some(Name::new("a\"b").expect("a name")),
+            metadata: Metadata::from_stored(METADATA.to_owned()).expect("an object"),
+            document: document(*version),
+        }),
         relationships: None,
     });
     Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
@@ -46,8 +60,17 @@ fn the_fence_turns_away_what_comes_late_twice_or_too_early() {
     assert!(apply(&database, &second));
     assert!(!apply(&database, &first), "late");
     assert!(!apply(&database, &batch(3, 0, 9, &[("a", 9)])), "late, and further");
-    let expected = ["{\"v\":2,\"s\":\"a\\\"b\",\"n\":1e999}", "{\"v\":1,\"s\":\"a\\\"b\",\"n\":1e999}"];
+    let expected = [2, 1].map(|version| document(version).as_str().to_owned());
     assert_eq!(documents(&database), expected, "to the letter");
+}
+
+#[test]
+fn the_migrations_make_the_version_that_the_build_knows() {
+    let database = Sqlite::listing();
+    let select = Statement { sql: schema::SELECT.into(), parameters: Vec::new() };
+    let rows = database.texts(&select).expect("a version");
+    assert!(rows[0].starts_with(&format!("{} ", schema::VERSION)), "{rows:?}");
+    assert_eq!(schema::check(&rows), Ok(()));
 }
 
 /// Every page is one search of one index, bounded at both ends.
@@ -81,9 +104,11 @@ fn every_page_is_a_range_of_an_index() {
 fn a_batch_touches_no_rows_but_its_own() {
     let database = Sqlite::listing();
     let mut batch = batch(1, 0, 3, &[("a", 1), ("b", 2), ("c", 3)]);
-    batch.changes[1].relationships =
-        Some(vec![("01900000-0000-7000-8000-000000000000".parse().expect("an id"), "1 -1\"user\"".to_owned())]);
-    batch.changes[2].document = None;
+    batch.changes[1].relationships = Some(vec![(
+        "01900000-0000-7000-8000-000000000000".parse().expect("an id"),
+        json::Text::parse("[\"user\",1,null,null]".to_owned()).expect("JSON"),
+    )]);
+    batch.changes[2].record = None;
     let application = Application::new(&batch).expect("JSON");
     let statements = application.statements();
     assert_eq!(statements.len(), 6, "the fence, and five for rows");

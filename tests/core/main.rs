@@ -5,6 +5,7 @@ mod audit;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
+mod formats;
 mod idempotency;
 mod ledger;
 mod limiter;
@@ -12,3 +13,4 @@ mod listing;
 mod mirror;
 mod simulation;
 mod sqlite;
+mod versions;

@@ -134,6 +134,11 @@ impl Sqlite {
 }
 
 impl Sqlite {
+    /// Runs statements, as a script of SQL.
+    pub fn execute(&self, script: &str) {
+        self.connection.execute_batch(script).expect("a script");
+    }
+
     /// All rows of a query. Injected faults do not apply to it.
     pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;

@@ -28,7 +28,7 @@ fn user(index: usize) -> String {
     format!("user-{index:06}")
 }
 
-/// Gives every user without a relationship one with the agent, as a turn does. Each gets a change in the outbox, so
+/// Gives every user without a relationship one with the agent, as a turn does. Each gets a row in the change log, so
 /// that the object lists them: the shipped code writes the rows that the pages read. The cache is marked as up to
 /// date, because no list reads KV and writing it takes minutes.
 fn relate_everybody(database: &mut Connection) {
@@ -57,11 +57,11 @@ fn relate_everybody(database: &mut Connection) {
         }
     }
     for statement in [
-        "INSERT INTO outbox (sequence, user, with_relationships)
-         SELECT (SELECT max(sequence) FROM (SELECT sequence FROM outbox UNION SELECT value FROM state WHERE name LIKE '%_sequence'))
-                + row_number() OVER (ORDER BY number), number, 1
+        "INSERT INTO changes (sequence, kind, at, actor, subject, reference, user, with_relationships)
+         SELECT (SELECT max(sequence) FROM changes) + row_number() OVER (ORDER BY number),
+                'repair', created_at, 'system', number, principal_id, number, 1
          FROM users",
-        "INSERT OR REPLACE INTO state (name, value) SELECT 'cache_sequence', max(sequence) FROM outbox",
+        "INSERT OR REPLACE INTO state (name, value) SELECT 'cache_sequence', max(sequence) FROM changes",
     ] {
         transaction.execute(statement, []).expect("changes");
     }

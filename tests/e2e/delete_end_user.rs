@@ -57,8 +57,8 @@ fn a_person_is_erased_and_the_id_is_free_again() {
     Store::D1.assert_users_eventually(server.state(), &tenant, 1);
 
     let again = client.post("/v1/end-users", &json!({ "user_id": "ada" }));
-    assert_eq!((again.status, &again.json()["metadata"]), (201, &json!({})), "a new incarnation");
-    assert_ne!(again.header("etag"), "\"1\"", "which no tag of the old one matches");
+    assert_eq!((again.status, &again.json()["metadata"]), (201, &json!({})), "another person");
+    assert_ne!(again.header("etag"), "\"1\"", "whom no tag of the old one names");
     let stale = client.clone().with_header("If-Match", "\"1\"");
     assert_eq!(stale.patch("/v1/end-users/ada", &json!({ "display_name": "x" })).status, 412);
     let replay = client.clone().with_header("Idempotency-Key", "k").post("/v1/end-users", &json!({ "user_id": "ada" }));

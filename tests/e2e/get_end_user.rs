@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::{Options, Server, expect, roomy, shared};
-use crate::wait;
+use crate::server::{expect, shared};
 
 #[test]
 fn a_user_is_readable_as_soon_as_it_is_made() {
@@ -81,20 +80,4 @@ fn harmless_headers_of_existing_clients_do_no_harm() {
         .with_header("X-API-Key", "")
         .with_header("Idempotency-Key", "\"auto-1\"");
     expect(200, client.get("/v1/end-users"));
-}
-
-/// The log names the source of a record: KV, as soon as KV holds the revision.
-#[test]
-fn kv_serves_the_record_once_it_holds_it() {
-    let server = Server::start(Options { vars: roomy(), entry: None });
-    let client = server.new_client();
-    client.post("/v1/end-users", &json!({ "user_id": "ada" }));
-    let served_by = || {
-        let read = client.get("/v1/end-users/ada");
-        assert_eq!(read.status, 200);
-        let served_by = server.log_line(read.header("x-request-id"))["servedBy"].clone();
-        assert!(served_by == "object" || served_by == "kv", "{served_by}");
-        served_by
-    };
-    wait::until("a read that KV serves", served_by, |served_by| served_by == "kv");
 }

@@ -1,8 +1,9 @@
 //! `Idempotency-Key` on `POST`.
 
+use std::collections::BTreeSet;
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Client, Response};
 use crate::server::{expect, shared};
@@ -125,6 +126,11 @@ fn racing_copies_have_one_effect_and_one_answer() {
     }
     let listed = expect(200, client.get("/v1/end-users?limit=200"));
     assert_eq!(listed["data"].as_array().map(Vec::len), Some(KEYS));
-    let versions: Vec<&Value> = listed["data"].as_array().expect("data").iter().map(|user| &user["version"]).collect();
-    assert!(versions.iter().all(|version| **version == 1));
+    let versions: BTreeSet<u64> = listed["data"]
+        .as_array()
+        .expect("data")
+        .iter()
+        .map(|user| user["version"].as_u64().expect("a version"))
+        .collect();
+    assert_eq!(versions, (1..=KEYS as u64).collect(), "one change each");
 }

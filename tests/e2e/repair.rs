@@ -112,7 +112,7 @@ fn damage_is_reported_and_mended() {
             "DELETE FROM end_users WHERE tenant = ?1 AND user_id IN ('u001', 'u002', 'u249')",
             "UPDATE end_users SET document = '{\"user_id\":\"u100\"}' WHERE tenant = ?1 AND user_id = 'u100'",
             "UPDATE end_users SET version = 7 WHERE tenant = ?1 AND user_id = 'u101'",
-            "INSERT INTO end_users VALUES (?1, 'nobody', 1, 1, 5, '{\"user_id\":\"nobody\"}')",
+            "INSERT INTO end_users VALUES (?1, 'nobody', 1, 5, NULL, '{}', '{\"user_id\":\"nobody\"}')",
         ],
     );
     let missing = format!("DELETE FROM _mf_entries WHERE key IN (SELECT key FROM _mf_entries WHERE {KEY} LIMIT 4)");

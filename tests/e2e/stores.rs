@@ -132,7 +132,9 @@ pub fn object_of(state: &Path, tenant: &str) -> Connection {
 
 /// Changes of a tenant that a projection has not confirmed.
 pub fn changes_under_way(state: &Path, tenant: &str) -> i64 {
-    let count = "SELECT count(*) FROM outbox WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1";
+    let count = "SELECT count(*) FROM changes WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1 AND (
+                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'listing_sequence') OR
+                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'cache_sequence'))";
     Store::Objects.sum(state, count, tenant)
 }
 

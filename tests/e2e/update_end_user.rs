@@ -105,11 +105,13 @@ fn if_match_guards_against_lost_updates() {
     let error = &late.json()["error"];
     assert_eq!((&error["code"], &error["type"]), (&json!("precondition_failed"), &json!("conflict")));
     assert_eq!(expect(200, client.get(PATH))["display_name"], "First");
-    for tag in ["\"x\"", "W/\"2\"", "2", "\"2.2\""] {
+    for tag in ["\"x\"", "W/\"1\"", "2", "\"2.2\""] {
         assert_eq!(guarded(tag).patch(PATH, &json!({ "display_name": "Third" })).status, 412, "{tag}");
     }
     assert_eq!(guarded("\"9\", \"2\"").patch(PATH, &json!({ "display_name": "Fourth" })).status, 200);
-    assert_eq!(guarded("*").patch(PATH, &json!({ "display_name": "Fifth" })).status, 200);
+    // A proxy that compresses a response weakens its tag.
+    assert_eq!(guarded("W/\"3\"").patch(PATH, &json!({ "display_name": "Fifth" })).status, 200);
+    assert_eq!(guarded("*").patch(PATH, &json!({ "display_name": "Sixth" })).status, 200);
     assert_eq!(guarded("*").patch("/v1/end-users/nobody", &json!({})).status, 404);
 }
 

@@ -1,10 +1,11 @@
 // The Worker as it ships, with stores that can be made to fail: the shipped
 // entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
-// says which of them fails from now on (true), never answers ("hang") or works again (false);
-// objects and edge share the isolate, so one variable serves both. Its clock can be set as well.
+// says which of them fails from now on (true), never answers ("hang") or works again (false), and with "build"
+// that calls to objects come from an edge of another build. Objects and edge share the isolate, so one variable
+// serves both. Its clock can be set as well.
 import Edge, { Organization as Shipped } from "./clock.mjs";
 
-const failing = { kv: false, d1: false, objects: false };
+const failing = { kv: false, d1: false, objects: false, build: false };
 
 /** What a call gives in the place of an answer, if it is to fail. */
 function fault(name, method) {
@@ -20,6 +21,17 @@ function guard(binding, name, methods) {
       // A method of an object has no `apply` of its own, because every property of a stub is a call.
       const call = (...args) => Reflect.apply(value, target, args);
       return methods.includes(property) ? (...args) => fault(name, property) ?? call(...args) : call;
+    },
+  });
+}
+
+// The first byte of a call is the version of the protocol.
+function ofAnotherBuild(stub) {
+  return new Proxy(stub, {
+    get: (target, method) => (call) => {
+      const other = call.slice();
+      other[0] += 1;
+      return target[method](other);
     },
   });
 }
@@ -45,7 +57,9 @@ function faulty(env) {
         return {
           getByName(name) {
             if (failing.objects === true) throw new Error("injected fault: objects.getByName");
-            return guard(value.getByName(name), "objects", ["handle", "handleListed", "handleAudited"]);
+            const methods = ["handle", "handleListed", "handleAudited"];
+            const stub = guard(value.getByName(name), "objects", methods);
+            return failing.build ? ofAnotherBuild(stub) : stub;
           },
         };
       }

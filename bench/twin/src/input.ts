@@ -15,7 +15,7 @@ export type Metadata = Record<string, unknown>;
 
 export const string = z.string({ error: ({ input }) => (input === undefined ? "is required" : "must be a string") });
 
-/** What people call something. */
+/** A display name. */
 export const name = string
   .regex(/^.{1,255}$/su, { error: "must have 1 to 255 characters", abort: true })
   .regex(/^\P{Cc}*$/u, { error: "must not contain control characters", abort: true })
@@ -24,7 +24,7 @@ export const name = string
 /** The caller's own id of a user: no URL has a segment of one or two dots. */
 export const userId = name.refine((text) => text !== "." && text !== "..", 'must not be "." or ".."');
 
-/** Taken as it is: what has a prototype's member for a name is metadata too. */
+/** Any object. A member may have the name of a prototype's member, such as `constructor`. */
 export const metadata = z
   .custom<Metadata>((value) => isObject(value), { error: "must be a JSON object", abort: true })
   .refine((value) => depth(value) <= METADATA_DEPTH_MAX, {

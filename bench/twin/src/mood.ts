@@ -1,4 +1,4 @@
-// How an agent finds a user to feel. Levels are stored as they were when last moved, and decay on read.
+// The mood of a relationship. Levels are stored as they were when they last moved, and decay on read.
 
 /** The columns of a mood, all NULL or none. */
 export interface MoodRow {

@@ -1,6 +1,6 @@
 //! The label of a mood.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::level::Level;
 
@@ -13,7 +13,7 @@ const SLOPE_ONE: u64 = 1_000_000;
 
 /// The place of valence and arousal on the circle of Russell's circumplex model (1980): a neutral centre, and
 /// eight sectors of 45° around the axes and the diagonals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Label {
@@ -93,7 +93,6 @@ fn is_slight(small: u32, large: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
 
     fn level(value: f64) -> Level {
         Level::from_f64(value).unwrap()
@@ -137,7 +136,7 @@ mod tests {
             }
         }
         for label in Label::ALL {
-            assert_eq!(json::write(&label).unwrap(), format!("\"{}\"", label.as_str()));
+            assert_eq!(serde_json::to_string(&label).unwrap(), format!("\"{}\"", label.as_str()));
         }
     }
 }

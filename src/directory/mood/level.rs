@@ -1,7 +1,5 @@
 //! A level of a mood.
 
-use std::fmt;
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::refusal::Refusal;
@@ -15,8 +13,7 @@ const AFFECT_PARTS: i32 = 4;
 
 /// A number in [-1, 1], in whole millionths.
 ///
-/// An integer, so that the stored, the sent and the shown number are the same. It is written as a decimal with
-/// one to six places, which the formatting of floats does not promise.
+/// An integer, so that the stored, the sent and the shown number are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Level(i32);
 
@@ -53,26 +50,8 @@ impl Level {
         self.0
     }
 
-    /// The level as text. Written in place, as a page of moods holds thousands of levels.
-    fn to_text(self, buffer: &mut [u8; 9]) -> &[u8] {
-        const WHOLE: u32 = ONE.unsigned_abs();
-        *buffer = *b"-0.000000";
-        let millionths = self.0.unsigned_abs();
-        let [_, whole, _, decimals @ ..] = buffer;
-        *whole = if millionths < WHOLE { b'0' } else { b'1' };
-        let mut left = millionths % WHOLE;
-        for digit in decimals.iter_mut().rev() {
-            *digit = b'0' | (left % 10) as u8;
-            left /= 10;
-        }
-        let mut text = buffer.as_slice();
-        while text.len() > "-0.0".len()
-            && let Some(shorter) = text.strip_suffix(b"0")
-        {
-            text = shorter;
-        }
-        let unsigned = text.strip_prefix(b"-").filter(|_| self.0 >= 0);
-        unsigned.unwrap_or(text)
+    pub fn to_f64(self) -> f64 {
+        f64::from(self.0) / f64::from(ONE)
     }
 
     /// The level at `factor`, in [0, 1], of its distance to the baseline.
@@ -94,27 +73,18 @@ fn nearest(value: f64) -> i32 {
     value.round_ties_even() as i32
 }
 
-/// A decimal with one to six places. It always has a point, as some languages read `1` as another type than
-/// `0.5`.
-impl fmt::Display for Level {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(std::str::from_utf8(self.to_text(&mut [0; 9])).unwrap_or_default())
-    }
-}
-
+/// In JSON a number in [-1, 1], in any other format the millionths.
 impl Serialize for Level {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_bytes(self.to_text(&mut [0; 9]))
-        } else {
-            self.0.serialize(serializer)
-        }
+        if serializer.is_human_readable() { self.to_f64().serialize(serializer) } else { self.0.serialize(serializer) }
     }
 }
 
-/// Reads from any format but JSON. [`Level::from_f64`] takes the numbers of JSON.
 impl<'de> Deserialize<'de> for Level {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return Self::checked(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom);
+        }
         i32::deserialize(deserializer).map(Self::from_millionths)
     }
 }
@@ -122,8 +92,6 @@ impl<'de> Deserialize<'de> for Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
-
     #[test]
     fn levels_are_written_exactly() {
         for (millionths, text) in [
@@ -132,18 +100,17 @@ mod tests {
             (-ONE, "-1.0"),
             (500_000, "0.5"),
             (-250_000, "-0.25"),
-            (1, "0.000001"),
-            (-1, "-0.000001"),
+            (1, "1e-6"),
+            (-1, "-1e-6"),
             (100_000, "0.1"),
             (300_000, "0.3"),
             (123_456, "0.123456"),
             (-999_999, "-0.999999"),
         ] {
-            assert_eq!(json::write(&Level(millionths)).unwrap(), text);
+            assert_eq!(serde_json::to_string(&Level(millionths)).unwrap(), text);
         }
         for millionths in -ONE..=ONE {
-            let text = Level(millionths).to_string();
-            assert_eq!(Level::from_f64(text.parse().unwrap()), Some(Level(millionths)), "{text}");
+            assert_eq!(Level::from_f64(Level(millionths).to_f64()), Some(Level(millionths)));
         }
     }
 
@@ -166,7 +133,7 @@ mod tests {
             ("0.1234566", 123_457),
             ("2.5e-1", 250_000),
         ] {
-            let number = json::Value::read(text).unwrap().as_f64().unwrap();
+            let number = serde_json::from_str(text).unwrap();
             assert_eq!(Level::from_f64(number), Some(Level(millionths)), "{text}");
         }
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {

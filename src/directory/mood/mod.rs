@@ -9,10 +9,12 @@
 //! at most two millionths: each step rounds once, by at most half a millionth, and later steps only shrink the
 //! error.
 
+mod emotional_state;
 mod label;
 mod level;
 mod state;
 
+pub use emotional_state::EmotionalState;
 pub use label::Label;
 pub use level::Level;
 pub use state::{Affect, Decay, HALF_LIFE_MS_DEFAULT, HOUR_MS, Levels, Mood, MoodBody};

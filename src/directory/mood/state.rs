@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::label::Label;
 use super::level::Level;
+use crate::directory::agent::AgentId;
+use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::Raw;
 
 /// The four dimensions of a mood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -121,7 +122,7 @@ impl Mood {
     }
 
     /// The mood in the form that callers get.
-    pub fn body<'a>(&self, agent_id: &'a str, user_id: Raw<'a>) -> MoodBody<'a> {
+    pub fn body<'a>(&self, agent_id: AgentId, user_id: &'a UserId) -> MoodBody<'a> {
         let (levels, baselines) = (self.levels, self.baselines);
         MoodBody {
             agent_id,
@@ -154,10 +155,8 @@ fn remaining(elapsed_ms: u64, half_life_ms: u64) -> f64 {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Mood"))]
 pub struct MoodBody<'a> {
-    pub agent_id: &'a str,
-    // A JSON string.
-    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::names::UserId"))]
-    pub user_id: Raw<'a>,
+    pub agent_id: AgentId,
+    pub user_id: &'a UserId,
     pub valence: Level,
     pub arousal: Level,
     pub tension: Level,

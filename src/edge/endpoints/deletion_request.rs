@@ -6,9 +6,8 @@ use crate::directory::deletion::{self, Cascade};
 use crate::directory::identifiers::DeletionId;
 use crate::edge::calls::unexpected;
 use crate::edge::http::body::Body;
-use crate::fault::{Fault, internal};
+use crate::fault::Fault;
 use crate::input::{choice, string};
-use crate::json;
 use crate::organization::protocol::Outcome;
 
 /// The answer to a request: the receipt's id.
@@ -19,13 +18,12 @@ pub struct Accepted {
     status: &'static str,
 }
 
-/// The body of the answer: the receipt's id.
-pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<String, Fault> {
+/// The answer that an outcome becomes.
+pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<Accepted, Fault> {
     match outcome {
         Outcome::Deletion(receipt) => {
             let status = receipt.cascade.requested_status();
-            let accepted = Accepted { deletion_id: receipt.deletion_id, status };
-            json::write(&accepted).map_err(internal)
+            Ok(Accepted { deletion_id: receipt.deletion_id, status })
         }
         Outcome::NotFound => Err(Fault::NotFound(what)),
         Outcome::Ambiguous => Err(Fault::Ambiguous),

@@ -1,70 +1,60 @@
 //! Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1).
 
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::organization::protocol::Precondition;
 
 /// The most tags of a header that are read.
 const TAGS_MAX: usize = 32;
 
-/// The quoted version. A record under an id that was erased begins again at version 1, so its tag also has its
-/// incarnation.
-pub fn entity_tag(revision: Revision) -> String {
-    if revision.incarnation == Revision::FIRST.incarnation {
-        format!("\"{}\"", revision.version)
-    } else {
-        format!("\"{}.{}\"", revision.incarnation, revision.version)
-    }
+/// The quoted version.
+pub fn entity_tag(version: Version) -> String {
+    format!("\"{}\"", version.sequence())
 }
 
-/// Reads `If-Match`, which compares strongly, so that a weak tag matches nothing.
-pub fn if_match(header: &str) -> Precondition {
-    read(header, |tag| tag)
+/// The tag of a body that also shows what changes without the version.
+pub fn weak_entity_tag(version: Version) -> String {
+    format!("W/{}", entity_tag(version))
 }
 
-/// Whether `If-None-Match` names the revision. It compares weakly.
-pub fn none_match_names(header: &str, revision: Revision) -> bool {
-    read(header, |tag| tag.strip_prefix("W/").unwrap_or(tag)).holds(revision)
-}
-
-fn read(header: &str, strip: impl Fn(&str) -> &str) -> Precondition {
+/// Reads `If-Match` or `If-None-Match`: `*`, or tags. The weak form of a tag names the same version:
+/// proxies weaken the tag of a response that they compress, and a tag here names nothing but a version
+/// (RFC 7644, section 3.14, does the same).
+pub fn read(header: &str) -> Precondition {
     if header.trim() == "*" {
         return Precondition::Any;
     }
-    let tags = header.split(',').take(TAGS_MAX).filter_map(|tag| parse(strip(tag.trim())));
-    Precondition::Revisions(tags.collect())
+    let tags = header.split(',').take(TAGS_MAX).filter_map(|tag| parse(tag.trim()));
+    Precondition::Versions(tags.collect())
 }
 
-/// The revision of a tag that [`entity_tag`] wrote. `None` for any other tag.
-fn parse(tag: &str) -> Option<Revision> {
-    let opaque = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let (incarnation, version) = match opaque.split_once('.') {
-        Some((incarnation, version)) => (incarnation.parse().ok()?, version),
-        None => (Revision::FIRST.incarnation, opaque),
-    };
-    let revision = Revision { incarnation, version: version.parse().ok()? };
-    (entity_tag(revision) == tag).then_some(revision)
+/// The version of a tag that [`entity_tag`] or [`weak_entity_tag`] wrote. `None` for any other tag.
+fn parse(tag: &str) -> Option<Version> {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let version = Version::of_sequence(tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok()?);
+    (entity_tag(version) == tag).then_some(version)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const REVISION: Revision = Revision { incarnation: 1, version: 7 };
+    const VERSION: Version = Version::of_sequence(7);
 
     #[test]
     fn tags_read_back() {
-        for revision in [REVISION, Revision { incarnation: 3, version: 1 }] {
-            assert!(if_match(&entity_tag(revision)).holds(revision));
-            assert!(none_match_names(&format!("\"x\", W/{}", entity_tag(revision)), revision));
+        for tag in [entity_tag(VERSION), weak_entity_tag(VERSION)] {
+            assert!(read(&tag).holds(VERSION));
+            assert!(read(&format!("\"x\", {tag}")).holds(VERSION));
+            assert!(!read(&tag).holds(Version::of_sequence(8)));
         }
     }
 
     #[test]
     fn other_tags_match_nothing() {
-        for header in ["", "7", "\"8\"", "\"07\"", "\"+7\"", "\"1.7\"", "\"2.7\"", "W/\"7\"", "\"7", "**", "\"7\"x"] {
-            assert!(!if_match(header).holds(REVISION), "{header}");
+        for header in ["", "7", "\"8\"", "\"07\"", "\"+7\"", "\"1.7\"", "w/\"7\"", "W/7", "\"7", "**", "\"7\"x"] {
+            assert!(!read(header).holds(VERSION), "{header}");
         }
-        assert!(if_match(" * ").holds(REVISION));
-        assert!(if_match("\"1\", \"7\"").holds(REVISION));
+        assert!(read(" * ").holds(VERSION));
+        assert!(read("\"1\", \"7\"").holds(VERSION));
     }
 }

@@ -1,6 +1,9 @@
 //! Pages of lists in dialect 1 and the admin API.
 
+use serde::Serialize;
+
 use super::response::Response;
+use crate::fault::Fault;
 use crate::input::{QueryFields, query_integer};
 
 /// The most items on a page. A page then has at most 3.8 MB.
@@ -19,12 +22,17 @@ pub fn cut<T>(records: &mut Vec<T>, limit: u32) -> bool {
     has_more
 }
 
-/// The response with a page. `next_cursor` is `null` on the last page, where the pagers of existing clients stop.
-///
-/// The records are JSON already. A cursor is URL-safe base64, which needs no escapes.
-pub fn render(records: &[String], next_cursor: Option<&str>) -> Response {
-    let has_more = next_cursor.is_some();
-    let next_cursor = next_cursor.map_or("null".to_owned(), |cursor| format!("\"{cursor}\""));
-    let records = records.join(",");
-    Response::json(200, format!("{{\"data\":[{records}],\"has_more\":{has_more},\"next_cursor\":{next_cursor}}}"))
+/// A page. `next_cursor` is `null` on the last one, where the pagers of existing clients stop.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
+pub struct PageBody<T> {
+    data: Vec<T>,
+    has_more: bool,
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1)))]
+    next_cursor: Option<String>,
+}
+
+/// The response with a page.
+pub fn respond(data: Vec<impl Serialize>, next_cursor: Option<String>) -> Result<Response, Fault> {
+    Response::json(200, &PageBody { data, has_more: next_cursor.is_some(), next_cursor })
 }

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use serde::Serialize;
+
+use crate::fault::{Fault, internal};
+
 pub type HeaderName = &'static str;
 
 /// The receiver of the events of a response.
@@ -47,8 +51,9 @@ impl Response {
         Self { status, headers: Vec::with_capacity(16), body: Content::None }
     }
 
-    pub fn json(status: u16, body: String) -> Self {
-        Self::new(status).with("Content-Type", "application/json").with_body(body)
+    pub fn json(status: u16, body: &impl Serialize) -> Result<Self, Fault> {
+        let body = serde_json::to_string(body).map_err(internal)?;
+        Ok(Self::new(status).with("Content-Type", "application/json").with_body(body))
     }
 
     pub fn events(producer: Producer) -> Self {

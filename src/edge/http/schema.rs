@@ -1,6 +1,9 @@
 //! The bodies of dialect 2. Each names its JSON Schema, in the body and in a `Link` header.
 
+use serde::Serialize;
+
 use super::response::Response;
+use crate::fault::Fault;
 
 /// A JSON Schema of `www/api/v1/schemas`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,26 +27,29 @@ impl Schema {
             Self::Problem => "/api/v1/schemas/Problem.json",
         }
     }
-
-    const fn link(self) -> &'static str {
-        match self {
-            Self::Agent => "</api/v1/schemas/Agent.json>; rel=\"describedBy\"",
-            Self::AgentList => "</api/v1/schemas/AgentList.json>; rel=\"describedBy\"",
-            Self::AgentUserList => "</api/v1/schemas/AgentUserList.json>; rel=\"describedBy\"",
-            Self::Deletion => "</api/v1/schemas/Deletion.json>; rel=\"describedBy\"",
-            Self::Me => "</api/v1/schemas/Me.json>; rel=\"describedBy\"",
-            Self::Problem => "</api/v1/schemas/Problem.json>; rel=\"describedBy\"",
-        }
-    }
 }
 
 /// Adds the `Link` header that names the schema of the body (RFC 8288).
 pub fn linked(response: Response, schema: Schema) -> Response {
-    response.with("Link", schema.link())
+    response.with("Link", format!("<{}>; rel=\"describedBy\"", schema.path()))
 }
 
-/// A response whose body has `$schema` and then `members`, which are the inside of a JSON object.
-pub fn described(status: u16, schema: Schema, members: &str) -> Response {
-    let body = format!("{{\"$schema\":\"{}\",{members}}}", schema.path());
-    linked(Response::json(status, body), schema)
+/// A body that names its schema.
+#[derive(Serialize)]
+pub struct Described<T> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+impl<T> Described<T> {
+    pub const fn new(schema: Schema, body: T) -> Self {
+        Self { schema: schema.path(), body }
+    }
+}
+
+/// A response with a body that names its schema.
+pub fn described(status: u16, schema: Schema, body: impl Serialize) -> Result<Response, Fault> {
+    Ok(linked(Response::json(status, &Described::new(schema, body))?, schema))
 }

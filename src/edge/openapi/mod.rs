@@ -9,7 +9,6 @@ mod components;
 mod composed_schemas;
 mod derived_schemas;
 mod document;
-mod error_schemas;
 mod errors;
 mod headers;
 mod operation;

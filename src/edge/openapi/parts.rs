@@ -18,22 +18,8 @@ pub fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// A schema or `null`.
-pub fn nullable(schema: Value) -> Value {
-    json!({ "anyOf": [schema, { "type": "null" }] })
-}
-
 /// An object with exactly these members, all required.
 pub fn object(members: &Value) -> Value {
     let names: Vec<&String> = members.as_object().into_iter().flat_map(Map::keys).collect();
     json!({ "type": "object", "additionalProperties": false, "required": names, "properties": members })
-}
-
-/// An object with the members of `base` and `more`.
-pub fn extended(base: &Value, more: &Value) -> Value {
-    let mut all = base.clone();
-    if let (Some(all), Some(more)) = (all.as_object_mut(), more.as_object()) {
-        all.extend(more.clone());
-    }
-    object(&all)
 }

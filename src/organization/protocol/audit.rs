@@ -54,14 +54,16 @@ pub struct Differences {
 
 /// What an audit has found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AuditReport {
-    /// `None` when the audit is completed.
+    /// What the audit compares now; `null` when the audit is completed.
     pub phase: Option<AuditPhase>,
     pub started_at: Timestamp,
     pub completed_at: Option<Timestamp>,
-    /// Users compared.
+    #[serde(rename = "users_compared")]
     pub users: i64,
     /// The listing was at a position that the object never set: it was lost or restored.
+    #[serde(rename = "listing_fence_reset")]
     pub fence_reset: bool,
     pub listing: Differences,
     pub cache: Differences,

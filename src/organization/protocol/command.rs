@@ -27,7 +27,7 @@ pub enum Command {
     UpdateEndUser {
         user_id: UserId,
         change: EndUserChange,
-        /// `If-Match`: the object changes only these revisions.
+        /// `If-Match`: the object changes only these versions.
         if_match: Option<Precondition>,
     },
     DeleteEndUser {
@@ -43,11 +43,7 @@ pub enum Command {
     ExportEndUser {
         user_id: UserId,
     },
-    /// Return the current revision of a user.
-    LocateEndUser {
-        user_id: UserId,
-    },
-    /// Return the record of a user.
+    /// Return the record of a user, with the relationships that it shows.
     ReadEndUser {
         user_id: UserId,
     },
@@ -153,7 +149,6 @@ impl Command {
             | Self::DeleteEndUser { .. }
             | Self::ReadDeletion { .. }
             | Self::ExportEndUser { .. }
-            | Self::LocateEndUser { .. }
             | Self::ReadEndUser { .. }
             | Self::Configure(_)
             | Self::IssueKey { .. }
@@ -186,7 +181,6 @@ impl Command {
             Self::Admit
                 | Self::ReadDeletion { .. }
                 | Self::ExportEndUser { .. }
-                | Self::LocateEndUser { .. }
                 | Self::ReadEndUser { .. }
                 | Self::ListKeys { .. }
                 | Self::ReadAudit

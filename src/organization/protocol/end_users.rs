@@ -33,25 +33,3 @@ pub enum Creation {
     /// The id is an agent's external id.
     OtherType,
 }
-
-impl Creation {
-    /// The form in which a kept answer stores it.
-    pub const fn letter(self) -> char {
-        match self {
-            Self::Created => 'c',
-            Self::Existing => 'e',
-            Self::DeletionPending => 'd',
-            Self::OtherType => 'o',
-        }
-    }
-
-    pub const fn of_letter(letter: char) -> Option<Self> {
-        match letter {
-            'c' => Some(Self::Created),
-            'e' => Some(Self::Existing),
-            'd' => Some(Self::DeletionPending),
-            'o' => Some(Self::OtherType),
-            _ => None,
-        }
-    }
-}

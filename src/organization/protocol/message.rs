@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Leads every message.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A message of another build, or a damaged one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnreadableMessage>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::end_user::Revision;
+    use crate::directory::end_user::Version;
     use crate::directory::identifiers::RequestId;
     use crate::directory::metadata::Metadata;
     use crate::directory::names::UserId;
@@ -65,13 +65,14 @@ mod tests {
             }),
         };
         let bytes = encode(&call).unwrap();
-        assert_eq!(hexadecimal(&bytes), "0182848890a0c0808182848808000100010361646100027b7d");
+        assert_eq!(hexadecimal(&bytes), "0282848890a0c0808182848808000100010361646100027b7d");
         assert!(matches!(decode::<Call>(&bytes).unwrap().command, Command::CreateEndUser(_)));
-        let shown = Shown { relationships: json::Text::from_stored("[]".to_owned()), has_more: false };
-        let outcome = Outcome::EndUserLocated { revision: Revision { incarnation: 2, version: 300 }, shown };
+        let shown = Shown { relationships: vec![json::Text::of(&1).unwrap()], has_more: false };
+        let outcome =
+            Outcome::EndUserRead { version: Version::of_sequence(300), document: json::Text::of(&2).unwrap(), shown };
         let bytes = encode(&Reply::new(None, outcome)).unwrap();
-        assert_eq!(hexadecimal(&bytes), "01000504d804025b5d000000");
-        assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserLocated { .. }));
+        assert_eq!(hexadecimal(&bytes), "020005d8040132010131000000");
+        assert!(matches!(decode::<Reply>(&bytes).unwrap().outcome, Outcome::EndUserRead { .. }));
     }
 
     #[test]

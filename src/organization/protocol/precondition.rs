@@ -1,21 +1,21 @@
 //! The precondition of a conditional request.
 
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use serde::{Deserialize, Serialize};
 
-/// The revisions that a conditional request names.
+/// The versions that a conditional request names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precondition {
     /// `*`: any that exists.
     Any,
-    Revisions(Vec<Revision>),
+    Versions(Vec<Version>),
 }
 
 impl Precondition {
-    pub fn holds(&self, revision: Revision) -> bool {
+    pub fn holds(&self, version: Version) -> bool {
         match self {
             Self::Any => true,
-            Self::Revisions(revisions) => revisions.contains(&revision),
+            Self::Versions(versions) => versions.contains(&version),
         }
     }
 }

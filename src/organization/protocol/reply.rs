@@ -7,7 +7,7 @@ use super::keys::KeyRecord;
 use super::relationships::Shown;
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::{Erased, Receipt};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::names::Name;
 use crate::directory::principal::PrincipalId;
 use crate::directory::quota::{Component, Quota};
@@ -39,24 +39,26 @@ pub enum Outcome {
     Denied(Denial),
     Admitted,
     EndUserCreated {
-        revision: Revision,
+        version: Version,
         document: json::Text,
     },
     /// The stored record: the caller asked for it, or wanted to create it.
     EndUser {
-        revision: Revision,
+        version: Version,
         document: json::Text,
     },
     /// In the order of the command.
     EndUsersCreated(Vec<Creation>),
-    EndUserLocated {
-        revision: Revision,
+    /// The record, with the relationships that it shows.
+    EndUserRead {
+        version: Version,
+        document: json::Text,
         shown: Shown,
     },
     NotFound,
     Deletion(Receipt),
     Export(json::Text),
-    /// The precondition does not name the record's revision.
+    /// The precondition does not name the record's version.
     PreconditionFailed,
     /// The user is being erased and takes no change.
     DeletionPending,
@@ -76,7 +78,7 @@ pub enum Outcome {
     Agent {
         created: bool,
         agent_id: AgentId,
-        version: i64,
+        version: Version,
         document: json::Text,
     },
     /// Several agents have the name.
@@ -110,7 +112,7 @@ pub enum Outcome {
     OtherType,
     Principal {
         created: bool,
-        revision: Revision,
+        version: Version,
         /// The principal without its first member, `created`.
         document: json::Text,
     },

@@ -2,9 +2,8 @@
 
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::mood::Affect;
+use crate::directory::mood::{Affect, EmotionalState};
 use crate::directory::names::UserId;
-use crate::json;
 use serde::{Deserialize, Serialize};
 
 /// A turn to reserve under the id of its request.
@@ -24,7 +23,7 @@ pub struct NewTurn {
 pub struct TurnAnswer {
     pub response: String,
     /// The emotional state as the caller sees it.
-    pub state: Option<json::Text>,
+    pub state: Option<EmotionalState>,
     /// What moves the mood of the relationship.
     pub affect: Option<Affect>,
     pub provider: String,

@@ -6,8 +6,7 @@ use super::fence;
 use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
-use crate::json;
-use crate::organization::outbox::Batch;
+use crate::organization::batches::{Batch, ProjectedRecord};
 use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
@@ -21,16 +20,19 @@ const FENCE: &str = "
 const FENCED: &str = "WHERE projections.sequence = ?4";
 
 const UPSERT: &str = "
-    INSERT INTO end_users (tenant, user_id, incarnation, version, created_at, document)
-    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?2)
+    INSERT INTO end_users (tenant, user_id, version, created_at, display_name, metadata, document)
+    SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+    FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)
-    ON CONFLICT (tenant, user_id) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
-      created_at = excluded.created_at, document = excluded.document";
+    ON CONFLICT (tenant, user_id) DO UPDATE SET version = excluded.version,
+      created_at = excluded.created_at, display_name = excluded.display_name, metadata = excluded.metadata,
+      document = excluded.document";
 
-/// Overwrites a document in place, with as many blanks, before the batch replaces or removes it: see
+/// Overwrites a record in place, with as many blanks, before the batch replaces or removes it: see
 /// [`crate::organization::overwriting`].
 const OVERWRITE: &str = "
-    UPDATE end_users SET document = printf('%*s', octet_length(document), '')
+    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
+      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
@@ -67,43 +69,40 @@ pub struct Application {
 }
 
 impl Application {
-    pub fn new(batch: &Batch) -> Result<Self, json::Unwritable> {
+    pub fn new(batch: &Batch) -> serde_json::Result<Self> {
         let mut rows = Vec::with_capacity(batch.changes.len());
         let (mut overwritten, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
         let mut relations: Vec<(&AgentId, &UserId, &str)> = Vec::new();
         for change in &batch.changes {
-            let revision = change.revision;
-            if revision.version > 1 {
+            if !change.is_first {
                 overwritten.push(&change.user_id);
             }
-            if change.relationships.is_some() || change.document.is_none() {
+            if change.relationships.is_some() || change.record.is_none() {
                 related.push(&change.user_id);
             }
             let entries = change.relationships.iter().flatten();
             relations.extend(entries.map(|(agent_id, entry)| (agent_id, &change.user_id, entry.as_str())));
-            match &change.document {
-                // The document is a JSON string in the list, so that SQLite does not parse it.
-                Some(document) => rows.push((
-                    &change.user_id,
-                    revision.incarnation,
-                    revision.version,
-                    change.created_at.millis(),
-                    document.as_str(),
-                )),
+            match &change.record {
+                // JSON is a string in the list, so that SQLite does not parse it.
+                Some(ProjectedRecord { display_name, metadata, document }) => {
+                    let created_ms = change.created_at.millis();
+                    let (metadata, document) = (metadata.as_str(), document.as_str());
+                    rows.push((&change.user_id, change.version, created_ms, display_name, metadata, document));
+                }
                 None => removed.push(&change.user_id),
             }
         }
-        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| json::write(&ids)).transpose();
+        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| serde_json::to_string(&ids)).transpose();
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
             from: batch.from,
             to: batch.to,
-            rows: json::write(&rows)?,
+            rows: serde_json::to_string(&rows)?,
             overwritten: some(overwritten)?,
             removed: some(removed)?,
             related: some(related)?,
-            relations: (!relations.is_empty()).then(|| json::write(&relations)).transpose()?,
+            relations: (!relations.is_empty()).then(|| serde_json::to_string(&relations)).transpose()?,
         })
     }
 

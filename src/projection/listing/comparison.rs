@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::keyset::just_after;
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
-use crate::directory::names::UserId;
-use crate::json::{self, Unreadable, Value};
+use crate::directory::names::{Name, UserId};
+use crate::organization::batches::ProjectedRecord;
 use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
@@ -16,16 +17,18 @@ use crate::projection::stores::{Database, Statement, StoreError};
 pub const ROWS_MAX: u32 = 500;
 
 const FIND: &str = "
-    SELECT json_array(user_id, incarnation, version, document) AS text FROM end_users
+    SELECT json_object('user_id', user_id, 'version', version,
+      'display_name', display_name, 'metadata', metadata, 'document', document) AS text FROM end_users
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))";
 
 const BY_CREATION: &str = "
-    SELECT json_array(user_id, created_at) AS text FROM end_users
+    SELECT json_object('user_id', user_id, 'created_at_ms', created_at) AS text FROM end_users
     WHERE tenant = ?1 AND created_at >= ?2 AND (created_at, user_id) >= (?2, ?3)
     ORDER BY created_at, user_id LIMIT ?4";
 
 const OVERWRITE_FOREIGN: &str = "
-    UPDATE end_users SET document = printf('%*s', octet_length(document), '')
+    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
+      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
@@ -34,17 +37,22 @@ const REMOVE_FOREIGN: &str = "
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
 /// A row of the listing.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub struct ListedUser {
     pub user_id: String,
-    revision: Revision,
+    version: Version,
+    display_name: Option<String>,
+    metadata: String,
     document: String,
 }
 
 impl ListedUser {
     /// Whether the row is as the object expects.
-    pub fn is(&self, revision: Revision, document: &str) -> bool {
-        self.revision == revision && self.document == document
+    pub fn is(&self, version: Version, record: &ProjectedRecord) -> bool {
+        self.version == version
+            && self.display_name.as_deref() == record.display_name.as_ref().map(Name::as_str)
+            && self.metadata == record.metadata.as_str()
+            && self.document == record.document.as_str()
     }
 }
 
@@ -53,16 +61,11 @@ pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) ->
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
     let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
     let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
-    let read = |text: &String| {
-        let [user_id, incarnation, version, document] = Value::row(text).ok()?;
-        let revision = Revision { incarnation: incarnation.as_i64()?, version: version.as_i64()? };
-        Some(ListedUser { user_id: user_id.into_string()?, revision, document: document.into_string()? })
-    };
-    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
+    read_all(&texts.rows)
 }
 
 /// The place of a row in the order of creation. Its id is not checked: damage can put any text there.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub struct Place {
     pub user_id: String,
     pub created_at_ms: i64,
@@ -83,11 +86,7 @@ pub async fn by_creation<D: Database>(
     let limit = i64::from(ROWS_MAX);
     let parameters = vec![Parameter::Text(&tenant), millis.into(), Parameter::Text(&lower), limit.into()];
     let texts = database.query(&Statement { sql: Cow::Borrowed(BY_CREATION), parameters }).await?;
-    let read = |text: &String| {
-        let [user_id, created_at_ms] = Value::row(text).ok()?;
-        Some(Place { user_id: user_id.into_string()?, created_at_ms: created_at_ms.as_i64()? })
-    };
-    texts.rows.iter().map(|text| read(text).ok_or_else(|| unreadable(Unreadable))).collect()
+    read_all(&texts.rows)
 }
 
 /// Removes rows that belong to no user, unless the listing has moved since the object judged them.
@@ -108,9 +107,11 @@ pub async fn remove_foreign<D: Database>(
 }
 
 fn write(ids: &impl Serialize) -> Result<String, StoreError> {
-    json::write(ids).map_err(|error| StoreError(error.to_string()))
+    serde_json::to_string(ids).map_err(|error| StoreError(error.to_string()))
 }
 
-fn unreadable(error: Unreadable) -> StoreError {
-    StoreError(format!("the listing does not read: {error}"))
+/// Reads rows that are JSON.
+fn read_all<T: DeserializeOwned>(texts: &[String]) -> Result<Vec<T>, StoreError> {
+    let rows = texts.iter().map(|text| serde_json::from_str(text));
+    rows.collect::<Result<_, _>>().map_err(|error| StoreError(format!("the listing does not read: {error}")))
 }

@@ -15,3 +15,4 @@ pub mod comparison;
 pub mod fence;
 mod keyset;
 pub mod pages;
+pub mod schema;

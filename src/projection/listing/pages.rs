@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keyset::just_after;
 use crate::directory::cursor::Binding;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
-use crate::json::{self, Raw, Unreadable};
+use crate::json::Text;
 use crate::organization::sql::Parameter;
 use crate::projection::stores::Statement;
 
@@ -39,23 +39,11 @@ pub enum Range {
     },
 }
 
-/// The place of a row in a list, which a cursor holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The place of a row in a list, which a cursor holds. It is read from a record too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     pub user_id: UserId,
     pub created_at: Timestamp,
-}
-
-impl Position {
-    /// Reads the place from a cursor, or from the record of a row.
-    pub fn read(text: &str) -> Result<Self, Unreadable> {
-        let read = |members: json::Members<'_>| {
-            let text = |name: &str| members.get(name)?.string();
-            let (user_id, created_at) = (UserId::new(text("user_id")?), Timestamp::parse(&text("created_at")?));
-            Some(Self { user_id: user_id.ok()?, created_at: created_at.ok()? })
-        };
-        Raw::parse(text).ok().and_then(Raw::members).and_then(read).ok_or(Unreadable)
-    }
 }
 
 impl Query {
@@ -173,14 +161,12 @@ impl Page {
     }
 
     /// The documents of the page, and the place of its last row if more rows follow.
-    pub fn read(&self, texts: Vec<String>) -> Result<(Vec<String>, Option<Position>), Unreadable> {
-        let mut documents = texts;
+    pub fn read(&self, texts: Vec<String>) -> serde_json::Result<(Vec<Text>, Option<Position>)> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        if documents.len() <= limit {
-            return Ok((documents, None));
-        }
-        documents.truncate(limit);
-        let last = documents.last().map(|document| Position::read(document)).transpose()?;
+        let has_more = texts.len() > limit;
+        let documents: Vec<Text> = texts.into_iter().take(limit).map(Text::parse).collect::<Result<_, _>>()?;
+        let last = documents.last().filter(|_| has_more);
+        let last = last.map(|document| serde_json::from_str(document.as_str())).transpose()?;
         Ok((documents, last))
     }
 }

@@ -24,6 +24,9 @@ mod world;
 
 use std::time::Instant;
 
+use rollcall::guards::Guard;
+
+use crate::simulation::guards::is_proven_by;
 use crate::simulation::{run_all, variable};
 use world::Bench;
 
@@ -69,4 +72,11 @@ fn turns_are_counted_once_and_within_the_limits() {
     for what in CERTAIN {
         assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
     }
+}
+
+/// Without its newest row the log would give a number twice.
+#[test]
+fn the_newest_row_of_the_log_is_proven() {
+    let bench = Bench::new();
+    is_proven_by(Guard::NewestChange, |seed| bench.run(seed, false));
 }

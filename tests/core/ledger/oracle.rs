@@ -61,13 +61,14 @@ pub struct Errand {
     pub has_affect: bool,
 }
 
-/// A person that ever existed: a number for each incarnation.
+/// A person that ever existed. One who is made again under the same id is another person.
 type Person = usize;
 
 #[derive(Debug)]
 struct User {
     person: Person,
-    incarnation: i64,
+    /// The number of the change that made the user.
+    number: i64,
     version: i64,
     is_pending: bool,
     last_ms: Option<i64>,
@@ -122,7 +123,8 @@ pub struct Oracle {
     pub turns_limit: u64,
     pub relationships_limit: u64,
     people: Person,
-    erasures: i64,
+    /// The number of the newest change.
+    pub sequence: i64,
     users: BTreeMap<usize, User>,
     relationships: BTreeMap<(Person, usize), Relationship>,
     ledger: BTreeMap<RequestId, Turn>,
@@ -150,7 +152,8 @@ fn size<T>(set: Option<&BTreeSet<T>>) -> u64 {
 
 impl Oracle {
     pub fn new(anchor_day: i64) -> Self {
-        Self { anchor_day, ..Self::default() }
+        // Making the agents was the first changes.
+        Self { anchor_day, sequence: i64::try_from(AGENTS.len()).expect("a few"), ..Self::default() }
     }
 
     fn period(&self, now_ms: i64) -> i64 {
@@ -201,7 +204,7 @@ impl Oracle {
                 if kept.fingerprint != fingerprint {
                     return Ok((Outcome::IdempotencyMismatch, false));
                 }
-                let document = json::Text::from_stored(kept.document.clone());
+                let document = json::Text::parse(kept.document.clone()).expect("JSON");
                 let quota = Some(self.quota(now_ms));
                 return Ok((Outcome::Turn { document, quota }, kept.by != errand.id));
             }
@@ -252,16 +255,18 @@ impl Oracle {
     }
 
     fn ensure_pair(&mut self, user: usize, agent: usize, id: RelationshipId) -> Person {
-        let (people, incarnation) = (&mut self.people, self.erasures + 1);
+        let (people, sequence) = (&mut self.people, &mut self.sequence);
         let make = || {
             *people += 1;
-            User { person: *people, incarnation, version: 1, is_pending: false, last_ms: None }
+            *sequence += 1;
+            User { person: *people, number: *sequence, version: *sequence, is_pending: false, last_ms: None }
         };
         let held = self.users.entry(user).or_insert_with(make);
         let person = held.person;
         // Readers see a new relationship with the user, so the user gets a new version.
         self.relationships.entry((person, agent)).or_insert_with(|| {
-            held.version += 1;
+            *sequence += 1;
+            held.version = *sequence;
             Relationship { id, turns: 0, has_mood: false, last_ms: None }
         });
         person
@@ -301,7 +306,7 @@ impl Oracle {
             }
         }
         let is_counted = self.ledger.get(&errand.id).is_some_and(|turn| turn.is_new);
-        let document = json::Text::from_stored(document(errand, is_counted));
+        let document = json::Text::parse(document(errand, is_counted)).expect("JSON");
         Ok(Outcome::Turn { document, quota: Some(self.quota(now_ms)) })
     }
 
@@ -309,7 +314,8 @@ impl Oracle {
         let user = self.users.values_mut().find(|user| user.person == pair.0);
         let Some(user) = user.filter(|user| !user.is_pending) else { return false };
         let Some(relationship) = self.relationships.get_mut(&pair) else { return false };
-        user.version += 1;
+        self.sequence += 1;
+        user.version = self.sequence;
         user.last_ms = Some(now_ms);
         relationship.turns += 1;
         relationship.has_mood |= has_affect;
@@ -341,7 +347,8 @@ impl Oracle {
             let is_it = |known: &Deletion| known.person == Some(person) && known.cascade == Cascade::All;
             return self.deletions.iter().find(|(_, known)| is_it(known)).map(|(id, known)| (*id, known.erased));
         }
-        user.version += 1;
+        self.sequence += 1;
+        user.version = self.sequence;
         let mut erased = Erased::default();
         let pairs = (person, 0)..(person + 1, 0);
         let moods = self.relationships.range(pairs.clone()).filter(|(_, held)| held.has_mood).count();
@@ -376,7 +383,7 @@ impl Oracle {
                 gone.insert(person);
             }
         }
-        self.erasures += i64::try_from(gone.len()).expect("a few");
+        self.sequence += i64::try_from(gone.len()).expect("a few");
         self.users.retain(|_, user| !gone.contains(&user.person));
         self.relationships.retain(|(person, _), _| !gone.contains(person));
         self.kept.retain(|_, kept| kept.person.is_none_or(|person| !gone.contains(&person)));
@@ -401,7 +408,7 @@ impl Oracle {
         let mut lines = Vec::new();
         let mut names = BTreeMap::new();
         for (user, held) in &self.users {
-            let name = format!("{}#{}", USERS[*user], held.incarnation);
+            let name = format!("{}#{}", USERS[*user], held.number);
             let state = if held.is_pending { "deletion_pending" } else { "active" };
             lines.push(format!("user {name} {} {state} {}", held.version, or_none(held.last_ms)));
             names.insert(held.person, name);

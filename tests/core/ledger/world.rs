@@ -8,14 +8,15 @@ use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, Request
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
 use rollcall::organization::sql::{SqlError, SqlValue};
 
 use super::calendar::Date;
 use super::clients::{Client, Late};
 use super::oracle::{AGENTS, Oracle, Target, USERS};
+use crate::simulation::stores::log_expiry;
 use crate::simulation::tally::Tally;
 use crate::simulation::{Violation, ensure};
 use crate::sqlite::{INJECTED, Sqlite};
@@ -31,26 +32,26 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// All rows about turns and people in the object's storage, read past the core, a line for each row. A row that
 /// names a missing person or relationship gives a line that the oracle never has.
 const LINES: &str = "
-    SELECT format('user %s#%d %d %s %s', user_id, incarnation, version, state, ifnull(last_interaction_at, '-'))
+    SELECT format('user %s#%d %d %s %s', user_id, number, version, state, ifnull(last_interaction_at, '-'))
     FROM users UNION ALL
-    SELECT format('relationship %s#%d %d %s %d %d %s', u.user_id, u.incarnation, r.agent, r.relationship_id, r.turns,
+    SELECT format('relationship %s#%d %d %s %d %d %s', u.user_id, u.number, r.agent, r.relationship_id, r.turns,
         r.mood IS NOT NULL, ifnull(r.last_interaction_at, '-'))
     FROM relationships r LEFT JOIN users u ON u.number = r.user UNION ALL
     SELECT format('turn %s %s %d %d %s %s %d %s %s', l.operation, l.state, l.period_start, l.expires_at,
         CASE WHEN l.relationship IS NULL THEN '-' WHEN r.user IS NOT l.user THEN 'of another'
              ELSE r.relationship_id END,
-        iif(l.user IS NULL, '-', u.user_id || '#' || u.incarnation), l.is_new_active,
+        iif(l.user IS NULL, '-', u.user_id || '#' || u.number), l.is_new_active,
         ifnull(l.digest, '-'), ifnull(l.fingerprint, '-'))
     FROM ledger l LEFT JOIN users u ON u.number = l.user LEFT JOIN relationships r ON r.number = l.relationship
     UNION ALL
     SELECT format('counter %s %d %d', metric, period_start, value) FROM counters UNION ALL
-    SELECT format('active %d %s#%d %d', a.period_start, u.user_id, u.incarnation, a.agent)
+    SELECT format('active %d %s#%d %d', a.period_start, u.user_id, u.number, a.agent)
     FROM active_relationships a LEFT JOIN users u ON u.number = a.user UNION ALL
     SELECT format('kept %s %s %s %s %d %s', i.digest, i.fingerprint, i.request_id,
-        iif(i.user IS NULL, '-', u.user_id || '#' || u.incarnation), i.expires_at, i.document)
+        iif(i.user IS NULL, '-', u.user_id || '#' || u.number), i.expires_at, i.document)
     FROM idempotency i LEFT JOIN users u ON u.number = i.user UNION ALL
     SELECT format('deletion %s %s %s %d %d %d', d.deletion_id,
-        iif(d.user IS NULL, '-', u.user_id || '#' || u.incarnation), d.cascade, d.erased_records,
+        iif(d.user IS NULL, '-', u.user_id || '#' || u.number), d.cascade, d.erased_records,
         d.erased_relationships, d.erased_moods)
     FROM deletions d LEFT JOIN users u ON u.number = d.user
     ORDER BY 1";
@@ -363,7 +364,9 @@ impl<'a> World<'a> {
 
     fn sweep(&mut self) -> Result<(), Violation> {
         if let Some(next) = self.transact(OrganizationCore::sweep)? {
-            let expected = self.oracle.sweep(self.now_ms);
+            let confirmed = self.confirmed[0].min(self.confirmed[1]);
+            let expiry = log_expiry(&self.bench.storage, confirmed, self.now())?;
+            let expected = [self.oracle.sweep(self.now_ms), expiry].into_iter().flatten().min();
             self.trace(|| format!("sweep: next {next:?}"));
             ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
             self.tally.count("sweeps");

@@ -3,7 +3,7 @@
 //! Invariant: every answer is judged when it is committed, whether or not a caller ever receives it.
 
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::end_user::Revision;
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::RequestId;
 use rollcall::json;
 use rollcall::organization::protocol::{
@@ -145,9 +145,7 @@ impl World<'_> {
                         self.oracle.judge_receipt(*deletion_id, receipt)?;
                     }
                     Command::ExportEndUser { user_id } => self.judge_export(self.number(user_id), outcome)?,
-                    Command::LocateEndUser { user_id } | Command::ReadEndUser { user_id } => {
-                        self.judge_read(self.number(user_id), outcome)?;
-                    }
+                    Command::ReadEndUser { user_id } => self.judge_read(self.number(user_id), outcome)?,
                     _ => {}
                 }
                 Ok(Vec::new())
@@ -165,20 +163,20 @@ impl World<'_> {
         let user = self.number(&new.user_id);
         let was = before.users[user].as_deref();
         let is = self.holdings.users[user].as_deref();
-        let is_own = |held: &Held| held.revision.version == 1 && held.created_by == request_id.to_string();
+        let is_own = |held: &Held| held.is_first() && held.created_by == request_id.to_string();
         match outcome {
-            Outcome::EndUserCreated { revision, document } => {
+            Outcome::EndUserCreated { version, document } => {
                 ensure!(was.is_none_or(is_own), "user {user} was made already: {was:?}");
                 ensure!(self.oracle.pending(user).is_none(), "user {user} is being erased, and told to be made");
                 ensure!(is.is_some_and(is_own), "user {user} was told to be made, and is not: {is:?}");
-                ensure!(is_record(is, *revision, document), "user {user}: not {document} but {is:?}");
+                ensure!(is_record(is, *version, document), "user {user}: not {document} but {is:?}");
                 self.tally.count("users created");
-                Ok(vec![(user, revision.incarnation)])
+                Ok(vec![(user, *version)])
             }
-            Outcome::EndUser { revision, document } => {
+            Outcome::EndUser { version, document } => {
                 ensure!(self.oracle.pending(user).is_none(), "user {user} is being erased, and was found");
                 ensure!(!was.is_some_and(is_own), "user {user}'s creator was told 200");
-                ensure!(is_record(was, *revision, document), "user {user}: not {document} but {was:?}");
+                ensure!(is_record(was, *version, document), "user {user}: not {document} but {was:?}");
                 self.tally.count("users found existing");
                 Ok(Vec::new())
             }
@@ -209,7 +207,7 @@ impl World<'_> {
         for (place, (new, creation)) in users.iter().zip(creations).enumerate() {
             let user = self.number(&new.user_id);
             let was = before.users[user].as_deref();
-            let is_own = |held: &Held| held.revision.version == 1 && held.created_by == request_id.to_string();
+            let is_own = |held: &Held| held.is_first() && held.created_by == request_id.to_string();
             let expected = if self.oracle.pending(user).is_some() {
                 Creation::DeletionPending
             } else if users[..place].iter().any(|earlier| earlier.user_id == new.user_id) || !was.is_none_or(is_own) {
@@ -222,7 +220,7 @@ impl World<'_> {
                 let Some(is) = &self.holdings.users[user] else {
                     return Err(Violation(format!("user {user} was told to be made, and is not")));
                 };
-                made.push((user, is.revision.incarnation));
+                made.push((user, is.version));
             }
         }
         self.tally.count("batches executed");
@@ -245,14 +243,14 @@ impl World<'_> {
             ensure!(matches!(outcome, Outcome::DeletionPending), "user {user} is being erased: {outcome:?}");
             return self.judge_refusal(user);
         }
-        let holds = if_match.is_none_or(|condition| condition.holds(was.revision));
+        let holds = if_match.is_none_or(|condition| condition.holds(was.version));
         match outcome {
-            Outcome::EndUser { revision, document } => {
+            Outcome::EndUser { version, document } => {
                 ensure!(holds, "user {user}: {was:?} is not what {if_match:?} is about");
                 let is = self.holdings.users[user].as_deref();
-                ensure!(is_record(is, *revision, document), "user {user}: not {document} but {is:?}");
+                ensure!(is_record(is, *version, document), "user {user}: not {document} but {is:?}");
                 judge_change(change, document)?;
-                self.tally.count(if *revision == was.revision { "updates that change nothing" } else { "updates" });
+                self.tally.count(if *version == was.version { "updates that change nothing" } else { "updates" });
             }
             Outcome::PreconditionFailed => {
                 ensure!(!holds, "user {user}: {was:?} is what {if_match:?} is about");
@@ -301,8 +299,7 @@ impl World<'_> {
     fn judge_read(&self, user: usize, outcome: &Outcome) -> Result<(), Violation> {
         let is = self.holdings.users[user].as_deref();
         let is_right = match outcome {
-            Outcome::EndUserLocated { revision, .. } => is.is_some_and(|is| is.revision == *revision),
-            Outcome::EndUser { revision, document } => is_record(is, *revision, document),
+            Outcome::EndUserRead { version, document, .. } => is_record(is, *version, document),
             Outcome::NotFound => is.is_none(),
             _ => false,
         };
@@ -336,8 +333,8 @@ impl World<'_> {
     }
 }
 
-fn is_record(held: Option<&Held>, revision: Revision, document: &json::Text) -> bool {
-    held.is_some_and(|held| held.revision == revision && held.document == document.as_str())
+fn is_record(held: Option<&Held>, version: Version, document: &json::Text) -> bool {
+    held.is_some_and(|held| held.version == version && held.document == document.as_str())
 }
 
 /// The record shows the acknowledged change.

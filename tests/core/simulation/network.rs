@@ -2,7 +2,8 @@
 //! or never, and so do the answers.
 
 use rollcall::directory::identifiers::BatchId;
-use rollcall::organization::outbox::{Batch, Projection};
+use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::protocol::Call;
 use rollcall::projection::cache;
 use rollcall::projection::listing::batches::Application;
@@ -33,7 +34,6 @@ pub struct Put {
     flush: u64,
     user: usize,
     value: String,
-    ttl_s: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -139,12 +139,12 @@ impl World<'_> {
         let number = self.network.cache_flushes;
         let mut open = 0;
         for change in batch.changes.iter().filter(|change| cache::is_put(change)) {
-            let (value, ttl_s) = cache::value(change).map_err(|error| Violation(error.to_string()))?;
+            let (value, _) = cache::value(change).map_err(|error| Violation(error.to_string()))?;
             let user = self.number(&change.user_id);
             let key = cache::key(batch.tenant, &change.user_id);
             ensure!(self.bench.cache_keys[user] == key, "user {user} is put under {key}");
             self.trace(|| format!("to KV: {user} {value}"));
-            self.network.to_cache.push(Put { flush: number, user, value, ttl_s });
+            self.network.to_cache.push(Put { flush: number, user, value });
             open += 1;
         }
         self.tally.count("batches sent to KV");
@@ -176,7 +176,9 @@ impl World<'_> {
                 return Ok(());
             }
         }
-        self.kv[put.user].put(self.true_ms, put.value, put.ttl_s, is_on_time);
+        if is_on_time {
+            self.kv[put.user].put(put.value);
+        }
         let Some(flush) = self.network.cache_flush.as_mut().filter(|_| is_on_time) else { return Ok(()) };
         flush.open -= 1;
         if flush.open == 0 {
@@ -211,7 +213,7 @@ impl World<'_> {
         for _ in 0..BATCHES_MAX {
             if projection == Projection::Cache {
                 self.send_to_cache()?;
-                if self.network.cache_flush.is_none() {
+                if self.network.cache_flush.is_none() && !self.object.is_behind(Projection::Cache) {
                     return Ok(());
                 }
                 while self.network.cache_flush.is_some() {

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use rollcall::directory::deletion::{Cascade, Receipt, ReceiptStatus};
-use rollcall::directory::end_user::Revision;
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::outbox::Projection;
 use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
 
 use super::stores::{Held, Holdings, written};
@@ -31,8 +31,8 @@ pub enum Effect {
     Purge(Vec<usize>),
 }
 
-/// A user that an answer reports as made: number and incarnation.
-pub type Made = (usize, i64);
+/// A user that an answer reports as made: number and first version.
+pub type Made = (usize, Version);
 
 /// An answer that is kept for repetitions.
 #[derive(Debug)]
@@ -59,18 +59,18 @@ struct Erasure {
 
 #[derive(Debug)]
 pub struct Oracle {
-    /// The record of every revision that ever existed.
-    documents: BTreeMap<(usize, Revision), String>,
-    /// The newest revision in any received answer, until the user's erasure is requested.
-    acknowledged: Vec<Option<Revision>>,
-    /// The highest incarnation whose erasure is completed.
-    erased: Vec<i64>,
+    /// The user and the record of every version that ever existed.
+    documents: BTreeMap<Version, (usize, String)>,
+    /// The newest version in any received answer, until the user's erasure is requested.
+    acknowledged: Vec<Option<Version>>,
+    /// The newest version before the last completed erasure.
+    erased: Vec<Option<Version>>,
     /// The complete erasure in progress, for each user.
     pending: Vec<Option<DeletionId>>,
     erasures: BTreeMap<DeletionId, Erasure>,
     /// By key. Contains expired answers until they are swept.
     kept: BTreeMap<String, Kept>,
-    /// The author whose answer reported each incarnation as made.
+    /// The author whose answer reported each user as made.
     authors: BTreeMap<Made, u64>,
     /// Requests with a key and their authors, for repetitions.
     pub requests: Vec<(u64, Call)>,
@@ -83,7 +83,7 @@ impl Oracle {
         Self {
             documents: BTreeMap::new(),
             acknowledged: vec![None; users],
-            erased: vec![0; users],
+            erased: vec![None; users],
             pending: vec![None; users],
             erasures: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -99,10 +99,6 @@ impl Oracle {
 
     pub fn is_any_erasure_open(&self) -> bool {
         self.erasures.values().any(|erasure| !erasure.is_completed)
-    }
-
-    pub fn document(&self, user: usize, revision: Revision) -> Option<&str> {
-        self.documents.get(&(user, revision)).map(String::as_str)
     }
 
     pub fn deletion_ids(&self) -> Vec<DeletionId> {
@@ -169,23 +165,23 @@ impl Oracle {
     }
 
     fn explain_one(&mut self, effect: &Effect, user: usize, was: Option<&Held>, is: &Held) -> Result<(), Violation> {
-        let revision = is.revision;
+        let version = is.version;
         let is_next = |was: &Held| {
-            let version = was.revision.version + 1;
-            !was.is_pending && revision == Revision { version, ..was.revision } && was.created_by == is.created_by
+            !was.is_pending && version > was.version && was.number == is.number && was.created_by == is.created_by
         };
         let is_explained = match (effect, was) {
             (Effect::Make(request_id, users), None) => {
                 let is_theirs = is.created_by == request_id.to_string() && users.contains(&user);
-                is_theirs && revision.version == 1 && revision.incarnation > self.erased[user] && !is.is_pending
+                is_theirs && is.is_first() && Some(version) > self.erased[user] && !is.is_pending
             }
             (Effect::Change(changed), Some(was)) => *changed == user && is_next(was) && !is.is_pending,
             (Effect::Mark(marked), Some(was)) => *marked == user && is_next(was) && is.is_pending,
             _ => false,
         };
         ensure!(is_explained, "{effect:?} does not explain user {user}: {was:?} became {is:?}");
-        let document = self.documents.entry((user, revision)).or_insert_with(|| is.document.clone());
-        ensure!(*document == is.document, "user {user}: two states have the same revision, {revision:?}");
+        let state = (user, is.document.clone());
+        let first = self.documents.entry(version).or_insert_with(|| state.clone());
+        ensure!(*first == state, "{first:?} and {state:?} have the same version, {version:?}");
         Ok(())
     }
 
@@ -193,20 +189,25 @@ impl Oracle {
     pub fn check_acknowledged(&self, holdings: &Holdings) -> Result<(), Violation> {
         for (user, acknowledged) in self.acknowledged.iter().enumerate() {
             let Some(acknowledged) = acknowledged else { continue };
-            let held = holdings.users[user].as_ref().map(|held| held.revision);
+            let held = holdings.users[user].as_ref().map(|held| held.version);
             ensure!(held >= Some(*acknowledged), "user {user}: {acknowledged:?} was told and is lost: {held:?}");
         }
         Ok(())
     }
 
-    /// Records that a caller received a revision. Newer ones may exist by then.
-    pub fn tell(&mut self, user: usize, revision: Revision) {
-        if revision.incarnation > self.erased[user] {
-            self.acknowledged[user] = self.acknowledged[user].max(Some(revision));
+    /// Records that a caller received a version. Newer ones may exist by then.
+    pub fn tell(&mut self, user: usize, version: Version) {
+        if Some(version) > self.erased[user] {
+            self.acknowledged[user] = self.acknowledged[user].max(Some(version));
         }
     }
 
-    pub fn acknowledged(&self, user: usize) -> Option<Revision> {
+    /// The newest version that an erased user had.
+    pub fn erased(&self, user: usize) -> Option<Version> {
+        self.erased[user]
+    }
+
+    pub fn acknowledged(&self, user: usize) -> Option<Version> {
         self.acknowledged[user]
     }
 
@@ -333,8 +334,8 @@ impl Oracle {
             }
         }
         for user in &purged {
-            let last = self.documents.keys().filter(|(of, _)| of == user).map(|(_, revision)| revision.incarnation);
-            self.erased[*user] = last.max().unwrap_or_default();
+            let versions = self.documents.iter().filter(|(_, (of, _))| of == user);
+            self.erased[*user] = versions.map(|(version, _)| *version).max();
             self.pending[*user] = None;
             self.acknowledged[*user] = None;
             self.kept.retain(|_, kept| kept.user != Some(*user));

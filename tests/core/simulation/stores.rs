@@ -7,24 +7,22 @@
 use std::rc::Rc;
 
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyPrefix};
-use rollcall::directory::end_user::{Revision, Status};
+use rollcall::directory::end_user::{Status, Version};
 use rollcall::directory::identifiers::{Mode, OrganizationId, Tenant};
 use rollcall::directory::names::UserId;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::{Row, SqlError, SqlValue};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::cache;
 
-use super::Violation;
+use super::{Violation, ensure};
 use crate::sqlite::Sqlite;
 
 /// The clock of every seed begins here.
 pub const START_MS: i64 = 1_700_000_000_000;
-
-/// How long KV keeps a tombstone, and how long after a write a reader elsewhere may still see the former value.
-pub const STALE_MS: i64 = 60_000;
 
 /// The storage that a thread reuses for any number of seeds, one after another.
 pub struct Bench {
@@ -70,7 +68,8 @@ pub fn written(outcome: &Outcome) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Held {
     raw: Vec<SqlValue>,
-    pub revision: Revision,
+    pub number: i64,
+    pub version: Version,
     pub is_pending: bool,
     pub created_at: Timestamp,
     /// The id of the request that made the user.
@@ -79,6 +78,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Whether the user was not changed since they were made.
+    pub fn is_first(&self) -> bool {
+        self.version == Version::of_sequence(self.number)
+    }
+
     /// Whether all columns are equal.
     pub fn is_same(&self, other: &Self) -> bool {
         self.raw == other.raw
@@ -99,7 +103,10 @@ pub struct Holdings {
     pub uncached: Unconfirmed,
     /// The positions that the listing and the cache have confirmed.
     pub confirmed: [i64; 2],
-    pub outbox_rows: usize,
+    /// The number of the newest row of the change log.
+    pub last_sequence: i64,
+    /// The rows of the log that only the projections need, without the newest row.
+    pub left_over: i64,
 }
 
 impl Holdings {
@@ -109,7 +116,7 @@ impl Holdings {
         let statement = format!("SELECT {}, u.created_by FROM users u", user_row::COLUMNS);
         for raw in sql.rows(&statement, &[])? {
             let (user_id, held) = match before.users.iter().flatten().find(|held| held.raw == raw) {
-                Some(held) => (text(&raw, 1)?.to_owned(), Rc::clone(held)),
+                Some(held) => (text(&raw, 2)?.to_owned(), Rc::clone(held)),
                 None => parse(raw)?,
             };
             users[number(user_ids, &user_id)?] = Some(held);
@@ -124,18 +131,25 @@ impl Holdings {
         }
         let none = vec![false; user_ids.len()];
         let mut unconfirmed = [none.clone(), none];
-        let outbox = sql.rows("SELECT sequence, u.user_id FROM outbox JOIN users u ON u.number = user", &[])?;
-        let outbox_rows = outbox.len();
-        for row in outbox {
+        let (mut last_sequence, mut left_over) = (0, 0);
+        let changes = "SELECT sequence, kind, u.user_id, u.number, u.version, subject FROM changes
+                       LEFT JOIN users u ON u.number = user ORDER BY sequence";
+        for row in sql.rows(changes, &[])? {
             let mut row = Row::new(row);
-            let sequence = row.integer()?;
-            let user = number(user_ids, &row.text()?)?;
+            let (sequence, kind, user_id) = (row.integer()?, row.text()?, row.optional_text()?);
+            left_over += i64::from(is_left_over(&kind) && sequence <= confirmed[0].min(confirmed[1]));
+            last_sequence = sequence;
+            let Some(user_id) = user_id else { continue };
+            let user = number(user_ids, &user_id)?;
+            let (number, version, subject) = (row.integer()?, row.integer()?, row.integer()?);
+            let is_right = subject == number && number <= sequence && (kind == "repair" || sequence <= version);
+            ensure!(is_right, "the change {sequence} ({kind}) is not of user {number} at version {version}");
             for (unconfirmed, confirmed) in unconfirmed.iter_mut().zip(confirmed) {
                 unconfirmed[user] |= sequence > confirmed;
             }
         }
         let [unlisted, uncached] = unconfirmed;
-        Ok(Self { users, unlisted, uncached, confirmed, outbox_rows })
+        Ok(Self { users, unlisted, uncached, confirmed, last_sequence, left_over })
     }
 }
 
@@ -145,14 +159,24 @@ pub fn answers_stored(sql: &Sqlite) -> Result<i64, Violation> {
     Ok(Row::new(rows.pop().unwrap_or_default()).integer()?)
 }
 
+/// When the oldest row of the change log expires that every projection has confirmed.
+pub fn log_expiry(sql: &Sqlite, confirmed: i64, now: Timestamp) -> Result<Option<Timestamp>, Violation> {
+    let oldest = "SELECT at FROM changes WHERE sequence < (SELECT max(sequence) FROM changes) AND sequence <= ?
+                  ORDER BY sequence LIMIT 1";
+    let Some(row) = sql.rows(oldest, &[confirmed.into()])?.pop() else { return Ok(None) };
+    let expiry = Timestamp::from_millis(Row::new(row).integer()? + KEPT_MS);
+    ensure!(expiry > now, "a row of the log is older than 30 days");
+    Ok(Some(expiry))
+}
+
 /// What D1 holds of each user.
-pub fn listed(sql: &Sqlite, user_ids: &[UserId]) -> Result<Vec<Option<(Revision, String)>>, Violation> {
+pub fn listed(sql: &Sqlite, user_ids: &[UserId]) -> Result<Vec<Option<(Version, String)>>, Violation> {
     let mut listed = vec![None; user_ids.len()];
-    for row in sql.rows("SELECT user_id, incarnation, version, document FROM end_users", &[])? {
+    for row in sql.rows("SELECT user_id, version, document FROM end_users", &[])? {
         let mut row = Row::new(row);
         let user = number(user_ids, &row.text()?)?;
-        let revision = Revision { incarnation: row.integer()?, version: row.integer()? };
-        listed[user] = Some((revision, row.text()?));
+        let version = Version::of_sequence(row.integer()?);
+        listed[user] = Some((version, row.text()?));
     }
     Ok(listed)
 }
@@ -160,6 +184,11 @@ pub fn listed(sql: &Sqlite, user_ids: &[UserId]) -> Result<Vec<Option<(Revision,
 fn number(user_ids: &[UserId], text: &str) -> Result<usize, Violation> {
     let found = user_ids.iter().position(|user_id| user_id.as_str() == text);
     found.ok_or_else(|| Violation(format!("{text:?} is nobody's id")))
+}
+
+/// Whether nothing but the projections needs the row of a change.
+fn is_left_over(kind: &str) -> bool {
+    matches!(kind, "turn" | "repair")
 }
 
 fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
@@ -172,45 +201,25 @@ fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
 fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
     let created_by = text(&raw, raw.len() - 1)?.to_owned();
     let row = UserRow::read(&mut Row::new(raw.clone()))?;
-    let document = row.document()?.into_string();
-    let UserRow { user, revision, .. } = row;
+    let document = row.document()?.as_str().to_owned();
+    let UserRow { number, user, .. } = row;
     let is_pending = user.status == Status::DeletionPending;
-    let held = Held { raw, revision, is_pending, created_at: user.created_at, created_by, document };
+    let held =
+        Held { raw, number, version: user.version, is_pending, created_at: user.created_at, created_by, document };
     Ok((user.user_id.to_string(), Rc::new(held)))
 }
 
-/// The values of one KV key, each with the time of its write.
+/// What a flush that waited for its write left under one KV key. A write that its flush gave up may arrive later; no
+/// reader reads the cache.
 #[derive(Debug, Default)]
-pub struct History(Vec<Written>);
+pub struct Cached(Option<String>);
 
-#[derive(Debug)]
-struct Written {
-    at_ms: i64,
-    until_ms: Option<i64>,
-    value: String,
-    /// True when a flush wrote it, false when it is the late write of a flush that was given up.
-    on_time: bool,
-}
-
-impl History {
-    pub fn put(&mut self, now_ms: i64, value: String, ttl_s: Option<u64>, on_time: bool) {
-        let until_ms = ttl_s.map(|ttl_s| now_ms + i64::try_from(ttl_s).expect("a short time") * 1_000);
-        self.0.push(Written { at_ms: now_ms, until_ms, value, on_time });
+impl Cached {
+    pub fn put(&mut self, value: String) {
+        self.0 = Some(value);
     }
 
-    /// The value that a reader may see now: any value of the key within the given time. A cached miss shows no
-    /// value.
-    pub fn seen(&self, random: &mut fastrand::Rng, now_ms: i64, stale_ms: i64) -> Option<&str> {
-        let since_ms = now_ms.saturating_sub(stale_ms);
-        // The last value before the interval is visible at its beginning.
-        let first = self.0.iter().rposition(|written| written.at_ms <= since_ms).unwrap_or_default();
-        let seen = random.choice(&self.0[first..])?;
-        let is_there = seen.until_ms.is_none_or(|until_ms| until_ms > since_ms) && random.u8(0..8) > 0;
-        is_there.then_some(seen.value.as_str())
-    }
-
-    /// The key's last value from a flush that waited for its write.
     pub fn confirmed(&self) -> Option<&str> {
-        self.0.iter().rev().find(|written| written.on_time).map(|written| written.value.as_str())
+        self.0.as_deref()
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use rollcall::directory::api_key::{KeyKind, KeyPrefix, Scope};
-use rollcall::directory::end_user::Revision;
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{KeyId, RequestId};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
@@ -16,7 +16,7 @@ use rollcall::organization::sql::SqlError;
 use super::clients::Errand;
 use super::network::Network;
 use super::oracle::{Effect, Oracle};
-use super::stores::{Bench, History, Holdings, STALE_MS, START_MS};
+use super::stores::{Bench, Cached, Holdings, START_MS, log_expiry};
 use super::tally::Tally;
 use super::{Violation, ensure};
 use crate::limiter::Bound;
@@ -40,22 +40,20 @@ pub struct World<'a> {
     /// The small bucket of this seed and its bound. Its clock only goes forward (see the limiter about clocks that
     /// are set back).
     pub bucket: Option<(Rate, Bound)>,
-    /// The staleness limit of KV.
-    pub stale_ms: i64,
     /// The users of this seed, by number. They are few, so that clients collide.
     pub population: Vec<usize>,
     pub object: OrganizationCore,
     /// Number of the object's crashes. Answers to an earlier life have no receiver.
     pub life: u32,
     storage: &'a Sqlite,
-    pub kv: Vec<History>,
+    pub kv: Vec<Cached>,
     pub network: Network,
     pub clients: [Option<Errand>; CLIENTS],
     pub oracle: Oracle,
     pub holdings: Rc<Holdings>,
     rows_written: u64,
     /// What D1 holds.
-    pub listed: Vec<Option<(Revision, String)>>,
+    pub listed: Vec<Option<(Version, String)>>,
     pub listing_rows_written: u64,
     pub tally: Tally,
 }
@@ -78,14 +76,12 @@ impl<'a> World<'a> {
             true_ms: START_MS,
             skew_ms: 0,
             bucket: None,
-            // In some seeds, KV readers may see any value that a key ever had.
-            stale_ms: if random.u8(0..8) == 0 { i64::MAX } else { STALE_MS },
             random,
             population,
             object: OrganizationCore::default(),
             life: 0,
             storage,
-            kv: std::iter::repeat_with(History::default).take(users).collect(),
+            kv: std::iter::repeat_with(Cached::default).take(users).collect(),
             network: Network::default(),
             clients: [const { None }; CLIENTS],
             oracle: Oracle::new(users),
@@ -285,7 +281,10 @@ impl<'a> World<'a> {
         for _ in 0..swept {
             self.tally.count("answers swept");
         }
-        ensure!(next == self.oracle.next_expiry(), "the next answer expires at {next:?}");
+        let [listing, cache] = self.holdings.confirmed;
+        let expiry = log_expiry(self.storage, listing.min(cache), now)?;
+        let expected = [self.oracle.next_expiry(), expiry].into_iter().flatten().min();
+        ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use super::state::{ObjectState, js_error, log_failure, succeeded};
 use crate::platform;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::outbox::Projection;
+use rollcall::organization::change_log::Projection;
 
 /// Longest pause between two attempts, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;

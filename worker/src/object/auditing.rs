@@ -8,7 +8,7 @@ use super::state::{ObjectState, begun_again, succeeded};
 use crate::platform::{self, D1, Kv};
 use rollcall::directory::identifiers::Tenant;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
-use rollcall::organization::outbox::Projection;
+use rollcall::organization::change_log::Projection;
 use rollcall::projection::{StoreError, audit};
 
 /// How long a step may take beyond the limit of the audit, in milliseconds.

@@ -4,7 +4,7 @@
 //!
 //! - Everything that decides is synchronous and in one transaction. The output gate holds the reply back
 //!   until the transaction is durable.
-//! - While the outbox holds a row, or an answer is kept, an alarm is set.
+//! - While a projection lacks a change, or a row waits for its expiry, an alarm is set.
 
 use std::rc::Rc;
 

@@ -12,8 +12,8 @@ use wasm_bindgen::prelude::*;
 use super::state::{ObjectState, log_failure, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
+use rollcall::organization::change_log::Projection;
 use rollcall::organization::closing::{self, Closing};
-use rollcall::organization::outbox::Projection;
 use rollcall::projection::{StoreError, closing as removal, flush};
 
 /// When a closed and emptied object clears KV once more, in milliseconds. A put that timed out may have

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::executor::SharedWork;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::outbox::Projection;
+use rollcall::organization::change_log::Projection;
 
 /// The flushes of one object.
 pub struct Flushes {

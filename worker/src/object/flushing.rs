@@ -14,7 +14,8 @@ use crate::executor;
 use crate::platform::{self, D1, Kv};
 use rollcall::directory::identifiers::BatchId;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::outbox::{Batch, Projection};
+use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::Projection;
 use rollcall::projection::{StoreError, flush};
 
 /// How long a flush gathers changes, in milliseconds, unless a batch is full or a reader waits. A batch

@@ -4,13 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::flushes::Flushes;
 use crate::executor::{self, SharedWork};
 use crate::platform::{self, ObjectSql};
-use rollcall::json::quote;
 use rollcall::organization::closing::Closing;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::sql::SqlError;
@@ -69,9 +69,17 @@ pub fn begun_again() -> StoreError {
     StoreError("the object has begun again".to_owned())
 }
 
+/// The log line of a failure.
+#[derive(Serialize)]
+struct FlushLine<'a> {
+    flush: &'a str,
+    reason: &'a str,
+}
+
 /// Tells the operator that a store could not be reached. The alarm tries again.
 pub fn log_failure(what: &str, error: &StoreError) {
-    worker::console_error!("{{\"flush\":\"{what}\",\"reason\":{}}}", quote(&error.0));
+    let line = FlushLine { flush: what, reason: &error.0 };
+    worker::console_error!("{}", serde_json::to_string(&line).unwrap_or_default());
 }
 
 pub async fn succeeded(flush: js_sys::Promise) -> bool {

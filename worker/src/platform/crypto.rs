@@ -10,6 +10,7 @@ use super::bindings::describe;
 use crate::executor::{PromiseError, settle};
 use rollcall::clerk::key::PublicKey;
 use rollcall::refusal::Refusal;
+use serde_json::json;
 
 /// The longest wait for one operation, in milliseconds.
 const LIMIT_MS: u32 = 5_000;
@@ -47,8 +48,8 @@ extern "C" {
 pub async fn verify_rs256(key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal> {
     let verified = async {
         let algorithm = JSON::parse(RS256).map_err(PromiseError::Rejected)?;
-        let key = ["{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"", &key.modulus(), "\"}"].concat();
-        let key = JSON::parse(&key).map_err(PromiseError::Rejected)?;
+        let key = json!({ "kty": "RSA", "e": "AQAB", "n": key.modulus() });
+        let key = JSON::parse(&key.to_string()).map_err(PromiseError::Rejected)?;
         let usages = Array::of1(&"verify".into());
         let key = SUBTLE.with(|subtle| subtle.import_key("jwk", &key, &algorithm, false, usages));
         let key = settle(LIMIT_MS, key).await?;

@@ -1,4 +1,6 @@
-//! The listing database, in D1.
+//! The listing database, in D1. Each isolate checks once that this build may use the tables.
+
+use std::cell::Cell;
 
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
@@ -6,10 +8,16 @@ use worker::Env;
 
 use super::bindings::{Bindings, bind, binding, describe_unsettled};
 use crate::executor::settle;
+use rollcall::projection::listing::schema;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
 
 /// The longest wait for D1, in milliseconds.
 const LIMIT_MS: u32 = 10_000;
+
+thread_local! {
+    /// Whether this isolate has found that it may use the tables.
+    static MAY_USE_TABLES: Cell<bool> = const { Cell::new(false) };
+}
 
 #[wasm_bindgen]
 extern "C" {
@@ -62,10 +70,29 @@ impl D1 {
             .and_then(|prepared| prepared.bind(&values))
             .map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))
     }
+
+    async fn check_tables(&self) -> Result<(), StoreError> {
+        if !MAY_USE_TABLES.get() {
+            let select = Statement { sql: schema::SELECT.into(), parameters: Vec::new() };
+            schema::check(&self.read(&select).await?.rows)?;
+            MAY_USE_TABLES.set(true);
+        }
+        Ok(())
+    }
+
+    async fn read(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        let prepared = self.statement(statement)?;
+        let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
+        let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
+        let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
+        let rows = texts.split_terminator('\0').map(str::to_owned).collect();
+        Ok(Texts { rows, rows_read: whole(&answer, "rows_read")? })
+    }
 }
 
 impl Database for D1 {
     async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
+        self.check_tables().await?;
         let prepared = statements.iter().map(|statement| self.statement(statement).map(JsValue::from));
         let prepared = prepared.collect::<Result<Array, _>>()?;
         let answers = settle(LIMIT_MS, self.run_batch(prepared)).await.map_err(failed)?;
@@ -73,12 +100,8 @@ impl Database for D1 {
     }
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
-        let prepared = self.statement(statement)?;
-        let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
-        let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
-        let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
-        let rows = texts.split_terminator('\0').map(str::to_owned).collect();
-        Ok(Texts { rows, rows_read: whole(&answer, "rows_read")? })
+        self.check_tables().await?;
+        self.read(statement).await
     }
 }
 

@@ -9,7 +9,7 @@ use super::http::read_body;
 use crate::executor::fulfilled;
 use rollcall::edge::http::request::BodyError;
 use rollcall::fetch::{Fetch, FetchError, Outgoing};
-use rollcall::json::quote;
+use serde::Serialize;
 
 #[wasm_bindgen]
 extern "C" {
@@ -50,15 +50,32 @@ pub async fn fetch(request: Fetch<'_>) -> Result<u16, FetchError> {
     Ok(status)
 }
 
+#[derive(Serialize)]
+struct RequestInit {
+    method: &'static str,
+    redirect: &'static str,
+    headers: RequestHeaders,
+}
+
+#[derive(Serialize)]
+struct RequestHeaders {
+    #[serde(rename = "Content-Type")]
+    content_type: &'static str,
+    #[serde(rename = "Authorization", skip_serializing_if = "Option::is_none")]
+    authorization: Option<String>,
+}
+
 fn init(bearer: Option<&str>, body: Option<&str>, signal: &AbortSignal) -> Result<JsValue, JsValue> {
-    let authorization = bearer.map(|bearer| [",\"Authorization\":", &quote(&["Bearer ", bearer].concat())].concat());
-    let init = [
-        if body.is_some() { "{\"method\":\"POST\"" } else { "{\"method\":\"GET\"" },
-        ",\"redirect\":\"manual\",\"headers\":{\"Content-Type\":\"application/json\"",
-        &authorization.unwrap_or_default(),
-        "}}",
-    ];
-    let init = JSON::parse(&init.concat())?;
+    let init = RequestInit {
+        method: if body.is_some() { "POST" } else { "GET" },
+        redirect: "manual",
+        headers: RequestHeaders {
+            content_type: "application/json",
+            authorization: bearer.map(|bearer| ["Bearer ", bearer].concat()),
+        },
+    };
+    let init = serde_json::to_string(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
+    let init = JSON::parse(&init)?;
     if let Some(body) = body {
         Reflect::set(&init, &"body".into(), &body.into())?;
     }

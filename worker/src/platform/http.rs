@@ -1,5 +1,6 @@
 //! Requests and responses of the platform.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -10,9 +11,10 @@ use web_sys::{ReadableStream, Request, Response};
 use super::bindings::describe;
 use crate::executor::{fulfilled, promise};
 use rollcall::edge::http::request::{BodyError, Incoming};
-use rollcall::edge::http::response::{self, Content, EventSink, Producer, Response as EdgeResponse};
+use rollcall::edge::http::response::{self, Content, EventSink, HeaderName, Producer, Response as EdgeResponse};
 use rollcall::fetch::OnChunk;
-use rollcall::json;
+use rollcall::json::as_map;
+use serde::Serialize;
 
 #[wasm_bindgen(module = "/src/platform/http.js")]
 extern "C" {
@@ -105,17 +107,19 @@ fn broken(error: &JsValue) -> BodyError {
     BodyError::Broken(describe(error))
 }
 
+#[derive(Serialize)]
+struct ResponseInit {
+    status: u16,
+    /// An object. A list of pairs takes the platform three times as long (45 µs instead of 15 µs for 14 headers).
+    #[serde(serialize_with = "as_map")]
+    headers: Vec<(HeaderName, Cow<'static, str>)>,
+}
+
 /// Makes the platform's response in one call to JavaScript: a text with the status and every header, and the
 /// body. Setting each header by itself costs several times as much.
 pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Response, JsValue> {
-    let mut init = format!("{{\"status\":{},\"headers\":{{", response.status);
-    // The headers are an object. A list of pairs takes the platform three times as long (45 µs instead of 15 µs
-    // for 14 headers).
-    for (index, (name, value)) in response.headers.iter().enumerate() {
-        let separator = if index == 0 { "" } else { "," };
-        init.extend([separator, &json::quote(name), ":", &json::quote(value)]);
-    }
-    init.push_str("}}");
+    let init = ResponseInit { status: response.status, headers: response.headers };
+    let init = serde_json::to_string(&init).map_err(|error| js_sys::Error::new(&error.to_string()))?;
     match response.body {
         Content::None => respond(&init, None, None),
         // Bytes. A string would be decoded and encoded again.

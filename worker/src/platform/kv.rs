@@ -1,12 +1,12 @@
 //! The record cache, in Workers KV.
 
 use js_sys::{Array, Promise};
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::bindings::{Bindings, binding, describe, describe_unsettled};
 use crate::executor::settle;
-use rollcall::json::{Value, quote};
 use rollcall::projection::{Cache, Put, StoreError};
 
 /// The longest wait for a read, in milliseconds. The object has the record too.
@@ -57,7 +57,7 @@ impl Cache for Kv {
         let written = Array::new();
         for Put { key, value, ttl_s } in puts {
             let options = match ttl_s {
-                Some(ttl_s) => object(&format!("{{\"expirationTtl\":{ttl_s}}}"))?,
+                Some(ttl_s) => object(&PutOptions { expiration_ttl: *ttl_s })?,
                 None => JsValue::UNDEFINED,
             };
             written.push(&self.put_one(key, value, options).map_err(|error| store_error(&error))?);
@@ -72,22 +72,44 @@ impl Cache for Kv {
     }
 
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let cursor = if cursor.is_empty() { "null".to_owned() } else { quote(cursor) };
-        let options = object(&format!("{{\"prefix\":{},\"cursor\":{cursor},\"limit\":{limit}}}", quote(prefix)))?;
-        let page = wait(LIMIT_MS, self.list_page(options)).await?;
+        let cursor = Some(cursor).filter(|cursor| !cursor.is_empty());
+        let page = wait(LIMIT_MS, self.list_page(object(&ListOptions { prefix, cursor, limit })?)).await?;
         let text = js_sys::JSON::stringify(&page).ok().and_then(|text| text.as_string()).unwrap_or_default();
-        let read = || {
-            let mut page = Value::read(&text).ok()?;
-            let is_last = page.take("list_complete") == Value::Bool(true);
-            let names = page.take("keys").into_array()?.into_iter().map(|mut key| key.take("name").into_string());
-            Some((names.collect::<Option<_>>()?, page.take("cursor").into_string().filter(|_| !is_last)))
-        };
-        read().ok_or_else(|| StoreError("KV: the answer does not read".to_owned()))
+        let page: ListPage =
+            serde_json::from_str(&text).map_err(|_| StoreError("KV: the answer does not read".to_owned()))?;
+        let names = page.keys.into_iter().map(|key| key.name).collect();
+        Ok((names, page.cursor.filter(|_| !page.list_complete)))
     }
 }
 
-fn object(text: &str) -> Result<JsValue, StoreError> {
-    js_sys::JSON::parse(text).map_err(|error| store_error(&error))
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PutOptions {
+    expiration_ttl: u64,
+}
+
+#[derive(Serialize)]
+struct ListOptions<'a> {
+    prefix: &'a str,
+    cursor: Option<&'a str>,
+    limit: u32,
+}
+
+#[derive(Deserialize)]
+struct ListPage {
+    keys: Vec<ListedKey>,
+    list_complete: bool,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListedKey {
+    name: String,
+}
+
+fn object(options: &impl Serialize) -> Result<JsValue, StoreError> {
+    let text = serde_json::to_string(options).map_err(|error| StoreError(format!("KV: {error}")))?;
+    js_sys::JSON::parse(&text).map_err(|error| store_error(&error))
 }
 
 async fn wait(limit_ms: u32, given: Result<JsValue, JsValue>) -> Result<JsValue, StoreError> {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::directory::mood::level::ONE;
-use crate::json;
 
 const DAY_MS: u64 = 86_400_000;
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -235,9 +234,10 @@ fn a_turn_moves_toward_its_affect_and_stays_in_bounds() {
 fn golden_body() {
     let mood = Mood::new(Levels { affiliation: level(0.25), ..Levels::default() }, START);
     let mood = mood.moved(&affect(1.0, 0.5), after(7), DAY_MS).decayed(after(8), DAY_MS);
+    let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
     assert_eq!(
-        json::write(&mood.body("0b2f", Raw::of_checked("\"a/b 🦀\""))).unwrap(),
-        "{\"agent_id\":\"0b2f\",\"user_id\":\"a/b 🦀\",\"valence\":0.25,\"arousal\":0.125,\"tension\":0.0,\
+        serde_json::to_string(&mood.body(agent_id, &UserId::new("a/b 🦀").unwrap())).unwrap(),
+        "{\"agent_id\":\"07070707-0707-4707-8707-070707070707\",\"user_id\":\"a/b 🦀\",\"valence\":0.25,\"arousal\":0.125,\"tension\":0.0,\
          \"affiliation\":0.25,\"baseline_valence\":0.0,\"baseline_arousal\":0.0,\"baseline_tension\":0.0,\
          \"baseline_affiliation\":0.25,\"label\":\"excited\",\"created_at\":\"2023-11-14T22:13:20.000Z\",\
          \"updated_at\":\"2023-11-14T22:13:20.007Z\",\"last_decay_at\":\"2023-11-14T22:13:20.008Z\",\

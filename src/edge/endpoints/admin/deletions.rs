@@ -1,6 +1,8 @@
 //! `DELETE /admin/v1/organizations/{organization_id}` and the receipt of it.
 
-use crate::directory::deletion::Cascade;
+use serde::Serialize;
+
+use crate::directory::deletion::{Cascade, ReceiptStatus};
 use crate::directory::identifiers::DeletionId;
 use crate::edge::closing;
 use crate::edge::endpoint::Input;
@@ -12,6 +14,13 @@ use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
 use crate::input::both;
 
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct OrganizationDeletionAccepted {
+    deletion_id: DeletionId,
+    status: ReceiptStatus,
+}
+
 /// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
 /// answer, also after completion: an organization's id is never used again.
 pub async fn request<R: Runtime>(
@@ -22,9 +31,9 @@ pub async fn request<R: Runtime>(
     let (id, (_, reason)) = input.complete(read)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     let receipt = closing::close(exchange, id, deletion_id, reason).await?;
-    let body = format!("{{\"deletion_id\":\"{}\",\"status\":\"{}\"}}", receipt.deletion_id, receipt.status);
+    let accepted = OrganizationDeletionAccepted { deletion_id: receipt.deletion_id, status: receipt.status };
     let location = format!("/admin/v1/deletions/{}", receipt.deletion_id);
-    Ok(Response::json(202, body).with("Location", location))
+    Ok(Response::json(202, &accepted)?.with("Location", location))
 }
 
 /// `GET /admin/v1/deletions/{deletion_id}`.
@@ -35,5 +44,5 @@ pub async fn get<R: Runtime>(
     let id = input.path("deletion_id", |text| text.parse());
     let id = input.complete(id)?;
     let receipt = closing::find(exchange, id).await?;
-    Ok(Response::json(200, receipt.document))
+    Response::json(200, &receipt)
 }

@@ -18,7 +18,6 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, path_parameter, string};
-use crate::json;
 use crate::organization::protocol::{Command, KeyRecord, NewKey, Outcome};
 use crate::refusal::Refusal;
 
@@ -85,9 +84,8 @@ fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault>
         revoked_at: None,
         last_used_on: None,
     };
-    let body = json::write(&view).map_err(internal)?;
     let location = format!("/admin/v1/organizations/{}/keys/{}", tenant.organization, new.key_id);
-    Ok(Response::json(201, body).with("Location", location))
+    Ok(Response::json(201, &view)?.with("Location", location))
 }
 
 struct Issue {
@@ -151,11 +149,9 @@ pub async fn list<R: Runtime>(
 
 fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring: &KeyRing) -> Result<Response, Fault> {
     let has_more = pages::cut(&mut records, limit);
-    let views = records.iter().map(|(mode, record)| json::write(&view(*mode, record)));
-    let views = views.collect::<Result<Vec<_>, _>>().map_err(internal)?;
     let last = records.last().filter(|_| has_more);
     let next_cursor = last.map(|(_, record)| cursor::encode(&record.key_id.to_string(), binding, ring));
-    Ok(pages::render(&views, next_cursor.as_deref()))
+    pages::respond(records.iter().map(|(mode, record)| view(*mode, record)).collect(), next_cursor)
 }
 
 fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {

@@ -9,7 +9,7 @@
 //!   changed all the same. A repetition of the request, or the issue of a key, delivers the change.
 
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
@@ -18,14 +18,14 @@ use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
-use crate::json::{self, Raw};
+use crate::json::RawValue;
 use crate::organization::protocol::{Command, Outcome};
 use crate::projection::{Bound, Statement};
 use crate::refusal::Refusal;
@@ -74,12 +74,14 @@ pub async fn list<R: Runtime>(
         sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),
         parameters: vec![after.as_str().into(), i64::from(limit).saturating_add(1).into()],
     };
-    let mut documents = exchange.query(&select).await?.rows;
-    let has_more = pages::cut(&mut documents, limit);
-    let last = documents.last().filter(|_| has_more).map(|document| organizations::read(document)).transpose()?;
+    let documents = exchange.query(&select).await?.rows;
+    let read = documents.iter().map(|document| organizations::read(document));
+    let mut organizations: Vec<Organization> = read.collect::<Result<_, _>>()?;
+    let has_more = pages::cut(&mut organizations, limit);
+    let last = organizations.last().filter(|_| has_more);
     let ring = &input.configuration.key_ring;
     let next_cursor = last.map(|last| cursor::encode(&last.id.to_string(), &binding, ring));
-    Ok(pages::render(&documents, next_cursor.as_deref()))
+    pages::respond(organizations, next_cursor)
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
@@ -88,9 +90,9 @@ pub async fn get<R: Runtime>(
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
-    let revision = revision(&organization);
-    if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
-        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
+    let version = version(&organization);
+    if input.if_none_match.is_some_and(|header| conditional::read(&header).holds(version)) {
+        return Ok(Response::new(304).with("ETag", entity_tag(version)));
     }
     respond(200, &organization)
 }
@@ -103,10 +105,10 @@ pub async fn update<R: Runtime>(
 ) -> Result<Response, Fault> {
     let read = both(organizations::id(&input), read_changes(&input.body, false));
     let (id, changes) = input.complete(read)?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     for _ in 0..UPDATE_ATTEMPTS {
         let found = organizations::find(exchange, id).await?;
-        if if_match.as_ref().is_some_and(|condition| !condition.holds(revision(&found))) {
+        if if_match.as_ref().is_some_and(|condition| !condition.holds(version(&found))) {
             return Err(Fault::PreconditionFailed);
         }
         let from_version = found.version;
@@ -152,7 +154,7 @@ const TAKEN: &str = "
 /// A statement that is bound to an organization's columns.
 fn with_document(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
     let mut statement = with_names(sql, organization);
-    let document = json::write(organization).map_err(internal)?;
+    let document = serde_json::to_string(organization).map_err(internal)?;
     statement.values.extend([organization.version.into(), document.into()]);
     Ok(statement)
 }
@@ -173,14 +175,13 @@ async fn refuse_taken<R: Runtime>(exchange: &mut Exchange<'_, R>, organization: 
     }
 }
 
-/// An organization has one incarnation; its version is its revision.
-const fn revision(organization: &Organization) -> Revision {
-    Revision { incarnation: Revision::FIRST.incarnation, version: organization.version }
+/// An organization counts its own changes, because it is no record of a tenant.
+const fn version(organization: &Organization) -> Version {
+    Version::of_sequence(organization.version)
 }
 
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
-    let body = json::write(organization).map_err(internal)?;
-    Ok(Response::json(status, body).with("ETag", entity_tag(revision(organization))))
+    Ok(Response::json(status, organization)?.with("ETag", entity_tag(version(organization))))
 }
 
 /// The changes that a body asks for; `None` leaves a field as it is.
@@ -227,7 +228,7 @@ impl LimitChanges {
 
 fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     let mut fields = body.fields()?;
-    let name = |value: Raw<'_>| Name::new(string(value)?);
+    let name = |value: &RawValue| Name::new(string(value)?);
     let name = if new { fields.required("name", name) } else { fields.optional("name", name) };
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
     let clerk_org_id =

@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::{Mode, OrganizationId};
-use crate::directory::timestamp::Timestamp;
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
@@ -12,11 +11,9 @@ use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
-use crate::fault::{Fault, internal};
+use crate::fault::Fault;
 use crate::input::{Fields, both};
-use crate::json;
-use crate::organization::protocol::{AuditPhase, AuditReport, Differences};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{AuditReport, Command, Outcome};
 
 /// An organization's audit as the admin API shows it.
 #[derive(Serialize)]
@@ -33,15 +30,8 @@ pub struct RepairView {
 struct ModeView {
     mode: Mode,
     status: RepairStatus,
-    /// What the audit compares now; `null` when it is completed.
-    phase: Option<AuditPhase>,
-    started_at: Timestamp,
-    completed_at: Option<Timestamp>,
-    users_compared: i64,
-    /// The listing was lost, or restored to another point in time.
-    listing_fence_reset: bool,
-    listing: Differences,
-    cache: Differences,
+    #[serde(flatten)]
+    report: AuditReport,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,24 +40,6 @@ struct ModeView {
 enum RepairStatus {
     Running,
     Completed,
-}
-
-impl ModeView {
-    fn new(mode: Mode, report: &AuditReport) -> Self {
-        let AuditReport { phase, started_at, completed_at, users, fence_reset, listing, cache } = *report;
-        let status = if phase.is_some() { RepairStatus::Running } else { RepairStatus::Completed };
-        Self {
-            mode,
-            status,
-            phase,
-            started_at,
-            completed_at,
-            users_compared: users,
-            listing_fence_reset: fence_reset,
-            listing,
-            cache,
-        }
-    }
 }
 
 /// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects
@@ -102,13 +74,15 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
     let mut modes = Vec::with_capacity(2);
     for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
         let Outcome::Audit(report) = outcome else { return Err(unexpected(&outcome)) };
-        modes.extend(report.map(|report| ModeView::new(mode, &report)));
+        modes.extend(report.map(|report| {
+            let status = if report.phase.is_some() { RepairStatus::Running } else { RepairStatus::Completed };
+            ModeView { mode, status, report }
+        }));
     }
     if modes.is_empty() {
         return Err(Fault::NotFound("repair"));
     }
     let completed = modes.iter().all(|mode| mode.status == RepairStatus::Completed);
     let status = if completed { RepairStatus::Completed } else { RepairStatus::Running };
-    let body = json::write(&RepairView { organization_id, status, modes }).map_err(internal)?;
-    Ok(Response::json(if completed { 200 } else { 202 }, body))
+    Response::json(if completed { 200 } else { 202 }, &RepairView { organization_id, status, modes })
 }

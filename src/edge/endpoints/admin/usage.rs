@@ -11,8 +11,7 @@ use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
-use crate::fault::{Fault, internal};
-use crate::json;
+use crate::fault::Fault;
 use crate::organization::protocol::{Command, Outcome};
 
 #[derive(Serialize)]
@@ -70,5 +69,5 @@ fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Re
         });
     }
     let view = OrganizationUsage { organization_id, modes };
-    json::write(&view).map(|body| Response::json(200, body)).map_err(internal)
+    Response::json(200, &view)
 }

@@ -1,6 +1,8 @@
 //! `/api/v1/agents`.
 
-use super::page::{page_of, page_size};
+use serde::Serialize;
+
+use super::page::page_size;
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
@@ -8,15 +10,14 @@ use crate::directory::names::{Name, UserId};
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, string};
-use crate::json;
-use crate::organization::agents;
+use crate::json::{self, members};
 use crate::organization::protocol::{Command, NewAgent, Outcome};
 
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
@@ -40,11 +41,10 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
     let none_match = input.if_none_match.take();
     Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
-        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match) {
-            let revision = agents::revision(*version);
-            if none_match_names(&header, revision) {
-                return Ok(Response::new(304).with("ETag", entity_tag(revision)));
-            }
+        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match)
+            && conditional::read(&header).holds(*version)
+        {
+            return Ok(Response::new(304).with("ETag", entity_tag(*version)));
         }
         respond(&outcome)
     }))
@@ -53,7 +53,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 /// `PATCH /api/v1/agents/{agent_id}`: changes what is named and leaves the rest.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     Ok(Plan::new(Command::UpdateAgent { agent, name, metadata, if_match }, |outcome| respond(&outcome)))
 }
 
@@ -68,8 +68,8 @@ fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> 
 fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     match outcome {
         Outcome::Agent { created, agent_id, version, document } => {
-            let response = described(if *created { 201 } else { 200 }, Schema::Agent, inside(document)?);
-            let response = response.with("ETag", entity_tag(agents::revision(*version)));
+            let response = described(if *created { 201 } else { 200 }, Schema::Agent, members(document.raw()))?;
+            let response = response.with("ETag", entity_tag(*version));
             Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
         }
         Outcome::NotFound => Err(Fault::NotFound("agent")),
@@ -80,10 +80,16 @@ fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     }
 }
 
-/// The members of an object, without its braces.
-fn inside(document: &json::Text) -> Result<&str, Fault> {
-    let inside = document.as_str().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    inside.ok_or_else(|| internal("a record is not an object"))
+/// A page of agents. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy one.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct AgentList {
+    #[cfg_attr(feature = "openapi", schemars(with = "Vec<crate::directory::agent::Agent>", length(max = 500)))]
+    items: Vec<json::Text>,
+    has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "String", length(min = 1)))]
+    next_cursor: Option<String>,
 }
 
 /// `GET /api/v1/agents`: in the order of creation.
@@ -99,7 +105,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let has_more = pages::cut(&mut records, limit);
         let last = records.last().filter(|_| has_more);
         let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
-        let items: Vec<&str> = records.iter().map(|(_, document)| document.as_str()).collect();
-        Ok(page_of(Schema::AgentList, "items", &items.join(","), cursor.as_deref()))
+        let items = records.into_iter().map(|(_, document)| document).collect();
+        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor: cursor })
     }))
 }

@@ -1,7 +1,7 @@
 //! `GET /api/v1/me`: the person who is signed in, and their organizations.
 
-use crate::clerk::claims::Session;
-use crate::clerk::people::{self, PersonLookup};
+use crate::clerk::claims::{ActiveOrganization, Session};
+use crate::clerk::people::{self, Person, PersonLookup, PersonOrganization};
 use crate::edge::exchange::Exchange;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
@@ -10,7 +10,6 @@ use crate::edge::session;
 use crate::fault::{CredentialFault, Fault};
 use crate::fault::{internal, store_unavailable};
 use crate::input::QueryFields;
-use crate::json::quote;
 
 /// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet
 /// is described by the token.
@@ -21,25 +20,28 @@ pub async fn get<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response,
     let answer = people::signed_in(&database, session.person_id.as_str()).await;
     let (person, rows_read) = answer.map_err(store_unavailable)?;
     exchange.rows_read = Some(rows_read);
-    let members = match person {
-        PersonLookup::Known(members) => members,
-        PersonLookup::Unknown => of_token(&session),
-        PersonLookup::Gone => return Err(Fault::Credential(CredentialFault::Invalid)),
-    };
-    Ok(described(200, Schema::Me, &members))
+    match person {
+        PersonLookup::Known(person) => described(200, Schema::Me, person),
+        PersonLookup::Unknown => described(200, Schema::Me, of_token(&session)),
+        PersonLookup::Gone => Err(Fault::Credential(CredentialFault::Invalid)),
+    }
 }
 
 /// Describes a person by their token, which names only the organization that they act for.
-fn of_token(session: &Session) -> String {
-    let text = |text: &Option<String>| text.as_deref().map_or_else(|| "null".to_owned(), quote);
-    let organization = session.organization.as_ref().map(|organization| {
-        let slug = text(&organization.slug);
-        let parts = ["{\"id\":", &quote(&organization.id), ",\"name\":", &slug, ",\"slug\":", &slug, ",\"role\":"];
-        [&parts.concat(), text(&organization.role).as_str(), ",\"member_count\":null,\"created_at\":null}"].concat()
+fn of_token(session: &Session) -> Person {
+    let organization = session.organization.clone().map(|ActiveOrganization { id, slug, role }| PersonOrganization {
+        id,
+        name: slug.clone(),
+        slug,
+        role,
+        member_count: None,
+        created_at: None,
     });
-    let user_id = quote(session.person_id.as_str());
-    let organizations = organization.unwrap_or_default();
-    ["\"user_id\":", &user_id, ",\"email\":", &text(&session.email), ",\"orgs\":[", &organizations, "]"].concat()
+    Person {
+        user_id: session.person_id.as_str().to_owned(),
+        email: session.email.clone(),
+        orgs: organization.into_iter().collect(),
+    }
 }
 
 #[cfg(test)]
@@ -47,7 +49,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::clerk::claims::ActiveOrganization;
     use crate::directory::names::UserId;
     use crate::directory::timestamp::Timestamp;
 
@@ -55,7 +56,7 @@ mod tests {
         let person_id = UserId::new("user\"1").unwrap();
         let email = email.map(str::to_owned);
         let session = Session { person_id, email, organization, expires_at: Timestamp::EPOCH };
-        serde_json::from_str(&format!("{{{}}}", of_token(&session))).unwrap()
+        serde_json::to_value(of_token(&session)).unwrap()
     }
 
     #[test]

@@ -1,7 +1,5 @@
-//! Pages, as the agents API reads and writes them.
+//! Pages, as the agents API reads them.
 
-use crate::edge::http::response::Response;
-use crate::edge::http::schema::{Schema, described};
 use crate::input::{QueryFields, query_integer};
 
 /// Largest page, in items, and the size of a page when the request names none.
@@ -17,13 +15,4 @@ pub fn page_size(fields: &mut QueryFields) -> u32 {
         fields.optional(ignored, |_| Ok(()));
     }
     page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT)
-}
-
-/// Answers with a page. The last page has no `next_cursor`: pagers of existing clients stop only on a
-/// falsy one.
-pub fn page_of(schema: Schema, name: &str, items: &str, cursor: Option<&str>) -> Response {
-    let next = cursor.map_or(String::new(), |cursor| format!(",\"next_cursor\":\"{cursor}\""));
-    let has_more = cursor.is_some();
-    let members = format!("\"{name}\":[{items}],\"has_more\":{has_more}{next}");
-    described(200, schema, &members)
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::edge::http::response::Response;
+use crate::fault::{Fault, internal};
+use crate::json::{Members, Text, members};
 
 /// How a list goes on. The members that the style of paging does not fill are `null`.
 #[derive(Serialize)]
@@ -16,10 +17,37 @@ pub struct Meta {
     pub limit: Option<u32>,
 }
 
-/// Puts a result into the envelope. The parts are JSON already.
-pub fn enveloped(status: u16, result: &str, message: &str, meta: &str) -> Response {
-    let body = format!(
-        "{{\"result\":{result},\"success\":true,\"message\":\"{message}\",\"suggestion\":null,\"meta\":{meta}}}"
-    );
-    Response::json(status, body)
+/// The envelope. Its `meta` is `null` unless the result is a list.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Envelope<T, M = ()> {
+    result: T,
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = true)))]
+    success: bool,
+    message: &'static str,
+    suggestion: (),
+    meta: M,
+}
+
+impl<T, M> Envelope<T, M> {
+    pub const fn new(result: T, message: &'static str, meta: M) -> Self {
+        Self { result, success: true, message, suggestion: (), meta }
+    }
+}
+
+/// A stored principal, and whether this request made it.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct PrincipalResult<'a> {
+    created: bool,
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::principal::Principal"))]
+    principal: Members<'a>,
+}
+
+impl<'a> PrincipalResult<'a> {
+    pub fn new(created: bool, document: &'a Text) -> Result<Self, Fault> {
+        let principal = members(document.raw()).ok_or_else(|| internal("a record is not an object"))?;
+        Ok(Self { created, principal })
+    }
 }

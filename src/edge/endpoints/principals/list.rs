@@ -1,6 +1,6 @@
 //! `GET /api/v1/principals`: lists of people and agents.
 
-use super::envelope::{Meta, enveloped};
+use super::envelope::{Envelope, Meta, PrincipalResult};
 use super::principal::read_type;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
@@ -8,9 +8,9 @@ use crate::directory::principal::{PrincipalId, PrincipalType};
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::pages;
+use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::query_integer;
-use crate::json;
 use crate::organization::protocol::{Command, Outcome, PrincipalsFrom};
 use crate::refusal::Refusal;
 
@@ -78,10 +78,9 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             offset,
             limit: offset.map(|_| limit),
         };
-        let meta = json::write(&meta).map_err(internal)?;
-        let records: Vec<String> =
-            items.iter().map(|(_, document)| document.as_str().replacen('{', "{\"created\":false,", 1)).collect();
-        Ok(enveloped(200, &format!("[{}]", records.join(",")), "OK.", &meta))
+        let results = items.iter().map(|(_, document)| PrincipalResult::new(false, document));
+        let results = results.collect::<Result<Vec<_>, Fault>>()?;
+        Response::json(200, &Envelope::new(results, "OK.", meta))
     }))
 }
 

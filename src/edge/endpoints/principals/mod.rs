@@ -5,4 +5,4 @@ pub mod list;
 pub mod principal;
 
 #[cfg(feature = "openapi")]
-pub use envelope::Meta;
+pub use envelope::{Envelope, Meta, PrincipalResult};

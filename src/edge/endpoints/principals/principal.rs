@@ -1,17 +1,19 @@
 //! One principal: a person or an agent, for other services.
 
-use super::envelope::enveloped;
+use serde::Deserialize;
+
+use super::envelope::{Envelope, PrincipalResult};
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::directory::principal::PrincipalType;
+use crate::directory::principal::{PrincipalId, PrincipalType};
 use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::endpoints::deletion_request::{accepted, read_options};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::response::Response;
 use crate::fault::internal;
 use crate::fault::{Fault, FieldFault, Location};
@@ -64,7 +66,7 @@ fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let path = input.path("principal_id", |text| text.parse());
     let (id, change) = both(path, read_change(&input.body))?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     Ok(Plan::new(Command::UpdatePrincipal { id, change, if_match }, |outcome| respond(outcome, None)))
 }
 
@@ -79,22 +81,28 @@ fn read_change(body: &Body) -> Result<PrincipalChange, Fault> {
     Ok(change)
 }
 
+/// The part of a stored principal that names it.
+#[derive(Deserialize)]
+struct Identified {
+    id: PrincipalId,
+}
+
 fn respond(outcome: Outcome, none_match: Option<String>) -> Result<Response, Fault> {
     match outcome {
-        Outcome::Principal { revision, .. } if none_match.is_some_and(|header| none_match_names(&header, revision)) => {
-            Ok(Response::new(304).with("ETag", entity_tag(revision)))
+        Outcome::Principal { version, .. }
+            if none_match.is_some_and(|header| conditional::read(&header).holds(version)) =>
+        {
+            Ok(Response::new(304).with("ETag", entity_tag(version)))
         }
-        Outcome::Principal { created, revision, document } => {
-            let document = document.into_string();
-            let members = document.strip_prefix('{').ok_or_else(|| internal("a record is not an object"))?;
+        Outcome::Principal { created, version, document } => {
+            let result = PrincipalResult::new(created, &document)?;
             let (status, message) = if created { (201, "Principal created.") } else { (200, "OK.") };
-            let response = enveloped(status, &format!("{{\"created\":{created},{members}"), message, "null");
-            let response = response.with("ETag", entity_tag(revision));
+            let response = Response::json(status, &Envelope::new(result, message, ()))?;
+            let response = response.with("ETag", entity_tag(version));
             if !created {
                 return Ok(response);
             }
-            // A record begins with its id.
-            let id = members.split('"').nth(3).unwrap_or_default();
+            let Identified { id } = serde_json::from_str(document.as_str()).map_err(internal)?;
             Ok(response.with("Location", format!("/api/v1/principals/{id}")))
         }
         Outcome::NotFound => Err(Fault::NotFound("principal")),
@@ -115,6 +123,6 @@ pub fn delete<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = DeletionId::new(input.received_at, input.random);
     Ok(Plan::new(Command::DeletePrincipal { id, deletion_id, reason }, |outcome| {
         let receipt = accepted(&outcome, "principal")?;
-        Ok(enveloped(202, &receipt, "The principal is being erased.", "null"))
+        Response::json(202, &Envelope::new(receipt, "The principal is being erased.", ()))
     }))
 }

@@ -6,14 +6,19 @@ use crate::edge::exchange::Exchange;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
-use crate::fault::internal;
-use crate::json;
 use crate::projection::{Cache, Database, Statement};
 
 /// `GET /health`: the Worker answers. It asks no store.
-pub fn health() -> Response {
-    let body = format!("{{\"status\":\"ok\",\"version\":\"{}\"}}", env!("CARGO_PKG_VERSION"));
-    Response::json(200, body)
+pub fn health() -> Result<Response, Fault> {
+    Response::json(200, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct Health {
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = "ok")))]
+    status: &'static str,
+    version: &'static str,
 }
 
 #[derive(Serialize)]
@@ -64,8 +69,7 @@ pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Respons
         status: if ready { "ready" } else { "not_ready" },
         checks: Checks { configuration, objects, kv, d1 },
     };
-    let body = json::write(&readiness).map_err(internal)?;
-    let response = Response::json(if ready { 200 } else { 503 }, body);
+    let response = Response::json(if ready { 200 } else { 503 }, &readiness)?;
     Ok(if ready { response } else { response.with("Retry-After", "1") })
 }
 

@@ -10,9 +10,7 @@ use crate::edge::endpoints::deletion_request::{accepted, read_options};
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
-use crate::fault::internal;
 use crate::input::both;
-use crate::json;
 use crate::organization::protocol::{Command, Outcome};
 
 /// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. A repetition gets the same answer until
@@ -22,7 +20,7 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     let command = Command::DeleteEndUser { user_id, deletion_id, cascade, reason };
-    Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "end user")?))))
+    Ok(Plan::new(command, |outcome| Response::json(202, &accepted(&outcome, "end user")?)))
 }
 
 /// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its
@@ -32,7 +30,7 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     let command = Command::DeleteRelationship { id, deletion_id, cascade, reason };
-    Ok(Plan::new(command, |outcome| Ok(Response::json(202, accepted(&outcome, "relationship")?))))
+    Ok(Plan::new(command, |outcome| Response::json(202, &accepted(&outcome, "relationship")?)))
 }
 
 /// `DELETE /api/v1/agents/{agent_id}`: the agent is gone at once, its relationships soon after.
@@ -41,9 +39,7 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     Ok(Plan::new(Command::DeleteAgent { agent, deletion_id, reason }, |outcome| {
-        let body = accepted(&outcome, "agent")?;
-        let members = body.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        Ok(described(202, Schema::Deletion, members.unwrap_or_default()))
+        described(202, Schema::Deletion, accepted(&outcome, "agent")?)
     }))
 }
 
@@ -51,7 +47,7 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = input.path("deletion_id", |text| text.parse())?;
     Ok(Plan::new(Command::ReadDeletion { deletion_id }, |outcome| match outcome {
-        Outcome::Deletion(receipt) => json::write(&receipt).map(|body| Response::json(200, body)).map_err(internal),
+        Outcome::Deletion(receipt) => Response::json(200, &receipt),
         Outcome::NotFound => Err(Fault::NotFound("deletion")),
         other => Err(unexpected(&other)),
     }))

@@ -1,12 +1,10 @@
 //! `/v1/end-users`.
 
-use std::pin::pin;
-
-use futures_util::future::{Either, select};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::Revision;
+use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
@@ -14,18 +12,15 @@ use crate::edge::calls::{Request, unexpected};
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{entity_tag, if_match, none_match_names};
+use crate::edge::http::conditional::{self, entity_tag, weak_entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
-use crate::edge::log::ServedBy;
 use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, FieldFault, Location, internal};
 use crate::input::{Fields, both, choice, string};
-use crate::json;
+use crate::json::{self, RawValue};
 use crate::organization::protocol::Shown;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
-use crate::projection::Cache;
-use crate::projection::cache;
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
@@ -38,10 +33,10 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body)?;
     let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
     Ok(Plan::new(Command::CreateEndUser(new), |outcome| match outcome {
-        Outcome::EndUserCreated { revision, document } => {
-            Ok(single(201, revision, document).with("Location", location))
+        Outcome::EndUserCreated { version, document } => {
+            Ok(single(201, version, &document)?.with("Location", location))
         }
-        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::EndUser { version, document } => single(200, version, &document),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
         Outcome::OtherType => Err(Fault::OtherType),
         other => Err(unexpected(&other)),
@@ -63,70 +58,31 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
     Some(NewEndUser { user_id: user_id?, display_name: display_name.flatten(), metadata: metadata.unwrap_or_default() })
 }
 
-/// `GET /v1/end-users/{user_id}`: strongly consistent.
-///
-/// The edge asks the object for the revision in force and KV for the record, at the same time. If KV
-/// holds that revision, the edge answers with it. Else a second call fetches the record from the
-/// object.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    holder: &KeyHolder,
-    mut input: Input<'_>,
-) -> Result<Response, Fault> {
-    let user_id = input.path("user_id", UserId::new);
-    let user_id = input.complete(user_id);
-    let key = user_id.as_ref().ok().map(|user_id| cache::key(input.caller, user_id));
-    let planned = user_id.map(|user_id| {
-        let command = Command::LocateEndUser { user_id: user_id.clone() };
-        (Request::new(command), user_id)
-    });
-    let (located, user_id, cached) = {
-        let cached = pin!(cached(exchange.runtime, key));
-        let located = pin!(exchange.call(holder, planned));
-        match select(located, cached).await {
-            // The edge waits for KV only when the object has the record.
-            Either::Left((located, cached)) => {
-                let (outcome, user_id) = located?;
-                let is_known = matches!(outcome, Outcome::EndUserLocated { .. });
-                (outcome, user_id, if is_known { cached.await } else { None })
+/// `GET /v1/end-users/{user_id}`: strongly consistent, in one call.
+pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let user_id = input.path("user_id", UserId::new)?;
+    let none_match = input.if_none_match.take();
+    Ok(Plan::new(Command::ReadEndUser { user_id }, move |outcome| match outcome {
+        Outcome::EndUserRead { version, document, shown } => {
+            // Moods decay without a version, so a body that shows relationships is never the same.
+            let is_related = !shown.is_empty();
+            let is_known = none_match.is_some_and(|header| conditional::read(&header).holds(version));
+            if is_known && !is_related {
+                return Ok(Response::new(304).with("ETag", entity_tag(version)));
             }
-            Either::Right((cached, located)) => {
-                let (outcome, user_id) = located.await?;
-                (outcome, user_id, cached)
-            }
+            let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
+            Ok(with_relationships(document.raw(), &shown)?.with("ETag", tag))
         }
-    };
-    let (revision, shown) = match located {
-        Outcome::EndUserLocated { revision, shown } => (revision, shown),
-        Outcome::NotFound => return Err(Fault::NotFound("end user")),
-        other => return Err(unexpected(&other)),
-    };
-    if input.if_none_match.is_some_and(|header| none_match_names(&header, revision)) {
-        return Ok(Response::new(304).with("ETag", entity_tag(revision)));
-    }
-    if let Some(document) = cached.as_deref().and_then(|value| cache::read(value, revision)) {
-        exchange.served_by = Some(ServedBy::Kv);
-        return with_relationships(revision, document.get(), &shown);
-    }
-    exchange.served_by = Some(ServedBy::Object);
-    let (outcome, ()) = exchange.call(holder, Ok((Request::free(Command::ReadEndUser { user_id }), ()))).await?;
-    match outcome {
-        Outcome::EndUser { revision, document } => with_relationships(revision, document.as_str(), &shown),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
-    }
-}
-
-/// Reads from KV. A failure counts as a miss.
-async fn cached<R: Runtime>(runtime: &R, key: Option<String>) -> Option<String> {
-    runtime.cache().ok()?.get(&key?).await.ok().flatten()
+    }))
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
 pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
     Ok(Plan::new(Command::ExportEndUser { user_id }, |outcome| match outcome {
-        Outcome::Export(document) => Ok(Response::json(200, document.into_string())),
+        Outcome::Export(document) => Response::json(200, &document),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
     }))
@@ -137,9 +93,9 @@ pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 /// changes.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
-    let if_match = input.if_match.as_deref().map(if_match);
+    let if_match = input.if_match.as_deref().map(conditional::read);
     Ok(Plan::new(Command::UpdateEndUser { user_id, change, if_match }, |outcome| match outcome {
-        Outcome::EndUser { revision, document } => Ok(single(200, revision, document)),
+        Outcome::EndUser { version, document } => single(200, version, &document),
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         Outcome::DeletionPending => Err(Fault::DeletionPending),
         Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
@@ -160,10 +116,10 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
         Body::MergePatch(_) => {
             // Any other value would make a record that is not valid, whatever the present one is.
             let metadata = fields.optional("metadata", |value| {
-                if !value.is_object() && !value.is_null() {
+                if !json::is_object(value) && value.get() != "null" {
                     return Err(Refusal::new("must be a JSON object"));
                 }
-                Ok(json::Text::from_stored(value.get().to_owned()))
+                Ok(json::Text::from(value))
             });
             EndUserChange::Merge { display_name, metadata }
         }
@@ -186,9 +142,9 @@ pub async fn list<R: Runtime>(
     let Outcome::Admitted = outcome else { return Err(unexpected(&outcome)) };
     let texts = exchange.query_listing(&page.statement()).await?;
     let (documents, last) = page.read(texts.rows).map_err(internal)?;
-    let key = last.map(|position| json::write(&position)).transpose().map_err(internal)?;
+    let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
     let next = key.map(|key| cursor::encode(&key, &binding, &input.configuration.key_ring));
-    Ok(pages::render(&documents, next.as_deref()))
+    pages::respond(documents, next)
 }
 
 /// Reads which page the request asks for, and what the cursor of the next page is bound to.
@@ -198,7 +154,7 @@ fn read_page(input: &mut Input<'_>) -> Result<(Page, Binding), Fault> {
     let query = read_query(input)?;
     let binding = query.binding(input.caller);
     let after = input.cursor(cursor, &binding)?;
-    let after = after.map(|key| Position::read(&key).map_err(internal)).transpose()?;
+    let after = after.map(|key| serde_json::from_str::<Position>(&key).map_err(internal)).transpose()?;
     Ok((query.page(input.caller, after.as_ref(), limit), binding))
 }
 
@@ -240,14 +196,30 @@ fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
 }
 
 /// Answers with one record.
-fn single(status: u16, revision: Revision, document: json::Text) -> Response {
-    Response::json(status, document.into_string()).with("ETag", entity_tag(revision))
+fn single(status: u16, version: Version, document: &json::Text) -> Result<Response, Fault> {
+    Ok(Response::json(status, document)?.with("ETag", entity_tag(version)))
 }
 
-/// Answers with one record and its relationships.
-fn with_relationships(revision: Revision, document: &str, shown: &Shown) -> Result<Response, Fault> {
-    let record = document.strip_suffix('}').ok_or_else(|| internal("a record is not an object"))?;
-    let Shown { relationships, has_more } = shown;
-    let body = format!("{record},\"relationships\":{relationships},\"relationships_has_more\":{has_more}}}");
-    Ok(Response::json(200, body).with("ETag", entity_tag(revision)))
+/// A record with its relationships.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub struct EndUserWithRelationships<'a> {
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::end_user::EndUser"))]
+    record: json::Members<'a>,
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(with = "Vec<crate::organization::relationships::RelationshipView<'_>>", length(max = 100))
+    )]
+    relationships: &'a [json::Text],
+    relationships_has_more: bool,
+}
+
+fn with_relationships(document: &RawValue, shown: &Shown) -> Result<Response, Fault> {
+    let body = EndUserWithRelationships {
+        record: json::members(document).ok_or_else(|| internal("a record is not an object"))?,
+        relationships: &shown.relationships,
+        relationships_has_more: shown.has_more,
+    };
+    Response::json(200, &body)
 }

@@ -11,7 +11,7 @@ use crate::edge::http::response::Response;
 use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{Fields, string};
-use crate::json::{self, Raw};
+use crate::json::{RawValue, elements};
 use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
 use crate::refusal::Refusal;
 
@@ -37,6 +37,7 @@ struct RowResult {
     user_id: Option<String>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schemars(with = "RowError"))]
     error: Option<RowError>,
 }
 
@@ -64,7 +65,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 fn read(body: &Body) -> Result<Vec<BatchRow>, Fault> {
     let mut fields = body.fields()?;
     let rows = fields.required("users", |value| {
-        let rows = value.elements().ok_or_else(|| Refusal::new("must be an array of users"))?;
+        let rows = elements(value).ok_or_else(|| Refusal::new("must be an array of users"))?;
         if (1..=ROWS_MAX).contains(&rows.len()) { Ok(rows) } else { Err(Refusal::new("must hold 1 to 500 users")) }
     });
     fields.finish()?;
@@ -72,7 +73,7 @@ fn read(body: &Body) -> Result<Vec<BatchRow>, Fault> {
     Ok(rows.into_iter().map(read_row).collect())
 }
 
-fn read_row(row: Raw<'_>) -> BatchRow {
+fn read_row(row: &RawValue) -> BatchRow {
     let mut fields = match Fields::of_element(row) {
         Ok(fields) => fields,
         Err(fault) => return (None, Err(fault)),
@@ -127,5 +128,5 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
         let error = RowError { code: fault.code(), message: fault.message() };
         answer.results.push(RowResult { user_id, status: fault.status(), error: Some(error) });
     }
-    json::write(&answer).map(|body| Response::json(200, body)).map_err(internal)
+    Response::json(200, &answer)
 }

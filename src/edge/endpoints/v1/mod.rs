@@ -1,10 +1,9 @@
 //! `/v1`: the end-users API.
 
 pub mod deletions;
-pub mod emotional_state;
 pub mod end_users;
 pub mod end_users_batch;
 pub mod relationships;
 pub mod respond;
-mod turn_events;
+pub mod turn_events;
 pub mod usage;

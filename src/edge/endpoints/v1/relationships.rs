@@ -15,7 +15,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let id = input.path("relationship_id", |text| text.parse())?;
     Ok(Plan::new(Command::ReadRelationship { id }, |outcome| match outcome {
         Outcome::Records(records) => match records.into_iter().next() {
-            Some((_, document)) => Ok(Response::json(200, document.into_string())),
+            Some((_, document)) => Response::json(200, &document),
             None => Err(Fault::NotFound("relationship")),
         },
         Outcome::NotFound => Err(Fault::NotFound("relationship")),
@@ -52,7 +52,6 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let has_more = pages::cut(&mut records, limit);
         let last = records.last().filter(|_| has_more);
         let next = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
-        let texts: Vec<String> = records.into_iter().map(|(_, document)| document.into_string()).collect();
-        Ok(pages::render(&texts, next.as_deref()))
+        pages::respond(records.into_iter().map(|(_, document)| document).collect(), next)
     }))
 }

@@ -6,11 +6,12 @@
 
 use std::rc::Rc;
 
-use super::emotional_state::EmotionalState;
-use super::turn_events::{self, StoredTurn};
+use serde::Serialize;
+
+use super::turn_events::{self, StoredTurn, TurnEvent};
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};
-use crate::directory::mood::{Affect, Level};
+use crate::directory::mood::{Affect, EmotionalState, Level};
 use crate::directory::names::{Name, UserId};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
@@ -24,7 +25,7 @@ use crate::edge::runtime::Runtime;
 use crate::fault::internal;
 use crate::fault::{CredentialFault, Fault};
 use crate::input::{Fields, choice, string};
-use crate::json::{self, Raw};
+use crate::json::{self, RawValue, is_object};
 use crate::organization::protocol::{Command, NewTurn, Outcome, TurnAnswer};
 use crate::refusal::Refusal;
 use crate::responder::{self, OnDelta, Prompt, ResponderAnswer};
@@ -83,7 +84,7 @@ pub async fn respond<R: Runtime>(
             return if asked.stream {
                 turn_events::replay(&document, asked.affect)
             } else {
-                Ok(Response::json(200, document.into_string()))
+                Response::json(200, &document)
             };
         }
         Outcome::NotFound => return Err(Fault::NotFound("agent")),
@@ -101,7 +102,7 @@ pub async fn respond<R: Runtime>(
     }
     let (document, quota) = turn.take(None).await?;
     exchange.quota = quota.or(exchange.quota);
-    Ok(Response::json(200, document.into_string()))
+    Response::json(200, &document)
 }
 
 fn new_turn(asked: &Asked, input: &Input<'_>) -> NewTurn {
@@ -147,17 +148,13 @@ fn message(text: String) -> Result<String, Refusal> {
     }
 }
 
-fn context(value: Raw<'_>) -> Result<json::Text, Refusal> {
-    if value.is_object() {
-        Ok(json::Text::from_stored(value.get().to_owned()))
-    } else {
-        Err(Refusal::new("must be an object"))
-    }
+fn context(value: &RawValue) -> Result<json::Text, Refusal> {
+    if is_object(value) { Ok(value.into()) } else { Err(Refusal::new("must be an object")) }
 }
 
 /// Reads the four dimensions; valence and arousal are required.
 fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
-    if fields.peek("affect").is_some_and(Raw::is_null) {
+    if fields.peek("affect").is_some_and(|value| value.get() == "null") {
         fields.optional("affect", |_| Ok(()));
     }
     let mut nested = fields.object("affect")?;
@@ -169,9 +166,8 @@ fn take_affect(fields: &mut Fields<'_>) -> Option<Affect> {
     Some(Affect { valence: valence?, arousal: arousal?, tension, affiliation })
 }
 
-fn level(value: Raw<'_>) -> Result<Level, Refusal> {
-    let number = value.value().and_then(|value| value.as_f64());
-    Level::checked(number.ok_or_else(|| Refusal::new("must be a number from -1 to 1"))?)
+fn level(value: &RawValue) -> Result<Level, Refusal> {
+    serde_json::from_str(value.get()).map_err(|_| Refusal::new("must be a number from -1 to 1"))
 }
 
 /// A reserved turn, with everything that it needs after its request has ended.
@@ -212,7 +208,7 @@ impl<R: Runtime> Turn<R> {
             }
         };
         let latency_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-        match self.tell(Command::CommitTurn(turn_answer(asked, answer, latency_ms)?)).await? {
+        match self.tell(Command::CommitTurn(turn_answer(asked, answer, latency_ms))).await? {
             Outcome::Turn { document, quota } => Ok((document, quota)),
             Outcome::TurnExpired => Err(Fault::TurnTimeout),
             // The organization was deleted meanwhile, and the caller's key with it.
@@ -230,39 +226,41 @@ impl<R: Runtime> Turn<R> {
     fn into_events(self) -> Response {
         Response::events(Box::new(move |sink| {
             Box::pin(async move {
-                sink.send("metadata", &turn_events::metadata(&format!("\"{}\"", self.request_id), self.asked.affect));
-                let mut on_delta = |delta: &str| {
-                    sink.send("text", &turn_events::text(&json::quote(delta)));
-                };
+                TurnEvent::metadata(self.request_id, self.asked.affect).send(&*sink);
+                let mut on_delta = |delta: &str| TurnEvent::Text { delta: delta.into() }.send(&*sink);
                 let taken = self.take(Some(&mut on_delta)).await;
-                let completed = taken.and_then(|(document, _)| {
-                    let stored = StoredTurn::read(&document).map_err(internal)?;
-                    Ok(turn_events::completion(&stored))
-                });
-                let outcome = match completed {
-                    Ok(data) => {
-                        sink.send("completion", &data);
+                let stored = taken.and_then(|(document, _)| StoredTurn::read(&document).map_err(internal));
+                let outcome = match stored {
+                    Ok(stored) => {
+                        TurnEvent::completion(stored).send(&*sink);
                         "ok"
                     }
                     Err(fault) => {
-                        let (code, message) = (fault.code(), json::quote(&fault.message()));
-                        let data = format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":{message}}}");
-                        sink.send("error", &data);
-                        code
+                        TurnEvent::Error { code: fault.code(), message: fault.message() }.send(&*sink);
+                        fault.code()
                     }
                 };
                 // The request's own log line was written when the stream began.
                 let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-                self.runtime.log(&format!(
-                    "{{\"requestId\":\"{}\",\"stream\":\"{outcome}\",\"durationMs\":{duration_ms}}}",
-                    self.request_id
-                ));
+                let line = StreamLine { request_id: self.request_id, stream: outcome, duration_ms };
+                if let Ok(line) = serde_json::to_string(&line) {
+                    self.runtime.log(&line);
+                }
             })
         }))
     }
 }
 
-fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> Result<TurnAnswer, Fault> {
+/// The log line at the end of a stream.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamLine {
+    request_id: RequestId,
+    stream: &'static str,
+    duration_ms: i64,
+}
+
+fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> TurnAnswer {
     let level = |number: Option<f64>| number.and_then(Level::from_f64);
     let told = answer.affect.as_ref().and_then(|affect| {
         let (valence, arousal) = (Level::from_f64(affect.valence)?, Level::from_f64(affect.arousal)?);
@@ -273,7 +271,6 @@ fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> Resul
     let inferred = answer.affect.filter(|_| asked.affect.is_none());
     let (primary, confidence) = inferred.map_or((None, None), |affect| (affect.primary, affect.confidence));
     let state = affect.map(|affect| EmotionalState::of(&affect, primary, confidence));
-    let state = state.as_ref().map(json::Text::of).transpose().map_err(internal)?;
     let ResponderAnswer { text, provider, model, .. } = answer;
-    Ok(TurnAnswer { response: text, state, affect, provider, model, latency_ms })
+    TurnAnswer { response: text, state, affect, provider, model, latency_ms }
 }

@@ -1,71 +1,126 @@
 //! The server-sent events of a turn.
 
-use super::emotional_state::EmotionalState;
-use crate::directory::mood::Affect;
-use crate::edge::http::response::Response;
-use crate::fault::{Fault, internal};
-use crate::json::{self, Raw, Unreadable};
+use serde::{Deserialize, Serialize};
 
-/// The parts of a stored answer that its events are made of.
-pub struct StoredTurn<'a> {
-    interaction_id: Raw<'a>,
-    response: Raw<'a>,
-    inferred_emotional_state: Raw<'a>,
-    usage: Raw<'a>,
-    latency_ms: Raw<'a>,
+use crate::directory::identifiers::RequestId;
+use crate::directory::mood::{Affect, EmotionalState};
+use crate::edge::http::response::{EventSink, Response};
+use crate::fault::{Fault, internal};
+use crate::json;
+
+/// The data of an event. It repeats the type of the event, because clients look only there.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+pub enum TurnEvent {
+    Metadata {
+        interaction_id: RequestId,
+        /// The state that the caller reported: this event comes before the responder has answered.
+        inferred_emotional_state: Option<EmotionalState>,
+        memory: ConsultedMemory,
+    },
+    Text {
+        delta: String,
+    },
+    Completion {
+        memory: UpdatedMemory,
+        guardrails: Guardrails,
+        #[cfg_attr(feature = "openapi", schemars(with = "crate::organization::turns::TurnUsageView<'_>"))]
+        usage: json::Text,
+        latency_ms: i64,
+    },
+    Error {
+        code: &'static str,
+        message: String,
+    },
 }
 
-impl<'a> StoredTurn<'a> {
-    pub fn read(document: &'a json::Text) -> Result<Self, Unreadable> {
-        let members = document.raw().members().ok_or(Unreadable)?;
-        let part = |name: &str| members.get(name).ok_or(Unreadable);
-        Ok(Self {
-            interaction_id: part("interaction_id")?,
-            response: part("response")?,
-            inferred_emotional_state: part("inferred_emotional_state")?,
-            usage: part("usage")?,
-            latency_ms: part("latency_ms")?,
-        })
+/// Rollcall keeps no memory of what was said.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+pub struct ConsultedMemory {
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = false)))]
+    consulted: bool,
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = NO_SUMMARY)))]
+    summary_used: &'static str,
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = 0)))]
+    significant_moments_referenced: u32,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+pub struct UpdatedMemory {
+    #[cfg_attr(feature = "openapi", schemars(extend("const" = NO_SUMMARY)))]
+    summary_used: &'static str,
+    model_updated: bool,
+}
+
+const NO_SUMMARY: &str = "none";
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Guardrails {
+    applied: [&'static str; 0],
+}
+
+/// The parts of a stored answer that its events are made of.
+#[derive(Deserialize)]
+pub struct StoredTurn {
+    interaction_id: RequestId,
+    response: String,
+    inferred_emotional_state: Option<EmotionalState>,
+    usage: json::Text,
+    latency_ms: i64,
+}
+
+impl StoredTurn {
+    pub fn read(document: &json::Text) -> serde_json::Result<Self> {
+        serde_json::from_str(document.as_str())
+    }
+}
+
+impl TurnEvent {
+    pub fn metadata(interaction_id: RequestId, affect: Option<Affect>) -> Self {
+        let inferred_emotional_state = affect.map(|affect| EmotionalState::of(&affect, None, None));
+        let memory = ConsultedMemory { consulted: false, summary_used: NO_SUMMARY, significant_moments_referenced: 0 };
+        Self::Metadata { interaction_id, inferred_emotional_state, memory }
+    }
+
+    pub fn completion(stored: StoredTurn) -> Self {
+        let model_updated = stored.inferred_emotional_state.is_some();
+        Self::Completion {
+            memory: UpdatedMemory { summary_used: NO_SUMMARY, model_updated },
+            guardrails: Guardrails { applied: [] },
+            usage: stored.usage,
+            latency_ms: stored.latency_ms,
+        }
+    }
+
+    pub fn send(&self, sink: &dyn EventSink) {
+        let name = match self {
+            Self::Metadata { .. } => "metadata",
+            Self::Text { .. } => "text",
+            Self::Completion { .. } => "completion",
+            Self::Error { .. } => "error",
+        };
+        // An event of our own types does not fail to serialise.
+        sink.send(name, &serde_json::to_string(self).unwrap_or_default());
     }
 }
 
 /// Answers with the events of a stored answer. Its text comes in one piece.
 pub fn replay(document: &json::Text, affect: Option<Affect>) -> Result<Response, Fault> {
-    let stored = StoredTurn::read(document).map_err(internal)?;
+    let mut stored = StoredTurn::read(document).map_err(internal)?;
     let events = [
-        ("metadata", metadata(stored.interaction_id.get(), affect)),
-        ("text", text(stored.response.get())),
-        ("completion", completion(&stored)),
+        TurnEvent::metadata(stored.interaction_id, affect),
+        TurnEvent::Text { delta: std::mem::take(&mut stored.response) },
+        TurnEvent::completion(stored),
     ];
     Ok(Response::events(Box::new(move |sink| {
         Box::pin(async move {
-            for (event, data) in events {
-                sink.send(event, &data);
+            for event in &events {
+                event.send(&*sink);
             }
         })
     })))
-}
-
-/// The data of each event repeats its type, because clients look only there. The state is the one that
-/// the caller reported: this event comes before the responder has answered.
-pub fn metadata(interaction_id: &str, affect: Option<Affect>) -> String {
-    let state = affect.and_then(|affect| json::Text::of(&EmotionalState::of(&affect, None, None)).ok());
-    let state = state.as_ref().map_or("null", json::Text::as_str);
-    format!(
-        "{{\"type\":\"metadata\",\"interaction_id\":{interaction_id},\"inferred_emotional_state\":{state},\
-         \"memory\":{{\"consulted\":false,\"summary_used\":\"none\",\"significant_moments_referenced\":0}}}}"
-    )
-}
-
-pub fn text(delta: &str) -> String {
-    format!("{{\"type\":\"text\",\"delta\":{delta}}}")
-}
-
-pub fn completion(stored: &StoredTurn<'_>) -> String {
-    let updated = !stored.inferred_emotional_state.is_null();
-    let StoredTurn { usage, latency_ms, .. } = stored;
-    format!(
-        "{{\"type\":\"completion\",\"memory\":{{\"summary_used\":\"none\",\"model_updated\":{updated}}},\
-         \"guardrails\":{{\"applied\":[]}},\"usage\":{usage},\"latency_ms\":{latency_ms}}}"
-    )
 }

@@ -8,8 +8,6 @@ use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::response::Response;
 use crate::fault::Fault;
-use crate::fault::internal;
-use crate::json;
 use crate::organization::protocol::{Command, Outcome};
 
 #[derive(Serialize)]
@@ -36,6 +34,6 @@ fn plan<'a>(component: Component) -> Plan<'a> {
         let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
         let (used, limit) = quota.of(component);
         let view = UsageView { used, limit, period_start, resets_at: quota.resets_at };
-        json::write(&view).map(|body| Response::json(200, body)).map_err(internal)
+        Response::json(200, &view)
     })
 }

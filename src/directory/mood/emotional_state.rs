@@ -1,16 +1,18 @@
 //! The emotional state that the answer to a turn shows.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::directory::mood::{Affect, Label, Level};
+use super::label::Label;
+use super::level::Level;
+use super::state::Affect;
 
 /// The emotional state that a turn tells of.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EmotionalState {
     primary: String,
     confidence: Level,
-    secondary: Option<&'static str>,
+    secondary: Option<Label>,
     /// How far from neutral, in [0, 1].
     intensity: Level,
     valence: Level,
@@ -22,13 +24,12 @@ impl EmotionalState {
     /// certain.
     pub fn of(affect: &Affect, primary: Option<String>, confidence: Option<f64>) -> Self {
         let place = Label::of(affect.valence, affect.arousal);
-        let millionths = |level: Level| f64::from(level.millionths()) / 1_000_000.0;
-        let distance = millionths(affect.valence).hypot(millionths(affect.arousal)) / std::f64::consts::SQRT_2;
+        let distance = affect.valence.to_f64().hypot(affect.arousal.to_f64()) / std::f64::consts::SQRT_2;
         let named = primary.is_some();
         Self {
             primary: primary.unwrap_or_else(|| place.as_str().to_owned()),
             confidence: confidence.and_then(Level::from_f64).unwrap_or(Level::MAX),
-            secondary: named.then(|| place.as_str()),
+            secondary: named.then_some(place),
             intensity: Level::from_f64(distance).unwrap_or_default(),
             valence: affect.valence,
             arousal: affect.arousal,

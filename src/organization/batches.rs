@@ -1,0 +1,147 @@
+//! Batches: what a projection needs to follow the change log.
+//!
+//! Invariant: a batch carries the latest state of everyone who changed between two places of the
+//! log, and is bounded in rows and in bytes.
+
+use std::collections::HashMap;
+
+use super::change_log::{ChangeLog, Projection};
+use super::relationship_entry;
+use super::sql::{Sql, SqlError};
+use super::user_row::{self, UserRow};
+use crate::directory::agent::AgentId;
+use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::metadata::Metadata;
+use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
+use crate::json;
+
+/// Most rows of the log in one batch.
+pub const BATCH_ROWS_MAX: i64 = 100;
+/// A batch takes no further document when its documents have this size, in bytes. One more document
+/// has at most 17 KB. The listing gets most of a document twice, and escapes may double its size, so the
+/// batch stays below the limit of one D1 parameter, 2 MB
+/// (<https://developers.cloudflare.com/d1/platform/limits/>).
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Everything that a projection needs to move from one sequence number to another.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Every attempt has its own id, even when it repeats another attempt.
+    pub id: BatchId,
+    pub tenant: Tenant,
+    /// The place in the log at which the projection must be.
+    pub from: i64,
+    /// The place at which the projection is afterwards.
+    pub to: i64,
+    /// One change for each user.
+    pub changes: Vec<Change>,
+}
+
+/// The latest state of one user.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub user_id: UserId,
+    pub version: Version,
+    /// Whether no projection can hold an earlier version of the record.
+    pub is_first: bool,
+    pub created_at: Timestamp,
+    /// `None` when the user is being erased: the projections must hold nothing of them.
+    pub record: Option<ProjectedRecord>,
+    /// The agents of the user's relationships, each with what the relationship adds to the record;
+    /// `None` when the relationships did not change.
+    pub relationships: Option<Vec<(AgentId, json::Text)>>,
+}
+
+/// Composes the next batch of a projection; `None` when the projection has confirmed every
+/// change.
+pub fn next<S: Sql>(
+    log: &ChangeLog,
+    sql: &S,
+    projection: Projection,
+    id: BatchId,
+    tenant: Tenant,
+) -> Result<Option<Batch>, SqlError> {
+    let from = log.acknowledged(projection);
+    if from >= log.last_sequence() {
+        return Ok(None);
+    }
+    let rows = sql.run(
+        &format!(
+            "SELECT c.sequence, c.with_relationships, {} FROM changes c LEFT JOIN users u ON u.number = c.user
+             WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?",
+            user_row::COLUMNS
+        ),
+        &[from.into(), BATCH_ROWS_MAX.into()],
+    )?;
+    let (mut to, mut bytes, mut related) = (from, 0_usize, Vec::new());
+    let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
+    let mut places: HashMap<i64, usize> = HashMap::with_capacity(rows.len());
+    for mut row in rows {
+        to = row.integer()?;
+        let with_relationships = row.integer()? != 0;
+        // The projections show nothing of an agent's change.
+        let Some(row) = UserRow::read_joined(&mut row)? else { continue };
+        let place = *places.entry(row.number).or_insert(changes.len());
+        if with_relationships {
+            related.push(row.number);
+        }
+        if place == changes.len() {
+            changes.push(Change::new(row)?);
+        }
+        if let Some(change) = changes.get_mut(place) {
+            if with_relationships {
+                change.relationships.get_or_insert_default();
+            }
+            bytes = bytes.saturating_add(change.record.as_ref().map_or(0, ProjectedRecord::length));
+        }
+        if bytes >= BATCH_BYTES_MAX {
+            break;
+        }
+    }
+    if projection == Projection::Listing && !related.is_empty() {
+        for (user, agent_id, entry) in relationship_entry::entries(sql, &related)? {
+            let change = places.get(&user).and_then(|place| changes.get_mut(*place));
+            let active = change.filter(|change| change.record.is_some());
+            if let Some(relationships) = active.and_then(|change| change.relationships.as_mut()) {
+                relationships.push((agent_id, entry));
+            }
+        }
+    }
+    Ok(Some(Batch { id, tenant, from, to, changes }))
+}
+
+/// A user's record as the projections hold it.
+#[derive(Debug, Clone)]
+pub struct ProjectedRecord {
+    pub display_name: Option<Name>,
+    pub metadata: Metadata,
+    /// The whole record, as the API shows it.
+    pub document: json::Text,
+}
+
+impl ProjectedRecord {
+    /// `None` for a user who is being erased.
+    pub fn of(row: &UserRow) -> Result<Option<Self>, SqlError> {
+        if row.user.status == Status::DeletionPending {
+            return Ok(None);
+        }
+        let EndUser { display_name, metadata, .. } = row.user.clone();
+        Ok(Some(Self { display_name, metadata, document: row.document()? }))
+    }
+
+    /// The length of the document in bytes.
+    pub fn length(&self) -> usize {
+        self.document.as_str().len()
+    }
+}
+
+impl Change {
+    fn new(row: UserRow) -> Result<Self, SqlError> {
+        let record = ProjectedRecord::of(&row)?;
+        let EndUser { user_id, version, created_at, .. } = row.user;
+        let is_first = version == Version::of_sequence(row.number);
+        Ok(Self { user_id, version, is_first, created_at, record, relationships: None })
+    }
+}

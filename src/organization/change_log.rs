@@ -1,0 +1,273 @@
+//! The change log: what changed, in the order in which the tenant changed. It is the outbox of the
+//! projections, and the record of what happened.
+//!
+//! Invariants:
+//!
+//! - A tenant has one sequence. Every change takes the next number and writes one row under it, in
+//!   the transaction of the change. The version of a user or an agent is the number of its last
+//!   change, and its row number is the number of the change that made it. So no version and no row
+//!   number comes twice, whatever was erased in between.
+//! - The newest row is never deleted, so the sequence goes on after a restart.
+//! - The log is level-triggered for the projections. A row says *that* a user changed. A batch
+//!   carries the state of the user at the moment when the object composes the batch. A later change
+//!   has a later row, so the acknowledgement of a batch hides no change.
+//! - A row is deleted only after every projection has acknowledged it: the row of a turn at once,
+//!   any other row after [`KEPT_MS`].
+//! - A row names a record by its row number and its reference, never by the id of a person. A
+//!   reader joins the ids, so the erasure of a person takes their ids out of the log too.
+
+use super::schema;
+use super::sql::{Parameter, Sql, SqlError};
+use crate::directory::end_user::Version;
+use crate::directory::identifiers::{KeyId, RequestId};
+use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
+
+/// How long the object keeps a row, in milliseconds: 30 days.
+pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+/// Most rows that one sweep deletes.
+pub const SWEEP_MAX: i64 = 500;
+
+/// The stores that are derived from the object. Each acknowledges for itself, so that a failure of
+/// one does not hold the other back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    /// D1: the ordered listing.
+    Listing,
+    /// KV: records for point reads.
+    Cache,
+}
+
+impl Projection {
+    pub const ALL: [Self; 2] = [Self::Listing, Self::Cache];
+
+    const fn acknowledgement(self) -> &'static str {
+        match self {
+            Self::Listing => "listing_sequence",
+            Self::Cache => "cache_sequence",
+        }
+    }
+}
+
+/// What happened. Nothing reads the rows of the last two kinds but the projections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    EndUserCreated,
+    EndUserUpdated,
+    EndUserErasureRequested,
+    EndUserErased,
+    AgentCreated,
+    AgentUpdated,
+    AgentDeleted,
+    RelationshipCreated,
+    RelationshipDeleted,
+    /// A counted turn. The row only brings the projections up to date.
+    Turn,
+    /// A repair. The row only brings the projections up to date.
+    Repair,
+}
+
+impl ChangeKind {
+    /// The stored form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EndUserCreated => "end_user.created",
+            Self::EndUserUpdated => "end_user.updated",
+            Self::EndUserErasureRequested => "end_user.erasure_requested",
+            Self::EndUserErased => "end_user.erased",
+            Self::AgentCreated => "agent.created",
+            Self::AgentUpdated => "agent.updated",
+            Self::AgentDeleted => "agent.deleted",
+            Self::RelationshipCreated => "relationship.created",
+            Self::RelationshipDeleted => "relationship.deleted",
+            Self::Turn => "turn",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+/// The record that a change is about.
+#[derive(Debug)]
+pub struct Subject {
+    /// The row number of the user, the agent or the relationship.
+    pub number: i64,
+    /// The id that Rollcall made for the record: a principal's or a relationship's. It is random
+    /// and says nothing about a person, so it still names the record when the person is erased.
+    pub reference: String,
+}
+
+impl Subject {
+    pub fn new(number: i64, reference: impl ToString) -> Self {
+        Self { number, reference: reference.to_string() }
+    }
+}
+
+/// What a change makes the projections bring up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Affected {
+    /// The projections show nothing of it.
+    Nothing,
+    /// The record of the user with this row number.
+    User(i64),
+    /// The record of the user with this row number, and the user's relationships.
+    UserAndRelationships(i64),
+}
+
+/// Who made a change, when, and in which request.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    pub actor: Actor,
+    /// `None` for what the object does by itself.
+    pub request_id: Option<RequestId>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    Key(KeyId),
+    Operator,
+    /// The object itself.
+    System,
+}
+
+impl Origin {
+    /// What the object does by itself.
+    pub const fn system(at: Timestamp) -> Self {
+        Self { actor: Actor::System, request_id: None, at }
+    }
+}
+
+/// The change log of one tenant, with what the object remembers of it.
+#[derive(Debug)]
+pub struct ChangeLog {
+    /// Of the changes of the current transaction.
+    origin: Origin,
+    last_sequence: i64,
+    listing: i64,
+    cache: i64,
+}
+
+impl ChangeLog {
+    pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
+        let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
+        let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
+        let last_sequence = match sql.first("SELECT coalesce(max(sequence), 0) FROM changes", &[])? {
+            Some(mut row) => row.integer()?,
+            None => 0,
+        };
+        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, listing, cache })
+    }
+
+    /// Says who makes the changes that follow. Every transaction that may change something begins
+    /// with this.
+    pub const fn begin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    pub const fn last_sequence(&self) -> i64 {
+        self.last_sequence
+    }
+
+    /// The number that the next change takes.
+    pub const fn next_sequence(&self) -> i64 {
+        self.last_sequence.saturating_add(1)
+    }
+
+    pub const fn acknowledged(&self, projection: Projection) -> i64 {
+        match projection {
+            Projection::Listing => self.listing,
+            Projection::Cache => self.cache,
+        }
+    }
+
+    /// The sequence number up to which every projection has confirmed.
+    pub fn confirmed(&self) -> i64 {
+        self.listing.min(self.cache)
+    }
+
+    /// Writes the row of a change, in the transaction of the change. Returns its number as the new
+    /// version of the record.
+    pub fn append<S: Sql>(
+        &mut self,
+        sql: &S,
+        kind: ChangeKind,
+        subject: &Subject,
+        affected: Affected,
+    ) -> Result<Version, SqlError> {
+        let Origin { actor, request_id, at } = self.origin;
+        let sequence = self.next_sequence();
+        let (user, with_relationships) = match affected {
+            Affected::Nothing => (None, 0),
+            Affected::User(user) => (Some(user), 0),
+            Affected::UserAndRelationships(user) => (Some(user), 1),
+        };
+        let (actor, key_id) = match actor {
+            Actor::Key(key_id) => ("key", Some(key_id.to_string())),
+            Actor::Operator => ("operator", None),
+            Actor::System => ("system", None),
+        };
+        let request_id = request_id.map(|request_id| request_id.to_string());
+        sql.run(
+            "INSERT INTO changes (sequence, kind, at, actor, key_id, request_id, subject, reference, user,
+             with_relationships) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            &[
+                sequence.into(),
+                kind.as_str().into(),
+                at.millis().into(),
+                actor.into(),
+                key_id.as_deref().into(),
+                request_id.as_deref().into(),
+                subject.number.into(),
+                subject.reference.as_str().into(),
+                user.into(),
+                Parameter::Integer(with_relationships),
+            ],
+        )?;
+        self.last_sequence = sequence;
+        Ok(Version::of_sequence(sequence))
+    }
+
+    /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only
+    /// the projections needed.
+    pub fn acknowledge<S: Sql>(&mut self, sql: &S, projection: Projection, sequence: i64) -> Result<(), SqlError> {
+        if sequence <= self.acknowledged(projection) {
+            return Ok(());
+        }
+        let confirmed_before = self.confirmed();
+        schema::write(sql, projection.acknowledgement(), sequence)?;
+        match projection {
+            Projection::Listing => self.listing = sequence,
+            Projection::Cache => self.cache = sequence,
+        }
+        let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
+        // The row at the earlier mark may have been the newest one then.
+        sql.run(
+            "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN ('turn', 'repair')",
+            &[confirmed_before.into(), self.confirmed().into(), newest.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
+    /// next one is due: an instant in the past if more are due, `None` if no row waits for its time.
+    pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        // The newest row stays, and a projection that is late must not find a gap.
+        let before = self.last_sequence.min(self.confirmed().saturating_add(1));
+        let oldest = |sql: &S| -> Result<Option<Timestamp>, SqlError> {
+            let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
+            let at = sql.first(select, &[before.into()])?.map(|mut row| row.integer()).transpose()?;
+            Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
+        };
+        // Most sweeps find nothing, and read one row.
+        let due = oldest(sql)?;
+        if due.is_none_or(|due| due > now) {
+            return Ok(due);
+        }
+        sql.run(
+            "DELETE FROM changes WHERE sequence IN
+             (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
+            &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],
+        )?;
+        oldest(sql)
+    }
+}

@@ -1,0 +1,550 @@
+//! Golden files of everything that is stored or sent between edge and object.
+//!
+//! A build that writes something else fails here. A command or an outcome that is added at the end of its enum adds a
+//! line. Any other change needs another version: of the protocol (`src/organization/protocol/message.rs`), of the
+//! object's schema (`src/organization/schema.rs`), or a migration of D1. The files of an earlier version stay, and stay
+//! readable.
+//!
+//! `ROLLCALL_BLESS=1 cargo test --test core formats` writes the files anew. Run it twice after adding a file.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
+use rollcall::directory::end_user::Version;
+use rollcall::directory::identifiers::{
+    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::mood::{Affect, EmotionalState, Level};
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::Limits;
+use rollcall::directory::principal::{PrincipalId, PrincipalType};
+use rollcall::directory::quota::{Component, Quota};
+use rollcall::directory::secret::Secret;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::json;
+use rollcall::organization::change_log::Projection;
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::protocol::{
+    self, Admission, AuditPhase, AuditReport, Call, Caller, Command, Creation, Denial, Differences, EndUserChange,
+    IdempotencyKey, KeyRecord, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn, Outcome, Precondition,
+    PrincipalChange, PrincipalRef, PrincipalsFrom, Reply, Settings, Shown, TurnAnswer,
+};
+use rollcall::organization::sql::{SqlError, SqlValue};
+use rollcall::projection::cache;
+use rollcall::projection::listing::batches::Application;
+
+use crate::sqlite::Sqlite;
+
+const START_MS: i64 = 1_700_000_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(START_MS + second * 1_000)
+}
+
+fn tenant() -> Tenant {
+    Tenant { organization: OrganizationId::new(at(0), [1; 10]), mode: Mode::Live }
+}
+
+fn request_id(number: u8) -> RequestId {
+    RequestId::new(at(0), [number; 10])
+}
+
+fn id(text: &str) -> UserId {
+    UserId::new(text).expect("an id")
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+fn text(json: &str) -> json::Text {
+    json::Text::parse(json.to_owned()).expect("JSON")
+}
+
+fn metadata(json: &str) -> Metadata {
+    Metadata::from_stored(json.to_owned()).expect("an object")
+}
+
+fn key(number: u8) -> NewKey {
+    let secret = Secret::new("s".repeat(32)).expect("a secret");
+    NewKey {
+        digest: ApiKey::mint(&KeyPrefix::default(), tenant(), [number; 32], &secret).digest(),
+        key_id: KeyId::new(at(0), [number; 10]),
+        kind: KeyKind::Api,
+        scope: Scope::ReadWrite,
+        prefix: KeyPrefix::default(),
+        name: name("server"),
+        created_at: at(0),
+        expires_at: Some(at(1_000_000)),
+    }
+}
+
+fn settings() -> Settings {
+    Settings { tenant: tenant(), version: 3, limits: Limits::default(), anchor: at(0) }
+}
+
+fn new_user(user_id: &str) -> NewEndUser {
+    NewEndUser { user_id: id(user_id), display_name: Some(name("Ada")), metadata: metadata("{\"n\":1e999}") }
+}
+
+fn tutor() -> AgentRef {
+    AgentRef::new("tutor".to_owned()).expect("an agent")
+}
+
+fn affect() -> Affect {
+    let [valence, arousal, tension, affiliation] =
+        [0.7, -0.3, 0.1, 0.9].map(|level| Level::checked(level).expect("a level"));
+    Affect { valence, arousal, tension: Some(tension), affiliation: Some(affiliation) }
+}
+
+fn answer() -> TurnAnswer {
+    TurnAnswer {
+        response: "hello".to_owned(),
+        state: Some(EmotionalState::of(&affect(), Some("joy".to_owned()), Some(0.5))),
+        affect: Some(affect()),
+        provider: "echo".to_owned(),
+        model: "echo-1".to_owned(),
+        latency_ms: 7,
+    }
+}
+
+fn precondition() -> Precondition {
+    Precondition::Versions(vec![Version::of_sequence(7), Version::of_sequence(300)])
+}
+
+/// One command of every kind. A command that is missing here fails the count below.
+fn commands() -> Vec<Command> {
+    let (deletion_id, cascade) = (DeletionId::new(at(0), [2; 10]), Cascade::MemoryOnly);
+    let (agent_id, relationship_id) = (AgentId::new(at(0), [3; 10]), RelationshipId::new(at(0), [4; 10]));
+    let (principal_id, reason) = (PrincipalId::new(at(0), [5; 10]), || Some("asked".to_owned()));
+    vec![
+        Command::Admit,
+        Command::CreateEndUser(new_user("ada")),
+        Command::CreateEndUsers { users: vec![new_user("ada"), new_user("bob")] },
+        Command::UpdateEndUser {
+            user_id: id("ada"),
+            change: EndUserChange::Merge { display_name: Some(None), metadata: Some(text("{\"n\":null}")) },
+            if_match: Some(precondition()),
+        },
+        Command::DeleteEndUser { user_id: id("ada"), deletion_id, cascade, reason: reason() },
+        Command::ReadDeletion { deletion_id },
+        Command::ExportEndUser { user_id: id("ada") },
+        Command::ReadEndUser { user_id: id("ada") },
+        Command::Configure(settings()),
+        Command::IssueKey { settings: settings(), key: key(1) },
+        Command::ListKeys { after: Some(KeyId::new(at(0), [1; 10])), limit: 10 },
+        Command::RevokeKey { key_id: KeyId::new(at(0), [1; 10]) },
+        Command::StartAudit(settings()),
+        Command::ReadAudit,
+        Command::SaveAgent(NewAgent {
+            agent_id,
+            external_id: Some(id("t-1")),
+            name: name("tutor"),
+            metadata: Some(metadata("{}")),
+        }),
+        Command::ReadAgent { agent: tutor() },
+        Command::UpdateAgent {
+            agent: tutor(),
+            name: Some(name("Tutor")),
+            metadata: Some(metadata("{}")),
+            if_match: Some(Precondition::Any),
+        },
+        Command::ListAgents { after: 9, limit: 10 },
+        Command::ReserveTurn(NewTurn {
+            agent: tutor(),
+            user_id: Some(id("ada")),
+            relationship_id,
+            expires_in_ms: 60_000,
+        }),
+        Command::CommitTurn(answer()),
+        Command::ReleaseTurn,
+        Command::ListRelationships { user_id: Some(id("ada")), agent: Some(tutor()), after: 9, limit: 10 },
+        Command::ReadRelationship { id: relationship_id },
+        Command::ReadUsage,
+        Command::DeleteAgent { agent: tutor(), deletion_id, reason: reason() },
+        Command::DeleteRelationship { id: relationship_id, deletion_id, cascade, reason: reason() },
+        Command::CreatePrincipal(NewPrincipal {
+            r#type: PrincipalType::Agent,
+            external_id: id("t-2"),
+            name: name("Tutor"),
+            metadata: metadata("{}"),
+            agent_id,
+        }),
+        Command::ReadPrincipal { principal: PrincipalRef::Id(principal_id) },
+        Command::UpdatePrincipal {
+            id: principal_id,
+            change: PrincipalChange { name: Some(name("Eve")), metadata: None, owner: Some(Some(principal_id)) },
+            if_match: None,
+        },
+        Command::DeletePrincipal { id: principal_id, deletion_id, reason: None },
+        Command::ListPrincipals {
+            r#type: Some(PrincipalType::Human),
+            from: PrincipalsFrom::After(principal_id),
+            limit: 10,
+        },
+        Command::Close { tenant: tenant() },
+    ]
+}
+
+fn quota() -> Quota {
+    Quota { turns_used: 1, turns_limit: 10, relationships_used: 2, relationships_limit: 20, resets_at: at(2_000_000) }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        deletion_id: DeletionId::new(at(0), [2; 10]),
+        status: ReceiptStatus::Completed,
+        cascade: Cascade::All,
+        requested_at: at(1),
+        completed_at: Some(at(2)),
+        reason: Some("asked".to_owned()),
+        erased: Erased { records: 1, relationships: 2, moods: 3 },
+    }
+}
+
+/// One outcome of every kind.
+fn outcomes() -> Vec<Outcome> {
+    let (version, document) = (Version::of_sequence(300), || text("{}"));
+    let record = KeyRecord {
+        key_id: KeyId::new(at(0), [1; 10]),
+        kind: KeyKind::Service,
+        scope: Scope::Read,
+        prefix: KeyPrefix::default(),
+        name: name("server"),
+        created_at: at(0),
+        expires_at: None,
+        revoked_at: Some(at(1)),
+        last_used_on: Some(at(2)),
+    };
+    let report = AuditReport {
+        phase: Some(AuditPhase::Cache),
+        started_at: at(0),
+        completed_at: None,
+        users: 5,
+        fence_reset: true,
+        listing: Differences { missing: 1, outdated: 2, foreign: 3 },
+        cache: Differences::default(),
+    };
+    vec![
+        Outcome::Denied(Denial::InvalidKey),
+        Outcome::Denied(Denial::ExpiredKey),
+        Outcome::Denied(Denial::ScopeTooSmall { quota: quota() }),
+        Outcome::Denied(Denial::RateLimited { retry_after_ms: 5, quota: quota() }),
+        Outcome::Admitted,
+        Outcome::EndUserCreated { version, document: document() },
+        Outcome::EndUser { version, document: document() },
+        Outcome::EndUsersCreated(vec![
+            Creation::Created,
+            Creation::Existing,
+            Creation::DeletionPending,
+            Creation::OtherType,
+        ]),
+        Outcome::EndUserRead {
+            version,
+            document: document(),
+            shown: Shown { relationships: vec![text("{}")], has_more: true },
+        },
+        Outcome::NotFound,
+        Outcome::Deletion(receipt()),
+        Outcome::Export(document()),
+        Outcome::PreconditionFailed,
+        Outcome::DeletionPending,
+        Outcome::IdempotencyMismatch,
+        Outcome::Refused { field: "metadata".to_owned(), reason: "too large".to_owned() },
+        Outcome::Configured,
+        Outcome::KeyIssued,
+        Outcome::Keys(vec![record]),
+        Outcome::KeyRevoked,
+        Outcome::Audit(Some(report)),
+        Outcome::Agent { created: true, agent_id: AgentId::new(at(0), [3; 10]), version, document: document() },
+        Outcome::Ambiguous,
+        Outcome::Records(vec![(9, document())]),
+        Outcome::TurnReserved { agent_name: name("tutor"), display_name: Some(name("Ada")), quota: quota() },
+        Outcome::IdempotencyInFlight,
+        Outcome::OverQuota { component: Component::ActiveRelationships, quota: quota() },
+        Outcome::Turn { document: document(), quota: Some(quota()) },
+        Outcome::TurnExpired,
+        Outcome::TurnReleased,
+        Outcome::Usage { quota: quota(), period_start: at(0) },
+        Outcome::OtherType,
+        Outcome::Principal { created: true, version, document: document() },
+        Outcome::Principals { items: vec![(PrincipalId::new(at(0), [5; 10]), document())], total: Some(7) },
+        Outcome::Closed,
+        Outcome::Closing { completed_at: Some(at(1)), erased: Erased { records: 1, relationships: 2, moods: 3 } },
+    ]
+}
+
+/// The name of a variant, from its `Debug` form.
+fn kind(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn path(file: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/core/formats")).join(file)
+}
+
+/// Compares a text with its golden file, or writes the file.
+fn assert_golden(file: &str, text: &str) {
+    if std::env::var_os("ROLLCALL_BLESS").is_some() {
+        std::fs::write(path(file), text).expect("the file is written");
+    }
+    let golden = std::fs::read_to_string(path(file)).unwrap_or_default();
+    let different = golden.lines().zip(text.lines()).find(|(golden, line)| golden != line);
+    assert!(golden == text, "{file} is {} bytes, the build writes {}: {different:?}", golden.len(), text.len());
+}
+
+#[test]
+fn calls_are_sent_in_these_bytes() {
+    let mut lines = String::new();
+    for command in commands() {
+        let kind = kind(&command);
+        let idempotency = Some(IdempotencyKey { digest: "d".to_owned(), fingerprint: "f".to_owned() });
+        let caller = Caller::Key { digest: key(1).digest, kind: KeyKind::Api, scope: Scope::Read, cost: 2 };
+        let call = Call { request_id: request_id(1), repeated: true, caller, idempotency, command };
+        let bytes = protocol::encode(&call).expect("a call");
+        let read: Call = protocol::decode(&bytes).expect("the same call");
+        assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
+        writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
+    }
+    // A command that is added goes to the end of the enum and of the list above. One more number names no command.
+    let beyond = u8::try_from(commands().len()).expect("a few");
+    let admit = Call {
+        request_id: request_id(1),
+        repeated: false,
+        caller: Caller::Operator,
+        idempotency: None,
+        command: Command::Admit,
+    };
+    let mut bytes = protocol::encode(&admit).expect("a call");
+    *bytes.last_mut().expect("the command") = beyond;
+    assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
+    assert_golden("protocol-2-calls.txt", &lines);
+}
+
+#[test]
+fn replies_are_sent_in_these_bytes() {
+    let mut lines = String::new();
+    let admission = Admission { per_second: 1, burst: 2, window_s: 3, remaining: 4, full_at: at(5), full_in_ms: 5_000 };
+    for outcome in outcomes() {
+        let kind = kind(&outcome);
+        let reply = Reply { admission: Some(admission), outcome, listed: Some(true), replayed: true };
+        let bytes = protocol::encode(&reply).expect("a reply");
+        let read: Reply = protocol::decode(&bytes).expect("the same reply");
+        assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
+        writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
+    }
+    let kinds: std::collections::BTreeSet<String> = outcomes().iter().map(kind).collect();
+    let mut bytes = protocol::encode(&Reply::new(None, Outcome::Admitted)).expect("a reply");
+    // Version, no admission, the number of the outcome.
+    bytes[2] = u8::try_from(kinds.len()).expect("a few");
+    assert!(protocol::decode::<Reply>(&bytes).is_err(), "an outcome is missing in this test");
+    assert_golden("protocol-2-replies.txt", &lines);
+}
+
+/// One object and its projections.
+struct World {
+    core: OrganizationCore,
+    object: Sqlite,
+    listing: Sqlite,
+    cache: String,
+}
+
+impl World {
+    fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Outcome {
+        let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
+        let digest = self::key(1).digest;
+        let caller = match command {
+            Command::IssueKey { .. } | Command::StartAudit(_) => Caller::Operator,
+            _ => Caller::Key { digest, kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 },
+        };
+        let call = Call { request_id: request_id(number), repeated: false, caller, idempotency, command };
+        let reply = self.object.transaction(|sql| self.core.handle(sql, call, at(second))).expect("a reply");
+        assert!(!matches!(reply.outcome, Outcome::NotFound | Outcome::Denied(_)), "{number}: {reply:?}");
+        reply.outcome
+    }
+
+    fn flush(&mut self, second: i64) {
+        for projection in Projection::ALL {
+            let id = BatchId::new(at(second), [9; 10]);
+            let next = |sql: &Sqlite| self.core.next_batch(sql, projection, id, at(second));
+            let Some(batch) = self.object.transaction(next).expect("a batch") else { continue };
+            match projection {
+                Projection::Listing => {
+                    self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("a batch");
+                }
+                Projection::Cache => {
+                    for change in &batch.changes {
+                        let put = cache::put(tenant(), change).expect("a put");
+                        writeln!(self.cache, "{} {:?} {}", put.key, put.ttl_s, put.value).expect("a line");
+                    }
+                }
+            }
+            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, projection, batch.to, at(second));
+            self.object.transaction(acknowledge).expect("an acknowledgement");
+        }
+    }
+
+    /// A history that writes every table.
+    fn lived() -> Self {
+        let mut world = Self {
+            core: OrganizationCore::default(),
+            object: Sqlite::new(),
+            listing: Sqlite::listing(),
+            cache: String::new(),
+        };
+        world.call(0, 1, None, Command::IssueKey { settings: settings(), key: key(1) });
+        world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
+        world.call(2, 3, Some("k2"), Command::CreateEndUsers { users: vec![new_user("bob"), new_user("eve")] });
+        let agent = NewAgent {
+            agent_id: AgentId::new(at(3), [3; 10]),
+            external_id: Some(id("t-1")),
+            name: name("tutor"),
+            metadata: Some(metadata("{\"v\":1.0}")),
+        };
+        world.call(3, 4, Some("k3"), Command::SaveAgent(agent));
+        let turn = |user_id: &str, number| NewTurn {
+            agent: tutor(),
+            user_id: Some(id(user_id)),
+            relationship_id: RelationshipId::new(at(4), [number; 10]),
+            expires_in_ms: 60_000,
+        };
+        world.call(4, 5, Some("k4"), Command::ReserveTurn(turn("ada", 4)));
+        world.call(5, 5, None, Command::CommitTurn(answer()));
+        world.call(6, 6, None, Command::ReserveTurn(turn("bob", 6)));
+        let change =
+            EndUserChange::Replace { display_name: Some(None), metadata: Some(metadata("{\"a\":\"\u{1F980}\"}")) };
+        world.call(7, 7, None, Command::UpdateEndUser { user_id: id("ada"), change, if_match: None });
+        world.flush(8);
+        let delete = |user_id: &str, number, cascade| Command::DeleteEndUser {
+            user_id: id(user_id),
+            deletion_id: DeletionId::new(at(9), [number; 10]),
+            cascade,
+            reason: Some("asked".to_owned()),
+        };
+        world.call(9, 8, None, delete("eve", 8, Cascade::All));
+        world.flush(10);
+        world.object.transaction(|sql| world.core.purge(sql, at(11))).expect("a purge");
+        world.call(12, 9, None, delete("bob", 9, Cascade::ModelOnly));
+        world.call(13, 10, None, Command::StartAudit(settings()));
+        world
+    }
+}
+
+/// All tables of a database as SQL.
+fn dump(database: &Sqlite) -> String {
+    let mut dump = String::new();
+    let tables = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name";
+    let mut names = Vec::new();
+    for row in database.rows(tables, &[]).expect("the schema") {
+        let [SqlValue::Text(name), SqlValue::Text(sql)] = row.as_slice() else { panic!("a table: {row:?}") };
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        writeln!(dump, "{};", words.join(" ")).expect("a line");
+        if sql.starts_with("CREATE TABLE") {
+            names.push(name.clone());
+        }
+    }
+    for name in names {
+        for row in database.rows(&format!("SELECT * FROM {name} ORDER BY 1, 2"), &[]).expect("rows") {
+            let values = row.iter().map(|value| match value {
+                SqlValue::Null => "NULL".to_owned(),
+                SqlValue::Integer(number) => number.to_string(),
+                SqlValue::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            });
+            writeln!(dump, "INSERT INTO {name} VALUES ({});", values.collect::<Vec<_>>().join(", ")).expect("a line");
+        }
+    }
+    dump
+}
+
+#[test]
+fn a_tenant_is_stored_in_these_rows() {
+    let world = World::lived();
+    assert_golden("object-2.sql", &dump(&world.object));
+    assert_golden("listing-2.sql", &dump(&world.listing));
+    assert_golden("cache-2.txt", &world.cache);
+}
+
+/// An object that holds the state of a golden file.
+fn stored(file: &str) -> (OrganizationCore, Sqlite) {
+    let object = Sqlite::new();
+    object.execute(&std::fs::read_to_string(path(file)).expect("a golden file"));
+    (OrganizationCore::default(), object)
+}
+
+#[test]
+fn a_state_of_schema_2_is_served() {
+    let (core, object) = stored("object-2.sql");
+    let mut world = World { core, object, listing: Sqlite::listing(), cache: String::new() };
+    let Outcome::EndUserRead { version, document, shown } =
+        world.call(20, 20, None, Command::ReadEndUser { user_id: id("ada") })
+    else {
+        panic!("ada is not read");
+    };
+    assert_eq!(document.as_str().matches("\u{1F980}").count(), 1, "{document}");
+    assert!(shown.relationships[0].as_str().contains("\"turns\":1"), "{shown:?}");
+    let Outcome::EndUserCreated { version: kept, .. } =
+        world.call(21, 21, Some("k1"), Command::CreateEndUser(new_user("ada")))
+    else {
+        panic!("the kept answer is not given");
+    };
+    assert!(kept < version);
+    let Outcome::EndUserCreated { version: made, .. } =
+        world.call(22, 22, None, Command::CreateEndUser(new_user("eve")))
+    else {
+        panic!("eve is not made again");
+    };
+    assert!(made > version, "{made:?} follows every version before it");
+    world.call(23, 6, None, Command::CommitTurn(answer()));
+    world.flush(24);
+}
+
+/// Builds from before the change log stored version 1.
+#[test]
+fn an_earlier_state_is_refused_and_left_alone() {
+    let (mut core, object) = (OrganizationCore::default(), Sqlite::new());
+    object.execute(
+        "CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+         INSERT INTO state VALUES ('schema', 1)",
+    );
+    let before = dump(&object);
+    let error = read_usage(&mut core, &object).expect_err("it is refused");
+    assert!(error.0.contains("version 1 cannot be read"), "{error}");
+    assert_eq!(dump(&object), before);
+}
+
+/// A build that is rolled back serves what a newer one has stored, unless the newer one forbids it.
+#[test]
+fn a_newer_state_is_served_as_far_as_it_allows() {
+    for (served_from, is_served) in [("value", true), ("value + 1", false)] {
+        let (mut core, object) = (OrganizationCore::default(), World::lived().object);
+        object.execute(
+            "UPDATE state SET value = (SELECT value FROM state WHERE name = 'schema') WHERE name = 'served_from'",
+        );
+        object.execute("UPDATE state SET value = value + 1 WHERE name = 'schema'");
+        object.execute(&format!("UPDATE state SET value = {served_from} WHERE name = 'served_from'"));
+        let before = dump(&object);
+        let read = read_usage(&mut core, &object);
+        assert_eq!(read.is_ok(), is_served, "{read:?}");
+        assert_eq!(dump(&object), before, "a read writes nothing");
+    }
+}
+
+fn read_usage(core: &mut OrganizationCore, object: &Sqlite) -> Result<Reply, SqlError> {
+    let call = Call {
+        request_id: request_id(1),
+        repeated: false,
+        caller: Caller::Operator,
+        idempotency: None,
+        command: Command::ReadUsage,
+    };
+    object.transaction(|sql| core.handle(sql, call, at(30)))
+}

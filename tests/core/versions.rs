@@ -1,0 +1,220 @@
+//! Versions over random histories: users and agents are made, changed, given away, related, erased and made again under
+//! few ids, and the object restarts in between.
+//!
+//! - A version never comes twice in a tenant, whoever has it.
+//! - No tag of an erased user or agent is accepted for the next one under its id.
+//! - The version is the number of the record's last change in the log.
+
+use std::collections::BTreeMap;
+
+use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::deletion::Cascade;
+use rollcall::directory::end_user::Version;
+use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::Limits;
+use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::change_log::Projection;
+use rollcall::organization::core::OrganizationCore;
+use rollcall::organization::protocol::{
+    Call, Caller, Command, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome, Precondition, Settings,
+};
+use rollcall::organization::sql::Row;
+
+use crate::sqlite::Sqlite;
+
+const HISTORIES: u64 = 300;
+const STEPS: usize = 120;
+const IDS: [&str; 3] = ["a", "b", "c"];
+
+struct World {
+    random: fastrand::Rng,
+    core: OrganizationCore,
+    storage: Sqlite,
+    now_ms: i64,
+    /// Whose version each one is: the kind and id of the record, and which of those under the id it is.
+    versions: BTreeMap<Version, (String, usize)>,
+    /// How many records an id had that were erased.
+    erased: BTreeMap<String, usize>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: fastrand::Rng::with_seed(seed),
+            core: OrganizationCore::default(),
+            storage: Sqlite::new(),
+            now_ms: 1_700_000_000_000,
+            versions: BTreeMap::new(),
+            erased: BTreeMap::new(),
+        };
+        let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
+        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: world.now() };
+        world.call(Command::Configure(settings));
+        world
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
+    }
+
+    fn bytes(&mut self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        self.random.fill(&mut bytes);
+        bytes
+    }
+
+    fn call(&mut self, command: Command) -> Outcome {
+        self.now_ms += 1;
+        let request_id = RequestId::new(self.now(), self.bytes());
+        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
+        let now = self.now();
+        self.storage.transaction(|sql| self.core.handle(sql, call, now)).expect("a reply").outcome
+    }
+
+    /// Records the version that a record has. No other record, and no earlier one under the id, ever had it.
+    fn note(&mut self, record: &str, version: Version) {
+        let life = self.erased.get(record).copied().unwrap_or_default();
+        let first = self.versions.entry(version).or_insert_with(|| (record.to_owned(), life)).clone();
+        assert_eq!(first, (record.to_owned(), life), "{version:?} comes again");
+    }
+
+    fn id(&mut self) -> &'static str {
+        self.random.choice(IDS).expect("an id")
+    }
+
+    fn user_id(&mut self) -> UserId {
+        UserId::new(self.id()).expect("an id")
+    }
+
+    fn metadata(&mut self) -> Metadata {
+        Metadata::from_stored(format!("{{\"n\":{}}}", self.random.u8(..))).expect("an object")
+    }
+
+    /// A version that some record had: mostly an old one.
+    fn any_version(&mut self) -> Version {
+        let known: Vec<Version> = self.versions.keys().copied().collect();
+        self.random.choice(known).unwrap_or(Version::of_sequence(1))
+    }
+
+    fn is_of(&self, record: &str, version: Version) -> bool {
+        let life = self.erased.get(record).copied().unwrap_or_default();
+        self.versions.get(&version) == Some(&(record.to_owned(), life))
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(0..100) {
+            0..20 => {
+                let user_id = self.user_id();
+                let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: self.metadata() };
+                if let Outcome::EndUserCreated { version, .. } | Outcome::EndUser { version, .. } =
+                    self.call(Command::CreateEndUser(new))
+                {
+                    self.note(&format!("user {user_id}"), version);
+                }
+            }
+            20..40 => {
+                let (user_id, held) = (self.user_id(), self.any_version());
+                let change = EndUserChange::Replace { display_name: None, metadata: Some(self.metadata()) };
+                let if_match = Some(Precondition::Versions(vec![held]));
+                let record = format!("user {user_id}");
+                match self.call(Command::UpdateEndUser { user_id, change, if_match }) {
+                    Outcome::EndUser { version, .. } => {
+                        assert!(self.is_of(&record, held), "{held:?} is accepted for {record}");
+                        self.note(&record, version);
+                    }
+                    Outcome::PreconditionFailed | Outcome::NotFound | Outcome::DeletionPending => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            40..50 => self.erase_user(),
+            50..65 => {
+                let (agent_id, name) = (AgentId::new(self.now(), self.bytes()), self.id());
+                let name = Name::new(format!("agent {name}")).expect("a name");
+                let new = NewAgent { agent_id, external_id: None, name: name.clone(), metadata: Some(self.metadata()) };
+                let Outcome::Agent { version, .. } = self.call(Command::SaveAgent(new)) else { return };
+                self.note(name.as_str(), version);
+            }
+            65..75 => {
+                let (name, held) = (format!("agent {}", self.id()), self.any_version());
+                let agent = AgentRef::new(name.clone()).expect("an agent");
+                let (metadata, if_match) = (Some(self.metadata()), Some(Precondition::Versions(vec![held])));
+                match self.call(Command::UpdateAgent { agent, name: None, metadata, if_match }) {
+                    Outcome::Agent { version, .. } => {
+                        assert!(self.is_of(&name, held), "{held:?} is accepted for {name}");
+                        self.note(&name, version);
+                    }
+                    Outcome::PreconditionFailed | Outcome::NotFound => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            75..80 => {
+                let name = format!("agent {}", self.id());
+                let agent = AgentRef::new(name.clone()).expect("an agent");
+                let deletion_id = DeletionId::new(self.now(), self.bytes());
+                if let Outcome::Deletion(_) = self.call(Command::DeleteAgent { agent, deletion_id, reason: None }) {
+                    *self.erased.entry(name).or_default() += 1;
+                }
+            }
+            80..90 => {
+                let agent = AgentRef::new(format!("agent {}", self.id())).expect("an agent");
+                let relationship_id = RelationshipId::new(self.now(), self.bytes());
+                let user_id = Some(self.user_id());
+                self.call(Command::ReserveTurn(NewTurn { agent, user_id, relationship_id, expires_in_ms: 1 }));
+            }
+            // A restart: the sequence goes on.
+            _ => self.core = OrganizationCore::default(),
+        }
+    }
+
+    /// Erases a user in every store, or only the user's relationships.
+    fn erase_user(&mut self) {
+        let (user_id, deletion_id) = (self.user_id(), DeletionId::new(self.now(), self.bytes()));
+        let cascade = *self.random.choice(&[Cascade::All, Cascade::MemoryOnly]).expect("one");
+        let record = format!("user {user_id}");
+        let deleted = self.call(Command::DeleteEndUser { user_id, deletion_id, cascade, reason: None });
+        let now = self.now();
+        for projection in Projection::ALL {
+            let last = self.core.last_sequence().expect("a sequence");
+            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, projection, last, now);
+            self.storage.transaction(acknowledge).expect("an acknowledgement");
+        }
+        while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
+        if matches!((deleted, cascade), (Outcome::Deletion(_), Cascade::All)) {
+            *self.erased.entry(record).or_default() += 1;
+        }
+    }
+
+    /// The version of every record is the number of a change in the log, and of none after it.
+    fn check(&mut self) {
+        for table in ["users", "agents"] {
+            let select = format!(
+                "SELECT version, number, (SELECT max(sequence) FROM changes WHERE kind <> 'repair' AND
+                   (subject = t.number OR changes.user = t.number)) FROM {table} t"
+            );
+            for row in self.storage.rows(&select, &[]).expect("rows") {
+                let mut row = Row::new(row);
+                let (version, number) = (row.integer().expect("a version"), row.integer().expect("a number"));
+                let last = row.optional_integer().expect("a sequence");
+                assert!(number <= version && last.is_none_or(|last| last <= version), "{version} is not {last:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_version_never_comes_twice() {
+    let base = fastrand::u64(..) >> 16;
+    println!("{HISTORIES} histories from {base}");
+    let mut remade = 0;
+    for seed in base..base + HISTORIES {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.check();
+        remade += world.erased.values().filter(|count| **count > 1).count();
+    }
+    assert!(remade > 0, "ids were made again");
+}
