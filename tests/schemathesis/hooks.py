@@ -82,7 +82,7 @@ def before_call(context, case, kwargs):
         path["organization_id"] = "0" * 26
     if meta is not None and meta.generation.mode.is_negative:
         return
-    # Of what revision a record is, only an answer tells.
+    # Only an answer tells the version of a record.
     headers.pop("If-Match", None)
     query = case.query or {}
     # Cursors are given out; and only one of these may be given.
