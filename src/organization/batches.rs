@@ -139,9 +139,8 @@ impl ProjectedRecord {
 
 impl Change {
     fn new(row: UserRow) -> Result<Self, SqlError> {
-        let record = ProjectedRecord::of(&row)?;
+        let (record, is_first) = (ProjectedRecord::of(&row)?, row.is_untouched());
         let EndUser { user_id, version, created_at, .. } = row.user;
-        let is_first = version == Version::of_sequence(row.number);
         Ok(Self { user_id, version, is_first, created_at, record, relationships: None })
     }
 }

@@ -34,7 +34,7 @@ pub const SWEEP_MAX: i64 = 500;
 pub enum Projection {
     /// D1: the ordered listing.
     Listing,
-    /// KV: records for point reads.
+    /// KV: copies of the records.
     Cache,
 }
 
@@ -242,8 +242,14 @@ impl ChangeLog {
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
         sql.run(
-            "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN ('turn', 'repair')",
-            &[confirmed_before.into(), self.confirmed().into(), newest.into()],
+            "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?)",
+            &[
+                confirmed_before.into(),
+                self.confirmed().into(),
+                newest.into(),
+                ChangeKind::Turn.as_str().into(),
+                ChangeKind::Repair.as_str().into(),
+            ],
         )?;
         Ok(())
     }
@@ -253,13 +259,13 @@ impl ChangeLog {
     pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         // The newest row stays, and a projection that is late must not find a gap.
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));
-        let oldest = |sql: &S| -> Result<Option<Timestamp>, SqlError> {
+        let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
             let at = sql.first(select, &[before.into()])?.map(|mut row| row.integer()).transpose()?;
             Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
         };
         // Most sweeps find nothing, and read one row.
-        let due = oldest(sql)?;
+        let due = oldest()?;
         if due.is_none_or(|due| due > now) {
             return Ok(due);
         }
@@ -268,6 +274,6 @@ impl ChangeLog {
              (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
             &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],
         )?;
-        oldest(sql)
+        oldest()
     }
 }

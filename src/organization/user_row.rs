@@ -99,6 +99,11 @@ impl UserRow {
         self.user.status == Status::DeletionPending && guards::is_on(Guard::ErasureState)
     }
 
+    /// Whether the change that made the user is their last one.
+    pub fn is_untouched(&self) -> bool {
+        self.user.version == Version::of_sequence(self.number)
+    }
+
     /// The user as the subject of a change.
     pub fn subject(&self) -> Subject {
         Subject::new(self.number, self.principal_id)

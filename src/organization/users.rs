@@ -12,7 +12,7 @@ use super::protocol::{Creation, EndUserChange, NewEndUser, Outcome, Precondition
 use super::relationships;
 use super::sql::{Sql, SqlError};
 use super::user_row::{self, UserRow};
-use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::end_user::{EndUser, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 use crate::directory::names::{Name, UserId};
@@ -83,8 +83,8 @@ pub fn create<S: Sql>(
         return Ok(Outcome::DeletionPending);
     }
     let (version, document) = (found.user.version, found.document()?);
-    let untouched = version == Version::of_sequence(found.number) && row.text()? == request_id;
-    Ok(if untouched { Outcome::EndUserCreated { version, document } } else { Outcome::EndUser { version, document } })
+    let is_own = found.is_untouched() && row.text()? == request_id;
+    Ok(if is_own { Outcome::EndUserCreated { version, document } } else { Outcome::EndUser { version, document } })
 }
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds
