@@ -12,12 +12,12 @@ use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
-use crate::edge::http::response::Response;
+use crate::edge::http::response::{Response, record_members};
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{both, string};
-use crate::json::{self, members};
+use crate::json;
 use crate::organization::protocol::{Command, NewAgent, Outcome};
 
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
@@ -68,7 +68,8 @@ fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> 
 fn respond(outcome: &Outcome) -> Result<Response, Fault> {
     match outcome {
         Outcome::Agent { created, agent_id, version, document } => {
-            let response = described(if *created { 201 } else { 200 }, Schema::Agent, members(document.raw()))?;
+            let status = if *created { 201 } else { 200 };
+            let response = described(status, Schema::Agent, record_members(document)?)?;
             let response = response.with("ETag", entity_tag(*version));
             Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
         }

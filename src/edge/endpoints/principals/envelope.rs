@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::fault::{Fault, internal};
-use crate::json::{Members, Text, members};
+use crate::edge::http::response::record_members;
+use crate::fault::Fault;
+use crate::json::{Members, Text};
 
 /// How a list goes on. The members that the style of paging does not fill are `null`.
 #[derive(Serialize)]
@@ -47,7 +48,6 @@ pub struct PrincipalResult<'a> {
 
 impl<'a> PrincipalResult<'a> {
     pub fn new(created: bool, document: &'a Text) -> Result<Self, Fault> {
-        let principal = members(document.raw()).ok_or_else(|| internal("a record is not an object"))?;
-        Ok(Self { created, principal })
+        Ok(Self { created, principal: record_members(document)? })
     }
 }

@@ -14,11 +14,11 @@ use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag, weak_entity_tag};
 use crate::edge::http::pages;
-use crate::edge::http::response::Response;
+use crate::edge::http::response::{Response, record_members};
 use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, FieldFault, Location, internal};
 use crate::input::{Fields, both, choice, string};
-use crate::json::{self, RawValue};
+use crate::json;
 use crate::organization::protocol::Shown;
 use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
@@ -71,7 +71,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
                 return Ok(Response::new(304).with("ETag", entity_tag(version)));
             }
             let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
-            Ok(with_relationships(document.raw(), &shown)?.with("ETag", tag))
+            Ok(with_relationships(&document, &shown)?.with("ETag", tag))
         }
         Outcome::NotFound => Err(Fault::NotFound("end user")),
         other => Err(unexpected(&other)),
@@ -215,9 +215,9 @@ pub struct EndUserWithRelationships<'a> {
     relationships_has_more: bool,
 }
 
-fn with_relationships(document: &RawValue, shown: &Shown) -> Result<Response, Fault> {
+fn with_relationships(document: &json::Text, shown: &Shown) -> Result<Response, Fault> {
     let body = EndUserWithRelationships {
-        record: json::members(document).ok_or_else(|| internal("a record is not an object"))?,
+        record: record_members(document)?,
         relationships: &shown.relationships,
         relationships_has_more: shown.has_more,
     };
