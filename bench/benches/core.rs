@@ -18,7 +18,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::{Rate, Tat};
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewKey, Reply, Settings};
+use rollcall::organization::protocol::{Admit, Call, Caller, Command, IssueKey, NewEndUser, NewKey, Reply, Settings};
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Query, Range};
 use rusqlite::Connection;
@@ -71,7 +71,7 @@ impl Object {
             created_at: Timestamp::from_millis(START_MS),
             expires_at: None,
         };
-        object.call(Caller::Operator, Command::IssueKey { settings, key });
+        object.call(Caller::Operator, Command::IssueKey(IssueKey { settings, key }));
         for number in 0..LISTED {
             object.call(Caller::Operator, Command::CreateEndUser(new_user(number)));
         }
@@ -142,7 +142,7 @@ fn core(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function("a call that is only let in", |bencher| {
-        bencher.iter(|| black_box(object.call(object.caller(), Command::Admit)));
+        bencher.iter(|| black_box(object.call(object.caller(), Command::Admit(Admit))));
     });
     let mut number = LISTED;
     criterion.bench_function("a user made in the object", |bencher| {

@@ -16,7 +16,7 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{Call, Caller, Command, NewEndUser, NewTurn, TurnAnswer};
+use rollcall::organization::protocol::{Call, Caller, Command, CreateEndUsers, NewEndUser, NewTurn, TurnAnswer};
 use rollcall::projection::listing::batches::Application;
 use rusqlite::Connection;
 use serde_json::json;
@@ -137,7 +137,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     for first in (0..count).step_by(ROWS_AT_ONCE) {
         let numbers = first..count.min(first + ROWS_AT_ONCE);
         let users = numbers.map(new_user).collect::<Result<Vec<_>>>()?;
-        handle(&mut organization, Command::CreateEndUsers { users }, None)?;
+        handle(&mut organization, Command::CreateEndUsers(CreateEndUsers { users }), None)?;
     }
     if count > 0 {
         // A turn makes the first relationship. The others are copies of it.

@@ -29,7 +29,8 @@ impl AgentRef {
 }
 
 /// An agent, as dialect 2 shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+// Kept answers hold this form too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Agent {
     pub agent_id: AgentId,

@@ -41,8 +41,8 @@ impl Status {
 }
 
 /// An end user, as dialect 1 shows it.
-// The listing and the cache hold this form too.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+// The listing, the cache and kept answers hold this form too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EndUser {
     pub user_id: UserId,

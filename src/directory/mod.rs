@@ -15,5 +15,6 @@ pub mod names;
 pub mod organization;
 pub mod principal;
 pub mod quota;
+pub mod relationship;
 pub mod secret;
 pub mod timestamp;

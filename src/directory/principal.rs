@@ -86,8 +86,8 @@ impl PrincipalType {
 }
 
 /// A principal, as dialect 3 shows it.
-// Without `created`, which depends on the request.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+// Without `created`, which depends on the request. Kept answers hold this form too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Principal {
     pub id: PrincipalId,

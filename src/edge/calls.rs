@@ -9,36 +9,34 @@ use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::headers::Charged;
 use super::runtime::{CallError, ObjectMethod, Runtime};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
-use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
-use crate::organization::protocol::IdempotencyKey;
-use crate::organization::protocol::{self, Call, Caller, Command, Denial, Outcome, Reply};
+use crate::directory::timestamp::Timestamp;
+use crate::fault::{CredentialFault, Fault, FieldFault, Location, UNAVAILABLE_RETRY_S, internal, store_unavailable};
+use crate::organization::protocol::{
+    self, Admit, Answer, Call, Caller, Command, Denial, IdempotencyKey, IntoCommand, Rejection, Reply, Resource,
+};
 use crate::projection::{Database, Statement, Texts};
+use crate::refusal::Refusal;
 
 /// How long a caller should wait, in seconds, when an object is overloaded: time to drain.
 const OVERLOADED_RETRY_S: u32 = 5;
 
 /// A command for the object of a key's holder.
-pub struct Request {
+pub struct Request<C = Command> {
     pub method: ObjectMethod,
-    pub command: Command,
+    pub command: C,
     /// Tokens that the request takes.
     pub cost: u32,
     pub idempotency: Option<IdempotencyKey>,
 }
 
-impl Request {
+impl<C> Request<C> {
     /// One token, answered as soon as it is committed.
-    pub fn new(command: Command) -> Self {
+    pub fn new(command: C) -> Self {
         Self { method: ObjectMethod::Handle, command, cost: 1, idempotency: None }
     }
 
-    /// No token: a further call of a request that has paid.
-    pub fn free(command: Command) -> Self {
-        Self { cost: 0, ..Self::new(command) }
-    }
-
     /// One token, answered when the listing holds every change up to now.
-    pub fn listed(command: Command) -> Self {
+    pub fn listed(command: C) -> Self {
         Self { method: ObjectMethod::HandleListed, ..Self::new(command) }
     }
 }
@@ -46,52 +44,58 @@ impl Request {
 impl<R: Runtime> Exchange<'_, R> {
     /// Asks the object of a key's holder. A fault in the input is answered once the object has let
     /// the caller in.
-    pub async fn call<T>(
+    pub async fn call<C: IntoCommand, T>(
         &mut self,
         holder: &KeyHolder,
-        planned: Result<(Request, T), Fault>,
-    ) -> Result<(Outcome, T), Fault> {
+        planned: Result<(Request<C>, T), Fault>,
+    ) -> Result<(C::Answer, T), Fault> {
         match planned {
-            Ok((request, read)) => Ok((self.request(holder, request).await?, read)),
-            Err(fault) => {
-                self.request(holder, Request::new(Command::Admit)).await?;
-                Err(fault)
+            Ok((Request { method, command, cost, idempotency }, read)) => {
+                let request = Request { method, command: command.into_command(), cost, idempotency };
+                Ok((answer_to::<C>(self.execute(holder, request).await?)?, read))
             }
+            Err(fault) => Err(self.refuse(holder, fault).await),
         }
     }
 
-    async fn request(&mut self, holder: &KeyHolder, request: Request) -> Result<Outcome, Fault> {
+    /// Answers a fault in the input, once the object has let the caller in.
+    pub async fn refuse(&mut self, holder: &KeyHolder, fault: Fault) -> Fault {
+        let admitted = self.execute(holder, Request::new(Admit.into_command())).await;
+        admitted.map_or_else(|denied| denied, |_| fault)
+    }
+
+    /// Asks the object of a key's holder.
+    pub async fn execute(&mut self, holder: &KeyHolder, request: Request) -> Result<Answer, Fault> {
         let Request { method, command, cost, idempotency } = request;
         let reply = self.ask(holder.caller(cost), holder.tenant, method, command, idempotency).await?;
-        // A further call takes no token, and says less of the bucket than the first.
-        if let Some(admission) = reply.admission.filter(|_| cost > 0) {
+        if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
         }
         self.is_replayed = reply.replayed;
         self.listing_is_current = reply.listed == Some(true);
-        self.let_in(reply.outcome)
+        reply.outcome.map_err(|rejection| self.fault_of(rejection))
     }
 
     /// Asks an object with the operator's authority.
-    pub async fn call_as(
+    pub async fn call_as<C: IntoCommand>(
         &mut self,
         operator: Operator,
         tenant: Tenant,
         method: ObjectMethod,
-        command: Command,
-    ) -> Result<Outcome, Fault> {
-        let reply = self.ask(operator.caller(), tenant, method, command, None).await?;
-        self.let_in(reply.outcome)
+        command: C,
+    ) -> Result<C::Answer, Fault> {
+        let reply = self.ask(operator.caller(), tenant, method, command.into_command(), None).await?;
+        answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?)
     }
 
     /// Asks the objects of both modes, one after the other, in the order of [`Mode::ALL`].
-    pub async fn call_both_as(
+    pub async fn call_both_as<C: IntoCommand>(
         &mut self,
         operator: Operator,
         organization: OrganizationId,
         method: ObjectMethod,
-        commands: [Command; 2],
-    ) -> Result<[Outcome; 2], Fault> {
+        commands: [C; 2],
+    ) -> Result<[C::Answer; 2], Fault> {
         let [live, test] = Mode::ALL.map(|mode| Tenant { organization, mode });
         let [first, second] = commands;
         let first = self.call_as(operator, live, method, first).await?;
@@ -117,20 +121,12 @@ impl<R: Runtime> Exchange<'_, R> {
         call_object(self.runtime, tenant, method, call).await
     }
 
-    /// Turns the outcomes by which an object refuses a caller into faults.
-    fn let_in(&mut self, outcome: Outcome) -> Result<Outcome, Fault> {
-        Err(match outcome {
-            Outcome::Denied(Denial::InvalidKey) => self.refuse_credential(CredentialFault::Invalid),
-            Outcome::Denied(Denial::ExpiredKey) => self.refuse_credential(CredentialFault::Expired),
-            Outcome::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota },
-            Outcome::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
-                Fault::RateLimited { retry_after_ms, quota: Some(quota) }
-            }
-            Outcome::IdempotencyMismatch => Fault::IdempotencyMismatch,
-            // The organization was deleted after the request found it.
-            Outcome::Closed => Fault::NotFound("organization"),
-            outcome => return Ok(outcome),
-        })
+    /// The fault that a rejection becomes. A refused credential costs a token of the client's address.
+    fn fault_of(&mut self, rejection: Rejection) -> Fault {
+        match fault_of(rejection, self.received_at) {
+            Fault::Credential(fault) => self.refuse_credential(fault),
+            fault => fault,
+        }
     }
 
     /// Reads a page of the listing. Fails unless the object has just brought the listing up to
@@ -152,15 +148,50 @@ impl<R: Runtime> Exchange<'_, R> {
     }
 }
 
+/// The fault that a rejection becomes.
+pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
+    match rejection {
+        Rejection::Denied(Denial::InvalidKey) => Fault::Credential(CredentialFault::Invalid),
+        Rejection::Denied(Denial::ExpiredKey) => Fault::Credential(CredentialFault::Expired),
+        Rejection::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota },
+        Rejection::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
+            Fault::RateLimited { retry_after_ms, quota: Some(quota) }
+        }
+        Rejection::NotFound(resource) => Fault::NotFound(resource.as_str()),
+        Rejection::PreconditionFailed => Fault::PreconditionFailed,
+        Rejection::DeletionPending => Fault::DeletionPending,
+        Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
+        Rejection::IdempotencyInFlight => Fault::IdempotencyInFlight,
+        Rejection::Invalid { field, reason } => {
+            Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)])
+        }
+        Rejection::Ambiguous => Fault::Ambiguous,
+        Rejection::OtherType => Fault::OtherType,
+        Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
+        Rejection::TurnExpired => Fault::TurnTimeout,
+        // The organization was deleted after the request found it.
+        Rejection::Closed => Fault::NotFound(Resource::Organization.as_str()),
+    }
+}
+
+/// The answer to a command, or a fault if the object has answered another one.
+pub fn answer_to<C: IntoCommand>(answer: Answer) -> Result<C::Answer, Fault> {
+    C::read(answer).ok_or_else(|| internal("the object has answered another command"))
+}
+
 /// Asks an object with the operator's authority, where no caller waits for the answer.
-pub async fn ask_as_operator<R: Runtime>(
+pub async fn ask_as_operator<R: Runtime, C: IntoCommand>(
     runtime: &R,
     request_id: RequestId,
     tenant: Tenant,
-    command: Command,
-) -> Result<Outcome, Fault> {
+    command: C,
+) -> Result<Result<C::Answer, Rejection>, Fault> {
+    let command = command.into_command();
     let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
-    Ok(call_object(runtime, tenant, ObjectMethod::Handle, call).await?.outcome)
+    match call_object(runtime, tenant, ObjectMethod::Handle, call).await?.outcome {
+        Ok(answer) => answer_to::<C>(answer).map(Ok),
+        Err(rejection) => Ok(Err(rejection)),
+    }
 }
 
 /// Calls an object. A call that failed on the way is repeated once if it may be, unless the object
@@ -189,11 +220,6 @@ async fn call_object<R: Runtime>(
     let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
     denials.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
     Ok(reply)
-}
-
-/// An object answered something that its command does not have as an answer.
-pub fn unexpected(outcome: &Outcome) -> Fault {
-    Fault::Internal { reason: format!("unexpected outcome: {:?}", std::mem::discriminant(outcome)) }
 }
 
 /// The limiter and the quotas live in the object. A request that cannot ask it is refused.

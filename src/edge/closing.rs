@@ -11,14 +11,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::{ask_as_operator, unexpected};
+use super::calls::{ask_as_operator, fault_of};
 use super::exchange::Exchange;
 use super::runtime::Runtime;
 use crate::directory::deletion::{Erased, ReceiptStatus};
 use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Close, ClosingProgress};
 use crate::organization::sql::{Parameter, SqlValue};
 use crate::projection::{Bound, Database, Statement};
 
@@ -122,18 +122,19 @@ async fn read<R: Runtime>(
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
 async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
-    let mut erased = [0_i64; 3];
+    let mut sums = [0_i64; 3];
     for mode in Mode::ALL {
         let tenant = Tenant { organization: receipt.organization_id, mode };
-        match ask_as_operator(runtime, request_id, tenant, Command::Close { tenant }).await {
-            Ok(Outcome::Closing { completed_at: Some(at), erased: Erased { records, relationships, moods } }) => {
+        match ask_as_operator(runtime, request_id, tenant, Close { tenant }).await {
+            Ok(Ok(ClosingProgress { completed_at: Some(at), erased })) => {
+                let Erased { records, relationships, moods } = erased;
                 completed_at = completed_at.max(at);
-                for (sum, count) in erased.iter_mut().zip([records, relationships, moods]) {
+                for (sum, count) in sums.iter_mut().zip([records, relationships, moods]) {
                     *sum = sum.saturating_add(count);
                 }
             }
-            Ok(Outcome::Closing { completed_at: None, .. }) => pending = true,
-            Ok(other) => return Err(unexpected(&other)),
+            Ok(Ok(ClosingProgress { completed_at: None, .. })) => pending = true,
+            Ok(Err(rejection)) => return Err(fault_of(rejection, completed_at)),
             // The other object is told all the same.
             Err(fault) => unreachable = Some(fault),
         }
@@ -146,7 +147,7 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Closin
     }
     let (deletion_id, completed_at) = (receipt.deletion_id.to_string(), completed_at.to_string());
     let mut parameters = vec![deletion_id.as_str().into(), completed_at.as_str().into()];
-    parameters.extend(erased.map(Parameter::Integer));
+    parameters.extend(sums.map(Parameter::Integer));
     let database = runtime.database().map_err(internal)?;
     database.batch(&[Statement { sql: COMPLETE.into(), parameters }]).await.map_err(store_unavailable)?;
     Ok(true)

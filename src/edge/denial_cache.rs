@@ -19,7 +19,7 @@ use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::OrganizationId;
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
-use crate::organization::protocol::{Admission, Caller, Denial, Outcome, Reply};
+use crate::organization::protocol::{Admission, Caller, Denial, Rejection, Reply};
 
 /// The longest time for which the edge does not ask an object, in milliseconds.
 pub const HOLD_MAX_MS: i64 = 1_000;
@@ -71,7 +71,7 @@ impl DenialCache {
         let from_now = |instant: Timestamp| instant.millis().saturating_sub(now.millis()).max(0);
         let admission = Admission { full_in_ms: from_now(denied.full_at), ..denied.admission };
         let denial = Denial::RateLimited { retry_after_ms: from_now(denied.retry_at), quota: denied.quota };
-        Some(Reply::new(Some(admission), Outcome::Denied(denial)))
+        Some(Reply::new(Some(admission), Err(Rejection::Denied(denial))))
     }
 
     /// Remembers the reply of an object that the edge asked at `asked_at`, if it says that the bucket is empty.
@@ -83,7 +83,7 @@ impl DenialCache {
         asked_at: Timestamp,
         now: impl FnOnce() -> Timestamp,
     ) {
-        let Outcome::Denied(Denial::RateLimited { retry_after_ms, quota }) = reply.outcome else { return };
+        let Err(Rejection::Denied(Denial::RateLimited { retry_after_ms, quota })) = reply.outcome else { return };
         let (Some(admission), Some(key)) = (reply.admission, key(caller)) else { return };
         let answered_at = now();
         // The object looked between the question and its answer. Its clock is believed within these bounds.
@@ -121,6 +121,7 @@ fn key(caller: &Caller) -> Option<Key> {
 mod tests {
     use super::*;
     use crate::organization::limiter::{Rate, Tat};
+    use crate::organization::protocol::Answer;
 
     const START_MS: i64 = 1_800_000_000_000;
     const QUOTA: Quota = Quota {
@@ -154,9 +155,10 @@ mod tests {
         fn ask(&mut self, now: Timestamp, cost: u32) -> Reply {
             let decision = self.rate.take(&mut self.tat, now.micros(), cost.min(self.rate.burst()));
             let outcome = if decision.allowed {
-                Outcome::Admitted
+                Ok(Answer::Admit(()))
             } else {
-                Outcome::Denied(Denial::RateLimited { retry_after_ms: decision.retry_after_ms(), quota: QUOTA })
+                let retry_after_ms = decision.retry_after_ms();
+                Err(Rejection::Denied(Denial::RateLimited { retry_after_ms, quota: QUOTA }))
             };
             Reply::new(Some(Admission::new(self.rate, &decision, now)), outcome)
         }
@@ -169,7 +171,7 @@ mod tests {
 
     fn retry_after_ms(reply: &Reply) -> Option<i64> {
         match reply.outcome {
-            Outcome::Denied(Denial::RateLimited { retry_after_ms, .. }) => Some(retry_after_ms),
+            Err(Rejection::Denied(Denial::RateLimited { retry_after_ms, .. })) => Some(retry_after_ms),
             _ => None,
         }
     }
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn the_operator_is_heeded_at_once_here_and_within_a_second_elsewhere() {
         let mut cache = DenialCache::default();
-        let outcome = Outcome::Denied(Denial::RateLimited { retry_after_ms: 100_000, quota: QUOTA });
+        let outcome = Err(Rejection::Denied(Denial::RateLimited { retry_after_ms: 100_000, quota: QUOTA }));
         let reply = Reply { outcome, ..denied() };
         let (ada, bob) = (caller("ada", Scope::Read, 1), caller("bob", Scope::Read, 1));
         cache.note(organization(1), &ada, &reply, at(0), || at(10));

@@ -1,5 +1,6 @@
 //! What an endpoint is given, and what the endpoints of one call give back.
 
+use super::calls::answer_to;
 use super::configuration::Configuration;
 use super::exchange::Exchange;
 use super::http::body::{Body, BodyKind};
@@ -8,11 +9,11 @@ use super::http::response::Response;
 use super::runtime::Runtime;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{RequestId, Tenant};
+use crate::directory::mood::Decay;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal};
 use crate::input::{QueryFields, both, path_parameter};
-use crate::organization::protocol::IdempotencyKey;
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{Answer, Command, IdempotencyKey, IntoCommand};
 use crate::refusal::Refusal;
 
 /// A row of the route table: what the route takes as its body, and what answers it.
@@ -72,6 +73,11 @@ impl<'a, C> Input<'a, C> {
         path_parameter(name, self.parameters.first(), read)
     }
 
+    /// The instant of the request, and how moods decay until then.
+    pub const fn decay(&self) -> Decay {
+        Decay { now: self.received_at, half_life_ms: self.configuration.mood_half_life_ms }
+    }
+
     /// Ends the reading of a request: refuses the query parameters that nothing has read, and
     /// lists them with every other fault.
     pub fn complete<T>(&mut self, read: Result<T, Fault>) -> Result<T, Fault> {
@@ -94,16 +100,17 @@ impl<'a, C> Input<'a, C> {
 /// Reads a request and plans its one call to the object.
 pub type PlanFunction = for<'a> fn(&mut Input<'a>) -> Result<Plan<'a>, Fault>;
 
-/// One call to the object, and the response that its outcome becomes.
+/// One call to the object, and the response that its answer becomes.
 pub struct Plan<'a> {
     pub command: Command,
     /// Tokens that the request takes.
     pub cost: u32,
-    pub respond: Box<dyn FnOnce(Outcome) -> Result<Response, Fault> + 'a>,
+    pub respond: Box<dyn FnOnce(Answer) -> Result<Response, Fault> + 'a>,
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(command: Command, respond: impl FnOnce(Outcome) -> Result<Response, Fault> + 'a) -> Self {
-        Self { command, cost: 1, respond: Box::new(respond) }
+    pub fn new<C: IntoCommand>(command: C, respond: impl FnOnce(C::Answer) -> Result<Response, Fault> + 'a) -> Self {
+        let respond = |answer| respond(answer_to::<C>(answer)?);
+        Self { command: command.into_command(), cost: 1, respond: Box::new(respond) }
     }
 }

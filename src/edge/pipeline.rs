@@ -175,7 +175,7 @@ async fn answer_holder<R: Runtime>(
     });
     let input = match input {
         Ok(input) => input,
-        Err(fault) => return exchange.call::<Response>(holder, Err(fault)).await.map(|(_, response)| response),
+        Err(fault) => return Err(exchange.refuse(holder, fault).await),
     };
     match endpoint.handler {
         KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
@@ -192,12 +192,13 @@ async fn one_call<R: Runtime>(
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
     let planned = plan(&mut input);
-    let planned = input.complete(planned);
-    let planned = planned.map(|Plan { command, cost, respond }| {
-        (Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) }, respond)
-    });
-    let (outcome, respond) = exchange.call(holder, planned).await?;
-    respond(outcome)
+    match input.complete(planned) {
+        Ok(Plan { command, cost, respond }) => {
+            let request = Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) };
+            respond(exchange.execute(holder, request).await?)
+        }
+        Err(fault) => Err(exchange.refuse(holder, fault).await),
+    }
 }
 
 async fn answer_operator<R: Runtime>(

@@ -9,7 +9,7 @@ use crate::directory::identifiers::{Mode, RequestId};
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::organization::protocol::Command;
+use crate::organization::protocol::StartAudit;
 use crate::projection::{Database, Statement};
 
 /// How long after an organization's audit the next one is due, in milliseconds.
@@ -76,7 +76,9 @@ async fn start<R: Runtime>(runtime: &R, organization: &Organization, now: Timest
     for mode in Mode::ALL {
         let settings = organizations::settings(organization, mode);
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
-        ask_as_operator(runtime, request_id, settings.tenant, Command::StartAudit(settings)).await?;
+        let tenant = settings.tenant;
+        // An object that was closed meanwhile needs no audit.
+        let _ = ask_as_operator(runtime, request_id, tenant, StartAudit { settings }).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 
 use super::keys::KeyCheck;
 use super::memory::Memory;
-use super::protocol::{Admission, Command, Denial};
+use super::protocol::{Admission, Command, CreateEndUsers, Denial};
 use super::quotas;
 use super::sql::{Sql, SqlError};
 use super::turns;
@@ -75,7 +75,7 @@ pub fn admit<S: Sql>(
 pub fn is_committed<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
     let user_ids: Vec<&UserId> = match command {
         Command::CreateEndUser(new) => vec![&new.user_id],
-        Command::CreateEndUsers { users } => users.iter().map(|new| &new.user_id).collect(),
+        Command::CreateEndUsers(CreateEndUsers { users }) => users.iter().map(|new| &new.user_id).collect(),
         Command::CreatePrincipal(new) => vec![&new.external_id],
         Command::ReserveTurn(_) => return turns::was_reserved(sql, request_id),
         _ => Vec::new(),

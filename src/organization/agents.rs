@@ -7,7 +7,8 @@
 //! - Creation is idempotent by external id, or by name when the caller gives no external id.
 
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
-use super::protocol::{NewAgent, Outcome, Precondition};
+use super::failure::Failure;
+use super::protocol::{AgentView, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use crate::directory::agent::{Agent, AgentId, AgentRef};
@@ -15,7 +16,6 @@ use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
@@ -34,16 +34,12 @@ impl AgentRow {
         let (number, version) = (row.integer()?, Version::of_sequence(row.integer()?));
         let owner = row.optional_integer()?;
         let agent = Agent {
-            agent_id: row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?,
-            external_id: row
-                .optional_text()?
-                .map(UserId::new)
-                .transpose()
-                .map_err(|error| SqlError::corrupt("external id", error))?,
-            name: Name::new(row.text()?).map_err(|error| SqlError::corrupt("agent name", error))?,
+            agent_id: row.parsed("agent id")?,
+            external_id: row.optional_parsed("external id")?,
+            name: row.parsed("agent name")?,
             metadata: Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?,
-            created_at: Timestamp::from_millis(row.integer()?),
-            updated_at: Timestamp::from_millis(row.integer()?),
+            created_at: row.timestamp()?,
+            updated_at: row.timestamp()?,
         };
         Ok(Self { number, version, owner, agent })
     }
@@ -53,9 +49,8 @@ impl AgentRow {
         Subject::new(self.number, self.agent.agent_id)
     }
 
-    fn saved(&self, created: bool) -> Result<Outcome, SqlError> {
-        let document = json::Text::of(&self.agent).map_err(|error| SqlError::corrupt("agent", error))?;
-        Ok(Outcome::Agent { created, agent_id: self.agent.agent_id, version: self.version, document })
+    fn view(self) -> AgentView {
+        AgentView { agent: self.agent, version: self.version }
     }
 }
 
@@ -76,6 +71,15 @@ pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     }
 }
 
+/// Finds the one agent that an id or a name refers to.
+pub fn find_one<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentRow, Failure> {
+    match find(sql, agent)? {
+        FoundAgent::One(row) => Ok(row),
+        FoundAgent::None => Err(Rejection::NotFound(Resource::Agent).into()),
+        FoundAgent::Several => Err(Rejection::Ambiguous.into()),
+    }
+}
+
 /// Whether an external id belongs to an agent.
 pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, SqlError> {
     Ok(sql.first("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])?.is_some())
@@ -93,22 +97,22 @@ fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, Sql
 
 /// Creates an agent, or changes the existing one with the external id, or with the name when the
 /// caller gives no external id. A field that is not given stays.
-pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp) -> Result<SavedAgent, Failure> {
     let found = match &new.external_id {
         Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
         None => find_by(sql, "name", new.name.as_str())?,
     };
     match found {
-        FoundAgent::Several => Ok(Outcome::Ambiguous),
+        FoundAgent::Several => Err(Rejection::Ambiguous.into()),
         FoundAgent::One(row) => {
             let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
-            apply(sql, log, row, change, now)
+            Ok(SavedAgent { created: false, view: apply(sql, log, row, change, now)? })
         }
         FoundAgent::None => {
             if let Some(external_id) = &new.external_id
                 && UserRow::find(sql, external_id)?.is_some()
             {
-                return Ok(Outcome::OtherType);
+                return Err(Rejection::OtherType.into());
             }
             let agent = Agent {
                 agent_id: new.agent_id,
@@ -118,7 +122,7 @@ pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp)
                 created_at: now,
                 updated_at: now,
             };
-            insert(sql, log, agent)?.saved(true)
+            Ok(SavedAgent { created: true, view: insert(sql, log, agent)?.view() })
         }
     }
 }
@@ -159,15 +163,12 @@ pub fn update<S: Sql>(
     change: AgentChange,
     if_match: Option<&Precondition>,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    match find(sql, agent)? {
-        FoundAgent::None => Ok(Outcome::NotFound),
-        FoundAgent::Several => Ok(Outcome::Ambiguous),
-        FoundAgent::One(row) if if_match.is_some_and(|condition| !condition.holds(row.version)) => {
-            Ok(Outcome::PreconditionFailed)
-        }
-        FoundAgent::One(row) => apply(sql, log, row, change, now),
+) -> Result<AgentView, Failure> {
+    let row = find_one(sql, agent)?;
+    if if_match.is_some_and(|condition| !condition.holds(row.version)) {
+        return Err(Rejection::PreconditionFailed.into());
     }
+    Ok(apply(sql, log, row, change, now)?)
 }
 
 fn apply<S: Sql>(
@@ -176,7 +177,7 @@ fn apply<S: Sql>(
     held: AgentRow,
     change: AgentChange,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<AgentView, SqlError> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
@@ -196,35 +197,26 @@ fn apply<S: Sql>(
             ],
         )?;
     }
-    row.saved(false)
+    Ok(row.view())
 }
 
 /// Returns an agent.
-pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<Outcome, SqlError> {
-    match find(sql, agent)? {
-        FoundAgent::None => Ok(Outcome::NotFound),
-        FoundAgent::Several => Ok(Outcome::Ambiguous),
-        FoundAgent::One(row) => row.saved(false),
-    }
+pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentView, Failure> {
+    find_one(sql, agent).map(AgentRow::view)
 }
 
 /// Lists at most `limit` agents after a row number, oldest first.
-pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Outcome, SqlError> {
+pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
-    let mut agents = Vec::new();
-    for mut row in sql.run(&select, &[after.into(), i64::from(limit).into()])? {
-        let row = AgentRow::read(&mut row)?;
-        let document = json::Text::of(&row.agent).map_err(|error| SqlError::corrupt("agent", error))?;
-        agents.push((row.number, document));
-    }
-    Ok(Outcome::Records(agents))
+    let rows = sql.run(&select, &[after.into(), i64::from(limit).into()])?;
+    let read = |mut row: Row| AgentRow::read(&mut row).map(|row| (row.number, row.agent));
+    rows.into_iter().map(read).collect()
 }
 
 /// The agents that a user owns.
 pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
     let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
-    let read = |mut row: Row| row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error));
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(|mut row| row.parsed("agent id")).collect()
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.

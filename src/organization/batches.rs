@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::change_log::{ChangeLog, Projection};
 use super::relationship_entry;
-use super::sql::{Sql, SqlError};
+use super::sql::{Sql, SqlError, json_text};
 use super::user_row::{self, UserRow};
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::{EndUser, Status, Version};
@@ -128,7 +128,7 @@ impl ProjectedRecord {
             return Ok(None);
         }
         let EndUser { display_name, metadata, .. } = row.user.clone();
-        Ok(Some(Self { display_name, metadata, document: row.document()? }))
+        Ok(Some(Self { display_name, metadata, document: json_text("a user", &row.user)? }))
     }
 
     /// The length of the document in bytes.

@@ -14,7 +14,7 @@
 //! organization as deleted only after both of its objects have answered that they are closed. Until
 //! then it calls each of them again. An object that lost its mark counts nothing as erased.
 
-use super::protocol::{Call, Caller, Command, Denial, Outcome};
+use super::protocol::{Answer, Call, Caller, ClosingProgress, Command, Denial, Outcome, Rejection};
 use super::sql::{Sql, SqlError};
 use crate::directory::deletion::Erased;
 use crate::directory::identifiers::Tenant;
@@ -59,21 +59,18 @@ pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
         &[],
     )?;
     let Some(mut row) = found else { return Ok(None) };
-    let tenant = Tenant {
-        organization: row.text()?.parse().map_err(|error| SqlError::corrupt("organization id", error))?,
-        mode: row.text()?.parse().map_err(|error| SqlError::corrupt("mode", error))?,
-    };
+    let tenant = Tenant { organization: row.parsed("organization id")?, mode: row.parsed("mode")? };
     Ok(Some(Closing {
         tenant,
-        closed_at: Timestamp::from_millis(row.integer()?),
-        completed_at: row.optional_integer()?.map(Timestamp::from_millis),
+        closed_at: row.timestamp()?,
+        completed_at: row.optional_timestamp()?,
         erased: Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? },
         position: row.integer()?,
     }))
 }
 
 /// Closes an open object.
-pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
     let counted = sql.first(
         "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM agents), count(*), count(mood) FROM relationships",
         &[],
@@ -82,15 +79,18 @@ pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<Outcome,
     let erased = Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? };
     let closing = Closing { tenant, closed_at: now, completed_at: None, erased, position: 0 };
     closing.store(sql)?;
-    Ok(closing.outcome())
+    Ok(closing.progress())
 }
 
 /// The answer of a closed object.
 pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
-        (Caller::Operator, Command::Close { .. }) => find(sql)?.map_or(Outcome::Closed, |closing| closing.outcome()),
-        (Caller::Operator, _) => Outcome::Closed,
-        (Caller::Key { .. }, _) => Outcome::Denied(Denial::InvalidKey),
+        (Caller::Operator, Command::Close(_)) => match find(sql)? {
+            Some(closing) => Ok(Answer::Close(closing.progress())),
+            None => Err(Rejection::Closed),
+        },
+        (Caller::Operator, _) => Err(Rejection::Closed),
+        (Caller::Key { .. }, _) => Err(Rejection::Denied(Denial::InvalidKey)),
     })
 }
 
@@ -113,8 +113,8 @@ impl Closing {
         Ok(())
     }
 
-    const fn outcome(&self) -> Outcome {
-        Outcome::Closing { completed_at: self.completed_at, erased: self.erased }
+    const fn progress(&self) -> ClosingProgress {
+        ClosingProgress { completed_at: self.completed_at, erased: self.erased }
     }
 
     /// The cache keys of the next users, each the prefix and the digest of a user, and the row number

@@ -2,15 +2,16 @@
 
 use super::agents::{self, AgentChange};
 use super::audit;
-use super::erasure::{self, ErasureRequest};
+use super::erasure;
 use super::export;
+use super::failure::Failure;
 use super::keys;
 use super::memory::Memory;
 use super::principals;
-use super::protocol::{Command, IdempotencyKey, Outcome};
+use super::protocol::{Answer, Command, CreateEndUsers, IdempotencyKey, IssueKey, Rejection, Resource, UpdateAgent};
 use super::quotas;
 use super::relationships;
-use super::sql::{Sql, SqlError};
+use super::sql::Sql;
 use super::turns;
 use super::users;
 use crate::directory::identifiers::RequestId;
@@ -24,16 +25,15 @@ pub fn execute<S: Sql>(
     command: Command,
     key: Option<&IdempotencyKey>,
     decay: Decay,
-) -> Result<Outcome, SqlError> {
-    // A read of a receipt requests no erasure.
-    let may_request_erasure = !command.only_reads();
-    let outcome = dispatch(memory, sql, request_id, command, key, decay)?;
-    match outcome {
-        Outcome::Deletion(_) if may_request_erasure => memory.erasure_is_pending = erasure::is_pending(sql)?,
-        Outcome::TurnReserved { .. } | Outcome::Turn { .. } => memory.expiry_is_scheduled = false,
-        _ => {}
+) -> Result<Answer, Failure> {
+    let answer = dispatch(memory, sql, request_id, command, key, decay)?;
+    if answer.is_requested_erasure() {
+        memory.erasure_is_pending = erasure::is_pending(sql)?;
     }
-    Ok(outcome)
+    if let Answer::ReserveTurn(_) | Answer::CommitTurn(_) = answer {
+        memory.expiry_is_scheduled = false;
+    }
+    Ok(answer)
 }
 
 /// The table of commands.
@@ -44,70 +44,60 @@ fn dispatch<S: Sql>(
     command: Command,
     key: Option<&IdempotencyKey>,
     decay: Decay,
-) -> Result<Outcome, SqlError> {
+) -> Result<Answer, Failure> {
     let now = decay.now;
     let (settings, log) = (memory.settings.as_ref(), &mut memory.log);
-    match command {
-        Command::Admit => Ok(Outcome::Admitted),
-        Command::CreateEndUser(new) => users::create(sql, log, request_id, new, now),
-        Command::CreateEndUsers { users } => users::create_many(sql, log, request_id, users, now),
-        Command::UpdateEndUser { user_id, change, if_match } => {
-            users::update(sql, log, &user_id, change, if_match.as_ref(), now)
+    Ok(match command {
+        Command::Admit(_) => Answer::Admit(()),
+        Command::CreateEndUser(new) => Answer::CreateEndUser(users::create(sql, log, request_id, new, now)?),
+        Command::CreateEndUsers(CreateEndUsers { users }) => {
+            Answer::CreateEndUsers(users::create_many(sql, log, request_id, users, now)?)
         }
-        Command::ReadEndUser { user_id } => users::read(sql, &user_id, decay),
-        Command::ExportEndUser { user_id } => export::export(sql, &user_id, decay),
-        Command::DeleteEndUser { user_id, deletion_id, cascade, reason } => {
-            let request = ErasureRequest { deletion_id, user_id, cascade, reason };
-            erasure::request(sql, log, &request, now)
-        }
-        Command::ReadDeletion { deletion_id } => erasure::read(sql, deletion_id),
-        Command::SaveAgent(new) => agents::save(sql, log, new, now),
-        Command::ReadAgent { agent } => agents::read(sql, &agent),
-        Command::UpdateAgent { agent, name, metadata, if_match } => {
+        Command::UpdateEndUser(update) => Answer::UpdateEndUser(users::update(sql, log, update, now)?),
+        Command::ReadEndUser(read) => Answer::ReadEndUser(users::read(sql, &read.user_id)?),
+        Command::ExportEndUser(export) => Answer::ExportEndUser(export::export(sql, &export.user_id, decay)?),
+        Command::DeleteEndUser(delete) => Answer::DeleteEndUser(erasure::request(sql, log, &delete, now)?),
+        Command::ReadDeletion(read) => Answer::ReadDeletion(erasure::read(sql, read.deletion_id)?),
+        Command::SaveAgent(new) => Answer::SaveAgent(agents::save(sql, log, new, now)?),
+        Command::ReadAgent(read) => Answer::ReadAgent(agents::read(sql, &read.agent)?),
+        Command::UpdateAgent(UpdateAgent { agent, name, metadata, if_match }) => {
             let change = AgentChange { name, metadata, owner: None };
-            agents::update(sql, log, &agent, change, if_match.as_ref(), now)
+            Answer::UpdateAgent(agents::update(sql, log, &agent, change, if_match.as_ref(), now)?)
         }
-        Command::DeleteAgent { agent, deletion_id, reason } => {
-            erasure::request_agent(sql, log, &agent, deletion_id, reason.as_deref(), now)
+        Command::DeleteAgent(delete) => Answer::DeleteAgent(erasure::request_agent(sql, log, &delete, now)?),
+        Command::ListAgents(list) => Answer::ListAgents(agents::list(sql, list.after, list.limit)?),
+        Command::ListRelationships(list) => Answer::ListRelationships(relationships::find(sql, &list)?),
+        Command::ReadRelationship(read) => Answer::ReadRelationship(relationships::read(sql, read.id)?),
+        Command::DeleteRelationship(delete) => {
+            Answer::DeleteRelationship(erasure::request_relationship(sql, log, &delete, now)?)
         }
-        Command::ListAgents { after, limit } => agents::list(sql, after, limit),
-        Command::ListRelationships { user_id, agent, after, limit } => {
-            relationships::find(sql, user_id.as_ref(), agent.as_ref(), after, limit, decay)
+        Command::CreatePrincipal(new) => Answer::CreatePrincipal(principals::create(sql, log, request_id, new, now)?),
+        Command::ReadPrincipal(read) => Answer::ReadPrincipal(principals::read(sql, &read.principal)?),
+        Command::UpdatePrincipal(update) => Answer::UpdatePrincipal(principals::update(sql, log, update, now)?),
+        Command::DeletePrincipal(delete) => Answer::DeletePrincipal(principals::delete(sql, log, delete, now)?),
+        Command::ListPrincipals(list) => Answer::ListPrincipals(principals::list(sql, &list)?),
+        Command::ReserveTurn(turn) => {
+            Answer::ReserveTurn(turns::reserve(sql, log, settings, request_id, turn, key, now)?)
         }
-        Command::ReadRelationship { id } => relationships::read(sql, id, decay),
-        Command::DeleteRelationship { id, deletion_id, cascade, reason } => {
-            erasure::request_relationship(sql, log, id, deletion_id, cascade, reason.as_deref(), now)
+        Command::CommitTurn(answer) => {
+            Answer::CommitTurn(turns::commit(sql, log, settings, request_id, &answer, decay)?)
         }
-        Command::CreatePrincipal(new) => principals::create(sql, log, request_id, new, now),
-        Command::ReadPrincipal { principal } => principals::read(sql, &principal),
-        Command::UpdatePrincipal { id, change, if_match } => {
-            principals::update(sql, log, id, change, if_match.as_ref(), now)
-        }
-        Command::DeletePrincipal { id, deletion_id, reason } => {
-            principals::delete(sql, log, id, deletion_id, reason, now)
-        }
-        Command::ListPrincipals { r#type, from, limit } => principals::list(sql, r#type, from, limit),
-        Command::ReserveTurn(turn) => turns::reserve(sql, log, settings, request_id, turn, key, now),
-        Command::CommitTurn(answer) => turns::commit(sql, log, settings, request_id, &answer, decay),
-        Command::ReleaseTurn => turns::release(sql, request_id),
-        Command::ReadUsage => quotas::usage(sql, settings, now),
-        Command::Configure(settings) => {
+        Command::ReleaseTurn(_) => Answer::ReleaseTurn(turns::release(sql, request_id)?),
+        Command::ReadUsage(_) => Answer::ReadUsage(quotas::usage(sql, settings, now)?),
+        Command::Configure(settings) => Answer::Configure(memory.configure(sql, settings, now)?),
+        Command::IssueKey(IssueKey { settings, key }) => {
             memory.configure(sql, settings, now)?;
-            Ok(Outcome::Configured)
+            Answer::IssueKey(keys::issue(sql, &mut memory.keys, &key)?)
         }
-        Command::IssueKey { settings, key } => {
-            memory.configure(sql, settings, now)?;
-            keys::issue(sql, &mut memory.keys, &key)
-        }
-        Command::ListKeys { after, limit } => keys::list(sql, after, limit).map(Outcome::Keys),
-        Command::RevokeKey { key_id } => keys::revoke(sql, &mut memory.keys, key_id, now),
-        Command::StartAudit(settings) => {
-            memory.configure(sql, settings, now)?;
+        Command::ListKeys(list) => Answer::ListKeys(keys::list(sql, &list)?),
+        Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),
+        Command::StartAudit(start) => {
+            memory.configure(sql, start.settings, now)?;
             memory.audit_is_running = true;
-            audit::start(sql, now).map(|report| Outcome::Audit(Some(report)))
+            Answer::StartAudit(Some(audit::start(sql, now)?))
         }
-        Command::ReadAudit => audit::report(sql).map(Outcome::Audit),
+        Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
         // The core executes the operator's command to close. No key may close an object.
-        Command::Close { .. } => Ok(Outcome::NotFound),
-    }
+        Command::Close(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
+    })
 }

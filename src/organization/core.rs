@@ -7,7 +7,7 @@ use super::closing::{self, Closing};
 use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
-use super::protocol::{AuditReport, Call, Caller, Command, Reply};
+use super::protocol::{Answer, AuditReport, Call, Caller, Close, Command, Reply};
 use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
@@ -46,7 +46,7 @@ impl OrganizationCore {
 
     /// Whether a call must run in a transaction. The first call always must, as it may have to
     /// create the tables.
-    pub const fn needs_transaction(&self, call: &Call) -> bool {
+    pub fn needs_transaction(&self, call: &Call) -> bool {
         self.memory.is_none() || call.idempotency.is_some() || !call.command.only_reads()
     }
 
@@ -56,9 +56,9 @@ impl OrganizationCore {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
         };
-        if let Call { caller: Caller::Operator, command: Command::Close { tenant }, .. } = call {
+        if let Call { caller: Caller::Operator, command: Command::Close(Close { tenant }), .. } = call {
             // The memory stays dropped: a closed object has only its mark.
-            return Ok(Reply::new(None, closing::close(sql, tenant, now)?));
+            return Ok(Reply::new(None, Ok(Answer::Close(closing::close(sql, tenant, now)?))));
         }
         let decay = Decay { now, half_life_ms: self.mood_half_life_ms };
         let reply = transaction::execute(&mut memory, sql, call, decay)?;

@@ -9,19 +9,18 @@
 //!   reader can take a state of the old one for a state of the new one.
 //! - Every step can run again. The receipt outlives the data and names no person.
 
-use super::agents::{self, FoundAgent};
+use super::agents;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::failure::Failure;
 use super::idempotency;
-use super::protocol::Outcome;
+use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Rejection, Resource};
 use super::relationships::{self, RemovedRelationship};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
 use super::user_row::{self, UserRow};
-use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
-use crate::directory::identifiers::{DeletionId, RelationshipId};
-use crate::directory::names::UserId;
+use crate::directory::identifiers::DeletionId;
 use crate::directory::timestamp::Timestamp;
 
 /// Most erasures that one transaction completes.
@@ -32,15 +31,6 @@ pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
     Ok(sql.first("SELECT 1 FROM deletions WHERE completed_at IS NULL LIMIT 1", &[])?.is_some())
 }
 
-/// A request to erase a user, or a part of what the object holds about them.
-#[derive(Debug)]
-pub struct ErasureRequest {
-    pub deletion_id: DeletionId,
-    pub user_id: UserId,
-    pub cascade: Cascade,
-    pub reason: Option<String>,
-}
-
 /// Marks a person for erasure. A second request returns the existing receipt.
 ///
 /// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and
@@ -48,20 +38,20 @@ pub struct ErasureRequest {
 pub fn request<S: Sql>(
     sql: &S,
     log: &mut ChangeLog,
-    request: &ErasureRequest,
+    request: &DeleteEndUser,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    if let receipt @ Outcome::Deletion(_) = read(sql, request.deletion_id)? {
+) -> Result<Receipt, Failure> {
+    if let Some(receipt) = find(sql, request.deletion_id)? {
         return Ok(receipt);
     }
-    let Some(mut row) = UserRow::find(sql, &request.user_id)? else { return Ok(Outcome::NotFound) };
+    let mut row = UserRow::find(sql, &request.user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
     if row.user.status == Status::DeletionPending {
         let receipt = sql.first(
             &format!("SELECT {COLUMNS} FROM deletions WHERE user = ? AND cascade = 'all'"),
             &[row.number.into()],
         )?;
         let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
-        return Ok(Outcome::Deletion(read_receipt(&mut receipt)?));
+        return Ok(read_receipt(&mut receipt)?);
     }
     let user = format!("[{}]", row.number);
     let mut erased = Erased::default();
@@ -100,12 +90,17 @@ pub fn request<S: Sql>(
 }
 
 /// Returns a receipt.
-pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Outcome, SqlError> {
+pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Receipt, Failure> {
+    Ok(find(sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Deletion))?)
+}
+
+/// Finds a receipt.
+pub fn find<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Option<Receipt>, SqlError> {
     let row = sql.first(
         &format!("SELECT {COLUMNS} FROM deletions WHERE deletion_id = ?"),
         &[deletion_id.to_string().as_str().into()],
     )?;
-    row.map_or(Ok(Outcome::NotFound), |mut row| read_receipt(&mut row).map(Outcome::Deletion))
+    row.map(|mut row| read_receipt(&mut row)).transpose()
 }
 
 /// The receipts of a user's erasures that are not completed.
@@ -118,41 +113,40 @@ pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError>
 pub fn request_agent<S: Sql>(
     sql: &S,
     log: &mut ChangeLog,
-    agent: &AgentRef,
-    deletion_id: DeletionId,
-    reason: Option<&str>,
+    request: &DeleteAgent,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
+) -> Result<Receipt, Failure> {
+    if let Some(receipt) = find(sql, request.deletion_id)? {
         return Ok(receipt);
     }
-    let row = match agents::find(sql, agent)? {
-        FoundAgent::One(row) => row,
-        FoundAgent::None => return Ok(Outcome::NotFound),
-        FoundAgent::Several => return Ok(Outcome::Ambiguous),
-    };
+    let row = agents::find_one(sql, &request.agent)?;
     sql.run("DELETE FROM agents WHERE number = ?", &[row.number.into()])?;
     log.append(sql, ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let erased = Erased { records: 1, ..Erased::default() };
-    let erasure = Erasure { deletion_id, user: None, agent: Some(row.number), cascade: Cascade::All, reason, erased };
+    let erasure = Erasure {
+        deletion_id: request.deletion_id,
+        user: None,
+        agent: Some(row.number),
+        cascade: Cascade::All,
+        reason: request.reason.as_deref(),
+        erased,
+    };
     store(sql, &erasure, log.last_sequence(), now)?;
-    read(sql, deletion_id)
+    read(sql, request.deletion_id)
 }
 
 /// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
 pub fn request_relationship<S: Sql>(
     sql: &S,
     log: &mut ChangeLog,
-    id: RelationshipId,
-    deletion_id: DeletionId,
-    cascade: Cascade,
-    reason: Option<&str>,
+    request: &DeleteRelationship,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    if let receipt @ Outcome::Deletion(_) = read(sql, deletion_id)? {
+) -> Result<Receipt, Failure> {
+    let DeleteRelationship { id, deletion_id, cascade, reason } = request;
+    if let Some(receipt) = find(sql, *deletion_id)? {
         return Ok(receipt);
     }
-    let Some(removed) = relationships::remove(sql, id, cascade)? else { return Ok(Outcome::NotFound) };
+    let removed = relationships::remove(sql, *id, *cascade)?.ok_or(Rejection::NotFound(Resource::Relationship))?;
     let RemovedRelationship { subject, user, erased } = removed;
     match cascade {
         Cascade::MemoryOnly => relationships::forgotten(sql, log, user)?,
@@ -160,7 +154,8 @@ pub fn request_relationship<S: Sql>(
             relationships::changed(sql, log, ChangeKind::RelationshipDeleted, &subject, user)?;
         }
     }
-    let erasure = Erasure { deletion_id, user: None, agent: None, cascade, reason, erased };
+    let (deletion_id, cascade) = (*deletion_id, *cascade);
+    let erasure = Erasure { deletion_id, user: None, agent: None, cascade, reason: reason.as_deref(), erased };
     store(sql, &erasure, log.last_sequence(), now)?;
     read(sql, deletion_id)
 }
@@ -263,13 +258,14 @@ pub fn purge<S: Sql>(sql: &S, log: &mut ChangeLog, now: Timestamp) -> Result<boo
 /// a hundred users one by one would keep every other caller waiting.
 fn purge_users<S: Sql>(sql: &S, log: &mut ChangeLog, users: &[i64]) -> Result<(), SqlError> {
     let users = json_list(users)?;
-    idempotency::purge_users(sql, &users)?;
-    turns::purge_users(sql, &users)?;
-    relationships::purge_users(sql, &users)?;
-    user_row::overwrite(sql, &users)?;
+    let users = users.as_str();
+    idempotency::purge_users(sql, users)?;
+    turns::purge_users(sql, users)?;
+    relationships::purge_users(sql, users)?;
+    user_row::overwrite(sql, users)?;
     let erased = sql.run(
         "DELETE FROM users WHERE number IN (SELECT value FROM json_each(?)) RETURNING number, principal_id",
-        &[users.as_str().into()],
+        &[users.into()],
     )?;
     for mut row in erased {
         let subject = Subject::new(row.integer()?, row.text()?);
@@ -282,15 +278,10 @@ const COLUMNS: &str = "deletion_id, cascade, reason, requested_at, completed_at,
                        erased_moods";
 
 fn read_receipt(row: &mut Row) -> Result<Receipt, SqlError> {
-    let deletion_id = row.text()?.parse().map_err(|error| SqlError::corrupt("deletion id", error))?;
-    let cascade = row.text()?;
-    let cascade = Cascade::ALL
-        .into_iter()
-        .find(|known| known.as_str() == cascade)
-        .ok_or_else(|| SqlError::corrupt("cascade", "no such cascade"))?;
+    let deletion_id = row.parsed("deletion id")?;
+    let cascade = row.parsed("cascade")?;
     let reason = row.optional_text()?;
-    let requested_at = Timestamp::from_millis(row.integer()?);
-    let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
+    let (requested_at, completed_at) = (row.timestamp()?, row.optional_timestamp()?);
     let erased = Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? };
     let status = if completed_at.is_some() { ReceiptStatus::Completed } else { ReceiptStatus::DeletionPending };
     Ok(Receipt { deletion_id, status, cascade, requested_at, completed_at, reason, erased })

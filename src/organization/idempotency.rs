@@ -9,11 +9,16 @@
 //! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx
 //!   of the input), so that a caller can correct its request and keep the key.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::failure::Failure;
 use super::overwriting;
-use super::protocol::{Creation, IdempotencyKey, Outcome};
-use super::sql::{Parameter, Row, Sql, SqlError};
+use super::protocol::{
+    AgentView, Answer, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, IdempotencyKey, PrincipalView,
+    Rejection, ReservedTurn, SavedAgent,
+};
+use super::sql::{Parameter, Row, Sql, SqlError, json_text};
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::RequestId;
@@ -26,30 +31,25 @@ pub const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Most answers that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
 
-/// What the object knows of an idempotency key.
+/// A kept answer, and the request that it answered.
 #[derive(Debug)]
-pub enum Known {
-    /// The object keeps no answer under the key.
-    No,
-    /// The kept answer to the same request.
-    Answered { outcome: Outcome, request_id: RequestId },
-    /// The key belongs to another request.
-    Mismatch,
+pub struct Kept {
+    pub answer: Answer,
+    pub request_id: RequestId,
 }
 
-/// Looks an idempotency key up.
-pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Known, SqlError> {
+/// Finds the answer that is kept under an idempotency key. Rejects a key that belongs to another request.
+pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
     let found = sql.first(
         "SELECT fingerprint, request_id, outcome, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
         &[key.digest.as_str().into(), now.millis().into()],
     )?;
-    let Some(mut row) = found else { return Ok(Known::No) };
+    let Some(mut row) = found else { return Ok(None) };
     if row.text()? != key.fingerprint {
-        return Ok(Known::Mismatch);
+        return Err(Rejection::IdempotencyMismatch.into());
     }
-    let request_id = row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?;
-    Ok(Known::Answered { outcome: read_outcome(&mut row)?, request_id })
+    Ok(Some(Kept { request_id: row.parsed("request id")?, answer: read_answer(&mut row)? }))
 }
 
 /// The stored form of an answer, without the record in it.
@@ -62,66 +62,53 @@ enum KeptOutcome {
     Principal { created: bool, version: Version },
 }
 
-/// The stored form of an outcome, and its record; `None` for an outcome that the object does not keep.
-fn kept(outcome: &Outcome) -> Option<(KeptOutcome, Option<&json::Text>)> {
-    Some(match outcome {
-        Outcome::EndUserCreated { version, document } => {
-            (KeptOutcome::EndUser { created: true, version: *version }, Some(document))
+/// The stored form of an answer, and its record; `None` for an answer that the object does not keep.
+fn kept(answer: &Answer) -> Result<Option<(KeptOutcome, json::Text)>, SqlError> {
+    Ok(Some(match answer {
+        Answer::CreateEndUser(CreatedEndUser { created, user }) => {
+            (KeptOutcome::EndUser { created: *created, version: user.version }, json_text("a user", user)?)
         }
-        Outcome::EndUser { version, document } => {
-            (KeptOutcome::EndUser { created: false, version: *version }, Some(document))
+        Answer::CreateEndUsers(creations) => (KeptOutcome::EndUsers(creations.clone()), json_text("nothing", &())?),
+        Answer::ReserveTurn(ReservedTurn::Answered(turn)) => (KeptOutcome::Turn, turn.document.clone()),
+        Answer::SaveAgent(SavedAgent { created, view }) => {
+            let AgentView { agent, version } = view;
+            let kept = KeptOutcome::Agent { created: *created, agent_id: agent.agent_id, version: *version };
+            (kept, json_text("an agent", agent)?)
         }
-        Outcome::EndUsersCreated(creations) => (KeptOutcome::EndUsers(creations.clone()), None),
-        Outcome::Turn { document, .. } => (KeptOutcome::Turn, Some(document)),
-        Outcome::Agent { created, agent_id, version, document } => {
-            (KeptOutcome::Agent { created: *created, agent_id: *agent_id, version: *version }, Some(document))
+        Answer::CreatePrincipal(CreatedPrincipal { created, view }) => {
+            let kept = KeptOutcome::Principal { created: *created, version: view.version };
+            (kept, json_text("a principal", &view.principal)?)
         }
-        Outcome::Principal { created, version, document } => {
-            (KeptOutcome::Principal { created: *created, version: *version }, Some(document))
-        }
-        Outcome::Denied(_)
-        | Outcome::Admitted
-        | Outcome::EndUserRead { .. }
-        | Outcome::NotFound
-        | Outcome::Deletion(_)
-        | Outcome::Export(_)
-        | Outcome::PreconditionFailed
-        | Outcome::DeletionPending
-        | Outcome::IdempotencyMismatch
-        | Outcome::Refused { .. }
-        | Outcome::Configured
-        | Outcome::KeyIssued
-        | Outcome::Keys(_)
-        | Outcome::KeyRevoked
-        | Outcome::Audit(_)
-        | Outcome::Ambiguous
-        | Outcome::Records(_)
-        | Outcome::TurnReserved { .. }
-        | Outcome::IdempotencyInFlight
-        | Outcome::OverQuota { .. }
-        | Outcome::TurnExpired
-        | Outcome::TurnReleased
-        | Outcome::OtherType
-        | Outcome::Principals { .. }
-        | Outcome::Closed
-        | Outcome::Closing { .. }
-        | Outcome::Usage { .. } => return None,
-    })
+        // The other commands are repeated without harm, or take no key.
+        _ => return Ok(None),
+    }))
 }
 
 /// Reads the columns `outcome, document`.
-fn read_outcome(row: &mut Row) -> Result<Outcome, SqlError> {
-    let corrupt = |error| SqlError::corrupt("answer", error);
-    let kept = serde_json::from_str(&row.text()?).map_err(corrupt)?;
-    let document = json::Text::parse(row.text()?).map_err(corrupt)?;
-    Ok(match kept {
-        KeptOutcome::EndUser { created: true, version } => Outcome::EndUserCreated { version, document },
-        KeptOutcome::EndUser { created: false, version } => Outcome::EndUser { version, document },
-        KeptOutcome::EndUsers(creations) => Outcome::EndUsersCreated(creations),
-        KeptOutcome::Turn => Outcome::Turn { document, quota: None },
-        KeptOutcome::Agent { created, agent_id, version } => Outcome::Agent { created, agent_id, version, document },
-        KeptOutcome::Principal { created, version } => Outcome::Principal { created, version, document },
+fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
+    let (kept, record) = (row.text()?, row.text()?);
+    Ok(match read("answer", &kept)? {
+        KeptOutcome::EndUser { created, .. } => {
+            Answer::CreateEndUser(CreatedEndUser { created, user: read("user", &record)? })
+        }
+        KeptOutcome::EndUsers(creations) => Answer::CreateEndUsers(creations),
+        KeptOutcome::Turn => {
+            let document = read("turn", &record)?;
+            Answer::ReserveTurn(ReservedTurn::Answered(CountedTurn { document, quota: None }))
+        }
+        KeptOutcome::Agent { created, version, .. } => {
+            let view = AgentView { agent: read("agent", &record)?, version };
+            Answer::SaveAgent(SavedAgent { created, view })
+        }
+        KeptOutcome::Principal { created, version } => {
+            let view = PrincipalView { principal: read("principal", &record)?, version };
+            Answer::CreatePrincipal(CreatedPrincipal { created, view })
+        }
     })
+}
+
+fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, SqlError> {
+    serde_json::from_str(text).map_err(|error| SqlError::corrupt(what, error))
 }
 
 /// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
@@ -131,11 +118,11 @@ pub fn store<S: Sql>(
     key: &IdempotencyKey,
     request_id: RequestId,
     user: Option<i64>,
-    outcome: &Outcome,
+    answer: &Answer,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
-    let Some((kept, document)) = kept(outcome) else { return Ok(false) };
-    let kept = serde_json::to_string(&kept).map_err(|error| SqlError::corrupt("answer", error))?;
+    let Some((kept, document)) = kept(answer)? else { return Ok(false) };
+    let kept = json_text("an answer", &kept)?;
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.run(
         "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, user, expires_at)
@@ -145,7 +132,7 @@ pub fn store<S: Sql>(
             key.fingerprint.as_str().into(),
             request_id.to_string().as_str().into(),
             kept.as_str().into(),
-            document.map_or("null", json::Text::as_str).into(),
+            document.as_str().into(),
             user.into(),
             now.millis().saturating_add(KEPT_MS).into(),
         ],
@@ -176,8 +163,8 @@ pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAn
     )?;
     let read = |mut row: Row| {
         Ok(KeptAnswer {
-            request_id: row.text()?.parse().map_err(|error| SqlError::corrupt("request id", error))?,
-            expires_at: Timestamp::from_millis(row.integer()?),
+            request_id: row.parsed("request id")?,
+            expires_at: row.timestamp()?,
             answer: json::Text::parse(row.text()?).map_err(|error| SqlError::corrupt("answer", error))?,
         })
     };

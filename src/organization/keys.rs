@@ -7,12 +7,12 @@
 //!   forgets the known keys in the transaction that changes a row, and drops its memory when a
 //!   transaction fails. So the memory of a key equals its row.
 
-use super::protocol::{KeyRecord, NewKey, Outcome};
+use super::failure::Failure;
+use super::protocol::{KeyRecord, ListKeys, NewKey, Rejection, Resource};
 use super::sql::{Row, Sql, SqlError};
 use crate::bounded::BoundedMap;
-use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
+use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::KeyId;
-use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
@@ -91,9 +91,9 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlErro
     )?;
     let Some(mut row) = found else { return Ok(None) };
     Ok(Some(KnownKey {
-        key_id: read_key_id(&mut row)?,
-        kind: read_kind(&mut row)?,
-        scope: read_scope(&mut row)?,
+        key_id: row.parsed("key id")?,
+        kind: row.parsed("key kind")?,
+        scope: row.parsed("key scope")?,
         expires_at: row.optional_integer()?,
         is_revoked: row.optional_integer()?.is_some(),
         last_used_day: row.optional_integer()?,
@@ -102,7 +102,7 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlErro
 
 /// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
 /// changes nothing.
-pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<Outcome, SqlError> {
+pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<(), SqlError> {
     sql.run(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -118,61 +118,41 @@ pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<Out
         ],
     )?;
     known.forget();
-    Ok(Outcome::KeyIssued)
+    Ok(())
 }
 
 /// Lists at most `limit` keys in the order of their issue, revoked ones included.
-pub fn list<S: Sql>(sql: &S, after: Option<KeyId>, limit: u32) -> Result<Vec<KeyRecord>, SqlError> {
-    let after = after.map(|id| id.to_string()).unwrap_or_default();
+pub fn list<S: Sql>(sql: &S, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
+    let after = list.after.map(|id| id.to_string()).unwrap_or_default();
     let rows = sql.run(
         "SELECT key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day
          FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?",
-        &[after.as_str().into(), i64::from(limit).into()],
+        &[after.as_str().into(), i64::from(list.limit).into()],
     )?;
     rows.into_iter().map(read_record).collect()
 }
 
 /// Revokes a key at once and for good. Revoking it again changes nothing.
-pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<Outcome, SqlError> {
+pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
     let key_id = key_id.to_string();
     let revoked = sql.first(
         "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1",
         &[now.millis().into(), key_id.as_str().into()],
     )?;
     known.forget();
-    Ok(if revoked.is_some() { Outcome::KeyRevoked } else { Outcome::NotFound })
+    if revoked.is_some() { Ok(()) } else { Err(Rejection::NotFound(Resource::Key).into()) }
 }
 
 fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
     Ok(KeyRecord {
-        key_id: read_key_id(&mut row)?,
-        kind: read_kind(&mut row)?,
-        scope: read_scope(&mut row)?,
-        prefix: KeyPrefix::new(row.text()?).map_err(|error| SqlError::corrupt("key prefix", error))?,
-        name: Name::new(row.text()?).map_err(|error| SqlError::corrupt("key name", error))?,
-        created_at: Timestamp::from_millis(row.integer()?),
-        expires_at: row.optional_integer()?.map(Timestamp::from_millis),
-        revoked_at: row.optional_integer()?.map(Timestamp::from_millis),
+        key_id: row.parsed("key id")?,
+        kind: row.parsed("key kind")?,
+        scope: row.parsed("key scope")?,
+        prefix: row.parsed("key prefix")?,
+        name: row.parsed("key name")?,
+        created_at: row.timestamp()?,
+        expires_at: row.optional_timestamp()?,
+        revoked_at: row.optional_timestamp()?,
         last_used_on: row.optional_integer()?.map(|day| Timestamp::from_millis(day.saturating_mul(DAY_MS))),
     })
-}
-
-fn read_key_id(row: &mut Row) -> Result<KeyId, SqlError> {
-    row.text()?.parse().map_err(|error| SqlError::corrupt("key id", error))
-}
-
-fn read_kind(row: &mut Row) -> Result<KeyKind, SqlError> {
-    let text = row.text()?;
-    KeyKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
-        .ok_or_else(|| SqlError::corrupt("key kind", "no such kind"))
-}
-
-fn read_scope(row: &mut Row) -> Result<Scope, SqlError> {
-    let text = row.text()?;
-    Scope::ALL
-        .into_iter()
-        .find(|scope| scope.as_str() == text)
-        .ok_or_else(|| SqlError::corrupt("key scope", "no such scope"))
 }

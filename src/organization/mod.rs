@@ -29,6 +29,7 @@ mod commands;
 pub mod core;
 pub mod erasure;
 pub mod export;
+mod failure;
 pub mod idempotency;
 mod keys;
 pub mod limiter;

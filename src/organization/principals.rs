@@ -12,68 +12,45 @@
 use super::agents;
 use super::change_log::ChangeLog;
 use super::erasure;
+use super::failure::Failure;
 use super::protocol::{
-    EndUserChange, NewEndUser, NewPrincipal, Outcome, Precondition, PrincipalChange, PrincipalRef, PrincipalsFrom,
+    CreatedPrincipal, DeleteAgent, DeleteEndUser, DeletePrincipal, EndUserChange, ListPrincipals, NewEndUser,
+    NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, Rejection, Resource,
+    UpdateEndUser, UpdatePrincipal,
 };
 use super::sql::{Parameter, Row, Sql, SqlError};
 use super::user_row::UserRow;
 use super::users;
 use crate::directory::agent::{Agent, AgentRef};
-use crate::directory::deletion::Cascade;
+use crate::directory::deletion::{Cascade, Receipt};
 use crate::directory::end_user::Version;
-use crate::directory::identifiers::{DeletionId, RequestId};
+use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
-use crate::directory::names::{Name, UserId};
+use crate::directory::names::UserId;
 use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 /// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
-    u.metadata, u.created_at, u.updated_at, u.version, NULL FROM users u";
+    u.metadata, u.created_at, u.updated_at, NULL, u.version FROM users u";
 const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
-    a.metadata, a.created_at, a.updated_at, a.version, o.principal_id FROM agents a
+    a.metadata, a.created_at, a.updated_at, o.principal_id, a.version FROM agents a
     LEFT JOIN users o ON o.number = a.owner";
 
-/// A principal, and the version of the user or agent behind it.
-struct PrincipalView {
-    principal: Principal,
-    version: Version,
-}
-
-impl PrincipalView {
-    fn outcome(&self, created: bool) -> Result<Outcome, SqlError> {
-        Ok(Outcome::Principal { created, version: self.version, document: document(&self.principal)? })
-    }
-}
-
-fn document(principal: &Principal) -> Result<json::Text, SqlError> {
-    json::Text::of(principal).map_err(|error| SqlError::corrupt("principal", error))
-}
-
 fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
-    let id = row.text()?.parse().map_err(|error| SqlError::corrupt("principal id", error))?;
-    let r#type = if row.text()? == PrincipalType::Human.as_str() { PrincipalType::Human } else { PrincipalType::Agent };
-    let external_id = row.optional_text()?.map(UserId::new).transpose();
-    let external_id = external_id.map_err(|error| SqlError::corrupt("external id", error))?;
-    let name = Name::new(row.text()?).map_err(|error| SqlError::corrupt("name", error))?;
-    let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
-    let (created_at, updated_at) = (row.integer()?, row.integer()?);
-    let version = Version::of_sequence(row.integer()?);
-    let owner = row.optional_text()?.map(|id| id.parse()).transpose();
     let principal = Principal {
-        id,
-        external_id,
-        r#type,
-        name,
-        created_at: Timestamp::from_millis(created_at),
-        updated_at: Timestamp::from_millis(updated_at),
-        metadata,
+        id: row.parsed("principal id")?,
+        r#type: row.parsed("principal type")?,
+        external_id: row.optional_parsed("external id")?,
+        name: row.parsed("name")?,
+        metadata: Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?,
+        created_at: row.timestamp()?,
+        updated_at: row.timestamp()?,
+        owner_principal_id: row.optional_parsed("owner")?,
         is_temporary: false,
-        owner_principal_id: owner.map_err(|error| SqlError::corrupt("owner", error))?,
         onboarding_session_id: (),
     };
-    Ok(PrincipalView { principal, version })
+    Ok(PrincipalView { principal, version: Version::of_sequence(row.integer()?) })
 }
 
 fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
@@ -94,13 +71,9 @@ fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalVie
     sql.first(&select, &parameters)?.map(|mut row| read_row(&mut row)).transpose()
 }
 
-fn shown<S: Sql>(sql: &S, principal: &PrincipalRef, created: bool) -> Result<Outcome, SqlError> {
-    find(sql, principal)?.map_or(Ok(Outcome::NotFound), |view| view.outcome(created))
-}
-
 /// Returns a principal.
-pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Outcome, SqlError> {
-    shown(sql, principal, false)
+pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
+    Ok(find(sql, principal)?.ok_or(Rejection::NotFound(Resource::Principal))?)
 }
 
 /// Creates a principal, or finds the existing one and leaves it as it is.
@@ -110,20 +83,16 @@ pub fn create<S: Sql>(
     request_id: RequestId,
     new: NewPrincipal,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<CreatedPrincipal, Failure> {
     let principal = PrincipalRef::ExternalId(new.external_id.clone());
     let created = match new.r#type {
         PrincipalType::Human => {
             let user = NewEndUser { user_id: new.external_id, display_name: Some(new.name), metadata: new.metadata };
-            match users::create(sql, log, request_id, user, now)? {
-                Outcome::EndUserCreated { .. } => true,
-                Outcome::EndUser { .. } => false,
-                refused => return Ok(refused),
-            }
+            users::create(sql, log, request_id, user, now)?.created
         }
         PrincipalType::Agent => {
             if UserRow::find(sql, &new.external_id)?.is_some() {
-                return Ok(Outcome::OtherType);
+                return Err(Rejection::OtherType.into());
             }
             let created = !agents::has_external_id(sql, &new.external_id)?;
             if created {
@@ -140,7 +109,7 @@ pub fn create<S: Sql>(
             created
         }
     };
-    shown(sql, &principal, created)
+    Ok(CreatedPrincipal { created, view: read(sql, &principal)? })
 }
 
 /// The user or the agent that a principal id refers to. A user who is being erased is found too, and
@@ -154,8 +123,7 @@ fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>
     let text = id.to_string();
     let user = sql.first("SELECT user_id FROM users WHERE principal_id = ?", &[text.as_str().into()])?;
     if let Some(mut row) = user {
-        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-        return Ok(Some(PrincipalRecord::Human(user_id)));
+        return Ok(Some(PrincipalRecord::Human(row.parsed("user id")?)));
     }
     let agent = sql.first("SELECT 1 FROM agents WHERE agent_id = ?", &[text.as_str().into()])?;
     Ok(agent.map(|_| PrincipalRecord::Agent(AgentRef::Id(id))))
@@ -166,41 +134,33 @@ fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>
 pub fn update<S: Sql>(
     sql: &S,
     log: &mut ChangeLog,
-    id: PrincipalId,
-    change: PrincipalChange,
-    if_match: Option<&Precondition>,
+    update: UpdatePrincipal,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    let PrincipalChange { name, metadata, owner } = change;
-    let changed = match record_of(sql, id)? {
-        None => return Ok(Outcome::NotFound),
-        Some(PrincipalRecord::Human(_)) if owner.flatten().is_some() => {
-            return Ok(refused_owner("must be null for a human"));
+) -> Result<PrincipalView, Failure> {
+    let UpdatePrincipal { id, change: PrincipalChange { name, metadata, owner }, if_match } = update;
+    match record_of(sql, id)?.ok_or(Rejection::NotFound(Resource::Principal))? {
+        PrincipalRecord::Human(_) if owner.flatten().is_some() => {
+            return Err(invalid_owner("must be null for a human").into());
         }
-        Some(PrincipalRecord::Human(user_id)) => {
+        PrincipalRecord::Human(user_id) => {
             let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
-            users::update(sql, log, &user_id, change, if_match, now)?
+            users::update(sql, log, UpdateEndUser { user_id, change, if_match }, now)?;
         }
-        Some(PrincipalRecord::Agent(agent)) => {
+        PrincipalRecord::Agent(agent) => {
+            let unknown = || invalid_owner("must be the id of a human of this organization");
             let owner = match owner {
-                Some(Some(owner)) => match number_of(sql, owner)? {
-                    Some(number) => Some(Some(number)),
-                    None => return Ok(refused_owner("must be the id of a human of this organization")),
-                },
+                Some(Some(owner)) => Some(Some(number_of(sql, owner)?.ok_or_else(unknown)?)),
                 Some(None) => Some(None),
                 None => None,
             };
-            agents::update(sql, log, &agent, agents::AgentChange { name, metadata, owner }, if_match, now)?
+            agents::update(sql, log, &agent, agents::AgentChange { name, metadata, owner }, if_match.as_ref(), now)?;
         }
-    };
-    match changed {
-        Outcome::EndUser { .. } | Outcome::Agent { .. } => shown(sql, &PrincipalRef::Id(id), false),
-        refused => Ok(refused),
     }
+    read(sql, &PrincipalRef::Id(id))
 }
 
-fn refused_owner(reason: &str) -> Outcome {
-    Outcome::Refused { field: "owner_principal_id".to_owned(), reason: reason.to_owned() }
+fn invalid_owner(reason: &str) -> Rejection {
+    Rejection::Invalid { field: "owner_principal_id".to_owned(), reason: reason.to_owned() }
 }
 
 /// The row number of an active human.
@@ -213,32 +173,27 @@ fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> 
 pub fn delete<S: Sql>(
     sql: &S,
     log: &mut ChangeLog,
-    id: PrincipalId,
-    deletion_id: DeletionId,
-    reason: Option<String>,
+    delete: DeletePrincipal,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<Receipt, Failure> {
+    let DeletePrincipal { id, deletion_id, reason } = delete;
     match record_of(sql, id)? {
         // The object recognizes a repeated call by its receipt, even after the id is gone.
-        None => erasure::read(sql, deletion_id),
+        None => Ok(erasure::find(sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Principal))?),
         Some(PrincipalRecord::Human(user_id)) => {
-            let request = erasure::ErasureRequest { deletion_id, user_id, cascade: Cascade::All, reason };
+            let request = DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason };
             erasure::request(sql, log, &request, now)
         }
         Some(PrincipalRecord::Agent(agent)) => {
-            erasure::request_agent(sql, log, &agent, deletion_id, reason.as_deref(), now)
+            erasure::request_agent(sql, log, &DeleteAgent { agent, deletion_id, reason }, now)
         }
     }
 }
 
 /// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table
 /// and merges the two as it reads. With an offset it reads and skips that many rows.
-pub fn list<S: Sql>(
-    sql: &S,
-    r#type: Option<PrincipalType>,
-    from: PrincipalsFrom,
-    limit: u32,
-) -> Result<Outcome, SqlError> {
+pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
+    let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
         PrincipalsFrom::Start => (">", "ASC", String::new(), 0),
         PrincipalsFrom::After(id) => (">", "ASC", id.to_string(), 0),
@@ -256,16 +211,13 @@ pub fn list<S: Sql>(
         &format!("{select} ORDER BY id {direction} LIMIT ?2 OFFSET ?3"),
         &[bound.as_str().into(), i64::from(limit).into(), i64::from(offset).into()],
     )?;
-    let mut items = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        let PrincipalView { principal, .. } = read_row(&mut row)?;
-        items.push((principal.id, document(&principal)?));
-    }
+    let read = |mut row: Row| read_row(&mut row).map(|view| view.principal);
+    let items = rows.into_iter().map(read).collect::<Result<_, _>>()?;
     let total = match from {
         PrincipalsFrom::Offset(_) => Some(count(sql, r#type)?),
         _ => None,
     };
-    Ok(Outcome::Principals { items, total })
+    Ok(PrincipalPage { items, total })
 }
 
 /// Counts all principals, which reads one index entry for each. Only callers that page by offset

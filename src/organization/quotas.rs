@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 
-use super::protocol::{Outcome, Settings};
+use super::failure::Failure;
+use super::protocol::{Rejection, Resource, Settings, Usage};
 use super::sql::{Sql, SqlError};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
@@ -85,10 +86,10 @@ pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quot
 }
 
 /// Answers with the quota of the current period.
-pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Outcome, SqlError> {
-    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
+pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
+    let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let period_start = Period::containing(settings.anchor, now).start;
-    Ok(Outcome::Usage { quota: read(sql, settings, now)?, period_start })
+    Ok(Usage { quota: read(sql, settings, now)?, period_start })
 }
 
 #[cfg(test)]

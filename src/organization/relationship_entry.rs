@@ -32,7 +32,7 @@ pub fn entries<S: Sql>(sql: &S, users: &[i64]) -> Result<Vec<(i64, AgentId, json
     let corrupt = |error| SqlError::corrupt("relationship", error);
     let read = |mut row: Row| {
         let user = row.integer()?;
-        let agent_id = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
+        let agent_id = row.parsed("agent id")?;
         let (role, created_ms, last_ms) = (row.text()?, row.integer()?, row.optional_integer()?);
         let mood = row.optional_text()?.map(json::Text::parse).transpose().map_err(corrupt)?;
         let entry = RelationshipEntry(role.into(), created_ms, last_ms, mood);

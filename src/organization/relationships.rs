@@ -2,23 +2,20 @@
 //!
 //! Invariant: a pair has at most one row. The object removes it with its user or its agent.
 
-use serde::Serialize;
-
 use super::agents::{self, FoundAgent};
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::failure::Failure;
 use super::overwriting;
-use super::protocol::{Outcome, Shown, TurnAnswer};
+use super::protocol::{ListRelationships, NumberedRelationship, Rejection, Resource, TurnAnswer};
 use super::sql::{Parameter, Row, Sql, SqlError};
 use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
-use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::RelationshipId;
-use crate::directory::mood::{Affect, Decay, Levels, Mood, MoodBody};
-use crate::directory::names::UserId;
+use crate::directory::mood::{Affect, Decay, Levels, Mood};
+use crate::directory::relationship::Relationship;
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 /// Most relationships that the record of a single user shows.
 const SHOWN_MAX: u32 = 100;
@@ -29,20 +26,6 @@ const ROLE: &str = "user";
 const COLUMNS: &str = "r.number, r.relationship_id, u.user_id, a.agent_id, r.role, r.turns, r.created_at, \
                        r.last_interaction_at, r.mood";
 const TABLES: &str = "relationships r JOIN users u ON u.number = r.user JOIN agents a ON a.number = r.agent";
-
-/// A relationship as dialect 1 shows it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Relationship"))]
-pub struct RelationshipView<'a> {
-    id: RelationshipId,
-    user_id: &'a UserId,
-    personality_id: AgentId,
-    role: &'a str,
-    turns: i64,
-    mood: Option<MoodBody<'a>>,
-    created_at: Timestamp,
-    last_interaction_at: Option<Timestamp>,
-}
 
 /// The relationships that a list contains: all, or those of a user, of an agent, or of both.
 #[derive(Debug, Clone, Copy, Default)]
@@ -126,32 +109,24 @@ fn moved(mood: Option<Mood>, affect: Option<&Affect>, decay: Decay) -> Option<Mo
     }
 }
 
-/// Reads the columns of [`COLUMNS`] into the row number and the relationship as JSON.
-fn read_row(row: &mut Row, decay: Decay) -> Result<(i64, json::Text), SqlError> {
+/// Reads the columns of [`COLUMNS`].
+fn read_row(mut row: Row) -> Result<NumberedRelationship, SqlError> {
     let number = row.integer()?;
-    let id = row.text()?.parse().map_err(|error| SqlError::corrupt("relationship id", error))?;
-    let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
-    let personality_id: AgentId = row.text()?.parse().map_err(|error| SqlError::corrupt("agent id", error))?;
-    let (role, turns) = (row.text()?, row.integer()?);
-    let created_at = Timestamp::from_millis(row.integer()?);
-    let last_interaction_at = row.optional_integer()?.map(Timestamp::from_millis);
-    let mood = read_mood(row.optional_text()?)?.map(|mood| mood.decayed(decay.now, decay.half_life_ms));
-    let view = RelationshipView {
-        id,
-        user_id: &user_id,
-        personality_id,
-        role: &role,
-        turns,
-        mood: mood.as_ref().map(|mood| mood.body(personality_id, &user_id)),
-        created_at,
-        last_interaction_at,
+    let relationship = Relationship {
+        id: row.parsed("relationship id")?,
+        user_id: row.parsed("user id")?,
+        agent_id: row.parsed("agent id")?,
+        role: row.text()?,
+        turns: row.integer()?,
+        created_at: row.timestamp()?,
+        last_interaction_at: row.optional_timestamp()?,
+        mood: read_mood(row.optional_text()?)?,
     };
-    let document = json::Text::of(&view).map_err(|error| SqlError::corrupt("relationship", error))?;
-    Ok((number, document))
+    Ok((number, relationship))
 }
 
 /// Lists at most `limit` relationships after a row number, oldest first.
-pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, decay: Decay) -> Result<Outcome, SqlError> {
+pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32) -> Result<Vec<NumberedRelationship>, SqlError> {
     // Each filter has its own index. SQLite uses no index for a condition that a parameter switches
     // off, so each filter has its own statement.
     let (condition, mut parameters): (&str, Vec<Parameter<'_>>) = match (filter.user, filter.agent) {
@@ -164,39 +139,37 @@ pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32, decay: Deca
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE {condition} r.number > ? AND u.state = 'active' ORDER BY r.number LIMIT ?"
     );
-    let rows = sql.run(&select, &parameters)?.into_iter();
-    rows.map(|mut row| read_row(&mut row, decay)).collect::<Result<_, _>>().map(Outcome::Records)
+    sql.run(&select, &parameters)?.into_iter().map(read_row).collect()
 }
 
 /// Returns a relationship by its id.
-pub fn read<S: Sql>(sql: &S, id: RelationshipId, decay: Decay) -> Result<Outcome, SqlError> {
+pub fn read<S: Sql>(sql: &S, id: RelationshipId) -> Result<Relationship, Failure> {
     let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'");
-    match sql.first(&select, &[id.to_string().as_str().into()])? {
-        Some(mut row) => read_row(&mut row, decay).map(|record| Outcome::Records(vec![record])),
-        None => Ok(Outcome::NotFound),
-    }
+    let row = sql.first(&select, &[id.to_string().as_str().into()])?;
+    let (_, relationship) = read_row(row.ok_or(Rejection::NotFound(Resource::Relationship))?)?;
+    Ok(relationship)
 }
 
-/// The relationships that a user's record shows.
-pub fn shown_with<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Shown, SqlError> {
+/// The relationships that a user's record shows, the newest interaction first, and whether there are more.
+pub fn shown_with<S: Sql>(sql: &S, user: i64) -> Result<(Vec<Relationship>, bool), SqlError> {
     let select = format!(
         "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
     );
     let rows = sql.run(&select, &[user.into(), i64::from(SHOWN_MAX).saturating_add(1).into()])?;
     let shown = usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX);
     let has_more = rows.len() > shown;
-    Ok(Shown { relationships: documents(rows.into_iter().take(shown), decay)?, has_more })
+    Ok((unnumbered(rows.into_iter().take(shown))?, has_more))
 }
 
 /// All relationships of a user.
-pub fn all_of<S: Sql>(sql: &S, user: i64, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
+pub fn all_of<S: Sql>(sql: &S, user: i64) -> Result<Vec<Relationship>, SqlError> {
     let rows =
         sql.run(&format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number"), &[user.into()])?;
-    documents(rows.into_iter(), decay)
+    unnumbered(rows.into_iter())
 }
 
-fn documents(rows: impl Iterator<Item = Row>, decay: Decay) -> Result<Vec<json::Text>, SqlError> {
-    rows.map(|mut row| Ok(read_row(&mut row, decay)?.1)).collect()
+fn unnumbered(rows: impl Iterator<Item = Row>) -> Result<Vec<Relationship>, SqlError> {
+    rows.map(|row| read_row(row).map(|(_, relationship)| relationship)).collect()
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.
@@ -270,25 +243,18 @@ pub fn purge_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
 
 /// Lists relationships as [`list`] does, by the ids of the user and the agent. An unknown user or
 /// agent has none.
-pub fn find<S: Sql>(
-    sql: &S,
-    user_id: Option<&UserId>,
-    agent: Option<&AgentRef>,
-    after: i64,
-    limit: u32,
-    decay: Decay,
-) -> Result<Outcome, SqlError> {
+pub fn find<S: Sql>(sql: &S, find: &ListRelationships) -> Result<Vec<NumberedRelationship>, Failure> {
     let mut filter = Filter::default();
-    if let Some(user_id) = user_id {
-        let Some(row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::Records(Vec::new())) };
+    if let Some(user_id) = &find.user_id {
+        let Some(row) = UserRow::find(sql, user_id)? else { return Ok(Vec::new()) };
         filter.user = Some(row.number);
     }
-    if let Some(agent) = agent {
+    if let Some(agent) = &find.agent {
         match agents::find(sql, agent)? {
             FoundAgent::One(row) => filter.agent = Some(row.number),
-            FoundAgent::None => return Ok(Outcome::Records(Vec::new())),
-            FoundAgent::Several => return Ok(Outcome::Ambiguous),
+            FoundAgent::None => return Ok(Vec::new()),
+            FoundAgent::Several => return Err(Rejection::Ambiguous.into()),
         }
     }
-    list(sql, filter, after, limit, decay)
+    Ok(list(sql, filter, find.after, find.limit)?)
 }

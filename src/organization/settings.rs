@@ -4,7 +4,6 @@ use super::protocol::Settings;
 use super::sql::{Sql, SqlError};
 use crate::directory::identifiers::{Mode, Tenant};
 use crate::directory::organization::Limits;
-use crate::directory::timestamp::Timestamp;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
                        active_relationships, anchor";
@@ -12,10 +11,7 @@ const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burs
 pub fn load<S: Sql>(sql: &S) -> Result<Option<Settings>, SqlError> {
     let found = sql.first(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[])?;
     let Some(mut row) = found else { return Ok(None) };
-    let tenant = Tenant {
-        organization: row.text()?.parse().map_err(|error| SqlError::corrupt("organization id", error))?,
-        mode: row.text()?.parse().map_err(|error| SqlError::corrupt("mode", error))?,
-    };
+    let tenant = Tenant { organization: row.parsed("organization id")?, mode: row.parsed("mode")? };
     let version = row.integer()?;
     let limits = Limits {
         requests_per_second: number(row.integer()?)?,
@@ -23,7 +19,7 @@ pub fn load<S: Sql>(sql: &S) -> Result<Option<Settings>, SqlError> {
         turns_per_period: number(row.integer()?)?,
         active_relationships: number(row.integer()?)?,
     };
-    Ok(Some(Settings { tenant, version, limits, anchor: Timestamp::from_millis(row.integer()?) }))
+    Ok(Some(Settings { tenant, version, limits, anchor: row.timestamp()? }))
 }
 
 pub fn store<S: Sql>(sql: &S, settings: &Settings) -> Result<(), SqlError> {

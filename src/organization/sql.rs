@@ -6,6 +6,10 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
+
+use crate::directory::timestamp::Timestamp;
+use crate::json;
 
 /// A bound parameter.
 ///
@@ -119,6 +123,27 @@ impl Row {
             other => Err(SqlError::column("text or null", other)),
         }
     }
+
+    /// Reads a text as the value that serde writes so, such as an id or the name of a variant.
+    pub fn parsed<T: DeserializeOwned>(&mut self, what: &str) -> Result<T, SqlError> {
+        parse(self.text()?, what)
+    }
+
+    pub fn optional_parsed<T: DeserializeOwned>(&mut self, what: &str) -> Result<Option<T>, SqlError> {
+        self.optional_text()?.map(|text| parse(text, what)).transpose()
+    }
+
+    pub fn timestamp(&mut self) -> Result<Timestamp, SqlError> {
+        self.integer().map(Timestamp::from_millis)
+    }
+
+    pub fn optional_timestamp(&mut self) -> Result<Option<Timestamp>, SqlError> {
+        Ok(self.optional_integer()?.map(Timestamp::from_millis))
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: String, what: &str) -> Result<T, SqlError> {
+    T::deserialize(text.into_deserializer()).map_err(|error: value::Error| SqlError::corrupt(what, error))
 }
 
 /// The storage failed, or holds an invalid value. The text is for the log.
@@ -151,9 +176,14 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
+/// A value as JSON.
+pub fn json_text(what: &str, value: &impl Serialize) -> Result<json::Text, SqlError> {
+    json::Text::of(value).map_err(|error| SqlError(format!("{what} cannot be written: {error}")))
+}
+
 /// A list as one parameter, for `json_each`.
-pub fn json_list<T: Serialize>(values: &[T]) -> Result<String, SqlError> {
-    serde_json::to_string(values).map_err(|error| SqlError(format!("a list cannot be written: {error}")))
+pub fn json_list<T: Serialize>(values: &[T]) -> Result<json::Text, SqlError> {
+    json_text("a list", &values)
 }
 
 /// Runs statements.

@@ -4,12 +4,13 @@
 use super::admission::{self, Admitted, Credentials};
 use super::change_log::{Actor, Origin};
 use super::commands;
-use super::idempotency::{self, Known};
+use super::failure::Failure;
+use super::idempotency::{self, Kept};
 use super::memory::Memory;
-use super::protocol::{Admission, Call, Caller, Command, IdempotencyKey, Outcome, Reply};
+use super::protocol::{Answer, Call, Caller, Command, IdempotencyKey, Rejection, Reply, ReservedTurn};
 use super::quotas;
 use super::sql::{Sql, SqlError};
-use super::turns::{self, InFlight};
+use super::turns;
 use super::user_row::UserRow;
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
@@ -25,61 +26,54 @@ pub fn execute<S: Sql>(memory: &mut Memory, sql: &S, call: Call, decay: Decay) -
             let credentials = Credentials { digest, kind, scope, cost: if is_paid { 0 } else { cost } };
             match admission::admit(memory, sql, &credentials, decay.now)? {
                 Ok(Admitted { key_id, admission }) => (Actor::Key(key_id), Some(admission)),
-                Err(refused) => return Ok(Reply::new(refused.admission, Outcome::Denied(refused.denial))),
+                Err(refused) => return Ok(Reply::new(refused.admission, Err(Rejection::Denied(refused.denial)))),
             }
         }
     };
     memory.log.begin(Origin { actor, request_id: Some(request_id), at: decay.now });
-    match idempotency {
-        None => Ok(Reply::new(admission, commands::execute(memory, sql, request_id, command, None, decay)?)),
-        Some(key) => execute_once(memory, sql, request_id, command, &key, admission, decay),
-    }
+    let executed = match idempotency {
+        None => commands::execute(memory, sql, request_id, command, None, decay).map(|answer| (answer, false)),
+        Some(key) => execute_once(memory, sql, request_id, command, &key, decay),
+    };
+    let (outcome, replayed) = match executed {
+        Ok((answer, replayed)) => (Ok(answer), replayed),
+        Err(Failure::Rejected(rejection)) => (Err(rejection), false),
+        Err(Failure::Sql(error)) => return Err(error),
+    };
+    Ok(Reply { replayed, ..Reply::new(admission, outcome) })
 }
 
-/// Executes a command, or gives the answer that is kept under its key.
+/// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has
+/// retried and gets a kept answer.
 fn execute_once<S: Sql>(
     memory: &mut Memory,
     sql: &S,
     request_id: RequestId,
     command: Command,
     key: &IdempotencyKey,
-    admission: Option<Admission>,
     decay: Decay,
-) -> Result<Reply, SqlError> {
+) -> Result<(Answer, bool), Failure> {
     let now = decay.now;
-    match turns::in_flight(sql, key, request_id, now)? {
-        InFlight::No => {}
-        InFlight::Same => return Ok(Reply::new(admission, Outcome::IdempotencyInFlight)),
-        InFlight::Other => return Ok(Reply::new(admission, Outcome::IdempotencyMismatch)),
-    }
-    match idempotency::find(sql, key, now)? {
-        Known::Mismatch => Ok(Reply::new(admission, Outcome::IdempotencyMismatch)),
-        Known::Answered { outcome, request_id: answered } => {
-            // The edge repeats a call under the id of its request: that is no retry by the caller.
-            let replayed = answered != request_id;
-            let outcome = match (outcome, &memory.settings) {
-                (Outcome::Turn { document, .. }, Some(settings)) => {
-                    Outcome::Turn { document, quota: Some(quotas::read(sql, settings, now)?) }
-                }
-                (outcome, _) => outcome,
-            };
-            Ok(Reply { replayed, ..Reply::new(admission, outcome) })
+    turns::check_not_in_flight(sql, key, request_id, now)?;
+    if let Some(Kept { mut answer, request_id: answered }) = idempotency::find(sql, key, now)? {
+        if let (Answer::ReserveTurn(ReservedTurn::Answered(turn)), Some(settings)) = (&mut answer, &memory.settings) {
+            turn.quota = Some(quotas::read(sql, settings, now)?);
         }
-        Known::No => {
-            let user_id = match &command {
-                Command::CreateEndUser(new) => Some(new.user_id.clone()),
-                Command::CreatePrincipal(new) => Some(new.external_id.clone()),
-                _ => None,
-            };
-            let outcome = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
-            let user = match &user_id {
-                Some(user_id) => UserRow::find(sql, user_id)?.map(|row| row.number),
-                None => None,
-            };
-            if idempotency::store(sql, key, request_id, user, &outcome, now)? {
-                memory.expiry_is_scheduled = false;
-            }
-            Ok(Reply::new(admission, outcome))
-        }
+        // The edge repeats a call under the id of its request: that is no retry by the caller.
+        return Ok((answer, answered != request_id));
     }
+    let user_id = match &command {
+        Command::CreateEndUser(new) => Some(new.user_id.clone()),
+        Command::CreatePrincipal(new) => Some(new.external_id.clone()),
+        _ => None,
+    };
+    let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
+    let user = match &user_id {
+        Some(user_id) => UserRow::find(sql, user_id)?.map(|row| row.number),
+        None => None,
+    };
+    if idempotency::store(sql, key, request_id, user, &answer, now)? {
+        memory.expiry_is_scheduled = false;
+    }
+    Ok((answer, false))
 }

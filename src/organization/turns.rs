@@ -14,23 +14,24 @@
 
 use serde::Serialize;
 
-use super::agents::{self, FoundAgent};
+use super::agents;
 use super::change_log::{Affected, ChangeKind, ChangeLog};
+use super::failure::Failure;
 use super::idempotency;
-use super::protocol::{IdempotencyKey, NewEndUser, NewTurn, Outcome, Settings, TurnAnswer};
+use super::protocol::{
+    Answer, CountedTurn, IdempotencyKey, NewEndUser, NewTurn, Rejection, ReservedTurn, Resource, Settings, TurnAnswer,
+};
 use super::quotas::{self, Period};
 use super::relationships;
-use super::sql::{Parameter, Sql, SqlError};
+use super::sql::{Parameter, Sql, SqlError, json_text};
 use super::user_row::UserRow;
 use super::users;
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::{Decay, EmotionalState};
 use crate::directory::names::UserId;
-use crate::directory::quota::Component;
-use crate::directory::quota::Quota;
+use crate::directory::quota::{Component, Quota};
 use crate::directory::timestamp::Timestamp;
-use crate::json;
 
 const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
@@ -38,29 +39,20 @@ const COMMITTED: &str = "committed";
 /// Most rows that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
 
-/// Whether a turn in progress uses an idempotency key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InFlight {
-    No,
-    /// A turn with the same request uses the key.
-    Same,
-    /// A turn with another request uses the key.
-    Other,
-}
-
-/// Whether another turn in progress uses this key.
-pub fn in_flight<S: Sql>(
+/// Rejects an idempotency key that another turn in progress uses.
+pub fn check_not_in_flight<S: Sql>(
     sql: &S,
     key: &IdempotencyKey,
     request_id: RequestId,
     now: Timestamp,
-) -> Result<InFlight, SqlError> {
+) -> Result<(), Failure> {
     let found = sql.first(
         "SELECT fingerprint FROM ledger WHERE digest = ? AND operation <> ? AND state = 'reserved' AND expires_at > ?",
         &[key.digest.as_str().into(), request_id.to_string().as_str().into(), now.millis().into()],
     )?;
-    let Some(mut row) = found else { return Ok(InFlight::No) };
-    Ok(if row.text()? == key.fingerprint { InFlight::Same } else { InFlight::Other })
+    let Some(mut row) = found else { return Ok(()) };
+    let is_same = row.text()? == key.fingerprint;
+    Err(if is_same { Rejection::IdempotencyInFlight } else { Rejection::IdempotencyMismatch }.into())
 }
 
 /// Whether this request has reserved a turn already.
@@ -79,31 +71,26 @@ pub fn reserve<S: Sql>(
     turn: NewTurn,
     key: Option<&IdempotencyKey>,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
-    let agent = match agents::find(sql, &turn.agent)? {
-        FoundAgent::None => return Ok(Outcome::NotFound),
-        FoundAgent::Several => return Ok(Outcome::Ambiguous),
-        FoundAgent::One(agent) => agent,
-    };
+) -> Result<ReservedTurn, Failure> {
+    let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
+    let agent = agents::find_one(sql, &turn.agent)?;
     let user = match &turn.user_id {
         Some(user_id) => UserRow::find(sql, user_id)?,
         None => None,
     };
     let display_name = user.as_ref().and_then(|row| row.user.display_name.clone());
     let quota = quotas::read(sql, settings, now)?;
-    let reserved = Outcome::TurnReserved { agent_name: agent.agent.name.clone(), display_name, quota };
+    let reserved = ReservedTurn::New { agent_name: agent.agent.name.clone(), display_name, quota };
     if was_reserved(sql, request_id)? {
         return Ok(reserved);
     }
-    if user.as_ref().is_some_and(UserRow::takes_no_write) {
-        return Ok(Outcome::DeletionPending);
-    }
+    user.as_ref().map_or(Ok(()), UserRow::check_takes_writes)?;
     let period = Period::containing(settings.anchor, now);
     // In a refusal `used` includes turns in progress, which are returned if they fail.
     let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
     if turns_used >= quota.turns_limit {
-        return Ok(Outcome::OverQuota { component: Component::Turns, quota: Quota { turns_used, ..quota } });
+        let quota = Quota { turns_used, ..quota };
+        return Err(Rejection::OverQuota { component: Component::Turns, quota }.into());
     }
     let mut reservation = Reservation { period, relationship: None, user: None, is_new_active: false };
     if let Some(user_id) = turn.user_id {
@@ -114,12 +101,12 @@ pub fn reserve<S: Sql>(
             let relationships_used = quota.relationships_used.saturating_add(reserved);
             if relationships_used >= quota.relationships_limit {
                 let quota = Quota { relationships_used, ..quota };
-                return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
+                return Err(Rejection::OverQuota { component: Component::ActiveRelationships, quota }.into());
             }
         }
         let number = match held {
             Some(number) => number,
-            None if agents::has_external_id(sql, &user_id)? => return Ok(Outcome::OtherType),
+            None if agents::has_external_id(sql, &user_id)? => return Err(Rejection::OtherType.into()),
             None => create_user(sql, log, request_id, user_id, now)?,
         };
         reservation.user = Some(number);
@@ -171,11 +158,12 @@ fn create_user<S: Sql>(
     request_id: RequestId,
     user_id: UserId,
     now: Timestamp,
-) -> Result<i64, SqlError> {
-    let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
+) -> Result<i64, Failure> {
+    let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
+    // The number of a user is that of the change that makes the user.
+    let number = log.next_sequence();
     users::create(sql, log, request_id, new, now)?;
-    let made = UserRow::find(sql, &user_id)?.ok_or_else(|| SqlError("a created user is missing".to_owned()))?;
-    Ok(made.number)
+    Ok(number)
 }
 
 fn turns_reserved<S: Sql>(sql: &S, period: Period, now: Timestamp) -> Result<u64, SqlError> {
@@ -247,15 +235,15 @@ pub fn commit<S: Sql>(
     operation: RequestId,
     answer: &TurnAnswer,
     decay: Decay,
-) -> Result<Outcome, SqlError> {
-    let Some(settings) = settings else { return Ok(Outcome::NotFound) };
+) -> Result<CountedTurn, Failure> {
+    let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let now = decay.now;
     let found = sql.first(
         "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint
          FROM ledger WHERE operation = ?",
         &[operation.to_string().as_str().into()],
     )?;
-    let Some(mut row) = found else { return Ok(Outcome::TurnExpired) };
+    let mut row = found.ok_or(Rejection::TurnExpired)?;
     let (state, expires_at) = (row.text()?, row.integer()?);
     let period_start = row.integer()?;
     let (relationship, user, counted) = (row.optional_integer()?, row.optional_integer()?, row.integer()? != 0);
@@ -264,10 +252,10 @@ pub fn commit<S: Sql>(
         _ => None,
     };
     if state == COMMITTED {
-        return respond(sql, settings, operation, answer, counted, now);
+        return Ok(respond(sql, settings, operation, answer, counted, now)?);
     }
     if state != RESERVED || expires_at <= now.millis() {
-        return Ok(Outcome::TurnExpired);
+        return Err(Rejection::TurnExpired.into());
     }
     quotas::add(sql, quotas::TURNS, period_start, 1)?;
     let counted = match (relationship, user) {
@@ -281,11 +269,12 @@ pub fn commit<S: Sql>(
         "UPDATE ledger SET state = 'committed', is_new_active = ?2 WHERE operation = ?1",
         &[operation.to_string().as_str().into(), i64::from(counted).into()],
     )?;
-    let outcome = respond(sql, settings, operation, answer, counted, now)?;
+    let turn = respond(sql, settings, operation, answer, counted, now)?;
     if let Some(key) = key {
-        idempotency::store(sql, &key, operation, user, &outcome, now)?;
+        let answer = Answer::ReserveTurn(ReservedTurn::Answered(turn.clone()));
+        idempotency::store(sql, &key, operation, user, &answer, now)?;
     }
-    Ok(outcome)
+    Ok(turn)
 }
 
 fn respond<S: Sql>(
@@ -295,7 +284,7 @@ fn respond<S: Sql>(
     answer: &TurnAnswer,
     counted: bool,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<CountedTurn, SqlError> {
     let view = TurnView {
         interaction_id: operation,
         response: &answer.response,
@@ -308,8 +297,7 @@ fn respond<S: Sql>(
         },
         latency_ms: answer.latency_ms,
     };
-    let document = json::Text::of(&view).map_err(|error| SqlError::corrupt("turn", error))?;
-    Ok(Outcome::Turn { document, quota: Some(quotas::read(sql, settings, now)?) })
+    Ok(CountedTurn { document: json_text("a turn", &view)?, quota: Some(quotas::read(sql, settings, now)?) })
 }
 
 /// The relationship of a turn, and the period in which the turn counts.
@@ -348,9 +336,9 @@ fn interact<S: Sql>(
 }
 
 /// Releases a reservation. A committed turn stays.
-pub fn release<S: Sql>(sql: &S, operation: RequestId) -> Result<Outcome, SqlError> {
+pub fn release<S: Sql>(sql: &S, operation: RequestId) -> Result<(), SqlError> {
     sql.run("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().as_str().into()])?;
-    Ok(Outcome::TurnReleased)
+    Ok(())
 }
 
 /// Removes expired turns, at most [`SWEEP_MAX`], and returns when the next one expires.

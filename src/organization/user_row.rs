@@ -1,7 +1,9 @@
 //! The row of a user, and the record in it.
 
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::failure::Failure;
 use super::overwriting;
+use super::protocol::Rejection;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::metadata::Metadata;
@@ -9,7 +11,6 @@ use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
-use crate::json;
 
 /// The columns that [`UserRow::read`] reads, in this order.
 pub const COLUMNS: &str = "u.number, u.principal_id, u.user_id, u.version, u.state, u.display_name, u.metadata, \
@@ -33,19 +34,11 @@ impl UserRow {
     /// Reads the columns of [`COLUMNS`] after a left join; `None` when no user is joined.
     pub fn read_joined(row: &mut Row) -> Result<Option<Self>, SqlError> {
         let Some(number) = row.optional_integer()? else { return Ok(None) };
-        let principal_id = row.text()?.parse().map_err(|error| SqlError::corrupt("principal id", error))?;
-        let user_id = UserId::new(row.text()?).map_err(|error| SqlError::corrupt("user id", error))?;
+        let principal_id = row.parsed("principal id")?;
+        let user_id = row.parsed("user id")?;
         let version = Version::of_sequence(row.integer()?);
-        let state = row.text()?;
-        let status = [Status::Active, Status::DeletionPending]
-            .into_iter()
-            .find(|status| status.as_str() == state)
-            .ok_or_else(|| SqlError::corrupt("user state", "no such state"))?;
-        let display_name = row
-            .optional_text()?
-            .map(Name::new)
-            .transpose()
-            .map_err(|error| SqlError::corrupt("display name", error))?;
+        let status = row.parsed("user state")?;
+        let display_name = row.optional_parsed("display name")?;
         let metadata = Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?;
         let user = EndUser {
             user_id,
@@ -53,9 +46,9 @@ impl UserRow {
             metadata,
             status,
             version,
-            created_at: Timestamp::from_millis(row.integer()?),
-            updated_at: Timestamp::from_millis(row.integer()?),
-            last_interaction_at: row.optional_integer()?.map(Timestamp::from_millis),
+            created_at: row.timestamp()?,
+            updated_at: row.timestamp()?,
+            last_interaction_at: row.optional_timestamp()?,
         };
         Ok(Some(Self { number, principal_id, user }))
     }
@@ -92,6 +85,11 @@ impl UserRow {
     pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
         let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()])?;
         row.map(|mut row| Self::read(&mut row)).transpose()
+    }
+
+    /// Refuses a change of a user who is being erased.
+    pub fn check_takes_writes(&self) -> Result<(), Failure> {
+        if self.takes_no_write() { Err(Rejection::DeletionPending.into()) } else { Ok(()) }
     }
 
     /// Whether the user is being erased, and so takes no change.
@@ -138,16 +136,6 @@ impl UserRow {
         self.user.version = version;
         self.store(sql)
     }
-
-    /// The record as JSON text. The edge passes this text on to the caller.
-    pub fn document(&self) -> Result<json::Text, SqlError> {
-        document(&self.user)
-    }
-}
-
-/// A record as JSON text.
-pub fn document(user: &EndUser) -> Result<json::Text, SqlError> {
-    json::Text::of(user).map_err(|error| SqlError::corrupt("user", error))
 }
 
 /// Overwrites the text about persons in rows, before the object replaces or deletes the rows.

@@ -8,13 +8,15 @@
 use std::collections::HashSet;
 
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
-use super::protocol::{Creation, EndUserChange, NewEndUser, Outcome, Precondition, Shown};
+use super::failure::Failure;
+use super::protocol::{
+    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
+};
 use super::relationships;
-use super::sql::{Sql, SqlError};
+use super::sql::Sql;
 use super::user_row::{self, UserRow};
 use crate::directory::end_user::{EndUser, Status};
 use crate::directory::identifiers::RequestId;
-use crate::directory::mood::Decay;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
@@ -32,7 +34,7 @@ pub fn create<S: Sql>(
     request_id: RequestId,
     new: NewEndUser,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<CreatedEndUser, Failure> {
     let digest = new.user_id.digest();
     let principal_id = PrincipalId::of_human(now, request_id, &digest);
     let number = log.next_sequence();
@@ -71,20 +73,17 @@ pub fn create<S: Sql>(
             updated_at: now,
             last_interaction_at: None,
         };
-        return Ok(Outcome::EndUserCreated { version, document: user_row::document(&user)? });
+        return Ok(CreatedEndUser { created: true, user });
     }
     let found = sql.first(
         &format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS),
         &[digest.as_str().into()],
     )?;
-    let Some(mut row) = found else { return Ok(Outcome::OtherType) };
+    let Some(mut row) = found else { return Err(Rejection::OtherType.into()) };
     let found = UserRow::read(&mut row)?;
-    if found.takes_no_write() {
-        return Ok(Outcome::DeletionPending);
-    }
-    let (version, document) = (found.user.version, found.document()?);
-    let is_own = found.is_untouched() && row.text()? == request_id;
-    Ok(if is_own { Outcome::EndUserCreated { version, document } } else { Outcome::EndUser { version, document } })
+    found.check_takes_writes()?;
+    let created = found.is_untouched() && row.text()? == request_id;
+    Ok(CreatedEndUser { created, user: found.user })
 }
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds
@@ -95,47 +94,39 @@ pub fn create_many<S: Sql>(
     request_id: RequestId,
     users: Vec<NewEndUser>,
     now: Timestamp,
-) -> Result<Outcome, SqlError> {
+) -> Result<Vec<Creation>, Failure> {
     let mut seen = HashSet::with_capacity(users.len());
     let mut creations = Vec::with_capacity(users.len());
     for new in users {
         let is_first = seen.insert(new.user_id.clone());
-        creations.push(match create(sql, log, request_id, new, now)? {
-            Outcome::EndUserCreated { .. } if is_first => Creation::Created,
-            Outcome::DeletionPending => Creation::DeletionPending,
-            Outcome::OtherType => Creation::OtherType,
-            _ => Creation::Existing,
+        creations.push(match create(sql, log, request_id, new, now) {
+            Ok(CreatedEndUser { created, .. }) if created && is_first => Creation::Created,
+            Ok(_) => Creation::Existing,
+            Err(Failure::Rejected(Rejection::DeletionPending)) => Creation::DeletionPending,
+            Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
+            Err(failure) => return Err(failure),
         });
     }
-    Ok(Outcome::EndUsersCreated(creations))
+    Ok(creations)
 }
 
 /// Changes a user's record. A change that changes nothing makes no new version.
-pub fn update<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    user_id: &UserId,
-    change: EndUserChange,
-    if_match: Option<&Precondition>,
-    now: Timestamp,
-) -> Result<Outcome, SqlError> {
-    let Some(mut row) = UserRow::find(sql, user_id)? else { return Ok(Outcome::NotFound) };
-    if row.takes_no_write() {
-        return Ok(Outcome::DeletionPending);
-    }
+pub fn update<S: Sql>(sql: &S, log: &mut ChangeLog, update: UpdateEndUser, now: Timestamp) -> Result<EndUser, Failure> {
+    let UpdateEndUser { user_id, change, if_match } = update;
+    let mut row = UserRow::find(sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
+    row.check_takes_writes()?;
     if if_match.is_some_and(|condition| !condition.holds(row.user.version)) {
-        return Ok(Outcome::PreconditionFailed);
+        return Err(Rejection::PreconditionFailed.into());
     }
     let held = row.user.clone();
-    if let Err(refusal) = apply(&mut row.user, change) {
-        return Ok(Outcome::Refused { field: "metadata".to_owned(), reason: refusal.0 });
-    }
+    apply(&mut row.user, change)
+        .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;
     if row.user != held {
         row.touch(now);
         let affected = Affected::User(row.number);
         row.store_changed(sql, log, ChangeKind::EndUserUpdated, affected)?;
     }
-    Ok(Outcome::EndUser { version: row.user.version, document: row.document()? })
+    Ok(row.user)
 }
 
 /// Fails only when the metadata would be too large, too deep or not an object.
@@ -161,7 +152,7 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Returns the whole record, with the relationships that it shows.
-pub fn read<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, SqlError> {
+pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<EndUserView, Failure> {
     let found = sql.first(
         &format!(
             "SELECT {}, EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number) FROM users u WHERE u.digest = ?",
@@ -169,10 +160,11 @@ pub fn read<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<Outcome, 
         ),
         &[user_id.digest().as_str().into()],
     )?;
-    let Some(mut row) = found else { return Ok(Outcome::NotFound) };
+    let mut row = found.ok_or(Rejection::NotFound(Resource::EndUser))?;
     let found = UserRow::read(&mut row)?;
     // Most users have no relationships, and need no second query.
     let is_related = row.integer()? != 0;
-    let shown = if is_related { relationships::shown_with(sql, found.number, decay)? } else { Shown::none() };
-    Ok(Outcome::EndUserRead { version: found.user.version, document: found.document()?, shown })
+    let (relationships, has_more) =
+        if is_related { relationships::shown_with(sql, found.number)? } else { (Vec::new(), false) };
+    Ok(EndUserView { user: found.user, relationships, has_more })
 }

@@ -15,7 +15,8 @@ use rollcall::organization::batches::Batch;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    AuditReport, Call, Caller, Command, Differences, EndUserChange, NewEndUser, Settings,
+    Admit, AuditReport, Call, Caller, Command, DeleteEndUser, Differences, EndUserChange, NewEndUser, Settings,
+    StartAudit, UpdateEndUser,
 };
 use rollcall::organization::sql::{Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
@@ -203,7 +204,11 @@ impl World {
             if self.random.bool() {
                 let metadata = Metadata::from_stored("{\"a\":\"'\"}".to_owned()).expect("JSON");
                 let change = EndUserChange::Replace { display_name: None, metadata: Some(metadata) };
-                self.object.command(Command::UpdateEndUser { user_id: user_id.clone(), change, if_match: None });
+                self.object.command(Command::UpdateEndUser(UpdateEndUser {
+                    user_id: user_id.clone(),
+                    change,
+                    if_match: None,
+                }));
             }
         }
         self.flush();
@@ -211,12 +216,12 @@ impl World {
             if self.random.u8(0..8) == 0 {
                 let deletion_id = DeletionId::new(self.object.now(), self.bytes());
                 let user_id = user.user.user_id;
-                self.object.command(Command::DeleteEndUser {
+                self.object.command(Command::DeleteEndUser(DeleteEndUser {
                     user_id,
                     deletion_id,
                     cascade: Cascade::All,
                     reason: None,
-                });
+                }));
             }
         }
         self.flush();
@@ -302,7 +307,7 @@ impl World {
     }
 
     fn audit(&mut self) -> AuditReport {
-        self.object.command(Command::StartAudit(self.object.settings()));
+        self.object.command(Command::StartAudit(StartAudit { settings: self.object.settings() }));
         for _ in 0..1_000 {
             if !self.object.core.borrow().is_audited() {
                 break;
@@ -311,7 +316,7 @@ impl World {
             ready(audit::step(&self.object, &self.listing, &self.kv)).expect("a step");
             if self.random.u8(0..4) == 0 {
                 *self.object.core.borrow_mut() = OrganizationCore::default();
-                self.object.command(Command::Admit);
+                self.object.command(Command::Admit(Admit));
             }
         }
         self.flush();
@@ -333,7 +338,7 @@ impl World {
             let value = self.kv.0.borrow().get(&cache::key(self.object.tenant, id)).cloned().expect("a value");
             if user.user.status == rollcall::directory::end_user::Status::Active {
                 active += 1;
-                let document = user.document().expect("JSON");
+                let document = serde_json::to_string(&user.user).expect("JSON");
                 assert_eq!(listed.get(id.as_str()).map(String::as_str), Some(document.as_str()));
                 assert_eq!(cache::read(&value, user.user.version).expect("the record").get(), document.as_str());
             } else {

@@ -10,28 +10,34 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::agent::{Agent, AgentId, AgentRef};
 use rollcall::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
-use rollcall::directory::end_user::Version;
+use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::identifiers::{
     BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
 };
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::mood::{Affect, EmotionalState, Level};
+use rollcall::directory::mood::{Affect, EmotionalState, Level, Levels, Mood};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
-use rollcall::directory::principal::{PrincipalId, PrincipalType};
+use rollcall::directory::principal::{Principal, PrincipalId, PrincipalType};
 use rollcall::directory::quota::{Component, Quota};
+use rollcall::directory::relationship::Relationship;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Admission, AuditPhase, AuditReport, Call, Caller, Command, Creation, Denial, Differences, EndUserChange,
-    IdempotencyKey, KeyRecord, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn, Outcome, Precondition,
-    PrincipalChange, PrincipalRef, PrincipalsFrom, Reply, Settings, Shown, TurnAnswer,
+    self, Admission, Admit, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, ClosingProgress, Command,
+    CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent, DeleteEndUser,
+    DeletePrincipal, DeleteRelationship, Denial, Differences, EndUserChange, EndUserView, ExportEndUser,
+    IdempotencyKey, IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
+    NewKey, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView,
+    PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage,
+    Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer,
+    UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{SqlError, SqlValue};
 use rollcall::projection::cache;
@@ -122,38 +128,38 @@ fn commands() -> Vec<Command> {
     let (agent_id, relationship_id) = (AgentId::new(at(0), [3; 10]), RelationshipId::new(at(0), [4; 10]));
     let (principal_id, reason) = (PrincipalId::new(at(0), [5; 10]), || Some("asked".to_owned()));
     vec![
-        Command::Admit,
+        Command::Admit(Admit),
         Command::CreateEndUser(new_user("ada")),
-        Command::CreateEndUsers { users: vec![new_user("ada"), new_user("bob")] },
-        Command::UpdateEndUser {
+        Command::CreateEndUsers(CreateEndUsers { users: vec![new_user("ada"), new_user("bob")] }),
+        Command::UpdateEndUser(UpdateEndUser {
             user_id: id("ada"),
             change: EndUserChange::Merge { display_name: Some(None), metadata: Some(text("{\"n\":null}")) },
             if_match: Some(precondition()),
-        },
-        Command::DeleteEndUser { user_id: id("ada"), deletion_id, cascade, reason: reason() },
-        Command::ReadDeletion { deletion_id },
-        Command::ExportEndUser { user_id: id("ada") },
-        Command::ReadEndUser { user_id: id("ada") },
+        }),
+        Command::DeleteEndUser(DeleteEndUser { user_id: id("ada"), deletion_id, cascade, reason: reason() }),
+        Command::ReadDeletion(ReadDeletion { deletion_id }),
+        Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
+        Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
         Command::Configure(settings()),
-        Command::IssueKey { settings: settings(), key: key(1) },
-        Command::ListKeys { after: Some(KeyId::new(at(0), [1; 10])), limit: 10 },
-        Command::RevokeKey { key_id: KeyId::new(at(0), [1; 10]) },
-        Command::StartAudit(settings()),
-        Command::ReadAudit,
+        Command::IssueKey(IssueKey { settings: settings(), key: key(1) }),
+        Command::ListKeys(ListKeys { after: Some(KeyId::new(at(0), [1; 10])), limit: 10 }),
+        Command::RevokeKey(RevokeKey { key_id: KeyId::new(at(0), [1; 10]) }),
+        Command::StartAudit(StartAudit { settings: settings() }),
+        Command::ReadAudit(ReadAudit),
         Command::SaveAgent(NewAgent {
             agent_id,
             external_id: Some(id("t-1")),
             name: name("tutor"),
             metadata: Some(metadata("{}")),
         }),
-        Command::ReadAgent { agent: tutor() },
-        Command::UpdateAgent {
+        Command::ReadAgent(ReadAgent { agent: tutor() }),
+        Command::UpdateAgent(UpdateAgent {
             agent: tutor(),
             name: Some(name("Tutor")),
             metadata: Some(metadata("{}")),
             if_match: Some(Precondition::Any),
-        },
-        Command::ListAgents { after: 9, limit: 10 },
+        }),
+        Command::ListAgents(ListAgents { after: 9, limit: 10 }),
         Command::ReserveTurn(NewTurn {
             agent: tutor(),
             user_id: Some(id("ada")),
@@ -161,12 +167,17 @@ fn commands() -> Vec<Command> {
             expires_in_ms: 60_000,
         }),
         Command::CommitTurn(answer()),
-        Command::ReleaseTurn,
-        Command::ListRelationships { user_id: Some(id("ada")), agent: Some(tutor()), after: 9, limit: 10 },
-        Command::ReadRelationship { id: relationship_id },
-        Command::ReadUsage,
-        Command::DeleteAgent { agent: tutor(), deletion_id, reason: reason() },
-        Command::DeleteRelationship { id: relationship_id, deletion_id, cascade, reason: reason() },
+        Command::ReleaseTurn(ReleaseTurn),
+        Command::ListRelationships(ListRelationships {
+            user_id: Some(id("ada")),
+            agent: Some(tutor()),
+            after: 9,
+            limit: 10,
+        }),
+        Command::ReadRelationship(ReadRelationship { id: relationship_id }),
+        Command::ReadUsage(ReadUsage),
+        Command::DeleteAgent(DeleteAgent { agent: tutor(), deletion_id, reason: reason() }),
+        Command::DeleteRelationship(DeleteRelationship { id: relationship_id, deletion_id, cascade, reason: reason() }),
         Command::CreatePrincipal(NewPrincipal {
             r#type: PrincipalType::Agent,
             external_id: id("t-2"),
@@ -174,19 +185,19 @@ fn commands() -> Vec<Command> {
             metadata: metadata("{}"),
             agent_id,
         }),
-        Command::ReadPrincipal { principal: PrincipalRef::Id(principal_id) },
-        Command::UpdatePrincipal {
+        Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::Id(principal_id) }),
+        Command::UpdatePrincipal(UpdatePrincipal {
             id: principal_id,
             change: PrincipalChange { name: Some(name("Eve")), metadata: None, owner: Some(Some(principal_id)) },
             if_match: None,
-        },
-        Command::DeletePrincipal { id: principal_id, deletion_id, reason: None },
-        Command::ListPrincipals {
+        }),
+        Command::DeletePrincipal(DeletePrincipal { id: principal_id, deletion_id, reason: None }),
+        Command::ListPrincipals(ListPrincipals {
             r#type: Some(PrincipalType::Human),
             from: PrincipalsFrom::After(principal_id),
             limit: 10,
-        },
-        Command::Close { tenant: tenant() },
+        }),
+        Command::Close(Close { tenant: tenant() }),
     ]
 }
 
@@ -206,10 +217,62 @@ fn receipt() -> Receipt {
     }
 }
 
-/// One outcome of every kind.
-fn outcomes() -> Vec<Outcome> {
-    let (version, document) = (Version::of_sequence(300), || text("{}"));
-    let record = KeyRecord {
+fn user() -> EndUser {
+    EndUser {
+        user_id: id("ada"),
+        display_name: Some(name("Ada")),
+        metadata: metadata("{\"n\":1e999}"),
+        status: Status::DeletionPending,
+        version: Version::of_sequence(300),
+        created_at: at(1),
+        updated_at: at(2),
+        last_interaction_at: Some(at(3)),
+    }
+}
+
+fn agent() -> AgentView {
+    let agent = Agent {
+        agent_id: AgentId::new(at(0), [3; 10]),
+        name: name("tutor"),
+        external_id: Some(id("t-1")),
+        metadata: metadata("{}"),
+        created_at: at(1),
+        updated_at: at(2),
+    };
+    AgentView { agent, version: Version::of_sequence(300) }
+}
+
+fn principal() -> PrincipalView {
+    let principal = Principal {
+        id: PrincipalId::new(at(0), [5; 10]),
+        external_id: Some(id("t-2")),
+        r#type: PrincipalType::Agent,
+        name: name("Tutor"),
+        created_at: at(1),
+        updated_at: at(2),
+        metadata: metadata("{}"),
+        is_temporary: false,
+        owner_principal_id: Some(PrincipalId::new(at(0), [6; 10])),
+        onboarding_session_id: (),
+    };
+    PrincipalView { principal, version: Version::of_sequence(300) }
+}
+
+fn relationship() -> Relationship {
+    Relationship {
+        id: RelationshipId::new(at(0), [4; 10]),
+        user_id: id("ada"),
+        agent_id: AgentId::new(at(0), [3; 10]),
+        role: "user".to_owned(),
+        turns: 7,
+        mood: Some(Mood::new(Levels::default(), at(0)).moved(&affect(), at(1), 1_000)),
+        created_at: at(1),
+        last_interaction_at: Some(at(2)),
+    }
+}
+
+fn key_record() -> KeyRecord {
+    KeyRecord {
         key_id: KeyId::new(at(0), [1; 10]),
         kind: KeyKind::Service,
         scope: Scope::Read,
@@ -219,8 +282,11 @@ fn outcomes() -> Vec<Outcome> {
         expires_at: None,
         revoked_at: Some(at(1)),
         last_used_on: Some(at(2)),
-    };
-    let report = AuditReport {
+    }
+}
+
+fn report() -> AuditReport {
+    AuditReport {
         phase: Some(AuditPhase::Cache),
         started_at: at(0),
         completed_at: None,
@@ -228,54 +294,94 @@ fn outcomes() -> Vec<Outcome> {
         fence_reset: true,
         listing: Differences { missing: 1, outdated: 2, foreign: 3 },
         cache: Differences::default(),
-    };
+    }
+}
+
+/// An answer to every command, in the order of [`commands`].
+fn answers() -> Vec<Answer> {
+    let turn = || CountedTurn { document: text("{}"), quota: Some(quota()) };
     vec![
-        Outcome::Denied(Denial::InvalidKey),
-        Outcome::Denied(Denial::ExpiredKey),
-        Outcome::Denied(Denial::ScopeTooSmall { quota: quota() }),
-        Outcome::Denied(Denial::RateLimited { retry_after_ms: 5, quota: quota() }),
-        Outcome::Admitted,
-        Outcome::EndUserCreated { version, document: document() },
-        Outcome::EndUser { version, document: document() },
-        Outcome::EndUsersCreated(vec![
+        Answer::Admit(()),
+        Answer::CreateEndUser(CreatedEndUser { created: true, user: user() }),
+        Answer::CreateEndUsers(vec![
             Creation::Created,
             Creation::Existing,
             Creation::DeletionPending,
             Creation::OtherType,
         ]),
-        Outcome::EndUserRead {
-            version,
-            document: document(),
-            shown: Shown { relationships: vec![text("{}")], has_more: true },
-        },
-        Outcome::NotFound,
-        Outcome::Deletion(receipt()),
-        Outcome::Export(document()),
-        Outcome::PreconditionFailed,
-        Outcome::DeletionPending,
-        Outcome::IdempotencyMismatch,
-        Outcome::Refused { field: "metadata".to_owned(), reason: "too large".to_owned() },
-        Outcome::Configured,
-        Outcome::KeyIssued,
-        Outcome::Keys(vec![record]),
-        Outcome::KeyRevoked,
-        Outcome::Audit(Some(report)),
-        Outcome::Agent { created: true, agent_id: AgentId::new(at(0), [3; 10]), version, document: document() },
-        Outcome::Ambiguous,
-        Outcome::Records(vec![(9, document())]),
-        Outcome::TurnReserved { agent_name: name("tutor"), display_name: Some(name("Ada")), quota: quota() },
-        Outcome::IdempotencyInFlight,
-        Outcome::OverQuota { component: Component::ActiveRelationships, quota: quota() },
-        Outcome::Turn { document: document(), quota: Some(quota()) },
-        Outcome::TurnExpired,
-        Outcome::TurnReleased,
-        Outcome::Usage { quota: quota(), period_start: at(0) },
-        Outcome::OtherType,
-        Outcome::Principal { created: true, version, document: document() },
-        Outcome::Principals { items: vec![(PrincipalId::new(at(0), [5; 10]), document())], total: Some(7) },
-        Outcome::Closed,
-        Outcome::Closing { completed_at: Some(at(1)), erased: Erased { records: 1, relationships: 2, moods: 3 } },
+        Answer::UpdateEndUser(user()),
+        Answer::DeleteEndUser(receipt()),
+        Answer::ReadDeletion(receipt()),
+        Answer::ExportEndUser(text("{}")),
+        Answer::ReadEndUser(EndUserView { user: user(), relationships: vec![relationship()], has_more: true }),
+        Answer::Configure(()),
+        Answer::IssueKey(()),
+        Answer::ListKeys(vec![key_record()]),
+        Answer::RevokeKey(()),
+        Answer::StartAudit(Some(report())),
+        Answer::ReadAudit(None),
+        Answer::SaveAgent(SavedAgent { created: true, view: agent() }),
+        Answer::ReadAgent(agent()),
+        Answer::UpdateAgent(agent()),
+        Answer::ListAgents(vec![(9, agent().agent)]),
+        Answer::ReserveTurn(ReservedTurn::New {
+            agent_name: name("tutor"),
+            display_name: Some(name("Ada")),
+            quota: quota(),
+        }),
+        Answer::CommitTurn(turn()),
+        Answer::ReleaseTurn(()),
+        Answer::ListRelationships(vec![(9, relationship())]),
+        Answer::ReadRelationship(relationship()),
+        Answer::ReadUsage(Usage { quota: quota(), period_start: at(0) }),
+        Answer::DeleteAgent(receipt()),
+        Answer::DeleteRelationship(receipt()),
+        Answer::CreatePrincipal(CreatedPrincipal { created: true, view: principal() }),
+        Answer::ReadPrincipal(principal()),
+        Answer::UpdatePrincipal(principal()),
+        Answer::DeletePrincipal(receipt()),
+        Answer::ListPrincipals(PrincipalPage { items: vec![principal().principal], total: Some(7) }),
+        Answer::Close(ClosingProgress {
+            completed_at: Some(at(1)),
+            erased: Erased { records: 1, relationships: 2, moods: 3 },
+        }),
+        // A second form of the answer to one command.
+        Answer::ReserveTurn(ReservedTurn::Answered(turn())),
     ]
+}
+
+/// Every rejection. One that is missing here fails the count below.
+fn rejections() -> Vec<Rejection> {
+    let resources = [
+        Resource::EndUser,
+        Resource::Agent,
+        Resource::Relationship,
+        Resource::Deletion,
+        Resource::Principal,
+        Resource::Key,
+        Resource::Organization,
+    ];
+    let mut rejections = vec![
+        Rejection::Denied(Denial::InvalidKey),
+        Rejection::Denied(Denial::ExpiredKey),
+        Rejection::Denied(Denial::ScopeTooSmall { quota: quota() }),
+        Rejection::Denied(Denial::RateLimited { retry_after_ms: 5, quota: quota() }),
+    ];
+    rejections.extend(resources.map(Rejection::NotFound));
+    rejections.extend([
+        Rejection::PreconditionFailed,
+        Rejection::DeletionPending,
+        Rejection::IdempotencyMismatch,
+        Rejection::IdempotencyInFlight,
+        Rejection::Invalid { field: "metadata".to_owned(), reason: "too large".to_owned() },
+        Rejection::Ambiguous,
+        Rejection::OtherType,
+        Rejection::OverQuota { component: Component::Turns, quota: quota() },
+        Rejection::OverQuota { component: Component::ActiveRelationships, quota: quota() },
+        Rejection::TurnExpired,
+        Rejection::Closed,
+    ]);
+    rejections
 }
 
 /// The name of a variant, from its `Debug` form.
@@ -322,32 +428,43 @@ fn calls_are_sent_in_these_bytes() {
         repeated: false,
         caller: Caller::Operator,
         idempotency: None,
-        command: Command::Admit,
+        command: Command::Admit(Admit),
     };
     let mut bytes = protocol::encode(&admit).expect("a call");
     *bytes.last_mut().expect("the command") = beyond;
     assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
-    assert_golden("protocol-2-calls.txt", &lines);
+    assert_golden("protocol-3-calls.txt", &lines);
 }
 
 #[test]
 fn replies_are_sent_in_these_bytes() {
     let mut lines = String::new();
     let admission = Admission { per_second: 1, burst: 2, window_s: 3, remaining: 4, full_at: at(5), full_in_ms: 5_000 };
-    for outcome in outcomes() {
-        let kind = kind(&outcome);
+    let answers = answers().into_iter().map(|answer| (kind(&answer), Ok(answer)));
+    let rejections = rejections().into_iter().map(|rejection| (kind(&rejection), Err(rejection)));
+    for (kind, outcome) in answers.chain(rejections) {
         let reply = Reply { admission: Some(admission), outcome, listed: Some(true), replayed: true };
         let bytes = protocol::encode(&reply).expect("a reply");
         let read: Reply = protocol::decode(&bytes).expect("the same reply");
         assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
         writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
     }
-    let kinds: std::collections::BTreeSet<String> = outcomes().iter().map(kind).collect();
-    let mut bytes = protocol::encode(&Reply::new(None, Outcome::Admitted)).expect("a reply");
-    // Version, no admission, the number of the outcome.
-    bytes[2] = u8::try_from(kinds.len()).expect("a few");
-    assert!(protocol::decode::<Reply>(&bytes).is_err(), "an outcome is missing in this test");
-    assert_golden("protocol-2-replies.txt", &lines);
+    assert_golden("protocol-3-replies.txt", &lines);
+}
+
+/// A command has the same number in calls and in replies, and one more number names nothing.
+#[test]
+fn every_command_has_its_answer() {
+    let commands: Vec<String> = commands().iter().map(kind).collect();
+    let answers: Vec<String> = answers().iter().map(kind).take(commands.len()).collect();
+    assert_eq!(commands, answers);
+    let kinds: std::collections::BTreeSet<String> = rejections().iter().map(kind).collect();
+    // Version, no admission, `Ok` or `Err`, the number of the answer or rejection.
+    for (outcome, count) in [(Ok(Answer::Admit(())), commands.len()), (Err(Rejection::Closed), kinds.len())] {
+        let mut bytes = protocol::encode(&Reply::new(None, outcome)).expect("a reply");
+        bytes[3] = u8::try_from(count).expect("a few");
+        assert!(protocol::decode::<Reply>(&bytes).is_err(), "an outcome is missing in this test");
+    }
 }
 
 /// One object and its projections.
@@ -359,17 +476,16 @@ struct World {
 }
 
 impl World {
-    fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Outcome {
+    fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
         let digest = self::key(1).digest;
         let caller = match command {
-            Command::IssueKey { .. } | Command::StartAudit(_) => Caller::Operator,
+            Command::IssueKey(_) | Command::StartAudit(_) => Caller::Operator,
             _ => Caller::Key { digest, kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 },
         };
         let call = Call { request_id: request_id(number), repeated: false, caller, idempotency, command };
         let reply = self.object.transaction(|sql| self.core.handle(sql, call, at(second))).expect("a reply");
-        assert!(!matches!(reply.outcome, Outcome::NotFound | Outcome::Denied(_)), "{number}: {reply:?}");
-        reply.outcome
+        reply.outcome.unwrap_or_else(|rejection| panic!("{number}: {rejection:?}"))
     }
 
     fn flush(&mut self, second: i64) {
@@ -401,9 +517,14 @@ impl World {
             listing: Sqlite::listing(),
             cache: String::new(),
         };
-        world.call(0, 1, None, Command::IssueKey { settings: settings(), key: key(1) });
+        world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), key: key(1) }));
         world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
-        world.call(2, 3, Some("k2"), Command::CreateEndUsers { users: vec![new_user("bob"), new_user("eve")] });
+        world.call(
+            2,
+            3,
+            Some("k2"),
+            Command::CreateEndUsers(CreateEndUsers { users: vec![new_user("bob"), new_user("eve")] }),
+        );
         let agent = NewAgent {
             agent_id: AgentId::new(at(3), [3; 10]),
             external_id: Some(id("t-1")),
@@ -422,19 +543,21 @@ impl World {
         world.call(6, 6, None, Command::ReserveTurn(turn("bob", 6)));
         let change =
             EndUserChange::Replace { display_name: Some(None), metadata: Some(metadata("{\"a\":\"\u{1F980}\"}")) };
-        world.call(7, 7, None, Command::UpdateEndUser { user_id: id("ada"), change, if_match: None });
+        world.call(7, 7, None, Command::UpdateEndUser(UpdateEndUser { user_id: id("ada"), change, if_match: None }));
         world.flush(8);
-        let delete = |user_id: &str, number, cascade| Command::DeleteEndUser {
-            user_id: id(user_id),
-            deletion_id: DeletionId::new(at(9), [number; 10]),
-            cascade,
-            reason: Some("asked".to_owned()),
+        let delete = |user_id: &str, number, cascade| {
+            Command::DeleteEndUser(DeleteEndUser {
+                user_id: id(user_id),
+                deletion_id: DeletionId::new(at(9), [number; 10]),
+                cascade,
+                reason: Some("asked".to_owned()),
+            })
         };
         world.call(9, 8, None, delete("eve", 8, Cascade::All));
         world.flush(10);
         world.object.transaction(|sql| world.core.purge(sql, at(11))).expect("a purge");
         world.call(12, 9, None, delete("bob", 9, Cascade::ModelOnly));
-        world.call(13, 10, None, Command::StartAudit(settings()));
+        world.call(13, 10, None, Command::StartAudit(StartAudit { settings: settings() }));
         world
     }
 }
@@ -484,25 +607,20 @@ fn stored(file: &str) -> (OrganizationCore, Sqlite) {
 fn a_state_of_schema_2_is_served() {
     let (core, object) = stored("object-2.sql");
     let mut world = World { core, object, listing: Sqlite::listing(), cache: String::new() };
-    let Outcome::EndUserRead { version, document, shown } =
-        world.call(20, 20, None, Command::ReadEndUser { user_id: id("ada") })
-    else {
-        panic!("ada is not read");
+    let read = Command::ReadEndUser(ReadEndUser { user_id: id("ada") });
+    let Answer::ReadEndUser(view) = world.call(20, 20, None, read) else { panic!("ada is not read") };
+    assert_eq!(view.user.metadata.as_str(), "{\"a\":\"\u{1F980}\"}");
+    assert_eq!(view.relationships[0].turns, 1);
+    let mut create = |second, number, key, user_id| {
+        let Answer::CreateEndUser(CreatedEndUser { created: true, user }) =
+            world.call(second, number, key, Command::CreateEndUser(new_user(user_id)))
+        else {
+            panic!("{user_id} is not told to be made");
+        };
+        user.version
     };
-    assert_eq!(document.as_str().matches("\u{1F980}").count(), 1, "{document}");
-    assert!(shown.relationships[0].as_str().contains("\"turns\":1"), "{shown:?}");
-    let Outcome::EndUserCreated { version: kept, .. } =
-        world.call(21, 21, Some("k1"), Command::CreateEndUser(new_user("ada")))
-    else {
-        panic!("the kept answer is not given");
-    };
-    assert!(kept < version);
-    let Outcome::EndUserCreated { version: made, .. } =
-        world.call(22, 22, None, Command::CreateEndUser(new_user("eve")))
-    else {
-        panic!("eve is not made again");
-    };
-    assert!(made > version, "{made:?} follows every version before it");
+    assert!(create(21, 21, Some("k1"), "ada") < view.user.version, "the kept answer");
+    assert!(create(22, 22, None, "eve") > view.user.version, "a version follows every version before it");
     world.call(23, 6, None, Command::CommitTurn(answer()));
     world.flush(24);
 }
@@ -544,7 +662,7 @@ fn read_usage(core: &mut OrganizationCore, object: &Sqlite) -> Result<Reply, Sql
         repeated: false,
         caller: Caller::Operator,
         idempotency: None,
-        command: Command::ReadUsage,
+        command: Command::ReadUsage(ReadUsage),
     };
     object.transaction(|sql| core.handle(sql, call, at(30)))
 }

@@ -10,7 +10,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, IdempotencyKey, NewEndUser, NewKey, Outcome, Reply, Settings,
+    Answer, Call, Caller, Command, CreatedEndUser, IdempotencyKey, IssueKey, NewEndUser, NewKey, Reply, Settings,
 };
 use rollcall::organization::sql::Sql;
 
@@ -46,7 +46,7 @@ impl Fixture {
             expires_at: None,
         };
         let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
-        let command = Command::IssueKey { settings, key: new };
+        let command = Command::IssueKey(IssueKey { settings, key: new });
         let caller = Caller::Operator;
         let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, command };
         fixture.handle(call, now);
@@ -75,7 +75,7 @@ impl Fixture {
 }
 
 fn created(reply: &Reply) -> bool {
-    matches!(reply.outcome, Outcome::EndUserCreated { .. })
+    matches!(reply.outcome, Ok(Answer::CreateEndUser(CreatedEndUser { created: true, .. })))
 }
 
 #[test]

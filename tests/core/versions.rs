@@ -18,7 +18,8 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome, Precondition, Settings,
+    Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome,
+    Precondition, Rejection, Settings, UpdateAgent, UpdateEndUser,
 };
 use rollcall::organization::sql::Row;
 
@@ -51,7 +52,7 @@ impl World {
         };
         let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
         let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: world.now() };
-        world.call(Command::Configure(settings));
+        world.call(Command::Configure(settings)).expect("an answer");
         world
     }
 
@@ -108,10 +109,8 @@ impl World {
             0..20 => {
                 let user_id = self.user_id();
                 let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: self.metadata() };
-                if let Outcome::EndUserCreated { version, .. } | Outcome::EndUser { version, .. } =
-                    self.call(Command::CreateEndUser(new))
-                {
-                    self.note(&format!("user {user_id}"), version);
+                if let Ok(Answer::CreateEndUser(answer)) = self.call(Command::CreateEndUser(new)) {
+                    self.note(&format!("user {user_id}"), answer.user.version);
                 }
             }
             20..40 => {
@@ -119,12 +118,12 @@ impl World {
                 let change = EndUserChange::Replace { display_name: None, metadata: Some(self.metadata()) };
                 let if_match = Some(Precondition::Versions(vec![held]));
                 let record = format!("user {user_id}");
-                match self.call(Command::UpdateEndUser { user_id, change, if_match }) {
-                    Outcome::EndUser { version, .. } => {
+                match self.call(Command::UpdateEndUser(UpdateEndUser { user_id, change, if_match })) {
+                    Ok(Answer::UpdateEndUser(user)) => {
                         assert!(self.is_of(&record, held), "{held:?} is accepted for {record}");
-                        self.note(&record, version);
+                        self.note(&record, user.version);
                     }
-                    Outcome::PreconditionFailed | Outcome::NotFound | Outcome::DeletionPending => {}
+                    Err(Rejection::PreconditionFailed | Rejection::NotFound(_) | Rejection::DeletionPending) => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -133,19 +132,19 @@ impl World {
                 let (agent_id, name) = (AgentId::new(self.now(), self.bytes()), self.id());
                 let name = Name::new(format!("agent {name}")).expect("a name");
                 let new = NewAgent { agent_id, external_id: None, name: name.clone(), metadata: Some(self.metadata()) };
-                let Outcome::Agent { version, .. } = self.call(Command::SaveAgent(new)) else { return };
-                self.note(name.as_str(), version);
+                let Ok(Answer::SaveAgent(saved)) = self.call(Command::SaveAgent(new)) else { return };
+                self.note(name.as_str(), saved.view.version);
             }
             65..75 => {
                 let (name, held) = (format!("agent {}", self.id()), self.any_version());
                 let agent = AgentRef::new(name.clone()).expect("an agent");
                 let (metadata, if_match) = (Some(self.metadata()), Some(Precondition::Versions(vec![held])));
-                match self.call(Command::UpdateAgent { agent, name: None, metadata, if_match }) {
-                    Outcome::Agent { version, .. } => {
+                match self.call(Command::UpdateAgent(UpdateAgent { agent, name: None, metadata, if_match })) {
+                    Ok(Answer::UpdateAgent(view)) => {
                         assert!(self.is_of(&name, held), "{held:?} is accepted for {name}");
-                        self.note(&name, version);
+                        self.note(&name, view.version);
                     }
-                    Outcome::PreconditionFailed | Outcome::NotFound => {}
+                    Err(Rejection::PreconditionFailed | Rejection::NotFound(_)) => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -153,7 +152,8 @@ impl World {
                 let name = format!("agent {}", self.id());
                 let agent = AgentRef::new(name.clone()).expect("an agent");
                 let deletion_id = DeletionId::new(self.now(), self.bytes());
-                if let Outcome::Deletion(_) = self.call(Command::DeleteAgent { agent, deletion_id, reason: None }) {
+                let delete = DeleteAgent { agent, deletion_id, reason: None };
+                if self.call(Command::DeleteAgent(delete)).is_ok() {
                     *self.erased.entry(name).or_default() += 1;
                 }
             }
@@ -161,7 +161,7 @@ impl World {
                 let agent = AgentRef::new(format!("agent {}", self.id())).expect("an agent");
                 let relationship_id = RelationshipId::new(self.now(), self.bytes());
                 let user_id = Some(self.user_id());
-                self.call(Command::ReserveTurn(NewTurn { agent, user_id, relationship_id, expires_in_ms: 1 }));
+                let _ = self.call(Command::ReserveTurn(NewTurn { agent, user_id, relationship_id, expires_in_ms: 1 }));
             }
             // A restart: the sequence goes on.
             _ => self.core = OrganizationCore::default(),
@@ -173,7 +173,7 @@ impl World {
         let (user_id, deletion_id) = (self.user_id(), DeletionId::new(self.now(), self.bytes()));
         let cascade = *self.random.choice(&[Cascade::All, Cascade::MemoryOnly]).expect("one");
         let record = format!("user {user_id}");
-        let deleted = self.call(Command::DeleteEndUser { user_id, deletion_id, cascade, reason: None });
+        let deleted = self.call(Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason: None }));
         let now = self.now();
         for projection in Projection::ALL {
             let last = self.core.last_sequence().expect("a sequence");
@@ -181,7 +181,7 @@ impl World {
             self.storage.transaction(acknowledge).expect("an acknowledgement");
         }
         while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
-        if matches!((deleted, cascade), (Outcome::Deletion(_), Cascade::All)) {
+        if deleted.is_ok() && cascade == Cascade::All {
             *self.erased.entry(record).or_default() += 1;
         }
     }

@@ -2,13 +2,11 @@
 
 use serde::Serialize;
 
-use crate::directory::deletion::{self, Cascade};
+use crate::directory::deletion::{self, Cascade, Receipt};
 use crate::directory::identifiers::DeletionId;
-use crate::edge::calls::unexpected;
 use crate::edge::http::body::Body;
 use crate::fault::Fault;
 use crate::input::{choice, string};
-use crate::organization::protocol::Outcome;
 
 /// The answer to a request: the receipt's id.
 #[derive(Serialize)]
@@ -18,16 +16,9 @@ pub struct Accepted {
     status: &'static str,
 }
 
-/// The answer that an outcome becomes.
-pub fn accepted(outcome: &Outcome, what: &'static str) -> Result<Accepted, Fault> {
-    match outcome {
-        Outcome::Deletion(receipt) => {
-            let status = receipt.cascade.requested_status();
-            Ok(Accepted { deletion_id: receipt.deletion_id, status })
-        }
-        Outcome::NotFound => Err(Fault::NotFound(what)),
-        Outcome::Ambiguous => Err(Fault::Ambiguous),
-        other => Err(unexpected(other)),
+impl Accepted {
+    pub const fn of(receipt: &Receipt) -> Self {
+        Self { deletion_id: receipt.deletion_id, status: receipt.cascade.requested_status() }
     }
 }
 

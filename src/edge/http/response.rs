@@ -7,7 +7,6 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use crate::fault::{Fault, internal};
-use crate::json::{self, Members, Text};
 
 pub type HeaderName = &'static str;
 
@@ -20,11 +19,6 @@ pub trait EventSink {
 
 /// Sends the events of a response. The response ends when it ends. It runs to its end even without a reader.
 pub type Producer = Box<dyn FnOnce(Rc<dyn EventSink>) -> Pin<Box<dyn Future<Output = ()>>>>;
-
-/// The members of a record that the object answered with, for a body that adds its own.
-pub fn record_members(document: &Text) -> Result<Members<'_>, Fault> {
-    json::members(document.raw()).ok_or_else(|| internal("a record is not an object"))
-}
 
 /// The content of a response.
 pub enum Content {

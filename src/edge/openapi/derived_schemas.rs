@@ -10,6 +10,7 @@ use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
 use crate::directory::mood::{EmotionalState, MoodBody};
 use crate::directory::organization::Organization;
+use crate::directory::relationship::RelationshipView;
 use crate::edge::closing::ClosingReceipt;
 use crate::edge::endpoints::admin::{deletions, keys::KeyView, repair, usage::OrganizationUsage};
 use crate::edge::endpoints::agents::{agent::AgentList, agent_users::AgentUserList};
@@ -20,7 +21,6 @@ use crate::edge::endpoints::v1::{end_users::EndUserWithRelationships, end_users_
 use crate::edge::http::pages::PageBody;
 use crate::edge::render::{EndUsersError, PrincipalsError, Problem};
 use crate::organization::export::Export;
-use crate::organization::relationships::RelationshipView;
 use crate::organization::turns::TurnView;
 
 /// The schemas that `schemars` derives from the types that the Worker sends.
@@ -37,7 +37,7 @@ pub fn derived() -> Map<String, Value> {
         EndUser,
         EndUserWithRelationships<'_>,
         PageBody<EndUser>,
-        end_users_batch::Answer,
+        end_users_batch::BatchBody,
         Export,
         Receipt,
         Accepted,
@@ -68,9 +68,9 @@ pub fn derived() -> Map<String, Value> {
         PrincipalsError<'_>,
     );
     let envelopes = [
-        ("PrincipalAnswer", Envelope::<PrincipalResult<'_>>::json_schema(&mut generator)),
+        ("PrincipalAnswer", Envelope::<PrincipalResult>::json_schema(&mut generator)),
         ("PrincipalDeletion", Envelope::<Accepted>::json_schema(&mut generator)),
-        ("PrincipalPage", Envelope::<Vec<PrincipalResult<'_>>, Meta>::json_schema(&mut generator)),
+        ("PrincipalPage", Envelope::<Vec<PrincipalResult>, Meta>::json_schema(&mut generator)),
     ];
     let mut schemas = generator.take_definitions(true);
     schemas.extend(envelopes.map(|(name, schema)| (name.to_owned(), schema.into())));

@@ -5,7 +5,7 @@ use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Why the object refuses a caller.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Denial {
     InvalidKey,
     ExpiredKey,

@@ -1,6 +1,9 @@
-//! Agents in calls.
+//! Agents in calls and replies.
 
-use crate::directory::agent::AgentId;
+use super::precondition::Precondition;
+use crate::directory::agent::{Agent, AgentId, AgentRef};
+use crate::directory::end_user::Version;
+use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use serde::{Deserialize, Serialize};
@@ -13,3 +16,46 @@ pub struct NewAgent {
     pub name: Name,
     pub metadata: Option<Metadata>,
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadAgent {
+    pub agent: AgentRef,
+}
+
+/// A change of an agent. A field that is `None` stays.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdateAgent {
+    pub agent: AgentRef,
+    pub name: Option<Name>,
+    pub metadata: Option<Metadata>,
+    pub if_match: Option<Precondition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListAgents {
+    /// A row number.
+    pub after: i64,
+    pub limit: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteAgent {
+    pub agent: AgentRef,
+    pub deletion_id: DeletionId,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentView {
+    pub agent: Agent,
+    pub version: Version,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SavedAgent {
+    pub created: bool,
+    pub view: AgentView,
+}
+
+/// An agent with its row number.
+pub type NumberedAgent = (i64, Agent);

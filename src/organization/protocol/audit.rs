@@ -1,7 +1,17 @@
-//! The report of an audit.
+//! Audits in calls and replies.
 
+use super::settings::Settings;
 use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StartAudit {
+    pub settings: Settings,
+}
+
+/// The arguments of `Command::ReadAudit`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadAudit;
 
 /// The phases of an audit, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,196 +1,159 @@
-//! The commands of the object.
+//! The commands of the object: one table of what each is given, what it answers and what it changes.
 
-use super::agents::NewAgent;
-use super::end_users::{EndUserChange, NewEndUser};
-use super::keys::NewKey;
-use super::precondition::Precondition;
-use super::principals::{NewPrincipal, PrincipalChange, PrincipalRef, PrincipalsFrom};
+use super::agents::{AgentView, DeleteAgent, ListAgents, NewAgent, NumberedAgent, ReadAgent, SavedAgent, UpdateAgent};
+use super::audit::{AuditReport, ReadAudit, StartAudit};
+use super::closing::{Close, ClosingProgress};
+use super::deletions::{DeleteEndUser, ReadDeletion};
+use super::end_users::{
+    CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
+};
+use super::keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
+use super::principals::{
+    CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalPage, PrincipalView, ReadPrincipal,
+    UpdatePrincipal,
+};
+use super::relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
 use super::settings::Settings;
-use super::turns::{NewTurn, TurnAnswer};
-use crate::directory::agent::AgentRef;
-use crate::directory::deletion::Cascade;
-use crate::directory::identifiers::{DeletionId, KeyId, RelationshipId, Tenant};
-use crate::directory::metadata::Metadata;
-use crate::directory::names::{Name, UserId};
-use crate::directory::principal::{PrincipalId, PrincipalType};
+use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
+use crate::directory::deletion::Receipt;
+use crate::directory::end_user::EndUser;
+use crate::directory::principal::PrincipalType;
+use crate::directory::relationship::Relationship;
+use crate::json;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Command {
-    /// Check the caller and take the tokens, nothing else.
-    Admit,
-    CreateEndUser(NewEndUser),
-    /// Create several users in one commit, each as [`Self::CreateEndUser`] does.
-    CreateEndUsers {
-        users: Vec<NewEndUser>,
-    },
-    UpdateEndUser {
-        user_id: UserId,
-        change: EndUserChange,
-        /// `If-Match`: the object changes only these versions.
-        if_match: Option<Precondition>,
-    },
-    DeleteEndUser {
-        user_id: UserId,
-        deletion_id: DeletionId,
-        cascade: Cascade,
-        reason: Option<String>,
-    },
-    ReadDeletion {
-        deletion_id: DeletionId,
-    },
-    /// Return everything that the object holds about a user.
-    ExportEndUser {
-        user_id: UserId,
-    },
-    /// Return the record of a user, with the relationships that it shows.
-    ReadEndUser {
-        user_id: UserId,
-    },
-    Configure(Settings),
-    IssueKey {
-        settings: Settings,
-        key: NewKey,
-    },
-    ListKeys {
-        after: Option<KeyId>,
-        limit: u32,
-    },
-    RevokeKey {
-        key_id: KeyId,
-    },
-    /// Start an audit, which compares the projections with the object.
-    StartAudit(Settings),
-    ReadAudit,
-    /// Create an agent, or change the existing one.
-    SaveAgent(NewAgent),
-    ReadAgent {
-        agent: AgentRef,
-    },
-    UpdateAgent {
-        agent: AgentRef,
-        name: Option<Name>,
-        metadata: Option<Metadata>,
-        if_match: Option<Precondition>,
-    },
-    /// List the agents after a row number, oldest first.
-    ListAgents {
-        after: i64,
-        limit: u32,
-    },
-    ReserveTurn(NewTurn),
-    /// Count the turn that this request reserved.
-    CommitTurn(TurnAnswer),
-    ReleaseTurn,
-    ListRelationships {
-        user_id: Option<UserId>,
-        agent: Option<AgentRef>,
-        after: i64,
-        limit: u32,
-    },
-    ReadRelationship {
-        id: RelationshipId,
-    },
-    ReadUsage,
-    DeleteAgent {
-        agent: AgentRef,
-        deletion_id: DeletionId,
-        reason: Option<String>,
-    },
-    DeleteRelationship {
-        id: RelationshipId,
-        deletion_id: DeletionId,
-        cascade: Cascade,
-        reason: Option<String>,
-    },
-    /// Create a principal, unless it exists.
-    CreatePrincipal(NewPrincipal),
-    ReadPrincipal {
-        principal: PrincipalRef,
-    },
-    UpdatePrincipal {
-        id: PrincipalId,
-        change: PrincipalChange,
-        if_match: Option<Precondition>,
-    },
-    DeletePrincipal {
-        id: PrincipalId,
-        deletion_id: DeletionId,
-        reason: Option<String>,
-    },
-    /// List principals of one type or of both, in the order of their ids.
-    ListPrincipals {
-        r#type: Option<PrincipalType>,
-        from: PrincipalsFrom,
-        limit: u32,
-    },
-    /// Close the object for good and remove everything that it holds, because the operator deleted
-    /// the organization. A closed object answers how far the removal is.
-    Close {
-        tenant: Tenant,
-    },
+/// What executing a command again does, whatever other commands come in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The command changes nothing. What the admission of its caller writes may stand alone.
+    Reads,
+    /// A second execution has no further effect. A record remembers the request that created it, and
+    /// a key its digest.
+    Repeatable,
+    /// A second execution could undo a later change, or answer something else than the first.
+    Once,
 }
 
+/// The arguments of a command, which name the type of its answer.
+pub trait IntoCommand {
+    type Answer;
+
+    fn into_command(self) -> Command;
+
+    /// `None` for the answer to another command.
+    fn read(answer: Answer) -> Option<Self::Answer>;
+}
+
+/// `effect command(arguments) -> answer`. A command has the same number in calls and in replies: its
+/// place in this table. A new one goes to the end.
+macro_rules! commands {
+    ($($(#[$comment:meta])* $effect:ident $name:ident($arguments:ty) -> $answer:ty;)*) => {
+        #[derive(Debug, Serialize, Deserialize)]
+        pub enum Command {
+            $($(#[$comment])* $name($arguments),)*
+        }
+
+        /// The answer to a command that was executed.
+        #[derive(Debug, Serialize, Deserialize)]
+        pub enum Answer {
+            $($name($answer),)*
+        }
+
+        impl Command {
+            pub const fn effect(&self) -> Effect {
+                match self {
+                    $(Self::$name(_) => Effect::$effect,)*
+                }
+            }
+        }
+
+        $(impl IntoCommand for $arguments {
+            type Answer = $answer;
+
+            fn into_command(self) -> Command {
+                Command::$name(self)
+            }
+
+            fn read(answer: Answer) -> Option<$answer> {
+                if let Answer::$name(answer) = answer { Some(answer) } else { None }
+            }
+        })*
+    };
+}
+
+commands! {
+    /// Check the caller and take the tokens, nothing else.
+    Reads Admit(Admit) -> ();
+    Repeatable CreateEndUser(NewEndUser) -> CreatedEndUser;
+    /// Create several users in one commit, each as `CreateEndUser` does.
+    Repeatable CreateEndUsers(CreateEndUsers) -> Vec<Creation>;
+    Once UpdateEndUser(UpdateEndUser) -> EndUser;
+    Repeatable DeleteEndUser(DeleteEndUser) -> Receipt;
+    Reads ReadDeletion(ReadDeletion) -> Receipt;
+    /// Return everything that the object holds about a user.
+    Reads ExportEndUser(ExportEndUser) -> json::Text;
+    /// Return the record of a user, with the relationships that it shows.
+    Reads ReadEndUser(ReadEndUser) -> EndUserView;
+    Repeatable Configure(Settings) -> ();
+    Repeatable IssueKey(IssueKey) -> ();
+    Reads ListKeys(ListKeys) -> Vec<KeyRecord>;
+    Repeatable RevokeKey(RevokeKey) -> ();
+    /// Start an audit, which compares the projections with the object.
+    Repeatable StartAudit(StartAudit) -> Option<AuditReport>;
+    /// The answer is `None` when the object was never audited.
+    Reads ReadAudit(ReadAudit) -> Option<AuditReport>;
+    /// Create an agent, or change the existing one.
+    Once SaveAgent(NewAgent) -> SavedAgent;
+    Reads ReadAgent(ReadAgent) -> AgentView;
+    Once UpdateAgent(UpdateAgent) -> AgentView;
+    /// List the agents after a row number, oldest first.
+    Reads ListAgents(ListAgents) -> Vec<NumberedAgent>;
+    Repeatable ReserveTurn(NewTurn) -> ReservedTurn;
+    /// Count the turn that this request reserved.
+    Repeatable CommitTurn(TurnAnswer) -> CountedTurn;
+    Repeatable ReleaseTurn(ReleaseTurn) -> ();
+    Reads ListRelationships(ListRelationships) -> Vec<NumberedRelationship>;
+    Reads ReadRelationship(ReadRelationship) -> Relationship;
+    Reads ReadUsage(ReadUsage) -> Usage;
+    Repeatable DeleteAgent(DeleteAgent) -> Receipt;
+    Repeatable DeleteRelationship(DeleteRelationship) -> Receipt;
+    /// Create a principal, unless it exists.
+    Once CreatePrincipal(NewPrincipal) -> CreatedPrincipal;
+    Reads ReadPrincipal(ReadPrincipal) -> PrincipalView;
+    Once UpdatePrincipal(UpdatePrincipal) -> PrincipalView;
+    Repeatable DeletePrincipal(DeletePrincipal) -> Receipt;
+    /// List principals of one type or of both, in the order of their ids.
+    Reads ListPrincipals(ListPrincipals) -> PrincipalPage;
+    /// Close the object for good and remove everything that it holds, because the operator deleted
+    /// the organization. A closed object answers how far the removal is.
+    Repeatable Close(Close) -> ClosingProgress;
+}
+
+/// The arguments of [`Command::Admit`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Admit;
+
 impl Command {
-    /// Whether a second execution of the command has no further effect, whatever other commands
-    /// come in between. A record remembers the request that created it, and a key its digest. A
-    /// repeated change could undo a later one.
-    pub const fn may_be_repeated(&self) -> bool {
+    /// Whether the edge may repeat the command when it loses the reply.
+    pub fn may_be_repeated(&self) -> bool {
         match self {
-            Self::UpdateEndUser { .. }
-            | Self::SaveAgent(_)
-            | Self::UpdateAgent { .. }
-            | Self::UpdatePrincipal { .. }
-            // An agent does not remember the request that created it.
-            | Self::CreatePrincipal(NewPrincipal { r#type: PrincipalType::Agent, .. }) => false,
-            Self::Admit
-            | Self::CreateEndUser(_)
-            | Self::CreateEndUsers { .. }
-            | Self::DeleteEndUser { .. }
-            | Self::ReadDeletion { .. }
-            | Self::ExportEndUser { .. }
-            | Self::ReadEndUser { .. }
-            | Self::Configure(_)
-            | Self::IssueKey { .. }
-            | Self::ListKeys { .. }
-            | Self::StartAudit(_)
-            | Self::ReadAudit
-            | Self::ReadAgent { .. }
-            | Self::ListAgents { .. }
-            | Self::ReserveTurn(_)
-            | Self::CommitTurn(_)
-            | Self::ReleaseTurn
-            | Self::ListRelationships { .. }
-            | Self::ReadRelationship { .. }
-            | Self::ReadUsage
-            | Self::DeleteAgent { .. }
-            | Self::DeleteRelationship { .. }
-            | Self::CreatePrincipal(NewPrincipal { r#type: PrincipalType::Human, .. })
-            | Self::ReadPrincipal { .. }
-            | Self::DeletePrincipal { .. }
-            | Self::ListPrincipals { .. }
-            | Self::Close { .. }
-            | Self::RevokeKey { .. } => true,
+            // A human remembers the request that created it, as the end user does. An agent does not.
+            Self::CreatePrincipal(new) => new.r#type == PrincipalType::Human,
+            command => command.effect() != Effect::Once,
         }
     }
 
-    /// Whether the command changes nothing. What the admission of its caller writes may stand alone.
-    pub const fn only_reads(&self) -> bool {
+    pub fn only_reads(&self) -> bool {
+        self.effect() == Effect::Reads
+    }
+}
+
+impl Answer {
+    /// Whether the command requested an erasure, which the object completes later.
+    pub const fn is_requested_erasure(&self) -> bool {
         matches!(
             self,
-            Self::Admit
-                | Self::ReadDeletion { .. }
-                | Self::ExportEndUser { .. }
-                | Self::ReadEndUser { .. }
-                | Self::ListKeys { .. }
-                | Self::ReadAudit
-                | Self::ReadAgent { .. }
-                | Self::ListAgents { .. }
-                | Self::ListRelationships { .. }
-                | Self::ReadRelationship { .. }
-                | Self::ReadUsage
-                | Self::ReadPrincipal { .. }
-                | Self::ListPrincipals { .. }
+            Self::DeleteEndUser(_) | Self::DeleteAgent(_) | Self::DeleteRelationship(_) | Self::DeletePrincipal(_)
         )
     }
 }

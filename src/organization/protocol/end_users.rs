@@ -1,7 +1,10 @@
 //! End users in calls and replies.
 
+use super::precondition::Precondition;
+use crate::directory::end_user::EndUser;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::relationship::Relationship;
 use crate::json;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,45 @@ pub struct NewEndUser {
     pub user_id: UserId,
     pub display_name: Option<Name>,
     pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CreatedEndUser {
+    /// Whether this request created the user. If not, the user is the stored one.
+    pub created: bool,
+    pub user: EndUser,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CreateEndUsers {
+    pub users: Vec<NewEndUser>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdateEndUser {
+    pub user_id: UserId,
+    pub change: EndUserChange,
+    /// `If-Match`: the object changes only these versions.
+    pub if_match: Option<Precondition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExportEndUser {
+    pub user_id: UserId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadEndUser {
+    pub user_id: UserId,
+}
+
+/// A user with the relationships that the record shows, the newest interaction first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndUserView {
+    pub user: EndUser,
+    pub relationships: Vec<Relationship>,
+    /// Whether the user has more relationships than these.
+    pub has_more: bool,
 }
 
 /// A change of a user's record.
@@ -23,7 +65,7 @@ pub enum EndUserChange {
     Merge { display_name: Option<Option<Name>>, metadata: Option<json::Text> },
 }
 
-/// The result for one user of `Command::CreateEndUsers`.
+/// The result for one user of [`CreateEndUsers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Creation {
     Created,

@@ -1,5 +1,6 @@
 //! API keys in calls and replies.
 
+use super::settings::Settings;
 use crate::directory::api_key::{KeyDigest, KeyKind, KeyPrefix, Scope};
 use crate::directory::identifiers::KeyId;
 use crate::directory::names::Name;
@@ -33,4 +34,22 @@ pub struct KeyRecord {
     /// The start of the UTC day of the last use. A day is precise enough to find unused keys, and
     /// costs one write a day.
     pub last_used_on: Option<Timestamp>,
+}
+
+/// A key to store, with the settings that it needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct IssueKey {
+    pub settings: Settings,
+    pub key: NewKey,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListKeys {
+    pub after: Option<KeyId>,
+    pub limit: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokeKey {
+    pub key_id: KeyId,
 }

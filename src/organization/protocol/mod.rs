@@ -15,7 +15,9 @@ mod admission;
 mod agents;
 mod audit;
 mod call;
+mod closing;
 mod command;
+mod deletions;
 mod end_users;
 mod idempotency;
 mod keys;
@@ -28,17 +30,25 @@ mod settings;
 mod turns;
 
 pub use admission::{Admission, Denial};
-pub use agents::NewAgent;
-pub use audit::{AuditPhase, AuditReport, Differences};
+pub use agents::{AgentView, DeleteAgent, ListAgents, NewAgent, NumberedAgent, ReadAgent, SavedAgent, UpdateAgent};
+pub use audit::{AuditPhase, AuditReport, Differences, ReadAudit, StartAudit};
 pub use call::{Call, Caller};
-pub use command::Command;
-pub use end_users::{Creation, EndUserChange, NewEndUser};
+pub use closing::{Close, ClosingProgress};
+pub use command::{Admit, Answer, Command, Effect, IntoCommand};
+pub use deletions::{DeleteEndUser, ReadDeletion};
+pub use end_users::{
+    CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser,
+    UpdateEndUser,
+};
 pub use idempotency::IdempotencyKey;
-pub use keys::{KeyRecord, NewKey};
+pub use keys::{IssueKey, KeyRecord, ListKeys, NewKey, RevokeKey};
 pub use message::{UnreadableMessage, decode, encode};
 pub use precondition::Precondition;
-pub use principals::{NewPrincipal, PrincipalChange, PrincipalRef, PrincipalsFrom};
-pub use relationships::Shown;
-pub use reply::{Outcome, Reply};
+pub use principals::{
+    CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef,
+    PrincipalView, PrincipalsFrom, ReadPrincipal, UpdatePrincipal,
+};
+pub use relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
+pub use reply::{Outcome, Rejection, Reply, Resource};
 pub use settings::Settings;
-pub use turns::{NewTurn, TurnAnswer};
+pub use turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};

@@ -1,9 +1,12 @@
-//! Principals in calls.
+//! Principals in calls and replies.
 
+use super::precondition::Precondition;
 use crate::directory::agent::AgentId;
+use crate::directory::end_user::Version;
+use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::directory::principal::{PrincipalId, PrincipalType};
+use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 use serde::{Deserialize, Serialize};
 
 /// A principal to create, unless it exists.
@@ -41,4 +44,50 @@ pub enum PrincipalsFrom {
     Before(PrincipalId),
     /// Skip this many principals, and count all of them.
     Offset(u32),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadPrincipal {
+    pub principal: PrincipalRef,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UpdatePrincipal {
+    pub id: PrincipalId,
+    pub change: PrincipalChange,
+    pub if_match: Option<Precondition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeletePrincipal {
+    pub id: PrincipalId,
+    pub deletion_id: DeletionId,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListPrincipals {
+    pub r#type: Option<PrincipalType>,
+    pub from: PrincipalsFrom,
+    pub limit: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PrincipalView {
+    pub principal: Principal,
+    /// The version of the user or agent behind the principal.
+    pub version: Version,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreatedPrincipal {
+    pub created: bool,
+    pub view: PrincipalView,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PrincipalPage {
+    pub items: Vec<Principal>,
+    /// The number of all principals, when the command counts them.
+    pub total: Option<u64>,
 }

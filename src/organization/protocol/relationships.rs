@@ -1,22 +1,34 @@
-//! Relationships in replies.
+//! Relationships in calls and replies.
 
-use crate::json;
+use crate::directory::agent::AgentRef;
+use crate::directory::deletion::Cascade;
+use crate::directory::identifiers::{DeletionId, RelationshipId};
+use crate::directory::names::UserId;
+use crate::directory::relationship::Relationship;
 use serde::{Deserialize, Serialize};
 
-/// The relationships that a single user's record shows, the newest interaction first, and whether there are
-/// more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    pub relationships: Vec<json::Text>,
-    pub has_more: bool,
+/// Lists the relationships of a user, of an agent, of both, or all of them, oldest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListRelationships {
+    pub user_id: Option<UserId>,
+    pub agent: Option<AgentRef>,
+    /// A row number.
+    pub after: i64,
+    pub limit: u32,
 }
 
-impl Shown {
-    pub fn none() -> Self {
-        Self { relationships: Vec::new(), has_more: false }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.relationships.is_empty()
-    }
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadRelationship {
+    pub id: RelationshipId,
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteRelationship {
+    pub id: RelationshipId,
+    pub deletion_id: DeletionId,
+    pub cascade: Cascade,
+    pub reason: Option<String>,
+}
+
+/// A relationship with its row number.
+pub type NumberedRelationship = (i64, Relationship);

@@ -1,9 +1,12 @@
-//! Turns in calls.
+//! Turns in calls and replies.
 
 use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, EmotionalState};
-use crate::directory::names::UserId;
+use crate::directory::names::{Name, UserId};
+use crate::directory::quota::Quota;
+use crate::directory::timestamp::Timestamp;
+use crate::json;
 use serde::{Deserialize, Serialize};
 
 /// A turn to reserve under the id of its request.
@@ -29,4 +32,37 @@ pub struct TurnAnswer {
     pub provider: String,
     pub model: String,
     pub latency_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ReservedTurn {
+    New {
+        agent_name: Name,
+        display_name: Option<Name>,
+        quota: Quota,
+    },
+    /// The request has an answer already, which the object kept under its idempotency key.
+    Answered(CountedTurn),
+}
+
+/// The answer to a counted turn, with the current quota. A kept answer stores no quota.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CountedTurn {
+    pub document: json::Text,
+    pub quota: Option<Quota>,
+}
+
+/// The arguments of `Command::ReleaseTurn`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReleaseTurn;
+
+/// The arguments of `Command::ReadUsage`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadUsage;
+
+/// What a tenant has used in its billing period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub quota: Quota,
+    pub period_start: Timestamp,
 }

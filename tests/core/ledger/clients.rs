@@ -4,7 +4,10 @@
 use rollcall::directory::identifiers::{RelationshipId, RequestId};
 use rollcall::directory::mood::{Affect, Level};
 use rollcall::directory::quota::Component;
-use rollcall::organization::protocol::{Call, Caller, Command, IdempotencyKey, NewTurn, Outcome, Reply, TurnAnswer};
+use rollcall::organization::protocol::{
+    Answer, Call, Caller, Command, IdempotencyKey, NewTurn, Outcome, Rejection, ReleaseTurn, Reply, ReservedTurn,
+    TurnAnswer,
+};
 
 use super::oracle::{AGENTS, Errand, Request, Target, USERS};
 use super::world::{World, written};
@@ -63,9 +66,9 @@ impl World<'_> {
             let heard = self.send(&client.errand, message, client.is_repeated)?;
             client.is_repeated = true;
             client.stage = match heard {
-                Some(Outcome::TurnReserved { .. }) => Stage::Reserved,
+                Some(Ok(Answer::ReserveTurn(ReservedTurn::New { .. }))) => Stage::Reserved,
                 // Sometimes a call is repeated although its answer arrived.
-                Some(Outcome::Turn { .. }) if message == Message::Commit && self.one_in(6) => client.stage,
+                Some(Ok(Answer::CommitTurn(_))) if self.one_in(6) => client.stage,
                 None if !self.one_in(8) => client.stage,
                 _ => Stage::Over,
             };
@@ -140,7 +143,7 @@ impl World<'_> {
         let (expected, was_given) = match message {
             Message::Reserve => self.oracle.reserve(errand, self.now_ms)?,
             Message::Commit => (self.oracle.commit(errand, self.now_ms)?, false),
-            Message::Release => (self.oracle.release(errand.id), false),
+            Message::Release => (Ok(self.oracle.release(errand.id)), false),
         };
         let is_right = written(&outcome) == written(&expected) && replayed == was_given;
         ensure!(
@@ -153,21 +156,21 @@ impl World<'_> {
     }
 
     fn note(&mut self, message: Message, outcome: &Outcome, has_written: bool) -> Result<(), Violation> {
-        let what = match (message, outcome) {
-            (_, Outcome::TurnReserved { .. }) if has_written => "reservations made",
-            (_, Outcome::TurnReserved { .. }) => "reservations repeated",
-            (_, Outcome::OverQuota { component: Component::Turns, .. }) => "reservations refused: turns",
-            (_, Outcome::OverQuota { .. }) => "reservations refused: relationships",
-            (_, Outcome::DeletionPending) => "reservations refused: deletion pending",
-            (_, Outcome::NotFound | Outcome::Ambiguous) => "reservations refused: no such agent",
-            (_, Outcome::IdempotencyInFlight) => "reservations refused: in flight",
-            (_, Outcome::IdempotencyMismatch) => "reservations refused: key of another",
-            (Message::Reserve, Outcome::Turn { .. }) => "answers replayed",
-            (_, Outcome::Turn { .. }) if has_written => "commits counted",
-            (_, Outcome::Turn { .. }) => "commits repeated",
-            (_, Outcome::TurnExpired) => "commits refused: expired",
-            (_, Outcome::TurnReleased) => "releases",
-            (_, other) => return Err(Violation(format!("no answer to {message:?}: {other:?}"))),
+        let what = match outcome {
+            Ok(Answer::ReserveTurn(ReservedTurn::New { .. })) if has_written => "reservations made",
+            Ok(Answer::ReserveTurn(ReservedTurn::New { .. })) => "reservations repeated",
+            Ok(Answer::ReserveTurn(ReservedTurn::Answered(_))) => "answers replayed",
+            Ok(Answer::CommitTurn(_)) if has_written => "commits counted",
+            Ok(Answer::CommitTurn(_)) => "commits repeated",
+            Ok(Answer::ReleaseTurn(())) => "releases",
+            Err(Rejection::OverQuota { component: Component::Turns, .. }) => "reservations refused: turns",
+            Err(Rejection::OverQuota { .. }) => "reservations refused: relationships",
+            Err(Rejection::DeletionPending) => "reservations refused: deletion pending",
+            Err(Rejection::NotFound(_) | Rejection::Ambiguous) => "reservations refused: no such agent",
+            Err(Rejection::IdempotencyInFlight) => "reservations refused: in flight",
+            Err(Rejection::IdempotencyMismatch) => "reservations refused: key of another",
+            Err(Rejection::TurnExpired) => "commits refused: expired",
+            other => return Err(Violation(format!("no answer to {message:?}: {other:?}"))),
         };
         self.tally.count(what);
         let may_write = matches!(what, "reservations made" | "commits counted" | "releases");
@@ -204,7 +207,7 @@ impl World<'_> {
                 };
                 (Command::CommitTurn(answer), None)
             }
-            Message::Release => (Command::ReleaseTurn, None),
+            Message::Release => (Command::ReleaseTurn(ReleaseTurn), None),
         }
     }
 }

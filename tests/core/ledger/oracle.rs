@@ -16,7 +16,7 @@ use rollcall::directory::quota::Quota;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::Outcome;
+use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
 
 use super::calendar;
 use crate::simulation::{Violation, ensure};
@@ -171,9 +171,9 @@ impl Oracle {
         }
     }
 
-    pub fn usage(&self, now_ms: i64) -> Outcome {
+    pub fn usage(&self, now_ms: i64) -> Answer {
         let period_start = Timestamp::from_millis(self.period(now_ms));
-        Outcome::Usage { quota: self.quota(now_ms), period_start }
+        Answer::ReadUsage(Usage { quota: self.quota(now_ms), period_start })
     }
 
     fn live(&self, period_ms: i64, now_ms: i64) -> impl Iterator<Item = &Turn> {
@@ -197,16 +197,17 @@ impl Oracle {
             let other = self.ledger.iter().filter(|(id, _)| **id != errand.id).find(is_other);
             if let Some((_, held)) = other.and_then(|(_, turn)| turn.key.as_ref()) {
                 let is_same = *held == fingerprint;
-                let refusal = if is_same { Outcome::IdempotencyInFlight } else { Outcome::IdempotencyMismatch };
-                return Ok((refusal, false));
+                let refusal = if is_same { Rejection::IdempotencyInFlight } else { Rejection::IdempotencyMismatch };
+                return Ok((Err(refusal), false));
             }
             if let Some(kept) = self.kept.get(&digest).filter(|kept| kept.expires_ms > now_ms) {
                 if kept.fingerprint != fingerprint {
-                    return Ok((Outcome::IdempotencyMismatch, false));
+                    return Ok((Err(Rejection::IdempotencyMismatch), false));
                 }
                 let document = json::Text::parse(kept.document.clone()).expect("JSON");
                 let quota = Some(self.quota(now_ms));
-                return Ok((Outcome::Turn { document, quota }, kept.by != errand.id));
+                let answered = ReservedTurn::Answered(CountedTurn { document, quota });
+                return Ok((Ok(Answer::ReserveTurn(answered)), kept.by != errand.id));
             }
         }
         Ok((self.reserve_anew(errand, now_ms)?, false))
@@ -215,24 +216,25 @@ impl Oracle {
     fn reserve_anew(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
         let agent = match errand.request.target {
             Target::Agent(agent) => agent,
-            Target::Ambiguous => return Ok(Outcome::Ambiguous),
-            Target::Unknown => return Ok(Outcome::NotFound),
+            Target::Ambiguous => return Ok(Err(Rejection::Ambiguous)),
+            Target::Unknown => return Ok(Err(Rejection::NotFound(Resource::Agent))),
         };
         let quota = self.quota(now_ms);
         let agent_name = Name::new(AGENTS[agent]).expect("a name");
-        let reserved = Outcome::TurnReserved { agent_name, display_name: None, quota };
+        let reserved = Ok(Answer::ReserveTurn(ReservedTurn::New { agent_name, display_name: None, quota }));
         if self.ledger.contains_key(&errand.id) {
             return Ok(reserved);
         }
         let user = errand.request.user.and_then(|user| self.users.get(&user));
         if user.is_some_and(|user| user.is_pending) {
-            return Ok(Outcome::DeletionPending);
+            return Ok(Err(Rejection::DeletionPending));
         }
         let held = user.map(|user| user.person);
         let period_ms = self.period(now_ms);
         let turns_used = quota.turns_used + self.live(period_ms, now_ms).count() as u64;
         if turns_used >= self.turns_limit {
-            return Ok(Outcome::OverQuota { component: Component::Turns, quota: Quota { turns_used, ..quota } });
+            let quota = Quota { turns_used, ..quota };
+            return Ok(Err(Rejection::OverQuota { component: Component::Turns, quota }));
         }
         let is_active = |person| self.active.get(&period_ms).is_some_and(|active| active.contains(&(person, agent)));
         let is_new = errand.request.user.is_some() && !held.is_some_and(is_active);
@@ -242,7 +244,7 @@ impl Oracle {
             let relationships_used = quota.relationships_used + others as u64;
             if relationships_used >= self.relationships_limit {
                 let quota = Quota { relationships_used, ..quota };
-                return Ok(Outcome::OverQuota { component: Component::ActiveRelationships, quota });
+                return Ok(Err(Rejection::OverQuota { component: Component::ActiveRelationships, quota }));
             }
         }
         let person = errand.request.user.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
@@ -282,10 +284,10 @@ impl Oracle {
     }
 
     pub fn commit(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
-        let Some(turn) = self.ledger.get_mut(&errand.id) else { return Ok(Outcome::TurnExpired) };
+        let Some(turn) = self.ledger.get_mut(&errand.id) else { return Ok(Err(Rejection::TurnExpired)) };
         if !turn.is_committed {
             if turn.expires_ms <= now_ms {
-                return Ok(Outcome::TurnExpired);
+                return Ok(Err(Rejection::TurnExpired));
             }
             let is_first = self.counted.entry(turn.period_ms).or_default().insert(errand.id);
             let times = self.counted.values().filter(|counted| counted.contains(&errand.id)).count();
@@ -307,7 +309,7 @@ impl Oracle {
         }
         let is_counted = self.ledger.get(&errand.id).is_some_and(|turn| turn.is_new);
         let document = json::Text::parse(document(errand, is_counted)).expect("JSON");
-        Ok(Outcome::Turn { document, quota: Some(self.quota(now_ms)) })
+        Ok(Ok(Answer::CommitTurn(CountedTurn { document, quota: Some(self.quota(now_ms)) })))
     }
 
     fn interact(&mut self, pair: (Person, usize), period_ms: i64, has_affect: bool, now_ms: i64) -> bool {
@@ -323,11 +325,11 @@ impl Oracle {
         self.active.entry(period_ms).or_default().insert(pair)
     }
 
-    pub fn release(&mut self, id: RequestId) -> Outcome {
+    pub fn release(&mut self, id: RequestId) -> Answer {
         if self.ledger.get(&id).is_some_and(|turn| !turn.is_committed) {
             self.ledger.remove(&id);
         }
-        Outcome::TurnReleased
+        Answer::ReleaseTurn(())
     }
 
     /// Requests an erasure, which completes when `sequence` is confirmed. Returns the receipt's id and its counts.

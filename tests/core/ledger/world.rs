@@ -10,7 +10,9 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{self, Call, Caller, Command, NewAgent, Outcome, Reply, Settings};
+use rollcall::organization::protocol::{
+    self, Answer, Call, Caller, Command, DeleteEndUser, NewAgent, Outcome, ReadUsage, Rejection, Reply, Settings,
+};
 use rollcall::organization::sql::{SqlError, SqlValue};
 
 use super::calendar::Date;
@@ -321,14 +323,14 @@ impl<'a> World<'a> {
         };
         self.deletions.push((deletion_id, user, cascade));
         let user_id = self.bench.user_ids[user].clone();
-        let command = Command::DeleteEndUser { user_id, deletion_id, cascade, reason: None };
+        let command = Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason: None });
         let request_id = RequestId::new(self.now(), self.bytes());
         let Some((reply, _)) = self.handle(call(request_id, command))? else { return Ok(()) };
         self.trace(|| format!("erase {} {cascade:?}", USERS[user]));
         let expected = self.oracle.delete(deletion_id, user, cascade, self.last_sequence);
         let receipt = match reply.outcome {
-            Outcome::Deletion(receipt) => Some((receipt.deletion_id, receipt.erased)),
-            Outcome::NotFound => None,
+            Ok(Answer::DeleteEndUser(receipt)) => Some((receipt.deletion_id, receipt.erased)),
+            Err(Rejection::NotFound(_)) => None,
             other => return Err(Violation(format!("an erasure is answered {other:?}"))),
         };
         ensure!(receipt == expected, "a receipt is {receipt:?} and not {expected:?}");
@@ -376,8 +378,10 @@ impl<'a> World<'a> {
 
     fn read_usage(&mut self) -> Result<(), Violation> {
         let request_id = RequestId::new(self.now(), self.bytes());
-        let Some((reply, has_written)) = self.handle(call(request_id, Command::ReadUsage))? else { return Ok(()) };
-        let expected = self.oracle.usage(self.now_ms);
+        let Some((reply, has_written)) = self.handle(call(request_id, Command::ReadUsage(ReadUsage)))? else {
+            return Ok(());
+        };
+        let expected = Ok(self.oracle.usage(self.now_ms));
         ensure!(written(&reply.outcome) == written(&expected), "usage is {:?} and not {expected:?}", reply.outcome);
         ensure!(!has_written, "to read the usage writes");
         self.tally.count("usage read");

@@ -10,7 +10,9 @@ use rollcall::directory::names::Name;
 use rollcall::json;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, Denial, EndUserChange, IdempotencyKey, NewEndUser, Outcome, Precondition, Reply,
+    Admit, Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, DeleteEndUser, Denial, EndUserChange,
+    EndUserView, ExportEndUser, IdempotencyKey, NewEndUser, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply,
+    UpdateEndUser,
 };
 use rollcall::projection::listing::pages::{Direction, Query, Range};
 
@@ -39,7 +41,7 @@ enum Phase {
     /// The call is in flight.
     Sent,
     /// The answer is in flight, with the users that it reports as made.
-    Answered(Reply, Vec<Made>),
+    Answered(Box<Reply>, Vec<Made>),
     /// The call or its answer is lost.
     Lost,
 }
@@ -73,7 +75,7 @@ impl World<'_> {
                 }
                 Ok(Some(Errand { author, call, phase: Phase::Lost }))
             }
-            Phase::Answered(reply, made) => self.hear(author, &call, &reply, &made).map(|()| None),
+            Phase::Answered(reply, made) => self.hear(author, &reply, &made).map(|()| None),
             Phase::Lost => Ok(self.ask_again(author, call)),
         }
     }
@@ -91,7 +93,7 @@ impl World<'_> {
         }
         let executed = self.execute(call)?;
         self.trace(|| format!("{author} asks {call:?}: {executed:?}"));
-        Ok(executed.map_or(Phase::Lost, |(reply, made)| Phase::Answered(reply, made)))
+        Ok(executed.map_or(Phase::Lost, |(reply, made)| Phase::Answered(Box::new(reply), made)))
     }
 
     /// Executes a call that its sender has given up.
@@ -121,7 +123,7 @@ impl World<'_> {
         self.tally.count("requests made again by the caller");
         call.request_id = self.request_id();
         call.repeated = false;
-        if let Command::DeleteEndUser { deletion_id, .. } = &mut call.command {
+        if let Command::DeleteEndUser(DeleteEndUser { deletion_id, .. }) = &mut call.command {
             *deletion_id = DeletionId::new(self.now(), self.bytes());
         }
         Errand { author, call, phase: Phase::Sent }
@@ -139,9 +141,11 @@ impl World<'_> {
             return self.retry(author, call);
         }
         let command = self.command();
-        let cost = if matches!(command, Command::CreateEndUsers { .. }) { 2 } else { 1 };
+        let cost = if matches!(command, Command::CreateEndUsers(CreateEndUsers { .. })) { 2 } else { 1 };
         let idempotency = match &command {
-            Command::CreateEndUser(_) | Command::CreateEndUsers { .. } if self.random.u8(0..5) < 2 => Some(self.key()),
+            Command::CreateEndUser(_) | Command::CreateEndUsers(CreateEndUsers { .. }) if self.random.u8(0..5) < 2 => {
+                Some(self.key())
+            }
             _ => None,
         };
         let call = self.call(cost, idempotency, command);
@@ -171,11 +175,13 @@ impl World<'_> {
             0..28 => Command::CreateEndUser(self.new_user(user)),
             28..36 => {
                 let users = (0..self.random.usize(1..6)).map(|_| self.user()).collect::<Vec<_>>();
-                Command::CreateEndUsers { users: users.into_iter().map(|user| self.new_user(user)).collect() }
+                Command::CreateEndUsers(CreateEndUsers {
+                    users: users.into_iter().map(|user| self.new_user(user)).collect(),
+                })
             }
             36..56 => {
                 let if_match = if self.random.u8(0..5) < 2 { Some(self.precondition(user)) } else { None };
-                Command::UpdateEndUser { user_id, change: self.change(), if_match }
+                Command::UpdateEndUser(UpdateEndUser { user_id, change: self.change(), if_match })
             }
             56..66 => {
                 let deletion_id = DeletionId::new(self.now(), self.bytes());
@@ -184,18 +190,20 @@ impl World<'_> {
                     .choice(&[Cascade::All, Cascade::All, Cascade::ModelOnly, Cascade::MemoryOnly])
                     .expect("one");
                 let reason = self.random.bool().then(|| "asked".to_owned());
-                Command::DeleteEndUser { user_id, deletion_id, cascade, reason }
+                Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason })
             }
             66..72 => {
                 let known = self.oracle.deletion_ids();
                 let unknown = DeletionId::new(self.now(), self.bytes());
-                Command::ReadDeletion { deletion_id: self.random.choice(&known).copied().unwrap_or(unknown) }
+                Command::ReadDeletion(ReadDeletion {
+                    deletion_id: self.random.choice(&known).copied().unwrap_or(unknown),
+                })
             }
-            72..78 => Command::ExportEndUser { user_id },
+            72..78 => Command::ExportEndUser(ExportEndUser { user_id }),
             // A list.
-            78..84 => Command::Admit,
+            78..84 => Command::Admit(Admit),
             // A read.
-            _ => Command::ReadEndUser { user_id },
+            _ => Command::ReadEndUser(ReadEndUser { user_id }),
         }
     }
 
@@ -242,25 +250,23 @@ impl World<'_> {
     }
 
     /// Handles an answer that has arrived.
-    fn hear(&mut self, author: u64, call: &Call, reply: &Reply, made: &[Made]) -> Result<(), Violation> {
+    fn hear(&mut self, author: u64, reply: &Reply, made: &[Made]) -> Result<(), Violation> {
         self.tally.count("answers heard");
         self.oracle.tell_made(author, made)?;
-        match (&call.command, &reply.outcome) {
-            (_, Outcome::Denied(Denial::RateLimited { .. })) => self.tally.count("requests refused by the bucket"),
-            (_, Outcome::Denied(denial)) => return Err(Violation(format!("the key is good: {denial:?}"))),
-            (
-                Command::CreateEndUser(NewEndUser { user_id, .. }) | Command::UpdateEndUser { user_id, .. },
-                Outcome::EndUserCreated { version, .. } | Outcome::EndUser { version, .. },
-            )
-            | (Command::ReadEndUser { user_id }, Outcome::EndUserRead { version, .. }) => {
-                self.oracle.tell(self.number(user_id), *version);
-            }
-            (Command::CreateEndUsers { .. }, _) => {
+        match &reply.outcome {
+            Err(Rejection::Denied(Denial::RateLimited { .. })) => self.tally.count("requests refused by the bucket"),
+            Err(Rejection::Denied(denial)) => return Err(Violation(format!("the key is good: {denial:?}"))),
+            Ok(
+                Answer::CreateEndUser(CreatedEndUser { user, .. })
+                | Answer::UpdateEndUser(user)
+                | Answer::ReadEndUser(EndUserView { user, .. }),
+            ) => self.oracle.tell(self.number(&user.user_id), user.version),
+            Ok(Answer::CreateEndUsers(_)) => {
                 for (user, version) in made {
                     self.oracle.tell(*user, *version);
                 }
             }
-            (Command::Admit, _) => return self.list(),
+            Ok(Answer::Admit(())) => return self.list(),
             _ => {}
         }
         self.oracle.check_acknowledged(&self.holdings)

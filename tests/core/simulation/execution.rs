@@ -3,11 +3,11 @@
 //! Invariant: every answer is judged when it is committed, whether or not a caller ever receives it.
 
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::end_user::Version;
+use rollcall::directory::end_user::EndUser;
 use rollcall::directory::identifiers::RequestId;
-use rollcall::json;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, Creation, EndUserChange, NewEndUser, Outcome, Precondition, Reply,
+    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteEndUser, EndUserChange,
+    ExportEndUser, NewEndUser, Outcome, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply, UpdateEndUser,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,14 +36,6 @@ struct OpenErasure {
     deletion_id: String,
 }
 
-/// The judged members of a record.
-#[derive(Deserialize)]
-struct Record<'a> {
-    display_name: Option<String>,
-    #[serde(borrow)]
-    metadata: &'a RawValue,
-}
-
 impl World<'_> {
     /// Executes a call and judges its answer. `None` when storage failed.
     pub fn execute(&mut self, call: &Call) -> Result<Option<(Reply, Vec<Made>)>, Violation> {
@@ -56,7 +48,7 @@ impl World<'_> {
             return Ok(None);
         };
         let reply = answered(&reply);
-        if matches!(reply.outcome, Outcome::Denied(_)) {
+        if matches!(reply.outcome, Err(Rejection::Denied(_))) {
             self.settle(&Effect::Nothing)?;
             return Ok(Some((reply, Vec::new())));
         }
@@ -65,7 +57,7 @@ impl World<'_> {
             && let Some(made) = self.oracle.judge_key(key, call, &reply, now)?
         {
             self.tally.count(match (&reply.outcome, reply.replayed) {
-                (Outcome::IdempotencyMismatch, _) => "keys used for two requests",
+                (Err(Rejection::IdempotencyMismatch), _) => "keys used for two requests",
                 (_, true) => "answers replayed",
                 (_, false) => "answers repeated to the edge",
             });
@@ -90,7 +82,7 @@ impl World<'_> {
     fn is_paid(&self, call: &Call) -> bool {
         let users = match &call.command {
             Command::CreateEndUser(new) => std::slice::from_ref(new),
-            Command::CreateEndUsers { users } => users.as_slice(),
+            Command::CreateEndUsers(CreateEndUsers { users }) => users.as_slice(),
             _ => &[],
         };
         let request_id = call.request_id.to_string();
@@ -113,18 +105,21 @@ impl World<'_> {
     /// The changes that a call with this answer may have made.
     fn effect(&self, call: &Call, outcome: &Outcome) -> Effect {
         match (&call.command, outcome) {
-            (Command::CreateEndUser(new), Outcome::EndUserCreated { .. }) => {
+            (Command::CreateEndUser(new), Ok(Answer::CreateEndUser(CreatedEndUser { created: true, .. }))) => {
                 Effect::Make(call.request_id, vec![self.number(&new.user_id)])
             }
-            (Command::CreateEndUsers { users }, Outcome::EndUsersCreated(_)) => {
+            (Command::CreateEndUsers(CreateEndUsers { users }), Ok(_)) => {
                 Effect::Make(call.request_id, users.iter().map(|new| self.number(&new.user_id)).collect())
             }
-            (Command::DeleteEndUser { user_id, cascade: Cascade::All, .. }, Outcome::Deletion(_)) => {
+            (Command::DeleteEndUser(DeleteEndUser { user_id, cascade: Cascade::All, .. }), Ok(_)) => {
                 Effect::Mark(self.number(user_id))
             }
             // A partial erasure makes a new version too, because the record's relationships have changed.
-            (Command::UpdateEndUser { user_id, .. }, Outcome::EndUser { .. })
-            | (Command::DeleteEndUser { user_id, .. }, Outcome::Deletion(_)) => Effect::Change(self.number(user_id)),
+            (
+                Command::UpdateEndUser(UpdateEndUser { user_id, .. })
+                | Command::DeleteEndUser(DeleteEndUser { user_id, .. }),
+                Ok(_),
+            ) => Effect::Change(self.number(user_id)),
             _ => Effect::Nothing,
         }
     }
@@ -133,19 +128,24 @@ impl World<'_> {
     fn judge(&mut self, call: &Call, outcome: &Outcome, before: &Holdings) -> Result<Vec<Made>, Violation> {
         match &call.command {
             Command::CreateEndUser(new) => self.judge_creation(call.request_id, new, outcome, before),
-            Command::CreateEndUsers { users } => self.judge_batch(call.request_id, users, outcome, before),
+            Command::CreateEndUsers(CreateEndUsers { users }) => {
+                self.judge_batch(call.request_id, users, outcome, before)
+            }
             command => {
                 match command {
-                    Command::UpdateEndUser { user_id, change, if_match } => {
+                    Command::UpdateEndUser(UpdateEndUser { user_id, change, if_match }) => {
                         self.judge_update(self.number(user_id), change, if_match.as_ref(), outcome, before)?;
                     }
-                    Command::DeleteEndUser { .. } => self.judge_erasure(command, outcome, before)?,
-                    Command::ReadDeletion { deletion_id } => {
-                        let receipt = if let Outcome::Deletion(receipt) = outcome { Some(receipt) } else { None };
+                    Command::DeleteEndUser(DeleteEndUser { .. }) => self.judge_erasure(command, outcome, before)?,
+                    Command::ReadDeletion(ReadDeletion { deletion_id }) => {
+                        let receipt =
+                            if let Ok(Answer::ReadDeletion(receipt)) = outcome { Some(receipt) } else { None };
                         self.oracle.judge_receipt(*deletion_id, receipt)?;
                     }
-                    Command::ExportEndUser { user_id } => self.judge_export(self.number(user_id), outcome)?,
-                    Command::ReadEndUser { user_id } => self.judge_read(self.number(user_id), outcome)?,
+                    Command::ExportEndUser(ExportEndUser { user_id }) => {
+                        self.judge_export(self.number(user_id), outcome)?;
+                    }
+                    Command::ReadEndUser(ReadEndUser { user_id }) => self.judge_read(self.number(user_id), outcome)?,
                     _ => {}
                 }
                 Ok(Vec::new())
@@ -165,22 +165,22 @@ impl World<'_> {
         let is = self.holdings.users[user].as_deref();
         let is_own = |held: &Held| held.is_first() && held.created_by == request_id.to_string();
         match outcome {
-            Outcome::EndUserCreated { version, document } => {
+            Ok(Answer::CreateEndUser(CreatedEndUser { created: true, user: made })) => {
                 ensure!(was.is_none_or(is_own), "user {user} was made already: {was:?}");
                 ensure!(self.oracle.pending(user).is_none(), "user {user} is being erased, and told to be made");
                 ensure!(is.is_some_and(is_own), "user {user} was told to be made, and is not: {is:?}");
-                ensure!(is_record(is, *version, document), "user {user}: not {document} but {is:?}");
+                ensure!(is_record(is, made), "user {user}: not {made:?} but {is:?}");
                 self.tally.count("users created");
-                Ok(vec![(user, *version)])
+                Ok(vec![(user, made.version)])
             }
-            Outcome::EndUser { version, document } => {
+            Ok(Answer::CreateEndUser(CreatedEndUser { created: false, user: found })) => {
                 ensure!(self.oracle.pending(user).is_none(), "user {user} is being erased, and was found");
                 ensure!(!was.is_some_and(is_own), "user {user}'s creator was told 200");
-                ensure!(is_record(was, *version, document), "user {user}: not {document} but {was:?}");
+                ensure!(is_record(was, found), "user {user}: not {found:?} but {was:?}");
                 self.tally.count("users found existing");
                 Ok(Vec::new())
             }
-            Outcome::DeletionPending => self.judge_refusal(user).map(|()| Vec::new()),
+            Err(Rejection::DeletionPending) => self.judge_refusal(user).map(|()| Vec::new()),
             other => Err(Violation(format!("a creation is answered {other:?}"))),
         }
     }
@@ -199,7 +199,7 @@ impl World<'_> {
         outcome: &Outcome,
         before: &Holdings,
     ) -> Result<Vec<Made>, Violation> {
-        let Outcome::EndUsersCreated(creations) = outcome else {
+        let Ok(Answer::CreateEndUsers(creations)) = outcome else {
             return Err(Violation(format!("a batch is answered {outcome:?}")));
         };
         ensure!(creations.len() == users.len(), "{} rows, {} answers", users.len(), creations.len());
@@ -236,27 +236,31 @@ impl World<'_> {
         before: &Holdings,
     ) -> Result<(), Violation> {
         let Some(was) = before.users[user].as_deref() else {
-            ensure!(matches!(outcome, Outcome::NotFound), "user {user} is not there: {outcome:?}");
+            ensure!(matches!(outcome, Err(Rejection::NotFound(_))), "user {user} is not there: {outcome:?}");
             return Ok(());
         };
         if self.oracle.pending(user).is_some() {
-            ensure!(matches!(outcome, Outcome::DeletionPending), "user {user} is being erased: {outcome:?}");
+            ensure!(matches!(outcome, Err(Rejection::DeletionPending)), "user {user} is being erased: {outcome:?}");
             return self.judge_refusal(user);
         }
         let holds = if_match.is_none_or(|condition| condition.holds(was.version));
         match outcome {
-            Outcome::EndUser { version, document } => {
+            Ok(Answer::UpdateEndUser(updated)) => {
                 ensure!(holds, "user {user}: {was:?} is not what {if_match:?} is about");
                 let is = self.holdings.users[user].as_deref();
-                ensure!(is_record(is, *version, document), "user {user}: not {document} but {is:?}");
-                judge_change(change, document)?;
-                self.tally.count(if *version == was.version { "updates that change nothing" } else { "updates" });
+                ensure!(is_record(is, updated), "user {user}: not {updated:?} but {is:?}");
+                judge_change(change, updated)?;
+                self.tally.count(if updated.version == was.version {
+                    "updates that change nothing"
+                } else {
+                    "updates"
+                });
             }
-            Outcome::PreconditionFailed => {
+            Err(Rejection::PreconditionFailed) => {
                 ensure!(!holds, "user {user}: {was:?} is what {if_match:?} is about");
                 self.tally.count("preconditions failed");
             }
-            Outcome::Refused { .. } => {
+            Err(Rejection::Invalid { .. }) => {
                 let is_patch_to_no_object = matches!(
                     change, EndUserChange::Merge { metadata: Some(patch), .. } if patch.as_str() == "5"
                 );
@@ -269,10 +273,12 @@ impl World<'_> {
     }
 
     fn judge_erasure(&mut self, command: &Command, outcome: &Outcome, before: &Holdings) -> Result<(), Violation> {
-        let Command::DeleteEndUser { user_id, deletion_id, cascade, reason } = command else { return Ok(()) };
+        let Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason }) = command else {
+            return Ok(());
+        };
         let user = self.number(user_id);
         match outcome {
-            Outcome::Deletion(receipt) => {
+            Ok(Answer::DeleteEndUser(receipt)) => {
                 let is_new = !self.oracle.knows_erasure(*deletion_id) && self.oracle.pending(user).is_none();
                 let is_asked = receipt.cascade == *cascade && receipt.reason == *reason;
                 ensure!(!is_new || is_asked, "{command:?} is answered {receipt:?}");
@@ -284,7 +290,7 @@ impl World<'_> {
                 ensure!(is_marked == [is_marked[0], is_marked[0] || expected], "user {user}: marked, {is_marked:?}");
                 self.tally.count(if is_new { "erasures requested" } else { "erasures asked for again" });
             }
-            Outcome::NotFound => {
+            Err(Rejection::NotFound(_)) => {
                 ensure!(before.users[user].is_none(), "user {user} is there, and was not found");
                 ensure!(
                     !self.oracle.knows_erasure(*deletion_id),
@@ -299,8 +305,8 @@ impl World<'_> {
     fn judge_read(&self, user: usize, outcome: &Outcome) -> Result<(), Violation> {
         let is = self.holdings.users[user].as_deref();
         let is_right = match outcome {
-            Outcome::EndUserRead { version, document, .. } => is_record(is, *version, document),
-            Outcome::NotFound => is.is_none(),
+            Ok(Answer::ReadEndUser(view)) => is_record(is, &view.user),
+            Err(Rejection::NotFound(_)) => is.is_none(),
             _ => false,
         };
         ensure!(is_right, "user {user} is {is:?}, and is read as {outcome:?}");
@@ -310,9 +316,9 @@ impl World<'_> {
     /// An export is the record, the kept answers about it, and its open erasures.
     fn judge_export(&mut self, user: usize, outcome: &Outcome) -> Result<(), Violation> {
         let is = self.holdings.users[user].as_deref();
-        let (Outcome::Export(document), Some(is)) = (outcome, is) else {
+        let (Ok(Answer::ExportEndUser(document)), Some(is)) = (outcome, is) else {
             ensure!(
-                matches!(outcome, Outcome::NotFound) && is.is_none(),
+                matches!(outcome, Err(Rejection::NotFound(_))) && is.is_none(),
                 "user {user}: {is:?}, exported as {outcome:?}"
             );
             return Ok(());
@@ -333,19 +339,16 @@ impl World<'_> {
     }
 }
 
-fn is_record(held: Option<&Held>, version: Version, document: &json::Text) -> bool {
-    held.is_some_and(|held| held.version == version && held.document == document.as_str())
+fn is_record(held: Option<&Held>, user: &EndUser) -> bool {
+    held.is_some_and(|held| held.user == *user)
 }
 
 /// The record shows the acknowledged change.
-fn judge_change(change: &EndUserChange, document: &json::Text) -> Result<(), Violation> {
-    let record: Record<'_> =
-        serde_json::from_str(document.as_str()).map_err(|error| Violation(format!("a record: {error}")))?;
-    let metadata = record.metadata.get();
+fn judge_change(change: &EndUserChange, user: &EndUser) -> Result<(), Violation> {
+    let metadata = user.metadata.as_str();
     let (EndUserChange::Replace { display_name, .. } | EndUserChange::Merge { display_name, .. }) = change;
     if let Some(wanted) = display_name {
-        let wanted = wanted.as_ref().map(|name| name.as_str().to_owned());
-        ensure!(record.display_name == wanted, "the display name is not {wanted:?}: {document}");
+        ensure!(user.display_name == *wanted, "the display name is not {wanted:?}: {user:?}");
     }
     let shows = match change {
         EndUserChange::Replace { metadata: wanted, .. } => {
@@ -358,6 +361,6 @@ fn judge_change(change: &EndUserChange, document: &json::Text) -> Result<(), Vio
             patch => metadata.contains(&patch[1..6]),
         },
     };
-    ensure!(shows, "the metadata does not show {change:?}: {document}");
+    ensure!(shows, "the metadata does not show {change:?}: {user:?}");
     Ok(())
 }

@@ -13,7 +13,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::{Call, IdempotencyKey, Outcome, Reply};
+use rollcall::organization::protocol::{Answer, Call, IdempotencyKey, Outcome, Rejection, Reply};
 
 use super::stores::{Held, Holdings, written};
 use super::{Violation, ensure};
@@ -229,7 +229,7 @@ impl Oracle {
         reply: &Reply,
         now: Timestamp,
     ) -> Result<Option<Vec<Made>>, Violation> {
-        let is_mismatch = matches!(reply.outcome, Outcome::IdempotencyMismatch);
+        let is_mismatch = matches!(reply.outcome, Err(Rejection::IdempotencyMismatch));
         let Some(kept) = self.kept.get(&key.digest).filter(|kept| kept.expires_at > now) else {
             ensure!(!reply.replayed && !is_mismatch, "nothing was kept for {key:?}: {reply:?}");
             return Ok(None);
@@ -346,5 +346,5 @@ impl Oracle {
 
 /// Whether an outcome is the answer of an executed call.
 const fn is_kept(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::EndUserCreated { .. } | Outcome::EndUser { .. } | Outcome::EndUsersCreated(_))
+    matches!(outcome, Ok(Answer::CreateEndUser(_) | Answer::CreateEndUsers(_)))
 }

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyPrefix};
-use rollcall::directory::end_user::{Status, Version};
+use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::identifiers::{Mode, OrganizationId, Tenant};
 use rollcall::directory::names::UserId;
 use rollcall::directory::secret::Secret;
@@ -74,6 +74,7 @@ pub struct Held {
     pub created_at: Timestamp,
     /// The id of the request that made the user.
     pub created_by: String,
+    pub user: EndUser,
     pub document: String,
 }
 
@@ -201,12 +202,12 @@ fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
 fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
     let created_by = text(&raw, raw.len() - 1)?.to_owned();
     let row = UserRow::read(&mut Row::new(raw.clone()))?;
-    let document = row.document()?.as_str().to_owned();
+    let document = serde_json::to_string(&row.user).expect("JSON");
     let UserRow { number, user, .. } = row;
     let is_pending = user.status == Status::DeletionPending;
-    let held =
-        Held { raw, number, version: user.version, is_pending, created_at: user.created_at, created_by, document };
-    Ok((user.user_id.to_string(), Rc::new(held)))
+    let (user_id, version, created_at) = (user.user_id.to_string(), user.version, user.created_at);
+    let held = Held { raw, number, version, is_pending, created_at, created_by, user, document };
+    Ok((user_id, Rc::new(held)))
 }
 
 /// What a flush that waited for its write left under one KV key. A write that its flush gave up may arrive later; no

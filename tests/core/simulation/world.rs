@@ -10,7 +10,7 @@ use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_M
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command, NewKey, Reply, Settings};
+use rollcall::organization::protocol::{Call, Caller, Command, IssueKey, NewKey, Reply, Settings};
 use rollcall::organization::sql::SqlError;
 
 use super::clients::Errand;
@@ -113,7 +113,7 @@ impl<'a> World<'a> {
                 repeated: false,
                 caller: Caller::Operator,
                 idempotency: None,
-                command: Command::IssueKey { settings, key },
+                command: Command::IssueKey(IssueKey { settings, key }),
             };
             // Until provisioning succeeds, the tables may be missing.
             if self.handle(call)?.is_some() {

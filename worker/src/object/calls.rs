@@ -15,7 +15,7 @@ use super::state::{ObjectState, js_error};
 use crate::platform;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{self, Call, Outcome, Reply};
+use rollcall::organization::protocol::{self, Answer, Call, Reply};
 use rollcall::organization::sql::SqlError;
 
 /// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
@@ -39,7 +39,7 @@ impl ObjectState {
         } else {
             state.core.borrow_mut().handle(&state.sql, call, now).map_err(|error| js_error(&error))?
         };
-        if matches!(reply.outcome, Outcome::Deletion(_)) {
+        if reply.outcome.as_ref().is_ok_and(Answer::is_requested_erasure) {
             drop(Self::purge(state));
         }
         Self::flush_soon(state, now);
@@ -48,8 +48,8 @@ impl ObjectState {
 
     /// Sets the alarm for the work that a call leaves.
     fn set_alarm_for(&self, core: &OrganizationCore, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
-        if let Outcome::Closing { completed_at, .. } = reply.outcome {
-            let wait_ms = if completed_at.is_some() { LAST_LOOK_MS } else { 0 };
+        if let Ok(Answer::Close(progress)) = reply.outcome {
+            let wait_ms = if progress.completed_at.is_some() { LAST_LOOK_MS } else { 0 };
             self.set_alarm(now.millis().saturating_add(wait_ms))?;
         }
         // The alarm that is set may be for an expiry a day from now.

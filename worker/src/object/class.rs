@@ -11,7 +11,7 @@ use super::state::{ObjectState, js_error, log_failure};
 use crate::executor::{self, SharedWork};
 use crate::platform;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{self, Outcome, Reply};
+use rollcall::organization::protocol::{self, Answer, Rejection, Reply};
 
 /// How long an audit goes on while a caller waits, in milliseconds.
 const AUDIT_WAIT_MS: i64 = 5_000;
@@ -59,7 +59,7 @@ impl OrganizationObject {
         let state = Rc::clone(&self.state);
         executor::promise(async move {
             let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
-            if !matches!(reply.outcome, Outcome::Denied(_)) {
+            if !matches!(reply.outcome, Err(Rejection::Denied(_))) {
                 reply.listed = Some(ObjectState::list_everything(&state).await);
             }
             write(&reply).map(JsValue::from)
@@ -79,8 +79,8 @@ impl OrganizationObject {
             // The object may have been closed meanwhile, or before.
             let report = state.transaction(|core| core.report(&state.sql, platform::now()))?;
             reply.outcome = match state.closing().map_err(|error| js_error(&error))? {
-                Some(_) => Outcome::Closed,
-                None => Outcome::Audit(report),
+                Some(_) => Err(Rejection::Closed),
+                None => Ok(Answer::StartAudit(report)),
             };
             write(&reply).map(JsValue::from)
         })

@@ -8,7 +8,6 @@ use crate::directory::identifiers::{KeyId, Mode, Tenant};
 use crate::directory::names::Name;
 use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
@@ -18,8 +17,10 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, path_parameter, string};
-use crate::organization::protocol::{Command, KeyRecord, NewKey, Outcome};
+use crate::organization::protocol::{IssueKey, KeyRecord, ListKeys, NewKey, Resource, RevokeKey};
 use crate::refusal::Refusal;
+
+const KEY: &str = Resource::Key.as_str();
 
 /// A key as the admin API shows it.
 #[derive(Serialize)]
@@ -63,11 +64,9 @@ pub async fn issue<R: Runtime>(
         created_at: now,
         expires_at: request.expires_at,
     };
-    let command = Command::IssueKey { settings, key: new.clone() };
-    match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, command).await? {
-        Outcome::KeyIssued => issued(tenant, &new, &key),
-        other => Err(unexpected(&other)),
-    }
+    let command = IssueKey { settings, key: new.clone() };
+    exchange.call_as(input.caller, tenant, ObjectMethod::Handle, command).await?;
+    issued(tenant, &new, &key)
 }
 
 fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault> {
@@ -136,11 +135,10 @@ pub async fn list<R: Runtime>(
     let binding = Binding::new(&["admin", "keys", &id.to_string()]);
     let after: Option<KeyId> = input.cursor(cursor, &binding)?.map(|key| key.parse()).transpose().map_err(internal)?;
     organizations::find(exchange, id).await?;
-    let commands = Mode::ALL.map(|_| Command::ListKeys { after, limit: limit.saturating_add(1) });
-    let outcomes = exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
+    let commands = Mode::ALL.map(|_| ListKeys { after, limit: limit.saturating_add(1) });
+    let keys = exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
     let mut records = Vec::new();
-    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
-        let Outcome::Keys(keys) = outcome else { return Err(unexpected(&outcome)) };
+    for (mode, keys) in Mode::ALL.into_iter().zip(keys) {
         records.extend(keys.into_iter().map(|key| (mode, key)));
     }
     records.sort_by_key(|(_, record)| record.key_id);
@@ -182,12 +180,12 @@ pub async fn revoke<R: Runtime>(
     organizations::find(exchange, id).await?;
     for mode in Mode::ALL {
         let tenant = Tenant { organization: id, mode };
-        match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, Command::RevokeKey { key_id }).await? {
-            Outcome::KeyRevoked => return Ok(Response::new(204)),
+        match exchange.call_as(input.caller, tenant, ObjectMethod::Handle, RevokeKey { key_id }).await {
+            Ok(()) => return Ok(Response::new(204)),
             // The key may belong to the other mode.
-            Outcome::NotFound => {}
-            other => return Err(unexpected(&other)),
+            Err(Fault::NotFound(KEY)) => {}
+            Err(fault) => return Err(fault),
         }
     }
-    Err(Fault::NotFound("key"))
+    Err(Fault::NotFound(KEY))
 }

@@ -14,7 +14,6 @@ use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
@@ -26,7 +25,6 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
 use crate::json::RawValue;
-use crate::organization::protocol::{Command, Outcome};
 use crate::projection::{Bound, Statement};
 use crate::refusal::Refusal;
 
@@ -131,11 +129,9 @@ async fn deliver<R: Runtime>(
     operator: Operator,
     organization: &Organization,
 ) -> Result<Response, Fault> {
-    let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(organization, mode)));
-    match exchange.call_both_as(operator, organization.id, ObjectMethod::Handle, commands).await? {
-        [Outcome::Configured, Outcome::Configured] => respond(200, organization),
-        [Outcome::Configured, other] | [other, _] => Err(unexpected(&other)),
-    }
+    let settings = Mode::ALL.map(|mode| organizations::settings(organization, mode));
+    exchange.call_both_as(operator, organization.id, ObjectMethod::Handle, settings).await?;
+    respond(200, organization)
 }
 
 const INSERT: &str = "

@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::{Mode, OrganizationId};
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
@@ -13,7 +12,7 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::Fault;
 use crate::input::{Fields, both};
-use crate::organization::protocol::{AuditReport, Command, Outcome};
+use crate::organization::protocol::{AuditReport, ReadAudit, StartAudit};
 
 /// An organization's audit as the admin API shows it.
 #[derive(Serialize)]
@@ -55,7 +54,7 @@ pub async fn start<R: Runtime>(
     let read = both(organizations::id(&input), options);
     let (id, ()) = input.complete(read)?;
     let organization = organizations::find(exchange, id).await?;
-    let commands = Mode::ALL.map(|mode| Command::StartAudit(organizations::settings(&organization, mode)));
+    let commands = Mode::ALL.map(|mode| StartAudit { settings: organizations::settings(&organization, mode) });
     respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await?)
 }
 
@@ -65,15 +64,14 @@ pub async fn get<R: Runtime>(
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
     let id = organizations::find_named(exchange, &mut input).await?.id;
-    let commands = [Command::ReadAudit, Command::ReadAudit];
+    let commands = [ReadAudit, ReadAudit];
     let response = respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)?;
     Ok(Response { status: 200, ..response })
 }
 
-fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {
+fn respond(organization_id: OrganizationId, reports: [Option<AuditReport>; 2]) -> Result<Response, Fault> {
     let mut modes = Vec::with_capacity(2);
-    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
-        let Outcome::Audit(report) = outcome else { return Err(unexpected(&outcome)) };
+    for (mode, report) in Mode::ALL.into_iter().zip(reports) {
         modes.extend(report.map(|report| {
             let status = if report.phase.is_some() { RepairStatus::Running } else { RepairStatus::Completed };
             ModeView { mode, status, report }

@@ -5,14 +5,13 @@ use serde::Serialize;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::Fault;
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{ReadUsage, Usage};
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -46,16 +45,14 @@ pub async fn get<R: Runtime>(
     let organization = organizations::find_named(exchange, &mut input).await?;
     let id = organization.id;
     // An object without a key has no limits yet.
-    let commands = Mode::ALL.map(|mode| Command::Configure(organizations::settings(&organization, mode)));
-    exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?;
-    let commands = [Command::ReadUsage, Command::ReadUsage];
-    respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)
+    let settings = Mode::ALL.map(|mode| organizations::settings(&organization, mode));
+    exchange.call_both_as(input.caller, id, ObjectMethod::Handle, settings).await?;
+    respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, [ReadUsage, ReadUsage]).await?)
 }
 
-fn respond(organization_id: OrganizationId, outcomes: [Outcome; 2]) -> Result<Response, Fault> {
+fn respond(organization_id: OrganizationId, usages: [Usage; 2]) -> Result<Response, Fault> {
     let mut modes = Vec::with_capacity(2);
-    for (mode, outcome) in Mode::ALL.into_iter().zip(outcomes) {
-        let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
+    for (mode, Usage { quota, period_start }) in Mode::ALL.into_iter().zip(usages) {
         let share = |component| {
             let (used, limit) = quota.of(component);
             Share { used, limit }

@@ -3,27 +3,28 @@
 use serde::Serialize;
 
 use super::page::page_size;
-use crate::directory::agent::{AgentId, AgentRef};
+use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::pages;
-use crate::edge::http::response::{Response, record_members};
+use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
-use crate::fault::Fault;
-use crate::fault::internal;
+use crate::fault::{Fault, internal};
 use crate::input::{both, string};
-use crate::json;
-use crate::organization::protocol::{Command, NewAgent, Outcome};
+use crate::organization::protocol::{AgentView, ListAgents, NewAgent, ReadAgent, SavedAgent, UpdateAgent};
 
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
 pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
-    Ok(Plan::new(Command::SaveAgent(new), |outcome| respond(&outcome)))
+    Ok(Plan::new(new, |SavedAgent { created, view }| {
+        let response = respond(if created { 201 } else { 200 }, &view)?;
+        let location = || format!("/api/v1/agents/{}", view.agent.agent_id);
+        Ok(if created { response.with("Location", location()) } else { response })
+    }))
 }
 
 fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
@@ -40,13 +41,11 @@ fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
     let none_match = input.if_none_match.take();
-    Ok(Plan::new(Command::ReadAgent { agent }, move |outcome| {
-        if let (Outcome::Agent { version, .. }, Some(header)) = (&outcome, none_match)
-            && conditional::read(&header).holds(*version)
-        {
-            return Ok(Response::new(304).with("ETag", entity_tag(*version)));
+    Ok(Plan::new(ReadAgent { agent }, move |view| {
+        if none_match.is_some_and(|header| conditional::read(&header).holds(view.version)) {
+            return Ok(Response::new(304).with("ETag", entity_tag(view.version)));
         }
-        respond(&outcome)
+        respond(200, &view)
     }))
 }
 
@@ -54,7 +53,7 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
     let if_match = input.if_match.as_deref().map(conditional::read);
-    Ok(Plan::new(Command::UpdateAgent { agent, name, metadata, if_match }, |outcome| respond(&outcome)))
+    Ok(Plan::new(UpdateAgent { agent, name, metadata, if_match }, |view| respond(200, &view)))
 }
 
 fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> {
@@ -65,28 +64,16 @@ fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> 
     Ok((name, metadata))
 }
 
-fn respond(outcome: &Outcome) -> Result<Response, Fault> {
-    match outcome {
-        Outcome::Agent { created, agent_id, version, document } => {
-            let status = if *created { 201 } else { 200 };
-            let response = described(status, Schema::Agent, record_members(document)?)?;
-            let response = response.with("ETag", entity_tag(*version));
-            Ok(if *created { response.with("Location", format!("/api/v1/agents/{agent_id}")) } else { response })
-        }
-        Outcome::NotFound => Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => Err(Fault::Ambiguous),
-        Outcome::OtherType => Err(Fault::OtherType),
-        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
-        other => Err(unexpected(other)),
-    }
+fn respond(status: u16, view: &AgentView) -> Result<Response, Fault> {
+    Ok(described(status, Schema::Agent, &view.agent)?.with("ETag", entity_tag(view.version)))
 }
 
 /// A page of agents. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy one.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct AgentList {
-    #[cfg_attr(feature = "openapi", schemars(with = "Vec<crate::directory::agent::Agent>", length(max = 500)))]
-    items: Vec<json::Text>,
+    #[cfg_attr(feature = "openapi", schemars(length(max = 500)))]
+    items: Vec<Agent>,
     has_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schemars(with = "String", length(min = 1)))]
@@ -101,12 +88,11 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
-    Ok(Plan::new(Command::ListAgents { after, limit: limit.saturating_add(1) }, move |outcome| {
-        let Outcome::Records(mut records) = outcome else { return Err(unexpected(&outcome)) };
-        let has_more = pages::cut(&mut records, limit);
-        let last = records.last().filter(|_| has_more);
-        let cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
-        let items = records.into_iter().map(|(_, document)| document).collect();
-        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor: cursor })
+    Ok(Plan::new(ListAgents { after, limit: limit.saturating_add(1) }, move |mut agents| {
+        let has_more = pages::cut(&mut agents, limit);
+        let last = agents.last().filter(|_| has_more);
+        let next_cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
+        let items = agents.into_iter().map(|(_, agent)| agent).collect();
+        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor })
     }))
 }

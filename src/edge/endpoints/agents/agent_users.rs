@@ -11,7 +11,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::mood::{Decay, Mood, MoodBody};
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::{Request, unexpected};
+use crate::edge::calls::Request;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::pages;
@@ -20,7 +20,7 @@ use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, internal};
 use crate::json::{self, Members, RawValue};
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::ReadAgent;
 use crate::organization::relationship_entry::RelationshipEntry;
 use crate::projection::listing::agent_users::{self, AgentUserRow};
 
@@ -110,14 +110,9 @@ pub async fn list<R: Runtime>(
     let limit = page_size(&mut input.query);
     let cursor = input.query.text("cursor");
     let agent = input.path("agent_id", AgentRef::new);
-    let planned = input.complete(agent).map(|agent| (Request::listed(Command::ReadAgent { agent }), ()));
-    let (outcome, ()) = exchange.call(holder, planned).await?;
-    let agent_id = match outcome {
-        Outcome::Agent { agent_id, .. } => agent_id,
-        Outcome::NotFound => return Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => return Err(Fault::Ambiguous),
-        other => return Err(unexpected(&other)),
-    };
+    let planned = input.complete(agent).map(|agent| (Request::listed(ReadAgent { agent }), ()));
+    let (view, ()) = exchange.call(holder, planned).await?;
+    let agent_id = view.agent.agent_id;
     let binding = binding(input.caller, agent_id);
     let after = input.cursor(cursor, &binding)?;
     let page = agent_users::page(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
@@ -127,8 +122,7 @@ pub async fn list<R: Runtime>(
     let has_more = pages::cut(&mut rows, limit);
     let last = rows.last().filter(|_| has_more);
     let next_cursor = last.map(|row| cursor::encode(row.0.as_str(), &binding, &input.configuration.key_ring));
-    let decay = Decay { now: input.received_at, half_life_ms: input.configuration.mood_half_life_ms };
-    let users = rows.iter().map(|row| entry(row, agent_id, decay)).collect();
+    let users = rows.iter().map(|row| entry(row, agent_id, input.decay())).collect();
     described(200, Schema::AgentUserList, AgentUserList { users, has_more, next_cursor })
 }
 

@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use crate::edge::http::response::record_members;
-use crate::fault::Fault;
-use crate::json::{Members, Text};
+use crate::directory::principal::Principal;
 
 /// How a list goes on. The members that the style of paging does not fill are `null`.
 #[derive(Serialize)]
@@ -39,15 +37,8 @@ impl<T, M> Envelope<T, M> {
 /// A stored principal, and whether this request made it.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-pub struct PrincipalResult<'a> {
-    created: bool,
+pub struct PrincipalResult {
+    pub created: bool,
     #[serde(flatten)]
-    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::principal::Principal"))]
-    principal: Members<'a>,
-}
-
-impl<'a> PrincipalResult<'a> {
-    pub fn new(created: bool, document: &'a Text) -> Result<Self, Fault> {
-        Ok(Self { created, principal: record_members(document)? })
-    }
+    pub principal: Principal,
 }

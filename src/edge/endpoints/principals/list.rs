@@ -4,14 +4,13 @@ use super::envelope::{Envelope, Meta, PrincipalResult};
 use super::principal::read_type;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
-use crate::directory::principal::{PrincipalId, PrincipalType};
-use crate::edge::calls::unexpected;
+use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::query_integer;
-use crate::organization::protocol::{Command, Outcome, PrincipalsFrom};
+use crate::organization::protocol::{ListPrincipals, PrincipalPage, PrincipalsFrom};
 use crate::refusal::Refusal;
 
 /// Largest `offset`. A cursor reaches what lies further.
@@ -52,15 +51,13 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         (_, None) => PrincipalsFrom::Start,
     };
     let ring = &input.configuration.key_ring;
-    let command = Command::ListPrincipals { r#type, from, limit: limit.saturating_add(1) };
-    Ok(Plan::new(command, move |outcome| {
-        let Outcome::Principals { mut items, total } = outcome else { return Err(unexpected(&outcome)) };
+    let command = ListPrincipals { r#type, from, limit: limit.saturating_add(1) };
+    Ok(Plan::new(command, move |PrincipalPage { mut items, total }| {
         let has_more = pages::cut(&mut items, limit);
         if style == Style::Backward {
             items.reverse();
         }
-        let encode =
-            |item: Option<&(PrincipalId, _)>| item.map(|(id, _)| cursor::encode(&id.to_string(), &binding, ring));
+        let encode = |item: Option<&Principal>| item.map(|item| cursor::encode(&item.id.to_string(), &binding, ring));
         let (is_more_before, is_more_after) = match style {
             Style::Forward => (is_begun, has_more),
             Style::Backward => (has_more, true),
@@ -78,8 +75,8 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             offset,
             limit: offset.map(|_| limit),
         };
-        let results = items.iter().map(|(_, document)| PrincipalResult::new(false, document));
-        let results = results.collect::<Result<Vec<_>, Fault>>()?;
+        let results: Vec<_> =
+            items.into_iter().map(|principal| PrincipalResult { created: false, principal }).collect();
         Response::json(200, &Envelope::new(results, "OK.", meta))
     }))
 }

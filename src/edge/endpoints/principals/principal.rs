@@ -1,31 +1,34 @@
 //! One principal: a person or an agent, for other services.
 
-use serde::Deserialize;
-
 use super::envelope::{Envelope, PrincipalResult};
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::directory::principal::{PrincipalId, PrincipalType};
-use crate::edge::calls::unexpected;
+use crate::directory::principal::PrincipalType;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::endpoints::deletion_request::{accepted, read_options};
+use crate::edge::endpoints::deletion_request::{Accepted, read_options};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag};
 use crate::edge::http::response::Response;
-use crate::fault::internal;
-use crate::fault::{Fault, FieldFault, Location};
+use crate::fault::{Fault, internal};
 use crate::input::{both, choice, string};
-use crate::organization::protocol::{Command, NewPrincipal, Outcome, PrincipalChange, PrincipalRef};
+use crate::organization::protocol::{
+    CreatedPrincipal, DeletePrincipal, NewPrincipal, PrincipalChange, PrincipalRef, PrincipalView, ReadPrincipal,
+    UpdatePrincipal,
+};
 use crate::refusal::Refusal;
 
 /// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored
 /// record, and what the request supplied is ignored.
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
-    Ok(Plan::new(Command::CreatePrincipal(new), |outcome| respond(outcome, None)))
+    Ok(Plan::new(new, |CreatedPrincipal { created, view }| {
+        let location = format!("/api/v1/principals/{}", view.principal.id);
+        let response = respond(created, view)?;
+        Ok(if created { response.with("Location", location) } else { response })
+    }))
 }
 
 fn read_new(body: &Body, agent_id: AgentId) -> Result<NewPrincipal, Fault> {
@@ -59,7 +62,12 @@ pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> 
 
 fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
     let none_match = input.if_none_match.take();
-    Plan::new(Command::ReadPrincipal { principal }, |outcome| respond(outcome, none_match))
+    Plan::new(ReadPrincipal { principal }, |view| {
+        if none_match.is_some_and(|header| conditional::read(&header).holds(view.version)) {
+            return Ok(Response::new(304).with("ETag", entity_tag(view.version)));
+        }
+        respond(false, view)
+    })
 }
 
 /// `PATCH /api/v1/principals/{principal_id}`: changes what is named and leaves the rest.
@@ -67,7 +75,7 @@ pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let path = input.path("principal_id", |text| text.parse());
     let (id, change) = both(path, read_change(&input.body))?;
     let if_match = input.if_match.as_deref().map(conditional::read);
-    Ok(Plan::new(Command::UpdatePrincipal { id, change, if_match }, |outcome| respond(outcome, None)))
+    Ok(Plan::new(UpdatePrincipal { id, change, if_match }, |view| respond(false, view)))
 }
 
 fn read_change(body: &Body) -> Result<PrincipalChange, Fault> {
@@ -81,39 +89,11 @@ fn read_change(body: &Body) -> Result<PrincipalChange, Fault> {
     Ok(change)
 }
 
-/// The part of a stored principal that names it.
-#[derive(Deserialize)]
-struct Identified {
-    id: PrincipalId,
-}
-
-fn respond(outcome: Outcome, none_match: Option<String>) -> Result<Response, Fault> {
-    match outcome {
-        Outcome::Principal { version, .. }
-            if none_match.is_some_and(|header| conditional::read(&header).holds(version)) =>
-        {
-            Ok(Response::new(304).with("ETag", entity_tag(version)))
-        }
-        Outcome::Principal { created, version, document } => {
-            let result = PrincipalResult::new(created, &document)?;
-            let (status, message) = if created { (201, "Principal created.") } else { (200, "OK.") };
-            let response = Response::json(status, &Envelope::new(result, message, ()))?;
-            let response = response.with("ETag", entity_tag(version));
-            if !created {
-                return Ok(response);
-            }
-            let Identified { id } = serde_json::from_str(document.as_str()).map_err(internal)?;
-            Ok(response.with("Location", format!("/api/v1/principals/{id}")))
-        }
-        Outcome::NotFound => Err(Fault::NotFound("principal")),
-        Outcome::DeletionPending => Err(Fault::DeletionPending),
-        Outcome::OtherType => Err(Fault::OtherType),
-        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
-        Outcome::Refused { field, reason } => {
-            Err(Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)]))
-        }
-        other => Err(unexpected(&other)),
-    }
+fn respond(created: bool, view: PrincipalView) -> Result<Response, Fault> {
+    let (status, message) = if created { (201, "Principal created.") } else { (200, "OK.") };
+    let result = PrincipalResult { created, principal: view.principal };
+    let response = Response::json(status, &Envelope::new(result, message, ()))?;
+    Ok(response.with("ETag", entity_tag(view.version)))
 }
 
 /// `DELETE /api/v1/principals/{principal_id}`: erased as the end user or agent that it is.
@@ -121,8 +101,7 @@ pub fn delete<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (id, (_, reason)) = both(input.path("principal_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    Ok(Plan::new(Command::DeletePrincipal { id, deletion_id, reason }, |outcome| {
-        let receipt = accepted(&outcome, "principal")?;
-        Response::json(202, &Envelope::new(receipt, "The principal is being erased.", ()))
+    Ok(Plan::new(DeletePrincipal { id, deletion_id, reason }, |receipt| {
+        Response::json(202, &Envelope::new(Accepted::of(&receipt), "The principal is being erased.", ()))
     }))
 }

@@ -4,14 +4,13 @@ use crate::directory::agent::AgentRef;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::names::UserId;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::endpoints::deletion_request::{accepted, read_options};
+use crate::edge::endpoints::deletion_request::{Accepted, read_options};
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::Fault;
 use crate::input::both;
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, ReadDeletion};
 
 /// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. A repetition gets the same answer until
 /// the erasure is complete.
@@ -19,8 +18,8 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, (cascade, reason)) =
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let command = Command::DeleteEndUser { user_id, deletion_id, cascade, reason };
-    Ok(Plan::new(command, |outcome| Response::json(202, &accepted(&outcome, "end user")?)))
+    let command = DeleteEndUser { user_id, deletion_id, cascade, reason };
+    Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
 /// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its
@@ -29,8 +28,8 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
     let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let command = Command::DeleteRelationship { id, deletion_id, cascade, reason };
-    Ok(Plan::new(command, |outcome| Response::json(202, &accepted(&outcome, "relationship")?)))
+    let command = DeleteRelationship { id, deletion_id, cascade, reason };
+    Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
 /// `DELETE /api/v1/agents/{agent_id}`: the agent is gone at once, its relationships soon after.
@@ -38,17 +37,13 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    Ok(Plan::new(Command::DeleteAgent { agent, deletion_id, reason }, |outcome| {
-        described(202, Schema::Deletion, accepted(&outcome, "agent")?)
+    Ok(Plan::new(DeleteAgent { agent, deletion_id, reason }, |receipt| {
+        described(202, Schema::Deletion, Accepted::of(&receipt))
     }))
 }
 
 /// `GET /v1/deletions/{deletion_id}`: the receipt, which Rollcall keeps after the erasure.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = input.path("deletion_id", |text| text.parse())?;
-    Ok(Plan::new(Command::ReadDeletion { deletion_id }, |outcome| match outcome {
-        Outcome::Deletion(receipt) => Response::json(200, &receipt),
-        Outcome::NotFound => Err(Fault::NotFound("deletion")),
-        other => Err(unexpected(&other)),
-    }))
+    Ok(Plan::new(ReadDeletion { deletion_id }, |receipt| Response::json(200, &receipt)))
 }

@@ -4,23 +4,25 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::Version;
+use crate::directory::end_user::EndUser;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId, UserIdPrefix};
+use crate::directory::relationship::RelationshipView;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::{Request, unexpected};
+use crate::edge::calls::Request;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag, weak_entity_tag};
 use crate::edge::http::pages;
-use crate::edge::http::response::{Response, record_members};
+use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
-use crate::fault::{Fault, FieldFault, Location, internal};
+use crate::fault::{Fault, internal};
 use crate::input::{Fields, both, choice, string};
 use crate::json;
-use crate::organization::protocol::Shown;
-use crate::organization::protocol::{Command, EndUserChange, NewEndUser, Outcome};
+use crate::organization::protocol::{
+    Admit, CreatedEndUser, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
+};
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
@@ -32,14 +34,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body)?;
     let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
-    Ok(Plan::new(Command::CreateEndUser(new), |outcome| match outcome {
-        Outcome::EndUserCreated { version, document } => {
-            Ok(single(201, version, &document)?.with("Location", location))
-        }
-        Outcome::EndUser { version, document } => single(200, version, &document),
-        Outcome::DeletionPending => Err(Fault::DeletionPending),
-        Outcome::OtherType => Err(Fault::OtherType),
-        other => Err(unexpected(&other)),
+    Ok(Plan::new(new, |CreatedEndUser { created, user }| {
+        let response = single(if created { 201 } else { 200 }, &user)?;
+        Ok(if created { response.with("Location", location) } else { response })
     }))
 }
 
@@ -62,30 +59,29 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
     let none_match = input.if_none_match.take();
-    Ok(Plan::new(Command::ReadEndUser { user_id }, move |outcome| match outcome {
-        Outcome::EndUserRead { version, document, shown } => {
-            // Moods decay without a version, so a body that shows relationships is never the same.
-            let is_related = !shown.is_empty();
-            let is_known = none_match.is_some_and(|header| conditional::read(&header).holds(version));
-            if is_known && !is_related {
-                return Ok(Response::new(304).with("ETag", entity_tag(version)));
-            }
-            let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
-            Ok(with_relationships(&document, &shown)?.with("ETag", tag))
+    let decay = input.decay();
+    Ok(Plan::new(ReadEndUser { user_id }, move |EndUserView { user, relationships, has_more }| {
+        // Moods decay without a version, so a body that shows relationships is never the same.
+        let is_related = !relationships.is_empty();
+        let version = user.version;
+        let is_known = none_match.is_some_and(|header| conditional::read(&header).holds(version));
+        if is_known && !is_related {
+            return Ok(Response::new(304).with("ETag", entity_tag(version)));
         }
-        Outcome::NotFound => Err(Fault::NotFound("end user")),
-        other => Err(unexpected(&other)),
+        let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
+        let body = EndUserWithRelationships {
+            user,
+            relationships: relationships.iter().map(|relationship| relationship.view(decay)).collect(),
+            relationships_has_more: has_more,
+        };
+        Ok(Response::json(200, &body)?.with("ETag", tag))
     }))
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
 pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
-    Ok(Plan::new(Command::ExportEndUser { user_id }, |outcome| match outcome {
-        Outcome::Export(document) => Response::json(200, &document),
-        Outcome::NotFound => Err(Fault::NotFound("end user")),
-        other => Err(unexpected(&other)),
-    }))
+    Ok(Plan::new(ExportEndUser { user_id }, |document| Response::json(200, &document)))
 }
 
 /// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
@@ -94,16 +90,7 @@ pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
     let if_match = input.if_match.as_deref().map(conditional::read);
-    Ok(Plan::new(Command::UpdateEndUser { user_id, change, if_match }, |outcome| match outcome {
-        Outcome::EndUser { version, document } => single(200, version, &document),
-        Outcome::NotFound => Err(Fault::NotFound("end user")),
-        Outcome::DeletionPending => Err(Fault::DeletionPending),
-        Outcome::PreconditionFailed => Err(Fault::PreconditionFailed),
-        Outcome::Refused { field, reason } => {
-            Err(Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)]))
-        }
-        other => Err(unexpected(&other)),
-    }))
+    Ok(Plan::new(UpdateEndUser { user_id, change, if_match }, |user| single(200, &user)))
 }
 
 fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
@@ -137,9 +124,8 @@ pub async fn list<R: Runtime>(
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let planned = read_page(&mut input).map(|page| (Request::listed(Command::Admit), page));
-    let (outcome, (page, binding)) = exchange.call(holder, planned).await?;
-    let Outcome::Admitted = outcome else { return Err(unexpected(&outcome)) };
+    let planned = read_page(&mut input).map(|page| (Request::listed(Admit), page));
+    let ((), (page, binding)) = exchange.call(holder, planned).await?;
     let texts = exchange.query_listing(&page.statement()).await?;
     let (documents, last) = page.read(texts.rows).map_err(internal)?;
     let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
@@ -196,8 +182,8 @@ fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
 }
 
 /// Answers with one record.
-fn single(status: u16, version: Version, document: &json::Text) -> Result<Response, Fault> {
-    Ok(Response::json(status, document)?.with("ETag", entity_tag(version)))
+fn single(status: u16, user: &EndUser) -> Result<Response, Fault> {
+    Ok(Response::json(status, user)?.with("ETag", entity_tag(user.version)))
 }
 
 /// A record with its relationships.
@@ -205,21 +191,8 @@ fn single(status: u16, version: Version, document: &json::Text) -> Result<Respon
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct EndUserWithRelationships<'a> {
     #[serde(flatten)]
-    #[cfg_attr(feature = "openapi", schemars(with = "crate::directory::end_user::EndUser"))]
-    record: json::Members<'a>,
-    #[cfg_attr(
-        feature = "openapi",
-        schemars(with = "Vec<crate::organization::relationships::RelationshipView<'_>>", length(max = 100))
-    )]
-    relationships: &'a [json::Text],
+    user: EndUser,
+    #[cfg_attr(feature = "openapi", schemars(length(max = 100)))]
+    relationships: Vec<RelationshipView<'a>>,
     relationships_has_more: bool,
-}
-
-fn with_relationships(document: &json::Text, shown: &Shown) -> Result<Response, Fault> {
-    let body = EndUserWithRelationships {
-        record: record_members(document)?,
-        relationships: &shown.relationships,
-        relationships_has_more: shown.has_more,
-    };
-    Response::json(200, &body)
 }

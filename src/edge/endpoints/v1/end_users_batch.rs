@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use super::end_users::take_new;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
@@ -12,7 +11,7 @@ use crate::fault::Fault;
 use crate::fault::internal;
 use crate::input::{Fields, string};
 use crate::json::{RawValue, elements};
-use crate::organization::protocol::{Command, Creation, NewEndUser, Outcome};
+use crate::organization::protocol::{CreateEndUsers, Creation, NewEndUser};
 use crate::refusal::Refusal;
 
 /// Most rows of one batch.
@@ -23,7 +22,7 @@ const ROWS_PER_TOKEN: usize = 10;
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchResult"))]
-pub struct Answer {
+pub struct BatchBody {
     results: Vec<RowResult>,
     created: usize,
     existing: usize,
@@ -55,10 +54,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let rows = read(&input.body)?;
     let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
     let (users, rows) = split(rows);
-    let plan = Plan::new(Command::CreateEndUsers { users }, |outcome| match outcome {
-        Outcome::EndUsersCreated(creations) => respond(rows, &creations),
-        other => Err(unexpected(&other)),
-    });
+    let plan = Plan::new(CreateEndUsers { users }, |creations| respond(rows, &creations));
     Ok(Plan { cost, ..plan })
 }
 
@@ -105,7 +101,7 @@ fn split(rows: Vec<BatchRow>) -> (Vec<NewEndUser>, Vec<Judged>) {
 
 fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault> {
     let mut creations = creations.iter();
-    let mut answer = Answer { results: Vec::with_capacity(rows.len()), created: 0, existing: 0, failed: 0 };
+    let mut answer = BatchBody { results: Vec::with_capacity(rows.len()), created: 0, existing: 0, failed: 0 };
     for (user_id, fault) in rows {
         let fault = match fault {
             Some(fault) => fault,

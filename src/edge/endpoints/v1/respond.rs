@@ -13,9 +13,8 @@ use crate::directory::agent::AgentRef;
 use crate::directory::identifiers::{RelationshipId, RequestId, Tenant};
 use crate::directory::mood::{Affect, EmotionalState, Level};
 use crate::directory::names::{Name, UserId};
-use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::{Request, ask_as_operator, unexpected};
+use crate::edge::calls::{Request, ask_as_operator, fault_of};
 use crate::edge::configuration::Configuration;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
@@ -26,7 +25,9 @@ use crate::fault::internal;
 use crate::fault::{CredentialFault, Fault};
 use crate::input::{Fields, choice, string};
 use crate::json::{self, RawValue, is_object};
-use crate::organization::protocol::{Command, NewTurn, Outcome, TurnAnswer};
+use crate::organization::protocol::{
+    CountedTurn, IntoCommand, NewTurn, Rejection, ReleaseTurn, ReservedTurn, TurnAnswer,
+};
 use crate::refusal::Refusal;
 use crate::responder::{self, OnDelta, Prompt, ResponderAnswer};
 
@@ -61,12 +62,12 @@ pub async fn respond<R: Runtime>(
 ) -> Result<Response, Fault> {
     let planned = read(&input.body);
     let planned = input.complete(planned).map(|asked| {
-        let command = Command::ReserveTurn(new_turn(&asked, &input));
+        let command = new_turn(&asked, &input);
         (Request { idempotency: input.idempotency.take(), ..Request::new(command) }, asked)
     });
-    let (outcome, asked) = exchange.call(holder, planned).await?;
-    let turn = match outcome {
-        Outcome::TurnReserved { agent_name, display_name, quota } => {
+    let (reserved, asked) = exchange.call(holder, planned).await?;
+    let turn = match reserved {
+        ReservedTurn::New { agent_name, display_name, quota } => {
             exchange.quota = Some(quota);
             Turn {
                 runtime: exchange.runtime.clone(),
@@ -79,7 +80,7 @@ pub async fn respond<R: Runtime>(
                 display_name,
             }
         }
-        Outcome::Turn { document, quota } => {
+        ReservedTurn::Answered(CountedTurn { document, quota }) => {
             exchange.quota = quota.or(exchange.quota);
             return if asked.stream {
                 turn_events::replay(&document, asked.affect)
@@ -87,20 +88,11 @@ pub async fn respond<R: Runtime>(
                 Response::json(200, &document)
             };
         }
-        Outcome::NotFound => return Err(Fault::NotFound("agent")),
-        Outcome::Ambiguous => return Err(Fault::Ambiguous),
-        Outcome::DeletionPending => return Err(Fault::DeletionPending),
-        Outcome::OtherType => return Err(Fault::OtherType),
-        Outcome::IdempotencyInFlight => return Err(Fault::IdempotencyInFlight),
-        Outcome::OverQuota { component, quota } => {
-            return Err(Fault::OverQuota { component, quota, now_ms: input.received_at.millis() });
-        }
-        other => return Err(unexpected(&other)),
     };
     if turn.asked.stream {
         return Ok(turn.into_events());
     }
-    let (document, quota) = turn.take(None).await?;
+    let CountedTurn { document, quota } = turn.take(None).await?;
     exchange.quota = quota.or(exchange.quota);
     Response::json(200, &document)
 }
@@ -184,7 +176,7 @@ struct Turn<R> {
 
 impl<R: Runtime> Turn<R> {
     /// Asks the responder, then counts the turn, or releases it when there is no answer.
-    async fn take(&self, on_delta: Option<OnDelta<'_>>) -> Result<(json::Text, Option<Quota>), Fault> {
+    async fn take(&self, on_delta: Option<OnDelta<'_>>) -> Result<CountedTurn, Fault> {
         let asked = &self.asked;
         let prompt = Prompt {
             personality: self.agent_name.as_str(),
@@ -203,21 +195,19 @@ impl<R: Runtime> Turn<R> {
             Ok(answer) => answer,
             Err(error) => {
                 // If this call is lost, the reservation expires by itself.
-                let _ = self.tell(Command::ReleaseTurn).await;
+                let _ = self.tell(ReleaseTurn).await;
                 return Err(error.into_fault());
             }
         };
         let latency_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-        match self.tell(Command::CommitTurn(turn_answer(asked, answer, latency_ms))).await? {
-            Outcome::Turn { document, quota } => Ok((document, quota)),
-            Outcome::TurnExpired => Err(Fault::TurnTimeout),
+        self.tell(turn_answer(asked, answer, latency_ms)).await?.map_err(|rejection| match rejection {
             // The organization was deleted meanwhile, and the caller's key with it.
-            Outcome::Closed => Err(Fault::Credential(CredentialFault::Invalid)),
-            other => Err(unexpected(&other)),
-        }
+            Rejection::Closed => Fault::Credential(CredentialFault::Invalid),
+            rejection => fault_of(rejection, self.received_at),
+        })
     }
 
-    async fn tell(&self, command: Command) -> Result<Outcome, Fault> {
+    async fn tell<C: IntoCommand>(&self, command: C) -> Result<Result<C::Answer, Rejection>, Fault> {
         ask_as_operator(&self.runtime, self.request_id, self.tenant, command).await
     }
 
@@ -229,7 +219,7 @@ impl<R: Runtime> Turn<R> {
                 TurnEvent::metadata(self.request_id, self.asked.affect).send(&*sink);
                 let mut on_delta = |delta: &str| TurnEvent::Text { delta: delta.into() }.send(&*sink);
                 let taken = self.take(Some(&mut on_delta)).await;
-                let stored = taken.and_then(|(document, _)| StoredTurn::read(&document).map_err(internal));
+                let stored = taken.and_then(|turn| StoredTurn::read(&turn.document).map_err(internal));
                 let outcome = match stored {
                     Ok(stored) => {
                         TurnEvent::completion(stored).send(&*sink);

@@ -4,11 +4,10 @@ use serde::Serialize;
 
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::calls::unexpected;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::response::Response;
 use crate::fault::Fault;
-use crate::organization::protocol::{Command, Outcome};
+use crate::organization::protocol::{ReadUsage, Usage};
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Usage"))]
@@ -30,8 +29,7 @@ pub fn active_relationships<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
 }
 
 fn plan<'a>(component: Component) -> Plan<'a> {
-    Plan::new(Command::ReadUsage, move |outcome| {
-        let Outcome::Usage { quota, period_start } = outcome else { return Err(unexpected(&outcome)) };
+    Plan::new(ReadUsage, move |Usage { quota, period_start }| {
         let (used, limit) = quota.of(component);
         let view = UsageView { used, limit, period_start, resets_at: quota.resets_at };
         Response::json(200, &view)

@@ -1,0 +1,20 @@
+//! Erasures of end users in calls.
+
+use crate::directory::deletion::Cascade;
+use crate::directory::identifiers::DeletionId;
+use crate::directory::names::UserId;
+use serde::{Deserialize, Serialize};
+
+/// A request to erase a user, or a part of what the object holds about them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteEndUser {
+    pub user_id: UserId,
+    pub deletion_id: DeletionId,
+    pub cascade: Cascade,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadDeletion {
+    pub deletion_id: DeletionId,
+}
