@@ -2,12 +2,14 @@
 //!
 //! Invariant: a pair has at most one row. The object removes it with its user or its agent.
 
+use std::cmp::Reverse;
+
 use super::agents::{self, FoundAgent};
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{ListRelationships, NumberedRelationship, Rejection, Resource, TurnAnswer};
-use super::sql::{Parameter, Row, Sql, SqlError};
+use super::sql::{Parameter, Row, Sql, SqlError, SqlValue};
 use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
 use crate::directory::deletion::{Cascade, Erased};
@@ -18,7 +20,7 @@ use crate::directory::relationship::Relationship;
 use crate::directory::timestamp::Timestamp;
 
 /// Most relationships that the record of a single user shows.
-const SHOWN_MAX: u32 = 100;
+const SHOWN_MAX: usize = 100;
 
 /// The role of an end user towards an agent.
 const ROLE: &str = "user";
@@ -150,15 +152,26 @@ pub fn read<S: Sql>(sql: &S, id: RelationshipId) -> Result<Relationship, Failure
     Ok(relationship)
 }
 
-/// The relationships that a user's record shows, the newest interaction first, and whether there are more.
-pub fn shown_with<S: Sql>(sql: &S, user: i64) -> Result<(Vec<Relationship>, bool), SqlError> {
-    let select = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT ?"
-    );
-    let rows = sql.run(&select, &[user.into(), i64::from(SHOWN_MAX).saturating_add(1).into()])?;
-    let shown = usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX);
-    let has_more = rows.len() > shown;
-    Ok((unnumbered(rows.into_iter().take(shown))?, has_more))
+/// An expression for the relationships that the record of the user `u` shows, as a JSON list of rows.
+pub fn shown() -> String {
+    format!(
+        "(SELECT json_group_array(json(row)) FROM (SELECT json_array({COLUMNS}) AS row
+           FROM relationships r JOIN agents a ON a.number = r.agent WHERE r.user = u.number
+           ORDER BY r.last_interaction_at DESC, r.number DESC LIMIT {SHOWN_MAX} + 1))"
+    )
+}
+
+/// Reads [`shown`]: the relationships, the newest interaction first, and whether there are more.
+pub fn read_shown(text: &str) -> Result<(Vec<Relationship>, bool), SqlError> {
+    let rows: Vec<Vec<SqlValue>> =
+        serde_json::from_str(text).map_err(|error| SqlError::corrupt("relationships", error))?;
+    let rows = rows.into_iter().map(|row| read_row(Row::new(row)));
+    let mut relationships = rows.collect::<Result<Vec<_>, _>>()?;
+    // SQLite does not promise the order of a list.
+    relationships.sort_by_key(|(number, relationship)| Reverse((relationship.last_interaction_at, *number)));
+    let has_more = relationships.len() > SHOWN_MAX;
+    relationships.truncate(SHOWN_MAX);
+    Ok((relationships.into_iter().map(|(_, relationship)| relationship).collect(), has_more))
 }
 
 /// All relationships of a user.

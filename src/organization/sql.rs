@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
+use serde::{Deserialize, Serialize};
 
 use crate::directory::timestamp::Timestamp;
 use crate::json;
@@ -14,7 +14,8 @@ use crate::json;
 /// A bound parameter.
 ///
 /// Integers must stay within ±2^53: the platform passes them as doubles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Parameter<'a> {
     Null,
     Integer(i64),
@@ -40,7 +41,8 @@ impl<'a, T: Into<Parameter<'a>>> From<Option<T>> for Parameter<'a> {
 }
 
 /// The value of a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
 pub enum SqlValue {
     Null,
     Integer(i64),

@@ -153,18 +153,13 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 
 /// Returns the whole record, with the relationships that it shows.
 pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<EndUserView, Failure> {
+    // One statement: each costs as much as a tenth of the whole read.
     let found = sql.first(
-        &format!(
-            "SELECT {}, EXISTS (SELECT 1 FROM relationships r WHERE r.user = u.number) FROM users u WHERE u.digest = ?",
-            user_row::COLUMNS
-        ),
+        &format!("SELECT {}, {} FROM users u WHERE u.digest = ?", user_row::COLUMNS, relationships::shown()),
         &[user_id.digest().as_str().into()],
     )?;
     let mut row = found.ok_or(Rejection::NotFound(Resource::EndUser))?;
     let found = UserRow::read(&mut row)?;
-    // Most users have no relationships, and need no second query.
-    let is_related = row.integer()? != 0;
-    let (relationships, has_more) =
-        if is_related { relationships::shown_with(sql, found.number)? } else { (Vec::new(), false) };
+    let (relationships, has_more) = relationships::read_shown(&row.text()?)?;
     Ok(EndUserView { user: found.user, relationships, has_more })
 }

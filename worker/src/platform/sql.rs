@@ -1,50 +1,27 @@
 //! The storage of an object: its SQLite database and its alarm.
 
-use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
-use super::bindings::{bind, describe};
+use super::bindings::describe;
 use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, SqlValue};
 
-#[wasm_bindgen]
+#[wasm_bindgen(module = "/src/platform/sql.js")]
 extern "C" {
     #[derive(Debug)]
     pub type ObjectSql;
 
-    type Cursor;
-
-    #[wasm_bindgen(method, catch, variadic)]
-    fn exec(this: &ObjectSql, statement: &str, parameters: &Array) -> Result<Cursor, JsValue>;
-
-    #[wasm_bindgen(method, catch)]
-    fn raw(this: &Cursor) -> Result<JsValue, JsValue>;
-
-    /// `Array.from`, which reads the cursor to its end and may fail.
-    #[wasm_bindgen(catch, js_namespace = Array, js_name = from)]
-    fn collect(rows: &JsValue) -> Result<Array, JsValue>;
+    /// Runs a statement. Parameters and rows are JSON.
+    #[wasm_bindgen(catch)]
+    fn execute(sql: &ObjectSql, statement: &str, parameters: &str) -> Result<String, JsValue>;
 }
 
 impl Sql for ObjectSql {
     fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
-        let parameters: Array = parameters.iter().map(bind).collect();
-        let rows = self.exec(statement, &parameters).and_then(|cursor| cursor.raw()).and_then(|rows| collect(&rows));
-        let rows = rows.map_err(|error| SqlError(describe(&error)))?;
-        rows.iter().map(|row| Array::from(&row).iter().map(value).collect::<Result<_, _>>().map(Row::new)).collect()
-    }
-}
-
-fn value(value: JsValue) -> Result<SqlValue, SqlError> {
-    if value.is_null() {
-        return Ok(SqlValue::Null);
-    }
-    if let Some(text) = value.as_string() {
-        return Ok(SqlValue::Text(text));
-    }
-    // Only whole numbers up to 2^53 are stored.
-    #[expect(clippy::cast_possible_truncation, reason = "a fraction is refused")]
-    match value.as_f64() {
-        Some(number) if number.fract() == 0.0 => Ok(SqlValue::Integer(number as i64)),
-        _ => Err(SqlError("a column holds neither a whole number nor text".to_owned())),
+        let failed = |error: serde_json::Error| SqlError(error.to_string());
+        let parameters = serde_json::to_string(parameters).map_err(failed)?;
+        let rows = execute(self, statement, &parameters).map_err(|error| SqlError(describe(&error)))?;
+        let rows: Vec<Vec<SqlValue>> = serde_json::from_str(&rows).map_err(failed)?;
+        Ok(rows.into_iter().map(Row::new).collect())
     }
 }
 
