@@ -129,9 +129,9 @@ pub fn store_unavailable(error: impl std::fmt::Display) -> Fault {
 }
 
 /// The class of a fault, in dialect 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[schemars(inline)]
 pub enum FaultKind {
     Validation,
     Authentication,

@@ -6,18 +6,17 @@ use crate::directory::timestamp::Timestamp;
 use crate::projection::{Database, Statement, StoreError};
 
 /// A signed-in person, as the agents API shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Person {
     pub user_id: String,
     pub email: Option<String>,
-    #[cfg_attr(feature = "openapi", schemars(length(max = 500)))]
+    #[schemars(length(max = 500))]
     pub orgs: Vec<PersonOrganization>,
 }
 
 /// An organization of a person, and their role in it. A token knows only a part of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(inline)]
 pub struct PersonOrganization {
     pub id: String,
     pub name: Option<String>,

@@ -30,8 +30,7 @@ impl AgentRef {
 
 /// An agent, as dialect 2 shows it.
 // Kept answers hold this form too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Agent {
     pub agent_id: AgentId,
     pub name: Name,

@@ -148,9 +148,8 @@ fn push_base62(out: &mut String, mut number: u128, digits: usize) {
 }
 
 /// The header that carries a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum KeyKind {
     /// `Authorization: Bearer`.
     Api,
@@ -170,9 +169,8 @@ impl KeyKind {
 }
 
 /// The rights of a key. A greater scope has all rights of a smaller one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Scope {
     Read,
     ReadWrite,

@@ -10,9 +10,8 @@ use crate::refusal::Refusal;
 pub const REASON_CHARACTERS_MAX: usize = 500;
 
 /// The extent of an erasure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Cascade {
     /// The person and all data about them.
     All,
@@ -43,8 +42,7 @@ impl Cascade {
 }
 
 /// The numbers of erased things.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Erased {
     pub records: i64,
     pub relationships: i64,
@@ -52,8 +50,7 @@ pub struct Erased {
 }
 
 /// The record that an erasure leaves. It names no person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Receipt {
     pub deletion_id: DeletionId,
     pub status: ReceiptStatus,
@@ -64,9 +61,8 @@ pub struct Receipt {
     pub erased: Erased,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum ReceiptStatus {
     DeletionPending,
     Completed,

@@ -8,9 +8,9 @@ use super::timestamp::Timestamp;
 
 /// The version of a user or an agent: the number of its last change in the tenant's change log. So a
 /// version never comes twice for an id, erased and made again or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[schemars(inline)]
 pub struct Version(i64);
 
 impl Version {
@@ -23,9 +23,8 @@ impl Version {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Status {
     Active,
     DeletionPending,
@@ -42,8 +41,7 @@ impl Status {
 
 /// An end user, as dialect 1 shows it.
 // The listing, the cache and kept answers hold this form too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EndUser {
     pub user_id: UserId,
     pub display_name: Option<Name>,

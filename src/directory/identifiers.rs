@@ -101,9 +101,8 @@ ulid_identifier! {
 /// One of an organization's two data sets.
 ///
 /// The two share settings only. Each has its own object, listing, bucket and quotas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Mode {
     Live,
     Test,

@@ -16,8 +16,7 @@ pub const BURST_MAX: u32 = 10_000_000;
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
 /// The limits of one mode of an organization. Both modes have the same limits and are counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Limits {
     /// The sustained rate, 1 to 1,000,000, in requests per second.
     pub requests_per_second: u32,
@@ -64,8 +63,7 @@ impl<'de> Deserialize<'de> for Slug {
 
 /// An organization, as the admin API shows it.
 // The listing database holds this form too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Organization {
     pub id: OrganizationId,
     pub name: Name,

@@ -66,9 +66,8 @@ impl<'de> Deserialize<'de> for PrincipalId {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum PrincipalType {
     Human,
     Agent,
@@ -87,8 +86,7 @@ impl PrincipalType {
 
 /// A principal, as dialect 3 shows it.
 // Without `created`, which depends on the request. Kept answers hold this form too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Principal {
     pub id: PrincipalId,
     /// An agent that was made by name has none.

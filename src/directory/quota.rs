@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::timestamp::Timestamp;
 
 /// The thing that a quota limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[schemars(inline)]
 pub enum Component {
     Turns,
     ActiveRelationships,

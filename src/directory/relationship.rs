@@ -22,8 +22,8 @@ pub struct Relationship {
 }
 
 /// A relationship as dialect 1 shows it.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Relationship"))]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Relationship")]
 pub struct RelationshipView<'a> {
     id: RelationshipId,
     user_id: &'a UserId,

@@ -52,8 +52,8 @@ const COMPLETE: &str = "
     WHERE deletion_id = ?1 AND completed_at IS NULL";
 
 /// The receipt of a deletion, which outlives the organization.
-#[derive(Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "OrganizationReceipt"))]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "OrganizationReceipt")]
 pub struct ClosingReceipt {
     pub deletion_id: DeletionId,
     pub organization_id: OrganizationId,

@@ -9,7 +9,6 @@ mod endpoints;
 mod exchange;
 pub mod http;
 mod log;
-#[cfg(feature = "openapi")]
 pub mod openapi;
 mod organizations;
 pub mod pipeline;

@@ -52,14 +52,14 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
 }
 
 /// An error of dialect 1.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Error"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Error")]
 pub struct EndUsersError<'a> {
     error: ErrorView<'a>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 struct ErrorView<'a> {
     /// What programs should look at; each is explained at `/errors`.
     code: &'static str,
@@ -68,21 +68,21 @@ struct ErrorView<'a> {
     request_id: RequestId,
     /// What is known of the fault: the fields at fault, the wait, or the quota.
     details: Option<ErrorDetails<'a>>,
-    #[cfg_attr(feature = "openapi", schemars(url))]
+    #[schemars(url)]
     documentation_url: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[schemars(inline)]
 enum ErrorDetails<'a> {
     Fields { fields: Vec<ErrorField<'a>> },
     RateLimit { retry_after_ms: i64 },
     Quota { component: Component, used: u64, limit: u64, resets_at: Timestamp },
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 struct ErrorField<'a> {
     path: &'a str,
     message: &'a str,
@@ -113,27 +113,26 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
 }
 
 /// RFC 9457, with exactly these members and `$schema`.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Problem<'a> {
-    #[cfg_attr(feature = "openapi", schemars(url))]
+    #[schemars(url)]
     r#type: String,
     title: &'static str,
-    #[cfg_attr(feature = "openapi", schemars(range(min = 400, max = 599)))]
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
     detail: String,
-    #[cfg_attr(feature = "openapi", schemars(regex(pattern = "^urn:ulid:")))]
+    #[schemars(regex(pattern = "^urn:ulid:"))]
     instance: String,
     errors: Vec<ProblemError<'a>>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 struct ProblemError<'a> {
     location: String,
     message: &'a str,
     /// What was sent, when it is short enough to repeat.
-    #[cfg_attr(feature = "openapi", schemars(with = "json::Text"))]
+    #[schemars(with = "json::Text")]
     value: Option<&'a json::Text>,
 }
 
@@ -161,32 +160,32 @@ fn problem(fault: &Fault, request_id: RequestId) -> serde_json::Result<String> {
 }
 
 /// An error of dialect 3.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "PrincipalError"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PrincipalError")]
 pub struct PrincipalsError<'a> {
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = false)))]
+    #[schemars(extend("const" = false))]
     success: bool,
     error: PrincipalsErrorView<'a>,
     suggestion: &'static str,
     request_id: RequestId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[schemars(inline)]
 enum PrincipalsErrorView<'a> {
     Message(String),
     Fields { detail: Vec<PrincipalsErrorField<'a>> },
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 struct PrincipalsErrorField<'a> {
     loc: [&'a str; 2],
     msg: &'a str,
     r#type: &'static str,
     /// What was sent, when it is short enough to repeat.
-    #[cfg_attr(feature = "openapi", schemars(with = "json::Text"))]
+    #[schemars(with = "json::Text")]
     input: Option<&'a json::Text>,
 }
 

@@ -22,8 +22,7 @@ use crate::directory::relationship::RelationshipView;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Export<'a> {
     exported_at: Timestamp,
     end_user: EndUser,

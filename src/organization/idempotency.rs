@@ -146,8 +146,7 @@ pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
 }
 
 /// A kept answer in a user's export.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct KeptAnswer {
     request_id: RequestId,
     expires_at: Timestamp,

@@ -208,8 +208,8 @@ fn relationships_reserved<S: Sql>(
 }
 
 /// The answer to a turn, as the caller gets it and as the object keeps it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Turn"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Turn")]
 pub struct TurnView<'a> {
     interaction_id: RequestId,
     response: &'a str,
@@ -218,8 +218,8 @@ pub struct TurnView<'a> {
     latency_ms: i64,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "TurnUsage"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "TurnUsage")]
 pub struct TurnUsageView<'a> {
     turns_consumed: u32,
     active_relationship_counted: bool,

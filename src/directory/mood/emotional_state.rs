@@ -7,8 +7,7 @@ use super::level::Level;
 use super::state::Affect;
 
 /// The emotional state that a turn tells of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EmotionalState {
     primary: String,
     confidence: Level,

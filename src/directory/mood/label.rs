@@ -13,9 +13,8 @@ const SLOPE_ONE: u64 = 1_000_000;
 
 /// The place of valence and arousal on the circle of Russell's circumplex model (1980): a neutral centre, and
 /// eight sectors of 45° around the axes and the diagonals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum Label {
     /// Valence and arousal are both below a tenth.
     Neutral,

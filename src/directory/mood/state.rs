@@ -152,8 +152,8 @@ fn remaining(elapsed_ms: u64, half_life_ms: u64) -> f64 {
 
 /// The mood of a user with an agent.
 // Some clients refuse any other members or order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Mood"))]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Mood")]
 pub struct MoodBody<'a> {
     pub agent_id: AgentId,
     pub user_id: &'a UserId,

@@ -9,8 +9,8 @@ use crate::fault::Fault;
 use crate::input::{choice, string};
 
 /// The answer to a request: the receipt's id.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "DeletionAccepted"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "DeletionAccepted")]
 pub struct Accepted {
     deletion_id: DeletionId,
     status: &'static str,

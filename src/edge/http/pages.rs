@@ -23,12 +23,12 @@ pub fn cut<T>(records: &mut Vec<T>, limit: u32) -> bool {
 }
 
 /// A page. `next_cursor` is `null` on the last one, where the pagers of existing clients stop.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct PageBody<T> {
     data: Vec<T>,
     has_more: bool,
-    #[cfg_attr(feature = "openapi", schemars(length(min = 1)))]
+    #[schemars(length(min = 1))]
     next_cursor: Option<String>,
 }
 

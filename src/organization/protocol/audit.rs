@@ -14,9 +14,9 @@ pub struct StartAudit {
 pub struct ReadAudit;
 
 /// The phases of an audit, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Phase"))]
+#[schemars(rename = "Phase")]
 pub enum AuditPhase {
     /// Compare the position of the listing with the object's.
     Fence,
@@ -51,8 +51,7 @@ impl AuditPhase {
 }
 
 /// How many records of a projection differed and were repaired.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Differences {
     /// The projection lacked the record.
     pub missing: i64,
@@ -63,8 +62,7 @@ pub struct Differences {
 }
 
 /// What an audit has found so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AuditReport {
     /// What the audit compares now; `null` when the audit is completed.
     pub phase: Option<AuditPhase>,

@@ -14,8 +14,7 @@ use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
 use crate::input::both;
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct OrganizationDeletionAccepted {
     deletion_id: DeletionId,
     status: ReceiptStatus,

@@ -23,8 +23,8 @@ use crate::refusal::Refusal;
 const KEY: &str = Resource::Key.as_str();
 
 /// A key as the admin API shows it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Key"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Key")]
 pub struct KeyView<'a> {
     id: KeyId,
     /// The secret. Only the answer to the issue of the key has it.

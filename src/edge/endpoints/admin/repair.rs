@@ -15,8 +15,8 @@ use crate::input::{Fields, both};
 use crate::organization::protocol::{AuditReport, ReadAudit, StartAudit};
 
 /// An organization's audit as the admin API shows it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Repair"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Repair")]
 pub struct RepairView {
     organization_id: OrganizationId,
     /// `completed` when both modes are.
@@ -24,8 +24,8 @@ pub struct RepairView {
     modes: Vec<ModeView>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "RepairMode"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "RepairMode")]
 struct ModeView {
     mode: Mode,
     status: RepairStatus,
@@ -33,9 +33,8 @@ struct ModeView {
     report: AuditReport,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 enum RepairStatus {
     Running,
     Completed,

@@ -13,15 +13,13 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::Fault;
 use crate::organization::protocol::{ReadUsage, Usage};
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct OrganizationUsage {
     organization_id: OrganizationId,
     modes: Vec<ModeUsage>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ModeUsage {
     mode: Mode,
     turns: Share,
@@ -30,8 +28,7 @@ struct ModeUsage {
     resets_at: Timestamp,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Share {
     used: u64,
     limit: u64,

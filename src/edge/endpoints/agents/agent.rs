@@ -69,14 +69,13 @@ fn respond(status: u16, view: &AgentView) -> Result<Response, Fault> {
 }
 
 /// A page of agents. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy one.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct AgentList {
-    #[cfg_attr(feature = "openapi", schemars(length(max = 500)))]
+    #[schemars(length(max = 500))]
     items: Vec<Agent>,
     has_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "String", length(min = 1)))]
+    #[schemars(with = "String", length(min = 1))]
     next_cursor: Option<String>,
 }
 

@@ -24,41 +24,37 @@ use crate::organization::protocol::ReadAgent;
 use crate::organization::relationship_entry::RelationshipEntry;
 use crate::projection::listing::agent_users::{self, AgentUserRow};
 
-#[derive(Serialize)]
-#[cfg_attr(
-    feature = "openapi",
-    derive(schemars::JsonSchema),
-    // The contract requires only these two members.
-    schemars(extend("required" = ["role", "user_id"]))
-)]
+#[derive(Serialize, schemars::JsonSchema)]
+// The contract requires only these two members.
+#[schemars(extend("required" = ["role", "user_id"]))]
 pub struct UserEntry<'a> {
     user_id: &'a UserId,
     role: &'a str,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "Name"))]
+    #[schemars(with = "Name")]
     display_name: Option<&'a Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "Timestamp"))]
+    #[schemars(with = "Timestamp")]
     last_interaction_at: Option<Timestamp>,
     metadata: Contact<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "MoodBody<'a>"))]
+    #[schemars(with = "MoodBody<'a>")]
     mood: Option<MoodBody<'a>>,
 }
 
 /// The user's metadata as this list shows it: two members by name, the others as text.
-#[derive(Default, Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Default, Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 struct Contact<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    #[schemars(with = "String")]
     email: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "String"))]
+    #[schemars(with = "String")]
     phone: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "json::as_map")]
-    #[cfg_attr(feature = "openapi", schemars(with = "std::collections::BTreeMap<String, String>"))]
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
     custom: Vec<(&'a str, CustomMember<'a>)>,
 }
 
@@ -90,14 +86,13 @@ impl<'a> Contact<'a> {
 
 /// A page of an agent's users. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy
 /// one.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct AgentUserList<'a> {
-    #[cfg_attr(feature = "openapi", schemars(length(max = 500)))]
+    #[schemars(length(max = 500))]
     users: Vec<UserEntry<'a>>,
     has_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "String", length(min = 1)))]
+    #[schemars(with = "String", length(min = 1))]
     next_cursor: Option<String>,
 }
 

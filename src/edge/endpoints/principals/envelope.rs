@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::directory::principal::Principal;
 
 /// How a list goes on. The members that the style of paging does not fill are `null`.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "PrincipalMeta"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PrincipalMeta")]
 pub struct Meta {
     pub has_more: bool,
     pub after: Option<String>,
@@ -17,11 +17,10 @@ pub struct Meta {
 }
 
 /// The envelope. Its `meta` is `null` unless the result is a list.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Envelope<T, M = ()> {
     result: T,
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = true)))]
+    #[schemars(extend("const" = true))]
     success: bool,
     message: &'static str,
     suggestion: (),
@@ -35,8 +34,7 @@ impl<T, M> Envelope<T, M> {
 }
 
 /// A stored principal, and whether this request made it.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct PrincipalResult {
     pub created: bool,
     #[serde(flatten)]

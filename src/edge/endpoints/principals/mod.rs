@@ -4,5 +4,4 @@ mod envelope;
 pub mod list;
 pub mod principal;
 
-#[cfg(feature = "openapi")]
 pub use envelope::{Envelope, Meta, PrincipalResult};

@@ -14,8 +14,7 @@ use crate::fault::Fault;
 /// The names under which a machine reaches itself (RFC 6761, section 6.3; RFC 4291, section 2.5.3).
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Demo<'a> {
     /// `null` unless it is set and the request came by a loopback name.
     api_key: Option<&'a str>,

@@ -13,23 +13,20 @@ pub fn health() -> Result<Response, Fault> {
     Response::json(200, &Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Health {
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = "ok")))]
+    #[schemars(extend("const" = "ok"))]
     status: &'static str,
     version: &'static str,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct Readiness {
     status: &'static str,
     checks: Checks,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Checks {
     configuration: Check,
     objects: Check,
@@ -37,8 +34,7 @@ struct Checks {
     d1: Check,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Check {
     ok: bool,
     latency_ms: i64,

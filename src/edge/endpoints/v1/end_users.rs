@@ -187,12 +187,11 @@ fn single(status: u16, user: &EndUser) -> Result<Response, Fault> {
 }
 
 /// A record with its relationships.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Serialize, schemars::JsonSchema)]
 pub struct EndUserWithRelationships<'a> {
     #[serde(flatten)]
     user: EndUser,
-    #[cfg_attr(feature = "openapi", schemars(length(max = 100)))]
+    #[schemars(length(max = 100))]
     relationships: Vec<RelationshipView<'a>>,
     relationships_has_more: bool,
 }

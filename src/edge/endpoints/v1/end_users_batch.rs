@@ -20,8 +20,8 @@ const ROWS_MAX: usize = 500;
 /// commit and one flush.
 const ROWS_PER_TOKEN: usize = 10;
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchResult"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchResult")]
 pub struct BatchBody {
     results: Vec<RowResult>,
     created: usize,
@@ -29,19 +29,19 @@ pub struct BatchBody {
     failed: usize,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRow"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchRow")]
 struct RowResult {
     /// As sent; `null` when the row has none, or one that is not a string.
     user_id: Option<String>,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schemars(with = "RowError"))]
+    #[schemars(with = "RowError")]
     error: Option<RowError>,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "BatchRowError"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchRowError")]
 struct RowError {
     code: &'static str,
     message: String,

@@ -9,9 +9,8 @@ use crate::fault::{Fault, internal};
 use crate::json;
 
 /// The data of an event. It repeats the type of the event, because clients look only there.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub enum TurnEvent {
     Metadata {
         interaction_id: RequestId,
@@ -25,7 +24,7 @@ pub enum TurnEvent {
     Completion {
         memory: UpdatedMemory,
         guardrails: Guardrails,
-        #[cfg_attr(feature = "openapi", schemars(with = "crate::organization::turns::TurnUsageView<'_>"))]
+        #[schemars(with = "crate::organization::turns::TurnUsageView<'_>")]
         usage: json::Text,
         latency_ms: i64,
     },
@@ -36,29 +35,29 @@ pub enum TurnEvent {
 }
 
 /// Rollcall keeps no memory of what was said.
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 pub struct ConsultedMemory {
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = false)))]
+    #[schemars(extend("const" = false))]
     consulted: bool,
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = NO_SUMMARY)))]
+    #[schemars(extend("const" = NO_SUMMARY))]
     summary_used: &'static str,
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = 0)))]
+    #[schemars(extend("const" = 0))]
     significant_moments_referenced: u32,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 pub struct UpdatedMemory {
-    #[cfg_attr(feature = "openapi", schemars(extend("const" = NO_SUMMARY)))]
+    #[schemars(extend("const" = NO_SUMMARY))]
     summary_used: &'static str,
     model_updated: bool,
 }
 
 const NO_SUMMARY: &str = "none";
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(inline))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
 pub struct Guardrails {
     applied: [&'static str; 0],
 }

@@ -9,8 +9,8 @@ use crate::edge::http::response::Response;
 use crate::fault::Fault;
 use crate::organization::protocol::{ReadUsage, Usage};
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema), schemars(rename = "Usage"))]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Usage")]
 pub struct UsageView {
     used: u64,
     limit: u64,
