@@ -9,21 +9,12 @@ use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
 
 /// The part of the request that has a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Location {
     Body,
     Query,
     Path,
-}
-
-impl Location {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Body => "body",
-            Self::Query => "query",
-            Self::Path => "path",
-        }
-    }
 }
 
 /// One fault of one field.

@@ -18,7 +18,9 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::{Rate, Tat};
-use rollcall::organization::protocol::{Admit, Call, Caller, Command, IssueKey, NewEndUser, NewKey, Reply, Settings};
+use rollcall::organization::protocol::{
+    Admit, Call, Caller, Command, IssueKey, KeyRecord, NewEndUser, Reply, Settings,
+};
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Query, Range};
 use rusqlite::Connection;
@@ -61,8 +63,7 @@ impl Object {
         let object = Self { sql: Sqlite::new(), listing: Sqlite::over(listing()), tenant, ring, key, text, core };
         let limits = Limits { requests_per_second: 1_000_000, burst: 10_000_000, ..Limits::default() };
         let settings = Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS) };
-        let key = NewKey {
-            digest: object.key.digest(),
+        let record = KeyRecord {
             key_id: KeyId::new(Timestamp::from_millis(START_MS), [1; 10]),
             kind: KeyKind::Api,
             scope: Scope::ReadWrite,
@@ -70,8 +71,11 @@ impl Object {
             name: Name::new("bench").expect("a name"),
             created_at: Timestamp::from_millis(START_MS),
             expires_at: None,
+            revoked_at: None,
+            last_used_on: None,
         };
-        object.call(Caller::Operator, Command::IssueKey(IssueKey { settings, key }));
+        object
+            .call(Caller::Operator, Command::IssueKey(IssueKey { settings, digest: object.key.digest(), key: record }));
         for number in 0..LISTED {
             object.call(Caller::Operator, Command::CreateEndUser(new_user(number)));
         }

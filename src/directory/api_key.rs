@@ -77,7 +77,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Makes a key from 32 random bytes.
     pub fn mint(prefix: &KeyPrefix, tenant: Tenant, random: [u8; 32], secret: &Secret) -> Self {
-        let mut text = format!("{}_{}_{}", prefix.as_str(), tenant.mode.as_str(), tenant.organization);
+        let mut text = format!("{}_{}_{}", prefix.as_str(), tenant.mode.into_str(), tenant.organization);
         let (high, low) = random.split_at(16);
         for half in [high, low] {
             // 128 random bits give 95 bits of output, so the bias is below 2^-32.
@@ -148,8 +148,22 @@ fn push_base62(out: &mut String, mut number: u128, digits: usize) {
 }
 
 /// The header that carries a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum KeyKind {
     /// `Authorization: Bearer`.
     Api,
@@ -159,18 +173,25 @@ pub enum KeyKind {
 
 impl KeyKind {
     pub const ALL: [Self; 2] = [Self::Api, Self::Service];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Service => "service",
-        }
-    }
 }
 
 /// The rights of a key. A greater scope has all rights of a smaller one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Scope {
     Read,
     ReadWrite,
@@ -178,13 +199,6 @@ pub enum Scope {
 
 impl Scope {
     pub const ALL: [Self; 2] = [Self::Read, Self::ReadWrite];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::ReadWrite => "read_write",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use crate::refusal::Refusal;
 pub const REASON_CHARACTERS_MAX: usize = 500;
 
 /// The extent of an erasure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Cascade {
     /// The person and all data about them.
     All,
@@ -23,14 +24,6 @@ pub enum Cascade {
 
 impl Cascade {
     pub const ALL: [Self; 3] = [Self::All, Self::ModelOnly, Self::MemoryOnly];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::ModelOnly => "model_only",
-            Self::MemoryOnly => "memory_only",
-        }
-    }
 
     /// The status in the response to the request. The receipt says `deletion_pending` for every extent.
     pub const fn requested_status(self) -> &'static str {

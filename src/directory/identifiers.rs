@@ -101,8 +101,22 @@ ulid_identifier! {
 /// One of an organization's two data sets.
 ///
 /// The two share settings only. Each has its own object, listing, bucket and quotas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Mode {
     Live,
     Test,
@@ -110,23 +124,14 @@ pub enum Mode {
 
 impl Mode {
     pub const ALL: [Self; 2] = [Self::Live, Self::Test];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Test => "test",
-        }
-    }
 }
 
 impl FromStr for Mode {
     type Err = Refusal;
 
     fn from_str(text: &str) -> Result<Self, Refusal> {
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| Refusal::new("must be \"live\" or \"test\""))
+        let named = Self::ALL.into_iter().find(|mode| mode.into_str() == text);
+        named.ok_or_else(|| Refusal::new("must be \"live\" or \"test\""))
     }
 }
 
@@ -141,7 +146,7 @@ pub struct Tenant {
 
 impl fmt::Display for Tenant {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.organization, self.mode.as_str())
+        write!(formatter, "{}/{}", self.organization, self.mode.into_str())
     }
 }
 

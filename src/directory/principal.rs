@@ -66,8 +66,9 @@ impl<'de> Deserialize<'de> for PrincipalId {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum PrincipalType {
     Human,
     Agent,
@@ -75,13 +76,6 @@ pub enum PrincipalType {
 
 impl PrincipalType {
     pub const ALL: [Self; 2] = [Self::Human, Self::Agent];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Human => "human",
-            Self::Agent => "agent",
-        }
-    }
 }
 
 /// A principal, as dialect 3 shows it.

@@ -139,9 +139,9 @@ struct ProblemError<'a> {
 fn problem(fault: &Fault, request_id: RequestId) -> serde_json::Result<String> {
     let locate = |fault: &FieldFault| {
         if fault.path.is_empty() {
-            fault.location.as_str().to_owned()
+            fault.location.into_str().to_owned()
         } else {
-            format!("{}.{}", fault.location.as_str(), fault.path)
+            format!("{}.{}", fault.location.into_str(), fault.path)
         }
     };
     let errors = field_faults(fault)
@@ -195,7 +195,7 @@ fn principals(fault: &Fault, request_id: RequestId) -> serde_json::Result<String
             detail: faults
                 .iter()
                 .map(|fault| PrincipalsErrorField {
-                    loc: [fault.location.as_str(), &fault.path],
+                    loc: [fault.location.into_str(), &fault.path],
                     msg: &fault.message,
                     r#type: "value_error",
                     input: fault.value.as_ref(),

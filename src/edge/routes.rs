@@ -194,7 +194,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Match<'a> {
             return Match::Found { route, parameters };
         }
         dialect = route.dialect;
-        allow.push(route.method.as_str());
+        allow.push(route.method.into_str());
         if route.method == Get {
             allow.push("HEAD");
         }
@@ -229,7 +229,9 @@ mod tests {
 
     fn describe(method: &str, path: &str) -> String {
         match find(method, path) {
-            Match::Found { route, parameters } => format!("{} {} {parameters:?}", route.method.as_str(), route.pattern),
+            Match::Found { route, parameters } => {
+                format!("{} {} {parameters:?}", route.method.into_str(), route.pattern)
+            }
             Match::MethodNotAllowed { dialect, allow } => format!("{dialect:?} 405 {allow}"),
             Match::NotFound { dialect } => format!("{dialect:?} 404"),
         }
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn no_route_hides_another() {
         for route in ROUTES {
-            let Match::Found { route: found, .. } = find(route.method.as_str(), route.pattern) else {
+            let Match::Found { route: found, .. } = find(route.method.into_str(), route.pattern) else {
                 panic!("{} is not found", route.pattern);
             };
             assert!(std::ptr::eq(found, route), "{} is hidden by {}", route.pattern, found.pattern);

@@ -138,10 +138,9 @@ impl Audit {
 
     fn read(row: &mut Row) -> Result<Self, SqlError> {
         let phase = row.text()?;
-        let phase = AuditPhase::ALL.into_iter().find(|known| known.as_str() == phase);
+        let phase = AuditPhase::ALL.into_iter().find(|known| known.into_str() == phase);
         let position = row.text()?;
-        let started_at = Timestamp::from_millis(row.integer()?);
-        let completed_at = row.optional_integer()?.map(Timestamp::from_millis);
+        let (started_at, completed_at) = (row.timestamp()?, row.optional_timestamp()?);
         let (users, fence_reset) = (row.integer()?, row.integer()? != 0);
         let mut differences =
             || Ok(Differences { missing: row.integer()?, outdated: row.integer()?, foreign: row.integer()? });
@@ -157,7 +156,7 @@ impl Audit {
         sql.run(
             &format!("INSERT OR REPLACE INTO audit (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
             &[
-                report.phase.map_or("", AuditPhase::as_str).into(),
+                report.phase.map_or("", |phase| phase.into_str()).into(),
                 self.position.as_str().into(),
                 report.started_at.millis().into(),
                 report.completed_at.map(Timestamp::millis).into(),

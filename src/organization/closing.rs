@@ -101,7 +101,7 @@ impl Closing {
             "INSERT OR REPLACE INTO closing VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 self.tenant.organization.to_string().as_str().into(),
-                self.tenant.mode.as_str().into(),
+                self.tenant.mode.into_str().into(),
                 self.closed_at.millis().into(),
                 self.completed_at.map(Timestamp::millis).into(),
                 self.erased.records.into(),

@@ -85,9 +85,9 @@ fn dispatch<S: Sql>(
         Command::ReleaseTurn(_) => Answer::ReleaseTurn(turns::release(sql, request_id)?),
         Command::ReadUsage(_) => Answer::ReadUsage(quotas::usage(sql, settings, now)?),
         Command::Configure(settings) => Answer::Configure(memory.configure(sql, settings, now)?),
-        Command::IssueKey(IssueKey { settings, key }) => {
+        Command::IssueKey(IssueKey { settings, digest, key }) => {
             memory.configure(sql, settings, now)?;
-            Answer::IssueKey(keys::issue(sql, &mut memory.keys, &key)?)
+            Answer::IssueKey(keys::issue(sql, &mut memory.keys, &digest, &key)?)
         }
         Command::ListKeys(list) => Answer::ListKeys(keys::list(sql, &list)?),
         Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),

@@ -180,7 +180,7 @@ fn store<S: Sql>(sql: &S, erasure: &Erasure<'_>, sequence: i64, now: Timestamp) 
             erasure.user.into(),
             erasure.agent.into(),
             sequence.into(),
-            erasure.cascade.as_str().into(),
+            erasure.cascade.into_str().into(),
             erasure.reason.into(),
             now.millis().into(),
             erasure.erased.records.into(),
@@ -226,7 +226,7 @@ pub fn purge<S: Sql>(sql: &S, log: &mut ChangeLog, now: Timestamp) -> Result<boo
     let mut persons = Vec::new();
     for mut row in due {
         deletions.push(row.text()?);
-        if let (Some(user), true) = (row.optional_integer()?, row.text()? == Cascade::All.as_str()) {
+        if let (Some(user), true) = (row.optional_integer()?, row.parsed::<Cascade>("cascade")? == Cascade::All) {
             persons.push(user);
         }
     }

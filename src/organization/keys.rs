@@ -8,7 +8,7 @@
 //!   transaction fails. So the memory of a key equals its row.
 
 use super::failure::Failure;
-use super::protocol::{KeyRecord, ListKeys, NewKey, Rejection, Resource};
+use super::protocol::{KeyRecord, ListKeys, Rejection, Resource};
 use super::sql::{Row, Sql, SqlError};
 use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
@@ -102,15 +102,15 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlErro
 
 /// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
 /// changes nothing.
-pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, key: &NewKey) -> Result<(), SqlError> {
+pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
     sql.run(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         &[
-            key.digest.as_str().into(),
+            digest.as_str().into(),
             key.key_id.to_string().as_str().into(),
-            key.kind.as_str().into(),
-            key.scope.as_str().into(),
+            key.kind.into_str().into(),
+            key.scope.into_str().into(),
             key.prefix.as_str().into(),
             key.name.as_str().into(),
             key.created_at.millis().into(),

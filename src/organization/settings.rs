@@ -2,7 +2,7 @@
 
 use super::protocol::Settings;
 use super::sql::{Sql, SqlError};
-use crate::directory::identifiers::{Mode, Tenant};
+use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
@@ -28,7 +28,7 @@ pub fn store<S: Sql>(sql: &S, settings: &Settings) -> Result<(), SqlError> {
         &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
             settings.tenant.organization.to_string().as_str().into(),
-            Mode::as_str(settings.tenant.mode).into(),
+            settings.tenant.mode.into_str().into(),
             settings.version.into(),
             i64::from(settings.limits.requests_per_second).into(),
             i64::from(settings.limits.burst).into(),

@@ -71,7 +71,7 @@ impl UserRow {
                 self.number.into(),
                 user.user_id.as_str().into(),
                 user.version.sequence().into(),
-                user.status.as_str().into(),
+                user.status.into_str().into(),
                 user.display_name.as_ref().map(Name::as_str).into(),
                 user.metadata.as_str().into(),
                 user.updated_at.millis().into(),

@@ -51,7 +51,7 @@ pub fn create<S: Sql>(
         &[
             new.user_id.as_str().into(),
             number.into(),
-            Status::Active.as_str().into(),
+            Status::Active.into_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
             now.millis().into(),

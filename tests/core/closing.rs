@@ -21,8 +21,8 @@ use rollcall::organization::closing::{self, Closing};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, Command, CreateEndUsers, DeleteAgent, DeleteEndUser, DeletePrincipal,
-    DeleteRelationship, Denial, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey, ListAgents, ListKeys,
-    ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewKey, NewPrincipal, NewTurn, Outcome, PrincipalChange,
+    DeleteRelationship, Denial, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey, KeyRecord, ListAgents,
+    ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome, PrincipalChange,
     PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship,
     ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser,
     UpdatePrincipal,
@@ -60,9 +60,8 @@ fn key(tenant: Tenant) -> KeyDigest {
     ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest()
 }
 
-fn new_key(tenant: Tenant, number: u8) -> NewKey {
-    NewKey {
-        digest: key(tenant),
+fn new_key(number: u8) -> KeyRecord {
+    KeyRecord {
         key_id: KeyId::new(now(), [number; 10]),
         kind: KeyKind::Api,
         scope: Scope::ReadWrite,
@@ -70,6 +69,8 @@ fn new_key(tenant: Tenant, number: u8) -> NewKey {
         name: Name::new("key").expect("a name"),
         created_at: now(),
         expires_at: None,
+        revoked_at: None,
+        last_used_on: None,
     }
 }
 
@@ -138,8 +139,12 @@ impl Object {
 
     /// Fills an organization in use: users, an agent, relationships with moods, a turn in progress, a key.
     fn populate(&self, users: usize, listing: &Listing, kv: &Kv) {
-        self.operator(Command::IssueKey(IssueKey { settings: settings(self.tenant), key: new_key(self.tenant, 1) }))
-            .expect("an answer");
+        self.operator(Command::IssueKey(IssueKey {
+            settings: settings(self.tenant),
+            digest: key(self.tenant),
+            key: new_key(1),
+        }))
+        .expect("an answer");
         for command in self.commands() {
             if matches!(command, Command::SaveAgent(_) | Command::ReserveTurn(_) | Command::CommitTurn(_)) {
                 // The turn belongs to another request, so this commit finds none.
@@ -190,7 +195,7 @@ impl Object {
             Command::ExportEndUser(ExportEndUser { user_id: id() }),
             Command::ReadEndUser(ReadEndUser { user_id: id() }),
             Command::Configure(settings(tenant)),
-            Command::IssueKey(IssueKey { settings: settings(tenant), key: new_key(tenant, 2) }),
+            Command::IssueKey(IssueKey { settings: settings(tenant), digest: key(tenant), key: new_key(2) }),
             Command::ListKeys(ListKeys { after: None, limit: 10 }),
             Command::RevokeKey(RevokeKey { key_id: KeyId::new(now(), [1; 10]) }),
             Command::StartAudit(StartAudit { settings: settings(tenant) }),
@@ -658,7 +663,7 @@ fn an_object_that_lost_its_mark_is_closed_again() {
     object.delete_all();
     object.restart();
     object
-        .operator(Command::IssueKey(IssueKey { settings: settings(tenant), key: new_key(tenant, 3) }))
+        .operator(Command::IssueKey(IssueKey { settings: settings(tenant), digest: key(tenant), key: new_key(3) }))
         .expect("an answer");
     assert_eq!(object.close(), (None, Erased::default()), "what it had is not known any more");
     let caller = Caller::Key { digest: key(tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use rollcall::directory::agent::{Agent, AgentId, AgentRef};
-use rollcall::directory::api_key::{ApiKey, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::identifiers::{
@@ -34,10 +34,10 @@ use rollcall::organization::protocol::{
     CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent, DeleteEndUser,
     DeletePrincipal, DeleteRelationship, Denial, Differences, EndUserChange, EndUserView, ExportEndUser,
     IdempotencyKey, IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
-    NewKey, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView,
-    PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage,
-    Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer,
-    UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom,
+    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection,
+    ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent,
+    UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{SqlError, SqlValue};
 use rollcall::projection::cache;
@@ -75,10 +75,13 @@ fn metadata(json: &str) -> Metadata {
     Metadata::from_stored(json.to_owned()).expect("an object")
 }
 
-fn key(number: u8) -> NewKey {
+fn digest(number: u8) -> KeyDigest {
     let secret = Secret::new("s".repeat(32)).expect("a secret");
-    NewKey {
-        digest: ApiKey::mint(&KeyPrefix::default(), tenant(), [number; 32], &secret).digest(),
+    ApiKey::mint(&KeyPrefix::default(), tenant(), [number; 32], &secret).digest()
+}
+
+fn key(number: u8) -> KeyRecord {
+    KeyRecord {
         key_id: KeyId::new(at(0), [number; 10]),
         kind: KeyKind::Api,
         scope: Scope::ReadWrite,
@@ -86,6 +89,8 @@ fn key(number: u8) -> NewKey {
         name: name("server"),
         created_at: at(0),
         expires_at: Some(at(1_000_000)),
+        revoked_at: None,
+        last_used_on: None,
     }
 }
 
@@ -141,7 +146,7 @@ fn commands() -> Vec<Command> {
         Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
         Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
         Command::Configure(settings()),
-        Command::IssueKey(IssueKey { settings: settings(), key: key(1) }),
+        Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }),
         Command::ListKeys(ListKeys { after: Some(KeyId::new(at(0), [1; 10])), limit: 10 }),
         Command::RevokeKey(RevokeKey { key_id: KeyId::new(at(0), [1; 10]) }),
         Command::StartAudit(StartAudit { settings: settings() }),
@@ -271,20 +276,6 @@ fn relationship() -> Relationship {
     }
 }
 
-fn key_record() -> KeyRecord {
-    KeyRecord {
-        key_id: KeyId::new(at(0), [1; 10]),
-        kind: KeyKind::Service,
-        scope: Scope::Read,
-        prefix: KeyPrefix::default(),
-        name: name("server"),
-        created_at: at(0),
-        expires_at: None,
-        revoked_at: Some(at(1)),
-        last_used_on: Some(at(2)),
-    }
-}
-
 fn report() -> AuditReport {
     AuditReport {
         phase: Some(AuditPhase::Cache),
@@ -316,7 +307,7 @@ fn answers() -> Vec<Answer> {
         Answer::ReadEndUser(EndUserView { user: user(), relationships: vec![relationship()], has_more: true }),
         Answer::Configure(()),
         Answer::IssueKey(()),
-        Answer::ListKeys(vec![key_record()]),
+        Answer::ListKeys(vec![KeyRecord { revoked_at: Some(at(1)), last_used_on: Some(at(2)), ..key(1) }]),
         Answer::RevokeKey(()),
         Answer::StartAudit(Some(report())),
         Answer::ReadAudit(None),
@@ -414,7 +405,7 @@ fn calls_are_sent_in_these_bytes() {
     for command in commands() {
         let kind = kind(&command);
         let idempotency = Some(IdempotencyKey { digest: "d".to_owned(), fingerprint: "f".to_owned() });
-        let caller = Caller::Key { digest: key(1).digest, kind: KeyKind::Api, scope: Scope::Read, cost: 2 };
+        let caller = Caller::Key { digest: digest(1), kind: KeyKind::Api, scope: Scope::Read, cost: 2 };
         let call = Call { request_id: request_id(1), repeated: true, caller, idempotency, command };
         let bytes = protocol::encode(&call).expect("a call");
         let read: Call = protocol::decode(&bytes).expect("the same call");
@@ -478,7 +469,7 @@ struct World {
 impl World {
     fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
-        let digest = self::key(1).digest;
+        let digest = digest(1);
         let caller = match command {
             Command::IssueKey(_) | Command::StartAudit(_) => Caller::Operator,
             _ => Caller::Key { digest, kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 },
@@ -517,7 +508,7 @@ impl World {
             listing: Sqlite::listing(),
             cache: String::new(),
         };
-        world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), key: key(1) }));
+        world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }));
         world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
         world.call(
             2,

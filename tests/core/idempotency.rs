@@ -10,7 +10,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, CreatedEndUser, IdempotencyKey, IssueKey, NewEndUser, NewKey, Reply, Settings,
+    Answer, Call, Caller, Command, CreatedEndUser, IdempotencyKey, IssueKey, KeyRecord, NewEndUser, Reply, Settings,
 };
 use rollcall::organization::sql::Sql;
 
@@ -35,8 +35,7 @@ impl Fixture {
         let secret = Secret::new("s".repeat(32)).expect("a secret");
         let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
         let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now };
-        let new = NewKey {
-            digest: key.clone(),
+        let record = KeyRecord {
             key_id: KeyId::new(now, [1; 10]),
             kind: KeyKind::Api,
             scope: Scope::ReadWrite,
@@ -44,9 +43,11 @@ impl Fixture {
             name: Name::new("key").expect("a name"),
             created_at: now,
             expires_at: None,
+            revoked_at: None,
+            last_used_on: None,
         };
         let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
-        let command = Command::IssueKey(IssueKey { settings, key: new });
+        let command = Command::IssueKey(IssueKey { settings, digest: fixture.key.clone(), key: record });
         let caller = Caller::Operator;
         let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, command };
         fixture.handle(call, now);

@@ -163,7 +163,7 @@ impl<'a> Keys<'a> {
     }
 
     fn issue(&self, organization: &Organization, kind: KeyKind, mode: &str, scope: &str) -> (String, String) {
-        let request = json!({ "kind": kind.as_str(), "mode": mode, "scope": scope, "name": "x" });
+        let request = json!({ "kind": kind.into_str(), "mode": mode, "scope": scope, "name": "x" });
         let issued = self.server.issue(organization, &request);
         let text = |name: &str| issued[name].as_str().expect("a text").to_owned();
         (text("id"), text("key"))
@@ -255,7 +255,7 @@ fn may_see(route: &Route, credential: Credential) -> bool {
 
 fn send(client: &Client, route: &Route, path: &str) -> Response {
     let body = body(route).map(|body| body.to_string());
-    client.send(route.method.as_str(), path, body.as_ref().map(|body| ("application/json", body.as_bytes())))
+    client.send(route.method.into_str(), path, body.as_ref().map(|body| ("application/json", body.as_bytes())))
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn every_route_answers_every_credential_as_it_must() {
                 let answer = send(&keys.client(credential, kind), route, &path);
                 cells += 1;
                 let cell =
-                    format!("{} {} with {credential:?}: {}", route.method.as_str(), route.pattern, answer.status);
+                    format!("{} {} with {credential:?}: {}", route.method.into_str(), route.pattern, answer.status);
                 if !expected(route, credential).contains(&answer.status) {
                     wrong.push(format!("{cell}, expected {:?}", expected(route, credential)));
                 }

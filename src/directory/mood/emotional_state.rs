@@ -26,7 +26,7 @@ impl EmotionalState {
         let distance = affect.valence.to_f64().hypot(affect.arousal.to_f64()) / std::f64::consts::SQRT_2;
         let named = primary.is_some();
         Self {
-            primary: primary.unwrap_or_else(|| place.as_str().to_owned()),
+            primary: primary.unwrap_or_else(|| place.into_str().to_owned()),
             confidence: confidence.and_then(Level::from_f64).unwrap_or(Level::MAX),
             secondary: named.then_some(place),
             intensity: Level::from_f64(distance).unwrap_or_default(),

@@ -13,8 +13,11 @@ const SLOPE_ONE: u64 = 1_000_000;
 
 /// The place of valence and arousal on the circle of Russell's circumplex model (1980): a neutral centre, and
 /// eight sectors of 45° around the axes and the diagonals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Label {
     /// Valence and arousal are both below a tenth.
     Neutral,
@@ -66,20 +69,6 @@ impl Label {
             (false, true) => Self::Distressed,
             (false, false) => Self::Sad,
             (true, false) => Self::Content,
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Neutral => "neutral",
-            Self::Happy => "happy",
-            Self::Excited => "excited",
-            Self::Alert => "alert",
-            Self::Distressed => "distressed",
-            Self::Unhappy => "unhappy",
-            Self::Sad => "sad",
-            Self::Tired => "tired",
-            Self::Content => "content",
         }
     }
 }
@@ -135,7 +124,7 @@ mod tests {
             }
         }
         for label in Label::ALL {
-            assert_eq!(serde_json::to_string(&label).unwrap(), format!("\"{}\"", label.as_str()));
+            assert_eq!(serde_json::to_string(&label).unwrap(), format!("\"{}\"", label.into_str()));
         }
     }
 }

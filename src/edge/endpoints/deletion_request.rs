@@ -28,7 +28,7 @@ pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Optio
         Body::Json(_) => {}
         Body::MergePatch(_) => return Err(Fault::UnsupportedMediaType),
     }
-    let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.as_str(), *cascade)).collect();
+    let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.into_str(), *cascade)).collect();
     let mut fields = body.fields()?;
     let cascade = fields.optional("cascade", |value| choice(&string(value)?, &choices));
     let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));

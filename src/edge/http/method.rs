@@ -1,6 +1,7 @@
 //! The methods of routes.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE", const_into_str)]
 pub enum Method {
     Get,
     Post,
@@ -9,17 +10,8 @@ pub enum Method {
 }
 
 impl Method {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
-
     /// `HEAD` is answered as `GET`, without the body (RFC 9110, section 9.3.2).
     pub fn serves(self, method: &str) -> bool {
-        self.as_str() == method || (self == Self::Get && method == "HEAD")
+        self.into_str() == method || (self == Self::Get && method == "HEAD")
     }
 }

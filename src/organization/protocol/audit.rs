@@ -14,9 +14,10 @@ pub struct StartAudit {
 pub struct ReadAudit;
 
 /// The phases of an audit, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Phase")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum AuditPhase {
     /// Compare the position of the listing with the object's.
     Fence,
@@ -30,15 +31,6 @@ pub enum AuditPhase {
 
 impl AuditPhase {
     pub const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fence => "fence",
-            Self::Users => "users",
-            Self::Listing => "listing",
-            Self::Cache => "cache",
-        }
-    }
 
     pub const fn next(self) -> Option<Self> {
         match self {

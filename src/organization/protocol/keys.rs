@@ -7,19 +7,6 @@ use crate::directory::names::Name;
 use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A key to store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NewKey {
-    pub digest: KeyDigest,
-    pub key_id: KeyId,
-    pub kind: KeyKind,
-    pub scope: Scope,
-    pub prefix: KeyPrefix,
-    pub name: Name,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-}
-
 /// A stored key. It holds nothing that authenticates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyRecord {
@@ -40,7 +27,8 @@ pub struct KeyRecord {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct IssueKey {
     pub settings: Settings,
-    pub key: NewKey,
+    pub digest: KeyDigest,
+    pub key: KeyRecord,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

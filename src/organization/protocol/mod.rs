@@ -41,7 +41,7 @@ pub use end_users::{
     UpdateEndUser,
 };
 pub use idempotency::IdempotencyKey;
-pub use keys::{IssueKey, KeyRecord, ListKeys, NewKey, RevokeKey};
+pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
 pub use message::{UnreadableMessage, decode, encode};
 pub use precondition::Precondition;
 pub use principals::{

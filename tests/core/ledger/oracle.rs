@@ -446,7 +446,7 @@ impl Oracle {
         }
         for (id, deletion) in &self.deletions {
             let Erased { records, relationships, moods } = deletion.erased;
-            let (person, cascade) = (name(deletion.person), deletion.cascade.as_str());
+            let (person, cascade) = (name(deletion.person), deletion.cascade.into_str());
             lines.push(format!("deletion {id} {person} {cascade} {records} {relationships} {moods}"));
         }
         lines.sort_unstable();

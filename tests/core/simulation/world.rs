@@ -10,7 +10,7 @@ use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_M
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command, IssueKey, NewKey, Reply, Settings};
+use rollcall::organization::protocol::{Call, Caller, Command, IssueKey, KeyRecord, Reply, Settings};
 use rollcall::organization::sql::SqlError;
 
 use super::clients::Errand;
@@ -98,8 +98,7 @@ impl<'a> World<'a> {
         let anchor = Timestamp::from_millis(START_MS);
         for _ in 0..ATTEMPTS_MAX {
             let settings = Settings { tenant: self.bench.tenant, version, limits, anchor };
-            let key = NewKey {
-                digest: self.bench.key.clone(),
+            let record = KeyRecord {
                 key_id: KeyId::new(anchor, [1; 10]),
                 kind: KeyKind::Api,
                 scope: Scope::ReadWrite,
@@ -107,13 +106,15 @@ impl<'a> World<'a> {
                 name: Name::new("key").expect("a name"),
                 created_at: anchor,
                 expires_at: None,
+                revoked_at: None,
+                last_used_on: None,
             };
             let call = Call {
                 request_id: RequestId::new(anchor, [0; 10]),
                 repeated: false,
                 caller: Caller::Operator,
                 idempotency: None,
-                command: Command::IssueKey(IssueKey { settings, key }),
+                command: Command::IssueKey(IssueKey { settings, digest: self.bench.key.clone(), key: record }),
             };
             // Until provisioning succeeds, the tables may be missing.
             if self.handle(call)?.is_some() {

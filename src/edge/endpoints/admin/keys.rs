@@ -17,7 +17,7 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, path_parameter, string};
-use crate::organization::protocol::{IssueKey, KeyRecord, ListKeys, NewKey, Resource, RevokeKey};
+use crate::organization::protocol::{IssueKey, KeyRecord, ListKeys, Resource, RevokeKey};
 use crate::refusal::Refusal;
 
 const KEY: &str = Resource::Key.as_str();
@@ -42,67 +42,50 @@ pub struct KeyView<'a> {
     last_used_on: Option<String>,
 }
 
+impl<'a> KeyView<'a> {
+    fn new(mode: Mode, record: &'a KeyRecord, key: Option<&'a str>) -> Self {
+        Self {
+            id: record.key_id,
+            key,
+            kind: record.kind,
+            mode,
+            scope: record.scope,
+            prefix: &record.prefix,
+            name: &record.name,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            revoked_at: record.revoked_at,
+            last_used_on: record.last_used_on.map(|day| day.to_string().chars().take(10).collect()),
+        }
+    }
+}
+
 /// `POST …/keys`.
 pub async fn issue<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
-    let now = input.received_at;
-    let read = both(organizations::id(&input), read_issue(&input.body, now));
-    let (id, request) = input.complete(read)?;
+    let key_id = KeyId::new(input.received_at, input.random);
+    let read = both(organizations::id(&input), read_issue(&input.body, key_id, input.received_at));
+    let (id, (mode, record)) = input.complete(read)?;
     let organization = organizations::find(exchange, id).await?;
-    let settings = organizations::settings(&organization, request.mode);
+    let settings = organizations::settings(&organization, mode);
     let tenant = settings.tenant;
-    let key = ApiKey::mint(&request.prefix, tenant, input.secret, &input.configuration.key_ring.current);
-    let new = NewKey {
-        digest: key.digest(),
-        key_id: KeyId::new(now, input.random),
-        kind: request.kind,
-        scope: request.scope,
-        prefix: request.prefix,
-        name: request.name,
-        created_at: now,
-        expires_at: request.expires_at,
-    };
-    let command = IssueKey { settings, key: new.clone() };
+    let key = ApiKey::mint(&record.prefix, tenant, input.secret, &input.configuration.key_ring.current);
+    let command = IssueKey { settings, digest: key.digest(), key: record.clone() };
     exchange.call_as(input.caller, tenant, ObjectMethod::Handle, command).await?;
-    issued(tenant, &new, &key)
+    let location = format!("/admin/v1/organizations/{id}/keys/{key_id}");
+    Ok(Response::json(201, &KeyView::new(mode, &record, Some(key.reveal())))?.with("Location", location))
 }
 
-fn issued(tenant: Tenant, new: &NewKey, key: &ApiKey) -> Result<Response, Fault> {
-    let view = KeyView {
-        id: new.key_id,
-        key: Some(key.reveal()),
-        kind: new.kind,
-        mode: tenant.mode,
-        scope: new.scope,
-        prefix: &new.prefix,
-        name: &new.name,
-        created_at: new.created_at,
-        expires_at: new.expires_at,
-        revoked_at: None,
-        last_used_on: None,
-    };
-    let location = format!("/admin/v1/organizations/{}/keys/{}", tenant.organization, new.key_id);
-    Ok(Response::json(201, &view)?.with("Location", location))
-}
-
-struct Issue {
-    kind: KeyKind,
-    mode: Mode,
-    scope: Scope,
-    prefix: KeyPrefix,
-    name: Name,
-    expires_at: Option<Timestamp>,
-}
-
-fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
+/// Reads the mode of a new key, and the rest of it.
+fn read_issue(body: &Body, key_id: KeyId, now: Timestamp) -> Result<(Mode, KeyRecord), Fault> {
     let mut fields = body.fields()?;
     let kind =
-        fields.required("kind", |value| choice(&string(value)?, &KeyKind::ALL.map(|kind| (kind.as_str(), kind))));
+        fields.required("kind", |value| choice(&string(value)?, &KeyKind::ALL.map(|kind| (kind.into_str(), kind))));
     let mode = fields.required("mode", |value| string(value)?.parse::<Mode>());
     let scope =
-        fields.optional("scope", |value| choice(&string(value)?, &Scope::ALL.map(|scope| (scope.as_str(), scope))));
+        fields.optional("scope", |value| choice(&string(value)?, &Scope::ALL.map(|scope| (scope.into_str(), scope))));
     let prefix = fields.optional("prefix", |value| KeyPrefix::new(string(value)?));
     let name = fields.required("name", |value| Name::new(string(value)?));
     let expires_at = fields.nullable("expires_at", |value| {
@@ -113,14 +96,18 @@ fn read_issue(body: &Body, now: Timestamp) -> Result<Issue, Fault> {
     let (Some(kind), Some(mode), Some(name)) = (kind, mode, name) else {
         return Err(internal("a required field is missing without a fault"));
     };
-    Ok(Issue {
+    let record = KeyRecord {
+        key_id,
         kind,
-        mode,
         scope: scope.unwrap_or(Scope::ReadWrite),
         prefix: prefix.unwrap_or_default(),
         name,
+        created_at: now,
         expires_at: expires_at.flatten(),
-    })
+        revoked_at: None,
+        last_used_on: None,
+    };
+    Ok((mode, record))
 }
 
 /// `GET …/keys`: the keys of both modes, in the order of issue.
@@ -149,23 +136,7 @@ fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring
     let has_more = pages::cut(&mut records, limit);
     let last = records.last().filter(|_| has_more);
     let next_cursor = last.map(|(_, record)| cursor::encode(&record.key_id.to_string(), binding, ring));
-    pages::respond(records.iter().map(|(mode, record)| view(*mode, record)).collect(), next_cursor)
-}
-
-fn view(mode: Mode, record: &KeyRecord) -> KeyView<'_> {
-    KeyView {
-        id: record.key_id,
-        key: None,
-        kind: record.kind,
-        mode,
-        scope: record.scope,
-        prefix: &record.prefix,
-        name: &record.name,
-        created_at: record.created_at,
-        expires_at: record.expires_at,
-        revoked_at: record.revoked_at,
-        last_used_on: record.last_used_on.map(|day| day.to_string().chars().take(10).collect()),
-    }
+    pages::respond(records.iter().map(|(mode, record)| KeyView::new(*mode, record, None)).collect(), next_cursor)
 }
 
 /// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is

@@ -82,5 +82,5 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 }
 
 fn binding(tenant: Tenant, r#type: Option<PrincipalType>) -> Binding {
-    Binding::new(&[&tenant.to_string(), "principals", r#type.map_or("", PrincipalType::as_str)])
+    Binding::new(&[&tenant.to_string(), "principals", r#type.map_or("", |r#type| r#type.into_str())])
 }

@@ -45,7 +45,7 @@ fn read_new(body: &Body, agent_id: AgentId) -> Result<NewPrincipal, Fault> {
 }
 
 pub fn read_type(text: &str) -> Result<PrincipalType, Refusal> {
-    choice(text, &PrincipalType::ALL.map(|r#type| (r#type.as_str(), r#type)))
+    choice(text, &PrincipalType::ALL.map(|r#type| (r#type.into_str(), r#type)))
 }
 
 /// `GET /api/v1/principals/{principal_id}`.
