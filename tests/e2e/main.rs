@@ -3,9 +3,9 @@
 //! One runtime serves all tests that can share one. Each test has its own organizations, so no test depends on
 //! another or on their order.
 
-mod agent_scale;
 mod agent_users;
 mod agents;
+mod at_length;
 mod batch;
 mod churn;
 #[path = "../clerk/mod.rs"]
@@ -14,20 +14,16 @@ mod client;
 mod clock;
 mod create_end_user;
 mod delete_end_user;
-mod durability;
 mod ending;
 mod erasure;
 mod faults;
 mod get_end_user;
 mod idempotency;
-mod import;
 mod isolation;
 mod key_rotation;
 mod list_end_users;
-mod mass_erasure;
 mod me;
 mod metering;
-mod metering_by_kill;
 mod organization_deletion;
 mod organizations;
 mod pages;
@@ -39,7 +35,6 @@ mod relationships;
 mod repair;
 mod respond;
 mod rollover;
-mod scale;
 mod schemas;
 mod server;
 mod stores;
