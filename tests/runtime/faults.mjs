@@ -85,25 +85,9 @@ export class Organization extends Shipped {
   }
 }
 
-// Writes to KV as a flush does, and does nothing else: what the local KV alone costs everybody.
-async function putMany(env, { first, count }) {
-  const value = JSON.stringify({ is: "what a record is about as long as".repeat(8) });
-  for (let next = first; next < first + count; next += 5) {
-    const begun = Date.now();
-    const names = [0, 1, 2, 3, 4].map((place) => `control:${next + place}`);
-    await Promise.all(names.map((name) => env.RECORDS.put(name, value)));
-    const busyMs = Date.now() - begun;
-    await new Promise((over) => setTimeout(over, Math.min(Math.max(busyMs, 1), 50)));
-  }
-}
-
 export default {
   async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
-    if (pathname === "/__puts") {
-      await putMany(env, await request.json());
-      return Response.json({});
-    }
     if (pathname !== "/__faults") return Edge.fetch(request, faulty(env), ctx);
     Object.assign(failing, await request.json());
     return Response.json(failing);

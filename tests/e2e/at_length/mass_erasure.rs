@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,21 +23,14 @@ const MARK: &str = "to-be-erased";
 
 /// A thread for each kind of request sends at this pace, however long the answers take.
 const PACE: Duration = Duration::from_millis(25);
-/// Puts to KV in one request of the control.
-const PUTS: usize = 500;
-/// Requests to an idle server, for comparison.
-const IDLE_REQUESTS: usize = 1_200;
 const LIMIT: Duration = Duration::from_mins(15);
 /// Fewest requests of each kind that must be answered during the purge. A request that waits for the purge would be
 /// the only one of its kind. Latencies depend on the machine, so they are only printed.
 const ANSWERED_MIN: usize = 20;
 
-const IDLE: u8 = 0;
-/// The control: as many puts to KV as the purge makes, at its pace, by a few lines that do nothing else.
-const CONTROL: u8 = 1;
-const REQUESTS: u8 = 2;
-const PURGE: u8 = 3;
-const OVER: u8 = 4;
+const REQUESTS: u8 = 0;
+const PURGE: u8 = 1;
+const OVER: u8 = 2;
 
 fn victim(index: usize) -> String {
     format!("victim-{index:05}")
@@ -72,22 +65,12 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     }
     assert!(stores::kv_holds(server.state(), MARK));
 
-    let (phase, answered) = (AtomicU8::new(IDLE), AtomicUsize::new(0));
+    let phase = AtomicU8::new(REQUESTS);
     let remade = Mutex::new(BTreeSet::new());
     let (samples, erasures) = thread::scope(|scope| {
         let end = EndWith(&phase);
-        let (client, phase, answered, remade) = (&client, &phase, &answered, &remade);
-        let probers = Kind::ALL.map(|kind| scope.spawn(move || probe(client, kind, phase, answered)));
-        let answered = || answered.load(Ordering::SeqCst);
-        wait::until("answers of an idle server", answered, |answered| *answered >= IDLE_REQUESTS);
-
-        phase.store(CONTROL, Ordering::SeqCst);
-        for first in (0..VICTIMS).step_by(PUTS) {
-            let puts = json!({ "first": first, "count": PUTS });
-            assert_eq!(server.anonymous().post("/__puts", &puts).status, 200);
-        }
-
-        phase.store(REQUESTS, Ordering::SeqCst);
+        let (client, phase, remade) = (&client, &phase, &remade);
+        let probers = Kind::ALL.map(|kind| scope.spawn(move || probe(client, kind, phase)));
         faults::set(&server, &json!({ "kv": true }));
         let started = Instant::now();
         let erasers: Vec<_> = (0..ERASERS).map(|part| scope.spawn(move || erase(client, part, remade))).collect();
@@ -112,17 +95,8 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
         (samples, erasures.concat())
     });
 
-    let idle = print_figures("idle", &samples, IDLE);
-    let control = print_figures("while KV is put", &samples, CONTROL);
     print_figures("while requested", &samples, REQUESTS);
-    let purging = print_figures("while purged", &samples, PURGE);
-    // The local KV runs on the thread that serves, so it slows every request. The control measures this effect.
-    let p99 = |figures: &Figures| figures.percentile(99).as_secs_f64();
-    let (by_idle, by_control) = (p99(&purging) / p99(&idle), p99(&purging) / p99(&control));
-    println!(
-        "p99 while purged is {by_idle:.2} times the idle one, and {by_control:.2} times that of KV being put alone"
-    );
-
+    print_figures("while purged", &samples, PURGE);
     let answered_while_purged = Kind::ALL
         .map(|kind| (kind, samples.iter().filter(|sample| sample.phase == PURGE && sample.kind == kind).count()));
     let mut expected = remade.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -235,9 +209,9 @@ struct Sample {
 
 /// Sends requests at a fixed pace until the last phase ends. Latency counts from the moment a request is due, so a
 /// slow request does not hide the wait of the ones after it.
-fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) -> Vec<Sample> {
+fn probe(client: &Client, kind: Kind, phase: &AtomicU8) -> Vec<Sample> {
     let mut samples = Vec::new();
-    let (mut last, mut due) = (IDLE, Instant::now());
+    let (mut last, mut due) = (REQUESTS, Instant::now());
     for count in 0.. {
         due += PACE;
         // The pace is part of the test: callers do not wait until the server is ready for them.
@@ -263,7 +237,6 @@ fn probe(client: &Client, kind: Kind, phase: &AtomicU8, answered: &AtomicUsize) 
         let latency = due.elapsed();
         assert_eq!(answer.status, if kind == Kind::Create { 201 } else { 200 }, "{answer:?}");
         samples.push(Sample { phase: now, kind, latency, made });
-        answered.fetch_add(1, Ordering::SeqCst);
     }
     samples
 }
@@ -292,19 +265,17 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Prints the figures of a phase and returns those of all its requests.
-fn print_figures(name: &str, samples: &[Sample], phase: u8) -> Figures {
+/// Prints the figures of a phase.
+fn print_figures(name: &str, samples: &[Sample], phase: u8) {
     let of = |kind: Option<Kind>| {
         Figures::of(
             samples.iter().filter(|sample| sample.phase == phase && kind.is_none_or(|kind| sample.kind == kind)),
         )
     };
-    let all = of(None);
-    println!("{name:14} {all}");
+    println!("{name:14} {}", of(None));
     for kind in Kind::ALL {
         println!("{:>14} {}", format!("{kind:?}"), of(Some(kind)));
     }
-    all
 }
 
 fn signed(count: usize) -> i64 {
