@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use crate::directory::quota::Component;
-use crate::directory::quota::Quota;
+use crate::directory::quota::{Component, Quota};
 use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
 

@@ -17,8 +17,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
-use crate::organization::protocol::IdempotencyKey;
-use crate::organization::protocol::{Admission, Caller};
+use crate::organization::protocol::{Admission, Caller, IdempotencyKey};
 use crate::refusal::Refusal;
 
 /// The header that carries a service key.

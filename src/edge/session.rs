@@ -20,8 +20,7 @@ use crate::clerk::token::SessionToken;
 
 use super::exchange::Exchange;
 use super::runtime::Runtime;
-use crate::fault::internal;
-use crate::fault::{CredentialFault, Fault};
+use crate::fault::{CredentialFault, Fault, internal};
 use crate::fetch::{Fetch, FetchError, Outgoing};
 
 /// How long to wait before looking again for keys that another request is fetching, in

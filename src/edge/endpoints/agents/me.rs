@@ -7,8 +7,7 @@ use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
 use crate::edge::session;
-use crate::fault::{CredentialFault, Fault};
-use crate::fault::{internal, store_unavailable};
+use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 
 /// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet

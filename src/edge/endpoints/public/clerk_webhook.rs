@@ -12,8 +12,7 @@ use crate::edge::exchange::Exchange;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
-use crate::fault::{CredentialFault, Fault};
-use crate::fault::{internal, store_unavailable};
+use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 use crate::projection::Database;
 

@@ -21,8 +21,7 @@ use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
-use crate::fault::internal;
-use crate::fault::{CredentialFault, Fault};
+use crate::fault::{CredentialFault, Fault, internal};
 use crate::input::{Fields, choice, string};
 use crate::json::{self, RawValue, is_object};
 use crate::organization::protocol::{
