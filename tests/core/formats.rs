@@ -59,7 +59,7 @@ fn request_id(number: u8) -> RequestId {
     RequestId::new(at(0), [number; 10])
 }
 
-fn id(text: &str) -> UserId {
+pub fn id(text: &str) -> UserId {
     UserId::new(text).expect("an id")
 }
 
@@ -102,7 +102,7 @@ fn new_user(user_id: &str) -> NewEndUser {
     NewEndUser { user_id: id(user_id), display_name: Some(name("Ada")), metadata: metadata("{\"n\":1e999}") }
 }
 
-fn tutor() -> AgentRef {
+pub fn tutor() -> AgentRef {
     AgentRef::new("tutor".to_owned()).expect("an agent")
 }
 
@@ -459,15 +459,15 @@ fn every_command_has_its_answer() {
 }
 
 /// One object and its projections.
-struct World {
+pub struct World {
     core: OrganizationCore,
-    object: Sqlite,
+    pub object: Sqlite,
     listing: Sqlite,
     cache: String,
 }
 
 impl World {
-    fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
+    pub fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
         let digest = digest(1);
         let caller = match command {
@@ -500,14 +500,14 @@ impl World {
         }
     }
 
-    /// A history that writes every table.
     fn lived() -> Self {
-        let mut world = Self {
-            core: OrganizationCore::default(),
-            object: Sqlite::new(),
-            listing: Sqlite::listing(),
-            cache: String::new(),
-        };
+        Self::lived_in(Sqlite::new())
+    }
+
+    /// A history that writes every table.
+    pub fn lived_in(object: Sqlite) -> Self {
+        let mut world =
+            Self { core: OrganizationCore::default(), object, listing: Sqlite::listing(), cache: String::new() };
         world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }));
         world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
         world.call(
