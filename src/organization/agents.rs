@@ -165,9 +165,7 @@ pub fn update<S: Sql>(
     now: Timestamp,
 ) -> Result<AgentView, Failure> {
     let row = find_one(sql, agent)?;
-    if if_match.is_some_and(|condition| !condition.holds(row.version)) {
-        return Err(Rejection::PreconditionFailed.into());
-    }
+    Precondition::check(if_match, row.version)?;
     Ok(apply(sql, log, row, change, now)?)
 }
 

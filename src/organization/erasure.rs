@@ -13,7 +13,7 @@ use super::agents;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::failure::Failure;
 use super::idempotency;
-use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Rejection, Resource};
+use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Precondition, Rejection, Resource};
 use super::relationships::{self, RemovedRelationship};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
@@ -53,6 +53,7 @@ pub fn request<S: Sql>(
         let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
         return Ok(read_receipt(&mut receipt)?);
     }
+    Precondition::check(request.if_match.as_ref(), row.user.version)?;
     let user = format!("[{}]", row.number);
     let mut erased = Erased::default();
     let kind = match request.cascade {
@@ -120,6 +121,7 @@ pub fn request_agent<S: Sql>(
         return Ok(receipt);
     }
     let row = agents::find_one(sql, &request.agent)?;
+    Precondition::check(request.if_match.as_ref(), row.version)?;
     sql.run("DELETE FROM agents WHERE number = ?", &[row.number.into()])?;
     log.append(sql, ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let erased = Erased { records: 1, ..Erased::default() };
@@ -142,10 +144,11 @@ pub fn request_relationship<S: Sql>(
     request: &DeleteRelationship,
     now: Timestamp,
 ) -> Result<Receipt, Failure> {
-    let DeleteRelationship { id, deletion_id, cascade, reason } = request;
+    let DeleteRelationship { id, deletion_id, cascade, reason, if_match } = request;
     if let Some(receipt) = find(sql, *deletion_id)? {
         return Ok(receipt);
     }
+    Precondition::check(if_match.as_ref(), relationships::read(sql, *id)?.version)?;
     let removed = relationships::remove(sql, *id, *cascade)?.ok_or(Rejection::NotFound(Resource::Relationship))?;
     let RemovedRelationship { subject, user, erased } = removed;
     match cascade {

@@ -176,16 +176,16 @@ pub fn delete<S: Sql>(
     delete: DeletePrincipal,
     now: Timestamp,
 ) -> Result<Receipt, Failure> {
-    let DeletePrincipal { id, deletion_id, reason } = delete;
+    let DeletePrincipal { id, deletion_id, reason, if_match } = delete;
     match record_of(sql, id)? {
         // The object recognizes a repeated call by its receipt, even after the id is gone.
         None => Ok(erasure::find(sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Principal))?),
         Some(PrincipalRecord::Human(user_id)) => {
-            let request = DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason };
+            let request = DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason, if_match };
             erasure::request(sql, log, &request, now)
         }
         Some(PrincipalRecord::Agent(agent)) => {
-            erasure::request_agent(sql, log, &DeleteAgent { agent, deletion_id, reason }, now)
+            erasure::request_agent(sql, log, &DeleteAgent { agent, deletion_id, reason, if_match }, now)
         }
     }
 }

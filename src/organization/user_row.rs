@@ -87,9 +87,15 @@ impl UserRow {
         row.map(|mut row| Self::read(&mut row)).transpose()
     }
 
-    /// Refuses a change of a user who is being erased.
-    pub fn check_takes_writes(&self) -> Result<(), Failure> {
-        if self.takes_no_write() { Err(Rejection::DeletionPending.into()) } else { Ok(()) }
+    /// Refuses a change of a user who is being erased, and names the receipt.
+    pub fn check_takes_writes<S: Sql>(&self, sql: &S) -> Result<(), Failure> {
+        if !self.takes_no_write() {
+            return Ok(());
+        }
+        let receipt =
+            sql.first("SELECT deletion_id FROM deletions WHERE user = ? AND cascade = 'all'", &[self.number.into()])?;
+        let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
+        Err(Rejection::DeletionPending { deletion_id: receipt.parsed("deletion id")? }.into())
     }
 
     /// Whether the user is being erased, and so takes no change.

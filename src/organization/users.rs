@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::failure::Failure;
 use super::protocol::{
-    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
+    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Precondition, Rejection, Resource, UpdateEndUser,
 };
 use super::relationships;
 use super::sql::Sql;
@@ -81,7 +81,7 @@ pub fn create<S: Sql>(
     )?;
     let Some(mut row) = found else { return Err(Rejection::OtherType.into()) };
     let found = UserRow::read(&mut row)?;
-    found.check_takes_writes()?;
+    found.check_takes_writes(sql)?;
     let created = found.is_untouched() && row.text()? == request_id;
     Ok(CreatedEndUser { created, user: found.user })
 }
@@ -102,7 +102,7 @@ pub fn create_many<S: Sql>(
         creations.push(match create(sql, log, request_id, new, now) {
             Ok(CreatedEndUser { created, .. }) if created && is_first => Creation::Created,
             Ok(_) => Creation::Existing,
-            Err(Failure::Rejected(Rejection::DeletionPending)) => Creation::DeletionPending,
+            Err(Failure::Rejected(Rejection::DeletionPending { .. })) => Creation::DeletionPending,
             Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
             Err(failure) => return Err(failure),
         });
@@ -114,10 +114,8 @@ pub fn create_many<S: Sql>(
 pub fn update<S: Sql>(sql: &S, log: &mut ChangeLog, update: UpdateEndUser, now: Timestamp) -> Result<EndUser, Failure> {
     let UpdateEndUser { user_id, change, if_match } = update;
     let mut row = UserRow::find(sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
-    row.check_takes_writes()?;
-    if if_match.is_some_and(|condition| !condition.holds(row.user.version)) {
-        return Err(Rejection::PreconditionFailed.into());
-    }
+    row.check_takes_writes(sql)?;
+    Precondition::check(if_match.as_ref(), row.user.version)?;
     let held = row.user.clone();
     apply(&mut row.user, change)
         .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;

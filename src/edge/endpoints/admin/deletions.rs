@@ -26,10 +26,11 @@ pub async fn request<R: Runtime>(
     exchange: &mut Exchange<'_, R>,
     mut input: Input<'_, Operator>,
 ) -> Result<Response, Fault> {
+    let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_options(&input.body, &[Cascade::All]));
     let (id, (_, reason)) = input.complete(read)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let receipt = closing::close(exchange, id, deletion_id, reason).await?;
+    let receipt = closing::close(exchange, id, deletion_id, reason, if_match.as_ref()).await?;
     let accepted = OrganizationDeletionAccepted { deletion_id: receipt.deletion_id, status: receipt.status };
     let location = format!("/admin/v1/deletions/{}", receipt.deletion_id);
     Ok(Response::json(202, &accepted)?.with("Location", location))

@@ -87,6 +87,7 @@ fn organizations() -> Vec<Operation> {
             "Delete an organization",
         )
         .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
+        .conditions(&["If-Match"])
         .request(deletion_schema, deletion_example)
         .answers(
             202,
@@ -96,7 +97,7 @@ fn organizations() -> Vec<Operation> {
             &["Location"],
         )
         .links(json!({ "receipt": receipt }))
-        .errors(&[404]),
+        .errors(&[404, 412]),
         Operation::new(
             Get,
             "/admin/v1/deletions/{deletion_id}",

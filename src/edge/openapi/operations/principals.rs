@@ -88,6 +88,7 @@ pub(super) fn all() -> Vec<Operation> {
             .errors(&[404, 409, 412]),
         Operation::new(Delete, one, "deletePrincipal", tag, "Erase a principal")
             .says("As the end user or the agent that it is.")
+            .conditions(&["If-Match"])
             .request(deletion_schema, deletion_example)
             .answers(
                 202,
@@ -96,6 +97,6 @@ pub(super) fn all() -> Vec<Operation> {
                 enveloped(accepted(), "The principal is being erased.", Value::Null),
                 &[],
             )
-            .errors(&[404]),
+            .errors(&[404, 412]),
     ]
 }
