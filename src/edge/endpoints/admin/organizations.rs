@@ -65,7 +65,7 @@ pub async fn list<R: Runtime>(
     let binding = Binding::new(&["admin", "organizations"]);
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
-    input.query.finish()?;
+    input.complete(Ok(()))?;
     let after = input.cursor(cursor, &binding)?.unwrap_or_default();
     let select = Statement {
         sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),

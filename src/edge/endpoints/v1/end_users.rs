@@ -123,7 +123,8 @@ pub async fn list<R: Runtime>(
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let planned = read_page(&mut input).map(|page| (Request::listed(Admit), page));
+    let page = read_page(&mut input);
+    let planned = input.complete(page).map(|page| (Request::listed(Admit), page));
     let ((), (page, binding)) = exchange.call(holder, planned).await?;
     let texts = exchange.query_listing(&page.statement()).await?;
     let (documents, last) = page.read(texts.rows).map_err(internal)?;
