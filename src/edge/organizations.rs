@@ -26,12 +26,8 @@ pub async fn find_named<R: Runtime>(
 
 /// Finds an organization; 404 when there is none.
 pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId) -> Result<Organization, Fault> {
-    let id = id.to_string();
-    let select = Statement {
-        sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),
-        parameters: vec![id.as_str().into()],
-    };
-    let texts = exchange.query(&select).await?;
+    let select = "SELECT document AS text FROM organizations WHERE id = ?1";
+    let texts = exchange.query(&Statement::new(select, [id.to_string().into()])).await?;
     read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)
 }
 

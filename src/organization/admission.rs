@@ -82,11 +82,8 @@ pub fn is_committed<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -
     };
     let request_id = request_id.to_string();
     for user_id in user_ids {
-        let made = sql.first(
-            "SELECT 1 FROM users WHERE digest = ? AND created_by = ?",
-            &[user_id.digest().as_str().into(), request_id.as_str().into()],
-        )?;
-        if made.is_some() {
+        let made = "SELECT 1 FROM users WHERE digest = ? AND created_by = ?";
+        if sql.exists(made, &[user_id.digest().into(), request_id.as_str().into()])? {
             return Ok(true);
         }
     }

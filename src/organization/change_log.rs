@@ -17,7 +17,7 @@
 //!   reader joins the ids, so the erasure of a person takes their ids out of the log too.
 
 use super::schema;
-use super::sql::{Parameter, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{KeyId, RequestId};
 use crate::directory::timestamp::Timestamp;
@@ -151,10 +151,8 @@ impl ChangeLog {
     pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
         let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
         let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
-        let last_sequence = match sql.first("SELECT coalesce(max(sequence), 0) FROM changes", &[])? {
-            Some(mut row) => row.integer()?,
-            None => 0,
-        };
+        let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
+        let last_sequence = last_sequence.flatten().unwrap_or_default();
         Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, listing, cache })
     }
 
@@ -197,7 +195,7 @@ impl ChangeLog {
         let Origin { actor, request_id, at } = self.origin;
         let sequence = self.next_sequence();
         let (user, with_relationships) = match affected {
-            Affected::Nothing => (None, 0),
+            Affected::Nothing => (None, 0_i64),
             Affected::User(user) => (Some(user), 0),
             Affected::UserAndRelationships(user) => (Some(user), 1),
         };
@@ -206,21 +204,20 @@ impl ChangeLog {
             Actor::Operator => ("operator", None),
             Actor::System => ("system", None),
         };
-        let request_id = request_id.map(|request_id| request_id.to_string());
-        sql.run(
+        sql.execute(
             "INSERT INTO changes (sequence, kind, at, actor, key_id, request_id, subject, reference, user,
              with_relationships) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 sequence.into(),
                 kind.as_str().into(),
-                at.millis().into(),
+                at.into(),
                 actor.into(),
-                key_id.as_deref().into(),
-                request_id.as_deref().into(),
+                key_id.into(),
+                request_id.map(|request_id| request_id.to_string()).into(),
                 subject.number.into(),
                 subject.reference.as_str().into(),
                 user.into(),
-                Parameter::Integer(with_relationships),
+                with_relationships.into(),
             ],
         )?;
         self.last_sequence = sequence;
@@ -241,7 +238,7 @@ impl ChangeLog {
         }
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
-        sql.run(
+        sql.execute(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?)",
             &[
                 confirmed_before.into(),
@@ -250,8 +247,7 @@ impl ChangeLog {
                 ChangeKind::Turn.as_str().into(),
                 ChangeKind::Repair.as_str().into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
@@ -261,7 +257,7 @@ impl ChangeLog {
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));
         let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
-            let at = sql.first(select, &[before.into()])?.map(|mut row| row.integer()).transpose()?;
+            let at = sql.find(select, &[before.into()], Row::integer)?;
             Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
         };
         // Most sweeps find nothing, and read one row.
@@ -269,7 +265,7 @@ impl ChangeLog {
         if due.is_none_or(|due| due > now) {
             return Ok(due);
         }
-        sql.run(
+        sql.execute(
             "DELETE FROM changes WHERE sequence IN
              (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
             &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],

@@ -1,10 +1,11 @@
 //! The row of a user, and the record in it.
 
-use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::Rejection;
 use super::sql::{Row, Sql, SqlError};
+use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -56,15 +57,14 @@ impl UserRow {
     /// Finds a user by id.
     pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<Self>, SqlError> {
         let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
-        let row = sql.first(&select, &[user_id.digest().as_str().into()])?;
-        row.map(|mut row| Self::read(&mut row)).transpose()
+        sql.find(&select, &[user_id.digest().into()], Self::read)
     }
 
     /// Replaces the stored record in place.
     fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
-        sql.run(
+        sql.execute(
             "UPDATE users SET user_id = ?2, version = ?3, state = ?4, display_name = ?5, metadata = ?6, updated_at = ?7,
              last_interaction_at = ?8 WHERE number = ?1",
             &[
@@ -74,17 +74,15 @@ impl UserRow {
                 user.status.into_str().into(),
                 user.display_name.as_ref().map(Name::as_str).into(),
                 user.metadata.as_str().into(),
-                user.updated_at.millis().into(),
-                user.last_interaction_at.map(Timestamp::millis).into(),
+                user.updated_at.into(),
+                user.last_interaction_at.into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Finds a user by row number.
     pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
-        let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()])?;
-        row.map(|mut row| Self::read(&mut row)).transpose()
+        sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()], Self::read)
     }
 
     /// Refuses a change of a user who is being erased.
@@ -122,13 +120,12 @@ impl UserRow {
     /// too, because readers see it with the user.
     pub fn store_changed<S: Sql>(
         &mut self,
-        sql: &S,
-        log: &mut ChangeLog,
+        writer: &mut Writer<'_, S>,
         kind: ChangeKind,
         affected: Affected,
     ) -> Result<(), SqlError> {
-        let version = log.append(sql, kind, &self.subject(), affected)?;
-        self.store_version(sql, version)
+        let version = writer.append(kind, &self.subject(), affected)?;
+        self.store_version(writer.sql, version)
     }
 
     /// Stores the record under the version of a change that is in the log already.
@@ -141,13 +138,7 @@ impl UserRow {
 /// Overwrites the text about persons in rows, before the object replaces or deletes the rows.
 /// `numbers` is a JSON list of row numbers.
 pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
-    let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(overwriting::blank);
-    sql.run(
-        &format!(
-            "UPDATE users SET {user_id}, {display_name}, {metadata}
-             WHERE number IN (SELECT value FROM json_each(?))"
-        ),
-        &[numbers.into()],
-    )?;
-    Ok(())
+    let blank = ["user_id", "display_name", "metadata"].map(overwriting::blank).join(", ");
+    let update = format!("UPDATE users SET {blank} WHERE number IN (SELECT value FROM json_each(?))");
+    sql.execute(&update, &[numbers.into()])
 }

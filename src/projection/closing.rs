@@ -7,13 +7,10 @@
 //!   apply.
 //! - The work of one invocation is bounded, and all of it can run again.
 
-use std::borrow::Cow;
-
 use super::cache;
 use super::flush;
 use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
-use crate::organization::sql::Parameter;
 
 /// Most rows of each table of the listing that one batch removes.
 const ROWS_MAX: i64 = 500;
@@ -76,12 +73,9 @@ async fn clear_listing<O: ClosedObject, D: Database>(
     tenant: &str,
     database: &D,
 ) -> Result<bool, StoreError> {
-    let bounded = |sql| Statement {
-        sql: Cow::Borrowed(sql),
-        parameters: vec![Parameter::Text(tenant), Parameter::Integer(ROWS_MAX)],
-    };
+    let bounded = |sql: &'static str| Statement::new(sql, [tenant.into(), ROWS_MAX.into()]);
     let statements = [
-        Statement { sql: Cow::Borrowed(CLOSE_FENCE), parameters: vec![Parameter::Text(tenant)] },
+        Statement::new(CLOSE_FENCE, [tenant.into()]),
         bounded(OVERWRITE_USERS),
         bounded(REMOVE_USERS),
         bounded(OVERWRITE_RELATIONSHIPS),

@@ -53,7 +53,7 @@ pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Respons
     })
     .await;
     let d1 = timed(runtime, async {
-        let select = Statement { sql: "SELECT slug AS text FROM organizations LIMIT 1".into(), parameters: Vec::new() };
+        let select = Statement::new("SELECT slug AS text FROM organizations LIMIT 1", []);
         match runtime.database() {
             Ok(database) => database.query(&select).await.is_ok(),
             Err(_) => false,
