@@ -157,7 +157,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
             Fault::RateLimited { retry_after_ms, quota: Some(quota) }
         }
-        Rejection::NotFound(resource) => Fault::NotFound(resource.as_str()),
+        Rejection::NotFound(resource) => Fault::NotFound(resource.into_str()),
         Rejection::PreconditionFailed => Fault::PreconditionFailed,
         Rejection::DeletionPending => Fault::DeletionPending,
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
@@ -170,7 +170,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
         Rejection::TurnExpired => Fault::TurnTimeout,
         // The organization was deleted after the request found it.
-        Rejection::Closed => Fault::NotFound(Resource::Organization.as_str()),
+        Rejection::Closed => Fault::NotFound(Resource::Organization.into_str()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::calls::answer_to;
 use super::configuration::Configuration;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
 use super::http::request::Incoming;
 use super::http::response::Response;
@@ -43,6 +43,9 @@ pub struct Input<'a, C = Tenant> {
     /// Read on a `POST` of a key's holder only.
     pub idempotency: Option<IdempotencyKey>,
 }
+
+/// A request of the operator's.
+pub type AdminInput<'a> = Input<'a, Operator>;
 
 impl<'a, C> Input<'a, C> {
     pub fn new<R: Runtime>(

@@ -1,7 +1,7 @@
 //! Organizations, as D1 holds them.
 
-use super::endpoint::Input;
-use super::exchange::{Exchange, Operator};
+use super::endpoint::AdminInput;
+use super::exchange::Exchange;
 use super::runtime::Runtime;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::organization::Organization;
@@ -10,14 +10,14 @@ use crate::organization::protocol::Settings;
 use crate::projection::Statement;
 
 /// The organization that the path names.
-pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
+pub fn id(input: &AdminInput<'_>) -> Result<OrganizationId, Fault> {
     input.path("organization_id", |text| text.parse())
 }
 
 /// Finds the organization that the path names, for a request that has nothing else to read.
-pub async fn find_named<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    input: &mut Input<'_, Operator>,
+pub async fn find_named(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    input: &mut AdminInput<'_>,
 ) -> Result<Organization, Fault> {
     let id = id(input);
     let id = input.complete(id)?;

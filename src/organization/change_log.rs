@@ -49,41 +49,32 @@ impl Projection {
     }
 }
 
-/// What happened. Nothing reads the rows of the last two kinds but the projections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened. The text is the stored form. Nothing reads the rows of the last two kinds but the projections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ChangeKind {
+    #[strum(serialize = "end_user.created")]
     EndUserCreated,
+    #[strum(serialize = "end_user.updated")]
     EndUserUpdated,
+    #[strum(serialize = "end_user.erasure_requested")]
     EndUserErasureRequested,
+    #[strum(serialize = "end_user.erased")]
     EndUserErased,
+    #[strum(serialize = "agent.created")]
     AgentCreated,
+    #[strum(serialize = "agent.updated")]
     AgentUpdated,
+    #[strum(serialize = "agent.deleted")]
     AgentDeleted,
+    #[strum(serialize = "relationship.created")]
     RelationshipCreated,
+    #[strum(serialize = "relationship.deleted")]
     RelationshipDeleted,
     /// A counted turn. The row only brings the projections up to date.
     Turn,
     /// A repair. The row only brings the projections up to date.
     Repair,
-}
-
-impl ChangeKind {
-    /// The stored form.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndUserCreated => "end_user.created",
-            Self::EndUserUpdated => "end_user.updated",
-            Self::EndUserErasureRequested => "end_user.erasure_requested",
-            Self::EndUserErased => "end_user.erased",
-            Self::AgentCreated => "agent.created",
-            Self::AgentUpdated => "agent.updated",
-            Self::AgentDeleted => "agent.deleted",
-            Self::RelationshipCreated => "relationship.created",
-            Self::RelationshipDeleted => "relationship.deleted",
-            Self::Turn => "turn",
-            Self::Repair => "repair",
-        }
-    }
 }
 
 /// The record that a change is about.
@@ -209,7 +200,7 @@ impl ChangeLog {
              with_relationships) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 sequence.into(),
-                kind.as_str().into(),
+                kind.into_str().into(),
                 at.into(),
                 actor.into(),
                 key_id.into(),
@@ -244,8 +235,8 @@ impl ChangeLog {
                 confirmed_before.into(),
                 self.confirmed().into(),
                 newest.into(),
-                ChangeKind::Turn.as_str().into(),
-                ChangeKind::Repair.as_str().into(),
+                ChangeKind::Turn.into_str().into(),
+                ChangeKind::Repair.into_str().into(),
             ],
         )
     }

@@ -1,6 +1,8 @@
 //! The label of a mood.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::level::Level;
 
@@ -13,9 +15,7 @@ const SLOPE_ONE: u64 = 1_000_000;
 
 /// The place of valence and arousal on the circle of Russell's circumplex model (1980): a neutral centre, and
 /// eight sectors of 45° around the axes and the diagonals.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Label {

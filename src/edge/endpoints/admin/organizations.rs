@@ -14,7 +14,7 @@ use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
-use crate::edge::endpoint::Input;
+use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag};
@@ -33,10 +33,7 @@ const UPDATE_ATTEMPTS: u32 = 5;
 const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
 /// `POST /admin/v1/organizations`.
-pub async fn create<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn create(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let changes = read_changes(&input.body, true);
     let mut changes = input.complete(changes)?;
     let now = input.received_at;
@@ -59,10 +56,7 @@ pub async fn create<R: Runtime>(
 }
 
 /// `GET /admin/v1/organizations`: in the order of creation.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let binding = Binding::new(&["admin", "organizations"]);
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
@@ -81,10 +75,7 @@ pub async fn list<R: Runtime>(
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
     let version = version(&organization);
     if input.if_none_match.is_some_and(|header| conditional::read(&header).holds(version)) {
@@ -95,10 +86,7 @@ pub async fn get<R: Runtime>(
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
-pub async fn update<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let read = both(organizations::id(&input), read_changes(&input.body, false));
     let (id, changes) = input.complete(read)?;
     let if_match = input.if_match.as_deref().map(conditional::read);
