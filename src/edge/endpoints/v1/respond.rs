@@ -184,13 +184,8 @@ impl<R: Runtime> Turn<R> {
             context: asked.context.as_ref(),
             message: &asked.message,
         };
-        let answered = match on_delta {
-            Some(on_delta) => {
-                responder::respond_streamed(&self.runtime, self.configuration.chat.as_ref(), &prompt, on_delta).await
-            }
-            None => responder::respond(&self.runtime, self.configuration.chat.as_ref(), &prompt).await,
-        };
-        let answer = match answered {
+        let chat = self.configuration.chat.as_ref();
+        let answer = match responder::ask(&self.runtime, chat, &prompt, on_delta).await {
             Ok(answer) => answer,
             Err(error) => {
                 // If this call is lost, the reservation expires by itself.
