@@ -36,19 +36,21 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
             response = response.with("WWW-Authenticate", challenge);
         }
         Fault::RateLimited { retry_after_ms, .. } => {
-            // Whole seconds, never earlier than the moment a retry can succeed.
-            let seconds = retry_after_ms.saturating_add(999).div_euclid(1_000).max(1);
-            response = response.with("Retry-After", seconds.to_string());
+            response = response.with("Retry-After", whole_seconds(*retry_after_ms));
         }
         Fault::OverQuota { component: Component::Turns, quota, now_ms } => {
             let wait_ms = quota.resets_at.millis().saturating_sub(*now_ms);
-            let seconds = wait_ms.saturating_add(999).div_euclid(1_000).max(1);
-            response = response.with("Retry-After", seconds.to_string());
+            response = response.with("Retry-After", whole_seconds(wait_ms));
         }
         Fault::Unavailable { retry_after_s, .. } => response = response.with("Retry-After", retry_after_s.to_string()),
         _ => {}
     }
     response
+}
+
+/// A wait in seconds, never earlier than the moment when a retry can succeed.
+fn whole_seconds(wait_ms: i64) -> String {
+    wait_ms.saturating_add(999).div_euclid(1_000).max(1).to_string()
 }
 
 /// An error of dialect 1.
