@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::organization::sql::SqlValue;
+use crate::organization::sql::{SqlError, SqlValue};
 
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
@@ -38,6 +38,12 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
+        Self(error.0)
+    }
+}
 
 /// The listing database.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
