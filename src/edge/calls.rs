@@ -180,8 +180,8 @@ pub fn answer_to<C: IntoCommand>(answer: Answer) -> Result<C::Answer, Fault> {
 }
 
 /// Asks an object with the operator's authority, where no caller waits for the answer.
-pub async fn ask_as_operator<R: Runtime, C: IntoCommand>(
-    runtime: &R,
+pub async fn ask_as_operator<C: IntoCommand>(
+    runtime: &impl Runtime,
     request_id: RequestId,
     tenant: Tenant,
     command: C,
@@ -196,8 +196,8 @@ pub async fn ask_as_operator<R: Runtime, C: IntoCommand>(
 
 /// Calls an object. A call that failed on the way is repeated once if it may be, unless the object
 /// is overloaded.
-async fn call_object<R: Runtime>(
-    runtime: &R,
+async fn call_object(
+    runtime: &impl Runtime,
     tenant: Tenant,
     method: ObjectMethod,
     mut call: Call,

@@ -71,8 +71,8 @@ fn select(condition: &str, value: SqlValue<'static>) -> Statement<'static> {
 
 /// Replaces the row of an organization by a receipt, and tells both objects. A second request finds
 /// the first one's receipt.
-pub async fn close<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn close(
+    exchange: &mut Exchange<'_, impl Runtime>,
     id: OrganizationId,
     deletion_id: DeletionId,
     reason: Option<String>,
@@ -91,15 +91,12 @@ pub async fn close<R: Runtime>(
 }
 
 /// Finds the receipt of a deletion, once both objects have been told.
-pub async fn find<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    deletion_id: DeletionId,
-) -> Result<ClosingReceipt, Fault> {
+pub async fn find(exchange: &mut Exchange<'_, impl Runtime>, deletion_id: DeletionId) -> Result<ClosingReceipt, Fault> {
     receipt_of(exchange, &select("deletion_id = ?1", deletion_id.to_string().into()), "deletion").await
 }
 
-async fn receipt_of<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn receipt_of(
+    exchange: &mut Exchange<'_, impl Runtime>,
     select: &Statement<'_>,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
@@ -112,8 +109,8 @@ async fn receipt_of<R: Runtime>(
     read(exchange, select, what).await
 }
 
-async fn read<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn read(
+    exchange: &mut Exchange<'_, impl Runtime>,
     select: &Statement<'_>,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
@@ -122,7 +119,7 @@ async fn read<R: Runtime>(
 }
 
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
-async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
+async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
     let mut sums = [0_i64; 3];
     for mode in Mode::ALL {
@@ -156,7 +153,7 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Closin
 
 /// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many
 /// are completed now.
-pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<usize, Fault> {
+pub async fn settle_pending(runtime: &impl Runtime, now: Timestamp) -> Result<usize, Fault> {
     let database = runtime.database().map_err(internal)?;
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
     let texts = database.query(&pending).await.map_err(store_unavailable)?;

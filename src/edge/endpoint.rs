@@ -48,8 +48,8 @@ pub struct Input<'a, C = Tenant> {
 pub type AdminInput<'a> = Input<'a, Operator>;
 
 impl<'a, C> Input<'a, C> {
-    pub fn new<R: Runtime>(
-        exchange: &Exchange<'_, R>,
+    pub fn new(
+        exchange: &Exchange<'_, impl Runtime>,
         caller: C,
         configuration: &'a Configuration,
         parameters: &'a [&'a str],

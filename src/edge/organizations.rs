@@ -25,7 +25,7 @@ pub async fn find_named(
 }
 
 /// Finds an organization; 404 when there is none.
-pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId) -> Result<Organization, Fault> {
+pub async fn find(exchange: &mut Exchange<'_, impl Runtime>, id: OrganizationId) -> Result<Organization, Fault> {
     let select = "SELECT document AS text FROM organizations WHERE id = ?1";
     let texts = exchange.query(&Statement::new(select, [id.to_string().into()])).await?;
     read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)

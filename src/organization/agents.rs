@@ -64,7 +64,7 @@ pub enum FoundAgent {
 }
 
 /// Finds an agent by id or name.
-pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
+pub fn find(sql: &impl Sql, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     match agent {
         AgentRef::Id(id) => find_by(sql, "agent_id", &id.to_string()),
         AgentRef::Name(name) => find_by(sql, "name", name.as_str()),
@@ -72,7 +72,7 @@ pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
 }
 
 /// Finds the one agent that an id or a name refers to.
-pub fn find_one<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentRow, Failure> {
+pub fn find_one(sql: &impl Sql, agent: &AgentRef) -> Result<AgentRow, Failure> {
     match find(sql, agent)? {
         FoundAgent::One(row) => Ok(row),
         FoundAgent::None => Err(Rejection::NotFound(Resource::Agent).into()),
@@ -81,11 +81,11 @@ pub fn find_one<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentRow, Failure> 
 }
 
 /// Whether an external id belongs to an agent.
-pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, SqlError> {
+pub fn has_external_id(sql: &impl Sql, external_id: &UserId) -> Result<bool, SqlError> {
     sql.exists("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])
 }
 
-fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
+fn find_by(sql: &impl Sql, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
     let mut rows = sql.list(&select, &[value.into()], AgentRow::read)?.into_iter();
     Ok(match (rows.next(), rows.next()) {
@@ -97,7 +97,7 @@ fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, Sql
 
 /// Creates an agent, or changes the existing one with the external id, or with the name when the
 /// caller gives no external id. A field that is not given stays.
-pub fn save<S: Sql>(writer: &mut Writer<'_, S>, new: NewAgent) -> Result<SavedAgent, Failure> {
+pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAgent, Failure> {
     let Writer { sql, now, .. } = *writer;
     let found = match &new.external_id {
         Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
@@ -129,7 +129,7 @@ pub fn save<S: Sql>(writer: &mut Writer<'_, S>, new: NewAgent) -> Result<SavedAg
 }
 
 /// Creates an agent. The caller has checked that it does not exist.
-pub fn insert<S: Sql>(writer: &mut Writer<'_, S>, agent: Agent) -> Result<AgentRow, SqlError> {
+pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRow, SqlError> {
     let subject = Subject::new(writer.log.next_sequence(), agent.agent_id);
     let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
     writer.sql.execute(
@@ -157,8 +157,8 @@ pub struct AgentChange {
 }
 
 /// Changes an agent. A change without an effect makes no new version.
-pub fn update<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn update(
+    writer: &mut Writer<'_, impl Sql>,
     agent: &AgentRef,
     change: AgentChange,
     if_match: Option<&Precondition>,
@@ -170,7 +170,7 @@ pub fn update<S: Sql>(
     Ok(apply(writer, row, change)?)
 }
 
-fn apply<S: Sql>(writer: &mut Writer<'_, S>, held: AgentRow, change: AgentChange) -> Result<AgentView, SqlError> {
+fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange) -> Result<AgentView, SqlError> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
@@ -194,12 +194,12 @@ fn apply<S: Sql>(writer: &mut Writer<'_, S>, held: AgentRow, change: AgentChange
 }
 
 /// Returns an agent.
-pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentView, Failure> {
+pub fn read(sql: &impl Sql, agent: &AgentRef) -> Result<AgentView, Failure> {
     find_one(sql, agent).map(AgentRow::view)
 }
 
 /// Lists at most `limit` agents after a row number, oldest first.
-pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
+pub fn list(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
     sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
         AgentRow::read(row).map(|row| (row.number, row.agent))
@@ -207,13 +207,13 @@ pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Vec<NumberedAgent
 }
 
 /// The agents that a user owns.
-pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
+pub fn owned_by(sql: &impl Sql, user: i64) -> Result<Vec<AgentId>, SqlError> {
     let select = "SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id";
     sql.list(select, &[user.into()], |row| row.parsed("agent id"))
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.
-pub fn disown<S: Sql>(writer: &mut Writer<'_, S>, user: i64) -> Result<(), SqlError> {
+pub fn disown(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE owner = ?");
     for row in writer.sql.list(&select, &[user.into()], AgentRow::read)? {
         apply(writer, row, AgentChange { owner: Some(None), ..AgentChange::default() })?;

@@ -132,7 +132,7 @@ const COLUMNS: &str = "phase, position, started_at, completed_at, users, fence_r
                        listing_missing, listing_outdated, listing_foreign, cache_missing, cache_outdated, cache_foreign";
 
 impl Audit {
-    fn load<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
+    fn load(sql: &impl Sql) -> Result<Option<Self>, SqlError> {
         sql.find(&format!("SELECT {COLUMNS} FROM audit WHERE one = 1"), &[], Self::read)
     }
 
@@ -151,7 +151,7 @@ impl Audit {
         })
     }
 
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         let report = &self.report;
         sql.execute(
             &format!("INSERT OR REPLACE INTO audit (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
@@ -185,7 +185,7 @@ impl Audit {
 }
 
 /// Starts an audit, or returns the report of the running one.
-pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
+pub fn start(sql: &impl Sql, now: Timestamp) -> Result<AuditReport, SqlError> {
     if let Some(running) = Audit::load(sql)?.filter(|audit| audit.report.phase.is_some()) {
         return Ok(running.report);
     }
@@ -203,17 +203,17 @@ pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
 }
 
 /// Whether an audit runs.
-pub fn is_running<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+pub fn is_running(sql: &impl Sql) -> Result<bool, SqlError> {
     Ok(Audit::load(sql)?.is_some_and(|audit| audit.report.phase.is_some()))
 }
 
 /// The report of the running audit, or of the last one.
-pub fn report<S: Sql>(sql: &S) -> Result<Option<AuditReport>, SqlError> {
+pub fn report(sql: &impl Sql) -> Result<Option<AuditReport>, SqlError> {
     Ok(Audit::load(sql)?.map(|audit| audit.report))
 }
 
 /// The next step; `None` when no audit runs.
-pub fn next_step<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
+pub fn next_step(sql: &impl Sql, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
@@ -226,7 +226,7 @@ pub fn next_step<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<AuditStep>, 
 }
 
 /// The users after a row number, as the projections must hold them.
-fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
+fn expected(sql: &impl Sql, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
     let select = format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS);
     let rows = sql.list(&select, &[after.into(), USERS_MAX.into()], UserRow::read)?;
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
@@ -248,7 +248,7 @@ pub struct PendingUsers(HashSet<i64>);
 
 impl PendingUsers {
     /// `None` when there are too many: the object flushes first.
-    pub fn read<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
+    pub fn read(sql: &impl Sql, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
         let select = "SELECT user FROM changes WHERE sequence > ? LIMIT ?";
         let users = sql.list(select, &[log.confirmed().into(), PENDING_MAX.into()], Row::optional_integer)?;
         let are_few = i64::try_from(users.len()).is_ok_and(|length| length < PENDING_MAX);
@@ -257,18 +257,14 @@ impl PendingUsers {
 }
 
 /// The digests among these that belong to no user.
-pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
+pub fn foreign_digests(sql: &impl Sql, digests: &[String]) -> Result<Vec<String>, SqlError> {
     let select = "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)";
     sql.list(select, &[json_list(digests)?.as_str().into()], Row::text)
 }
 
 /// Records what a step found, and moves to the next step. `before` are the pending users when the
 /// step began.
-pub fn record<S: Sql>(
-    writer: &mut Writer<'_, S>,
-    before: &PendingUsers,
-    finding: AuditFinding,
-) -> Result<(), SqlError> {
+pub fn record(writer: &mut Writer<'_, impl Sql>, before: &PendingUsers, finding: AuditFinding) -> Result<(), SqlError> {
     let Writer { sql, now, .. } = *writer;
     let Some(mut audit) = Audit::load(sql)?.filter(|audit| audit.report.phase == Some(finding.phase())) else {
         return Ok(());
@@ -302,11 +298,7 @@ pub fn record<S: Sql>(
 }
 
 /// Has a user projected again, unless they changed since the comparison.
-fn repair<S: Sql>(
-    writer: &mut Writer<'_, S>,
-    report: &mut AuditReport,
-    difference: Difference,
-) -> Result<(), SqlError> {
+fn repair(writer: &mut Writer<'_, impl Sql>, report: &mut AuditReport, difference: Difference) -> Result<(), SqlError> {
     let Difference { number, version, listing, cache } = difference;
     let found = UserRow::of_number(writer.sql, number)?.filter(|row| row.user.version == version);
     let Some(row) = found else { return Ok(()) };

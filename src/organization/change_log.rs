@@ -139,7 +139,7 @@ pub struct ChangeLog {
 }
 
 impl ChangeLog {
-    pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
+    pub fn load(sql: &impl Sql) -> Result<Self, SqlError> {
         let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
         let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
         let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
@@ -176,9 +176,9 @@ impl ChangeLog {
 
     /// Writes the row of a change, in the transaction of the change. Returns its number as the new
     /// version of the record.
-    pub fn append<S: Sql>(
+    pub fn append(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         kind: ChangeKind,
         subject: &Subject,
         affected: Affected,
@@ -217,7 +217,7 @@ impl ChangeLog {
 
     /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only
     /// the projections needed.
-    pub fn acknowledge<S: Sql>(&mut self, sql: &S, projection: Projection, sequence: i64) -> Result<(), SqlError> {
+    pub fn acknowledge(&mut self, sql: &impl Sql, projection: Projection, sequence: i64) -> Result<(), SqlError> {
         if sequence <= self.acknowledged(projection) {
             return Ok(());
         }
@@ -243,7 +243,7 @@ impl ChangeLog {
 
     /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
     /// next one is due: an instant in the past if more are due, `None` if no row waits for its time.
-    pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         // The newest row stays, and a projection that is late must not find a gap.
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));
         let oldest = || -> Result<Option<Timestamp>, SqlError> {

@@ -52,7 +52,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS closing (
 )";
 
 /// Reads the mark; `None` while the object is open.
-pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
+pub fn find(sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
     sql.execute(TABLE, &[])?;
     sql.find(
         "SELECT organization_id, mode, closed_at, completed_at, erased_records, erased_relationships, erased_moods,
@@ -71,7 +71,7 @@ pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
 }
 
 /// Closes an open object.
-pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
+pub fn close(sql: &impl Sql, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
     let counted = sql.find(
         "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM agents), count(*), count(mood) FROM relationships",
         &[],
@@ -84,7 +84,7 @@ pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<ClosingP
 }
 
 /// The answer of a closed object.
-pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
+pub fn answer(sql: &impl Sql, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
         (Caller::Operator, Command::Close(_)) => match find(sql)? {
             Some(closing) => Ok(Answer::Close(closing.progress())),
@@ -96,7 +96,7 @@ pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
 }
 
 impl Closing {
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         sql.execute(TABLE, &[])?;
         sql.execute(
             "INSERT OR REPLACE INTO closing VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -119,7 +119,7 @@ impl Closing {
 
     /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
     /// of the last of these users. The list of KV is not enough: it may lack keys of the last minute.
-    pub fn keys<S: Sql>(&self, sql: &S, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
+    pub fn keys(&self, sql: &impl Sql, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
         if self.completed_at.is_some() {
             return Ok(None);
         }
@@ -133,12 +133,12 @@ impl Closing {
     }
 
     /// Writes the mark into the emptied storage.
-    pub fn complete<S: Sql>(self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
+    pub fn complete(self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
         Self { completed_at: Some(now), position: 0, ..self }.store(sql)
     }
 }
 
 /// Records that the cache holds no record of the users up to this row number.
-pub fn advance<S: Sql>(sql: &S, number: i64) -> Result<(), SqlError> {
+pub fn advance(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
     sql.execute("UPDATE closing SET position = ? WHERE completed_at IS NULL", &[number.into()])
 }

@@ -19,9 +19,9 @@ use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 
 /// Executes a command of an admitted caller. `key` is the idempotency key of the call.
-pub fn execute<S: Sql>(
+pub fn execute(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     request_id: RequestId,
     command: Command,
     key: Option<&IdempotencyKey>,
@@ -38,9 +38,9 @@ pub fn execute<S: Sql>(
 }
 
 /// The table of commands.
-fn dispatch<S: Sql>(
+fn dispatch(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     request_id: RequestId,
     command: Command,
     key: Option<&IdempotencyKey>,

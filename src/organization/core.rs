@@ -53,7 +53,7 @@ impl OrganizationCore {
 
     /// Executes one call and returns the reply. If the call [needs](Self::needs_transaction) a
     /// transaction, this must run inside one that the object rolls back when this fails.
-    pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
+    pub fn handle(&mut self, sql: &impl Sql, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
         };
@@ -68,7 +68,7 @@ impl OrganizationCore {
     }
 
     /// The mark of an object whose organization was deleted; `None` while the object is open.
-    pub fn closing<S: Sql>(&self, sql: &S) -> Result<Option<Closing>, SqlError> {
+    pub fn closing(&self, sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
         if self.memory.is_some() { Ok(None) } else { closing::find(sql) }
     }
 
@@ -79,9 +79,9 @@ impl OrganizationCore {
 
     /// The changes that a projection has not confirmed yet, oldest first, bounded in number and
     /// size; `None` when the projection has confirmed all of them.
-    pub fn next_batch<S: Sql>(
+    pub fn next_batch(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         projection: Projection,
         id: BatchId,
         now: Timestamp,
@@ -94,9 +94,9 @@ impl OrganizationCore {
 
     /// Records that a projection holds every change up to a sequence number. Must run inside a
     /// transaction.
-    pub fn acknowledge<S: Sql>(
+    pub fn acknowledge(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         projection: Projection,
         sequence: i64,
         now: Timestamp,
@@ -144,7 +144,7 @@ impl OrganizationCore {
 
     /// Completes erasures that every projection has confirmed, a bounded number of them; returns
     /// whether more are due. Must run inside a transaction.
-    pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
+    pub fn purge(&mut self, sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
         self.with_memory(sql, now, false, |memory| {
             if !memory.erasure_is_pending {
                 return Ok(false);
@@ -158,7 +158,7 @@ impl OrganizationCore {
 
     /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns
     /// when the next one expires. Must run inside a transaction.
-    pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
             let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
             memory.expiry_is_scheduled = true;
@@ -172,7 +172,7 @@ impl OrganizationCore {
     }
 
     /// Starts an audit unless one runs. Must run inside a transaction.
-    pub fn start_audit<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
+    pub fn start_audit(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
         self.with_memory(sql, now, (), |memory| {
             memory.audit_is_running = true;
             audit::start(sql, now).map(drop)
@@ -180,15 +180,15 @@ impl OrganizationCore {
     }
 
     /// The report of the running audit, or of the last one.
-    pub fn report<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<AuditReport>, SqlError> {
+    pub fn report(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<AuditReport>, SqlError> {
         self.with_memory(sql, now, None, |_| audit::report(sql))
     }
 
     /// The next step of the running audit, and the users that the step must not judge. `None` when
     /// no audit runs, or when too many changes are pending to compare anything.
-    pub fn next_audit_step<S: Sql>(
+    pub fn next_audit_step(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         now: Timestamp,
     ) -> Result<Option<(AuditStep, PendingUsers)>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
@@ -199,9 +199,9 @@ impl OrganizationCore {
 
     /// The digests among these that belong to no user, and the sequence number that the listing
     /// has confirmed. A closed object returns none: its audit is over.
-    pub fn foreign_digests<S: Sql>(
+    pub fn foreign_digests(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         digests: &[String],
         now: Timestamp,
     ) -> Result<(Vec<String>, i64), SqlError> {
@@ -212,9 +212,9 @@ impl OrganizationCore {
 
     /// Records what a step of the audit found. `before` are the pending users when the step began.
     /// Must run inside a transaction.
-    pub fn record_audit<S: Sql>(
+    pub fn record_audit(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         before: &PendingUsers,
         finding: AuditFinding,
         now: Timestamp,
@@ -228,9 +228,9 @@ impl OrganizationCore {
     }
 
     /// Lets a body use the memory, unless the object is closed. A failure leaves no memory behind.
-    fn with_memory<S: Sql, T>(
+    fn with_memory<T>(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         now: Timestamp,
         when_closed: T,
         body: impl FnOnce(&mut Memory) -> Result<T, SqlError>,
@@ -243,7 +243,7 @@ impl OrganizationCore {
 
     /// Takes the memory out, or reads it again, so that a failure half-way leaves no stale memory
     /// behind. A caller that succeeds puts the memory back. A closed object has no memory.
-    fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Memory>, SqlError> {
+    fn take(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Memory>, SqlError> {
         match self.memory.take() {
             None => Memory::load(sql, now),
             held => Ok(held),

@@ -27,7 +27,7 @@ use crate::directory::identifiers::DeletionId;
 pub const BATCH_MAX: i64 = 100;
 
 /// Whether an erasure is requested and not completed.
-pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+pub fn is_pending(sql: &impl Sql) -> Result<bool, SqlError> {
     sql.exists("SELECT 1 FROM deletions WHERE completed_at IS NULL LIMIT 1", &[])
 }
 
@@ -35,7 +35,7 @@ pub fn is_pending<S: Sql>(sql: &S) -> Result<bool, SqlError> {
 ///
 /// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and
 /// does not erase a person who was created under the id since.
-pub fn request<S: Sql>(writer: &mut Writer<'_, S>, request: DeleteEndUser) -> Result<Receipt, Failure> {
+pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Result<Receipt, Failure> {
     let DeleteEndUser { user_id, deletion_id, cascade, reason } = request;
     let Writer { sql, now, .. } = *writer;
     if let Some(receipt) = find(sql, deletion_id)? {
@@ -76,24 +76,24 @@ pub fn request<S: Sql>(writer: &mut Writer<'_, S>, request: DeleteEndUser) -> Re
 }
 
 /// Returns a receipt.
-pub fn read<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Receipt, Failure> {
+pub fn read(sql: &impl Sql, deletion_id: DeletionId) -> Result<Receipt, Failure> {
     Ok(find(sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Deletion))?)
 }
 
 /// Finds a receipt.
-pub fn find<S: Sql>(sql: &S, deletion_id: DeletionId) -> Result<Option<Receipt>, SqlError> {
+pub fn find(sql: &impl Sql, deletion_id: DeletionId) -> Result<Option<Receipt>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM deletions WHERE deletion_id = ?");
     sql.find(&select, &[deletion_id.to_string().into()], read_receipt)
 }
 
 /// The receipts of a user's erasures that are not completed.
-pub fn pending_for<S: Sql>(sql: &S, user: i64) -> Result<Vec<Receipt>, SqlError> {
+pub fn pending_for(sql: &impl Sql, user: i64) -> Result<Vec<Receipt>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM deletions WHERE user = ? ORDER BY sequence");
     sql.list(&select, &[user.into()], read_receipt)
 }
 
 /// Erases an agent. The agent is gone at once. [`purge`] removes its relationships step by step.
-pub fn request_agent<S: Sql>(writer: &mut Writer<'_, S>, request: DeleteAgent) -> Result<Receipt, Failure> {
+pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) -> Result<Receipt, Failure> {
     let DeleteAgent { agent, deletion_id, reason } = request;
     let sql = writer.sql;
     if let Some(receipt) = find(sql, deletion_id)? {
@@ -109,8 +109,8 @@ pub fn request_agent<S: Sql>(writer: &mut Writer<'_, S>, request: DeleteAgent) -
 }
 
 /// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
-pub fn request_relationship<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn request_relationship(
+    writer: &mut Writer<'_, impl Sql>,
     request: DeleteRelationship,
 ) -> Result<Receipt, Failure> {
     let DeleteRelationship { id, deletion_id, cascade, reason } = request;
@@ -142,7 +142,7 @@ struct Erasure {
 }
 
 /// Stores an erasure. It is completed when every projection has confirmed the last change.
-fn store<S: Sql>(writer: &Writer<'_, S>, erasure: Erasure) -> Result<(), SqlError> {
+fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError> {
     writer.sql.execute(
         "INSERT INTO deletions (deletion_id, user, agent, sequence, cascade, reason, requested_at,
          erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -163,7 +163,7 @@ fn store<S: Sql>(writer: &Writer<'_, S>, erasure: Erasure) -> Result<(), SqlErro
 
 /// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be
 /// more. The erasure of an agent without relationships then waits for the projections.
-fn purge_agents<S: Sql>(writer: &mut Writer<'_, S>) -> Result<bool, SqlError> {
+fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
     let Some(mut row) = writer.sql.first(select, &[])? else { return Ok(false) };
     let (deletion_id, agent) = (row.text()?, row.integer()?);
@@ -183,7 +183,7 @@ fn purge_agents<S: Sql>(writer: &mut Writer<'_, S>) -> Result<bool, SqlError> {
 
 /// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns
 /// whether there may be more.
-pub fn purge<S: Sql>(writer: &mut Writer<'_, S>) -> Result<bool, SqlError> {
+pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     if purge_agents(writer)? {
         return Ok(true);
     }
@@ -227,7 +227,7 @@ pub fn purge<S: Sql>(writer: &mut Writer<'_, S>) -> Result<bool, SqlError> {
 
 /// Removes everything that the object holds about some users. A few statements remove all of them:
 /// a hundred users one by one would keep every other caller waiting.
-fn purge_users<S: Sql>(writer: &mut Writer<'_, S>, users: &[i64]) -> Result<(), SqlError> {
+fn purge_users(writer: &mut Writer<'_, impl Sql>, users: &[i64]) -> Result<(), SqlError> {
     let users = json_list(users)?;
     let (sql, users) = (writer.sql, users.as_str());
     idempotency::purge_users(sql, users)?;

@@ -38,7 +38,7 @@ pub struct Kept {
 }
 
 /// Finds the answer that is kept under an idempotency key. Rejects a key that belongs to another request.
-pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
+pub fn find(sql: &impl Sql, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
     let found = sql.first(
         "SELECT fingerprint, request_id, outcome, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
@@ -107,8 +107,8 @@ fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
 
 /// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
 /// of answer. The erasure of `user` removes the answer too. The answer to a batch names no user.
-pub fn store<S: Sql>(
-    sql: &S,
+pub fn store(
+    sql: &impl Sql,
     key: &IdempotencyKey,
     request_id: RequestId,
     user: Option<i64>,
@@ -135,7 +135,7 @@ pub fn store<S: Sql>(
 }
 
 /// Removes the answers about some users. `users` is a JSON list of row numbers.
-pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 
@@ -149,7 +149,7 @@ pub struct KeptAnswer {
 }
 
 /// The kept answers about a user.
-pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+pub fn kept_for(sql: &impl Sql, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
     sql.list(
         "SELECT request_id, expires_at, document FROM idempotency WHERE user = ? AND expires_at > ? ORDER BY expires_at",
         &[user.into(), now.into()],
@@ -162,7 +162,7 @@ pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAn
 
 /// Removes expired answers, at most [`SWEEP_MAX`], and returns when the next one expires: an
 /// instant in the past if more are due, `None` if the object keeps no answer.
-pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     remove(
         sql,
         "number IN (SELECT number FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
@@ -172,7 +172,7 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
 }
 
 /// Removes answers. Every removal goes through here, because it overwrites first.
-fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
+fn remove(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
     let blank = overwriting::blank("document");
     sql.execute(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
     sql.execute(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)

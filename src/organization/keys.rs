@@ -47,9 +47,9 @@ struct KnownKey {
 
 impl KnownKeys {
     /// Looks a key up and notes the day of its use.
-    pub fn check<S: Sql>(
+    pub fn check(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         digest: &KeyDigest,
         kind: KeyKind,
         now: Timestamp,
@@ -75,7 +75,7 @@ impl KnownKeys {
     }
 
     /// A digest without a row is not remembered, so a caller who guesses keys evicts none.
-    fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
+    fn find(&mut self, sql: &impl Sql, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
         if self.0.get(digest).is_none() {
             let Some(key) = read(sql, digest)? else { return Ok(None) };
             self.0.insert_or_evict(digest.clone(), key, |_| false, |known| known.last_used_day);
@@ -84,7 +84,7 @@ impl KnownKeys {
     }
 }
 
-fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
+fn read(sql: &impl Sql, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
     let select = "SELECT key_id, kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?";
     sql.find(select, &[digest.as_str().into()], |row| {
         Ok(KnownKey {
@@ -100,7 +100,7 @@ fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlErro
 
 /// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
 /// changes nothing.
-pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
+pub fn issue(sql: &impl Sql, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
     sql.execute(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -120,7 +120,7 @@ pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, digest: &KeyDigest, key: &K
 }
 
 /// Lists at most `limit` keys in the order of their issue, revoked ones included.
-pub fn list<S: Sql>(sql: &S, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
+pub fn list(sql: &impl Sql, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
     let after = list.after.map(|id| id.to_string()).unwrap_or_default();
     sql.list(
         "SELECT key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day
@@ -131,7 +131,7 @@ pub fn list<S: Sql>(sql: &S, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError
 }
 
 /// Revokes a key at once and for good. Revoking it again changes nothing.
-pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
+pub fn revoke(sql: &impl Sql, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
     let revoke = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1";
     let is_found = sql.exists(revoke, &[now.into(), key_id.to_string().into()])?;
     known.forget();

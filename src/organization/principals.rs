@@ -52,7 +52,7 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     Ok(PrincipalView { principal, version: Version::of_sequence(row.integer()?) })
 }
 
-fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
+fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
     let (human, agent, parameters): (_, _, [SqlValue<'_>; 2]) = match principal {
         PrincipalRef::Id(id) => {
             ("u.principal_id = ?1", "a.agent_id = ?2", [id.to_string().into(), id.to_string().into()])
@@ -66,13 +66,13 @@ fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalVie
 }
 
 /// Returns a principal.
-pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
+pub fn read(sql: &impl Sql, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
     Ok(find(sql, principal)?.ok_or(Rejection::NotFound(Resource::Principal))?)
 }
 
 /// Creates a principal, or finds the existing one and leaves it as it is.
-pub fn create<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn create(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     new: NewPrincipal,
 ) -> Result<CreatedPrincipal, Failure> {
@@ -112,7 +112,7 @@ enum PrincipalRecord {
     Agent(AgentRef),
 }
 
-fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>, SqlError> {
+fn record_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<PrincipalRecord>, SqlError> {
     let select = "SELECT user_id FROM users WHERE principal_id = ?";
     if let Some(user_id) = sql.find(select, &[id.to_string().into()], |row| row.parsed("user id"))? {
         return Ok(Some(PrincipalRecord::Human(user_id)));
@@ -123,7 +123,7 @@ fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>
 
 /// Changes the display name and the metadata of a human, or the name, the metadata and the owner of
 /// an agent.
-pub fn update<S: Sql>(writer: &mut Writer<'_, S>, update: UpdatePrincipal) -> Result<PrincipalView, Failure> {
+pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdatePrincipal) -> Result<PrincipalView, Failure> {
     let sql = writer.sql;
     let UpdatePrincipal { id, change: PrincipalChange { name, metadata, owner }, if_match } = update;
     match record_of(sql, id)?.ok_or(Rejection::NotFound(Resource::Principal))? {
@@ -152,13 +152,13 @@ fn invalid_owner(reason: &str) -> Rejection {
 }
 
 /// The row number of an active human.
-fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> {
+fn number_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<i64>, SqlError> {
     let select = "SELECT number FROM users WHERE principal_id = ? AND state = 'active'";
     sql.find(select, &[id.to_string().into()], Row::integer)
 }
 
 /// Erases the user or the agent behind a principal.
-pub fn delete<S: Sql>(writer: &mut Writer<'_, S>, delete: DeletePrincipal) -> Result<Receipt, Failure> {
+pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Result<Receipt, Failure> {
     let DeletePrincipal { id, deletion_id, reason } = delete;
     match record_of(writer.sql, id)? {
         // The object recognizes a repeated call by its receipt, even after the id is gone.
@@ -174,7 +174,7 @@ pub fn delete<S: Sql>(writer: &mut Writer<'_, S>, delete: DeletePrincipal) -> Re
 
 /// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table
 /// and merges the two as it reads. With an offset it reads and skips that many rows.
-pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
+pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
     let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
         PrincipalsFrom::Start => (">", "ASC", String::new(), 0),
@@ -203,7 +203,7 @@ pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, Sql
 
 /// Counts all principals, which reads one index entry for each. Only callers that page by offset
 /// need it, so registrations need not pay for a counter.
-fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
+fn count(sql: &impl Sql, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
     let humans = "(SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE state <> 'active')";
     let agents = "(SELECT count(*) FROM agents)";
     let expression = match r#type {

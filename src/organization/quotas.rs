@@ -56,7 +56,7 @@ pub const TURNS: &str = "turns";
 pub const ACTIVE_RELATIONSHIPS: &str = "active_relationships";
 
 /// Adds to a counter of a period.
-pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
+pub fn add(sql: &impl Sql, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
     sql.execute(
         "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, ?)
          ON CONFLICT (metric, period_start) DO UPDATE SET value = value + excluded.value",
@@ -65,7 +65,7 @@ pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> 
 }
 
 /// The quota of the current period and what is used of it.
-pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
+pub fn read(sql: &impl Sql, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
     let value = "(SELECT value FROM counters WHERE metric = ? AND period_start = ?)";
     let used = sql.find(
@@ -85,7 +85,7 @@ pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quot
 }
 
 /// Answers with the quota of the current period.
-pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
+pub fn usage(sql: &impl Sql, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let period_start = Period::containing(settings.anchor, now).start;
     Ok(Usage { quota: read(sql, settings, now)?, period_start })

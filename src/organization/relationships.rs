@@ -41,8 +41,8 @@ pub struct Filter {
 /// Notes that a relationship of a user was made or removed. The user has a new version, because
 /// readers see the relationships with the user. A user who is being erased stays as they are: they
 /// leave every list anyway, and their row may be gone before a projection confirms another change.
-pub fn changed<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn changed(
+    writer: &mut Writer<'_, impl Sql>,
     kind: ChangeKind,
     relationship: &Subject,
     user: i64,
@@ -54,13 +54,13 @@ pub fn changed<S: Sql>(
 }
 
 /// Notes that a relationship of a user forgot its turns.
-pub fn forgotten<S: Sql>(writer: &mut Writer<'_, S>, user: i64) -> Result<(), SqlError> {
+pub fn forgotten(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), SqlError> {
     let Some(mut row) = UserRow::of_number(writer.sql, user)? else { return Ok(()) };
     row.store_changed(writer, ChangeKind::EndUserUpdated, Affected::UserAndRelationships(user))
 }
 
 /// Finds or creates the row of a pair, and returns its number.
-pub fn ensure<S: Sql>(writer: &mut Writer<'_, S>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, SqlError> {
+pub fn ensure(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, SqlError> {
     let Writer { sql, now, .. } = *writer;
     let select = "SELECT number FROM relationships WHERE user = ? AND agent = ?";
     if let Some(number) = sql.find(select, &[user.into(), agent.into()], Row::integer)? {
@@ -78,7 +78,7 @@ pub fn ensure<S: Sql>(writer: &mut Writer<'_, S>, new: RelationshipId, user: i64
 
 /// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the
 /// relationship is gone.
-pub fn note_turn<S: Sql>(sql: &S, number: i64, answer: &TurnAnswer, decay: Decay) -> Result<Option<i64>, SqlError> {
+pub fn note_turn(sql: &impl Sql, number: i64, answer: &TurnAnswer, decay: Decay) -> Result<Option<i64>, SqlError> {
     let select = "SELECT agent, mood FROM relationships WHERE number = ?";
     let found = sql.find(select, &[number.into()], |row| Ok((row.integer()?, read_mood(row.optional_text()?)?)))?;
     let Some((agent, mood)) = found else { return Ok(None) };
@@ -122,7 +122,7 @@ fn read_row(row: &mut Row) -> Result<NumberedRelationship, SqlError> {
 }
 
 /// Lists at most `limit` relationships after a row number, oldest first.
-pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32) -> Result<Vec<NumberedRelationship>, SqlError> {
+pub fn list(sql: &impl Sql, filter: Filter, after: i64, limit: u32) -> Result<Vec<NumberedRelationship>, SqlError> {
     // Each filter has its own index. SQLite uses no index for a condition that a parameter switches
     // off, so each filter has its own statement.
     let (condition, mut parameters): (&str, Vec<SqlValue<'_>>) = match (filter.user, filter.agent) {
@@ -139,7 +139,7 @@ pub fn list<S: Sql>(sql: &S, filter: Filter, after: i64, limit: u32) -> Result<V
 }
 
 /// Returns a relationship by its id.
-pub fn read<S: Sql>(sql: &S, id: RelationshipId) -> Result<Relationship, Failure> {
+pub fn read(sql: &impl Sql, id: RelationshipId) -> Result<Relationship, Failure> {
     let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'");
     let found = sql.find(&select, &[id.to_string().into()], read_row)?;
     let (_, relationship) = found.ok_or(Rejection::NotFound(Resource::Relationship))?;
@@ -169,24 +169,24 @@ pub fn read_shown(text: &str) -> Result<(Vec<Relationship>, bool), SqlError> {
 }
 
 /// All relationships of a user.
-pub fn all_of<S: Sql>(sql: &S, user: i64) -> Result<Vec<Relationship>, SqlError> {
+pub fn all_of(sql: &impl Sql, user: i64) -> Result<Vec<Relationship>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number");
     sql.list(&select, &[user.into()], |row| read_row(row).map(|(_, relationship)| relationship))
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.
-pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     overwrite(sql, OF_USERS, &[users.into()])?;
     sql.execute(&format!("DELETE FROM relationships WHERE {OF_USERS}"), &[users.into()])
 }
 
 /// Overwrites the moods of some relationships, before the object replaces or deletes them.
-fn overwrite<S: Sql>(sql: &S, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
+fn overwrite(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
     sql.execute(&format!("UPDATE relationships SET {} WHERE {condition}", overwriting::blank("mood")), parameters)
 }
 
 /// The numbers of relationships and moods of a user.
-pub fn count<S: Sql>(sql: &S, user: i64) -> Result<Erased, SqlError> {
+pub fn count(sql: &impl Sql, user: i64) -> Result<Erased, SqlError> {
     let count = "SELECT count(*), count(mood) FROM relationships WHERE user = ?";
     let counted = sql.find(count, &[user.into()], |row| {
         Ok(Erased { records: 0, relationships: row.integer()?, moods: row.integer()? })
@@ -204,7 +204,7 @@ pub struct RemovedRelationship {
 }
 
 /// Removes a relationship, or what it remembers of turns.
-pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<Option<RemovedRelationship>, SqlError> {
+pub fn remove(sql: &impl Sql, id: RelationshipId, cascade: Cascade) -> Result<Option<RemovedRelationship>, SqlError> {
     let select = format!(
         "SELECT r.number, r.user, count(r.mood) FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'
          GROUP BY r.number"
@@ -228,7 +228,7 @@ pub fn remove<S: Sql>(sql: &S, id: RelationshipId, cascade: Cascade) -> Result<O
 
 /// Removes at most `limit` relationships of an agent. Returns each with the row number of its user, and
 /// the number of removed moods.
-pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<(Subject, i64)>, i64), SqlError> {
+pub fn remove_of_agent(sql: &impl Sql, agent: i64, limit: i64) -> Result<(Vec<(Subject, i64)>, i64), SqlError> {
     let some = "number IN (SELECT number FROM relationships WHERE agent = ? ORDER BY number LIMIT ?)";
     let parameters: [SqlValue<'_>; 2] = [agent.into(), limit.into()];
     let count = format!("SELECT count(mood) FROM relationships WHERE {some}");
@@ -240,14 +240,14 @@ pub fn remove_of_agent<S: Sql>(sql: &S, agent: i64, limit: i64) -> Result<(Vec<(
 }
 
 /// Removes the moods of some users. `users` is a JSON list of row numbers.
-pub fn purge_moods<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_moods(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     overwrite(sql, OF_USERS, &[users.into()])?;
     sql.execute(&format!("UPDATE relationships SET mood = NULL WHERE {OF_USERS}"), &[users.into()])
 }
 
 /// Lists relationships as [`list`] does, by the ids of the user and the agent. An unknown user or
 /// agent has none.
-pub fn find<S: Sql>(sql: &S, find: &ListRelationships) -> Result<Vec<NumberedRelationship>, Failure> {
+pub fn find(sql: &impl Sql, find: &ListRelationships) -> Result<Vec<NumberedRelationship>, Failure> {
     let mut filter = Filter::default();
     if let Some(user_id) = &find.user_id {
         let Some(row) = UserRow::find(sql, user_id)? else { return Ok(Vec::new()) };

@@ -182,7 +182,7 @@ const TABLES: &[&str] = &[
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
-pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
+pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {
     sql.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     let held = read(sql, "schema")?;
     if held == VERSION {
@@ -206,12 +206,12 @@ pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
 }
 
 /// Reads a number of the object as a whole; 0 when it was never written.
-pub fn read<S: Sql>(sql: &S, name: &str) -> Result<i64, SqlError> {
+pub fn read(sql: &impl Sql, name: &str) -> Result<i64, SqlError> {
     Ok(sql.find("SELECT value FROM state WHERE name = ?", &[name.into()], Row::integer)?.unwrap_or_default())
 }
 
 /// Writes a number of the object as a whole.
-pub fn write<S: Sql>(sql: &S, name: &str, value: i64) -> Result<(), SqlError> {
+pub fn write(sql: &impl Sql, name: &str, value: i64) -> Result<(), SqlError> {
     sql.execute(
         "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[name.into(), value.into()],

@@ -8,7 +8,7 @@ use crate::directory::organization::Limits;
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
                        active_relationships, anchor";
 
-pub fn load<S: Sql>(sql: &S) -> Result<Option<Settings>, SqlError> {
+pub fn load(sql: &impl Sql) -> Result<Option<Settings>, SqlError> {
     sql.find(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[], read)
 }
 
@@ -24,7 +24,7 @@ fn read(row: &mut Row) -> Result<Settings, SqlError> {
     Ok(Settings { tenant, version, limits, anchor: row.timestamp()? })
 }
 
-pub fn store<S: Sql>(sql: &S, settings: &Settings) -> Result<(), SqlError> {
+pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
     let quota = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
     sql.execute(
         &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)"),

@@ -41,8 +41,8 @@ const COMMITTED: &str = "committed";
 pub const SWEEP_MAX: i64 = 500;
 
 /// Rejects an idempotency key that another turn in progress uses.
-pub fn check_not_in_flight<S: Sql>(
-    sql: &S,
+pub fn check_not_in_flight(
+    sql: &impl Sql,
     key: &IdempotencyKey,
     request_id: RequestId,
     now: Timestamp,
@@ -60,14 +60,14 @@ pub fn check_not_in_flight<S: Sql>(
 }
 
 /// Whether this request has reserved a turn already.
-pub fn was_reserved<S: Sql>(sql: &S, request_id: RequestId) -> Result<bool, SqlError> {
+pub fn was_reserved(sql: &impl Sql, request_id: RequestId) -> Result<bool, SqlError> {
     sql.exists("SELECT 1 FROM ledger WHERE operation = ?", &[request_id.to_string().into()])
 }
 
 /// Reserves a turn. When a user takes the turn, the object creates the user and the relationship
 /// unless they exist. A refusal writes nothing.
-pub fn reserve<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn reserve(
+    writer: &mut Writer<'_, impl Sql>,
     settings: Option<&Settings>,
     request_id: RequestId,
     turn: NewTurn,
@@ -128,9 +128,9 @@ struct Reservation {
 }
 
 impl Reservation {
-    fn store<S: Sql>(
+    fn store(
         &self,
-        sql: &S,
+        sql: &impl Sql,
         operation: RequestId,
         key: Option<&IdempotencyKey>,
         expires_at_ms: i64,
@@ -152,7 +152,7 @@ impl Reservation {
     }
 }
 
-fn create_user<S: Sql>(writer: &mut Writer<'_, S>, request_id: RequestId, user_id: UserId) -> Result<i64, Failure> {
+fn create_user(writer: &mut Writer<'_, impl Sql>, request_id: RequestId, user_id: UserId) -> Result<i64, Failure> {
     let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
     // The number of a user is that of the change that makes the user.
     let number = writer.log.next_sequence();
@@ -160,22 +160,22 @@ fn create_user<S: Sql>(writer: &mut Writer<'_, S>, request_id: RequestId, user_i
     Ok(number)
 }
 
-fn turns_reserved<S: Sql>(sql: &S, period: Period, now: Timestamp) -> Result<u64, SqlError> {
+fn turns_reserved(sql: &impl Sql, period: Period, now: Timestamp) -> Result<u64, SqlError> {
     sql.count(
         "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
         &[period.start.into(), now.into()],
     )
 }
 
-fn is_active<S: Sql>(sql: &S, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
+fn is_active(sql: &impl Sql, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
     let Some(user) = user else { return Ok(false) };
     let select = "SELECT 1 FROM active_relationships WHERE period_start = ? AND user = ? AND agent = ?";
     sql.exists(select, &[period.start.into(), user.into(), agent.into()])
 }
 
 /// How many relationships the turns in progress would make active, without this one.
-fn relationships_reserved<S: Sql>(
-    sql: &S,
+fn relationships_reserved(
+    sql: &impl Sql,
     period: Period,
     user: Option<i64>,
     agent: i64,
@@ -212,8 +212,8 @@ pub struct TurnUsageView<'a> {
 }
 
 /// Counts an answered turn. A repeated commit gets the same answer.
-pub fn commit<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn commit(
+    writer: &mut Writer<'_, impl Sql>,
     settings: Option<&Settings>,
     operation: RequestId,
     answer: &TurnAnswer,
@@ -260,8 +260,8 @@ pub fn commit<S: Sql>(
     Ok(turn)
 }
 
-fn respond<S: Sql>(
-    sql: &S,
+fn respond(
+    sql: &impl Sql,
     settings: &Settings,
     operation: RequestId,
     answer: &TurnAnswer,
@@ -292,8 +292,8 @@ struct TurnRelationship {
 
 /// Records a turn with its user and relationship, and returns whether the turn made the relationship
 /// active. If the user is being erased, the turn counts and leaves no trace of the user.
-fn interact<S: Sql>(
-    writer: &mut Writer<'_, S>,
+fn interact(
+    writer: &mut Writer<'_, impl Sql>,
     pair: &TurnRelationship,
     answer: &TurnAnswer,
     decay: Decay,
@@ -319,12 +319,12 @@ fn interact<S: Sql>(
 }
 
 /// Releases a reservation. A committed turn stays.
-pub fn release<S: Sql>(sql: &S, operation: RequestId) -> Result<(), SqlError> {
+pub fn release(sql: &impl Sql, operation: RequestId) -> Result<(), SqlError> {
     sql.execute("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().into()])
 }
 
 /// Removes expired turns, at most [`SWEEP_MAX`], and returns when the next one expires.
-pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     sql.execute(
         "DELETE FROM ledger WHERE operation IN
          (SELECT operation FROM ledger WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
@@ -335,14 +335,14 @@ pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlEr
 
 /// Detaches the turns of some users from their relationships, which the object removes next. So no
 /// turn names a relationship that is gone. `users` is a JSON list of row numbers.
-pub fn detach<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn detach(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     sql.execute(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])
 }
 
 /// Removes some users from the turns and from the set of active relationships. The counters stay.
 /// `users` is a JSON list of row numbers.
-pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     // Without its key a turn in progress keeps no answer, which would be about an erased person.
     let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";

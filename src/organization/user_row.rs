@@ -55,13 +55,13 @@ impl UserRow {
     }
 
     /// Finds a user by id.
-    pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<Self>, SqlError> {
+    pub fn find(sql: &impl Sql, user_id: &UserId) -> Result<Option<Self>, SqlError> {
         let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
         sql.find(&select, &[user_id.digest().into()], Self::read)
     }
 
     /// Replaces the stored record in place.
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
         sql.execute(
@@ -81,7 +81,7 @@ impl UserRow {
     }
 
     /// Finds a user by row number.
-    pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
+    pub fn of_number(sql: &impl Sql, number: i64) -> Result<Option<Self>, SqlError> {
         sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()], Self::read)
     }
 
@@ -118,9 +118,9 @@ impl UserRow {
 
     /// Stores the changed record under a new version. A change of a relationship makes a version
     /// too, because readers see it with the user.
-    pub fn store_changed<S: Sql>(
+    pub fn store_changed(
         &mut self,
-        writer: &mut Writer<'_, S>,
+        writer: &mut Writer<'_, impl Sql>,
         kind: ChangeKind,
         affected: Affected,
     ) -> Result<(), SqlError> {
@@ -129,7 +129,7 @@ impl UserRow {
     }
 
     /// Stores the record under the version of a change that is in the log already.
-    pub fn store_version<S: Sql>(&mut self, sql: &S, version: Version) -> Result<(), SqlError> {
+    pub fn store_version(&mut self, sql: &impl Sql, version: Version) -> Result<(), SqlError> {
         self.user.version = version;
         self.store(sql)
     }
@@ -137,7 +137,7 @@ impl UserRow {
 
 /// Overwrites the text about persons in rows, before the object replaces or deletes the rows.
 /// `numbers` is a JSON list of row numbers.
-pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
+pub fn overwrite(sql: &impl Sql, numbers: &str) -> Result<(), SqlError> {
     let blank = ["user_id", "display_name", "metadata"].map(overwriting::blank).join(", ");
     let update = format!("UPDATE users SET {blank} WHERE number IN (SELECT value FROM json_each(?))");
     sql.execute(&update, &[numbers.into()])

@@ -28,8 +28,8 @@ use crate::refusal::Refusal;
 /// The row remembers the request that created it. So a call that the edge repeats, because it lost
 /// the reply, is answered again that it created the user. Among racing requests exactly one is
 /// answered so.
-pub fn create<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn create(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     new: NewEndUser,
 ) -> Result<CreatedEndUser, Failure> {
@@ -84,8 +84,8 @@ pub fn create<S: Sql>(
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds
 /// the user that the first one created.
-pub fn create_many<S: Sql>(
-    writer: &mut Writer<'_, S>,
+pub fn create_many(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     users: Vec<NewEndUser>,
 ) -> Result<Vec<Creation>, Failure> {
@@ -105,7 +105,7 @@ pub fn create_many<S: Sql>(
 }
 
 /// Changes a user's record. A change that changes nothing makes no new version.
-pub fn update<S: Sql>(writer: &mut Writer<'_, S>, update: UpdateEndUser) -> Result<EndUser, Failure> {
+pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Result<EndUser, Failure> {
     let UpdateEndUser { user_id, change, if_match } = update;
     let mut row = UserRow::find(writer.sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
     row.check_takes_writes()?;
@@ -146,7 +146,7 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Returns the whole record, with the relationships that it shows.
-pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<EndUserView, Failure> {
+pub fn read(sql: &impl Sql, user_id: &UserId) -> Result<EndUserView, Failure> {
     // One statement: each costs as much as a tenth of the whole read.
     let select = format!("SELECT {}, {} FROM users u WHERE u.digest = ?", user_row::COLUMNS, relationships::shown());
     let found = sql.find(&select, &[user_id.digest().into()], |row| {

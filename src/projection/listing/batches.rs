@@ -133,7 +133,7 @@ pub enum Applied {
 }
 
 /// Applies one batch.
-pub async fn apply<D: Database>(database: &D, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
+pub async fn apply(database: &impl Database, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
     let application = Application::new(batch).map_err(|error| StoreError(error.to_string()))?;
     let changed = database.batch(&application.statements()).await?;
     if changed.first().is_some_and(|rows| *rows > 0) {

@@ -54,7 +54,7 @@ impl ListedUser {
 }
 
 /// The rows of some users, in any order.
-pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
+pub async fn find(database: &impl Database, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
     let texts = database.query(&Statement::new(FIND, [tenant.into(), ids.into()])).await?;
     read_all(&texts.rows)
@@ -68,8 +68,8 @@ pub struct Place {
 }
 
 /// At most [`ROWS_MAX`] rows from an instant of creation on, after a given row.
-pub async fn by_creation<D: Database>(
-    database: &D,
+pub async fn by_creation(
+    database: &impl Database,
     tenant: Tenant,
     from_ms: i64,
     after: Option<&Place>,
@@ -85,8 +85,8 @@ pub async fn by_creation<D: Database>(
 
 /// Removes rows that belong to no user, unless the listing has moved since the object judged them.
 /// Returns the number of removed rows.
-pub async fn remove_foreign<D: Database>(
-    database: &D,
+pub async fn remove_foreign(
+    database: &impl Database,
     tenant: Tenant,
     ids: &[&str],
     sequence: i64,

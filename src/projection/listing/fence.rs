@@ -35,7 +35,7 @@ pub fn select_position(tenant: &str) -> Statement<'_> {
 }
 
 /// The position of a tenant's listing; `None` when the tenant has none yet.
-pub async fn position<D: Database>(database: &D, tenant: &str) -> Result<Option<i64>, StoreError> {
+pub async fn position(database: &impl Database, tenant: &str) -> Result<Option<i64>, StoreError> {
     let texts = database.query(&select_position(tenant)).await?;
     Ok(texts.rows.first().and_then(|text| text.parse().ok()))
 }

@@ -110,8 +110,8 @@ pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminI
 }
 
 /// Brings the settings to both objects, then answers.
-async fn deliver<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn deliver(
+    exchange: &mut Exchange<'_, impl Runtime>,
     operator: Operator,
     organization: &Organization,
 ) -> Result<Response, Fault> {
@@ -148,7 +148,7 @@ fn with_names<'a>(sql: &'static str, organization: &'a Organization) -> Statemen
 }
 
 /// Fails if another organization holds one of this one's unique fields.
-async fn refuse_taken<R: Runtime>(exchange: &mut Exchange<'_, R>, organization: &Organization) -> Result<(), Fault> {
+async fn refuse_taken(exchange: &mut Exchange<'_, impl Runtime>, organization: &Organization) -> Result<(), Fault> {
     let taken = exchange.query(&with_names(TAKEN, organization)).await?;
     match taken.rows.first() {
         Some(field) => Err(Fault::Conflict(format!("Another organization has this {field}."))),

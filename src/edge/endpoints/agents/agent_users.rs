@@ -97,8 +97,8 @@ pub struct AgentUserList<'a> {
 }
 
 /// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn list(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {

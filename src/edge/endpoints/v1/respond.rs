@@ -54,8 +54,8 @@ enum TurnMode {
 
 /// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent
 /// events. A repetition with the same `Idempotency-Key` gets the answer that the object kept.
-pub async fn respond<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn respond(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
