@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::directory::identifiers::DeletionId;
 use crate::directory::quota::{Component, Quota};
 use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
@@ -82,11 +83,18 @@ pub enum Fault {
         quota: Quota,
         now_ms: i64,
     },
-    /// The resource is being erased.
-    DeletionPending,
+    /// Only turns in progress stand between the caller and the quota.
+    QuotaReserved {
+        quota: Quota,
+        retry_after_ms: i64,
+    },
+    /// The resource is being erased. A row of a batch names no receipt.
+    DeletionPending {
+        deletion_id: Option<DeletionId>,
+    },
     /// The `Idempotency-Key` was used for another request.
     IdempotencyMismatch,
-    /// `If-Match` names another version than the current one.
+    /// A precondition names another version than the current one, or one of what has no versions.
     PreconditionFailed,
     /// A store or an object is out of reach. The reason is for the log.
     Unavailable {
@@ -144,13 +152,15 @@ impl Fault {
             Self::Conflict(_)
             | Self::Ambiguous
             | Self::OtherType
-            | Self::DeletionPending
+            | Self::DeletionPending { .. }
             | Self::IdempotencyInFlight => 409,
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
             Self::Invalid(_) | Self::IdempotencyMismatch => 422,
-            Self::RateLimited { .. } | Self::OverQuota { component: Component::Turns, .. } => 429,
+            Self::RateLimited { .. }
+            | Self::QuotaReserved { .. }
+            | Self::OverQuota { component: Component::Turns, .. } => 429,
             Self::Internal { .. } => 500,
             Self::Upstream { .. } => 502,
             Self::Unavailable { .. } => 503,
@@ -172,7 +182,8 @@ impl Fault {
             Self::IdempotencyInFlight => "idempotency_in_flight",
             Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
-            Self::DeletionPending => "deletion_pending",
+            Self::QuotaReserved { .. } => "quota_reserved",
+            Self::DeletionPending { .. } => "deletion_pending",
             Self::PreconditionFailed => "precondition_failed",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::PayloadTooLarge { .. } => "payload_too_large",
@@ -200,11 +211,11 @@ impl Fault {
             Self::Conflict(_)
             | Self::Ambiguous
             | Self::OtherType
-            | Self::DeletionPending
+            | Self::DeletionPending { .. }
             | Self::IdempotencyInFlight
             | Self::PreconditionFailed => FaultKind::Conflict,
             Self::OverQuota { .. } => FaultKind::Quota,
-            Self::RateLimited { .. } => FaultKind::RateLimit,
+            Self::RateLimited { .. } | Self::QuotaReserved { .. } => FaultKind::RateLimit,
             Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
                 FaultKind::Internal
             }
@@ -222,7 +233,8 @@ impl Fault {
             Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "Conflict",
             Self::IdempotencyInFlight => "Request in flight",
             Self::OverQuota { .. } => "Quota exhausted",
-            Self::DeletionPending => "Deletion pending",
+            Self::QuotaReserved { .. } => "Quota reserved",
+            Self::DeletionPending { .. } => "Deletion pending",
             Self::PreconditionFailed => "Precondition failed",
             Self::IdempotencyMismatch => "Idempotency key reused",
             Self::PayloadTooLarge { .. } => "Body too large",
@@ -261,9 +273,12 @@ impl Fault {
             Self::OverQuota { component: Component::ActiveRelationships, .. } => {
                 "The active relationships of this billing period are used up.".to_owned()
             }
-            Self::DeletionPending => "This is being erased and takes no change.".to_owned(),
+            Self::QuotaReserved { .. } => {
+                "Turns in progress hold the rest of the quota; retry after the time in Retry-After.".to_owned()
+            }
+            Self::DeletionPending { .. } => "This is being erased and takes no change.".to_owned(),
             Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
-            Self::PreconditionFailed => "The resource has another version than the one in If-Match.".to_owned(),
+            Self::PreconditionFailed => "A precondition does not hold, such as the version in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
             Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
@@ -284,7 +299,7 @@ impl Fault {
             Self::RouteNotFound => "Check the path against the documentation.",
             Self::NotFound(_) => "Check the id, and that the key belongs to the right organization and mode.",
             Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
-            Self::DeletionPending => "Wait until the receipt says completed.",
+            Self::DeletionPending { .. } => "Wait until the receipt says completed.",
             Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
             Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
             Self::Ambiguous => "Use the agent's id instead of its name.",
@@ -295,7 +310,9 @@ impl Fault {
             Self::PayloadTooLarge { .. } => "Send less in one request.",
             Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",
             Self::Invalid(_) => "Correct the fields that are named and send the request again.",
-            Self::RateLimited { .. } => "Wait for the seconds in Retry-After and send the request again.",
+            Self::RateLimited { .. } | Self::QuotaReserved { .. } => {
+                "Wait for the seconds in Retry-After and send the request again."
+            }
             Self::Internal { .. } => "Send the request again; if it keeps failing, report the request id.",
             Self::Upstream { .. } => "Send the request again later; if it keeps failing, report the request id.",
             Self::Unavailable { .. } => "Send the request again after the seconds in Retry-After.",

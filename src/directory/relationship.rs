@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::agent::AgentId;
+use super::end_user::Version;
 use super::identifiers::RelationshipId;
 use super::mood::{Decay, Mood, MoodBody};
 use super::names::UserId;
@@ -11,6 +12,8 @@ use super::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Relationship {
     pub id: RelationshipId,
+    /// The version of the user, which changes with each of the user's relationships.
+    pub version: Version,
     pub user_id: UserId,
     pub agent_id: AgentId,
     pub role: String,
@@ -38,8 +41,8 @@ pub struct RelationshipView<'a> {
 impl Relationship {
     /// The relationship with its mood as it is after the decay.
     pub fn view(&self, decay: Decay) -> RelationshipView<'_> {
-        let Self { id, user_id, agent_id, role, turns, mood, created_at, last_interaction_at } = self;
-        let mood = mood.as_ref().map(|mood| mood.decayed(decay.now, decay.half_life_ms).body(*agent_id, user_id));
+        let Self { id, version: _, user_id, agent_id, role, turns, mood, created_at, last_interaction_at } = self;
+        let mood = mood.as_ref().map(|mood| mood.body(*agent_id, user_id, decay));
         RelationshipView {
             id: *id,
             user_id,

@@ -159,7 +159,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         }
         Rejection::NotFound(resource) => Fault::NotFound(resource.into_str()),
         Rejection::PreconditionFailed => Fault::PreconditionFailed,
-        Rejection::DeletionPending => Fault::DeletionPending,
+        Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: Some(deletion_id) },
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
         Rejection::IdempotencyInFlight => Fault::IdempotencyInFlight,
         Rejection::Invalid { field, reason } => {
@@ -168,6 +168,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::Ambiguous => Fault::Ambiguous,
         Rejection::OtherType => Fault::OtherType,
         Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
+        Rejection::QuotaReserved { quota, retry_after_ms } => Fault::QuotaReserved { quota, retry_after_ms },
         Rejection::TurnExpired => Fault::TurnTimeout,
         // The organization was deleted after the request found it.
         Rejection::Closed => Fault::NotFound(Resource::Organization.into_str()),

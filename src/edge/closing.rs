@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{ask_as_operator, fault_of};
 use super::exchange::Exchange;
+use super::organizations;
 use super::runtime::Runtime;
 use crate::directory::deletion::{Erased, ReceiptStatus};
 use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::organization::protocol::{Close, ClosingProgress};
+use crate::organization::protocol::{Close, ClosingProgress, Precondition};
 use crate::organization::sql::SqlValue;
 use crate::projection::{Database, Statement};
 
@@ -28,7 +29,7 @@ const PENDING_MAX: i64 = 100;
 
 const INSERT: &str = "
     INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
-    SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 ON CONFLICT DO NOTHING";
+    SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 AND (?5 IS NULL OR version = ?5) ON CONFLICT DO NOTHING";
 
 /// Overwrites what the operator wrote, before [`REMOVE`] deletes it ([`crate::organization::overwriting`]).
 const OVERWRITE: &str = "
@@ -76,10 +77,15 @@ pub async fn close(
     id: OrganizationId,
     deletion_id: DeletionId,
     reason: Option<String>,
+    if_match: Option<&Precondition>,
 ) -> Result<ClosingReceipt, Fault> {
+    let expected = match if_match {
+        Some(condition) => expected_version(exchange, id, condition).await?,
+        None => None,
+    };
     let id = id.to_string();
     let (deletion_id, requested_at) = (deletion_id.to_string(), exchange.received_at.to_string());
-    let receipt = [id.as_str().into(), deletion_id.into(), requested_at.into(), reason.into()];
+    let receipt = [id.as_str().into(), deletion_id.into(), requested_at.into(), reason.into(), expected.into()];
     let changes = [
         Statement::new(INSERT, receipt),
         Statement::new(OVERWRITE, [id.as_str().into()]),
@@ -87,7 +93,26 @@ pub async fn close(
     ];
     let database = exchange.runtime.database().map_err(internal)?;
     database.batch(&changes).await.map_err(store_unavailable)?;
-    receipt_of(exchange, &select("organization_id = ?1", id.into()), "organization").await
+    match receipt_of(exchange, &select("organization_id = ?1", id.into()), "organization").await {
+        // Another request has changed the organization meanwhile.
+        Err(Fault::NotFound(_)) if expected.is_some() => Err(Fault::PreconditionFailed),
+        found => found,
+    }
+}
+
+/// The version that the organization must have, if it still exists. A repetition of the request finds the
+/// receipt.
+async fn expected_version(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    id: OrganizationId,
+    if_match: &Precondition,
+) -> Result<Option<i64>, Fault> {
+    match organizations::find(exchange, id).await {
+        Ok(found) if if_match.holds(organizations::version(&found)) => Ok(Some(found.version)),
+        Ok(_) => Err(Fault::PreconditionFailed),
+        Err(Fault::NotFound(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Finds the receipt of a deletion, once both objects have been told.

@@ -4,6 +4,7 @@ use super::calls::answer_to;
 use super::configuration::Configuration;
 use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
+use super::http::conditional;
 use super::http::request::Incoming;
 use super::http::response::Response;
 use super::runtime::Runtime;
@@ -13,7 +14,7 @@ use crate::directory::mood::Decay;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal};
 use crate::input::{QueryFields, both, path_parameter};
-use crate::organization::protocol::{Answer, Command, IdempotencyKey, IntoCommand};
+use crate::organization::protocol::{Answer, Command, IdempotencyKey, IntoCommand, Precondition};
 use crate::refusal::Refusal;
 
 /// A row of the route table: what the route takes as its body, and what answers it.
@@ -38,8 +39,10 @@ pub struct Input<'a, C = Tenant> {
     pub random: [u8; 10],
     /// Bytes for the secret of a key that it makes.
     pub secret: [u8; 32],
-    pub if_match: Option<String>,
-    pub if_none_match: Option<String>,
+    /// Whether the method is safe (RFC 9110, section 9.2.1).
+    pub is_safe: bool,
+    pub if_match: Option<Precondition>,
+    pub if_none_match: Option<Precondition>,
     /// Read on a `POST` of a key's holder only.
     pub idempotency: Option<IdempotencyKey>,
 }
@@ -65,8 +68,9 @@ impl<'a, C> Input<'a, C> {
             body,
             random: exchange.random()?,
             secret: exchange.random()?,
-            if_match: exchange.incoming.header("If-Match"),
-            if_none_match: exchange.incoming.header("If-None-Match"),
+            is_safe: matches!(exchange.incoming.method(), "GET" | "HEAD"),
+            if_match: exchange.incoming.header("If-Match").as_deref().map(conditional::read),
+            if_none_match: exchange.incoming.header("If-None-Match").as_deref().map(conditional::read),
             idempotency: None,
         })
     }
@@ -81,10 +85,14 @@ impl<'a, C> Input<'a, C> {
         Decay { now: self.received_at, half_life_ms: self.configuration.mood_half_life_ms }
     }
 
-    /// Ends the reading of a request: refuses the query parameters that nothing has read, and
-    /// lists them with every other fault.
+    /// Ends the reading of a request: refuses the query parameters that nothing has read, and lists
+    /// them with every other fault. Then it refuses a precondition that nothing has taken: it names a
+    /// version of what has none, so it does not hold (RFC 9110, section 13.1).
     pub fn complete<T>(&mut self, read: Result<T, Fault>) -> Result<T, Fault> {
-        both(self.query.finish(), read).map(|((), read)| read)
+        let ((), read) = both(self.query.finish(), read)?;
+        let is_unmatched = self.if_match.take().is_some_and(|condition| condition != Precondition::Any);
+        let is_unsafe = !self.is_safe && self.if_none_match.take().is_some();
+        if is_unmatched || is_unsafe { Err(Fault::PreconditionFailed) } else { Ok(read) }
     }
 
     /// The key after which a list goes on, or `None` at its beginning.

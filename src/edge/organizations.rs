@@ -3,6 +3,7 @@
 use super::endpoint::AdminInput;
 use super::exchange::Exchange;
 use super::runtime::Runtime;
+use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::organization::Organization;
 use crate::fault::{Fault, internal};
@@ -43,4 +44,9 @@ pub fn settings(organization: &Organization, mode: Mode) -> Settings {
         limits: organization.limits,
         anchor: organization.created_at,
     }
+}
+
+/// An organization counts its own changes, because it is no record of a tenant.
+pub const fn version(organization: &Organization) -> Version {
+    Version::of_sequence(organization.version)
 }

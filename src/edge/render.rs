@@ -5,11 +5,14 @@ use serde::Serialize;
 use super::http::dialect::Dialect;
 use super::http::response::Response;
 use super::http::schema::{self, Described, Schema};
-use crate::directory::identifiers::RequestId;
+use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault, FaultKind, FieldFault};
 use crate::json;
+
+/// How long most erasures last, in milliseconds: the flush gathers changes for a second.
+const ERASED_WITHIN_MS: i64 = 2_000;
 
 /// Renders a fault: status, body, and the headers that belong to the fault itself.
 pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &str) -> Response {
@@ -35,22 +38,23 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
             };
             response = response.with("WWW-Authenticate", challenge);
         }
-        Fault::RateLimited { retry_after_ms, .. } => {
-            response = response.with("Retry-After", whole_seconds(*retry_after_ms));
+        Fault::RateLimited { retry_after_ms, .. } | Fault::QuotaReserved { retry_after_ms, .. } => {
+            response = retry_after(response, *retry_after_ms);
         }
         Fault::OverQuota { component: Component::Turns, quota, now_ms } => {
-            let wait_ms = quota.resets_at.millis().saturating_sub(*now_ms);
-            response = response.with("Retry-After", whole_seconds(wait_ms));
+            response = retry_after(response, quota.resets_at.millis().saturating_sub(*now_ms));
         }
+        Fault::DeletionPending { .. } => response = retry_after(response, ERASED_WITHIN_MS),
         Fault::Unavailable { retry_after_s, .. } => response = response.with("Retry-After", retry_after_s.to_string()),
         _ => {}
     }
     response
 }
 
-/// A wait in seconds, never earlier than the moment when a retry can succeed.
-fn whole_seconds(wait_ms: i64) -> String {
-    wait_ms.saturating_add(999).div_euclid(1_000).max(1).to_string()
+/// Whole seconds, never earlier than the moment a retry can succeed.
+fn retry_after(response: Response, millis: i64) -> Response {
+    let seconds = millis.saturating_add(999).div_euclid(1_000).max(1);
+    response.with("Retry-After", seconds.to_string())
 }
 
 /// An error of dialect 1.
@@ -80,6 +84,7 @@ struct ErrorView<'a> {
 enum ErrorDetails<'a> {
     Fields { fields: Vec<ErrorField<'a>> },
     RateLimit { retry_after_ms: i64 },
+    Deletion { deletion_id: DeletionId },
     Quota { component: Component, used: u64, limit: u64, resets_at: Timestamp },
 }
 
@@ -95,7 +100,12 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
         Fault::Invalid(faults) => Some(ErrorDetails::Fields {
             fields: faults.iter().map(|fault| ErrorField { path: &fault.path, message: &fault.message }).collect(),
         }),
-        Fault::RateLimited { retry_after_ms, .. } => Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms }),
+        Fault::RateLimited { retry_after_ms, .. } | Fault::QuotaReserved { retry_after_ms, .. } => {
+            Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms })
+        }
+        Fault::DeletionPending { deletion_id: Some(deletion_id) } => {
+            Some(ErrorDetails::Deletion { deletion_id: *deletion_id })
+        }
         Fault::OverQuota { component, quota, .. } => {
             let (used, limit) = quota.of(*component);
             Some(ErrorDetails::Quota { component: *component, used, limit, resets_at: quota.resets_at })

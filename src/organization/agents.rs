@@ -164,9 +164,7 @@ pub fn update(
     if_match: Option<&Precondition>,
 ) -> Result<AgentView, Failure> {
     let row = find_one(writer.sql, agent)?;
-    if if_match.is_some_and(|condition| !condition.holds(row.version)) {
-        return Err(Rejection::PreconditionFailed.into());
-    }
+    Precondition::check(if_match, row.version)?;
     Ok(apply(writer, row, change)?)
 }
 

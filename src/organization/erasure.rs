@@ -13,7 +13,7 @@ use super::agents;
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::idempotency;
-use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Rejection, Resource};
+use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Precondition, Rejection, Resource};
 use super::relationships::{self, RemovedRelationship};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
@@ -36,7 +36,7 @@ pub fn is_pending(sql: &impl Sql) -> Result<bool, SqlError> {
 /// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and
 /// does not erase a person who was created under the id since.
 pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Result<Receipt, Failure> {
-    let DeleteEndUser { user_id, deletion_id, cascade, reason } = request;
+    let DeleteEndUser { user_id, deletion_id, cascade, reason, if_match } = request;
     let Writer { sql, now, .. } = *writer;
     if let Some(receipt) = find(sql, deletion_id)? {
         return Ok(receipt);
@@ -47,6 +47,7 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
         let receipt = sql.find(&select, &[row.number.into()], read_receipt)?;
         return Ok(receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?);
     }
+    Precondition::check(if_match.as_ref(), row.user.version)?;
     let user = format!("[{}]", row.number);
     let mut erased = Erased::default();
     let kind = match cascade {
@@ -94,12 +95,13 @@ pub fn pending_for(sql: &impl Sql, user: i64) -> Result<Vec<Receipt>, SqlError> 
 
 /// Erases an agent. The agent is gone at once. [`purge`] removes its relationships step by step.
 pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) -> Result<Receipt, Failure> {
-    let DeleteAgent { agent, deletion_id, reason } = request;
+    let DeleteAgent { agent, deletion_id, reason, if_match } = request;
     let sql = writer.sql;
     if let Some(receipt) = find(sql, deletion_id)? {
         return Ok(receipt);
     }
     let row = agents::find_one(sql, &agent)?;
+    Precondition::check(if_match.as_ref(), row.version)?;
     sql.execute("DELETE FROM agents WHERE number = ?", &[row.number.into()])?;
     writer.append(ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let (agent, cascade) = (Some(row.number), Cascade::All);
@@ -113,11 +115,12 @@ pub fn request_relationship(
     writer: &mut Writer<'_, impl Sql>,
     request: DeleteRelationship,
 ) -> Result<Receipt, Failure> {
-    let DeleteRelationship { id, deletion_id, cascade, reason } = request;
+    let DeleteRelationship { id, deletion_id, cascade, reason, if_match } = request;
     let sql = writer.sql;
     if let Some(receipt) = find(sql, deletion_id)? {
         return Ok(receipt);
     }
+    Precondition::check(if_match.as_ref(), relationships::read(sql, id)?.version)?;
     let removed = relationships::remove(sql, id, cascade)?.ok_or(Rejection::NotFound(Resource::Relationship))?;
     let RemovedRelationship { subject, user, erased } = removed;
     match cascade {

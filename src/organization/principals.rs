@@ -159,15 +159,16 @@ fn number_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<i64>, SqlError> {
 
 /// Erases the user or the agent behind a principal.
 pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Result<Receipt, Failure> {
-    let DeletePrincipal { id, deletion_id, reason } = delete;
+    let DeletePrincipal { id, deletion_id, reason, if_match } = delete;
     match record_of(writer.sql, id)? {
         // The object recognizes a repeated call by its receipt, even after the id is gone.
         None => Ok(erasure::find(writer.sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Principal))?),
         Some(PrincipalRecord::Human(user_id)) => {
-            erasure::request(writer, DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason })
+            let request = DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason, if_match };
+            erasure::request(writer, request)
         }
         Some(PrincipalRecord::Agent(agent)) => {
-            erasure::request_agent(writer, DeleteAgent { agent, deletion_id, reason })
+            erasure::request_agent(writer, DeleteAgent { agent, deletion_id, reason, if_match })
         }
     }
 }

@@ -14,7 +14,7 @@ use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
 use super::writer::Writer;
 use crate::directory::deletion::{Cascade, Erased};
-use crate::directory::end_user::Status;
+use crate::directory::end_user::{Status, Version};
 use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, Decay, Levels, Mood};
 use crate::directory::relationship::Relationship;
@@ -25,7 +25,7 @@ const SHOWN_MAX: usize = 100;
 /// The role of an end user towards an agent.
 const ROLE: &str = "user";
 
-const COLUMNS: &str = "r.number, r.relationship_id, u.user_id, a.agent_id, r.role, r.turns, r.created_at, \
+const COLUMNS: &str = "r.number, r.relationship_id, u.version, u.user_id, a.agent_id, r.role, r.turns, r.created_at, \
                        r.last_interaction_at, r.mood";
 /// The relationships of users in a JSON list of row numbers.
 const OF_USERS: &str = "user IN (SELECT value FROM json_each(?))";
@@ -110,6 +110,7 @@ fn read_row(row: &mut Row) -> Result<NumberedRelationship, SqlError> {
     let number = row.integer()?;
     let relationship = Relationship {
         id: row.parsed("relationship id")?,
+        version: Version::of_sequence(row.integer()?),
         user_id: row.parsed("user id")?,
         agent_id: row.parsed("agent id")?,
         role: row.text()?,

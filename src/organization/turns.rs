@@ -86,13 +86,14 @@ pub fn reserve(
     if was_reserved(sql, request_id)? {
         return Ok(reserved);
     }
-    user.as_ref().map_or(Ok(()), UserRow::check_takes_writes)?;
+    user.as_ref().map_or(Ok(()), |row| row.check_takes_writes(sql))?;
     let period = Period::containing(settings.anchor, now);
     // In a refusal `used` includes turns in progress, which are returned if they fail.
     let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
     if turns_used >= quota.turns_limit {
+        let is_used_up = quota.turns_used >= quota.turns_limit;
         let quota = Quota { turns_used, ..quota };
-        return Err(Rejection::OverQuota { component: Component::Turns, quota }.into());
+        return Err(over_quota(sql, period, Component::Turns, is_used_up, quota, now)?.into());
     }
     let mut reservation = Reservation { period, relationship: None, user: None, is_new_active: false };
     if let Some(user_id) = turn.user_id {
@@ -102,8 +103,9 @@ pub fn reserve(
             let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
             let relationships_used = quota.relationships_used.saturating_add(reserved);
             if relationships_used >= quota.relationships_limit {
+                let is_used_up = quota.relationships_used >= quota.relationships_limit;
                 let quota = Quota { relationships_used, ..quota };
-                return Err(Rejection::OverQuota { component: Component::ActiveRelationships, quota }.into());
+                return Err(over_quota(sql, period, Component::ActiveRelationships, is_used_up, quota, now)?.into());
             }
         }
         let number = match held {
@@ -116,6 +118,28 @@ pub fn reserve(
     }
     reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
     Ok(reserved)
+}
+
+/// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when
+/// the oldest turn in progress ends.
+fn over_quota(
+    sql: &impl Sql,
+    period: Period,
+    component: Component,
+    is_used_up: bool,
+    quota: Quota,
+    now: Timestamp,
+) -> Result<Rejection, SqlError> {
+    if is_used_up {
+        return Ok(Rejection::OverQuota { component, quota });
+    }
+    let oldest = sql.find(
+        "SELECT min(expires_at) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
+        &[period.start.into(), now.into()],
+        Row::optional_integer,
+    )?;
+    let retry_after_ms = oldest.flatten().map_or(0, |ends_at| ends_at.saturating_sub(now.millis()));
+    Ok(Rejection::QuotaReserved { quota, retry_after_ms })
 }
 
 /// What a turn reserves besides itself.

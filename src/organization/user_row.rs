@@ -85,9 +85,15 @@ impl UserRow {
         sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()], Self::read)
     }
 
-    /// Refuses a change of a user who is being erased.
-    pub fn check_takes_writes(&self) -> Result<(), Failure> {
-        if self.takes_no_write() { Err(Rejection::DeletionPending.into()) } else { Ok(()) }
+    /// Refuses a change of a user who is being erased, and names the receipt.
+    pub fn check_takes_writes(&self, sql: &impl Sql) -> Result<(), Failure> {
+        if !self.takes_no_write() {
+            return Ok(());
+        }
+        let select = "SELECT deletion_id FROM deletions WHERE user = ? AND cascade = 'all'";
+        let deletion_id = sql.find(select, &[self.number.into()], |row| row.parsed("deletion id"))?;
+        let deletion_id = deletion_id.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
+        Err(Rejection::DeletionPending { deletion_id }.into())
     }
 
     /// Whether the user is being erased, and so takes no change.

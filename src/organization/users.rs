@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{
-    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
+    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Precondition, Rejection, Resource, UpdateEndUser,
 };
 use super::relationships;
 use super::sql::Sql;
@@ -77,7 +77,7 @@ pub fn create(
     let select = format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS);
     let found = sql.find(&select, &[digest.into()], |row| Ok((UserRow::read(row)?, row.text()?)))?;
     let (found, created_by) = found.ok_or(Rejection::OtherType)?;
-    found.check_takes_writes()?;
+    found.check_takes_writes(sql)?;
     let created = found.is_untouched() && created_by == request_id;
     Ok(CreatedEndUser { created, user: found.user })
 }
@@ -96,7 +96,7 @@ pub fn create_many(
         creations.push(match create(writer, request_id, new) {
             Ok(CreatedEndUser { created, .. }) if created && is_first => Creation::Created,
             Ok(_) => Creation::Existing,
-            Err(Failure::Rejected(Rejection::DeletionPending)) => Creation::DeletionPending,
+            Err(Failure::Rejected(Rejection::DeletionPending { .. })) => Creation::DeletionPending,
             Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
             Err(failure) => return Err(failure),
         });
@@ -108,10 +108,8 @@ pub fn create_many(
 pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Result<EndUser, Failure> {
     let UpdateEndUser { user_id, change, if_match } = update;
     let mut row = UserRow::find(writer.sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
-    row.check_takes_writes()?;
-    if if_match.is_some_and(|condition| !condition.holds(row.user.version)) {
-        return Err(Rejection::PreconditionFailed.into());
-    }
+    row.check_takes_writes(writer.sql)?;
+    Precondition::check(if_match.as_ref(), row.user.version)?;
     let held = row.user.clone();
     apply(&mut row.user, change)
         .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;

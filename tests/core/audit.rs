@@ -221,6 +221,7 @@ impl World {
                     deletion_id,
                     cascade: Cascade::All,
                     reason: None,
+                    if_match: None,
                 }));
             }
         }

@@ -59,7 +59,7 @@ fn request_id(number: u8) -> RequestId {
     RequestId::new(at(0), [number; 10])
 }
 
-fn id(text: &str) -> UserId {
+pub fn id(text: &str) -> UserId {
     UserId::new(text).expect("an id")
 }
 
@@ -102,7 +102,7 @@ fn new_user(user_id: &str) -> NewEndUser {
     NewEndUser { user_id: id(user_id), display_name: Some(name("Ada")), metadata: metadata("{\"n\":1e999}") }
 }
 
-fn tutor() -> AgentRef {
+pub fn tutor() -> AgentRef {
     AgentRef::new("tutor".to_owned()).expect("an agent")
 }
 
@@ -141,7 +141,13 @@ fn commands() -> Vec<Command> {
             change: EndUserChange::Merge { display_name: Some(None), metadata: Some(text("{\"n\":null}")) },
             if_match: Some(precondition()),
         }),
-        Command::DeleteEndUser(DeleteEndUser { user_id: id("ada"), deletion_id, cascade, reason: reason() }),
+        Command::DeleteEndUser(DeleteEndUser {
+            user_id: id("ada"),
+            deletion_id,
+            cascade,
+            reason: reason(),
+            if_match: Some(precondition()),
+        }),
         Command::ReadDeletion(ReadDeletion { deletion_id }),
         Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
         Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
@@ -181,8 +187,19 @@ fn commands() -> Vec<Command> {
         }),
         Command::ReadRelationship(ReadRelationship { id: relationship_id }),
         Command::ReadUsage(ReadUsage),
-        Command::DeleteAgent(DeleteAgent { agent: tutor(), deletion_id, reason: reason() }),
-        Command::DeleteRelationship(DeleteRelationship { id: relationship_id, deletion_id, cascade, reason: reason() }),
+        Command::DeleteAgent(DeleteAgent {
+            agent: tutor(),
+            deletion_id,
+            reason: reason(),
+            if_match: Some(Precondition::Any),
+        }),
+        Command::DeleteRelationship(DeleteRelationship {
+            id: relationship_id,
+            deletion_id,
+            cascade,
+            reason: reason(),
+            if_match: None,
+        }),
         Command::CreatePrincipal(NewPrincipal {
             r#type: PrincipalType::Agent,
             external_id: id("t-2"),
@@ -196,7 +213,7 @@ fn commands() -> Vec<Command> {
             change: PrincipalChange { name: Some(name("Eve")), metadata: None, owner: Some(Some(principal_id)) },
             if_match: None,
         }),
-        Command::DeletePrincipal(DeletePrincipal { id: principal_id, deletion_id, reason: None }),
+        Command::DeletePrincipal(DeletePrincipal { id: principal_id, deletion_id, reason: None, if_match: None }),
         Command::ListPrincipals(ListPrincipals {
             r#type: Some(PrincipalType::Human),
             from: PrincipalsFrom::After(principal_id),
@@ -266,6 +283,7 @@ fn principal() -> PrincipalView {
 fn relationship() -> Relationship {
     Relationship {
         id: RelationshipId::new(at(0), [4; 10]),
+        version: Version::of_sequence(300),
         user_id: id("ada"),
         agent_id: AgentId::new(at(0), [3; 10]),
         role: "user".to_owned(),
@@ -361,7 +379,7 @@ fn rejections() -> Vec<Rejection> {
     rejections.extend(resources.map(Rejection::NotFound));
     rejections.extend([
         Rejection::PreconditionFailed,
-        Rejection::DeletionPending,
+        Rejection::DeletionPending { deletion_id: DeletionId::new(at(0), [2; 10]) },
         Rejection::IdempotencyMismatch,
         Rejection::IdempotencyInFlight,
         Rejection::Invalid { field: "metadata".to_owned(), reason: "too large".to_owned() },
@@ -369,6 +387,7 @@ fn rejections() -> Vec<Rejection> {
         Rejection::OtherType,
         Rejection::OverQuota { component: Component::Turns, quota: quota() },
         Rejection::OverQuota { component: Component::ActiveRelationships, quota: quota() },
+        Rejection::QuotaReserved { quota: quota(), retry_after_ms: 5 },
         Rejection::TurnExpired,
         Rejection::Closed,
     ]);
@@ -459,15 +478,15 @@ fn every_command_has_its_answer() {
 }
 
 /// One object and its projections.
-struct World {
+pub struct World {
     core: OrganizationCore,
-    object: Sqlite,
+    pub object: Sqlite,
     listing: Sqlite,
     cache: String,
 }
 
 impl World {
-    fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
+    pub fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
         let digest = digest(1);
         let caller = match command {
@@ -500,14 +519,14 @@ impl World {
         }
     }
 
-    /// A history that writes every table.
     fn lived() -> Self {
-        let mut world = Self {
-            core: OrganizationCore::default(),
-            object: Sqlite::new(),
-            listing: Sqlite::listing(),
-            cache: String::new(),
-        };
+        Self::lived_in(Sqlite::new())
+    }
+
+    /// A history that writes every table.
+    pub fn lived_in(object: Sqlite) -> Self {
+        let mut world =
+            Self { core: OrganizationCore::default(), object, listing: Sqlite::listing(), cache: String::new() };
         world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }));
         world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
         world.call(
@@ -542,6 +561,7 @@ impl World {
                 deletion_id: DeletionId::new(at(9), [number; 10]),
                 cascade,
                 reason: Some("asked".to_owned()),
+                if_match: None,
             })
         };
         world.call(9, 8, None, delete("eve", 8, Cascade::All));

@@ -90,7 +90,7 @@ fn every_page_is_a_range_of_an_index() {
         for direction in [Direction::Ascending, Direction::Descending] {
             for after in [None, Some(&position)] {
                 let query = Query { direction, range: range.clone() };
-                let plan = database.plan(&query.page(tenant(), after, 100).statement());
+                let plan = database.plan(&query.page(tenant(), after, 100).statement().sql);
                 assert!(plan.starts_with("SEARCH end_users") && plan.contains(index), "{query:?}: {plan}");
                 assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{query:?}: {plan}");
             }
@@ -113,7 +113,7 @@ fn a_batch_touches_no_rows_but_its_own() {
     let statements = application.statements();
     assert_eq!(statements.len(), 6, "the fence, and five for rows");
     for statement in statements {
-        let plan = database.plan(&statement);
+        let plan = database.plan(&statement.sql);
         // Every search of a table uses the tenant and one more column. `projections` has one row per tenant.
         for search in plan.split("; ").filter(|step| step.starts_with("SEARCH") || step.starts_with("SCAN")) {
             let bounds = ["user_id=?", "projections", "json_each", "CONSTANT ROW"];

@@ -11,6 +11,7 @@ mod ledger;
 mod limiter;
 mod listing;
 mod mirror;
+mod plans;
 mod simulation;
 mod sqlite;
 mod versions;

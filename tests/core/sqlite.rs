@@ -1,6 +1,7 @@
 //! The object's SQL, and D1's, over SQLite on the host.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::Statement;
@@ -19,6 +20,8 @@ pub struct Sqlite {
     connection: Connection,
     /// Statements until one fails. `None` means that none fails.
     pub fail_after: Cell<Option<u32>>,
+    /// The statements that ran, if a test wants to know them.
+    pub recorded: RefCell<Option<BTreeSet<String>>>,
 }
 
 struct Bound<'a>(&'a SqlValue<'a>);
@@ -46,7 +49,7 @@ impl Sqlite {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         // Otherwise SQLite prepares a statement again whenever its parameters change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite");
-        Self { connection, fail_after: Cell::new(None) }
+        Self { connection, fail_after: Cell::new(None), recorded: RefCell::new(None) }
     }
 
     /// A database with the listing's migrations.
@@ -123,12 +126,10 @@ impl Sqlite {
         statements.iter().map(run).sum()
     }
 
-    /// SQLite's plan for a statement.
-    pub fn plan(&self, statement: &Statement<'_>) -> String {
-        let explain = format!("EXPLAIN QUERY PLAN {}", statement.sql);
-        let mut prepared = self.connection.prepare(&explain).expect("a statement");
-        let parameters = params_from_iter(statement.parameters.iter().map(Bound));
-        let steps = prepared.query_map(parameters, |row| row.get::<_, String>("detail")).expect("a plan");
+    /// SQLite's plan for a statement, which does not depend on its parameters.
+    pub fn plan(&self, statement: &str) -> String {
+        let mut prepared = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect("a statement");
+        let steps = prepared.raw_query().mapped(|row| row.get::<_, String>("detail"));
         steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
     }
 }
@@ -164,6 +165,9 @@ impl Sql for Sqlite {
             Some(0) => return Err(SqlError(INJECTED.to_owned())),
             Some(left) => self.fail_after.set(Some(left - 1)),
             None => {}
+        }
+        if let Some(recorded) = &mut *self.recorded.borrow_mut() {
+            recorded.insert(statement.to_owned());
         }
         Ok(self.rows(statement, parameters)?.into_iter().map(Row::new).collect())
     }

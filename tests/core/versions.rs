@@ -123,7 +123,8 @@ impl World {
                         assert!(self.is_of(&record, held), "{held:?} is accepted for {record}");
                         self.note(&record, user.version);
                     }
-                    Err(Rejection::PreconditionFailed | Rejection::NotFound(_) | Rejection::DeletionPending) => {}
+                    Err(Rejection::PreconditionFailed | Rejection::NotFound(_) | Rejection::DeletionPending { .. }) => {
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -152,7 +153,7 @@ impl World {
                 let name = format!("agent {}", self.id());
                 let agent = AgentRef::new(name.clone()).expect("an agent");
                 let deletion_id = DeletionId::new(self.now(), self.bytes());
-                let delete = DeleteAgent { agent, deletion_id, reason: None };
+                let delete = DeleteAgent { agent, deletion_id, reason: None, if_match: None };
                 if self.call(Command::DeleteAgent(delete)).is_ok() {
                     *self.erased.entry(name).or_default() += 1;
                 }
@@ -173,7 +174,13 @@ impl World {
         let (user_id, deletion_id) = (self.user_id(), DeletionId::new(self.now(), self.bytes()));
         let cascade = *self.random.choice(&[Cascade::All, Cascade::MemoryOnly]).expect("one");
         let record = format!("user {user_id}");
-        let deleted = self.call(Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason: None }));
+        let deleted = self.call(Command::DeleteEndUser(DeleteEndUser {
+            user_id,
+            deletion_id,
+            cascade,
+            reason: None,
+            if_match: None,
+        }));
         let now = self.now();
         for projection in Projection::ALL {
             let last = self.core.last_sequence().expect("a sequence");

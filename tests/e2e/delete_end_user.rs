@@ -87,7 +87,10 @@ fn while_an_erasure_is_pending_the_person_is_logically_gone() {
         client.patch("/v1/end-users/ada", &json!({ "display_name": "x" })),
     ] {
         assert_eq!(response.status, 409, "{response:?}");
-        assert_eq!(response.json()["error"]["code"], "deletion_pending");
+        let error = response.json()["error"].clone();
+        let details = json!({ "deletion_id": accepted["deletion_id"] });
+        assert_eq!((&error["code"], &error["details"]), (&json!("deletion_pending"), &details));
+        assert_eq!(response.header("retry-after"), "2");
     }
     let batch = expect(200, client.post("/v1/end-users/batch", &json!({ "users": [{ "user_id": "ada" }] })));
     assert_eq!(batch["results"][0]["status"], 409);

@@ -27,6 +27,7 @@ mod metering;
 mod organization_deletion;
 mod organizations;
 mod pages;
+mod preconditions;
 mod principals;
 mod public;
 mod rate_limit;

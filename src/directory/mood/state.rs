@@ -121,9 +121,10 @@ impl Mood {
         Label::of(self.levels.valence, self.levels.arousal)
     }
 
-    /// The mood in the form that callers get.
-    pub fn body<'a>(&self, agent_id: AgentId, user_id: &'a UserId) -> MoodBody<'a> {
-        let (levels, baselines) = (self.levels, self.baselines);
+    /// The mood after its decay, in the form that callers get. `last_decay_at` is when the stored levels were
+    /// computed.
+    pub fn body<'a>(&self, agent_id: AgentId, user_id: &'a UserId, decay: Decay) -> MoodBody<'a> {
+        let Self { levels, baselines, .. } = self.decayed(decay.now, decay.half_life_ms);
         MoodBody {
             agent_id,
             user_id,
@@ -135,7 +136,7 @@ impl Mood {
             baseline_arousal: baselines.arousal,
             baseline_tension: baselines.tension,
             baseline_affiliation: baselines.affiliation,
-            label: self.label(),
+            label: Label::of(levels.valence, levels.arousal),
             created_at: self.created_at,
             updated_at: self.updated_at,
             last_decay_at: self.last_decay_at,

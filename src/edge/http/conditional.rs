@@ -1,5 +1,6 @@
 //! Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1).
 
+use super::response::Response;
 use crate::directory::end_user::Version;
 use crate::organization::protocol::Precondition;
 
@@ -14,6 +15,12 @@ pub fn entity_tag(version: Version) -> String {
 /// The tag of a body that also shows what changes without the version.
 pub fn weak_entity_tag(version: Version) -> String {
     format!("W/{}", entity_tag(version))
+}
+
+/// The answer to a caller who holds this version already; `None` for any other caller.
+pub fn not_modified(none_match: Option<Precondition>, version: Version) -> Option<Response> {
+    let is_held = none_match.is_some_and(|condition| condition.holds(version));
+    is_held.then(|| Response::new(304).with("ETag", entity_tag(version)))
 }
 
 /// Reads `If-Match` or `If-None-Match`: `*`, or tags. The weak form of a tag names the same version:

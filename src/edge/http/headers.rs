@@ -65,6 +65,7 @@ pub const fn quota(fault: &Fault) -> Option<Quota> {
     match fault {
         Fault::ScopeTooSmall { quota }
         | Fault::RateLimited { quota: Some(quota), .. }
+        | Fault::QuotaReserved { quota, .. }
         | Fault::OverQuota { quota, .. } => Some(*quota),
         _ => None,
     }

@@ -75,7 +75,7 @@ fn fault(status: u16, id: &str) -> (&'static str, &'static str) {
         403 => ("permission_denied", "The key's scope is too small."),
         404 => ("not_found", "There is no such resource in this organization and mode."),
         409 => ("conflict", "It is being erased, being answered, or in the way of something else."),
-        412 => ("precondition_failed", "It has another version than the one in `If-Match`."),
+        412 => ("precondition_failed", "A precondition does not hold, such as the version in `If-Match`."),
         413 => ("payload_too_large", "The body is too large."),
         415 => ("unsupported_media_type", "The body is of another media type than this path takes."),
         422 => ("validation_error", "Fields or parameters are wrong; all of them are named."),

@@ -217,7 +217,7 @@ impl Operation {
 
 fn condition(name: &str) -> Value {
     let (description, example) = match name {
-        "If-Match" => ("Change it only in one of these versions; otherwise 412.", "\"1\""),
+        "If-Match" => ("Do it only in one of these versions; otherwise 412.", "\"1\""),
         "If-None-Match" => ("Answer 304 when it is still in one of these versions.", "\"1\""),
         _ => (
             "The first answer to this key is kept for 24 hours and given again, with `Idempotency-Replayed`. \

@@ -43,6 +43,7 @@ pub struct DeleteAgent {
     pub agent: AgentRef,
     pub deletion_id: DeletionId,
     pub reason: Option<String>,
+    pub if_match: Option<Precondition>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Erasures of end users in calls.
 
+use super::precondition::Precondition;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::names::UserId;
@@ -12,6 +13,8 @@ pub struct DeleteEndUser {
     pub deletion_id: DeletionId,
     pub cascade: Cascade,
     pub reason: Option<String>,
+    /// `If-Match`: the object erases only these versions.
+    pub if_match: Option<Precondition>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

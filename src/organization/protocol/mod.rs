@@ -24,6 +24,7 @@ mod keys;
 mod message;
 mod precondition;
 mod principals;
+mod rejection;
 mod relationships;
 mod reply;
 mod settings;
@@ -48,7 +49,8 @@ pub use principals::{
     CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef,
     PrincipalView, PrincipalsFrom, ReadPrincipal, UpdatePrincipal,
 };
+pub use rejection::{Rejection, Resource};
 pub use relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
-pub use reply::{Outcome, Rejection, Reply, Resource};
+pub use reply::{Outcome, Reply};
 pub use settings::Settings;
 pub use turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};

@@ -1,5 +1,6 @@
 //! The precondition of a conditional request.
 
+use super::rejection::Rejection;
 use crate::directory::end_user::Version;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,12 @@ pub enum Precondition {
 }
 
 impl Precondition {
+    /// Rejects a version that a precondition does not name. Without a precondition every version is right.
+    pub fn check(condition: Option<&Self>, version: Version) -> Result<(), Rejection> {
+        let holds = condition.is_none_or(|condition| condition.holds(version));
+        if holds { Ok(()) } else { Err(Rejection::PreconditionFailed) }
+    }
+
     pub fn holds(&self, version: Version) -> bool {
         match self {
             Self::Any => true,

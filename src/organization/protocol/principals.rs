@@ -63,6 +63,7 @@ pub struct DeletePrincipal {
     pub id: PrincipalId,
     pub deletion_id: DeletionId,
     pub reason: Option<String>,
+    pub if_match: Option<Precondition>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

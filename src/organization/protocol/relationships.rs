@@ -1,5 +1,6 @@
 //! Relationships in calls and replies.
 
+use super::precondition::Precondition;
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::{DeletionId, RelationshipId};
@@ -28,6 +29,7 @@ pub struct DeleteRelationship {
     pub deletion_id: DeletionId,
     pub cascade: Cascade,
     pub reason: Option<String>,
+    pub if_match: Option<Precondition>,
 }
 
 /// A relationship with its row number.

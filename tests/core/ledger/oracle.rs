@@ -226,15 +226,19 @@ impl Oracle {
             return Ok(reserved);
         }
         let user = errand.request.user.and_then(|user| self.users.get(&user));
-        if user.is_some_and(|user| user.is_pending) {
-            return Ok(Err(Rejection::DeletionPending));
+        if let Some(user) = user.filter(|user| user.is_pending) {
+            let is_it = |known: &Deletion| known.person == Some(user.person) && known.cascade == Cascade::All;
+            let erasure = self.deletions.iter().find(|(_, known)| is_it(known));
+            let (deletion_id, _) = erasure.ok_or_else(|| Violation("an erasure has no receipt".to_owned()))?;
+            return Ok(Err(Rejection::DeletionPending { deletion_id: *deletion_id }));
         }
         let held = user.map(|user| user.person);
         let period_ms = self.period(now_ms);
         let turns_used = quota.turns_used + self.live(period_ms, now_ms).count() as u64;
         if turns_used >= self.turns_limit {
+            let is_used_up = quota.turns_used >= self.turns_limit;
             let quota = Quota { turns_used, ..quota };
-            return Ok(Err(Rejection::OverQuota { component: Component::Turns, quota }));
+            return Ok(Err(self.over_quota(Component::Turns, is_used_up, quota, now_ms)));
         }
         let is_active = |person| self.active.get(&period_ms).is_some_and(|active| active.contains(&(person, agent)));
         let is_new = errand.request.user.is_some() && !held.is_some_and(is_active);
@@ -243,8 +247,9 @@ impl Oracle {
             let others = prospects.iter().filter(|pair| held.is_none_or(|person| **pair != (person, agent))).count();
             let relationships_used = quota.relationships_used + others as u64;
             if relationships_used >= self.relationships_limit {
+                let is_used_up = quota.relationships_used >= self.relationships_limit;
                 let quota = Quota { relationships_used, ..quota };
-                return Ok(Err(Rejection::OverQuota { component: Component::ActiveRelationships, quota }));
+                return Ok(Err(self.over_quota(Component::ActiveRelationships, is_used_up, quota, now_ms)));
             }
         }
         let person = errand.request.user.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
@@ -254,6 +259,14 @@ impl Oracle {
         self.ledger.insert(errand.id, turn);
         self.check_grant(is_new, period_ms, now_ms)?;
         Ok(reserved)
+    }
+
+    fn over_quota(&self, component: Component, is_used_up: bool, quota: Quota, now_ms: i64) -> Rejection {
+        if is_used_up {
+            return Rejection::OverQuota { component, quota };
+        }
+        let oldest = self.live(self.period(now_ms), now_ms).map(|turn| turn.expires_ms).min();
+        Rejection::QuotaReserved { quota, retry_after_ms: oldest.map_or(0, |ends_ms| ends_ms - now_ms) }
     }
 
     fn ensure_pair(&mut self, user: usize, agent: usize, id: RelationshipId) -> Person {

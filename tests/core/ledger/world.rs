@@ -323,7 +323,8 @@ impl<'a> World<'a> {
         };
         self.deletions.push((deletion_id, user, cascade));
         let user_id = self.bench.user_ids[user].clone();
-        let command = Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason: None });
+        let command =
+            Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason: None, if_match: None });
         let request_id = RequestId::new(self.now(), self.bytes());
         let Some((reply, _)) = self.handle(call(request_id, command))? else { return Ok(()) };
         self.trace(|| format!("erase {} {cascade:?}", USERS[user]));

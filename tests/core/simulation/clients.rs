@@ -190,7 +190,8 @@ impl World<'_> {
                     .choice(&[Cascade::All, Cascade::All, Cascade::ModelOnly, Cascade::MemoryOnly])
                     .expect("one");
                 let reason = self.random.bool().then(|| "asked".to_owned());
-                Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason })
+                let if_match = self.one_in(4).then(|| self.precondition(user));
+                Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason, if_match })
             }
             66..72 => {
                 let known = self.oracle.deletion_ids();

@@ -4,7 +4,7 @@
 
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::EndUser;
-use rollcall::directory::identifiers::RequestId;
+use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::organization::protocol::{
     Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteEndUser, EndUserChange,
     ExportEndUser, NewEndUser, Outcome, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply, UpdateEndUser,
@@ -180,13 +180,15 @@ impl World<'_> {
                 self.tally.count("users found existing");
                 Ok(Vec::new())
             }
-            Err(Rejection::DeletionPending) => self.judge_refusal(user).map(|()| Vec::new()),
+            Err(Rejection::DeletionPending { deletion_id }) => {
+                self.judge_refusal(user, *deletion_id).map(|()| Vec::new())
+            }
             other => Err(Violation(format!("a creation is answered {other:?}"))),
         }
     }
 
-    fn judge_refusal(&mut self, user: usize) -> Result<(), Violation> {
-        ensure!(self.oracle.pending(user).is_some(), "user {user}: nobody erases them");
+    fn judge_refusal(&mut self, user: usize, deletion_id: DeletionId) -> Result<(), Violation> {
+        ensure!(self.oracle.pending(user) == Some(deletion_id), "user {user}: {deletion_id} does not erase them");
         self.tally.count("writes refused: erasure pending");
         Ok(())
     }
@@ -240,8 +242,10 @@ impl World<'_> {
             return Ok(());
         };
         if self.oracle.pending(user).is_some() {
-            ensure!(matches!(outcome, Err(Rejection::DeletionPending)), "user {user} is being erased: {outcome:?}");
-            return self.judge_refusal(user);
+            let Err(Rejection::DeletionPending { deletion_id }) = outcome else {
+                return Err(Violation(format!("user {user} is being erased: {outcome:?}")));
+            };
+            return self.judge_refusal(user, *deletion_id);
         }
         let holds = if_match.is_none_or(|condition| condition.holds(was.version));
         match outcome {
@@ -273,7 +277,7 @@ impl World<'_> {
     }
 
     fn judge_erasure(&mut self, command: &Command, outcome: &Outcome, before: &Holdings) -> Result<(), Violation> {
-        let Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason }) = command else {
+        let Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason, if_match }) = command else {
             return Ok(());
         };
         let user = self.number(user_id);
@@ -281,6 +285,8 @@ impl World<'_> {
             Ok(Answer::DeleteEndUser(receipt)) => {
                 let is_new = !self.oracle.knows_erasure(*deletion_id) && self.oracle.pending(user).is_none();
                 let is_asked = receipt.cascade == *cascade && receipt.reason == *reason;
+                let holds = |held: &Held| if_match.as_ref().is_none_or(|condition| condition.holds(held.version));
+                ensure!(!is_new || before.users[user].as_deref().is_some_and(holds), "{command:?}: {before:?}");
                 ensure!(!is_new || is_asked, "{command:?} is answered {receipt:?}");
                 let (sequence, now) = (self.object.last_sequence().unwrap_or_default(), self.now());
                 self.oracle.judge_erasure(user, *deletion_id, receipt, sequence, now)?;
@@ -289,6 +295,12 @@ impl World<'_> {
                 let expected = is_new && receipt.cascade == Cascade::All;
                 ensure!(is_marked == [is_marked[0], is_marked[0] || expected], "user {user}: marked, {is_marked:?}");
                 self.tally.count(if is_new { "erasures requested" } else { "erasures asked for again" });
+            }
+            Err(Rejection::PreconditionFailed) => {
+                let held = before.users[user].as_deref();
+                let holds = held.is_none_or(|held| if_match.as_ref().is_none_or(|it| it.holds(held.version)));
+                ensure!(!holds && self.oracle.pending(user).is_none(), "{command:?} is refused for {held:?}");
+                self.tally.count("erasures refused: precondition failed");
             }
             Err(Rejection::NotFound(_)) => {
                 ensure!(before.users[user].is_none(), "user {user} is there, and was not found");

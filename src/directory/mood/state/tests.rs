@@ -233,14 +233,15 @@ fn a_turn_moves_toward_its_affect_and_stays_in_bounds() {
 #[test]
 fn golden_body() {
     let mood = Mood::new(Levels { affiliation: level(0.25), ..Levels::default() }, START);
-    let mood = mood.moved(&affect(1.0, 0.5), after(7), DAY_MS).decayed(after(8), DAY_MS);
+    let mood = mood.moved(&affect(1.0, 0.5), after(7), DAY_MS);
+    let decay = Decay { now: after(8), half_life_ms: DAY_MS };
     let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
     assert_eq!(
-        serde_json::to_string(&mood.body(agent_id, &UserId::new("a/b 🦀").unwrap())).unwrap(),
+        serde_json::to_string(&mood.body(agent_id, &UserId::new("a/b 🦀").unwrap(), decay)).unwrap(),
         "{\"agent_id\":\"07070707-0707-4707-8707-070707070707\",\"user_id\":\"a/b 🦀\",\"valence\":0.25,\"arousal\":0.125,\"tension\":0.0,\
          \"affiliation\":0.25,\"baseline_valence\":0.0,\"baseline_arousal\":0.0,\"baseline_tension\":0.0,\
          \"baseline_affiliation\":0.25,\"label\":\"excited\",\"created_at\":\"2023-11-14T22:13:20.000Z\",\
-         \"updated_at\":\"2023-11-14T22:13:20.007Z\",\"last_decay_at\":\"2023-11-14T22:13:20.008Z\",\
+         \"updated_at\":\"2023-11-14T22:13:20.007Z\",\"last_decay_at\":\"2023-11-14T22:13:20.007Z\",\
          \"last_interaction_at\":\"2023-11-14T22:13:20.007Z\"}"
     );
 }

@@ -23,10 +23,11 @@ pub struct OrganizationDeletionAccepted {
 /// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
 /// answer, also after completion: an organization's id is never used again.
 pub async fn request(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
+    let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_options(&input.body, &[Cascade::All]));
     let (id, (_, reason)) = input.complete(read)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let receipt = closing::close(exchange, id, deletion_id, reason).await?;
+    let receipt = closing::close(exchange, id, deletion_id, reason, if_match.as_ref()).await?;
     let accepted = OrganizationDeletionAccepted { deletion_id: receipt.deletion_id, status: receipt.status };
     let location = format!("/admin/v1/deletions/{}", receipt.deletion_id);
     Ok(Response::json(202, &accepted)?.with("Location", location))

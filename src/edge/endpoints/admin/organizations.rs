@@ -9,7 +9,6 @@
 //!   changed all the same. A repetition of the request, or the issue of a key, delivers the change.
 
 use crate::directory::cursor::{self, Binding};
-use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
@@ -77,22 +76,19 @@ pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInp
 /// `GET /admin/v1/organizations/{organization_id}`.
 pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
-    let version = version(&organization);
-    if input.if_none_match.is_some_and(|header| conditional::read(&header).holds(version)) {
-        return Ok(Response::new(304).with("ETag", entity_tag(version)));
-    }
-    respond(200, &organization)
+    let version = organizations::version(&organization);
+    conditional::not_modified(input.if_none_match, version).map_or_else(|| respond(200, &organization), Ok)
 }
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
 pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
+    let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_changes(&input.body, false));
     let (id, changes) = input.complete(read)?;
-    let if_match = input.if_match.as_deref().map(conditional::read);
     for _ in 0..UPDATE_ATTEMPTS {
         let found = organizations::find(exchange, id).await?;
-        if if_match.as_ref().is_some_and(|condition| !condition.holds(version(&found))) {
+        if if_match.as_ref().is_some_and(|condition| !condition.holds(organizations::version(&found))) {
             return Err(Fault::PreconditionFailed);
         }
         let from_version = found.version;
@@ -156,13 +152,8 @@ async fn refuse_taken(exchange: &mut Exchange<'_, impl Runtime>, organization: &
     }
 }
 
-/// An organization counts its own changes, because it is no record of a tenant.
-const fn version(organization: &Organization) -> Version {
-    Version::of_sequence(organization.version)
-}
-
 fn respond(status: u16, organization: &Organization) -> Result<Response, Fault> {
-    Ok(Response::json(status, organization)?.with("ETag", entity_tag(version(organization))))
+    Ok(Response::json(status, organization)?.with("ETag", entity_tag(organizations::version(organization))))
 }
 
 /// The changes that a body asks for; `None` leaves a field as it is.

@@ -42,17 +42,14 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
     let none_match = input.if_none_match.take();
     Ok(Plan::new(ReadAgent { agent }, move |view| {
-        if none_match.is_some_and(|header| conditional::read(&header).holds(view.version)) {
-            return Ok(Response::new(304).with("ETag", entity_tag(view.version)));
-        }
-        respond(200, &view)
+        conditional::not_modified(none_match, view.version).map_or_else(|| respond(200, &view), Ok)
     }))
 }
 
 /// `PATCH /api/v1/agents/{agent_id}`: changes what is named and leaves the rest.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
-    let if_match = input.if_match.as_deref().map(conditional::read);
+    let if_match = input.if_match.take();
     Ok(Plan::new(UpdateAgent { agent, name, metadata, if_match }, |view| respond(200, &view)))
 }
 

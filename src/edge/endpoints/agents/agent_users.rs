@@ -128,7 +128,6 @@ fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
 fn entry<'a>(row: &'a AgentUserRow<'a>, agent_id: AgentId, decay: Decay) -> UserEntry<'a> {
     let AgentUserRow(user_id, display_name, metadata, relationship) = row;
     let RelationshipEntry(role, created_ms, last_ms, mood) = relationship;
-    let mood = mood.as_ref().map(|mood| Mood::from(mood).decayed(decay.now, decay.half_life_ms));
     UserEntry {
         user_id,
         role,
@@ -136,7 +135,7 @@ fn entry<'a>(row: &'a AgentUserRow<'a>, agent_id: AgentId, decay: Decay) -> User
         display_name: display_name.as_ref(),
         last_interaction_at: last_ms.map(Timestamp::from_millis),
         metadata: Contact::of(metadata),
-        mood: mood.map(|mood| mood.body(agent_id, user_id)),
+        mood: mood.as_ref().map(|mood| Mood::from(mood).body(agent_id, user_id, decay)),
     }
 }
 

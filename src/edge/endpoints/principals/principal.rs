@@ -63,10 +63,7 @@ pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> 
 fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
     let none_match = input.if_none_match.take();
     Plan::new(ReadPrincipal { principal }, |view| {
-        if none_match.is_some_and(|header| conditional::read(&header).holds(view.version)) {
-            return Ok(Response::new(304).with("ETag", entity_tag(view.version)));
-        }
-        respond(false, view)
+        conditional::not_modified(none_match, view.version).map_or_else(|| respond(false, view), Ok)
     })
 }
 
@@ -74,7 +71,7 @@ fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let path = input.path("principal_id", |text| text.parse());
     let (id, change) = both(path, read_change(&input.body))?;
-    let if_match = input.if_match.as_deref().map(conditional::read);
+    let if_match = input.if_match.take();
     Ok(Plan::new(UpdatePrincipal { id, change, if_match }, |view| respond(false, view)))
 }
 
@@ -101,7 +98,8 @@ pub fn delete<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (id, (_, reason)) = both(input.path("principal_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    Ok(Plan::new(DeletePrincipal { id, deletion_id, reason }, |receipt| {
+    let if_match = input.if_match.take();
+    Ok(Plan::new(DeletePrincipal { id, deletion_id, reason, if_match }, |receipt| {
         Response::json(202, &Envelope::new(Accepted::of(&receipt), "The principal is being erased.", ()))
     }))
 }

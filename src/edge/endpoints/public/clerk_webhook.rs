@@ -5,9 +5,7 @@
 //! 4xx when the operator has to correct something first.
 
 use crate::clerk::event;
-
 use crate::clerk::webhook_signature::Delivery;
-
 use crate::edge::exchange::Exchange;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;

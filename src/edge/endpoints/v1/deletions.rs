@@ -18,7 +18,7 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, (cascade, reason)) =
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let command = DeleteEndUser { user_id, deletion_id, cascade, reason };
+    let command = DeleteEndUser { user_id, deletion_id, cascade, reason, if_match: input.if_match.take() };
     Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
@@ -28,7 +28,7 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
     let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    let command = DeleteRelationship { id, deletion_id, cascade, reason };
+    let command = DeleteRelationship { id, deletion_id, cascade, reason, if_match: input.if_match.take() };
     Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
@@ -37,7 +37,8 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
-    Ok(Plan::new(DeleteAgent { agent, deletion_id, reason }, |receipt| {
+    let if_match = input.if_match.take();
+    Ok(Plan::new(DeleteAgent { agent, deletion_id, reason, if_match }, |receipt| {
         described(202, Schema::Deletion, Accepted::of(&receipt))
     }))
 }

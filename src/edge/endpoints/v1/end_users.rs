@@ -64,9 +64,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         // Moods decay without a version, so a body that shows relationships is never the same.
         let is_related = !relationships.is_empty();
         let version = user.version;
-        let is_known = none_match.is_some_and(|header| conditional::read(&header).holds(version));
-        if is_known && !is_related {
-            return Ok(Response::new(304).with("ETag", entity_tag(version)));
+        if let Some(response) = conditional::not_modified(none_match.filter(|_| !is_related), version) {
+            return Ok(response);
         }
         let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
         let body = EndUserWithRelationships {
@@ -89,7 +88,7 @@ pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 /// changes.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
-    let if_match = input.if_match.as_deref().map(conditional::read);
+    let if_match = input.if_match.take();
     Ok(Plan::new(UpdateEndUser { user_id, change, if_match }, |user| single(200, &user)))
 }
 

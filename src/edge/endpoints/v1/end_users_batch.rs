@@ -115,7 +115,7 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
                     answer.results.push(RowResult { user_id, status: 200, error: None });
                     continue;
                 }
-                Creation::DeletionPending => Fault::DeletionPending,
+                Creation::DeletionPending => Fault::DeletionPending { deletion_id: None },
                 Creation::OtherType => Fault::OtherType,
             },
         };

@@ -4,6 +4,7 @@ use crate::directory::agent::AgentRef;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::names::UserId;
 use crate::edge::endpoint::{Input, Plan};
+use crate::edge::http::conditional::{self, weak_entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::fault::Fault;
@@ -13,7 +14,16 @@ use crate::organization::protocol::{ListRelationships, ReadRelationship};
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let id = input.path("relationship_id", |text| text.parse())?;
     let decay = input.decay();
-    Ok(Plan::new(ReadRelationship { id }, move |relationship| Response::json(200, &relationship.view(decay))))
+    let none_match = input.if_none_match.take();
+    Ok(Plan::new(ReadRelationship { id }, move |relationship| {
+        // A mood decays without a version.
+        let known = none_match.filter(|_| relationship.mood.is_none());
+        if let Some(response) = conditional::not_modified(known, relationship.version) {
+            return Ok(response);
+        }
+        let tag = weak_entity_tag(relationship.version);
+        Ok(Response::json(200, &relationship.view(decay))?.with("ETag", tag))
+    }))
 }
 
 /// `GET /v1/relationships`: in the order of creation; filtered by user, by agent, or by both.

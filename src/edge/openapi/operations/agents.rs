@@ -61,10 +61,11 @@ pub(super) fn all() -> Vec<Operation> {
             .errors(&[404, 409]),
         Operation::new(Delete, one, "deleteAgent", tag, "Delete an agent")
             .says("Gone at once, its relationships soon after.")
+            .conditions(&["If-Match"])
             .request(deletion(&["all"]), reason())
             .answers(202, "The receipt's id.", "DescribedDeletion", described("Deletion", accepted()), &["Link"])
             .links(deletion_links())
-            .errors(&[404, 409]),
+            .errors(&[404, 409, 412]),
         Operation::new(Patch, one, "updateAgent", tag, "Change an agent")
             .says("Changes what is named and leaves the rest.")
             .conditions(&["If-Match"])

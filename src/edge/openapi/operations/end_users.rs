@@ -71,10 +71,11 @@ pub(super) fn all() -> Vec<Operation> {
                 "With `cascade: all` gone from lists at once and purged from every store soon after; then the id is free \
                  again. `model_only` erases the moods, `memory_only` the relationships, and the user stays.",
             )
+            .conditions(&["If-Match"])
             .request(deletion(&["all", "model_only", "memory_only"]), reason())
             .answers(202, "The receipt's id; the same again while the erasure lasts.", "DeletionAccepted", accepted(), &[])
             .links(deletion_links())
-            .errors(&[404]),
+            .errors(&[404, 412]),
         Operation::new(Get, "/v1/end-users/{user_id}/export", "exportEndUser", tag, "Export everything held about a user")
             .answers(200, "One document.", "Export", export, &[])
             .errors(&[404]),

@@ -82,10 +82,11 @@ fn organizations() -> Vec<Operation> {
             .errors(&[404, 409, 412]),
         Operation::new(Delete, one, "deleteOrganization", tag, "Delete an organization")
             .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
+            .conditions(&["If-Match"])
             .request(deletion(&["all"]), reason())
             .answers(202, again, "OrganizationDeletionAccepted", accepted(), &["Location"])
             .links(json!({ "receipt": receipt }))
-            .errors(&[404]),
+            .errors(&[404, 412]),
         Operation::new(Get, deletion_path, "getOrganizationDeletion", tag, "Read the receipt of a deletion")
             .answers(200, "The receipt.", "OrganizationReceipt", deleted, &[])
             .errors(&[404]),

@@ -73,8 +73,9 @@ pub(super) fn all() -> Vec<Operation> {
             .errors(&[404, 409, 412]),
         Operation::new(Delete, one, "deletePrincipal", tag, "Erase a principal")
             .says("As the end user or the agent that it is.")
+            .conditions(&["If-Match"])
             .request(deletion(&["all"]), reason())
             .answers(202, "The receipt's id.", "PrincipalDeletion", erased, &[])
-            .errors(&[404]),
+            .errors(&[404, 412]),
     ]
 }

@@ -67,14 +67,17 @@ pub(super) fn all() -> Vec<Operation> {
             }))
             .errors(&[409]),
         Operation::new(Get, relationship_path, "getRelationship", tag, "Read a relationship")
-            .answers(200, "The relationship.", "Relationship", relationship(), &[])
+            .conditions(&["If-None-Match"])
+            .answers(200, "The relationship.", "Relationship", relationship(), &["ETag"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404]),
         Operation::new(Delete, relationship_path, "deleteRelationship", tag, "Erase a relationship")
             .says("With `memory_only` what it remembers of turns.")
+            .conditions(&["If-Match"])
             .request(deletion(&["all", "memory_only"]), reason())
             .answers(202, "The receipt's id.", "DeletionAccepted", accepted(), &[])
             .links(deletion_links())
-            .errors(&[404]),
+            .errors(&[404, 412]),
         Operation::new(Get, "/v1/usage/turns", "getTurnUsage", tag, "Read the turns used").answers(
             200,
             "Of this billing period.",

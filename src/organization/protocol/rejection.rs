@@ -1,0 +1,59 @@
+//! A rejection: why the object does not execute a command.
+
+use super::admission::Denial;
+use crate::directory::identifiers::DeletionId;
+use crate::directory::quota::{Component, Quota};
+use serde::{Deserialize, Serialize};
+
+/// Why the object does not execute a command. The same reasons hold for all commands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rejection {
+    Denied(Denial),
+    NotFound(Resource),
+    /// The precondition does not name the record's version.
+    PreconditionFailed,
+    /// The user is being erased and takes no change.
+    DeletionPending {
+        deletion_id: DeletionId,
+    },
+    /// The caller used the idempotency key for another request.
+    IdempotencyMismatch,
+    /// The first request with the idempotency key is still in progress.
+    IdempotencyInFlight,
+    /// The change would make the record invalid in this field, for this reason.
+    Invalid {
+        field: String,
+        reason: String,
+    },
+    /// Several agents have the name.
+    Ambiguous,
+    /// The external id belongs to a principal of the other type.
+    OtherType,
+    OverQuota {
+        component: Component,
+        quota: Quota,
+    },
+    /// Only turns in progress stand between the caller and the quota. The oldest of them ends within this time.
+    QuotaReserved {
+        quota: Quota,
+        retry_after_ms: i64,
+    },
+    /// The reservation expired or was released, and the turn was not counted.
+    TurnExpired,
+    /// The organization was deleted. A closed object executes only `Command::Close`.
+    Closed,
+}
+
+/// What a command does not find. The text is the kind of resource, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
+pub enum Resource {
+    #[strum(serialize = "end user")]
+    EndUser,
+    Agent,
+    Relationship,
+    Deletion,
+    Principal,
+    Key,
+    Organization,
+}
