@@ -9,7 +9,6 @@
 //! The keys of the hash function are not random on `wasm32-unknown-unknown`. A caller that picks colliding
 //! keys makes one look-up compare as many keys as the map may hold, and no more.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -34,24 +33,15 @@ impl<K: Eq + Hash, V, const MAX: usize> BoundedMap<K, V, MAX> {
         self.entries.len()
     }
 
-    pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key)
     }
 
-    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.entries.get_mut(key)
     }
 
-    pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key)
     }
 
@@ -126,10 +116,10 @@ mod tests {
         ] {
             let mut map = full(-1, -2);
             insert(&mut map);
-            assert_eq!((map.len(), map.get("third")), (1, Some(&3)));
+            assert_eq!((map.len(), map.get(&"third")), (1, Some(&3)));
             let mut map = full(-1, 2);
             insert(&mut map);
-            assert_eq!((map.get("first"), map.get("second"), map.get("third")), (None, Some(&2), Some(&3)));
+            assert_eq!((map.get(&"first"), map.get(&"second"), map.get(&"third")), (None, Some(&2), Some(&3)));
         }
     }
 
@@ -137,9 +127,9 @@ mod tests {
     fn without_an_expired_entry_the_lowest_rank_goes_or_the_new_entry_is_refused() {
         let mut map = full(2, 1);
         map.insert_or_evict("third", 0, is_expired, rank);
-        assert_eq!((map.get("first"), map.get("second"), map.get("third")), (Some(&2), None, Some(&0)));
+        assert_eq!((map.get(&"first"), map.get(&"second"), map.get(&"third")), (Some(&2), None, Some(&0)));
         assert!(!map.insert_if_room("fourth", 4, is_expired));
-        assert_eq!((map.len(), map.get("fourth")), (2, None));
+        assert_eq!((map.len(), map.get(&"fourth")), (2, None));
     }
 
     #[test]
@@ -147,8 +137,8 @@ mod tests {
         let mut map = full(-1, 2);
         map.insert_or_evict("second", 3, is_expired, rank);
         assert!(map.insert_if_room("second", 4, is_expired));
-        assert_eq!((map.len(), map.get("first"), map.get("second")), (2, Some(&-1), Some(&4)));
-        assert_eq!((map.remove("second"), map.len(), map.is_empty()), (Some(4), 1, false));
+        assert_eq!((map.len(), map.get(&"first"), map.get(&"second")), (2, Some(&-1), Some(&4)));
+        assert_eq!((map.remove(&"second"), map.len(), map.is_empty()), (Some(4), 1, false));
         map.retain(|value| !is_expired(value));
         assert!(map.is_empty());
     }

@@ -20,9 +20,7 @@
 //! - The mirror overwrites personal data before it deletes or replaces it: see
 //!   [`crate::organization::overwriting`].
 
-use std::borrow::Cow;
-
-use crate::organization::sql::Parameter;
+use crate::organization::sql::SqlValue;
 use crate::projection::Statement;
 
 /// The mirrored part of a person. All times in this file are in milliseconds since the epoch.
@@ -214,8 +212,6 @@ fn save_organization<'a>(statements: &mut Vec<Statement<'a>>, organization: &'a 
 }
 
 /// Appends statements that share their parameters.
-fn push<'a>(statements: &mut Vec<Statement<'a>>, sqls: &[&'static str], parameters: &[Parameter<'a>]) {
-    for sql in sqls {
-        statements.push(Statement { sql: Cow::Borrowed(sql), parameters: parameters.to_vec() });
-    }
+fn push<'a>(statements: &mut Vec<Statement<'a>>, sqls: &[&'static str], parameters: &[SqlValue<'a>]) {
+    statements.extend(sqls.iter().map(|sql| Statement::new(*sql, parameters)));
 }

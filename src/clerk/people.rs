@@ -52,9 +52,8 @@ const SIGNED_IN: &str = "
     FROM people p WHERE p.id = ?1";
 
 /// What the mirror knows about the signed-in person, and the number of rows that the query read.
-pub async fn signed_in<D: Database>(database: &D, person_id: &str) -> Result<(PersonLookup, u64), StoreError> {
-    let statement = Statement { sql: SIGNED_IN.into(), parameters: vec![person_id.into()] };
-    let texts = database.query(&statement).await?;
+pub async fn signed_in(database: &impl Database, person_id: &str) -> Result<(PersonLookup, u64), StoreError> {
+    let texts = database.query(&Statement::new(SIGNED_IN, [person_id.into()])).await?;
     let person = match texts.rows.first() {
         None => PersonLookup::Unknown,
         Some(text) => serde_json::from_str(text)

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use ulid::Ulid;
 
 use super::timestamp::Timestamp;
@@ -22,6 +24,37 @@ fn parse_ulid(text: &str) -> Result<Ulid, Refusal> {
         .filter(|ulid| ulid.to_string() == text)
         .ok_or_else(|| Refusal::new("must be a ULID of 26 upper-case characters"))
 }
+
+/// The forms of an identifier: a text for people and in JSON, and 128 bits in any other format.
+macro_rules! written_forms {
+    ($name:ident, $of_bits:expr, $bits:expr) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(&self.0, formatter)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    $bits(&self.0).serialize(serializer)
+                }
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+                }
+                u128::deserialize(deserializer).map(|bits| Self($of_bits(bits)))
+            }
+        }
+    };
+}
+pub(super) use written_forms;
 
 macro_rules! ulid_identifier {
     ($(#[$doc:meta])* $name:ident) => {
@@ -46,30 +79,7 @@ macro_rules! ulid_identifier {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0, formatter)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() {
-                    serializer.collect_str(self)
-                } else {
-                    self.0.0.serialize(serializer)
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if deserializer.is_human_readable() {
-                    return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
-                }
-                u128::deserialize(deserializer).map(|bits| Self(Ulid(bits)))
-            }
-        }
+        written_forms!($name, Ulid::from, |ulid: &Ulid| ulid.0);
     };
 }
 
@@ -101,20 +111,7 @@ ulid_identifier! {
 /// One of an organization's two data sets.
 ///
 /// The two share settings only. Each has its own object, listing, bucket and quotas.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-    strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Mode {

@@ -1,13 +1,12 @@
 //! Principals: end users and agents in one form. A human is an end user, and an agent is an agent.
 
-use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::identifiers::RequestId;
+use super::identifiers::{RequestId, written_forms};
 use super::metadata::Metadata;
 use super::names::{Name, UserId};
 use super::timestamp::Timestamp;
@@ -41,30 +40,7 @@ impl FromStr for PrincipalId {
     }
 }
 
-impl fmt::Display for PrincipalId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, formatter)
-    }
-}
-
-impl Serialize for PrincipalId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.as_u128().serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for PrincipalId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
-        }
-        u128::deserialize(deserializer).map(|bits| Self(Uuid::from_u128(bits)))
-    }
-}
+written_forms!(PrincipalId, Uuid::from_u128, Uuid::as_u128);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]

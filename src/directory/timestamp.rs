@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 /// An instant from 1970 to 9999, in milliseconds. An instant outside is moved to the nearer end.
 ///
 /// Written as RFC 3339 in UTC with exactly three decimals and `Z`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 /// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.

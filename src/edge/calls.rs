@@ -157,7 +157,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
             Fault::RateLimited { retry_after_ms, quota: Some(quota) }
         }
-        Rejection::NotFound(resource) => Fault::NotFound(resource.as_str()),
+        Rejection::NotFound(resource) => Fault::NotFound(resource.into_str()),
         Rejection::PreconditionFailed => Fault::PreconditionFailed,
         Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: Some(deletion_id) },
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
@@ -171,7 +171,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::QuotaReserved { quota, retry_after_ms } => Fault::QuotaReserved { quota, retry_after_ms },
         Rejection::TurnExpired => Fault::TurnTimeout,
         // The organization was deleted after the request found it.
-        Rejection::Closed => Fault::NotFound(Resource::Organization.as_str()),
+        Rejection::Closed => Fault::NotFound(Resource::Organization.into_str()),
     }
 }
 
@@ -181,8 +181,8 @@ pub fn answer_to<C: IntoCommand>(answer: Answer) -> Result<C::Answer, Fault> {
 }
 
 /// Asks an object with the operator's authority, where no caller waits for the answer.
-pub async fn ask_as_operator<R: Runtime, C: IntoCommand>(
-    runtime: &R,
+pub async fn ask_as_operator<C: IntoCommand>(
+    runtime: &impl Runtime,
     request_id: RequestId,
     tenant: Tenant,
     command: C,
@@ -197,8 +197,8 @@ pub async fn ask_as_operator<R: Runtime, C: IntoCommand>(
 
 /// Calls an object. A call that failed on the way is repeated once if it may be, unless the object
 /// is overloaded.
-async fn call_object<R: Runtime>(
-    runtime: &R,
+async fn call_object(
+    runtime: &impl Runtime,
     tenant: Tenant,
     method: ObjectMethod,
     mut call: Call,

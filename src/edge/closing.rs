@@ -20,8 +20,8 @@ use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId,
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
 use crate::organization::protocol::{Close, ClosingProgress, Precondition};
-use crate::organization::sql::{Parameter, SqlValue};
-use crate::projection::{Bound, Database, Statement};
+use crate::organization::sql::SqlValue;
+use crate::projection::{Database, Statement};
 
 /// Most deletions that one tick continues. Each needs two calls, and the platform limits the calls of
 /// one invocation.
@@ -66,14 +66,14 @@ pub struct ClosingReceipt {
 }
 
 /// Selects the receipts that fulfil a condition.
-fn select(condition: &str, value: SqlValue) -> Bound {
-    Bound { sql: format!("{SELECT} WHERE {condition}").into(), values: vec![value] }
+fn select(condition: &str, value: SqlValue<'static>) -> Statement<'static> {
+    Statement::new(format!("{SELECT} WHERE {condition}"), [value])
 }
 
 /// Replaces the row of an organization by a receipt, and tells both objects. A second request finds
 /// the first one's receipt.
-pub async fn close<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn close(
+    exchange: &mut Exchange<'_, impl Runtime>,
     id: OrganizationId,
     deletion_id: DeletionId,
     reason: Option<String>,
@@ -85,15 +85,12 @@ pub async fn close<R: Runtime>(
     };
     let id = id.to_string();
     let (deletion_id, requested_at) = (deletion_id.to_string(), exchange.received_at.to_string());
-    let receipt: Vec<Parameter<'_>> = vec![
-        id.as_str().into(),
-        deletion_id.as_str().into(),
-        requested_at.as_str().into(),
-        reason.as_deref().into(),
-        expected.into(),
+    let receipt = [id.as_str().into(), deletion_id.into(), requested_at.into(), reason.into(), expected.into()];
+    let changes = [
+        Statement::new(INSERT, receipt),
+        Statement::new(OVERWRITE, [id.as_str().into()]),
+        Statement::new(REMOVE, [id.as_str().into()]),
     ];
-    let changes = [(INSERT, receipt), (OVERWRITE, vec![id.as_str().into()]), (REMOVE, vec![id.as_str().into()])];
-    let changes = changes.map(|(sql, parameters)| Statement { sql: sql.into(), parameters });
     let database = exchange.runtime.database().map_err(internal)?;
     database.batch(&changes).await.map_err(store_unavailable)?;
     match receipt_of(exchange, &select("organization_id = ?1", id.into()), "organization").await {
@@ -105,8 +102,8 @@ pub async fn close<R: Runtime>(
 
 /// The version that the organization must have, if it still exists. A repetition of the request finds the
 /// receipt.
-async fn expected_version<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn expected_version(
+    exchange: &mut Exchange<'_, impl Runtime>,
     id: OrganizationId,
     if_match: &Precondition,
 ) -> Result<Option<i64>, Fault> {
@@ -119,16 +116,13 @@ async fn expected_version<R: Runtime>(
 }
 
 /// Finds the receipt of a deletion, once both objects have been told.
-pub async fn find<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    deletion_id: DeletionId,
-) -> Result<ClosingReceipt, Fault> {
+pub async fn find(exchange: &mut Exchange<'_, impl Runtime>, deletion_id: DeletionId) -> Result<ClosingReceipt, Fault> {
     receipt_of(exchange, &select("deletion_id = ?1", deletion_id.to_string().into()), "deletion").await
 }
 
-async fn receipt_of<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    select: &Bound,
+async fn receipt_of(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    select: &Statement<'_>,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
     let receipt = read(exchange, select, what).await?;
@@ -140,17 +134,17 @@ async fn receipt_of<R: Runtime>(
     read(exchange, select, what).await
 }
 
-async fn read<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    select: &Bound,
+async fn read(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    select: &Statement<'_>,
     what: &'static str,
 ) -> Result<ClosingReceipt, Fault> {
-    let texts = exchange.query(&select.statement()).await?;
+    let texts = exchange.query(select).await?;
     serde_json::from_str(texts.rows.first().ok_or(Fault::NotFound(what))?).map_err(internal)
 }
 
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
-async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
+async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
     let mut sums = [0_i64; 3];
     for mode in Mode::ALL {
@@ -175,20 +169,19 @@ async fn settle<R: Runtime>(runtime: &R, request_id: RequestId, receipt: &Closin
     if pending {
         return Ok(false);
     }
-    let (deletion_id, completed_at) = (receipt.deletion_id.to_string(), completed_at.to_string());
-    let mut parameters = vec![deletion_id.as_str().into(), completed_at.as_str().into()];
-    parameters.extend(sums.map(Parameter::Integer));
+    let mut parameters = vec![receipt.deletion_id.to_string().into(), completed_at.to_string().into()];
+    parameters.extend(sums.map(SqlValue::Integer));
     let database = runtime.database().map_err(internal)?;
-    database.batch(&[Statement { sql: COMPLETE.into(), parameters }]).await.map_err(store_unavailable)?;
+    database.batch(&[Statement::new(COMPLETE, parameters)]).await.map_err(store_unavailable)?;
     Ok(true)
 }
 
 /// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many
 /// are completed now.
-pub async fn settle_pending<R: Runtime>(runtime: &R, now: Timestamp) -> Result<usize, Fault> {
+pub async fn settle_pending(runtime: &impl Runtime, now: Timestamp) -> Result<usize, Fault> {
     let database = runtime.database().map_err(internal)?;
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());
-    let texts = database.query(&pending.statement()).await.map_err(store_unavailable)?;
+    let texts = database.query(&pending).await.map_err(store_unavailable)?;
     let (mut completed, mut failed) = (0_usize, None);
     for receipt in texts.rows.iter().filter_map(|text| serde_json::from_str::<ClosingReceipt>(text).ok()) {
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);

@@ -2,7 +2,7 @@
 
 use super::calls::answer_to;
 use super::configuration::Configuration;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
 use super::http::conditional;
 use super::http::request::Incoming;
@@ -47,9 +47,12 @@ pub struct Input<'a, C = Tenant> {
     pub idempotency: Option<IdempotencyKey>,
 }
 
+/// A request of the operator's.
+pub type AdminInput<'a> = Input<'a, Operator>;
+
 impl<'a, C> Input<'a, C> {
-    pub fn new<R: Runtime>(
-        exchange: &Exchange<'_, R>,
+    pub fn new(
+        exchange: &Exchange<'_, impl Runtime>,
         caller: C,
         configuration: &'a Configuration,
         parameters: &'a [&'a str],

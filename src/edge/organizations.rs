@@ -1,7 +1,7 @@
 //! Organizations, as D1 holds them.
 
-use super::endpoint::Input;
-use super::exchange::{Exchange, Operator};
+use super::endpoint::AdminInput;
+use super::exchange::Exchange;
 use super::runtime::Runtime;
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
@@ -11,14 +11,14 @@ use crate::organization::protocol::Settings;
 use crate::projection::Statement;
 
 /// The organization that the path names.
-pub fn id(input: &Input<'_, Operator>) -> Result<OrganizationId, Fault> {
+pub fn id(input: &AdminInput<'_>) -> Result<OrganizationId, Fault> {
     input.path("organization_id", |text| text.parse())
 }
 
 /// Finds the organization that the path names, for a request that has nothing else to read.
-pub async fn find_named<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    input: &mut Input<'_, Operator>,
+pub async fn find_named(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    input: &mut AdminInput<'_>,
 ) -> Result<Organization, Fault> {
     let id = id(input);
     let id = input.complete(id)?;
@@ -26,13 +26,9 @@ pub async fn find_named<R: Runtime>(
 }
 
 /// Finds an organization; 404 when there is none.
-pub async fn find<R: Runtime>(exchange: &mut Exchange<'_, R>, id: OrganizationId) -> Result<Organization, Fault> {
-    let id = id.to_string();
-    let select = Statement {
-        sql: "SELECT document AS text FROM organizations WHERE id = ?1".into(),
-        parameters: vec![id.as_str().into()],
-    };
-    let texts = exchange.query(&select).await?;
+pub async fn find(exchange: &mut Exchange<'_, impl Runtime>, id: OrganizationId) -> Result<Organization, Fault> {
+    let select = "SELECT document AS text FROM organizations WHERE id = ?1";
+    let texts = exchange.query(&Statement::new(select, [id.to_string().into()])).await?;
     read(texts.rows.first().ok_or(Fault::NotFound("organization"))?)
 }
 

@@ -82,14 +82,14 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
     finish(&mut exchange, dialect, result, method == "HEAD")
 }
 
-fn request_id<R: Runtime>(runtime: &R, now: Timestamp) -> RequestId {
+fn request_id(runtime: &impl Runtime, now: Timestamp) -> RequestId {
     // Without entropy the request still has an id. An endpoint that needs a secret fails by itself.
     RequestId::new(now, runtime.random().unwrap_or_default())
 }
 
 /// Adds the headers that follow from the state of the exchange.
-fn finish<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+fn finish(
+    exchange: &mut Exchange<'_, impl Runtime>,
     dialect: Dialect,
     result: Result<Response, Fault>,
     head: bool,
@@ -121,7 +121,7 @@ fn finish<R: Runtime>(
 
 /// Answers `OPTIONS`, with or without the headers of a preflight. It needs no credential and tells
 /// nothing about the path.
-fn preflight<R: Runtime>(exchange: &Exchange<'_, R>) -> Result<Response, Fault> {
+fn preflight(exchange: &Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let origin = exchange.incoming.header("Origin");
     let response = Response::new(204);
@@ -130,8 +130,8 @@ fn preflight<R: Runtime>(exchange: &Exchange<'_, R>) -> Result<Response, Fault> 
     Ok(if allowed { headers::preflight(response) } else { response })
 }
 
-async fn dispatch<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn dispatch(
+    exchange: &mut Exchange<'_, impl Runtime>,
     route: &Route,
     parameters: &[&str],
 ) -> Result<Response, Fault> {
@@ -159,8 +159,8 @@ async fn dispatch<R: Runtime>(
 
 /// Answers the holder of a key. The object admits the caller before the edge reports a fault in
 /// the input.
-async fn answer_holder<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn answer_holder(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     method: Method,
     endpoint: Endpoint<KeyHandler>,
@@ -185,8 +185,8 @@ async fn answer_holder<R: Runtime>(
     }
 }
 
-async fn one_call<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn one_call(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     plan: PlanFunction,
     mut input: Input<'_>,
@@ -201,8 +201,8 @@ async fn one_call<R: Runtime>(
     }
 }
 
-async fn answer_operator<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn answer_operator(
+    exchange: &mut Exchange<'_, impl Runtime>,
     operator: Operator,
     endpoint: Endpoint<AdminHandler>,
     parameters: &[&str],

@@ -20,7 +20,7 @@ const ORGANIZATIONS_MAX: i64 = 100;
 
 /// Continues the deletions of organizations that are not completed, and begins the audits that are
 /// due: a bounded number of each, the oldest first. The objects carry both out by themselves.
-pub async fn tick<R: Runtime>(runtime: &R) {
+pub async fn tick(runtime: &impl Runtime) {
     let mut line = TickLine { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {
         Ok(completed) => line.deletions_completed = completed,
@@ -46,13 +46,13 @@ struct TickLine {
     reason: Option<String>,
 }
 
-async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut TickLine) -> Result<(), Fault> {
+async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) -> Result<(), Fault> {
     let database = runtime.database().map_err(internal)?;
     let due_ms = now.millis().saturating_sub(INTERVAL_MS);
-    let select = Statement {
-        sql: "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2".into(),
-        parameters: vec![due_ms.into(), ORGANIZATIONS_MAX.into()],
-    };
+    let select = Statement::new(
+        "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
+        [due_ms.into(), ORGANIZATIONS_MAX.into()],
+    );
     for text in database.query(&select).await.map_err(store_unavailable)?.rows {
         let organization = organizations::read(&text)?;
         if let Err(fault) = start(runtime, &organization, now).await {
@@ -60,11 +60,8 @@ async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut TickLine)
             line.reason = fault.log_reason().map(str::to_owned);
             continue;
         }
-        let id = organization.id.to_string();
-        let note = Statement {
-            sql: "UPDATE organizations SET audited_at = ?2 WHERE id = ?1".into(),
-            parameters: vec![id.as_str().into(), now.millis().into()],
-        };
+        let note = "UPDATE organizations SET audited_at = ?2 WHERE id = ?1";
+        let note = Statement::new(note, [organization.id.to_string().into(), now.into()]);
         database.batch(&[note]).await.map_err(store_unavailable)?;
         line.started = line.started.saturating_add(1);
     }
@@ -72,7 +69,7 @@ async fn start_due<R: Runtime>(runtime: &R, now: Timestamp, line: &mut TickLine)
 }
 
 /// Begins the audits of both modes.
-async fn start<R: Runtime>(runtime: &R, organization: &Organization, now: Timestamp) -> Result<(), Fault> {
+async fn start(runtime: &impl Runtime, organization: &Organization, now: Timestamp) -> Result<(), Fault> {
     for mode in Mode::ALL {
         let settings = organizations::settings(organization, mode);
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);

@@ -32,7 +32,7 @@ const EXPIRED: Fault = Fault::Credential(CredentialFault::Expired);
 
 /// Finds the session of the person who is signed in. Costs a token of the client address's bucket,
 /// also when no person is.
-pub async fn authenticate<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Rc<Session>, Fault> {
+pub async fn authenticate(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Rc<Session>, Fault> {
     exchange.take_public_token()?;
     let text = exchange.bearer().ok_or(Fault::Credential(CredentialFault::Missing))?;
     let (runtime, received_at) = (exchange.runtime, exchange.received_at);
@@ -62,8 +62,8 @@ pub async fn authenticate<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<
 }
 
 /// The issuer's key of this name.
-async fn key<R: Runtime>(
-    exchange: &Exchange<'_, R>,
+async fn key(
+    exchange: &Exchange<'_, impl Runtime>,
     issuer: &Issuer,
     name: Option<&str>,
 ) -> Result<Rc<PublicKey>, Fault> {

@@ -43,9 +43,9 @@ pub struct Admitted {
 }
 
 /// Admits a caller or refuses it.
-pub fn admit<S: Sql>(
+pub fn admit(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     credentials: &Credentials,
     now: Timestamp,
 ) -> Result<Result<Admitted, Refused>, SqlError> {
@@ -72,7 +72,7 @@ pub fn admit<S: Sql>(
 }
 
 /// Whether an earlier attempt of this request was committed: it made a user or reserved a turn.
-pub fn is_committed<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
+pub fn is_committed(sql: &impl Sql, request_id: RequestId, command: &Command) -> Result<bool, SqlError> {
     let user_ids: Vec<&UserId> = match command {
         Command::CreateEndUser(new) => vec![&new.user_id],
         Command::CreateEndUsers(CreateEndUsers { users }) => users.iter().map(|new| &new.user_id).collect(),
@@ -82,11 +82,8 @@ pub fn is_committed<S: Sql>(sql: &S, request_id: RequestId, command: &Command) -
     };
     let request_id = request_id.to_string();
     for user_id in user_ids {
-        let made = sql.first(
-            "SELECT 1 FROM users WHERE digest = ? AND created_by = ?",
-            &[user_id.digest().as_str().into(), request_id.as_str().into()],
-        )?;
-        if made.is_some() {
+        let made = "SELECT 1 FROM users WHERE digest = ? AND created_by = ?";
+        if sql.exists(made, &[user_id.digest().into(), request_id.as_str().into()])? {
             return Ok(true);
         }
     }

@@ -6,16 +6,16 @@
 //! - An external id belongs to at most one agent, and to none while it is a user's id.
 //! - Creation is idempotent by external id, or by name when the caller gives no external id.
 
-use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{AgentView, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
+use super::writer::Writer;
 use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::directory::timestamp::Timestamp;
 
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
@@ -64,15 +64,15 @@ pub enum FoundAgent {
 }
 
 /// Finds an agent by id or name.
-pub fn find<S: Sql>(sql: &S, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
+pub fn find(sql: &impl Sql, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     match agent {
-        AgentRef::Id(id) => find_by(sql, "agent_id", id.to_string().as_str()),
+        AgentRef::Id(id) => find_by(sql, "agent_id", &id.to_string()),
         AgentRef::Name(name) => find_by(sql, "name", name.as_str()),
     }
 }
 
 /// Finds the one agent that an id or a name refers to.
-pub fn find_one<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentRow, Failure> {
+pub fn find_one(sql: &impl Sql, agent: &AgentRef) -> Result<AgentRow, Failure> {
     match find(sql, agent)? {
         FoundAgent::One(row) => Ok(row),
         FoundAgent::None => Err(Rejection::NotFound(Resource::Agent).into()),
@@ -81,23 +81,24 @@ pub fn find_one<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentRow, Failure> 
 }
 
 /// Whether an external id belongs to an agent.
-pub fn has_external_id<S: Sql>(sql: &S, external_id: &UserId) -> Result<bool, SqlError> {
-    Ok(sql.first("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])?.is_some())
+pub fn has_external_id(sql: &impl Sql, external_id: &UserId) -> Result<bool, SqlError> {
+    sql.exists("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])
 }
 
-fn find_by<S: Sql>(sql: &S, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
+fn find_by(sql: &impl Sql, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
-    let mut rows = sql.run(&select, &[value.into()])?.into_iter();
+    let mut rows = sql.list(&select, &[value.into()], AgentRow::read)?.into_iter();
     Ok(match (rows.next(), rows.next()) {
         (None, _) => FoundAgent::None,
-        (Some(mut row), None) => FoundAgent::One(AgentRow::read(&mut row)?),
+        (Some(row), None) => FoundAgent::One(row),
         (Some(_), Some(_)) => FoundAgent::Several,
     })
 }
 
 /// Creates an agent, or changes the existing one with the external id, or with the name when the
 /// caller gives no external id. A field that is not given stays.
-pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp) -> Result<SavedAgent, Failure> {
+pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAgent, Failure> {
+    let Writer { sql, now, .. } = *writer;
     let found = match &new.external_id {
         Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
         None => find_by(sql, "name", new.name.as_str())?,
@@ -106,7 +107,7 @@ pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp)
         FoundAgent::Several => Err(Rejection::Ambiguous.into()),
         FoundAgent::One(row) => {
             let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
-            Ok(SavedAgent { created: false, view: apply(sql, log, row, change, now)? })
+            Ok(SavedAgent { created: false, view: apply(writer, row, change)? })
         }
         FoundAgent::None => {
             if let Some(external_id) = &new.external_id
@@ -122,24 +123,24 @@ pub fn save<S: Sql>(sql: &S, log: &mut ChangeLog, new: NewAgent, now: Timestamp)
                 created_at: now,
                 updated_at: now,
             };
-            Ok(SavedAgent { created: true, view: insert(sql, log, agent)?.view() })
+            Ok(SavedAgent { created: true, view: insert(writer, agent)?.view() })
         }
     }
 }
 
 /// Creates an agent. The caller has checked that it does not exist.
-pub fn insert<S: Sql>(sql: &S, log: &mut ChangeLog, agent: Agent) -> Result<AgentRow, SqlError> {
-    let subject = Subject::new(log.next_sequence(), agent.agent_id);
-    let version = log.append(sql, ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
-    sql.run(
+pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRow, SqlError> {
+    let subject = Subject::new(writer.log.next_sequence(), agent.agent_id);
+    let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
+    writer.sql.execute(
         "INSERT INTO agents (number, agent_id, external_id, name, metadata, version, created_at, updated_at)
          VALUES (?6, ?1, ?2, ?3, ?4, ?6, ?5, ?5)",
         &[
-            agent.agent_id.to_string().as_str().into(),
+            agent.agent_id.to_string().into(),
             agent.external_id.as_ref().map(UserId::as_str).into(),
             agent.name.as_str().into(),
             agent.metadata.as_str().into(),
-            agent.created_at.millis().into(),
+            agent.created_at.into(),
             subject.number.into(),
         ],
     )?;
@@ -156,41 +157,33 @@ pub struct AgentChange {
 }
 
 /// Changes an agent. A change without an effect makes no new version.
-pub fn update<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn update(
+    writer: &mut Writer<'_, impl Sql>,
     agent: &AgentRef,
     change: AgentChange,
     if_match: Option<&Precondition>,
-    now: Timestamp,
 ) -> Result<AgentView, Failure> {
-    let row = find_one(sql, agent)?;
+    let row = find_one(writer.sql, agent)?;
     Precondition::check(if_match, row.version)?;
-    Ok(apply(sql, log, row, change, now)?)
+    Ok(apply(writer, row, change)?)
 }
 
-fn apply<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    held: AgentRow,
-    change: AgentChange,
-    now: Timestamp,
-) -> Result<AgentView, SqlError> {
+fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange) -> Result<AgentView, SqlError> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
     row.owner = change.owner.unwrap_or(row.owner);
     if row != held {
-        row.version = log.append(sql, ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
-        row.agent.updated_at = now.max(held.agent.updated_at);
-        sql.run(
+        row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
+        row.agent.updated_at = writer.now.max(held.agent.updated_at);
+        writer.sql.execute(
             "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6 WHERE number = ?1",
             &[
                 row.number.into(),
                 row.agent.name.as_str().into(),
                 row.agent.metadata.as_str().into(),
                 row.version.sequence().into(),
-                row.agent.updated_at.millis().into(),
+                row.agent.updated_at.into(),
                 row.owner.into(),
             ],
         )?;
@@ -199,29 +192,29 @@ fn apply<S: Sql>(
 }
 
 /// Returns an agent.
-pub fn read<S: Sql>(sql: &S, agent: &AgentRef) -> Result<AgentView, Failure> {
+pub fn read(sql: &impl Sql, agent: &AgentRef) -> Result<AgentView, Failure> {
     find_one(sql, agent).map(AgentRow::view)
 }
 
 /// Lists at most `limit` agents after a row number, oldest first.
-pub fn list<S: Sql>(sql: &S, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
+pub fn list(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
-    let rows = sql.run(&select, &[after.into(), i64::from(limit).into()])?;
-    let read = |mut row: Row| AgentRow::read(&mut row).map(|row| (row.number, row.agent));
-    rows.into_iter().map(read).collect()
+    sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
+        AgentRow::read(row).map(|row| (row.number, row.agent))
+    })
 }
 
 /// The agents that a user owns.
-pub fn owned_by<S: Sql>(sql: &S, user: i64) -> Result<Vec<AgentId>, SqlError> {
-    let rows = sql.run("SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id", &[user.into()])?;
-    rows.into_iter().map(|mut row| row.parsed("agent id")).collect()
+pub fn owned_by(sql: &impl Sql, user: i64) -> Result<Vec<AgentId>, SqlError> {
+    let select = "SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id";
+    sql.list(select, &[user.into()], |row| row.parsed("agent id"))
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.
-pub fn disown<S: Sql>(sql: &S, log: &mut ChangeLog, user: i64, now: Timestamp) -> Result<(), SqlError> {
-    for mut row in sql.run(&format!("SELECT {COLUMNS} FROM agents WHERE owner = ?"), &[user.into()])? {
-        let change = AgentChange { owner: Some(None), ..AgentChange::default() };
-        apply(sql, log, AgentRow::read(&mut row)?, change, now)?;
+pub fn disown(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), SqlError> {
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE owner = ?");
+    for row in writer.sql.list(&select, &[user.into()], AgentRow::read)? {
+        apply(writer, row, AgentChange { owner: Some(None), ..AgentChange::default() })?;
     }
     Ok(())
 }

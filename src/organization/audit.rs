@@ -17,6 +17,7 @@ use super::change_log::{Affected, ChangeKind, ChangeLog, Projection};
 use super::protocol::{AuditPhase, AuditReport, Differences};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
+use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Version};
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
@@ -131,9 +132,8 @@ const COLUMNS: &str = "phase, position, started_at, completed_at, users, fence_r
                        listing_missing, listing_outdated, listing_foreign, cache_missing, cache_outdated, cache_foreign";
 
 impl Audit {
-    fn load<S: Sql>(sql: &S) -> Result<Option<Self>, SqlError> {
-        let found = sql.first(&format!("SELECT {COLUMNS} FROM audit WHERE one = 1"), &[])?;
-        found.map(|mut row| Self::read(&mut row)).transpose()
+    fn load(sql: &impl Sql) -> Result<Option<Self>, SqlError> {
+        sql.find(&format!("SELECT {COLUMNS} FROM audit WHERE one = 1"), &[], Self::read)
     }
 
     fn read(row: &mut Row) -> Result<Self, SqlError> {
@@ -151,15 +151,15 @@ impl Audit {
         })
     }
 
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         let report = &self.report;
-        sql.run(
+        sql.execute(
             &format!("INSERT OR REPLACE INTO audit (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
             &[
                 report.phase.map_or("", |phase| phase.into_str()).into(),
                 self.position.as_str().into(),
-                report.started_at.millis().into(),
-                report.completed_at.map(Timestamp::millis).into(),
+                report.started_at.into(),
+                report.completed_at.into(),
                 report.users.into(),
                 i64::from(report.fence_reset).into(),
                 report.listing.missing.into(),
@@ -169,8 +169,7 @@ impl Audit {
                 report.cache.outdated.into(),
                 report.cache.foreign.into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Moves to a position in the phase, or to the next phase when there is none.
@@ -186,7 +185,7 @@ impl Audit {
 }
 
 /// Starts an audit, or returns the report of the running one.
-pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
+pub fn start(sql: &impl Sql, now: Timestamp) -> Result<AuditReport, SqlError> {
     if let Some(running) = Audit::load(sql)?.filter(|audit| audit.report.phase.is_some()) {
         return Ok(running.report);
     }
@@ -204,17 +203,17 @@ pub fn start<S: Sql>(sql: &S, now: Timestamp) -> Result<AuditReport, SqlError> {
 }
 
 /// Whether an audit runs.
-pub fn is_running<S: Sql>(sql: &S) -> Result<bool, SqlError> {
+pub fn is_running(sql: &impl Sql) -> Result<bool, SqlError> {
     Ok(Audit::load(sql)?.is_some_and(|audit| audit.report.phase.is_some()))
 }
 
 /// The report of the running audit, or of the last one.
-pub fn report<S: Sql>(sql: &S) -> Result<Option<AuditReport>, SqlError> {
+pub fn report(sql: &impl Sql) -> Result<Option<AuditReport>, SqlError> {
     Ok(Audit::load(sql)?.map(|audit| audit.report))
 }
 
 /// The next step; `None` when no audit runs.
-pub fn next_step<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
+pub fn next_step(sql: &impl Sql, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
@@ -227,14 +226,11 @@ pub fn next_step<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<AuditStep>, 
 }
 
 /// The users after a row number, as the projections must hold them.
-fn expected<S: Sql>(sql: &S, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
-    let rows = sql.run(
-        &format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS),
-        &[after.into(), USERS_MAX.into()],
-    )?;
+fn expected(sql: &impl Sql, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
+    let select = format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS);
+    let rows = sql.list(&select, &[after.into(), USERS_MAX.into()], UserRow::read)?;
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
-    for mut row in rows {
-        let row = UserRow::read(&mut row)?;
+    for row in rows {
         let record = ProjectedRecord::of(&row)?;
         bytes = bytes.saturating_add(record.as_ref().map_or(0, ProjectedRecord::length));
         let EndUser { user_id, version, .. } = row.user;
@@ -252,39 +248,24 @@ pub struct PendingUsers(HashSet<i64>);
 
 impl PendingUsers {
     /// `None` when there are too many: the object flushes first.
-    pub fn read<S: Sql>(sql: &S, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
-        let rows = sql.run(
-            "SELECT user FROM changes WHERE sequence > ? LIMIT ?",
-            &[log.confirmed().into(), PENDING_MAX.into()],
-        )?;
-        if i64::try_from(rows.len()).is_ok_and(|length| length < PENDING_MAX) {
-            let users = rows.into_iter().filter_map(|mut row| row.optional_integer().transpose());
-            Ok(Some(Self(users.collect::<Result<_, _>>()?)))
-        } else {
-            Ok(None)
-        }
+    pub fn read(sql: &impl Sql, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
+        let select = "SELECT user FROM changes WHERE sequence > ? LIMIT ?";
+        let users = sql.list(select, &[log.confirmed().into(), PENDING_MAX.into()], Row::optional_integer)?;
+        let are_few = i64::try_from(users.len()).is_ok_and(|length| length < PENDING_MAX);
+        Ok(are_few.then(|| Self(users.into_iter().flatten().collect())))
     }
 }
 
 /// The digests among these that belong to no user.
-pub fn foreign_digests<S: Sql>(sql: &S, digests: &[String]) -> Result<Vec<String>, SqlError> {
-    let digests = json_list(digests)?;
-    let rows = sql.run(
-        "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)",
-        &[digests.as_str().into()],
-    )?;
-    rows.into_iter().map(|mut row| row.text()).collect()
+pub fn foreign_digests(sql: &impl Sql, digests: &[String]) -> Result<Vec<String>, SqlError> {
+    let select = "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM users WHERE digest = value)";
+    sql.list(select, &[json_list(digests)?.as_str().into()], Row::text)
 }
 
 /// Records what a step found, and moves to the next step. `before` are the pending users when the
 /// step began.
-pub fn record<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    before: &PendingUsers,
-    finding: AuditFinding,
-    now: Timestamp,
-) -> Result<(), SqlError> {
+pub fn record(writer: &mut Writer<'_, impl Sql>, before: &PendingUsers, finding: AuditFinding) -> Result<(), SqlError> {
+    let Writer { sql, now, .. } = *writer;
     let Some(mut audit) = Audit::load(sql)?.filter(|audit| audit.report.phase == Some(finding.phase())) else {
         return Ok(());
     };
@@ -294,10 +275,10 @@ pub fn record<S: Sql>(
             None
         }
         AuditFinding::Users { differences, compared, last } => {
-            let Some(after) = PendingUsers::read(sql, log)? else { return Ok(()) };
+            let Some(after) = PendingUsers::read(sql, writer.log)? else { return Ok(()) };
             for difference in differences {
                 if !before.0.contains(&difference.number) && !after.0.contains(&difference.number) {
-                    repair(sql, log, &mut audit.report, difference)?;
+                    repair(writer, &mut audit.report, difference)?;
                 }
             }
             audit.report.users = audit.report.users.saturating_add(compared);
@@ -317,20 +298,15 @@ pub fn record<S: Sql>(
 }
 
 /// Has a user projected again, unless they changed since the comparison.
-fn repair<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    report: &mut AuditReport,
-    difference: Difference,
-) -> Result<(), SqlError> {
+fn repair(writer: &mut Writer<'_, impl Sql>, report: &mut AuditReport, difference: Difference) -> Result<(), SqlError> {
     let Difference { number, version, listing, cache } = difference;
-    let found = UserRow::of_number(sql, number)?.filter(|row| row.user.version == version);
+    let found = UserRow::of_number(writer.sql, number)?.filter(|row| row.user.version == version);
     let Some(row) = found else { return Ok(()) };
-    log.append(sql, ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
+    writer.append(ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
     // An erasure completes only after the projections have confirmed this change.
-    sql.run(
+    writer.sql.execute(
         "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
-        &[log.last_sequence().into(), number.into()],
+        &[writer.log.last_sequence().into(), number.into()],
     )?;
     if let Some(flaw) = listing {
         flaw.count(&mut report.listing, 1);

@@ -56,9 +56,9 @@ pub struct Change {
 
 /// Composes the next batch of a projection; `None` when the projection has confirmed every
 /// change.
-pub fn next<S: Sql>(
+pub fn next(
     log: &ChangeLog,
-    sql: &S,
+    sql: &impl Sql,
     projection: Projection,
     id: BatchId,
     tenant: Tenant,

@@ -17,7 +17,7 @@
 //!   reader joins the ids, so the erasure of a person takes their ids out of the log too.
 
 use super::schema;
-use super::sql::{Parameter, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{KeyId, RequestId};
 use crate::directory::timestamp::Timestamp;
@@ -49,41 +49,32 @@ impl Projection {
     }
 }
 
-/// What happened. Nothing reads the rows of the last two kinds but the projections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happened. The text is the stored form. Nothing reads the rows of the last two kinds but the projections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ChangeKind {
+    #[strum(serialize = "end_user.created")]
     EndUserCreated,
+    #[strum(serialize = "end_user.updated")]
     EndUserUpdated,
+    #[strum(serialize = "end_user.erasure_requested")]
     EndUserErasureRequested,
+    #[strum(serialize = "end_user.erased")]
     EndUserErased,
+    #[strum(serialize = "agent.created")]
     AgentCreated,
+    #[strum(serialize = "agent.updated")]
     AgentUpdated,
+    #[strum(serialize = "agent.deleted")]
     AgentDeleted,
+    #[strum(serialize = "relationship.created")]
     RelationshipCreated,
+    #[strum(serialize = "relationship.deleted")]
     RelationshipDeleted,
     /// A counted turn. The row only brings the projections up to date.
     Turn,
     /// A repair. The row only brings the projections up to date.
     Repair,
-}
-
-impl ChangeKind {
-    /// The stored form.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndUserCreated => "end_user.created",
-            Self::EndUserUpdated => "end_user.updated",
-            Self::EndUserErasureRequested => "end_user.erasure_requested",
-            Self::EndUserErased => "end_user.erased",
-            Self::AgentCreated => "agent.created",
-            Self::AgentUpdated => "agent.updated",
-            Self::AgentDeleted => "agent.deleted",
-            Self::RelationshipCreated => "relationship.created",
-            Self::RelationshipDeleted => "relationship.deleted",
-            Self::Turn => "turn",
-            Self::Repair => "repair",
-        }
-    }
 }
 
 /// The record that a change is about.
@@ -148,13 +139,11 @@ pub struct ChangeLog {
 }
 
 impl ChangeLog {
-    pub fn load<S: Sql>(sql: &S) -> Result<Self, SqlError> {
+    pub fn load(sql: &impl Sql) -> Result<Self, SqlError> {
         let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
         let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
-        let last_sequence = match sql.first("SELECT coalesce(max(sequence), 0) FROM changes", &[])? {
-            Some(mut row) => row.integer()?,
-            None => 0,
-        };
+        let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
+        let last_sequence = last_sequence.flatten().unwrap_or_default();
         Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, listing, cache })
     }
 
@@ -187,9 +176,9 @@ impl ChangeLog {
 
     /// Writes the row of a change, in the transaction of the change. Returns its number as the new
     /// version of the record.
-    pub fn append<S: Sql>(
+    pub fn append(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         kind: ChangeKind,
         subject: &Subject,
         affected: Affected,
@@ -197,7 +186,7 @@ impl ChangeLog {
         let Origin { actor, request_id, at } = self.origin;
         let sequence = self.next_sequence();
         let (user, with_relationships) = match affected {
-            Affected::Nothing => (None, 0),
+            Affected::Nothing => (None, 0_i64),
             Affected::User(user) => (Some(user), 0),
             Affected::UserAndRelationships(user) => (Some(user), 1),
         };
@@ -206,21 +195,20 @@ impl ChangeLog {
             Actor::Operator => ("operator", None),
             Actor::System => ("system", None),
         };
-        let request_id = request_id.map(|request_id| request_id.to_string());
-        sql.run(
+        sql.execute(
             "INSERT INTO changes (sequence, kind, at, actor, key_id, request_id, subject, reference, user,
              with_relationships) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 sequence.into(),
-                kind.as_str().into(),
-                at.millis().into(),
+                kind.into_str().into(),
+                at.into(),
                 actor.into(),
-                key_id.as_deref().into(),
-                request_id.as_deref().into(),
+                key_id.into(),
+                request_id.map(|request_id| request_id.to_string()).into(),
                 subject.number.into(),
                 subject.reference.as_str().into(),
                 user.into(),
-                Parameter::Integer(with_relationships),
+                with_relationships.into(),
             ],
         )?;
         self.last_sequence = sequence;
@@ -229,7 +217,7 @@ impl ChangeLog {
 
     /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only
     /// the projections needed.
-    pub fn acknowledge<S: Sql>(&mut self, sql: &S, projection: Projection, sequence: i64) -> Result<(), SqlError> {
+    pub fn acknowledge(&mut self, sql: &impl Sql, projection: Projection, sequence: i64) -> Result<(), SqlError> {
         if sequence <= self.acknowledged(projection) {
             return Ok(());
         }
@@ -241,27 +229,26 @@ impl ChangeLog {
         }
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
-        sql.run(
+        sql.execute(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?)",
             &[
                 confirmed_before.into(),
                 self.confirmed().into(),
                 newest.into(),
-                ChangeKind::Turn.as_str().into(),
-                ChangeKind::Repair.as_str().into(),
+                ChangeKind::Turn.into_str().into(),
+                ChangeKind::Repair.into_str().into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
     /// next one is due: an instant in the past if more are due, `None` if no row waits for its time.
-    pub fn sweep<S: Sql>(&self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         // The newest row stays, and a projection that is late must not find a gap.
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));
         let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
-            let at = sql.first(select, &[before.into()])?.map(|mut row| row.integer()).transpose()?;
+            let at = sql.find(select, &[before.into()], Row::integer)?;
             Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
         };
         // Most sweeps find nothing, and read one row.
@@ -269,7 +256,7 @@ impl ChangeLog {
         if due.is_none_or(|due| due > now) {
             return Ok(due);
         }
-        sql.run(
+        sql.execute(
             "DELETE FROM changes WHERE sequence IN
              (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
             &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],

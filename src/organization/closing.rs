@@ -14,6 +14,7 @@
 //! organization as deleted only after both of its objects have answered that they are closed. Until
 //! then it calls each of them again. An object that lost its mark counts nothing as erased.
 
+use super::erasure::read_erased;
 use super::protocol::{Answer, Call, Caller, ClosingProgress, Command, Denial, Outcome, Rejection};
 use super::sql::{Sql, SqlError};
 use crate::directory::deletion::Erased;
@@ -51,39 +52,39 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS closing (
 )";
 
 /// Reads the mark; `None` while the object is open.
-pub fn find<S: Sql>(sql: &S) -> Result<Option<Closing>, SqlError> {
-    sql.run(TABLE, &[])?;
-    let found = sql.first(
+pub fn find(sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
+    sql.execute(TABLE, &[])?;
+    sql.find(
         "SELECT organization_id, mode, closed_at, completed_at, erased_records, erased_relationships, erased_moods,
          position FROM closing",
         &[],
-    )?;
-    let Some(mut row) = found else { return Ok(None) };
-    let tenant = Tenant { organization: row.parsed("organization id")?, mode: row.parsed("mode")? };
-    Ok(Some(Closing {
-        tenant,
-        closed_at: row.timestamp()?,
-        completed_at: row.optional_timestamp()?,
-        erased: Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? },
-        position: row.integer()?,
-    }))
+        |row| {
+            Ok(Closing {
+                tenant: Tenant { organization: row.parsed("organization id")?, mode: row.parsed("mode")? },
+                closed_at: row.timestamp()?,
+                completed_at: row.optional_timestamp()?,
+                erased: read_erased(row)?,
+                position: row.integer()?,
+            })
+        },
+    )
 }
 
 /// Closes an open object.
-pub fn close<S: Sql>(sql: &S, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
-    let counted = sql.first(
+pub fn close(sql: &impl Sql, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
+    let counted = sql.find(
         "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM agents), count(*), count(mood) FROM relationships",
         &[],
+        read_erased,
     )?;
-    let mut row = counted.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
-    let erased = Erased { records: row.integer()?, relationships: row.integer()?, moods: row.integer()? };
+    let erased = counted.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
     let closing = Closing { tenant, closed_at: now, completed_at: None, erased, position: 0 };
     closing.store(sql)?;
     Ok(closing.progress())
 }
 
 /// The answer of a closed object.
-pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
+pub fn answer(sql: &impl Sql, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
         (Caller::Operator, Command::Close(_)) => match find(sql)? {
             Some(closing) => Ok(Answer::Close(closing.progress())),
@@ -95,22 +96,21 @@ pub fn answer<S: Sql>(sql: &S, call: &Call) -> Result<Outcome, SqlError> {
 }
 
 impl Closing {
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
-        sql.run(TABLE, &[])?;
-        sql.run(
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
+        sql.execute(TABLE, &[])?;
+        sql.execute(
             "INSERT OR REPLACE INTO closing VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
-                self.tenant.organization.to_string().as_str().into(),
+                self.tenant.organization.to_string().into(),
                 self.tenant.mode.into_str().into(),
-                self.closed_at.millis().into(),
-                self.completed_at.map(Timestamp::millis).into(),
+                self.closed_at.into(),
+                self.completed_at.into(),
                 self.erased.records.into(),
                 self.erased.relationships.into(),
                 self.erased.moods.into(),
                 self.position.into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     const fn progress(&self) -> ClosingProgress {
@@ -119,30 +119,26 @@ impl Closing {
 
     /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
     /// of the last of these users. The list of KV is not enough: it may lack keys of the last minute.
-    pub fn keys<S: Sql>(&self, sql: &S, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
+    pub fn keys(&self, sql: &impl Sql, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
         if self.completed_at.is_some() {
             return Ok(None);
         }
-        let rows = sql.run(
-            "SELECT number, ? || digest FROM users WHERE number > ? ORDER BY number LIMIT ?",
+        let users = sql.list(
+            "SELECT ? || digest, number FROM users WHERE number > ? ORDER BY number LIMIT ?",
             &[prefix.into(), self.position.into(), USERS_MAX.into()],
+            |row| Ok((row.text()?, row.integer()?)),
         )?;
-        let (mut keys, mut last) = (Vec::new(), None);
-        for mut row in rows {
-            last = Some(row.integer()?);
-            keys.push(row.text()?);
-        }
-        Ok(last.map(|last| (keys, last)))
+        let (keys, numbers): (Vec<String>, Vec<i64>) = users.into_iter().unzip();
+        Ok(numbers.last().map(|last| (keys, *last)))
     }
 
     /// Writes the mark into the emptied storage.
-    pub fn complete<S: Sql>(self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
+    pub fn complete(self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
         Self { completed_at: Some(now), position: 0, ..self }.store(sql)
     }
 }
 
 /// Records that the cache holds no record of the users up to this row number.
-pub fn advance<S: Sql>(sql: &S, number: i64) -> Result<(), SqlError> {
-    sql.run("UPDATE closing SET position = ? WHERE completed_at IS NULL", &[number.into()])?;
-    Ok(())
+pub fn advance(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
+    sql.execute("UPDATE closing SET position = ? WHERE completed_at IS NULL", &[number.into()])
 }

@@ -8,19 +8,20 @@ use super::failure::Failure;
 use super::keys;
 use super::memory::Memory;
 use super::principals;
-use super::protocol::{Answer, Command, CreateEndUsers, IdempotencyKey, IssueKey, Rejection, Resource, UpdateAgent};
+use super::protocol::{Answer, Command, IdempotencyKey, IssueKey, Rejection, Resource, UpdateAgent};
 use super::quotas;
 use super::relationships;
 use super::sql::Sql;
 use super::turns;
 use super::users;
+use super::writer::Writer;
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 
 /// Executes a command of an admitted caller. `key` is the idempotency key of the call.
-pub fn execute<S: Sql>(
+pub fn execute(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     request_id: RequestId,
     command: Command,
     key: Option<&IdempotencyKey>,
@@ -37,51 +38,46 @@ pub fn execute<S: Sql>(
 }
 
 /// The table of commands.
-fn dispatch<S: Sql>(
+fn dispatch(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     request_id: RequestId,
     command: Command,
     key: Option<&IdempotencyKey>,
     decay: Decay,
 ) -> Result<Answer, Failure> {
     let now = decay.now;
-    let (settings, log) = (memory.settings.as_ref(), &mut memory.log);
+    let settings = memory.settings.as_ref();
+    let writer = &mut Writer { sql, log: &mut memory.log, now };
     Ok(match command {
         Command::Admit(_) => Answer::Admit(()),
-        Command::CreateEndUser(new) => Answer::CreateEndUser(users::create(sql, log, request_id, new, now)?),
-        Command::CreateEndUsers(CreateEndUsers { users }) => {
-            Answer::CreateEndUsers(users::create_many(sql, log, request_id, users, now)?)
-        }
-        Command::UpdateEndUser(update) => Answer::UpdateEndUser(users::update(sql, log, update, now)?),
+        Command::CreateEndUser(new) => Answer::CreateEndUser(users::create(writer, request_id, new)?),
+        Command::CreateEndUsers(new) => Answer::CreateEndUsers(users::create_many(writer, request_id, new.users)?),
+        Command::UpdateEndUser(update) => Answer::UpdateEndUser(users::update(writer, update)?),
         Command::ReadEndUser(read) => Answer::ReadEndUser(users::read(sql, &read.user_id)?),
         Command::ExportEndUser(export) => Answer::ExportEndUser(export::export(sql, &export.user_id, decay)?),
-        Command::DeleteEndUser(delete) => Answer::DeleteEndUser(erasure::request(sql, log, &delete, now)?),
+        Command::DeleteEndUser(delete) => Answer::DeleteEndUser(erasure::request(writer, delete)?),
         Command::ReadDeletion(read) => Answer::ReadDeletion(erasure::read(sql, read.deletion_id)?),
-        Command::SaveAgent(new) => Answer::SaveAgent(agents::save(sql, log, new, now)?),
+        Command::SaveAgent(new) => Answer::SaveAgent(agents::save(writer, new)?),
         Command::ReadAgent(read) => Answer::ReadAgent(agents::read(sql, &read.agent)?),
         Command::UpdateAgent(UpdateAgent { agent, name, metadata, if_match }) => {
             let change = AgentChange { name, metadata, owner: None };
-            Answer::UpdateAgent(agents::update(sql, log, &agent, change, if_match.as_ref(), now)?)
+            Answer::UpdateAgent(agents::update(writer, &agent, change, if_match.as_ref())?)
         }
-        Command::DeleteAgent(delete) => Answer::DeleteAgent(erasure::request_agent(sql, log, &delete, now)?),
+        Command::DeleteAgent(delete) => Answer::DeleteAgent(erasure::request_agent(writer, delete)?),
         Command::ListAgents(list) => Answer::ListAgents(agents::list(sql, list.after, list.limit)?),
         Command::ListRelationships(list) => Answer::ListRelationships(relationships::find(sql, &list)?),
         Command::ReadRelationship(read) => Answer::ReadRelationship(relationships::read(sql, read.id)?),
         Command::DeleteRelationship(delete) => {
-            Answer::DeleteRelationship(erasure::request_relationship(sql, log, &delete, now)?)
+            Answer::DeleteRelationship(erasure::request_relationship(writer, delete)?)
         }
-        Command::CreatePrincipal(new) => Answer::CreatePrincipal(principals::create(sql, log, request_id, new, now)?),
+        Command::CreatePrincipal(new) => Answer::CreatePrincipal(principals::create(writer, request_id, new)?),
         Command::ReadPrincipal(read) => Answer::ReadPrincipal(principals::read(sql, &read.principal)?),
-        Command::UpdatePrincipal(update) => Answer::UpdatePrincipal(principals::update(sql, log, update, now)?),
-        Command::DeletePrincipal(delete) => Answer::DeletePrincipal(principals::delete(sql, log, delete, now)?),
+        Command::UpdatePrincipal(update) => Answer::UpdatePrincipal(principals::update(writer, update)?),
+        Command::DeletePrincipal(delete) => Answer::DeletePrincipal(principals::delete(writer, delete)?),
         Command::ListPrincipals(list) => Answer::ListPrincipals(principals::list(sql, &list)?),
-        Command::ReserveTurn(turn) => {
-            Answer::ReserveTurn(turns::reserve(sql, log, settings, request_id, turn, key, now)?)
-        }
-        Command::CommitTurn(answer) => {
-            Answer::CommitTurn(turns::commit(sql, log, settings, request_id, &answer, decay)?)
-        }
+        Command::ReserveTurn(turn) => Answer::ReserveTurn(turns::reserve(writer, settings, request_id, turn, key)?),
+        Command::CommitTurn(answer) => Answer::CommitTurn(turns::commit(writer, settings, request_id, &answer, decay)?),
         Command::ReleaseTurn(_) => Answer::ReleaseTurn(turns::release(sql, request_id)?),
         Command::ReadUsage(_) => Answer::ReadUsage(quotas::usage(sql, settings, now)?),
         Command::Configure(settings) => Answer::Configure(memory.configure(sql, settings, now)?),

@@ -11,6 +11,7 @@ use super::protocol::{Answer, AuditReport, Call, Caller, Close, Command, Reply};
 use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
+use super::writer::Writer;
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::mood::{self, Decay};
 use crate::directory::timestamp::Timestamp;
@@ -52,7 +53,7 @@ impl OrganizationCore {
 
     /// Executes one call and returns the reply. If the call [needs](Self::needs_transaction) a
     /// transaction, this must run inside one that the object rolls back when this fails.
-    pub fn handle<S: Sql>(&mut self, sql: &S, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
+    pub fn handle(&mut self, sql: &impl Sql, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
         };
@@ -67,7 +68,7 @@ impl OrganizationCore {
     }
 
     /// The mark of an object whose organization was deleted; `None` while the object is open.
-    pub fn closing<S: Sql>(&self, sql: &S) -> Result<Option<Closing>, SqlError> {
+    pub fn closing(&self, sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
         if self.memory.is_some() { Ok(None) } else { closing::find(sql) }
     }
 
@@ -78,32 +79,29 @@ impl OrganizationCore {
 
     /// The changes that a projection has not confirmed yet, oldest first, bounded in number and
     /// size; `None` when the projection has confirmed all of them.
-    pub fn next_batch<S: Sql>(
+    pub fn next_batch(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         projection: Projection,
         id: BatchId,
         now: Timestamp,
     ) -> Result<Option<Batch>, SqlError> {
-        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
-        let memory = self.memory.insert(memory);
-        let Some(settings) = &memory.settings else { return Ok(None) };
-        batches::next(&memory.log, sql, projection, id, settings.tenant)
+        self.with_memory(sql, now, None, |memory| {
+            let Some(settings) = &memory.settings else { return Ok(None) };
+            batches::next(&memory.log, sql, projection, id, settings.tenant)
+        })
     }
 
     /// Records that a projection holds every change up to a sequence number. Must run inside a
     /// transaction.
-    pub fn acknowledge<S: Sql>(
+    pub fn acknowledge(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         projection: Projection,
         sequence: i64,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
-        memory.log.acknowledge(sql, projection, sequence)?;
-        self.memory = Some(memory);
-        Ok(())
+        self.with_memory(sql, now, (), |memory| memory.log.acknowledge(sql, projection, sequence))
     }
 
     /// The sequence number of the newest change; `None` when the memory is not loaded. It is
@@ -146,27 +144,26 @@ impl OrganizationCore {
 
     /// Completes erasures that every projection has confirmed, a bounded number of them; returns
     /// whether more are due. Must run inside a transaction.
-    pub fn purge<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<bool, SqlError> {
-        let Some(mut memory) = self.take(sql, now)? else { return Ok(false) };
-        let mut is_more = false;
-        if memory.erasure_is_pending {
+    pub fn purge(&mut self, sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
+        self.with_memory(sql, now, false, |memory| {
+            if !memory.erasure_is_pending {
+                return Ok(false);
+            }
             memory.log.begin(Origin::system(now));
-            is_more = erasure::purge(sql, &mut memory.log, now)?;
+            let is_more = erasure::purge(&mut Writer { sql, log: &mut memory.log, now })?;
             memory.erasure_is_pending = erasure::is_pending(sql)?;
-        }
-        self.memory = Some(memory);
-        Ok(is_more)
+            Ok(is_more)
+        })
     }
 
     /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns
     /// when the next one expires. Must run inside a transaction.
-    pub fn sweep<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        let Some(mut memory) = self.take(sql, now)? else { return Ok(None) };
-        let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
-        let next = next.into_iter().flatten().min();
-        memory.expiry_is_scheduled = true;
-        self.memory = Some(memory);
-        Ok(next)
+    pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        self.with_memory(sql, now, None, |memory| {
+            let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
+            memory.expiry_is_scheduled = true;
+            Ok(next.into_iter().flatten().min())
+        })
     }
 
     /// Whether an audit runs; `false` when the memory is not loaded.
@@ -175,67 +172,78 @@ impl OrganizationCore {
     }
 
     /// Starts an audit unless one runs. Must run inside a transaction.
-    pub fn start_audit<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<(), SqlError> {
-        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
-        audit::start(sql, now)?;
-        memory.audit_is_running = true;
-        self.memory = Some(memory);
-        Ok(())
+    pub fn start_audit(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+        self.with_memory(sql, now, (), |memory| {
+            memory.audit_is_running = true;
+            audit::start(sql, now).map(drop)
+        })
     }
 
     /// The report of the running audit, or of the last one.
-    pub fn report<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<AuditReport>, SqlError> {
-        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
-        self.memory = Some(memory);
-        audit::report(sql)
+    pub fn report(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<AuditReport>, SqlError> {
+        self.with_memory(sql, now, None, |_| audit::report(sql))
     }
 
     /// The next step of the running audit, and the users that the step must not judge. `None` when
     /// no audit runs, or when too many changes are pending to compare anything.
-    pub fn next_audit_step<S: Sql>(
+    pub fn next_audit_step(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         now: Timestamp,
     ) -> Result<Option<(AuditStep, PendingUsers)>, SqlError> {
-        let Some(memory) = self.take(sql, now)? else { return Ok(None) };
-        let memory = self.memory.insert(memory);
-        let Some(step) = audit::next_step(sql, &memory.log)? else { return Ok(None) };
-        Ok(PendingUsers::read(sql, &memory.log)?.map(|before| (step, before)))
+        self.with_memory(sql, now, None, |memory| {
+            let Some(step) = audit::next_step(sql, &memory.log)? else { return Ok(None) };
+            Ok(PendingUsers::read(sql, &memory.log)?.map(|before| (step, before)))
+        })
     }
 
     /// The digests among these that belong to no user, and the sequence number that the listing
     /// has confirmed. A closed object returns none: its audit is over.
-    pub fn foreign_digests<S: Sql>(
+    pub fn foreign_digests(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         digests: &[String],
         now: Timestamp,
     ) -> Result<(Vec<String>, i64), SqlError> {
-        let Some(memory) = self.take(sql, now)? else { return Ok((Vec::new(), 0)) };
-        let memory = self.memory.insert(memory);
-        Ok((audit::foreign_digests(sql, digests)?, memory.log.acknowledged(Projection::Listing)))
+        self.with_memory(sql, now, (Vec::new(), 0), |memory| {
+            Ok((audit::foreign_digests(sql, digests)?, memory.log.acknowledged(Projection::Listing)))
+        })
     }
 
     /// Records what a step of the audit found. `before` are the pending users when the step began.
     /// Must run inside a transaction.
-    pub fn record_audit<S: Sql>(
+    pub fn record_audit(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         before: &PendingUsers,
         finding: AuditFinding,
         now: Timestamp,
     ) -> Result<(), SqlError> {
-        let Some(mut memory) = self.take(sql, now)? else { return Ok(()) };
-        memory.log.begin(Origin::system(now));
-        audit::record(sql, &mut memory.log, before, finding, now)?;
-        memory.audit_is_running = audit::is_running(sql)?;
+        self.with_memory(sql, now, (), |memory| {
+            memory.log.begin(Origin::system(now));
+            audit::record(&mut Writer { sql, log: &mut memory.log, now }, before, finding)?;
+            memory.audit_is_running = audit::is_running(sql)?;
+            Ok(())
+        })
+    }
+
+    /// Lets a body use the memory, unless the object is closed. A failure leaves no memory behind.
+    fn with_memory<T>(
+        &mut self,
+        sql: &impl Sql,
+        now: Timestamp,
+        when_closed: T,
+        body: impl FnOnce(&mut Memory) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let Some(mut memory) = self.take(sql, now)? else { return Ok(when_closed) };
+        let result = body(&mut memory)?;
         self.memory = Some(memory);
-        Ok(())
+        Ok(result)
     }
 
     /// Takes the memory out, or reads it again, so that a failure half-way leaves no stale memory
     /// behind. A caller that succeeds puts the memory back. A closed object has no memory.
-    fn take<S: Sql>(&mut self, sql: &S, now: Timestamp) -> Result<Option<Memory>, SqlError> {
+    fn take(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Memory>, SqlError> {
         match self.memory.take() {
             None => Memory::load(sql, now),
             held => Ok(held),

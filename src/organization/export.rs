@@ -35,7 +35,7 @@ pub struct Export<'a> {
     deletions: Vec<Receipt>,
 }
 
-pub fn export<S: Sql>(sql: &S, user_id: &UserId, decay: Decay) -> Result<json::Text, Failure> {
+pub fn export(sql: &impl Sql, user_id: &UserId, decay: Decay) -> Result<json::Text, Failure> {
     let now = decay.now;
     let found = UserRow::find(sql, user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
     let relationships = relationships::all_of(sql, found.number)?;

@@ -9,7 +9,6 @@
 //! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx
 //!   of the input), so that a caller can correct its request and keep the key.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -18,7 +17,7 @@ use super::protocol::{
     AgentView, Answer, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, IdempotencyKey, PrincipalView,
     Rejection, ReservedTurn, SavedAgent,
 };
-use super::sql::{Parameter, Row, Sql, SqlError, json_text};
+use super::sql::{Row, Sql, SqlError, SqlValue, json_text};
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::RequestId;
@@ -39,11 +38,11 @@ pub struct Kept {
 }
 
 /// Finds the answer that is kept under an idempotency key. Rejects a key that belongs to another request.
-pub fn find<S: Sql>(sql: &S, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
+pub fn find(sql: &impl Sql, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
     let found = sql.first(
         "SELECT fingerprint, request_id, outcome, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
-        &[key.digest.as_str().into(), now.millis().into()],
+        &[key.digest.as_str().into(), now.into()],
     )?;
     let Some(mut row) = found else { return Ok(None) };
     if row.text()? != key.fingerprint {
@@ -86,35 +85,30 @@ fn kept(answer: &Answer) -> Result<Option<(KeptOutcome, json::Text)>, SqlError> 
 
 /// Reads the columns `outcome, document`.
 fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
-    let (kept, record) = (row.text()?, row.text()?);
-    Ok(match read("answer", &kept)? {
+    Ok(match row.json("answer")? {
         KeptOutcome::EndUser { created, .. } => {
-            Answer::CreateEndUser(CreatedEndUser { created, user: read("user", &record)? })
+            Answer::CreateEndUser(CreatedEndUser { created, user: row.json("user")? })
         }
         KeptOutcome::EndUsers(creations) => Answer::CreateEndUsers(creations),
         KeptOutcome::Turn => {
-            let document = read("turn", &record)?;
+            let document = row.json("turn")?;
             Answer::ReserveTurn(ReservedTurn::Answered(CountedTurn { document, quota: None }))
         }
         KeptOutcome::Agent { created, version, .. } => {
-            let view = AgentView { agent: read("agent", &record)?, version };
+            let view = AgentView { agent: row.json("agent")?, version };
             Answer::SaveAgent(SavedAgent { created, view })
         }
         KeptOutcome::Principal { created, version } => {
-            let view = PrincipalView { principal: read("principal", &record)?, version };
+            let view = PrincipalView { principal: row.json("principal")?, version };
             Answer::CreatePrincipal(CreatedPrincipal { created, view })
         }
     })
 }
 
-fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, SqlError> {
-    serde_json::from_str(text).map_err(|error| SqlError::corrupt(what, error))
-}
-
 /// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
 /// of answer. The erasure of `user` removes the answer too. The answer to a batch names no user.
-pub fn store<S: Sql>(
-    sql: &S,
+pub fn store(
+    sql: &impl Sql,
     key: &IdempotencyKey,
     request_id: RequestId,
     user: Option<i64>,
@@ -124,13 +118,13 @@ pub fn store<S: Sql>(
     let Some((kept, document)) = kept(answer)? else { return Ok(false) };
     let kept = json_text("an answer", &kept)?;
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
-    sql.run(
+    sql.execute(
         "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, user, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             key.digest.as_str().into(),
             key.fingerprint.as_str().into(),
-            request_id.to_string().as_str().into(),
+            request_id.to_string().into(),
             kept.as_str().into(),
             document.as_str().into(),
             user.into(),
@@ -141,7 +135,7 @@ pub fn store<S: Sql>(
 }
 
 /// Removes the answers about some users. `users` is a JSON list of row numbers.
-pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
 }
 
@@ -155,38 +149,31 @@ pub struct KeptAnswer {
 }
 
 /// The kept answers about a user.
-pub fn kept_for<S: Sql>(sql: &S, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
-    let rows = sql.run(
+pub fn kept_for(sql: &impl Sql, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+    sql.list(
         "SELECT request_id, expires_at, document FROM idempotency WHERE user = ? AND expires_at > ? ORDER BY expires_at",
-        &[user.into(), now.millis().into()],
-    )?;
-    let read = |mut row: Row| {
-        Ok(KeptAnswer {
-            request_id: row.parsed("request id")?,
-            expires_at: row.timestamp()?,
-            answer: json::Text::parse(row.text()?).map_err(|error| SqlError::corrupt("answer", error))?,
-        })
-    };
-    rows.into_iter().map(read).collect()
+        &[user.into(), now.into()],
+        |row| {
+            let (request_id, expires_at) = (row.parsed("request id")?, row.timestamp()?);
+            Ok(KeptAnswer { request_id, expires_at, answer: row.json("answer")? })
+        },
+    )
 }
 
 /// Removes expired answers, at most [`SWEEP_MAX`], and returns when the next one expires: an
 /// instant in the past if more are due, `None` if the object keeps no answer.
-pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     remove(
         sql,
         "number IN (SELECT number FROM idempotency WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-        &[now.millis().into(), SWEEP_MAX.into()],
+        &[now.into(), SWEEP_MAX.into()],
     )?;
-    let next = sql.first("SELECT min(expires_at) FROM idempotency", &[])?;
-    let next = next.map(|mut row| row.optional_integer()).transpose()?.flatten();
-    Ok(next.map(Timestamp::from_millis))
+    Ok(sql.find("SELECT min(expires_at) FROM idempotency", &[], Row::optional_timestamp)?.flatten())
 }
 
 /// Removes answers. Every removal goes through here, because it overwrites first.
-fn remove<S: Sql>(sql: &S, condition: &str, parameters: &[Parameter<'_>]) -> Result<(), SqlError> {
+fn remove(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
     let blank = overwriting::blank("document");
-    sql.run(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
-    sql.run(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)?;
-    Ok(())
+    sql.execute(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
+    sql.execute(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)
 }

@@ -47,9 +47,9 @@ struct KnownKey {
 
 impl KnownKeys {
     /// Looks a key up and notes the day of its use.
-    pub fn check<S: Sql>(
+    pub fn check(
         &mut self,
-        sql: &S,
+        sql: &impl Sql,
         digest: &KeyDigest,
         kind: KeyKind,
         now: Timestamp,
@@ -63,7 +63,7 @@ impl KnownKeys {
         }
         let today = now.millis().div_euclid(DAY_MS);
         if key.last_used_day.is_none_or(|day| day < today) {
-            sql.run("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
+            sql.execute("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
             key.last_used_day = Some(today);
         }
         Ok(KeyCheck::Valid { key_id: key.key_id, scope: key.scope })
@@ -75,7 +75,7 @@ impl KnownKeys {
     }
 
     /// A digest without a row is not remembered, so a caller who guesses keys evicts none.
-    fn find<S: Sql>(&mut self, sql: &S, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
+    fn find(&mut self, sql: &impl Sql, digest: &KeyDigest) -> Result<Option<&mut KnownKey>, SqlError> {
         if self.0.get(digest).is_none() {
             let Some(key) = read(sql, digest)? else { return Ok(None) };
             self.0.insert_or_evict(digest.clone(), key, |_| false, |known| known.last_used_day);
@@ -84,37 +84,35 @@ impl KnownKeys {
     }
 }
 
-fn read<S: Sql>(sql: &S, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
-    let found = sql.first(
-        "SELECT key_id, kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?",
-        &[digest.as_str().into()],
-    )?;
-    let Some(mut row) = found else { return Ok(None) };
-    Ok(Some(KnownKey {
-        key_id: row.parsed("key id")?,
-        kind: row.parsed("key kind")?,
-        scope: row.parsed("key scope")?,
-        expires_at: row.optional_integer()?,
-        is_revoked: row.optional_integer()?.is_some(),
-        last_used_day: row.optional_integer()?,
-    }))
+fn read(sql: &impl Sql, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError> {
+    let select = "SELECT key_id, kind, scope, expires_at, revoked_at, last_used_day FROM keys WHERE digest = ?";
+    sql.find(select, &[digest.as_str().into()], |row| {
+        Ok(KnownKey {
+            key_id: row.parsed("key id")?,
+            kind: row.parsed("key kind")?,
+            scope: row.parsed("key scope")?,
+            expires_at: row.optional_integer()?,
+            is_revoked: row.optional_integer()?.is_some(),
+            last_used_day: row.optional_integer()?,
+        })
+    })
 }
 
 /// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
 /// changes nothing.
-pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
-    sql.run(
+pub fn issue(sql: &impl Sql, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
+    sql.execute(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         &[
             digest.as_str().into(),
-            key.key_id.to_string().as_str().into(),
+            key.key_id.to_string().into(),
             key.kind.into_str().into(),
             key.scope.into_str().into(),
             key.prefix.as_str().into(),
             key.name.as_str().into(),
-            key.created_at.millis().into(),
-            key.expires_at.map(Timestamp::millis).into(),
+            key.created_at.into(),
+            key.expires_at.into(),
         ],
     )?;
     known.forget();
@@ -122,28 +120,25 @@ pub fn issue<S: Sql>(sql: &S, known: &mut KnownKeys, digest: &KeyDigest, key: &K
 }
 
 /// Lists at most `limit` keys in the order of their issue, revoked ones included.
-pub fn list<S: Sql>(sql: &S, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
+pub fn list(sql: &impl Sql, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
     let after = list.after.map(|id| id.to_string()).unwrap_or_default();
-    let rows = sql.run(
+    sql.list(
         "SELECT key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day
          FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?",
-        &[after.as_str().into(), i64::from(list.limit).into()],
-    )?;
-    rows.into_iter().map(read_record).collect()
+        &[after.into(), i64::from(list.limit).into()],
+        read_record,
+    )
 }
 
 /// Revokes a key at once and for good. Revoking it again changes nothing.
-pub fn revoke<S: Sql>(sql: &S, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
-    let key_id = key_id.to_string();
-    let revoked = sql.first(
-        "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1",
-        &[now.millis().into(), key_id.as_str().into()],
-    )?;
+pub fn revoke(sql: &impl Sql, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
+    let revoke = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1";
+    let is_found = sql.exists(revoke, &[now.into(), key_id.to_string().into()])?;
     known.forget();
-    if revoked.is_some() { Ok(()) } else { Err(Rejection::NotFound(Resource::Key).into()) }
+    if is_found { Ok(()) } else { Err(Rejection::NotFound(Resource::Key).into()) }
 }
 
-fn read_record(mut row: Row) -> Result<KeyRecord, SqlError> {
+fn read_record(row: &mut Row) -> Result<KeyRecord, SqlError> {
     Ok(KeyRecord {
         key_id: row.parsed("key id")?,
         kind: row.parsed("key kind")?,

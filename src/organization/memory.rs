@@ -33,7 +33,7 @@ pub struct Memory {
 impl Memory {
     /// Reads the memory from the SQL and creates missing tables. Returns `None` when the object is
     /// closed: a closed object has no tables but its mark.
-    pub fn load<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Self>, SqlError> {
+    pub fn load(sql: &impl Sql, now: Timestamp) -> Result<Option<Self>, SqlError> {
         if closing::find(sql)?.is_some() {
             return Ok(None);
         }
@@ -56,7 +56,7 @@ impl Memory {
 
     /// Takes settings over if they are newer than the ones held, so that a late or repeated call
     /// cannot bring older limits back.
-    pub fn configure<S: Sql>(&mut self, sql: &S, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
+    pub fn configure(&mut self, sql: &impl Sql, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
         if self.settings.as_ref().is_some_and(|held| settings.version <= held.version) {
             return Ok(());
         }

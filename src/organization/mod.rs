@@ -48,3 +48,4 @@ mod transaction;
 pub mod turns;
 pub mod user_row;
 mod users;
+mod writer;

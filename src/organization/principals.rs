@@ -10,7 +10,6 @@
 //!   the same transaction, and no agent is given to that user afterwards.
 
 use super::agents;
-use super::change_log::ChangeLog;
 use super::erasure;
 use super::failure::Failure;
 use super::protocol::{
@@ -18,9 +17,10 @@ use super::protocol::{
     NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, Rejection, Resource,
     UpdateEndUser, UpdatePrincipal,
 };
-use super::sql::{Parameter, Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, SqlValue};
 use super::user_row::UserRow;
 use super::users;
+use super::writer::Writer;
 use crate::directory::agent::{Agent, AgentRef};
 use crate::directory::deletion::{Cascade, Receipt};
 use crate::directory::end_user::Version;
@@ -28,7 +28,6 @@ use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::UserId;
 use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
-use crate::directory::timestamp::Timestamp;
 
 /// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
@@ -53,42 +52,36 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     Ok(PrincipalView { principal, version: Version::of_sequence(row.integer()?) })
 }
 
-fn find<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
-    let (id, external_id, human, agent);
-    let parameters: [Parameter<'_>; 2] = match principal {
-        PrincipalRef::Id(named) => {
-            (human, agent) = ("u.principal_id = ?1", "a.agent_id = ?2");
-            id = named.to_string();
-            [id.as_str().into(), id.as_str().into()]
+fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
+    let (human, agent, parameters): (_, _, [SqlValue<'_>; 2]) = match principal {
+        PrincipalRef::Id(id) => {
+            ("u.principal_id = ?1", "a.agent_id = ?2", [id.to_string().into(), id.to_string().into()])
         }
-        PrincipalRef::ExternalId(named) => {
-            (human, agent) = ("u.digest = ?1", "a.external_id = ?2");
-            external_id = named.digest();
-            [external_id.as_str().into(), named.as_str().into()]
+        PrincipalRef::ExternalId(id) => {
+            ("u.digest = ?1", "a.external_id = ?2", [id.digest().into(), id.as_str().into()])
         }
     };
     let select = format!("{HUMANS} WHERE {human} AND u.state = 'active' UNION ALL {AGENTS} WHERE {agent}");
-    sql.first(&select, &parameters)?.map(|mut row| read_row(&mut row)).transpose()
+    sql.find(&select, &parameters, read_row)
 }
 
 /// Returns a principal.
-pub fn read<S: Sql>(sql: &S, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
+pub fn read(sql: &impl Sql, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
     Ok(find(sql, principal)?.ok_or(Rejection::NotFound(Resource::Principal))?)
 }
 
 /// Creates a principal, or finds the existing one and leaves it as it is.
-pub fn create<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn create(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     new: NewPrincipal,
-    now: Timestamp,
 ) -> Result<CreatedPrincipal, Failure> {
+    let Writer { sql, now, .. } = *writer;
     let principal = PrincipalRef::ExternalId(new.external_id.clone());
     let created = match new.r#type {
         PrincipalType::Human => {
             let user = NewEndUser { user_id: new.external_id, display_name: Some(new.name), metadata: new.metadata };
-            users::create(sql, log, request_id, user, now)?.created
+            users::create(writer, request_id, user)?.created
         }
         PrincipalType::Agent => {
             if UserRow::find(sql, &new.external_id)?.is_some() {
@@ -104,7 +97,7 @@ pub fn create<S: Sql>(
                     created_at: now,
                     updated_at: now,
                 };
-                agents::insert(sql, log, agent)?;
+                agents::insert(writer, agent)?;
             }
             created
         }
@@ -119,24 +112,19 @@ enum PrincipalRecord {
     Agent(AgentRef),
 }
 
-fn record_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<PrincipalRecord>, SqlError> {
-    let text = id.to_string();
-    let user = sql.first("SELECT user_id FROM users WHERE principal_id = ?", &[text.as_str().into()])?;
-    if let Some(mut row) = user {
-        return Ok(Some(PrincipalRecord::Human(row.parsed("user id")?)));
+fn record_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<PrincipalRecord>, SqlError> {
+    let select = "SELECT user_id FROM users WHERE principal_id = ?";
+    if let Some(user_id) = sql.find(select, &[id.to_string().into()], |row| row.parsed("user id"))? {
+        return Ok(Some(PrincipalRecord::Human(user_id)));
     }
-    let agent = sql.first("SELECT 1 FROM agents WHERE agent_id = ?", &[text.as_str().into()])?;
-    Ok(agent.map(|_| PrincipalRecord::Agent(AgentRef::Id(id))))
+    let is_agent = sql.exists("SELECT 1 FROM agents WHERE agent_id = ?", &[id.to_string().into()])?;
+    Ok(is_agent.then_some(PrincipalRecord::Agent(AgentRef::Id(id))))
 }
 
 /// Changes the display name and the metadata of a human, or the name, the metadata and the owner of
 /// an agent.
-pub fn update<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    update: UpdatePrincipal,
-    now: Timestamp,
-) -> Result<PrincipalView, Failure> {
+pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdatePrincipal) -> Result<PrincipalView, Failure> {
+    let sql = writer.sql;
     let UpdatePrincipal { id, change: PrincipalChange { name, metadata, owner }, if_match } = update;
     match record_of(sql, id)?.ok_or(Rejection::NotFound(Resource::Principal))? {
         PrincipalRecord::Human(_) if owner.flatten().is_some() => {
@@ -144,7 +132,7 @@ pub fn update<S: Sql>(
         }
         PrincipalRecord::Human(user_id) => {
             let change = EndUserChange::Replace { display_name: name.map(Some), metadata };
-            users::update(sql, log, UpdateEndUser { user_id, change, if_match }, now)?;
+            users::update(writer, UpdateEndUser { user_id, change, if_match })?;
         }
         PrincipalRecord::Agent(agent) => {
             let unknown = || invalid_owner("must be the id of a human of this organization");
@@ -153,7 +141,7 @@ pub fn update<S: Sql>(
                 Some(None) => Some(None),
                 None => None,
             };
-            agents::update(sql, log, &agent, agents::AgentChange { name, metadata, owner }, if_match.as_ref(), now)?;
+            agents::update(writer, &agent, agents::AgentChange { name, metadata, owner }, if_match.as_ref())?;
         }
     }
     read(sql, &PrincipalRef::Id(id))
@@ -164,35 +152,30 @@ fn invalid_owner(reason: &str) -> Rejection {
 }
 
 /// The row number of an active human.
-fn number_of<S: Sql>(sql: &S, id: PrincipalId) -> Result<Option<i64>, SqlError> {
+fn number_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<i64>, SqlError> {
     let select = "SELECT number FROM users WHERE principal_id = ? AND state = 'active'";
-    sql.first(select, &[id.to_string().as_str().into()])?.map(|mut row| row.integer()).transpose()
+    sql.find(select, &[id.to_string().into()], Row::integer)
 }
 
 /// Erases the user or the agent behind a principal.
-pub fn delete<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    delete: DeletePrincipal,
-    now: Timestamp,
-) -> Result<Receipt, Failure> {
+pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Result<Receipt, Failure> {
     let DeletePrincipal { id, deletion_id, reason, if_match } = delete;
-    match record_of(sql, id)? {
+    match record_of(writer.sql, id)? {
         // The object recognizes a repeated call by its receipt, even after the id is gone.
-        None => Ok(erasure::find(sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Principal))?),
+        None => Ok(erasure::find(writer.sql, deletion_id)?.ok_or(Rejection::NotFound(Resource::Principal))?),
         Some(PrincipalRecord::Human(user_id)) => {
             let request = DeleteEndUser { deletion_id, user_id, cascade: Cascade::All, reason, if_match };
-            erasure::request(sql, log, &request, now)
+            erasure::request(writer, request)
         }
         Some(PrincipalRecord::Agent(agent)) => {
-            erasure::request_agent(sql, log, &DeleteAgent { agent, deletion_id, reason, if_match }, now)
+            erasure::request_agent(writer, DeleteAgent { agent, deletion_id, reason, if_match })
         }
     }
 }
 
 /// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table
 /// and merges the two as it reads. With an offset it reads and skips that many rows.
-pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
+pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
     let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
         PrincipalsFrom::Start => (">", "ASC", String::new(), 0),
@@ -207,12 +190,11 @@ pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, Sql
         Some(PrincipalType::Human) => humans,
         Some(PrincipalType::Agent) => agents,
     };
-    let rows = sql.run(
+    let items = sql.list(
         &format!("{select} ORDER BY id {direction} LIMIT ?2 OFFSET ?3"),
-        &[bound.as_str().into(), i64::from(limit).into(), i64::from(offset).into()],
+        &[bound.into(), i64::from(limit).into(), i64::from(offset).into()],
+        |row| read_row(row).map(|view| view.principal),
     )?;
-    let read = |mut row: Row| read_row(&mut row).map(|view| view.principal);
-    let items = rows.into_iter().map(read).collect::<Result<_, _>>()?;
     let total = match from {
         PrincipalsFrom::Offset(_) => Some(count(sql, r#type)?),
         _ => None,
@@ -222,7 +204,7 @@ pub fn list<S: Sql>(sql: &S, list: &ListPrincipals) -> Result<PrincipalPage, Sql
 
 /// Counts all principals, which reads one index entry for each. Only callers that page by offset
 /// need it, so registrations need not pay for a counter.
-fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
+fn count(sql: &impl Sql, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
     let humans = "(SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE state <> 'active')";
     let agents = "(SELECT count(*) FROM agents)";
     let expression = match r#type {
@@ -230,6 +212,5 @@ fn count<S: Sql>(sql: &S, r#type: Option<PrincipalType>) -> Result<u64, SqlError
         Some(PrincipalType::Human) => humans.to_owned(),
         Some(PrincipalType::Agent) => agents.to_owned(),
     };
-    let counted = sql.first(&format!("SELECT {expression}"), &[])?.map(|mut row| row.integer()).transpose()?;
-    Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
+    sql.count(&format!("SELECT {expression}"), &[])
 }

@@ -56,37 +56,36 @@ pub const TURNS: &str = "turns";
 pub const ACTIVE_RELATIONSHIPS: &str = "active_relationships";
 
 /// Adds to a counter of a period.
-pub fn add<S: Sql>(sql: &S, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
-    sql.run(
+pub fn add(sql: &impl Sql, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
+    sql.execute(
         "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, ?)
          ON CONFLICT (metric, period_start) DO UPDATE SET value = value + excluded.value",
         &[metric.into(), period_start_ms.into(), amount.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// The quota of the current period and what is used of it.
-pub fn read<S: Sql>(sql: &S, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
+pub fn read(sql: &impl Sql, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
     let value = "(SELECT value FROM counters WHERE metric = ? AND period_start = ?)";
-    let start_ms = period.start.millis();
-    let row = sql.first(
+    let used = sql.find(
         &format!("SELECT coalesce({value}, 0), coalesce({value}, 0)"),
-        &[TURNS.into(), start_ms.into(), ACTIVE_RELATIONSHIPS.into(), start_ms.into()],
+        &[TURNS.into(), period.start.into(), ACTIVE_RELATIONSHIPS.into(), period.start.into()],
+        |row| Ok([row.integer()?, row.integer()?]),
     )?;
-    let mut row = row.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
-    let mut used = || Ok(u64::try_from(row.integer()?).unwrap_or_default());
+    let used = used.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
+    let [turns_used, relationships_used] = used.map(|count| u64::try_from(count).unwrap_or_default());
     Ok(Quota {
-        turns_used: used()?,
+        turns_used,
         turns_limit: settings.limits.turns_per_period,
-        relationships_used: used()?,
+        relationships_used,
         relationships_limit: settings.limits.active_relationships,
         resets_at: period.end,
     })
 }
 
 /// Answers with the quota of the current period.
-pub fn usage<S: Sql>(sql: &S, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
+pub fn usage(sql: &impl Sql, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let period_start = Period::containing(settings.anchor, now).start;
     Ok(Usage { quota: read(sql, settings, now)?, period_start })

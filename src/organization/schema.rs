@@ -8,7 +8,7 @@
 //!   it. A build that may not serve them touches nothing.
 //! - No step uses a `PRAGMA`.
 
-use super::sql::{Sql, SqlError};
+use super::sql::{Row, Sql, SqlError};
 
 /// The version of the tables that the first of [`STEPS`] makes. Before it came tables without a change
 /// log, which no step brings up to date.
@@ -182,8 +182,8 @@ const TABLES: &[&str] = &[
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
-pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
-    sql.run("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
+pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {
+    sql.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
     let held = read(sql, "schema")?;
     if held == VERSION {
         return Ok(());
@@ -199,25 +199,21 @@ pub fn migrate<S: Sql>(sql: &S) -> Result<(), SqlError> {
         _ => return Err(SqlError(format!("tables of version {held} cannot be read: they have no change log"))),
     };
     for statement in STEPS.iter().skip(done).copied().flatten() {
-        sql.run(statement, &[])?;
+        sql.execute(statement, &[])?;
     }
     write(sql, "schema", VERSION)?;
     write(sql, "served_from", SERVED_FROM)
 }
 
 /// Reads a number of the object as a whole; 0 when it was never written.
-pub fn read<S: Sql>(sql: &S, name: &str) -> Result<i64, SqlError> {
-    match sql.first("SELECT value FROM state WHERE name = ?", &[name.into()])? {
-        Some(mut row) => row.integer(),
-        None => Ok(0),
-    }
+pub fn read(sql: &impl Sql, name: &str) -> Result<i64, SqlError> {
+    Ok(sql.find("SELECT value FROM state WHERE name = ?", &[name.into()], Row::integer)?.unwrap_or_default())
 }
 
 /// Writes a number of the object as a whole.
-pub fn write<S: Sql>(sql: &S, name: &str, value: i64) -> Result<(), SqlError> {
-    sql.run(
+pub fn write(sql: &impl Sql, name: &str, value: i64) -> Result<(), SqlError> {
+    sql.execute(
         "INSERT INTO state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[name.into(), value.into()],
-    )?;
-    Ok(())
+    )
 }

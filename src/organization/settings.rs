@@ -1,16 +1,18 @@
 //! The stored settings of the organization: a copy of the operator's record in D1.
 
 use super::protocol::Settings;
-use super::sql::{Sql, SqlError};
+use super::sql::{Row, Sql, SqlError};
 use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
                        active_relationships, anchor";
 
-pub fn load<S: Sql>(sql: &S) -> Result<Option<Settings>, SqlError> {
-    let found = sql.first(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[])?;
-    let Some(mut row) = found else { return Ok(None) };
+pub fn load(sql: &impl Sql) -> Result<Option<Settings>, SqlError> {
+    sql.find(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[], read)
+}
+
+fn read(row: &mut Row) -> Result<Settings, SqlError> {
     let tenant = Tenant { organization: row.parsed("organization id")?, mode: row.parsed("mode")? };
     let version = row.integer()?;
     let limits = Limits {
@@ -19,25 +21,24 @@ pub fn load<S: Sql>(sql: &S) -> Result<Option<Settings>, SqlError> {
         turns_per_period: number(row.integer()?)?,
         active_relationships: number(row.integer()?)?,
     };
-    Ok(Some(Settings { tenant, version, limits, anchor: row.timestamp()? }))
+    Ok(Settings { tenant, version, limits, anchor: row.timestamp()? })
 }
 
-pub fn store<S: Sql>(sql: &S, settings: &Settings) -> Result<(), SqlError> {
+pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
     let quota = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
-    sql.run(
+    sql.execute(
         &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
-            settings.tenant.organization.to_string().as_str().into(),
+            settings.tenant.organization.to_string().into(),
             settings.tenant.mode.into_str().into(),
             settings.version.into(),
             i64::from(settings.limits.requests_per_second).into(),
             i64::from(settings.limits.burst).into(),
             quota(settings.limits.turns_per_period).into(),
             quota(settings.limits.active_relationships).into(),
-            settings.anchor.millis().into(),
+            settings.anchor.into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 fn number<T: TryFrom<i64>>(value: i64) -> Result<T, SqlError> {

@@ -3,6 +3,7 @@
 //! The Worker implements it over the object's SQLite, and the tests over `rusqlite`. So the same
 //! statements run in both.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
@@ -11,88 +12,53 @@ use serde::{Deserialize, Serialize};
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
-/// A bound parameter.
+/// A bound parameter, or the value of a column.
 ///
 /// Integers must stay within ±2^53: the platform passes them as doubles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Parameter<'a> {
+pub enum SqlValue<'a> {
     Null,
     Integer(i64),
-    Text(&'a str),
+    Text(Cow<'a, str>),
 }
 
-impl From<i64> for Parameter<'_> {
+impl From<i64> for SqlValue<'_> {
     fn from(value: i64) -> Self {
         Self::Integer(value)
     }
 }
 
-impl<'a> From<&'a str> for Parameter<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::Text(value)
+impl From<Timestamp> for SqlValue<'_> {
+    fn from(instant: Timestamp) -> Self {
+        Self::Integer(instant.millis())
     }
 }
 
-impl<'a, T: Into<Parameter<'a>>> From<Option<T>> for Parameter<'a> {
+impl<'a> From<&'a str> for SqlValue<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(value))
+    }
+}
+
+impl From<String> for SqlValue<'_> {
+    fn from(value: String) -> Self {
+        Self::Text(Cow::Owned(value))
+    }
+}
+
+impl<'a, T: Into<SqlValue<'a>>> From<Option<T>> for SqlValue<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
 }
 
-/// The value of a column.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum SqlValue {
-    Null,
-    Integer(i64),
-    Text(String),
-}
-
-impl From<i64> for SqlValue {
-    fn from(value: i64) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl From<String> for SqlValue {
-    fn from(value: String) -> Self {
-        Self::Text(value)
-    }
-}
-
-impl From<Option<String>> for SqlValue {
-    fn from(value: Option<String>) -> Self {
-        value.map_or(Self::Null, Self::Text)
-    }
-}
-
-impl From<Parameter<'_>> for SqlValue {
-    fn from(parameter: Parameter<'_>) -> Self {
-        match parameter {
-            Parameter::Null => Self::Null,
-            Parameter::Integer(value) => Self::Integer(value),
-            Parameter::Text(value) => Self::Text(value.to_owned()),
-        }
-    }
-}
-
-impl<'a> From<&'a SqlValue> for Parameter<'a> {
-    fn from(value: &'a SqlValue) -> Self {
-        match value {
-            SqlValue::Null => Self::Null,
-            SqlValue::Integer(value) => Self::Integer(*value),
-            SqlValue::Text(value) => Self::Text(value),
-        }
-    }
-}
-
 /// One row. Each call reads the next column.
 #[derive(Debug)]
-pub struct Row(std::vec::IntoIter<SqlValue>);
+pub struct Row(std::vec::IntoIter<SqlValue<'static>>);
 
 impl Row {
-    pub fn new(values: Vec<SqlValue>) -> Self {
+    pub fn new(values: Vec<SqlValue<'static>>) -> Self {
         Self(values.into_iter())
     }
 
@@ -113,7 +79,7 @@ impl Row {
 
     pub fn text(&mut self) -> Result<String, SqlError> {
         match self.0.next() {
-            Some(SqlValue::Text(value)) => Ok(value),
+            Some(SqlValue::Text(value)) => Ok(value.into_owned()),
             other => Err(SqlError::column("text", other)),
         }
     }
@@ -121,7 +87,7 @@ impl Row {
     pub fn optional_text(&mut self) -> Result<Option<String>, SqlError> {
         match self.0.next() {
             Some(SqlValue::Null) => Ok(None),
-            Some(SqlValue::Text(value)) => Ok(Some(value)),
+            Some(SqlValue::Text(value)) => Ok(Some(value.into_owned())),
             other => Err(SqlError::column("text or null", other)),
         }
     }
@@ -133,6 +99,11 @@ impl Row {
 
     pub fn optional_parsed<T: DeserializeOwned>(&mut self, what: &str) -> Result<Option<T>, SqlError> {
         self.optional_text()?.map(|text| parse(text, what)).transpose()
+    }
+
+    /// Reads a text that is JSON.
+    pub fn json<T: DeserializeOwned>(&mut self, what: &str) -> Result<T, SqlError> {
+        serde_json::from_str(&self.text()?).map_err(|error| SqlError::corrupt(what, error))
     }
 
     pub fn timestamp(&mut self) -> Result<Timestamp, SqlError> {
@@ -158,7 +129,7 @@ impl SqlError {
         Self(format!("stored {what} does not read back: {error}"))
     }
 
-    fn column(expected: &str, found: Option<SqlValue>) -> Self {
+    fn column(expected: &str, found: Option<SqlValue<'_>>) -> Self {
         // The text names the kind only: it is logged, and a value may be personal.
         let kind = match found {
             None => "no column",
@@ -191,10 +162,39 @@ pub fn json_list<T: Serialize>(values: &[T]) -> Result<json::Text, SqlError> {
 /// Runs statements.
 pub trait Sql {
     /// Runs one statement and returns all its rows.
-    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError>;
+    fn run(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Row>, SqlError>;
+
+    /// Runs one statement, whatever rows it returns.
+    fn execute(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
+        self.run(statement, parameters).map(drop)
+    }
 
     /// Runs one statement and returns its first row.
-    fn first(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Option<Row>, SqlError> {
+    fn first(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Option<Row>, SqlError> {
         Ok(self.run(statement, parameters)?.into_iter().next())
     }
+
+    /// Runs one statement and says whether it returns a row.
+    fn exists(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<bool, SqlError> {
+        Ok(self.first(statement, parameters)?.is_some())
+    }
+
+    /// Runs one statement and reads its first row.
+    fn find<T>(&self, statement: &str, parameters: &[SqlValue<'_>], read: ReadRow<T>) -> Result<Option<T>, SqlError> {
+        self.first(statement, parameters)?.as_mut().map(read).transpose()
+    }
+
+    /// Runs one statement that counts something.
+    fn count(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<u64, SqlError> {
+        let counted = self.find(statement, parameters, Row::integer)?.unwrap_or_default();
+        Ok(u64::try_from(counted).unwrap_or_default())
+    }
+
+    /// Runs one statement and reads all its rows.
+    fn list<T>(&self, statement: &str, parameters: &[SqlValue<'_>], read: ReadRow<T>) -> Result<Vec<T>, SqlError> {
+        self.run(statement, parameters)?.iter_mut().map(read).collect()
+    }
 }
+
+/// Reads the columns of a row.
+type ReadRow<T> = fn(&mut Row) -> Result<T, SqlError>;

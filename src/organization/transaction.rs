@@ -16,7 +16,7 @@ use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 
 /// Executes a call on an open object.
-pub fn execute<S: Sql>(memory: &mut Memory, sql: &S, call: Call, decay: Decay) -> Result<Reply, SqlError> {
+pub fn execute(memory: &mut Memory, sql: &impl Sql, call: Call, decay: Decay) -> Result<Reply, SqlError> {
     let Call { request_id, repeated, caller, idempotency, command } = call;
     let (actor, admission) = match caller {
         Caller::Operator => (Actor::Operator, None),
@@ -45,9 +45,9 @@ pub fn execute<S: Sql>(memory: &mut Memory, sql: &S, call: Call, decay: Decay) -
 
 /// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has
 /// retried and gets a kept answer.
-fn execute_once<S: Sql>(
+fn execute_once(
     memory: &mut Memory,
-    sql: &S,
+    sql: &impl Sql,
     request_id: RequestId,
     command: Command,
     key: &IdempotencyKey,

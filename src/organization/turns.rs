@@ -15,7 +15,7 @@
 use serde::Serialize;
 
 use super::agents;
-use super::change_log::{Affected, ChangeKind, ChangeLog};
+use super::change_log::{Affected, ChangeKind};
 use super::failure::Failure;
 use super::idempotency;
 use super::protocol::{
@@ -23,9 +23,10 @@ use super::protocol::{
 };
 use super::quotas::{self, Period};
 use super::relationships;
-use super::sql::{Parameter, Sql, SqlError, json_text};
+use super::sql::{Row, Sql, SqlError, json_text};
 use super::user_row::UserRow;
 use super::users;
+use super::writer::Writer;
 use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::{Decay, EmotionalState};
@@ -40,38 +41,39 @@ const COMMITTED: &str = "committed";
 pub const SWEEP_MAX: i64 = 500;
 
 /// Rejects an idempotency key that another turn in progress uses.
-pub fn check_not_in_flight<S: Sql>(
-    sql: &S,
+pub fn check_not_in_flight(
+    sql: &impl Sql,
     key: &IdempotencyKey,
     request_id: RequestId,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let found = sql.first(
+    let found = sql.find(
         "SELECT fingerprint FROM ledger WHERE digest = ? AND operation <> ? AND state = 'reserved' AND expires_at > ?",
-        &[key.digest.as_str().into(), request_id.to_string().as_str().into(), now.millis().into()],
+        &[key.digest.as_str().into(), request_id.to_string().into(), now.into()],
+        Row::text,
     )?;
-    let Some(mut row) = found else { return Ok(()) };
-    let is_same = row.text()? == key.fingerprint;
-    Err(if is_same { Rejection::IdempotencyInFlight } else { Rejection::IdempotencyMismatch }.into())
+    match found {
+        None => Ok(()),
+        Some(fingerprint) if fingerprint == key.fingerprint => Err(Rejection::IdempotencyInFlight.into()),
+        Some(_) => Err(Rejection::IdempotencyMismatch.into()),
+    }
 }
 
 /// Whether this request has reserved a turn already.
-pub fn was_reserved<S: Sql>(sql: &S, request_id: RequestId) -> Result<bool, SqlError> {
-    let found = sql.first("SELECT 1 FROM ledger WHERE operation = ?", &[request_id.to_string().as_str().into()])?;
-    Ok(found.is_some())
+pub fn was_reserved(sql: &impl Sql, request_id: RequestId) -> Result<bool, SqlError> {
+    sql.exists("SELECT 1 FROM ledger WHERE operation = ?", &[request_id.to_string().into()])
 }
 
 /// Reserves a turn. When a user takes the turn, the object creates the user and the relationship
 /// unless they exist. A refusal writes nothing.
-pub fn reserve<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn reserve(
+    writer: &mut Writer<'_, impl Sql>,
     settings: Option<&Settings>,
     request_id: RequestId,
     turn: NewTurn,
     key: Option<&IdempotencyKey>,
-    now: Timestamp,
 ) -> Result<ReservedTurn, Failure> {
+    let Writer { sql, now, .. } = *writer;
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let agent = agents::find_one(sql, &turn.agent)?;
     let user = match &turn.user_id {
@@ -109,11 +111,10 @@ pub fn reserve<S: Sql>(
         let number = match held {
             Some(number) => number,
             None if agents::has_external_id(sql, &user_id)? => return Err(Rejection::OtherType.into()),
-            None => create_user(sql, log, request_id, user_id, now)?,
+            None => create_user(writer, request_id, user_id)?,
         };
         reservation.user = Some(number);
-        let relationship = relationships::ensure(sql, log, turn.relationship_id, number, agent.number, now)?;
-        reservation.relationship = Some(relationship);
+        reservation.relationship = Some(relationships::ensure(writer, turn.relationship_id, number, agent.number)?);
     }
     reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
     Ok(reserved)
@@ -121,8 +122,8 @@ pub fn reserve<S: Sql>(
 
 /// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when
 /// the oldest turn in progress ends.
-fn over_quota<S: Sql>(
-    sql: &S,
+fn over_quota(
+    sql: &impl Sql,
     period: Period,
     component: Component,
     is_used_up: bool,
@@ -132,12 +133,12 @@ fn over_quota<S: Sql>(
     if is_used_up {
         return Ok(Rejection::OverQuota { component, quota });
     }
-    let oldest = sql.first(
+    let oldest = sql.find(
         "SELECT min(expires_at) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
-        &[period.start.millis().into(), now.millis().into()],
+        &[period.start.into(), now.into()],
+        Row::optional_integer,
     )?;
-    let ends_at = oldest.map(|mut row| row.optional_integer()).transpose()?.flatten();
-    let retry_after_ms = ends_at.map_or(0, |ends_at| ends_at.saturating_sub(now.millis()));
+    let retry_after_ms = oldest.flatten().map_or(0, |ends_at| ends_at.saturating_sub(now.millis()));
     Ok(Rejection::QuotaReserved { quota, retry_after_ms })
 }
 
@@ -151,83 +152,66 @@ struct Reservation {
 }
 
 impl Reservation {
-    fn store<S: Sql>(
+    fn store(
         &self,
-        sql: &S,
+        sql: &impl Sql,
         operation: RequestId,
         key: Option<&IdempotencyKey>,
         expires_at_ms: i64,
     ) -> Result<(), SqlError> {
-        sql.run(
+        sql.execute(
             "INSERT INTO ledger (operation, state, expires_at, period_start, relationship, user, is_new_active, digest,
              fingerprint) VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?)",
             &[
-                operation.to_string().as_str().into(),
+                operation.to_string().into(),
                 expires_at_ms.into(),
-                self.period.start.millis().into(),
+                self.period.start.into(),
                 self.relationship.into(),
                 self.user.into(),
                 i64::from(self.is_new_active).into(),
                 key.map(|key| key.digest.as_str()).into(),
                 key.map(|key| key.fingerprint.as_str()).into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 }
 
-fn create_user<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
-    request_id: RequestId,
-    user_id: UserId,
-    now: Timestamp,
-) -> Result<i64, Failure> {
+fn create_user(writer: &mut Writer<'_, impl Sql>, request_id: RequestId, user_id: UserId) -> Result<i64, Failure> {
     let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
     // The number of a user is that of the change that makes the user.
-    let number = log.next_sequence();
-    users::create(sql, log, request_id, new, now)?;
+    let number = writer.log.next_sequence();
+    users::create(writer, request_id, new)?;
     Ok(number)
 }
 
-fn turns_reserved<S: Sql>(sql: &S, period: Period, now: Timestamp) -> Result<u64, SqlError> {
-    count(
-        sql,
+fn turns_reserved(sql: &impl Sql, period: Period, now: Timestamp) -> Result<u64, SqlError> {
+    sql.count(
         "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
-        &[period.start.millis().into(), now.millis().into()],
+        &[period.start.into(), now.into()],
     )
 }
 
-fn count<S: Sql>(sql: &S, select: &str, parameters: &[Parameter<'_>]) -> Result<u64, SqlError> {
-    let counted = sql.first(select, parameters)?.map(|mut row| row.integer()).transpose()?;
-    Ok(u64::try_from(counted.unwrap_or_default()).unwrap_or_default())
-}
-
-fn is_active<S: Sql>(sql: &S, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
+fn is_active(sql: &impl Sql, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
     let Some(user) = user else { return Ok(false) };
-    let found = sql.first(
-        "SELECT 1 FROM active_relationships WHERE period_start = ? AND user = ? AND agent = ?",
-        &[period.start.millis().into(), user.into(), agent.into()],
-    )?;
-    Ok(found.is_some())
+    let select = "SELECT 1 FROM active_relationships WHERE period_start = ? AND user = ? AND agent = ?";
+    sql.exists(select, &[period.start.into(), user.into(), agent.into()])
 }
 
 /// How many relationships the turns in progress would make active, without this one.
-fn relationships_reserved<S: Sql>(
-    sql: &S,
+fn relationships_reserved(
+    sql: &impl Sql,
     period: Period,
     user: Option<i64>,
     agent: i64,
     now: Timestamp,
 ) -> Result<u64, SqlError> {
-    count(
-        sql,
+    sql.count(
         "SELECT count(DISTINCT l.relationship) FROM ledger l JOIN relationships r ON r.number = l.relationship
          WHERE l.state = 'reserved' AND l.period_start = ?1 AND l.expires_at > ?2 AND l.is_new_active = 1
          AND NOT (r.user IS ?3 AND r.agent = ?4)
          AND NOT EXISTS (SELECT 1 FROM active_relationships a
                          WHERE a.period_start = ?1 AND a.user = r.user AND a.agent = r.agent)",
-        &[period.start.millis().into(), now.millis().into(), user.into(), agent.into()],
+        &[period.start.into(), now.into(), user.into(), agent.into()],
     )
 }
 
@@ -252,20 +236,19 @@ pub struct TurnUsageView<'a> {
 }
 
 /// Counts an answered turn. A repeated commit gets the same answer.
-pub fn commit<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn commit(
+    writer: &mut Writer<'_, impl Sql>,
     settings: Option<&Settings>,
     operation: RequestId,
     answer: &TurnAnswer,
     decay: Decay,
 ) -> Result<CountedTurn, Failure> {
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
-    let now = decay.now;
+    let Writer { sql, now, .. } = *writer;
     let found = sql.first(
         "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint
          FROM ledger WHERE operation = ?",
-        &[operation.to_string().as_str().into()],
+        &[operation.to_string().into()],
     )?;
     let mut row = found.ok_or(Rejection::TurnExpired)?;
     let (state, expires_at) = (row.text()?, row.integer()?);
@@ -285,13 +268,13 @@ pub fn commit<S: Sql>(
     let counted = match (relationship, user) {
         (Some(relationship), Some(user)) => {
             let pair = TurnRelationship { relationship, user, period_start };
-            interact(sql, log, &pair, answer, decay)?
+            interact(writer, &pair, answer, decay)?
         }
         _ => false,
     };
-    sql.run(
+    sql.execute(
         "UPDATE ledger SET state = 'committed', is_new_active = ?2 WHERE operation = ?1",
-        &[operation.to_string().as_str().into(), i64::from(counted).into()],
+        &[operation.to_string().into(), i64::from(counted).into()],
     )?;
     let turn = respond(sql, settings, operation, answer, counted, now)?;
     if let Some(key) = key {
@@ -301,8 +284,8 @@ pub fn commit<S: Sql>(
     Ok(turn)
 }
 
-fn respond<S: Sql>(
-    sql: &S,
+fn respond(
+    sql: &impl Sql,
     settings: &Settings,
     operation: RequestId,
     answer: &TurnAnswer,
@@ -333,13 +316,13 @@ struct TurnRelationship {
 
 /// Records a turn with its user and relationship, and returns whether the turn made the relationship
 /// active. If the user is being erased, the turn counts and leaves no trace of the user.
-fn interact<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+fn interact(
+    writer: &mut Writer<'_, impl Sql>,
     pair: &TurnRelationship,
     answer: &TurnAnswer,
     decay: Decay,
 ) -> Result<bool, SqlError> {
+    let sql = writer.sql;
     let Some(mut row) = UserRow::of_number(sql, pair.user)? else { return Ok(false) };
     if row.takes_no_write() {
         return Ok(false);
@@ -347,51 +330,46 @@ fn interact<S: Sql>(
     let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, decay)? else { return Ok(false) };
     row.interacted(decay.now);
     let affected = Affected::UserAndRelationships(row.number);
-    row.store_changed(sql, log, ChangeKind::Turn, affected)?;
-    let inserted = sql.first(
+    row.store_changed(writer, ChangeKind::Turn, affected)?;
+    let is_new = sql.exists(
         "INSERT INTO active_relationships (period_start, user, agent) VALUES (?, ?, ?)
          ON CONFLICT DO NOTHING RETURNING 1",
         &[pair.period_start.into(), pair.user.into(), agent.into()],
     )?;
-    if inserted.is_some() {
+    if is_new {
         quotas::add(sql, quotas::ACTIVE_RELATIONSHIPS, pair.period_start, 1)?;
     }
-    Ok(inserted.is_some())
+    Ok(is_new)
 }
 
 /// Releases a reservation. A committed turn stays.
-pub fn release<S: Sql>(sql: &S, operation: RequestId) -> Result<(), SqlError> {
-    sql.run("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().as_str().into()])?;
-    Ok(())
+pub fn release(sql: &impl Sql, operation: RequestId) -> Result<(), SqlError> {
+    sql.execute("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().into()])
 }
 
 /// Removes expired turns, at most [`SWEEP_MAX`], and returns when the next one expires.
-pub fn sweep<S: Sql>(sql: &S, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    sql.run(
+pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    sql.execute(
         "DELETE FROM ledger WHERE operation IN
          (SELECT operation FROM ledger WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-        &[now.millis().into(), SWEEP_MAX.into()],
+        &[now.into(), SWEEP_MAX.into()],
     )?;
-    let next = sql.first("SELECT min(expires_at) FROM ledger", &[])?;
-    let next = next.map(|mut row| row.optional_integer()).transpose()?.flatten();
-    Ok(next.map(Timestamp::from_millis))
+    Ok(sql.find("SELECT min(expires_at) FROM ledger", &[], Row::optional_timestamp)?.flatten())
 }
 
 /// Detaches the turns of some users from their relationships, which the object removes next. So no
 /// turn names a relationship that is gone. `users` is a JSON list of row numbers.
-pub fn detach<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn detach(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
-    sql.run(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])?;
-    Ok(())
+    sql.execute(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])
 }
 
 /// Removes some users from the turns and from the set of active relationships. The counters stay.
 /// `users` is a JSON list of row numbers.
-pub fn purge_users<S: Sql>(sql: &S, users: &str) -> Result<(), SqlError> {
+pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     // Without its key a turn in progress keeps no answer, which would be about an erased person.
     let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";
-    sql.run(&format!("UPDATE ledger SET {blank} WHERE user {listed}"), &[users.into()])?;
-    sql.run(&format!("DELETE FROM active_relationships WHERE user {listed}"), &[users.into()])?;
-    Ok(())
+    sql.execute(&format!("UPDATE ledger SET {blank} WHERE user {listed}"), &[users.into()])?;
+    sql.execute(&format!("DELETE FROM active_relationships WHERE user {listed}"), &[users.into()])
 }

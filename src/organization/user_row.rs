@@ -1,10 +1,11 @@
 //! The row of a user, and the record in it.
 
-use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::Rejection;
 use super::sql::{Row, Sql, SqlError};
+use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -54,17 +55,16 @@ impl UserRow {
     }
 
     /// Finds a user by id.
-    pub fn find<S: Sql>(sql: &S, user_id: &UserId) -> Result<Option<Self>, SqlError> {
+    pub fn find(sql: &impl Sql, user_id: &UserId) -> Result<Option<Self>, SqlError> {
         let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
-        let row = sql.first(&select, &[user_id.digest().as_str().into()])?;
-        row.map(|mut row| Self::read(&mut row)).transpose()
+        sql.find(&select, &[user_id.digest().into()], Self::read)
     }
 
     /// Replaces the stored record in place.
-    fn store<S: Sql>(&self, sql: &S) -> Result<(), SqlError> {
+    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
-        sql.run(
+        sql.execute(
             "UPDATE users SET user_id = ?2, version = ?3, state = ?4, display_name = ?5, metadata = ?6, updated_at = ?7,
              last_interaction_at = ?8 WHERE number = ?1",
             &[
@@ -74,28 +74,26 @@ impl UserRow {
                 user.status.into_str().into(),
                 user.display_name.as_ref().map(Name::as_str).into(),
                 user.metadata.as_str().into(),
-                user.updated_at.millis().into(),
-                user.last_interaction_at.map(Timestamp::millis).into(),
+                user.updated_at.into(),
+                user.last_interaction_at.into(),
             ],
-        )?;
-        Ok(())
+        )
     }
 
     /// Finds a user by row number.
-    pub fn of_number<S: Sql>(sql: &S, number: i64) -> Result<Option<Self>, SqlError> {
-        let row = sql.first(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()])?;
-        row.map(|mut row| Self::read(&mut row)).transpose()
+    pub fn of_number(sql: &impl Sql, number: i64) -> Result<Option<Self>, SqlError> {
+        sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()], Self::read)
     }
 
     /// Refuses a change of a user who is being erased, and names the receipt.
-    pub fn check_takes_writes<S: Sql>(&self, sql: &S) -> Result<(), Failure> {
+    pub fn check_takes_writes(&self, sql: &impl Sql) -> Result<(), Failure> {
         if !self.takes_no_write() {
             return Ok(());
         }
-        let receipt =
-            sql.first("SELECT deletion_id FROM deletions WHERE user = ? AND cascade = 'all'", &[self.number.into()])?;
-        let mut receipt = receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
-        Err(Rejection::DeletionPending { deletion_id: receipt.parsed("deletion id")? }.into())
+        let select = "SELECT deletion_id FROM deletions WHERE user = ? AND cascade = 'all'";
+        let deletion_id = sql.find(select, &[self.number.into()], |row| row.parsed("deletion id"))?;
+        let deletion_id = deletion_id.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
+        Err(Rejection::DeletionPending { deletion_id }.into())
     }
 
     /// Whether the user is being erased, and so takes no change.
@@ -126,19 +124,18 @@ impl UserRow {
 
     /// Stores the changed record under a new version. A change of a relationship makes a version
     /// too, because readers see it with the user.
-    pub fn store_changed<S: Sql>(
+    pub fn store_changed(
         &mut self,
-        sql: &S,
-        log: &mut ChangeLog,
+        writer: &mut Writer<'_, impl Sql>,
         kind: ChangeKind,
         affected: Affected,
     ) -> Result<(), SqlError> {
-        let version = log.append(sql, kind, &self.subject(), affected)?;
-        self.store_version(sql, version)
+        let version = writer.append(kind, &self.subject(), affected)?;
+        self.store_version(writer.sql, version)
     }
 
     /// Stores the record under the version of a change that is in the log already.
-    pub fn store_version<S: Sql>(&mut self, sql: &S, version: Version) -> Result<(), SqlError> {
+    pub fn store_version(&mut self, sql: &impl Sql, version: Version) -> Result<(), SqlError> {
         self.user.version = version;
         self.store(sql)
     }
@@ -146,14 +143,8 @@ impl UserRow {
 
 /// Overwrites the text about persons in rows, before the object replaces or deletes the rows.
 /// `numbers` is a JSON list of row numbers.
-pub fn overwrite<S: Sql>(sql: &S, numbers: &str) -> Result<(), SqlError> {
-    let [user_id, display_name, metadata] = ["user_id", "display_name", "metadata"].map(overwriting::blank);
-    sql.run(
-        &format!(
-            "UPDATE users SET {user_id}, {display_name}, {metadata}
-             WHERE number IN (SELECT value FROM json_each(?))"
-        ),
-        &[numbers.into()],
-    )?;
-    Ok(())
+pub fn overwrite(sql: &impl Sql, numbers: &str) -> Result<(), SqlError> {
+    let blank = ["user_id", "display_name", "metadata"].map(overwriting::blank).join(", ");
+    let update = format!("UPDATE users SET {blank} WHERE number IN (SELECT value FROM json_each(?))");
+    sql.execute(&update, &[numbers.into()])
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{
     CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Precondition, Rejection, Resource, UpdateEndUser,
@@ -15,11 +15,11 @@ use super::protocol::{
 use super::relationships;
 use super::sql::Sql;
 use super::user_row::{self, UserRow};
+use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status};
 use crate::directory::identifiers::RequestId;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
-use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 use crate::refusal::Refusal;
 
@@ -28,21 +28,20 @@ use crate::refusal::Refusal;
 /// The row remembers the request that created it. So a call that the edge repeats, because it lost
 /// the reply, is answered again that it created the user. Among racing requests exactly one is
 /// answered so.
-pub fn create<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn create(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     new: NewEndUser,
-    now: Timestamp,
 ) -> Result<CreatedEndUser, Failure> {
+    let Writer { sql, now, .. } = *writer;
     let digest = new.user_id.digest();
     let principal_id = PrincipalId::of_human(now, request_id, &digest);
-    let number = log.next_sequence();
+    let number = writer.log.next_sequence();
     let request_id = request_id.to_string();
     if !guards::is_on(Guard::UniqueId) {
-        sql.run("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
+        sql.execute("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
     }
-    let inserted = sql.first(
+    let is_inserted = sql.exists(
         "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
          created_at, updated_at, created_by)
          SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
@@ -54,15 +53,15 @@ pub fn create<S: Sql>(
             Status::Active.into_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
-            now.millis().into(),
+            now.into(),
             request_id.as_str().into(),
             digest.as_str().into(),
-            principal_id.to_string().as_str().into(),
+            principal_id.to_string().into(),
         ],
     )?;
-    if inserted.is_some() {
+    if is_inserted {
         let subject = Subject::new(number, principal_id);
-        let version = log.append(sql, ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
+        let version = writer.append(ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
         let user = EndUser {
             user_id: new.user_id,
             display_name: new.display_name,
@@ -75,31 +74,26 @@ pub fn create<S: Sql>(
         };
         return Ok(CreatedEndUser { created: true, user });
     }
-    let found = sql.first(
-        &format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS),
-        &[digest.as_str().into()],
-    )?;
-    let Some(mut row) = found else { return Err(Rejection::OtherType.into()) };
-    let found = UserRow::read(&mut row)?;
+    let select = format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS);
+    let found = sql.find(&select, &[digest.into()], |row| Ok((UserRow::read(row)?, row.text()?)))?;
+    let (found, created_by) = found.ok_or(Rejection::OtherType)?;
     found.check_takes_writes(sql)?;
-    let created = found.is_untouched() && row.text()? == request_id;
+    let created = found.is_untouched() && created_by == request_id;
     Ok(CreatedEndUser { created, user: found.user })
 }
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds
 /// the user that the first one created.
-pub fn create_many<S: Sql>(
-    sql: &S,
-    log: &mut ChangeLog,
+pub fn create_many(
+    writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
     users: Vec<NewEndUser>,
-    now: Timestamp,
 ) -> Result<Vec<Creation>, Failure> {
     let mut seen = HashSet::with_capacity(users.len());
     let mut creations = Vec::with_capacity(users.len());
     for new in users {
         let is_first = seen.insert(new.user_id.clone());
-        creations.push(match create(sql, log, request_id, new, now) {
+        creations.push(match create(writer, request_id, new) {
             Ok(CreatedEndUser { created, .. }) if created && is_first => Creation::Created,
             Ok(_) => Creation::Existing,
             Err(Failure::Rejected(Rejection::DeletionPending { .. })) => Creation::DeletionPending,
@@ -111,18 +105,18 @@ pub fn create_many<S: Sql>(
 }
 
 /// Changes a user's record. A change that changes nothing makes no new version.
-pub fn update<S: Sql>(sql: &S, log: &mut ChangeLog, update: UpdateEndUser, now: Timestamp) -> Result<EndUser, Failure> {
+pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Result<EndUser, Failure> {
     let UpdateEndUser { user_id, change, if_match } = update;
-    let mut row = UserRow::find(sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
-    row.check_takes_writes(sql)?;
+    let mut row = UserRow::find(writer.sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
+    row.check_takes_writes(writer.sql)?;
     Precondition::check(if_match.as_ref(), row.user.version)?;
     let held = row.user.clone();
     apply(&mut row.user, change)
         .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;
     if row.user != held {
-        row.touch(now);
+        row.touch(writer.now);
         let affected = Affected::User(row.number);
-        row.store_changed(sql, log, ChangeKind::EndUserUpdated, affected)?;
+        row.store_changed(writer, ChangeKind::EndUserUpdated, affected)?;
     }
     Ok(row.user)
 }
@@ -150,14 +144,13 @@ fn apply(user: &mut EndUser, change: EndUserChange) -> Result<(), Refusal> {
 }
 
 /// Returns the whole record, with the relationships that it shows.
-pub fn read<S: Sql>(sql: &S, user_id: &UserId) -> Result<EndUserView, Failure> {
+pub fn read(sql: &impl Sql, user_id: &UserId) -> Result<EndUserView, Failure> {
     // One statement: each costs as much as a tenth of the whole read.
-    let found = sql.first(
-        &format!("SELECT {}, {} FROM users u WHERE u.digest = ?", user_row::COLUMNS, relationships::shown()),
-        &[user_id.digest().as_str().into()],
-    )?;
-    let mut row = found.ok_or(Rejection::NotFound(Resource::EndUser))?;
-    let found = UserRow::read(&mut row)?;
-    let (relationships, has_more) = relationships::read_shown(&row.text()?)?;
-    Ok(EndUserView { user: found.user, relationships, has_more })
+    let select = format!("SELECT {}, {} FROM users u WHERE u.digest = ?", user_row::COLUMNS, relationships::shown());
+    let found = sql.find(&select, &[user_id.digest().into()], |row| {
+        let user = UserRow::read(row)?.user;
+        let (relationships, has_more) = relationships::read_shown(&row.text()?)?;
+        Ok(EndUserView { user, relationships, has_more })
+    })?;
+    Ok(found.ok_or(Rejection::NotFound(Resource::EndUser))?)
 }

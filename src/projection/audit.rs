@@ -29,11 +29,7 @@ pub trait AuditSource: flush::Source {
 }
 
 /// Takes one step and returns whether there may be more. The caller flushes first.
-pub async fn step<S: AuditSource, D: Database, C: Cache>(
-    source: &S,
-    database: &D,
-    store: &C,
-) -> Result<bool, StoreError> {
+pub async fn step(source: &impl AuditSource, database: &impl Database, store: &impl Cache) -> Result<bool, StoreError> {
     let Some((step, before)) = source.next_step()? else { return Ok(false) };
     let tenant = source.tenant()?;
     let finding = match step {
@@ -47,9 +43,9 @@ pub async fn step<S: AuditSource, D: Database, C: Cache>(
 }
 
 /// Sets the fence back to the object's position if the listing was lost or restored.
-async fn check_fence<S: AuditSource, D: Database>(
-    source: &S,
-    database: &D,
+async fn check_fence(
+    source: &impl AuditSource,
+    database: &impl Database,
     tenant: Tenant,
     acknowledged: i64,
 ) -> Result<AuditFinding, StoreError> {
@@ -63,9 +59,9 @@ async fn check_fence<S: AuditSource, D: Database>(
 }
 
 /// Compares both stores with the users that the object expects there.
-async fn compare<D: Database, C: Cache>(
-    database: &D,
-    store: &C,
+async fn compare(
+    database: &impl Database,
+    store: &impl Cache,
     tenant: Tenant,
     users: &[ExpectedUser],
 ) -> Result<AuditFinding, StoreError> {
@@ -112,9 +108,9 @@ fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Optio
 }
 
 /// Removes rows of the listing that belong to no user of the object.
-async fn clear_listing<S: AuditSource, D: Database>(
-    source: &S,
-    database: &D,
+async fn clear_listing(
+    source: &impl AuditSource,
+    database: &impl Database,
     tenant: Tenant,
     from_ms: i64,
 ) -> Result<AuditFinding, StoreError> {
@@ -144,9 +140,9 @@ async fn clear_listing<S: AuditSource, D: Database>(
 }
 
 /// Removes keys of the cache that belong to no user of the object.
-async fn clear_cache<S: AuditSource, C: Cache>(
-    source: &S,
-    store: &C,
+async fn clear_cache(
+    source: &impl AuditSource,
+    store: &impl Cache,
     tenant: Tenant,
     cursor: &str,
 ) -> Result<AuditFinding, StoreError> {

@@ -7,13 +7,10 @@
 //!   apply.
 //! - The work of one invocation is bounded, and all of it can run again.
 
-use std::borrow::Cow;
-
 use super::cache;
 use super::flush;
 use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
-use crate::organization::sql::Parameter;
 
 /// Most rows of each table of the listing that one batch removes.
 const ROWS_MAX: i64 = 500;
@@ -60,28 +57,21 @@ pub trait ClosedObject {
 
 /// Removes as much as one invocation may, and returns whether nothing is left. If one store is out of
 /// reach, the removal still clears the other.
-pub async fn clear<O: ClosedObject, D: Database, C: Cache>(
-    object: &O,
+pub async fn clear(
+    object: &impl ClosedObject,
     tenant: Tenant,
-    database: &D,
-    store: &C,
+    database: &impl Database,
+    store: &impl Cache,
 ) -> Result<bool, StoreError> {
     let listing = clear_listing(object, &tenant.to_string(), database).await;
     let cache = clear_cache(object, &cache::prefix(tenant), store).await;
     Ok(listing? & cache?)
 }
 
-async fn clear_listing<O: ClosedObject, D: Database>(
-    object: &O,
-    tenant: &str,
-    database: &D,
-) -> Result<bool, StoreError> {
-    let bounded = |sql| Statement {
-        sql: Cow::Borrowed(sql),
-        parameters: vec![Parameter::Text(tenant), Parameter::Integer(ROWS_MAX)],
-    };
+async fn clear_listing(object: &impl ClosedObject, tenant: &str, database: &impl Database) -> Result<bool, StoreError> {
+    let bounded = |sql: &'static str| Statement::new(sql, [tenant.into(), ROWS_MAX.into()]);
     let statements = [
-        Statement { sql: Cow::Borrowed(CLOSE_FENCE), parameters: vec![Parameter::Text(tenant)] },
+        Statement::new(CLOSE_FENCE, [tenant.into()]),
         bounded(OVERWRITE_USERS),
         bounded(REMOVE_USERS),
         bounded(OVERWRITE_RELATIONSHIPS),
@@ -98,7 +88,7 @@ async fn clear_listing<O: ClosedObject, D: Database>(
 }
 
 /// First removes the records of the users that the object knows, then every other key with the prefix.
-async fn clear_cache<O: ClosedObject, C: Cache>(object: &O, prefix: &str, store: &C) -> Result<bool, StoreError> {
+async fn clear_cache(object: &impl ClosedObject, prefix: &str, store: &impl Cache) -> Result<bool, StoreError> {
     let mut cursor = String::new();
     for _ in 0..STEPS_MAX {
         let (keys, last, next) = if let Some((keys, last)) = object.keys(prefix)? {

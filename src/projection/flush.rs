@@ -37,7 +37,7 @@ pub trait Source {
 
 /// Flushes the changes until now to the listing, at most [`BATCHES_MAX`] batches. It leaves later
 /// changes to the next flush, which then has larger batches.
-pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result<(), StoreError> {
+pub async fn listing(source: &impl Source, database: &impl Database) -> Result<(), StoreError> {
     let mut goal = None;
     for count in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
@@ -59,7 +59,7 @@ pub async fn listing<S: Source, D: Database>(source: &S, database: &D) -> Result
 }
 
 /// Flushes the changes until now to the cache, at most [`BATCHES_MAX`] batches.
-pub async fn cache<S: Source, C: Cache>(source: &S, store: &C) -> Result<(), StoreError> {
+pub async fn cache(source: &impl Source, store: &impl Cache) -> Result<(), StoreError> {
     let (mut goal, mut is_first) = (None, true);
     for _ in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };

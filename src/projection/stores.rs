@@ -3,33 +3,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::organization::sql::{Parameter, SqlValue};
+use crate::organization::sql::{SqlError, SqlValue};
 
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
 pub struct Statement<'a> {
     pub sql: Cow<'static, str>,
-    pub parameters: Vec<Parameter<'a>>,
+    pub parameters: Vec<SqlValue<'a>>,
 }
 
-impl Statement<'_> {
-    /// Copies the parameters.
-    pub fn to_bound(&self) -> Bound {
-        Bound { sql: self.sql.clone(), values: self.parameters.iter().map(|parameter| (*parameter).into()).collect() }
-    }
-}
-
-/// A statement that owns its parameters.
-#[derive(Debug, Clone)]
-pub struct Bound {
-    pub sql: Cow<'static, str>,
-    pub values: Vec<SqlValue>,
-}
-
-impl Bound {
-    pub fn statement(&self) -> Statement<'_> {
-        let parameters = self.values.iter().map(Parameter::from).collect();
-        Statement { sql: self.sql.clone(), parameters }
+impl<'a> Statement<'a> {
+    pub fn new(sql: impl Into<Cow<'static, str>>, parameters: impl Into<Vec<SqlValue<'a>>>) -> Self {
+        Self { sql: sql.into(), parameters: parameters.into() }
     }
 }
 
@@ -53,6 +38,12 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
+        Self(error.0)
+    }
+}
 
 /// The listing database.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]

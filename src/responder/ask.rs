@@ -7,28 +7,10 @@ use super::prompt::Prompt;
 use super::settings::Chat;
 use crate::fetch::Fetcher;
 
-/// Asks for the whole answer.
-pub fn respond<F: Fetcher>(
-    fetcher: &F,
-    chat: Option<&Chat>,
-    prompt: &Prompt<'_>,
-) -> impl Future<Output = Result<ResponderAnswer, ResponderError>> {
-    ask(fetcher, chat, prompt, None)
-}
-
-/// Asks for the answer piece by piece. The pieces together are the answer's text, unless the result is an
-/// error.
-pub fn respond_streamed<F: Fetcher>(
-    fetcher: &F,
-    chat: Option<&Chat>,
-    prompt: &Prompt<'_>,
-    on_delta: OnDelta<'_>,
-) -> impl Future<Output = Result<ResponderAnswer, ResponderError>> {
-    ask(fetcher, chat, prompt, Some(on_delta))
-}
-
-async fn ask<F: Fetcher>(
-    fetcher: &F,
+/// Asks for an answer, piece by piece if there is a receiver of pieces. The pieces together are the answer's
+/// text, unless the result is an error.
+pub async fn ask(
+    fetcher: &impl Fetcher,
     chat: Option<&Chat>,
     prompt: &Prompt<'_>,
     on_delta: Option<OnDelta<'_>>,

@@ -9,8 +9,8 @@ use super::settings::{Chat, Service};
 use crate::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 
 /// Asks a model for an answer, piece by piece if there is a receiver of pieces.
-pub async fn ask<F: Fetcher>(
-    fetcher: &F,
+pub async fn ask(
+    fetcher: &impl Fetcher,
     chat: &Chat,
     prompt: &Prompt<'_>,
     on_delta: Option<OnDelta<'_>>,

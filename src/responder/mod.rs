@@ -17,5 +17,5 @@ pub mod settings;
 
 pub use affect::ReportedAffect;
 pub use answer::{OnDelta, ResponderAnswer, ResponderError};
-pub use ask::{respond, respond_streamed};
+pub use ask::ask;
 pub use prompt::Prompt;

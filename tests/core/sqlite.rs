@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, SqlValue};
+use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::Statement;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -24,14 +24,14 @@ pub struct Sqlite {
     pub recorded: RefCell<Option<BTreeSet<String>>>,
 }
 
-struct Bound<'a>(Parameter<'a>);
+struct Bound<'a>(&'a SqlValue<'a>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
-            Parameter::Null => ValueRef::Null,
-            Parameter::Integer(number) => ValueRef::Integer(number),
-            Parameter::Text(text) => ValueRef::Text(text.as_bytes()),
+            SqlValue::Null => ValueRef::Null,
+            SqlValue::Integer(number) => ValueRef::Integer(*number),
+            SqlValue::Text(text) => ValueRef::Text(text.as_bytes()),
         }))
     }
 }
@@ -101,7 +101,7 @@ impl Sqlite {
         self.transaction(|database| {
             let run = |statement: &Statement<'_>| {
                 let mut prepared = database.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
-                let changed = prepared.execute(params_from_iter(statement.parameters.iter().copied().map(Bound)));
+                let changed = prepared.execute(params_from_iter(statement.parameters.iter().map(Bound)));
                 changed.map(|rows| rows as u64).map_err(sql_error)
             };
             statements.iter().map(run).collect()
@@ -111,7 +111,7 @@ impl Sqlite {
     /// The column `text` of each row.
     pub fn texts(&self, statement: &Statement<'_>) -> Result<Vec<String>, SqlError> {
         let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
-        let parameters = params_from_iter(statement.parameters.iter().copied().map(Bound));
+        let parameters = params_from_iter(statement.parameters.iter().map(Bound));
         let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
         rows.collect::<Result<_, _>>().map_err(sql_error)
     }
@@ -120,7 +120,7 @@ impl Sqlite {
     pub fn steps(&self, statements: &[Statement<'_>]) -> i32 {
         let run = |statement: &Statement<'_>| {
             let mut prepared = self.connection.prepare(&statement.sql).expect("a statement");
-            prepared.execute(params_from_iter(statement.parameters.iter().copied().map(Bound))).expect("a run");
+            prepared.execute(params_from_iter(statement.parameters.iter().map(Bound))).expect("a run");
             prepared.get_status(StatementStatus::VmStep)
         };
         statements.iter().map(run).sum()
@@ -141,16 +141,16 @@ impl Sqlite {
     }
 
     /// All rows of a query. Injected faults do not apply to it.
-    pub fn rows(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+    pub fn rows(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Vec<SqlValue<'static>>>, SqlError> {
         let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
         let columns = prepared.column_count();
-        let mut rows = prepared.query(params_from_iter(parameters.iter().copied().map(Bound))).map_err(sql_error)?;
+        let mut rows = prepared.query(params_from_iter(parameters.iter().map(Bound))).map_err(sql_error)?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(sql_error)? {
             let values = (0..columns).map(|column| match row.get_ref(column).map_err(sql_error)? {
                 ValueRef::Null => Ok(SqlValue::Null),
                 ValueRef::Integer(number) => Ok(SqlValue::Integer(number)),
-                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(SqlValue::Text).map_err(sql_error),
+                ValueRef::Text(text) => String::from_utf8(text.to_vec()).map(SqlValue::from).map_err(sql_error),
                 ValueRef::Real(_) | ValueRef::Blob(_) => Err(SqlError("neither integer nor text".to_owned())),
             });
             all.push(values.collect::<Result<_, _>>()?);
@@ -160,7 +160,7 @@ impl Sqlite {
 }
 
 impl Sql for Sqlite {
-    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
+    fn run(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Row>, SqlError> {
         match self.fail_after.get() {
             Some(0) => return Err(SqlError(INJECTED.to_owned())),
             Some(left) => self.fail_after.set(Some(left - 1)),

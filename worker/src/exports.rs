@@ -1,10 +1,7 @@
 //! The functions that `entry.mjs` calls for requests and cron triggers.
 
-use std::cell::RefCell;
-
 use js_sys::Promise;
 use rollcall::edge;
-use rollcall::edge::public_limiter::PublicLimiter;
 use wasm_bindgen::prelude::*;
 use web_sys::Request;
 use worker::Env;
@@ -12,14 +9,10 @@ use worker::Env;
 use crate::executor;
 use crate::platform::{Context, HttpRequest, WorkerRuntime, into_response};
 
-thread_local! {
-    static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
-}
-
 /// Answers a request. The promise is rejected only if the platform refuses the response.
 #[wasm_bindgen]
 pub fn fetch(request: Request, env: Env, context: Context) -> Promise {
-    let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
+    let runtime = WorkerRuntime::new(env);
     executor::promise(async move {
         let response = edge::pipeline::serve(&runtime, &HttpRequest::new(request)).await;
         into_response(response, &context).map(JsValue::from)
@@ -29,7 +22,7 @@ pub fn fetch(request: Request, env: Env, context: Context) -> Promise {
 /// Runs the cron trigger of `wrangler.toml`.
 #[wasm_bindgen]
 pub fn scheduled(env: Env) -> Promise {
-    let runtime = WorkerRuntime::new(env, PUBLIC_LIMITER.with(|limiter| *limiter));
+    let runtime = WorkerRuntime::new(env);
     executor::promise(async move {
         edge::scheduled::tick(&runtime).await;
         Ok(JsValue::UNDEFINED)

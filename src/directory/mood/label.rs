@@ -1,6 +1,8 @@
 //! The label of a mood.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::level::Level;
 
@@ -13,9 +15,7 @@ const SLOPE_ONE: u64 = 1_000_000;
 
 /// The place of valence and arousal on the circle of Russell's circumplex model (1980): a neutral centre, and
 /// eight sectors of 45° around the axes and the diagonals.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Label {
@@ -40,18 +40,6 @@ pub enum Label {
 }
 
 impl Label {
-    pub const ALL: [Self; 9] = [
-        Self::Neutral,
-        Self::Happy,
-        Self::Excited,
-        Self::Alert,
-        Self::Distressed,
-        Self::Unhappy,
-        Self::Sad,
-        Self::Tired,
-        Self::Content,
-    ];
-
     pub fn of(valence: Level, arousal: Level) -> Self {
         let (pleasure, activation) = (valence.millionths().unsigned_abs(), arousal.millionths().unsigned_abs());
         if pleasure < NEUTRAL_BELOW && activation < NEUTRAL_BELOW {
@@ -82,6 +70,18 @@ fn is_slight(small: u32, large: u32) -> bool {
 mod tests {
     use super::*;
 
+    const LABELS: [Label; 9] = [
+        Label::Neutral,
+        Label::Happy,
+        Label::Excited,
+        Label::Alert,
+        Label::Distressed,
+        Label::Unhappy,
+        Label::Sad,
+        Label::Tired,
+        Label::Content,
+    ];
+
     fn level(value: f64) -> Level {
         Level::from_f64(value).unwrap()
     }
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// Every sector is an eighth of the circle, in the order of [`Label::ALL`].
+    /// Every sector is an eighth of the circle, in the order of [`LABELS`].
     #[test]
     fn every_direction_has_its_label() {
         for tenth in 0..3_600_u16 {
@@ -120,10 +120,10 @@ mod tests {
             let sector = usize::from((tenth + 225) / 450 % 8);
             for radius in [0.15, 0.5, 1.0] {
                 let label = Label::of(level(valence * radius), level(arousal * radius));
-                assert_eq!(label, Label::ALL[1 + sector], "{degrees}° at {radius}");
+                assert_eq!(label, LABELS[1 + sector], "{degrees}° at {radius}");
             }
         }
-        for label in Label::ALL {
+        for label in LABELS {
             assert_eq!(serde_json::to_string(&label).unwrap(), format!("\"{}\"", label.into_str()));
         }
     }

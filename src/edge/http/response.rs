@@ -28,18 +28,7 @@ pub enum Content {
     Events(Producer),
 }
 
-impl std::fmt::Debug for Content {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::None => "None",
-            Self::Text(text) => text,
-            Self::Events(_) => "Events",
-        })
-    }
-}
-
 /// A response of the edge.
-#[derive(Debug)]
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(HeaderName, Cow<'static, str>)>,

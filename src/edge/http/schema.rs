@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::response::Response;
 use crate::fault::Fault;
 
-/// A JSON Schema of `www/api/v1/schemas`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A JSON Schema of `www/api/v1/schemas`. The text is its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(prefix = "/api/v1/schemas/", suffix = ".json", const_into_str)]
 pub enum Schema {
     Agent,
     AgentList,
@@ -16,22 +17,9 @@ pub enum Schema {
     Problem,
 }
 
-impl Schema {
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Agent => "/api/v1/schemas/Agent.json",
-            Self::AgentList => "/api/v1/schemas/AgentList.json",
-            Self::AgentUserList => "/api/v1/schemas/AgentUserList.json",
-            Self::Deletion => "/api/v1/schemas/Deletion.json",
-            Self::Me => "/api/v1/schemas/Me.json",
-            Self::Problem => "/api/v1/schemas/Problem.json",
-        }
-    }
-}
-
 /// Adds the `Link` header that names the schema of the body (RFC 8288).
 pub fn linked(response: Response, schema: Schema) -> Response {
-    response.with("Link", format!("<{}>; rel=\"describedBy\"", schema.path()))
+    response.with("Link", format!("<{}>; rel=\"describedBy\"", schema.into_str()))
 }
 
 /// A body that names its schema.
@@ -45,7 +33,7 @@ pub struct Described<T> {
 
 impl<T> Described<T> {
     pub const fn new(schema: Schema, body: T) -> Self {
-        Self { schema: schema.path(), body }
+        Self { schema: schema.into_str(), body }
     }
 }
 

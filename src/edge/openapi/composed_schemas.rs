@@ -6,7 +6,7 @@ use super::parts::object;
 use crate::edge::http::schema::Schema;
 
 /// The bodies that name their schema: the derived schema of the body, and the name with `$schema`.
-const DESCRIBED: [(Schema, &str, &str); 6] = [
+pub const DESCRIBED: [(Schema, &str, &str); 6] = [
     (Schema::Agent, "Agent", "DescribedAgent"),
     (Schema::AgentList, "AgentList", "AgentList"),
     (Schema::AgentUserList, "AgentUserList", "AgentUserList"),
@@ -20,7 +20,7 @@ pub fn compose(schemas: &mut Map<String, Value>) {
     for (schema, body, name) in DESCRIBED {
         let mut described = schemas.get(body).cloned().unwrap_or_default();
         if let Some(properties) = described.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert("$schema".to_owned(), json!({ "const": schema.path() }));
+            properties.insert("$schema".to_owned(), json!({ "const": schema.into_str() }));
         }
         if let Some(required) = described.get_mut("required").and_then(Value::as_array_mut) {
             required.insert(0, json!("$schema"));

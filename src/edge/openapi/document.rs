@@ -14,7 +14,7 @@ pub fn document() -> Result<Value, String> {
         let index = operations.iter().position(|operation| operation.is_of(route));
         let index = index.ok_or_else(|| format!("no words for {} {}", route.method.into_str(), route.pattern))?;
         let operation = operations.swap_remove(index);
-        let path = paths.entry(route.pattern).or_insert_with(|| Value::Object(path_parameters(route)));
+        let path = paths.entry(route.pattern).or_insert_with(|| path_parameters(route));
         let method = route.method.into_str().to_ascii_lowercase();
         if let Some(path) = path.as_object_mut() {
             path.insert(method, operation.document(route));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::error;
 use super::headers::{RATE, references};
-use super::parts::schema;
+use super::parts::{schema, with};
 use super::route_table::{body_types, scope, security};
 use crate::edge::http::method::Method;
 use crate::edge::routes::{Action, Route};
@@ -137,19 +137,18 @@ impl Operation {
     }
 
     pub fn document(&self, route: &Route) -> Value {
-        let mut document = Map::new();
+        let mut document = json!({
+            "operationId": self.id, "tags": [self.tag], "summary": self.summary, "security": security(route),
+            "responses": self.responses(route),
+        });
         let description = [self.description, scope(route).unwrap_or_default()].join(" ").trim().to_owned();
-        document.insert("operationId".to_owned(), json!(self.id));
-        document.insert("tags".to_owned(), json!([self.tag]));
-        document.insert("summary".to_owned(), json!(self.summary));
         if !description.is_empty() {
-            document.insert("description".to_owned(), json!(description));
+            document = with(document, "description", json!(description));
         }
-        document.insert("security".to_owned(), security(route));
         let conditions = self.conditions.iter().map(|name| condition(name));
         let parameters: Vec<Value> = self.query.iter().cloned().chain(conditions).collect();
         if !parameters.is_empty() {
-            document.insert("parameters".to_owned(), Value::Array(parameters));
+            document = with(document, "parameters", json!(parameters));
         }
         if let Some((schema, example)) = &self.request {
             let (types, required) = body_types(route);
@@ -160,10 +159,9 @@ impl Operation {
                 .chain(merge_patch)
                 .map(|(name, schema, example)| (name.to_owned(), json!({ "schema": schema, "example": example })))
                 .collect();
-            document.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
+            document = with(document, "requestBody", json!({ "required": required, "content": content }));
         }
-        document.insert("responses".to_owned(), Value::Object(self.responses(route)));
-        Value::Object(document)
+        document
     }
 
     fn responses(&self, route: &Route) -> Map<String, Value> {
@@ -175,12 +173,11 @@ impl Operation {
             }
             names.extend(answer.headers);
             let mut response = json!({ "description": answer.description, "headers": references(&names) });
-            if let (Some(response), Some((media_type, schema, example))) = (response.as_object_mut(), &answer.body) {
-                let content = json!({ *media_type: { "schema": schema, "example": example } });
-                response.insert("content".to_owned(), content);
+            if let Some((media_type, schema, example)) = &answer.body {
+                response = with(response, "content", json!({ *media_type: { "schema": schema, "example": example } }));
             }
-            if let (Some(response), false) = (response.as_object_mut(), answer.links.is_null()) {
-                response.insert("links".to_owned(), answer.links.clone());
+            if !answer.links.is_null() {
+                response = with(response, "links", answer.links.clone());
             }
             // Two responses of one status are two media types of one response object.
             match responses.get_mut(&answer.status.to_string()) {

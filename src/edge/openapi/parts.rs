@@ -13,6 +13,14 @@ pub fn ulid() -> Value {
     json!({ "type": "string", "pattern": types::ULID_PATTERN })
 }
 
+/// An object with one more member.
+pub fn with(mut object: Value, name: &str, member: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), member);
+    }
+    object
+}
+
 /// A reference to a schema.
 pub fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })

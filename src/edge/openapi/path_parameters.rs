@@ -1,12 +1,12 @@
 //! The path parameters.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::parts::{ULID, UUID, ulid};
 use crate::edge::routes::Route;
 
 /// The path parameters of a route, which every operation of its path shares.
-pub fn path_parameters(route: &Route) -> Map<String, Value> {
+pub fn path_parameters(route: &Route) -> Value {
     let names = route.pattern.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let parameters: Vec<Value> = names
         .map(|name| {
@@ -17,11 +17,7 @@ pub fn path_parameters(route: &Route) -> Map<String, Value> {
             })
         })
         .collect();
-    let mut path = Map::new();
-    if !parameters.is_empty() {
-        path.insert("parameters".to_owned(), Value::Array(parameters));
-    }
-    path
+    if parameters.is_empty() { json!({}) } else { json!({ "parameters": parameters }) }
 }
 
 /// Description, schema and example of a path parameter.

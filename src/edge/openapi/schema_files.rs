@@ -2,38 +2,28 @@
 
 use serde_json::{Map, Value, json};
 
+use super::composed_schemas::DESCRIBED;
+use super::parts::with;
 use super::schemas;
-use crate::edge::http::schema::Schema;
 
 /// The schemas that bodies of dialect 2 name, each by its path and with every schema that it refers to.
 pub fn schema_files() -> Vec<(&'static str, Value)> {
     let schemas = schemas::all();
-    [
-        (Schema::Agent, "DescribedAgent"),
-        (Schema::AgentList, "AgentList"),
-        (Schema::AgentUserList, "AgentUserList"),
-        (Schema::Deletion, "DescribedDeletion"),
-        (Schema::Me, "Me"),
-        (Schema::Problem, "Problem"),
-    ]
-    .into_iter()
-    .map(|(file, name)| {
-        let path = file.path();
+    let described = DESCRIBED.into_iter().map(|(file, _, name)| {
+        let path = file.into_str();
         let title = path.trim_start_matches("/api/v1/schemas/").trim_end_matches(".json");
         let mut definitions = Map::new();
         let mut body = schemas.get(name).cloned().unwrap_or_default();
         localize(&mut body, &schemas, &mut definitions);
-        if let Some(body) = body.as_object_mut() {
-            body.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
-            body.insert("$id".to_owned(), json!(path));
-            body.insert("title".to_owned(), json!(title));
-            if !definitions.is_empty() {
-                body.insert("$defs".to_owned(), Value::Object(definitions));
-            }
+        body = with(body, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
+        body = with(body, "$id", json!(path));
+        body = with(body, "title", json!(title));
+        if !definitions.is_empty() {
+            body = with(body, "$defs", Value::Object(definitions));
         }
         (path, body)
-    })
-    .collect()
+    });
+    described.collect()
 }
 
 /// Turns references into the document into references within the schema.

@@ -3,34 +3,27 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::refusal::Refusal;
+
 /// Leads every message.
 const VERSION: u8 = 3;
 
-/// A message of another build, or a damaged one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadableMessage(String);
-
-impl std::fmt::Display for UnreadableMessage {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "a message between edge and object does not read: {}", self.0)
-    }
-}
-
-impl std::error::Error for UnreadableMessage {}
-
 /// Writes a message.
-pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, UnreadableMessage> {
-    postcard::to_extend(message, vec![VERSION]).map_err(|error| UnreadableMessage(error.to_string()))
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    postcard::to_extend(message, vec![VERSION]).map_err(unreadable)
 }
 
 /// Reads a message that a build of the same version wrote.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, UnreadableMessage> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     match bytes.split_first() {
-        Some((&VERSION, message)) => {
-            postcard::from_bytes(message).map_err(|error| UnreadableMessage(error.to_string()))
-        }
-        _ => Err(UnreadableMessage("it is of another version".to_owned())),
+        Some((&VERSION, message)) => postcard::from_bytes(message).map_err(unreadable),
+        _ => Err(unreadable("it is of another version")),
     }
+}
+
+/// The reason why a message does not read: it is of another build, or damaged.
+fn unreadable(reason: impl std::fmt::Display) -> Refusal {
+    Refusal::new(format!("a message between edge and object does not read: {reason}"))
 }
 
 #[cfg(test)]

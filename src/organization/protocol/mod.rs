@@ -43,7 +43,7 @@ pub use end_users::{
 };
 pub use idempotency::IdempotencyKey;
 pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
-pub use message::{UnreadableMessage, decode, encode};
+pub use message::{decode, encode};
 pub use precondition::Precondition;
 pub use principals::{
     CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef,

@@ -44,9 +44,11 @@ pub enum Rejection {
     Closed,
 }
 
-/// What a command does not find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a command does not find. The text is the kind of resource, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Resource {
+    #[strum(serialize = "end user")]
     EndUser,
     Agent,
     Relationship,
@@ -54,19 +56,4 @@ pub enum Resource {
     Principal,
     Key,
     Organization,
-}
-
-impl Resource {
-    /// The kind of resource, in words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndUser => "end user",
-            Self::Agent => "agent",
-            Self::Relationship => "relationship",
-            Self::Deletion => "deletion",
-            Self::Principal => "principal",
-            Self::Key => "key",
-            Self::Organization => "organization",
-        }
-    }
 }

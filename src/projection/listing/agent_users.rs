@@ -8,7 +8,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::names::{Name, UserId};
 use crate::json::Members;
 use crate::organization::relationship_entry::RelationshipEntry;
-use crate::projection::stores::Bound;
+use crate::projection::stores::Statement;
 
 // The join is one search of the primary key for each row.
 const PAGE: &str = "
@@ -26,8 +26,8 @@ pub struct AgentUserRow<'a>(
 );
 
 /// The query for at most `limit` users of an agent, in byte order, after a given one.
-pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Bound {
+pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Statement<'static> {
     let lower = after.map_or(String::new(), just_after);
-    let values = vec![tenant.to_string().into(), agent_id.to_string().into(), lower.into(), i64::from(limit).into()];
-    Bound { sql: PAGE.into(), values }
+    let limit = i64::from(limit).into();
+    Statement::new(PAGE, [tenant.to_string().into(), agent_id.to_string().into(), lower.into(), limit])
 }

@@ -1,13 +1,10 @@
 //! The statements that apply a batch.
 
-use std::borrow::Cow;
-
 use super::fence;
 use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::organization::batches::{Batch, ProjectedRecord};
-use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
 const FENCE: &str = "
@@ -109,21 +106,20 @@ impl Application {
     /// The statements, to run in one transaction. The first one changes a row if and only if the
     /// batch applies.
     pub fn statements(&self) -> Vec<Statement<'_>> {
-        let (tenant, id) = (Parameter::Text(&self.tenant), Parameter::Text(&self.id));
-        let statement = |sql: &'static str, parameters| Statement { sql: Cow::Borrowed(sql), parameters };
+        let (tenant, id) = (self.tenant.as_str(), self.id.as_str());
         let fence = if guards::is_on(Guard::Fence) { FENCE } else { FENCE.trim_end_matches(FENCED) };
-        let mut statements = vec![statement(fence, vec![tenant, self.to.into(), id, self.from.into()])];
-        if let Some(overwritten) = &self.overwritten {
-            statements.push(statement(OVERWRITE, vec![tenant, Parameter::Text(overwritten), id]));
-        }
-        statements.push(statement(UPSERT, vec![tenant, Parameter::Text(&self.rows), id]));
-        for (sql, list) in [(UNRELATE, &self.related), (RELATE, &self.relations)] {
-            statements.extend(list.iter().map(|list| statement(sql, vec![tenant, Parameter::Text(list), id])));
-        }
-        if let Some(removed) = &self.removed {
-            statements.push(statement(REMOVE, vec![tenant, Parameter::Text(removed), id]));
-        }
-        statements
+        let fence = Statement::new(fence, [tenant.into(), self.to.into(), id.into(), self.from.into()]);
+        let lists = [
+            (OVERWRITE, self.overwritten.as_deref()),
+            (UPSERT, Some(self.rows.as_str())),
+            (UNRELATE, self.related.as_deref()),
+            (RELATE, self.relations.as_deref()),
+            (REMOVE, self.removed.as_deref()),
+        ];
+        let changes = lists
+            .into_iter()
+            .filter_map(|(sql, list)| list.map(|list| Statement::new(sql, [tenant.into(), list.into(), id.into()])));
+        [fence].into_iter().chain(changes).collect()
     }
 }
 
@@ -137,7 +133,7 @@ pub enum Applied {
 }
 
 /// Applies one batch.
-pub async fn apply<D: Database>(database: &D, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
+pub async fn apply(database: &impl Database, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
     let application = Application::new(batch).map_err(|error| StoreError(error.to_string()))?;
     let changed = database.batch(&application.statements()).await?;
     if changed.first().is_some_and(|rows| *rows > 0) {

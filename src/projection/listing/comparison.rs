@@ -1,7 +1,5 @@
 //! The rows that an audit reads from the listing, and the rows that it removes.
 
-use std::borrow::Cow;
-
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +8,6 @@ use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{Name, UserId};
 use crate::organization::batches::ProjectedRecord;
-use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
 /// Most rows that one step of an audit reads.
@@ -57,10 +54,9 @@ impl ListedUser {
 }
 
 /// The rows of some users, in any order.
-pub async fn find<D: Database>(database: &D, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
+pub async fn find(database: &impl Database, tenant: Tenant, ids: &[&UserId]) -> Result<Vec<ListedUser>, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
-    let parameters = vec![Parameter::Text(&tenant), Parameter::Text(&ids)];
-    let texts = database.query(&Statement { sql: Cow::Borrowed(FIND), parameters }).await?;
+    let texts = database.query(&Statement::new(FIND, [tenant.into(), ids.into()])).await?;
     read_all(&texts.rows)
 }
 
@@ -72,37 +68,33 @@ pub struct Place {
 }
 
 /// At most [`ROWS_MAX`] rows from an instant of creation on, after a given row.
-pub async fn by_creation<D: Database>(
-    database: &D,
+pub async fn by_creation(
+    database: &impl Database,
     tenant: Tenant,
     from_ms: i64,
     after: Option<&Place>,
 ) -> Result<Vec<Place>, StoreError> {
-    let tenant = tenant.to_string();
     let (millis, lower) = match after {
         Some(place) => (place.created_at_ms, just_after(&place.user_id)),
         None => (from_ms, String::new()),
     };
-    let limit = i64::from(ROWS_MAX);
-    let parameters = vec![Parameter::Text(&tenant), millis.into(), Parameter::Text(&lower), limit.into()];
-    let texts = database.query(&Statement { sql: Cow::Borrowed(BY_CREATION), parameters }).await?;
+    let parameters = [tenant.to_string().into(), millis.into(), lower.into(), i64::from(ROWS_MAX).into()];
+    let texts = database.query(&Statement::new(BY_CREATION, parameters)).await?;
     read_all(&texts.rows)
 }
 
 /// Removes rows that belong to no user, unless the listing has moved since the object judged them.
 /// Returns the number of removed rows.
-pub async fn remove_foreign<D: Database>(
-    database: &D,
+pub async fn remove_foreign(
+    database: &impl Database,
     tenant: Tenant,
     ids: &[&str],
     sequence: i64,
 ) -> Result<u64, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
-    let statement = |sql| Statement {
-        sql: Cow::Borrowed(sql),
-        parameters: vec![Parameter::Text(&tenant), Parameter::Text(&ids), sequence.into()],
-    };
-    let changed = database.batch(&[statement(OVERWRITE_FOREIGN), statement(REMOVE_FOREIGN)]).await?;
+    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN]
+        .map(|sql| Statement::new(sql, [tenant.as_str().into(), ids.as_str().into(), sequence.into()]));
+    let changed = database.batch(&statements).await?;
     Ok(changed.get(1).copied().unwrap_or_default())
 }
 

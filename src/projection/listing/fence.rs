@@ -1,8 +1,5 @@
 //! The fence: the position of a tenant's listing, as a sequence number of its object.
 
-use std::borrow::Cow;
-
-use crate::organization::sql::Parameter;
 use crate::projection::stores::{Database, Statement, StoreError};
 
 const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
@@ -34,17 +31,16 @@ pub fn is_ours(position: Option<i64>, acknowledged: i64, last_sequence: i64) -> 
 
 /// The query for the position of a tenant's listing.
 pub fn select_position(tenant: &str) -> Statement<'_> {
-    Statement { sql: Cow::Borrowed(POSITION), parameters: vec![Parameter::Text(tenant)] }
+    Statement::new(POSITION, [tenant.into()])
 }
 
 /// The position of a tenant's listing; `None` when the tenant has none yet.
-pub async fn position<D: Database>(database: &D, tenant: &str) -> Result<Option<i64>, StoreError> {
+pub async fn position(database: &impl Database, tenant: &str) -> Result<Option<i64>, StoreError> {
     let texts = database.query(&select_position(tenant)).await?;
     Ok(texts.rows.first().and_then(|text| text.parse().ok()))
 }
 
 /// Moves the fence from the position that an audit found to the acknowledged one.
 pub fn reset_fence(tenant: &str, found: Option<i64>, acknowledged: i64) -> Statement<'_> {
-    let parameters = vec![Parameter::Text(tenant), acknowledged.into(), found.unwrap_or(-1).into()];
-    Statement { sql: Cow::Borrowed(RESET_FENCE), parameters }
+    Statement::new(RESET_FENCE, [tenant.into(), acknowledged.into(), found.unwrap_or(-1).into()])
 }

@@ -1,7 +1,5 @@
 //! Pages of end users: which users, in which order, from which place.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 
 use super::keyset::just_after;
@@ -10,7 +8,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
 use crate::json::Text;
-use crate::organization::sql::Parameter;
+use crate::organization::sql::SqlValue;
 use crate::projection::stores::Statement;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,25 +126,20 @@ impl Page {
             Direction::Descending => "DESC",
         };
         // The row after the last one tells whether there is a next page.
-        let limit = Parameter::Integer(i64::from(self.limit).saturating_add(1));
-        let mut parameters = vec![Parameter::Text(&self.tenant), limit];
+        let limit = i64::from(self.limit).saturating_add(1);
+        let mut parameters: Vec<SqlValue<'_>> = vec![self.tenant.as_str().into(), limit.into()];
         let (condition, order) = match &self.bounds {
             Bounds::UserId { lower, upper } => {
-                parameters.push(Parameter::Text(lower));
+                parameters.push(lower.as_str().into());
                 let mut condition = "user_id >= ?3".to_owned();
                 if let Some(upper) = upper {
-                    parameters.push(Parameter::Text(upper));
+                    parameters.push(upper.as_str().into());
                     condition.push_str(" AND user_id < ?4");
                 }
                 (condition, format!("user_id {direction}"))
             }
             Bounds::CreatedAt { lower, upper } => {
-                parameters.extend::<[Parameter<'_>; 4]>([
-                    lower.0.into(),
-                    lower.1.as_str().into(),
-                    upper.0.into(),
-                    upper.1.as_str().into(),
-                ]);
+                parameters.extend([lower.0.into(), lower.1.as_str().into(), upper.0.into(), upper.1.as_str().into()]);
                 // The first two conditions bound the index range. The row values order rows of the
                 // same instant.
                 let condition = "created_at >= ?3 AND created_at <= ?5 \
@@ -157,7 +150,7 @@ impl Page {
         let sql = format!(
             "SELECT document AS text FROM end_users WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2"
         );
-        Statement { sql: Cow::Owned(sql), parameters }
+        Statement::new(sql, parameters)
     }
 
     /// The documents of the page, and the place of its last row if more rows follow.

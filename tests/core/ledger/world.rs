@@ -284,7 +284,7 @@ impl<'a> World<'a> {
         self.tally.count("storage compared");
         let rows = self.bench.storage.rows(LINES, &[])?;
         let read = rows.into_iter().flatten().map(|value| match value {
-            SqlValue::Text(line) => Ok(line),
+            SqlValue::Text(line) => Ok(line.into_owned()),
             other => Err(Violation(format!("a row that does not read: {other:?}"))),
         });
         let (held, expected) = (read.collect::<Result<Vec<_>, _>>()?, self.oracle.lines());

@@ -67,7 +67,7 @@ pub fn written(outcome: &Outcome) -> Vec<u8> {
 /// A user as the object holds it.
 #[derive(Debug)]
 pub struct Held {
-    raw: Vec<SqlValue>,
+    raw: Vec<SqlValue<'static>>,
     pub number: i64,
     pub version: Version,
     pub is_pending: bool,
@@ -192,14 +192,14 @@ fn is_left_over(kind: &str) -> bool {
     matches!(kind, "turn" | "repair")
 }
 
-fn text(raw: &[SqlValue], column: usize) -> Result<&str, SqlError> {
+fn text<'a>(raw: &'a [SqlValue<'_>], column: usize) -> Result<&'a str, SqlError> {
     match raw.get(column) {
         Some(SqlValue::Text(text)) => Ok(text),
         _ => Err(SqlError("a column that is no text".to_owned())),
     }
 }
 
-fn parse(raw: Vec<SqlValue>) -> Result<(String, Rc<Held>), Violation> {
+fn parse(raw: Vec<SqlValue<'static>>) -> Result<(String, Rc<Held>), Violation> {
     let created_by = text(&raw, raw.len() - 1)?.to_owned();
     let row = UserRow::read(&mut Row::new(raw.clone()))?;
     let document = serde_json::to_string(&row.user).expect("JSON");

@@ -21,13 +21,13 @@ const AUDIT_ALARM_MS: i64 = 5_000;
 impl ObjectState {
     pub(super) async fn wake(state: &Rc<Self>) -> Result<(), JsValue> {
         state.alarm_at_ms.set(None);
-        if let Some(closing) = state.closing().map_err(|error| js_error(&error))? {
+        if let Some(closing) = state.closing().map_err(js_error)? {
             if let Err(error) = state.clear(closing).await {
                 log_failure("Clearing", &error);
                 let failures = state.alarm_failures.get().saturating_add(1);
                 state.alarm_failures.set(failures);
                 let again_ms = platform::now().millis().saturating_add(backoff_ms(failures));
-                state.set_alarm(again_ms).map_err(|error| js_error(&error))?;
+                state.set_alarm(again_ms).map_err(js_error)?;
             }
             return Ok(());
         }
@@ -40,12 +40,13 @@ impl ObjectState {
         state.alarm_failures.set(failures);
         succeeded(Self::purge(state)).await;
         let now = platform::now();
-        state.transaction(|core| {
+        let swept = state.transaction(|core| {
             let expiry = core.sweep(&state.sql, now)?;
             let again = core.needs_alarm().then(|| now.millis().saturating_add(backoff_ms(failures)));
             let next = expiry.map(Timestamp::millis).into_iter().chain(again).min();
             next.map_or(Ok(()), |at_ms| state.set_alarm(at_ms.max(now.millis())))
-        })
+        });
+        swept.map_err(js_error)
     }
 }
 

@@ -49,17 +49,14 @@ impl audit::AuditSource for ObjectState {
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
-        let step = self.transaction(|core| core.next_audit_step(&self.sql, platform::now()));
-        step.map_err(|error| StoreError(platform::describe(&error)))
+        Ok(self.transaction(|core| core.next_audit_step(&self.sql, platform::now()))?)
     }
 
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
-        let foreign_digests = self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()));
-        foreign_digests.map_err(|error| StoreError(platform::describe(&error)))
+        Ok(self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()))?)
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
-        let recorded = self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()));
-        recorded.map_err(|error| StoreError(platform::describe(&error)))
+        Ok(self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()))?)
     }
 }

@@ -26,7 +26,7 @@ impl ObjectState {
     /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
     /// one. Starts the flush of what the call changed.
     pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
-        let call: Call = protocol::decode(call).map_err(|error| js_error(&error))?;
+        let call: Call = protocol::decode(call).map_err(js_error)?;
         let now = platform::now();
         // A transaction takes longer than everything else that a read does here.
         let reply = if state.core.borrow().needs_transaction(&call) {
@@ -35,10 +35,11 @@ impl ObjectState {
                 state.set_alarm_for(core, &reply, now)?;
                 Ok(reply)
             });
-            reply.inspect_err(|_| state.alarm_at_ms.set(None))?
+            reply.inspect_err(|_| state.alarm_at_ms.set(None))
         } else {
-            state.core.borrow_mut().handle(&state.sql, call, now).map_err(|error| js_error(&error))?
+            state.core.borrow_mut().handle(&state.sql, call, now)
         };
+        let reply = reply.map_err(js_error)?;
         if reply.outcome.as_ref().is_ok_and(Answer::is_requested_erasure) {
             drop(Self::purge(state));
         }

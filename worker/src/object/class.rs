@@ -40,7 +40,7 @@ impl OrganizationObject {
             alarm_at_ms: Cell::new(None),
             alarm_failures: Cell::new(0),
             audited_until_ms: Cell::new(0),
-            flushes: Flushes::new(),
+            flushes: Flushes::default(),
             purge: SharedWork::default(),
         };
         Ok(Self { state: Rc::new(state) })
@@ -58,7 +58,7 @@ impl OrganizationObject {
     pub fn listed(&self, reply: Vec<u8>) -> js_sys::Promise {
         let state = Rc::clone(&self.state);
         executor::promise(async move {
-            let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
+            let mut reply: Reply = protocol::decode(&reply).map_err(js_error)?;
             if !matches!(reply.outcome, Err(Rejection::Denied(_))) {
                 reply.listed = Some(ObjectState::list_everything(&state).await);
             }
@@ -71,14 +71,14 @@ impl OrganizationObject {
     pub fn audited(&self, reply: Vec<u8>) -> js_sys::Promise {
         let state = Rc::clone(&self.state);
         executor::promise(async move {
-            let mut reply: Reply = protocol::decode(&reply).map_err(|error| js_error(&error))?;
+            let mut reply: Reply = protocol::decode(&reply).map_err(js_error)?;
             // The alarm tries again what cannot be reached now.
             if let Err(error) = state.audit(AUDIT_WAIT_MS).await {
                 log_failure("Audit", &error);
             }
             // The object may have been closed meanwhile, or before.
-            let report = state.transaction(|core| core.report(&state.sql, platform::now()))?;
-            reply.outcome = match state.closing().map_err(|error| js_error(&error))? {
+            let report = state.transaction(|core| core.report(&state.sql, platform::now())).map_err(js_error)?;
+            reply.outcome = match state.closing().map_err(js_error)? {
                 Some(_) => Err(Rejection::Closed),
                 None => Ok(Answer::StartAudit(report)),
             };
@@ -94,5 +94,5 @@ impl OrganizationObject {
 }
 
 fn write(reply: &Reply) -> Result<Vec<u8>, JsValue> {
-    protocol::encode(reply).map_err(|error| js_error(&error))
+    protocol::encode(reply).map_err(js_error)
 }

@@ -7,8 +7,6 @@
 
 use std::rc::Rc;
 
-use wasm_bindgen::prelude::*;
-
 use super::state::{ObjectState, log_failure, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
@@ -34,7 +32,7 @@ impl ObjectState {
                     Ok(true) => executor::pause(PURGE_PAUSE_MS).await,
                     Ok(false) => break,
                     Err(error) => {
-                        log_failure("Purge", &StoreError(platform::describe(&error)));
+                        log_failure("Purge", &error.into());
                         return false;
                     }
                 }
@@ -60,33 +58,33 @@ impl ObjectState {
         let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
         if !is_all {
             // The platform limits the calls of one invocation. The next alarm is another invocation.
-            self.set_alarm(platform::now().millis()).map_err(|error| StoreError(error.0))
+            Ok(self.set_alarm(platform::now().millis())?)
         } else if closing.completed_at.is_none() {
-            self.complete(closing).map_err(|error| StoreError(platform::describe(&error)))
+            self.complete(closing)
         } else {
             Ok(())
         }
     }
 
     /// Empties the object's own storage and writes the mark again, without a wait between them.
-    fn complete(&self, closing: Closing) -> Result<(), JsValue> {
+    fn complete(&self, closing: Closing) -> Result<(), StoreError> {
         let now = platform::now();
-        platform::delete_all(&self.storage)?;
-        self.transaction(|_| {
+        platform::delete_all(&self.storage).map_err(|error| StoreError(platform::describe(&error)))?;
+        Ok(self.transaction(|_| {
             closing.complete(&self.sql, now)?;
             self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))
-        })
+        })?)
     }
 }
 
 impl removal::ClosedObject for ObjectState {
     fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
         let Some(closing) = self.closing()? else { return Ok(None) };
-        closing.keys(&self.sql, prefix).map_err(|error| StoreError(error.0))
+        Ok(closing.keys(&self.sql, prefix)?)
     }
 
     fn advance(&self, number: i64) -> Result<(), StoreError> {
-        closing::advance(&self.sql, number).map_err(|error| StoreError(error.0))
+        Ok(closing::advance(&self.sql, number)?)
     }
 
     async fn pause(&self) {

@@ -7,6 +7,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 
 /// The flushes of one object.
+#[derive(Default)]
 pub struct Flushes {
     pub listing: SharedFlush,
     pub cache: SharedFlush,
@@ -17,6 +18,7 @@ pub struct Flushes {
 }
 
 /// The flush of one projection.
+#[derive(Default)]
 pub struct SharedFlush {
     pub under_way: SharedWork,
     /// After a failure writers leave the store alone until then; the alarm and
@@ -24,22 +26,7 @@ pub struct SharedFlush {
     pub not_before: Cell<Timestamp>,
 }
 
-impl SharedFlush {
-    fn new() -> Self {
-        Self { under_way: SharedWork::default(), not_before: Cell::new(Timestamp::EPOCH) }
-    }
-}
-
 impl Flushes {
-    pub fn new() -> Self {
-        Self {
-            listing: SharedFlush::new(),
-            cache: SharedFlush::new(),
-            gathering: SharedWork::default(),
-            resumed_at_ms: Cell::new(0),
-        }
-    }
-
     pub const fn of(&self, projection: Projection) -> &SharedFlush {
         match projection {
             Projection::Listing => &self.listing,

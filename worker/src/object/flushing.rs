@@ -112,13 +112,11 @@ impl flush::Source for ObjectState {
     fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
         let now = platform::now();
         let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
-        let batch = self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now));
-        batch.map_err(|error| StoreError(platform::describe(&error)))
+        Ok(self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now))?)
     }
 
     fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
-        let acknowledged = self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()));
-        acknowledged.map_err(|error| StoreError(platform::describe(&error)))
+        Ok(self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()))?)
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
@@ -132,11 +130,10 @@ impl flush::Source for ObjectState {
     }
 
     fn diverged(&self) -> Result<(), StoreError> {
-        let started = self.transaction(|core| {
+        Ok(self.transaction(|core| {
             core.start_audit(&self.sql, platform::now())?;
             self.set_alarm(platform::now().millis())
-        });
-        started.map_err(|error| StoreError(platform::describe(&error)))
+        })?)
     }
 }
 

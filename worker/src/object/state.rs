@@ -36,25 +36,24 @@ impl ObjectState {
     pub(super) fn transaction<T>(
         &self,
         body: impl FnOnce(&mut OrganizationCore) -> Result<T, SqlError>,
-    ) -> Result<T, JsValue> {
+    ) -> Result<T, SqlError> {
         let (mut body, mut result) = (Some(body), None);
         let mut run = || {
             let mut core = self.core.try_borrow_mut().map_err(|error| SqlError(error.to_string()))?;
             result = body.take().map(|body| body(&mut core)).transpose()?;
             Ok(())
         };
-        platform::transaction(&self.storage, &mut run).map_err(|error| {
+        platform::transaction(&self.storage, &mut run).inspect_err(|_| {
             if let Ok(mut core) = self.core.try_borrow_mut() {
                 core.forget();
             }
-            js_error(&error)
         })?;
-        result.ok_or_else(|| js_error(&"a transaction ended without a result"))
+        result.ok_or_else(|| SqlError("a transaction ended without a result".to_owned()))
     }
 
     /// The mark of a closed object.
-    pub(super) fn closing(&self) -> Result<Option<Closing>, StoreError> {
-        self.core.borrow().closing(&self.sql).map_err(|error| StoreError(error.0))
+    pub(super) fn closing(&self) -> Result<Option<Closing>, SqlError> {
+        self.core.borrow().closing(&self.sql)
     }
 
     /// Sets the alarm. This belongs into the transaction whose work the alarm is for.
@@ -86,6 +85,6 @@ pub async fn succeeded(flush: js_sys::Promise) -> bool {
     executor::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
 }
 
-pub fn js_error(error: &dyn std::fmt::Display) -> JsValue {
+pub fn js_error(error: impl std::fmt::Display) -> JsValue {
     js_sys::Error::new(&error.to_string()).into()
 }

@@ -73,8 +73,7 @@ impl D1 {
 
     async fn check_tables(&self) -> Result<(), StoreError> {
         if !MAY_USE_TABLES.get() {
-            let select = Statement { sql: schema::SELECT.into(), parameters: Vec::new() };
-            schema::check(&self.read(&select).await?.rows)?;
+            schema::check(&self.read(&Statement::new(schema::SELECT, [])).await?.rows)?;
             MAY_USE_TABLES.set(true);
         }
         Ok(())

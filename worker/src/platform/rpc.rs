@@ -66,6 +66,7 @@ fn call_error(error: PromiseError) -> CallError {
     CallError { overloaded: flag("overloaded"), retryable: flag("retryable"), message: describe(&error) }
 }
 
-fn failed(message: &str) -> CallError {
+/// A call that failed on the way, for a reason that another attempt does not change.
+pub fn failed(message: &str) -> CallError {
     CallError { overloaded: false, retryable: false, message: message.to_owned() }
 }

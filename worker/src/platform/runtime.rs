@@ -10,7 +10,7 @@ use super::bindings::{Bindings, binding};
 use super::d1::D1;
 use super::http::HttpRequest;
 use super::kv::Kv;
-use super::rpc::Namespace;
+use super::rpc::{self, Namespace};
 use super::{ai, clock, crypto, entropy, fetch};
 use crate::executor::pause;
 use rollcall::clerk::key::PublicKey;
@@ -27,6 +27,7 @@ use rollcall::refusal::Refusal;
 thread_local! {
     /// Read once per isolate, as variables and secrets change only by a new deployment.
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
+    static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
     static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
@@ -60,20 +61,15 @@ pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
 #[derive(Clone)]
 pub struct WorkerRuntime {
     env: Env,
-    limiter: &'static RefCell<PublicLimiter>,
 }
 
 impl WorkerRuntime {
-    pub const fn new(env: Env, limiter: &'static RefCell<PublicLimiter>) -> Self {
-        Self { env, limiter }
+    pub const fn new(env: Env) -> Self {
+        Self { env }
     }
 
     fn objects(&self) -> Result<Namespace, CallError> {
-        binding(&self.env, "ORGANIZATIONS", Bindings::organizations).map_err(|error| CallError {
-            overloaded: false,
-            retryable: false,
-            message: error.0,
-        })
+        binding(&self.env, "ORGANIZATIONS", Bindings::organizations).map_err(|error| rpc::failed(&error.0))
     }
 }
 
@@ -95,7 +91,7 @@ impl Runtime for WorkerRuntime {
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {
-        self.limiter
+        PUBLIC_LIMITER.with(|limiter| *limiter)
     }
 
     fn denial_cache(&self) -> &RefCell<DenialCache> {

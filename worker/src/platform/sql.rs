@@ -3,7 +3,7 @@
 use wasm_bindgen::prelude::*;
 
 use super::bindings::describe;
-use rollcall::organization::sql::{Parameter, Row, Sql, SqlError, SqlValue};
+use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 
 #[wasm_bindgen(module = "/src/platform/sql.js")]
 extern "C" {
@@ -16,11 +16,11 @@ extern "C" {
 }
 
 impl Sql for ObjectSql {
-    fn run(&self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, SqlError> {
+    fn run(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Row>, SqlError> {
         let failed = |error: serde_json::Error| SqlError(error.to_string());
         let parameters = serde_json::to_string(parameters).map_err(failed)?;
         let rows = execute(self, statement, &parameters).map_err(|error| SqlError(describe(&error)))?;
-        let rows: Vec<Vec<SqlValue>> = serde_json::from_str(&rows).map_err(failed)?;
+        let rows: Vec<Vec<SqlValue<'static>>> = serde_json::from_str(&rows).map_err(failed)?;
         Ok(rows.into_iter().map(Row::new).collect())
     }
 }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::directory::deletion::{Cascade, ReceiptStatus};
 use crate::directory::identifiers::DeletionId;
 use crate::edge::closing;
-use crate::edge::endpoint::Input;
+use crate::edge::endpoint::AdminInput;
 use crate::edge::endpoints::deletion_request::read_options;
-use crate::edge::exchange::{Exchange, Operator};
+use crate::edge::exchange::Exchange;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::Runtime;
@@ -22,10 +22,7 @@ pub struct OrganizationDeletionAccepted {
 
 /// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
 /// answer, also after completion: an organization's id is never used again.
-pub async fn request<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn request(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_options(&input.body, &[Cascade::All]));
     let (id, (_, reason)) = input.complete(read)?;
@@ -37,10 +34,7 @@ pub async fn request<R: Runtime>(
 }
 
 /// `GET /admin/v1/deletions/{deletion_id}`.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let id = input.path("deletion_id", |text| text.parse());
     let id = input.complete(id)?;
     let receipt = closing::find(exchange, id).await?;

@@ -8,8 +8,8 @@ use crate::directory::identifiers::{KeyId, Mode, Tenant};
 use crate::directory::names::Name;
 use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Exchange, Operator};
+use crate::edge::endpoint::AdminInput;
+use crate::edge::exchange::Exchange;
 use crate::edge::http::body::Body;
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
@@ -20,7 +20,7 @@ use crate::input::{both, choice, path_parameter, string};
 use crate::organization::protocol::{IssueKey, KeyRecord, ListKeys, Resource, RevokeKey};
 use crate::refusal::Refusal;
 
-const KEY: &str = Resource::Key.as_str();
+const KEY: &str = Resource::Key.into_str();
 
 /// A key as the admin API shows it.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -61,10 +61,7 @@ impl<'a> KeyView<'a> {
 }
 
 /// `POST …/keys`.
-pub async fn issue<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn issue(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let key_id = KeyId::new(input.received_at, input.random);
     let read = both(organizations::id(&input), read_issue(&input.body, key_id, input.received_at));
     let (id, (mode, record)) = input.complete(read)?;
@@ -111,10 +108,7 @@ fn read_issue(body: &Body, key_id: KeyId, now: Timestamp) -> Result<(Mode, KeyRe
 }
 
 /// `GET …/keys`: the keys of both modes, in the order of issue.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
     let id = organizations::id(&input);
@@ -141,10 +135,7 @@ fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring
 
 /// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is
 /// answered 204 too.
-pub async fn revoke<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn revoke(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let key_id = path_parameter("key_id", input.parameters.get(1), |text| text.parse());
     let read = both(organizations::id(&input), key_id);
     let (id, key_id) = input.complete(read)?;

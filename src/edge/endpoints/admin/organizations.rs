@@ -13,7 +13,7 @@ use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
 use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
 use crate::directory::timestamp::Timestamp;
-use crate::edge::endpoint::Input;
+use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::{self, entity_tag};
@@ -24,7 +24,7 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
 use crate::json::RawValue;
-use crate::projection::{Bound, Statement};
+use crate::projection::Statement;
 use crate::refusal::Refusal;
 
 /// Most attempts to change a record that other requests change at the same time.
@@ -32,10 +32,7 @@ const UPDATE_ATTEMPTS: u32 = 5;
 const OVERTAKEN: &str = "The organization is being changed by others; read it and try again.";
 
 /// `POST /admin/v1/organizations`.
-pub async fn create<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn create(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let changes = read_changes(&input.body, true);
     let mut changes = input.complete(changes)?;
     let now = input.received_at;
@@ -49,7 +46,7 @@ pub async fn create<R: Runtime>(
     let clerk_org_id = changes.clerk_org_id.flatten();
     let organization =
         Organization { id, name, slug, clerk_org_id, limits, version: 1, created_at: now, updated_at: now };
-    let stored = exchange.query(&with_document(INSERT, &organization)?.statement()).await?;
+    let stored = exchange.query(&with_document(INSERT, &organization)?).await?;
     if stored.rows.is_empty() {
         refuse_taken(exchange, &organization).await?;
         return Err(internal("an organization was not stored, and nothing was in its way"));
@@ -58,19 +55,14 @@ pub async fn create<R: Runtime>(
 }
 
 /// `GET /admin/v1/organizations`: in the order of creation.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let binding = Binding::new(&["admin", "organizations"]);
     let limit = pages::limit(&mut input.query);
     let cursor = input.query.text("cursor");
     input.complete(Ok(()))?;
     let after = input.cursor(cursor, &binding)?.unwrap_or_default();
-    let select = Statement {
-        sql: "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2".into(),
-        parameters: vec![after.as_str().into(), i64::from(limit).saturating_add(1).into()],
-    };
+    let select = "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let select = Statement::new(select, [after.into(), i64::from(limit).saturating_add(1).into()]);
     let documents = exchange.query(&select).await?.rows;
     let read = documents.iter().map(|document| organizations::read(document));
     let mut organizations: Vec<Organization> = read.collect::<Result<_, _>>()?;
@@ -82,10 +74,7 @@ pub async fn list<R: Runtime>(
 }
 
 /// `GET /admin/v1/organizations/{organization_id}`.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
     let version = organizations::version(&organization);
     conditional::not_modified(input.if_none_match, version).map_or_else(|| respond(200, &organization), Ok)
@@ -93,10 +82,7 @@ pub async fn get<R: Runtime>(
 
 /// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
 /// leaves the rest.
-pub async fn update<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_changes(&input.body, false));
     let (id, changes) = input.complete(read)?;
@@ -108,8 +94,8 @@ pub async fn update<R: Runtime>(
         let from_version = found.version;
         let updated = changes.applied_to(found, input.received_at);
         let mut replace = with_document(REPLACE, &updated)?;
-        replace.values.push(from_version.into());
-        if !exchange.query(&replace.statement()).await?.rows.is_empty() {
+        replace.parameters.push(from_version.into());
+        if !exchange.query(&replace).await?.rows.is_empty() {
             return deliver(exchange, input.caller, &updated).await;
         }
         // Nothing was replaced: a name is taken, or another request has changed the record. Only the
@@ -120,8 +106,8 @@ pub async fn update<R: Runtime>(
 }
 
 /// Brings the settings to both objects, then answers.
-async fn deliver<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+async fn deliver(
+    exchange: &mut Exchange<'_, impl Runtime>,
     operator: Operator,
     organization: &Organization,
 ) -> Result<Response, Fault> {
@@ -144,23 +130,22 @@ const TAKEN: &str = "
     WHERE id <> ?1 AND (slug = ?2 OR clerk_org_id = ?3) LIMIT 1";
 
 /// A statement that is bound to an organization's columns.
-fn with_document(sql: &'static str, organization: &Organization) -> Result<Bound, Fault> {
+fn with_document<'a>(sql: &'static str, organization: &'a Organization) -> Result<Statement<'a>, Fault> {
     let mut statement = with_names(sql, organization);
     let document = serde_json::to_string(organization).map_err(internal)?;
-    statement.values.extend([organization.version.into(), document.into()]);
+    statement.parameters.extend([organization.version.into(), document.into()]);
     Ok(statement)
 }
 
 /// A statement that is bound to an organization's unique fields.
-fn with_names(sql: &'static str, organization: &Organization) -> Bound {
-    let slug = organization.slug.as_str().to_owned();
-    let values = vec![organization.id.to_string().into(), slug.into(), organization.clerk_org_id.clone().into()];
-    Bound { sql: sql.into(), values }
+fn with_names<'a>(sql: &'static str, organization: &'a Organization) -> Statement<'a> {
+    let (slug, clerk_org_id) = (organization.slug.as_str(), organization.clerk_org_id.as_deref());
+    Statement::new(sql, [organization.id.to_string().into(), slug.into(), clerk_org_id.into()])
 }
 
 /// Fails if another organization holds one of this one's unique fields.
-async fn refuse_taken<R: Runtime>(exchange: &mut Exchange<'_, R>, organization: &Organization) -> Result<(), Fault> {
-    let taken = exchange.query(&with_names(TAKEN, organization).statement()).await?;
+async fn refuse_taken(exchange: &mut Exchange<'_, impl Runtime>, organization: &Organization) -> Result<(), Fault> {
+    let taken = exchange.query(&with_names(TAKEN, organization)).await?;
     match taken.rows.first() {
         Some(field) => Err(Fault::Conflict(format!("Another organization has this {field}."))),
         None => Ok(()),

@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::{Mode, OrganizationId};
-use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Exchange, Operator};
+use crate::edge::endpoint::AdminInput;
+use crate::edge::exchange::Exchange;
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
@@ -42,10 +42,7 @@ enum RepairStatus {
 
 /// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects
 /// continue by themselves, and a repetition tells how far they are.
-pub async fn start<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn start(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let options = match &input.body {
         Body::Empty => Ok(()),
         sent => sent.fields().and_then(Fields::finish),
@@ -58,10 +55,7 @@ pub async fn start<R: Runtime>(
 }
 
 /// `GET …/repair`: the last audit of each mode; 404 when neither mode had one.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let id = organizations::find_named(exchange, &mut input).await?.id;
     let commands = [ReadAudit, ReadAudit];
     let response = respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::Handle, commands).await?)?;

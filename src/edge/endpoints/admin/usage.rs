@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
-use crate::edge::endpoint::Input;
-use crate::edge::exchange::{Exchange, Operator};
+use crate::edge::endpoint::AdminInput;
+use crate::edge::exchange::Exchange;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
@@ -35,10 +35,7 @@ struct Share {
 }
 
 /// `GET /admin/v1/organizations/{organization_id}/usage`, by mode.
-pub async fn get<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
-    mut input: Input<'_, Operator>,
-) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let organization = organizations::find_named(exchange, &mut input).await?;
     let id = organization.id;
     // An object without a key has no limits yet.

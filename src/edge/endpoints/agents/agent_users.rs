@@ -97,8 +97,8 @@ pub struct AgentUserList<'a> {
 }
 
 /// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn list(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
@@ -111,7 +111,7 @@ pub async fn list<R: Runtime>(
     let binding = binding(input.caller, agent_id);
     let after = input.cursor(cursor, &binding)?;
     let page = agent_users::page(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
-    let texts = exchange.query_listing(&page.statement()).await?;
+    let texts = exchange.query_listing(&page).await?;
     let rows = texts.rows.iter().map(|text| serde_json::from_str(text));
     let mut rows: Vec<AgentUserRow<'_>> = rows.collect::<Result<_, _>>().map_err(internal)?;
     let has_more = pages::cut(&mut rows, limit);

@@ -12,7 +12,7 @@ use crate::input::QueryFields;
 
 /// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet
 /// is described by the token.
-pub async fn get<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response, Fault> {
+pub async fn get(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let session = session::authenticate(exchange).await?;
     QueryFields::none(exchange.target.query)?;
     let database = exchange.runtime.database().map_err(internal)?;

@@ -23,7 +23,7 @@ const UNCONFIGURED_RETRY_S: u32 = 300;
 
 /// A genuine delivery takes no token, because all of them come from the few addresses of one sender. A
 /// forged one takes a token of its sender's address, as every refused credential does.
-pub async fn receive<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response, Fault> {
+pub async fn receive(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let keys = &configuration.clerk_webhook_keys;
     if keys.is_empty() {

@@ -41,7 +41,7 @@ struct Check {
 }
 
 /// `GET /ready`: 200 when every binding can be reached, else 503; with the latency of each.
-pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Response, Fault> {
+pub async fn ready(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let runtime = exchange.runtime;
     let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;
     let objects = timed(runtime, async { runtime.ping_object().await.is_ok() }).await;
@@ -53,7 +53,7 @@ pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Respons
     })
     .await;
     let d1 = timed(runtime, async {
-        let select = Statement { sql: "SELECT slug AS text FROM organizations LIMIT 1".into(), parameters: Vec::new() };
+        let select = Statement::new("SELECT slug AS text FROM organizations LIMIT 1", []);
         match runtime.database() {
             Ok(database) => database.query(&select).await.is_ok(),
             Err(_) => false,
@@ -69,7 +69,7 @@ pub async fn ready<R: Runtime>(exchange: &mut Exchange<'_, R>) -> Result<Respons
     Ok(if ready { response } else { response.with("Retry-After", "1") })
 }
 
-async fn timed<R: Runtime>(runtime: &R, check: impl Future<Output = bool>) -> Check {
+async fn timed(runtime: &impl Runtime, check: impl Future<Output = bool>) -> Check {
     let started = runtime.now();
     let ok = check.await;
     Check { ok, latency_ms: runtime.now().millis().saturating_sub(started.millis()) }

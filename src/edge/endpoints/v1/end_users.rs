@@ -118,8 +118,8 @@ fn read_change(body: &Body) -> Result<EndUserChange, Fault> {
 }
 
 /// `GET /v1/end-users`: keyset pages over either index, read-your-writes.
-pub async fn list<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn list(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {

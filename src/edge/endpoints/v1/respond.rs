@@ -54,8 +54,8 @@ enum TurnMode {
 
 /// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent
 /// events. A repetition with the same `Idempotency-Key` gets the answer that the object kept.
-pub async fn respond<R: Runtime>(
-    exchange: &mut Exchange<'_, R>,
+pub async fn respond(
+    exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
@@ -184,13 +184,8 @@ impl<R: Runtime> Turn<R> {
             context: asked.context.as_ref(),
             message: &asked.message,
         };
-        let answered = match on_delta {
-            Some(on_delta) => {
-                responder::respond_streamed(&self.runtime, self.configuration.chat.as_ref(), &prompt, on_delta).await
-            }
-            None => responder::respond(&self.runtime, self.configuration.chat.as_ref(), &prompt).await,
-        };
-        let answer = match answered {
+        let chat = self.configuration.chat.as_ref();
+        let answer = match responder::ask(&self.runtime, chat, &prompt, on_delta).await {
             Ok(answer) => answer,
             Err(error) => {
                 // If this call is lost, the reservation expires by itself.

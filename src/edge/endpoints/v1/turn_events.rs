@@ -9,8 +9,9 @@ use crate::fault::{Fault, internal};
 use crate::json;
 
 /// The data of an event. It repeats the type of the event, because clients look only there.
-#[derive(Serialize, schemars::JsonSchema)]
+#[derive(Serialize, schemars::JsonSchema, strum::IntoStaticStr)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum TurnEvent {
     Metadata {
         interaction_id: RequestId,
@@ -96,14 +97,8 @@ impl TurnEvent {
     }
 
     pub fn send(&self, sink: &dyn EventSink) {
-        let name = match self {
-            Self::Metadata { .. } => "metadata",
-            Self::Text { .. } => "text",
-            Self::Completion { .. } => "completion",
-            Self::Error { .. } => "error",
-        };
         // An event of our own types does not fail to serialise.
-        sink.send(name, &serde_json::to_string(self).unwrap_or_default());
+        sink.send(self.into_str(), &serde_json::to_string(self).unwrap_or_default());
     }
 }
 

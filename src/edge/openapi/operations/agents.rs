@@ -3,32 +3,24 @@
 use serde_json::{Value, json};
 
 use super::examples::{
-    THEN, accepted, agent, agent_links, cursor, deletion, deletion_links, described, id, limit, metadata, mood, object,
-    or_null, parameter,
+    THEN, accepted, agent, agent_links, cursor, deletion, deletion_links, deprecated, described, id, limit, metadata,
+    mood, object, or_null, parameter, reason,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::Operation;
 
 /// The parameters of lists in dialect 2, including those that old clients send.
 fn page_size() -> Vec<Value> {
-    let ignored = |name: &str| {
-        let mut ignored = parameter(name, "Taken from old clients, and ignored.", json!({ "type": "string" }));
-        if let Some(ignored) = ignored.as_object_mut() {
-            ignored.insert("deprecated".to_owned(), json!(true));
-        }
-        ignored
-    };
-    let mut old = limit("limit", 500, 100);
-    if let Some(old) = old.as_object_mut() {
-        old.insert("deprecated".to_owned(), json!(true));
-    }
+    let ignored =
+        |name: &str| deprecated(parameter(name, "Taken from old clients, and ignored.", json!({ "type": "string" })));
+    let old = deprecated(limit("limit", 500, 100));
     vec![limit("page_size", 500, 100), cursor(), old, ignored("offset"), ignored("sort_by"), ignored("sort_order")]
 }
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Agents", "/api/v1/agents", "/api/v1/agents/{agent_id}");
     let described_agent = || described("Agent", agent());
-    let (deletion_schema, deletion_example) = deletion(&["all"]);
+    let agents = json!({ "items": [agent()], "has_more": false });
     let users = json!({
         "users": [{
             "user_id": "ada", "role": "user", "created_at": THEN, "display_name": "Ada", "last_interaction_at": THEN,
@@ -56,13 +48,7 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Get, all, "listAgents", tag, "List agents")
             .says("In the order of their making.")
             .query(page_size())
-            .answers(
-                200,
-                "A page.",
-                "AgentList",
-                described("AgentList", json!({ "items": [agent()], "has_more": false })),
-                &["Link"],
-            ),
+            .answers(200, "A page.", "AgentList", described("AgentList", agents), &["Link"]),
         Operation::new(Get, one, "getAgent", tag, "Read an agent")
             .conditions(&["If-None-Match"])
             .answers(200, "The agent.", "DescribedAgent", described_agent(), &["ETag", "Link"])
@@ -76,7 +62,7 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Delete, one, "deleteAgent", tag, "Delete an agent")
             .says("Gone at once, its relationships soon after.")
             .conditions(&["If-Match"])
-            .request(deletion_schema, deletion_example)
+            .request(deletion(&["all"]), reason())
             .answers(202, "The receipt's id.", "DescribedDeletion", described("Deletion", accepted()), &["Link"])
             .links(deletion_links())
             .errors(&[404, 409, 412]),

@@ -4,25 +4,28 @@ use serde_json::json;
 
 use super::examples::{
     THEN, accepted, cursor, deletion, deletion_links, end_user, id, limit, metadata, new_end_user, object, or_null,
-    page, parameter, receipt, relationship, user_links,
+    page, parameter, reason, receipt, relationship, user_links,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
+use crate::edge::openapi::parts::with;
 
 pub(super) fn all() -> Vec<Operation> {
     let tag = "End users";
     let users = "/v1/end-users";
     let user = "/v1/end-users/{user_id}";
     let instant = || json!({ "type": "string", "format": "date-time" });
-    let (deletion_schema, deletion_example) = deletion(&["all", "model_only", "memory_only"]);
-    let with_relationships = {
-        let mut record = end_user();
-        if let Some(record) = record.as_object_mut() {
-            record.insert("relationships".to_owned(), json!([relationship()]));
-            record.insert("relationships_has_more".to_owned(), json!(false));
-        }
-        record
-    };
+    let with_relationships = with(end_user(), "relationships", json!([relationship()]));
+    let with_relationships = with(with_relationships, "relationships_has_more", json!(false));
+    let export = json!({
+        "exported_at": THEN, "end_user": end_user(), "kept_answers": [], "relationships": [relationship()],
+        "owned_agents": [], "deletions": [],
+    });
+    let batch = json!({
+        "results": [{ "user_id": "ada", "status": 201 }, { "user_id": "eve", "status": 200 }],
+        "created": 1, "existing": 1, "failed": 0,
+    });
+    let users_schema = json!({ "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() });
     vec![
         Operation::new(Post, users, "createEndUser", tag, "Register an end user")
             .says("Idempotent by `user_id`: among any number of racing requests exactly one answers 201.")
@@ -40,22 +43,10 @@ pub(super) fn all() -> Vec<Operation> {
             )
             .conditions(&["Idempotency-Key"])
             .request(
-                object(
-                    &["users"],
-                    json!({ "users": { "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() } }),
-                ),
+                object(&["users"], json!({ "users": users_schema })),
                 json!({ "users": [{ "user_id": "ada" }, { "user_id": "eve" }] }),
             )
-            .answers(
-                200,
-                "What became of each, in the order given.",
-                "BatchResult",
-                json!({
-                    "results": [{ "user_id": "ada", "status": 201 }, { "user_id": "eve", "status": 200 }],
-                    "created": 1, "existing": 1, "failed": 0,
-                }),
-                &["Idempotency-Replayed"],
-            ),
+            .answers(200, "What became of each, in the order given.", "BatchResult", batch, &["Idempotency-Replayed"]),
         Operation::new(Get, users, "listEndUsers", tag, "List end users")
             .says("Keyset pages, in byte order of `user_id` or in order of creation, with everything written before.")
             .query(vec![
@@ -81,21 +72,12 @@ pub(super) fn all() -> Vec<Operation> {
                  again. `model_only` erases the moods, `memory_only` the relationships, and the user stays.",
             )
             .conditions(&["If-Match"])
-            .request(deletion_schema, deletion_example)
+            .request(deletion(&["all", "model_only", "memory_only"]), reason())
             .answers(202, "The receipt's id; the same again while the erasure lasts.", "DeletionAccepted", accepted(), &[])
             .links(deletion_links())
             .errors(&[404, 412]),
         Operation::new(Get, "/v1/end-users/{user_id}/export", "exportEndUser", tag, "Export everything held about a user")
-            .answers(
-                200,
-                "One document.",
-                "Export",
-                json!({
-                    "exported_at": THEN, "end_user": end_user(), "kept_answers": [], "relationships": [relationship()],
-                    "owned_agents": [], "deletions": [],
-                }),
-                &[],
-            )
+            .answers(200, "One document.", "Export", export, &[])
             .errors(&[404]),
         Operation::new(Get, "/v1/deletions/{deletion_id}", "getDeletion", tag, "Read the receipt of an erasure")
             .says("It outlives what was erased, and names nobody.")

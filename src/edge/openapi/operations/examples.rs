@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::edge::openapi::parts::{ULID, UUID};
+use crate::edge::openapi::parts::{ULID, UUID, with};
 
 /// The instant in all examples.
 pub(super) const THEN: &str = "2026-11-21T22:41:26.283Z";
@@ -49,10 +49,17 @@ pub(super) fn end_user() -> Value {
     })
 }
 
-pub(super) fn deletion(cascades: &[&str]) -> (Value, Value) {
+pub(super) fn deletion(cascades: &[&str]) -> Value {
     let reason = json!({ "type": ["string", "null"], "maxLength": 500 });
-    let properties = json!({ "cascade": { "enum": cascades, "default": "all" }, "reason": reason });
-    (object(&[], properties), json!({ "reason": "asked for" }))
+    object(&[], json!({ "cascade": { "enum": cascades, "default": "all" }, "reason": reason }))
+}
+
+pub(super) fn reason() -> Value {
+    json!({ "reason": "asked for" })
+}
+
+pub(super) fn deprecated(parameter: Value) -> Value {
+    with(parameter, "deprecated", json!(true))
 }
 
 pub(super) fn accepted() -> Value {
@@ -66,11 +73,7 @@ pub(super) fn agent() -> Value {
 }
 
 pub(super) fn described(schema: &str, value: Value) -> Value {
-    let mut value = value;
-    if let Some(members) = value.as_object_mut() {
-        members.insert("$schema".to_owned(), json!(format!("/api/v1/schemas/{schema}.json")));
-    }
-    value
+    with(value, "$schema", json!(format!("/api/v1/schemas/{schema}.json")))
 }
 
 pub(super) fn mood() -> Value {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page};
+use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page, reason};
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::Operation;
-use crate::edge::openapi::parts::ULID;
+use crate::edge::openapi::parts::{ULID, with};
 
 fn organization() -> Value {
     json!({
@@ -15,15 +15,11 @@ fn organization() -> Value {
     })
 }
 
-fn key(secret: bool) -> Value {
-    let mut key = json!({
+fn key() -> Value {
+    json!({
         "id": ULID, "kind": "api", "mode": "live", "scope": "read_write", "prefix": "sk", "name": "Backend",
         "created_at": THEN, "expires_at": null, "revoked_at": null, "last_used_on": null,
-    });
-    if let (Some(key), true) = (key.as_object_mut(), secret) {
-        key.insert("key".to_owned(), json!("sk_live_…"));
-    }
-    key
+    })
 }
 
 pub(super) fn all() -> Vec<Operation> {
@@ -31,7 +27,6 @@ pub(super) fn all() -> Vec<Operation> {
 }
 
 fn organizations() -> Vec<Operation> {
-    let (deletion_schema, deletion_example) = deletion(&["all"]);
     let (tag, all, one) = ("Operator", "/admin/v1/organizations", "/admin/v1/organizations/{organization_id}");
     let whole = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
     let fields = || {
@@ -58,6 +53,12 @@ fn organizations() -> Vec<Operation> {
     let receipt = json!({
         "operationId": "getOrganizationDeletion", "parameters": { "deletion_id": "$response.body#/deletion_id" },
     });
+    let deletion_path = "/admin/v1/deletions/{deletion_id}";
+    let deleted = json!({
+        "deletion_id": ULID, "organization_id": ULID, "status": "completed", "requested_at": THEN,
+        "completed_at": THEN, "reason": null, "erased": { "records": 3, "relationships": 2, "moods": 2 },
+    });
+    let again = "The receipt's id; the same again whenever asked.";
     vec![
         Operation::new(Post, all, "createOrganization", tag, "Make an organization")
             .request(object(&["name"], fields()), json!({ "name": "Acme" }))
@@ -79,50 +80,25 @@ fn organizations() -> Vec<Operation> {
             .request(object(&[], fields()), json!({ "limits": { "requests_per_second": 100 } }))
             .answers(200, "The organization as it is now.", "Organization", organization(), &["ETag"])
             .errors(&[404, 409, 412]),
-        Operation::new(
-            Delete,
-            "/admin/v1/organizations/{organization_id}",
-            "deleteOrganization",
-            tag,
-            "Delete an organization",
-        )
-        .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
-        .conditions(&["If-Match"])
-        .request(deletion_schema, deletion_example)
-        .answers(
-            202,
-            "The receipt's id; the same again whenever asked.",
-            "OrganizationDeletionAccepted",
-            accepted(),
-            &["Location"],
-        )
-        .links(json!({ "receipt": receipt }))
-        .errors(&[404, 412]),
-        Operation::new(
-            Get,
-            "/admin/v1/deletions/{deletion_id}",
-            "getOrganizationDeletion",
-            tag,
-            "Read the receipt of a deletion",
-        )
-        .answers(
-            200,
-            "The receipt.",
-            "OrganizationReceipt",
-            json!({
-                "deletion_id": ULID, "organization_id": ULID, "status": "completed", "requested_at": THEN,
-                "completed_at": THEN, "reason": null, "erased": { "records": 3, "relationships": 2, "moods": 2 },
-            }),
-            &[],
-        )
-        .errors(&[404]),
+        Operation::new(Delete, one, "deleteOrganization", tag, "Delete an organization")
+            .says("Gone at once with its keys, and all its data from every store soon after. Its slug is free again.")
+            .conditions(&["If-Match"])
+            .request(deletion(&["all"]), reason())
+            .answers(202, again, "OrganizationDeletionAccepted", accepted(), &["Location"])
+            .links(json!({ "receipt": receipt }))
+            .errors(&[404, 412]),
+        Operation::new(Get, deletion_path, "getOrganizationDeletion", tag, "Read the receipt of a deletion")
+            .answers(200, "The receipt.", "OrganizationReceipt", deleted, &[])
+            .errors(&[404]),
     ]
 }
 
 fn keys_and_reports() -> Vec<Operation> {
     let tag = "Operator";
-    let (keys, repair) =
-        ("/admin/v1/organizations/{organization_id}/keys", "/admin/v1/organizations/{organization_id}/repair");
+    let keys = "/admin/v1/organizations/{organization_id}/keys";
+    let key_path = "/admin/v1/organizations/{organization_id}/keys/{key_id}";
+    let usage_path = "/admin/v1/organizations/{organization_id}/usage";
+    let repair = "/admin/v1/organizations/{organization_id}/repair";
     let of_organization = json!({ "organization_id": "$request.path.organization_id" });
     let read = json!({ "operationId": "getRepair", "parameters": of_organization });
     let of_key = json!({ "organization_id": "$request.path.organization_id", "key_id": "$response.body#/id" });
@@ -157,33 +133,21 @@ fn keys_and_reports() -> Vec<Operation> {
                 ),
                 json!({ "kind": "api", "mode": "live", "name": "Backend" }),
             )
-            .answers(201, "The key.", "Key", key(true), &["Location"])
+            .answers(201, "The key.", "Key", with(key(), "key", json!("sk_live_…")), &["Location"])
             .links(json!({ "revoke": { "operationId": "revokeKey", "parameters": of_key } }))
             .errors(&[404]),
         Operation::new(Get, keys, "listKeys", tag, "List keys")
             .says("Of both modes, in the order of their issue, revoked ones too.")
             .query(vec![limit("limit", 200, 50), cursor()])
-            .answers(200, "A page.", "KeyPage", page(key(false)), &[])
+            .answers(200, "A page.", "KeyPage", page(key()), &[])
             .errors(&[404]),
-        Operation::new(
-            Delete,
-            "/admin/v1/organizations/{organization_id}/keys/{key_id}",
-            "revokeKey",
-            tag,
-            "Revoke a key",
-        )
-        .says("From the next request on.")
-        .bare(204, "Revoked, now or before.", &[])
-        .errors(&[404]),
-        Operation::new(
-            Get,
-            "/admin/v1/organizations/{organization_id}/usage",
-            "getOrganizationUsage",
-            tag,
-            "Read usage",
-        )
-        .answers(200, "Of each mode.", "OrganizationUsage", usage, &[])
-        .errors(&[404]),
+        Operation::new(Delete, key_path, "revokeKey", tag, "Revoke a key")
+            .says("From the next request on.")
+            .bare(204, "Revoked, now or before.", &[])
+            .errors(&[404]),
+        Operation::new(Get, usage_path, "getOrganizationUsage", tag, "Read usage")
+            .answers(200, "Of each mode.", "OrganizationUsage", usage, &[])
+            .errors(&[404]),
         Operation::new(Post, repair, "repairOrganization", tag, "Compare the projections and mend them")
             .request(object(&[], json!({})), json!({}))
             .answers(200, "Done: what differed.", "Repair", report.clone(), &[])

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::examples::{
-    accepted, deletion, enveloped, id, limit, metadata, object, parameter, principal, principal_links,
+    accepted, deletion, deprecated, enveloped, id, limit, metadata, object, parameter, principal, principal_links,
+    reason,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
@@ -12,17 +13,13 @@ pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");
     let found = || enveloped(principal(false), "OK.", Value::Null);
     let cursor = |name, description| parameter(name, description, json!({ "type": "string", "minLength": 1 }));
-    let mut offset = parameter(
-        "offset",
-        "So many are left out; instead of a cursor.",
-        json!({ "type": "integer", "minimum": 0, "maximum": 10_000 }),
-    );
-    if let Some(offset) = offset.as_object_mut() {
-        offset.insert("deprecated".to_owned(), json!(true));
-    }
+    let places = json!({ "type": "integer", "minimum": 0, "maximum": 10_000 });
+    let offset = deprecated(parameter("offset", "So many are left out; instead of a cursor.", places));
     let meta =
         json!({ "has_more": false, "after": null, "before": null, "total": null, "offset": null, "limit": null });
-    let (deletion_schema, deletion_example) = deletion(&["all"]);
+    let by_external_id = "/api/v1/principals/by-external-id/{external_id}";
+    let created = enveloped(principal(true), "Principal created.", Value::Null);
+    let erased = enveloped(accepted(), "The principal is being erased.", Value::Null);
     vec![
         Operation::new(Post, all, "createPrincipal", tag, "Register a principal")
             .says("A human is the end user whose `user_id` is the `external_id`; an agent is the agent.")
@@ -34,13 +31,7 @@ pub(super) fn all() -> Vec<Operation> {
                 ),
                 json!({ "external_id": "ada", "type": "human", "name": "Ada" }),
             )
-            .answers(
-                201,
-                "Made by this request.",
-                "PrincipalAnswer",
-                enveloped(principal(true), "Principal created.", Value::Null),
-                CREATED,
-            )
+            .answers(201, "Made by this request.", "PrincipalAnswer", created, CREATED)
             .links(principal_links())
             .answers(200, "Already there; nothing is overwritten.", "PrincipalAnswer", found(), FOUND)
             .links(principal_links())
@@ -60,17 +51,11 @@ pub(super) fn all() -> Vec<Operation> {
             .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404]),
-        Operation::new(
-            Get,
-            "/api/v1/principals/by-external-id/{external_id}",
-            "getPrincipalByExternalId",
-            tag,
-            "Read a principal by your own id",
-        )
-        .conditions(&["If-None-Match"])
-        .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
-        .bare(304, "Still in the version that was named.", &["ETag"])
-        .errors(&[404]),
+        Operation::new(Get, by_external_id, "getPrincipalByExternalId", tag, "Read a principal by your own id")
+            .conditions(&["If-None-Match"])
+            .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
+            .bare(304, "Still in the version that was named.", &["ETag"])
+            .errors(&[404]),
         Operation::new(Patch, one, "updatePrincipal", tag, "Change a principal")
             .says("Changes what is named and leaves the rest. Only an agent has an owner, who is a human.")
             .conditions(&["If-Match"])
@@ -89,14 +74,8 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Delete, one, "deletePrincipal", tag, "Erase a principal")
             .says("As the end user or the agent that it is.")
             .conditions(&["If-Match"])
-            .request(deletion_schema, deletion_example)
-            .answers(
-                202,
-                "The receipt's id.",
-                "PrincipalDeletion",
-                enveloped(accepted(), "The principal is being erased.", Value::Null),
-                &[],
-            )
+            .request(deletion(&["all"]), reason())
+            .answers(202, "The receipt's id.", "PrincipalDeletion", erased, &[])
             .errors(&[404, 412]),
     ]
 }

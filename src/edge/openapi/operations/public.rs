@@ -53,6 +53,8 @@ fn clerk_event() -> Value {
 }
 
 pub(super) fn all() -> Vec<Operation> {
+    let health = json!({ "status": "ok", "version": "0.1.0" });
+    let demo = json!({ "api_key": null, "mood_half_life_ms": 86_400_000 });
     let check = json!({ "ok": true, "latency_ms": 3 });
     let readiness = |status: &str| json!({ "status": status, "checks": { "configuration": check, "objects": check, "kv": check, "d1": check } });
     vec![
@@ -60,7 +62,7 @@ pub(super) fn all() -> Vec<Operation> {
             200,
             "It does.",
             "Health",
-            json!({ "status": "ok", "version": "0.1.0" }),
+            health,
             &[],
         ),
         Operation::new(Get, "/ready", "getReadiness", "Public", "Every binding is reached")
@@ -71,13 +73,7 @@ pub(super) fn all() -> Vec<Operation> {
                 "The key only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`. In \
                  `mood_half_life_ms` a mood loses half its distance to its baseline.",
             )
-            .answers(
-                200,
-                "The key and the half-life.",
-                "Demo",
-                json!({ "api_key": null, "mood_half_life_ms": 86_400_000 }),
-                &[],
-            ),
+            .answers(200, "The key and the half-life.", "Demo", demo, &[]),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
             .says("Signed by Svix. At most 256 KiB. Only what is named here is read of it.")
             .request(

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::examples::{
-    THEN, accepted, cursor, deletion, deletion_links, id, limit, object, or_null, page, parameter, relationship,
+    THEN, accepted, cursor, deletion, deletion_links, id, limit, object, or_null, page, parameter, reason, relationship,
 };
 use crate::edge::http::method::Method::{Delete, Get, Post};
 use crate::edge::openapi::operation::Operation;
@@ -38,7 +38,7 @@ pub(super) fn all() -> Vec<Operation> {
         "latency_ms": 12,
     });
     let usage = json!({ "used": 17, "limit": 10_000, "period_start": THEN, "resets_at": "2026-12-21T22:41:26.283Z" });
-    let (deletion_schema, deletion_example) = deletion(&["all", "memory_only"]);
+    let active = "/v1/usage/active-relationships";
     let first = json!({ "relationship_id": "$response.body#/data/0/id" });
     let respond = Operation::new(Post, "/v1/respond", "respond", tag, "Take a metered turn with an agent")
         .says(
@@ -74,7 +74,7 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Delete, relationship_path, "deleteRelationship", tag, "Erase a relationship")
             .says("With `memory_only` what it remembers of turns.")
             .conditions(&["If-Match"])
-            .request(deletion_schema, deletion_example)
+            .request(deletion(&["all", "memory_only"]), reason())
             .answers(202, "The receipt's id.", "DeletionAccepted", accepted(), &[])
             .links(deletion_links())
             .errors(&[404, 412]),
@@ -85,14 +85,13 @@ pub(super) fn all() -> Vec<Operation> {
             usage.clone(),
             &[],
         ),
-        Operation::new(
-            Get,
-            "/v1/usage/active-relationships",
-            "getActiveRelationshipUsage",
-            tag,
-            "Read the active relationships",
-        )
-        .answers(200, "Of this billing period.", "Usage", usage, &[]),
+        Operation::new(Get, active, "getActiveRelationshipUsage", tag, "Read the active relationships").answers(
+            200,
+            "Of this billing period.",
+            "Usage",
+            usage,
+            &[],
+        ),
     ]
 }
 
