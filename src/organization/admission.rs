@@ -2,8 +2,7 @@
 //!
 //! Invariants:
 //!
-//! - The checks have one order: key (401), scope (403), bucket (429). Only the last one takes a
-//!   token.
+//! - The checks have one order: key (401), scope (403), bucket (429). Only the last one takes a token.
 //! - A repeated call whose first attempt was committed takes no token.
 
 use super::keys::KeyCheck;

@@ -95,8 +95,8 @@ fn find_by(sql: &impl Sql, column: &str, value: &str) -> Result<FoundAgent, SqlE
     })
 }
 
-/// Creates an agent, or changes the existing one with the external id, or with the name when the
-/// caller gives no external id. A field that is not given stays.
+/// Creates an agent, or changes the existing one with the external id, or with the name when the caller gives no
+/// external id. A field that is not given stays.
 pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAgent, Failure> {
     let Writer { sql, now, .. } = *writer;
     let found = match &new.external_id {

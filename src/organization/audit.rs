@@ -2,13 +2,12 @@
 //!
 //! Invariants:
 //!
-//! - An audit writes no record itself. It appends a differing user to the log, and a flush behind
-//!   the same fence repairs the record. The audit directly removes only records that belong to no
-//!   user of the object.
-//! - An audit judges only users without a pending change. It leaves a user who changed during the
-//!   comparison, or whose change no projection has confirmed yet, to that change.
-//! - A step is bounded, and the position of the audit is durable. The position is a row number, an
-//!   instant or a cursor of KV's, never the id of a person.
+//! - An audit writes no record itself. It appends a differing user to the log, and a flush behind the same fence
+//!   repairs the record. The audit directly removes only records that belong to no user of the object.
+//! - An audit judges only users without a pending change. It leaves a user who changed during the comparison, or
+//!   whose change no projection has confirmed yet, to that change.
+//! - A step is bounded, and the position of the audit is durable. The position is a row number, an instant or a
+//!   cursor of KV's, never the id of a person.
 
 use std::collections::HashSet;
 
@@ -262,8 +261,7 @@ pub fn foreign_digests(sql: &impl Sql, digests: &[String]) -> Result<Vec<String>
     sql.list(select, &[json_list(digests)?.as_str().into()], Row::text)
 }
 
-/// Records what a step found, and moves to the next step. `before` are the pending users when the
-/// step began.
+/// Records what a step found, and moves to the next step. `before` are the pending users when the step began.
 pub fn record(writer: &mut Writer<'_, impl Sql>, before: &PendingUsers, finding: AuditFinding) -> Result<(), SqlError> {
     let Writer { sql, now, .. } = *writer;
     let Some(mut audit) = Audit::load(sql)?.filter(|audit| audit.report.phase == Some(finding.phase())) else {

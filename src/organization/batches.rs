@@ -1,7 +1,7 @@
 //! Batches: what a projection needs to follow the change log.
 //!
-//! Invariant: a batch carries the latest state of everyone who changed between two places of the
-//! log, and is bounded in rows and in bytes.
+//! Invariant: a batch carries the latest state of everyone who changed between two places of the log, and is
+//! bounded in rows and in bytes.
 
 use std::collections::HashMap;
 
@@ -19,10 +19,9 @@ use crate::json;
 
 /// Most rows of the log in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;
-/// A batch takes no further document when its documents have this size, in bytes. One more document
-/// has at most 17 KB. The listing gets most of a document twice, and escapes may double its size, so the
-/// batch stays below the limit of one D1 parameter, 2 MB
-/// (<https://developers.cloudflare.com/d1/platform/limits/>).
+/// A batch takes no further document when its documents have this size, in bytes. One more document has at most
+/// 17 KB. The listing gets most of a document twice, and escapes may double its size, so the batch stays below
+/// the limit of one D1 parameter, 2 MB (<https://developers.cloudflare.com/d1/platform/limits/>).
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Everything that a projection needs to move from one sequence number to another.
@@ -49,13 +48,12 @@ pub struct Change {
     pub created_at: Timestamp,
     /// `None` when the user is being erased: the projections must hold nothing of them.
     pub record: Option<ProjectedRecord>,
-    /// The agents of the user's relationships, each with what the relationship adds to the record;
-    /// `None` when the relationships did not change.
+    /// The agents of the user's relationships, each with what the relationship adds to the record; `None` when
+    /// the relationships did not change.
     pub relationships: Option<Vec<(AgentId, json::Text)>>,
 }
 
-/// Composes the next batch of a projection; `None` when the projection has confirmed every
-/// change.
+/// Composes the next batch of a projection; `None` when the projection has confirmed every change.
 pub fn next(
     log: &ChangeLog,
     sql: &impl Sql,

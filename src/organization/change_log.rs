@@ -1,20 +1,20 @@
-//! The change log: what changed, in the order in which the tenant changed. It is the outbox of the
-//! projections, and the record of what happened.
+//! The change log: what changed, in the order in which the tenant changed. It is the outbox of the projections,
+//! and the record of what happened.
 //!
 //! Invariants:
 //!
-//! - A tenant has one sequence. Every change takes the next number and writes one row under it, in
-//!   the transaction of the change. The version of a user or an agent is the number of its last
-//!   change, and its row number is the number of the change that made it. So no version and no row
-//!   number comes twice, whatever was erased in between.
+//! - A tenant has one sequence. Every change takes the next number and writes one row under it, in the
+//!   transaction of the change. The version of a user or an agent is the number of its last change, and its row
+//!   number is the number of the change that made it. So no version and no row number comes twice, whatever was
+//!   erased in between.
 //! - The newest row is never deleted, so the sequence goes on after a restart.
-//! - The log is level-triggered for the projections. A row says *that* a user changed. A batch
-//!   carries the state of the user at the moment when the object composes the batch. A later change
-//!   has a later row, so the acknowledgement of a batch hides no change.
-//! - A row is deleted only after every projection has acknowledged it: the row of a turn at once,
-//!   any other row after [`KEPT_MS`].
-//! - A row names a record by its row number and its reference, never by the id of a person. A
-//!   reader joins the ids, so the erasure of a person takes their ids out of the log too.
+//! - The log is level-triggered for the projections. A row says *that* a user changed. A batch carries the state
+//!   of the user at the moment when the object composes the batch. A later change has a later row, so the
+//!   acknowledgement of a batch hides no change.
+//! - A row is deleted only after every projection has acknowledged it: the row of a turn at once, any other row
+//!   after [`KEPT_MS`].
+//! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
+//!   ids, so the erasure of a person takes their ids out of the log too.
 
 use super::schema;
 use super::sql::{Row, Sql, SqlError};
@@ -28,8 +28,8 @@ pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// Most rows that one sweep deletes.
 pub const SWEEP_MAX: i64 = 500;
 
-/// The stores that are derived from the object. Each acknowledges for itself, so that a failure of
-/// one does not hold the other back.
+/// The stores that are derived from the object. Each acknowledges for itself, so that a failure of one does not
+/// hold the other back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Projection {
     /// D1: the ordered listing.
@@ -82,8 +82,8 @@ pub enum ChangeKind {
 pub struct Subject {
     /// The row number of the user, the agent or the relationship.
     pub number: i64,
-    /// The id that Rollcall made for the record: a principal's or a relationship's. It is random
-    /// and says nothing about a person, so it still names the record when the person is erased.
+    /// The id that Rollcall made for the record: a principal's or a relationship's. It is random and says nothing
+    /// about a person, so it still names the record when the person is erased.
     pub reference: String,
 }
 
@@ -147,8 +147,7 @@ impl ChangeLog {
         Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, listing, cache })
     }
 
-    /// Says who makes the changes that follow. Every transaction that may change something begins
-    /// with this.
+    /// Says who makes the changes that follow. Every transaction that may change something begins with this.
     pub const fn begin(&mut self, origin: Origin) {
         self.origin = origin;
     }
@@ -174,8 +173,8 @@ impl ChangeLog {
         self.listing.min(self.cache)
     }
 
-    /// Writes the row of a change, in the transaction of the change. Returns its number as the new
-    /// version of the record.
+    /// Writes the row of a change, in the transaction of the change. Returns its number as the new version of the
+    /// record.
     pub fn append(
         &mut self,
         sql: &impl Sql,
@@ -215,8 +214,8 @@ impl ChangeLog {
         Ok(Version::of_sequence(sequence))
     }
 
-    /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only
-    /// the projections needed.
+    /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only the projections
+    /// needed.
     pub fn acknowledge(&mut self, sql: &impl Sql, projection: Projection, sequence: i64) -> Result<(), SqlError> {
         if sequence <= self.acknowledged(projection) {
             return Ok(());
@@ -241,8 +240,8 @@ impl ChangeLog {
         )
     }
 
-    /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the
-    /// next one is due: an instant in the past if more are due, `None` if no row waits for its time.
+    /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the next one
+    /// is due: an instant in the past if more are due, `None` if no row waits for its time.
     pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         // The newest row stays, and a projection that is late must not find a gap.
         let before = self.last_sequence.min(self.confirmed().saturating_add(1));

@@ -2,17 +2,16 @@
 //!
 //! Invariants:
 //!
-//! - **A closed object stays closed.** The core reads the mark before anything else, and no command
-//!   removes the mark. A closed object knows no key. It refuses every command of the operator's
-//!   except [`Command::Close`]. It flushes, audits and sweeps nothing. So a late request, which found
-//!   the organization before its deletion, cannot bring it back with settings, a key or a turn.
-//! - Every step of the removal can run again. First the object removes the listing, behind a fence
-//!   that no later batch passes; then the cache; last its own storage as a whole. It writes the mark
-//!   again in the same turn.
+//! - **A closed object stays closed.** The core reads the mark before anything else, and no command removes the
+//!   mark. A closed object knows no key. It refuses every command of the operator's except [`Command::Close`]. It
+//!   flushes, audits and sweeps nothing. So a late request, which found the organization before its deletion,
+//!   cannot bring it back with settings, a key or a turn.
+//! - Every step of the removal can run again. First the object removes the listing, behind a fence that no later
+//!   batch passes; then the cache; last its own storage as a whole. It writes the mark again in the same turn.
 //!
-//! A crash between the last two steps leaves an empty object without the mark. The edge records an
-//! organization as deleted only after both of its objects have answered that they are closed. Until
-//! then it calls each of them again. An object that lost its mark counts nothing as erased.
+//! A crash between the last two steps leaves an empty object without the mark. The edge records an organization
+//! as deleted only after both of its objects have answered that they are closed. Until then it calls each of them
+//! again. An object that lost its mark counts nothing as erased.
 
 use super::erasure::read_erased;
 use super::protocol::{Answer, Call, Caller, ClosingProgress, Command, Denial, Outcome, Rejection};
@@ -117,8 +116,8 @@ impl Closing {
         ClosingProgress { completed_at: self.completed_at, erased: self.erased }
     }
 
-    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
-    /// of the last of these users. The list of KV is not enough: it may lack keys of the last minute.
+    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number of the last
+    /// of these users. The list of KV is not enough: it may lack keys of the last minute.
     pub fn keys(&self, sql: &impl Sql, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
         if self.completed_at.is_some() {
             return Ok(None);

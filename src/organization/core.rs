@@ -18,8 +18,7 @@ use crate::directory::timestamp::Timestamp;
 
 /// The core of one tenant's object.
 ///
-/// The core can be dropped at any moment: it loses only the tokens between the bucket and its
-/// high-water mark.
+/// The core can be dropped at any moment: it loses only the tokens between the bucket and its high-water mark.
 #[derive(Debug)]
 pub struct OrganizationCore {
     memory: Option<Memory>,
@@ -33,26 +32,24 @@ impl Default for OrganizationCore {
 }
 
 impl OrganizationCore {
-    /// A mood loses half its distance to its baseline in `mood_half_life_ms` milliseconds. The
-    /// operator sets one half-life for all organizations.
+    /// A mood loses half its distance to its baseline in `mood_half_life_ms` milliseconds. The operator sets one
+    /// half-life for all organizations.
     pub const fn new(mood_half_life_ms: u64) -> Self {
         Self { memory: None, mood_half_life_ms }
     }
 
-    /// Drops the memory, which may describe rows that were rolled back. The next call reads it
-    /// again.
+    /// Drops the memory, which may describe rows that were rolled back. The next call reads it again.
     pub fn forget(&mut self) {
         self.memory = None;
     }
 
-    /// Whether a call must run in a transaction. The first call always must, as it may have to
-    /// create the tables.
+    /// Whether a call must run in a transaction. The first call always must, as it may have to create the tables.
     pub fn needs_transaction(&self, call: &Call) -> bool {
         self.memory.is_none() || call.idempotency.is_some() || !call.command.only_reads()
     }
 
-    /// Executes one call and returns the reply. If the call [needs](Self::needs_transaction) a
-    /// transaction, this must run inside one that the object rolls back when this fails.
+    /// Executes one call and returns the reply. If the call [needs](Self::needs_transaction) a transaction, this
+    /// must run inside one that the object rolls back when this fails.
     pub fn handle(&mut self, sql: &impl Sql, call: Call, now: Timestamp) -> Result<Reply, SqlError> {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
@@ -77,8 +74,8 @@ impl OrganizationCore {
         self.memory.as_ref()?.settings.as_ref().map(|settings| settings.tenant)
     }
 
-    /// The changes that a projection has not confirmed yet, oldest first, bounded in number and
-    /// size; `None` when the projection has confirmed all of them.
+    /// The changes that a projection has not confirmed yet, oldest first, bounded in number and size; `None` when
+    /// the projection has confirmed all of them.
     pub fn next_batch(
         &mut self,
         sql: &impl Sql,
@@ -92,8 +89,7 @@ impl OrganizationCore {
         })
     }
 
-    /// Records that a projection holds every change up to a sequence number. Must run inside a
-    /// transaction.
+    /// Records that a projection holds every change up to a sequence number. Must run inside a transaction.
     pub fn acknowledge(
         &mut self,
         sql: &impl Sql,
@@ -104,14 +100,13 @@ impl OrganizationCore {
         self.with_memory(sql, now, (), |memory| memory.log.acknowledge(sql, projection, sequence))
     }
 
-    /// The sequence number of the newest change; `None` when the memory is not loaded. It is
-    /// loaded after every call that succeeded.
+    /// The sequence number of the newest change; `None` when the memory is not loaded. It is loaded after every
+    /// call that succeeded.
     pub fn last_sequence(&self) -> Option<i64> {
         self.memory.as_ref().map(|memory| memory.log.last_sequence())
     }
 
-    /// The sequence number up to which a projection has confirmed; `None` when the memory is not
-    /// loaded.
+    /// The sequence number up to which a projection has confirmed; `None` when the memory is not loaded.
     pub fn acknowledged(&self, projection: Projection) -> Option<i64> {
         self.memory.as_ref().map(|memory| memory.log.acknowledged(projection))
     }
@@ -127,8 +122,8 @@ impl OrganizationCore {
         self.last_sequence().unwrap_or_default().saturating_sub(first) >= batches::BATCH_ROWS_MAX
     }
 
-    /// Whether the alarm has work: a projection lacks a change, an erasure is pending, an audit
-    /// runs, or an expiry is not scheduled.
+    /// Whether the alarm has work: a projection lacks a change, an erasure is pending, an audit runs, or an
+    /// expiry is not scheduled.
     pub fn needs_alarm(&self) -> bool {
         let has_work =
             |memory: &Memory| !memory.expiry_is_scheduled || memory.erasure_is_pending || memory.audit_is_running;
@@ -136,14 +131,13 @@ impl OrganizationCore {
             || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
     }
 
-    /// Whether [`Self::purge`] may find an erasure to complete; `true` when the memory is not
-    /// loaded.
+    /// Whether [`Self::purge`] may find an erasure to complete; `true` when the memory is not loaded.
     pub fn may_purge(&self) -> bool {
         self.memory.as_ref().is_none_or(|memory| memory.erasure_is_pending)
     }
 
-    /// Completes erasures that every projection has confirmed, a bounded number of them; returns
-    /// whether more are due. Must run inside a transaction.
+    /// Completes erasures that every projection has confirmed, a bounded number of them; returns whether more are
+    /// due. Must run inside a transaction.
     pub fn purge(&mut self, sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
         self.with_memory(sql, now, false, |memory| {
             if !memory.erasure_is_pending {
@@ -156,8 +150,8 @@ impl OrganizationCore {
         })
     }
 
-    /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns
-    /// when the next one expires. Must run inside a transaction.
+    /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns when the next
+    /// one expires. Must run inside a transaction.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
             let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
@@ -184,8 +178,8 @@ impl OrganizationCore {
         self.with_memory(sql, now, None, |_| audit::report(sql))
     }
 
-    /// The next step of the running audit, and the users that the step must not judge. `None` when
-    /// no audit runs, or when too many changes are pending to compare anything.
+    /// The next step of the running audit, and the users that the step must not judge. `None` when no audit runs,
+    /// or when too many changes are pending to compare anything.
     pub fn next_audit_step(
         &mut self,
         sql: &impl Sql,
@@ -197,8 +191,8 @@ impl OrganizationCore {
         })
     }
 
-    /// The digests among these that belong to no user, and the sequence number that the listing
-    /// has confirmed. A closed object returns none: its audit is over.
+    /// The digests among these that belong to no user, and the sequence number that the listing has confirmed. A
+    /// closed object returns none: its audit is over.
     pub fn foreign_digests(
         &mut self,
         sql: &impl Sql,
@@ -210,8 +204,8 @@ impl OrganizationCore {
         })
     }
 
-    /// Records what a step of the audit found. `before` are the pending users when the step began.
-    /// Must run inside a transaction.
+    /// Records what a step of the audit found. `before` are the pending users when the step began. Must run
+    /// inside a transaction.
     pub fn record_audit(
         &mut self,
         sql: &impl Sql,
@@ -241,8 +235,8 @@ impl OrganizationCore {
         Ok(result)
     }
 
-    /// Takes the memory out, or reads it again, so that a failure half-way leaves no stale memory
-    /// behind. A caller that succeeds puts the memory back. A closed object has no memory.
+    /// Takes the memory out, or reads it again, so that a failure half-way leaves no stale memory behind. A
+    /// caller that succeeds puts the memory back. A closed object has no memory.
     fn take(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Memory>, SqlError> {
         match self.memory.take() {
             None => Memory::load(sql, now),

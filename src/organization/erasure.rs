@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //!
-//! - From the request on the person is logically gone: lists omit them, the object refuses every
-//!   write, and a read says that they are being erased.
-//! - The object deletes the row only after every projection has confirmed that it holds nothing of
-//!   the person. Then the id is free again. A user who is created under it has higher versions, so no
-//!   reader can take a state of the old one for a state of the new one.
+//! - From the request on the person is logically gone: lists omit them, the object refuses every write, and a
+//!   read says that they are being erased.
+//! - The object deletes the row only after every projection has confirmed that it holds nothing of the person.
+//!   Then the id is free again. A user who is created under it has higher versions, so no reader can take a state
+//!   of the old one for a state of the new one.
 //! - Every step can run again. The receipt outlives the data and names no person.
 
 use super::agents;
@@ -33,8 +33,8 @@ pub fn is_pending(sql: &impl Sql) -> Result<bool, SqlError> {
 
 /// Marks a person for erasure. A second request returns the existing receipt.
 ///
-/// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and
-/// does not erase a person who was created under the id since.
+/// The receipt outlives the person. So the object recognizes a repeated call by its receipt, and does not erase a
+/// person who was created under the id since.
 pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Result<Receipt, Failure> {
     let DeleteEndUser { user_id, deletion_id, cascade, reason, if_match } = request;
     let Writer { sql, now, .. } = *writer;
@@ -164,8 +164,8 @@ fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError
     )
 }
 
-/// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be
-/// more. The erasure of an agent without relationships then waits for the projections.
+/// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be more. The
+/// erasure of an agent without relationships then waits for the projections.
 fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
     let Some(mut row) = writer.sql.first(select, &[])? else { return Ok(false) };
@@ -184,8 +184,8 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     Ok(true)
 }
 
-/// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns
-/// whether there may be more.
+/// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns whether there
+/// may be more.
 pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     if purge_agents(writer)? {
         return Ok(true);
@@ -228,8 +228,8 @@ pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     Ok(completed == BATCH_MAX)
 }
 
-/// Removes everything that the object holds about some users. A few statements remove all of them:
-/// a hundred users one by one would keep every other caller waiting.
+/// Removes everything that the object holds about some users. A few statements remove all of them: a hundred
+/// users one by one would keep every other caller waiting.
 fn purge_users(writer: &mut Writer<'_, impl Sql>, users: &[i64]) -> Result<(), SqlError> {
     let users = json_list(users)?;
     let (sql, users) = (writer.sql, users.as_str());

@@ -1,7 +1,6 @@
 //! Everything that the object holds about one user, as one JSON document.
 //!
-//! Invariant: the export reads every table that names a user. So it shows exactly what an erasure
-//! removes.
+//! Invariant: the export reads every table that names a user. So it shows exactly what an erasure removes.
 
 use serde::Serialize;
 

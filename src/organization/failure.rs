@@ -3,8 +3,8 @@
 use super::protocol::Rejection;
 use super::sql::SqlError;
 
-/// Invariant: a command that rejects has written nothing. So the transaction commits what the
-/// admission of the caller wrote.
+/// Invariant: a command that rejects has written nothing. So the transaction commits what the admission of the
+/// caller wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The request does not fit the state. The caller is told.

@@ -3,11 +3,10 @@
 //!
 //! Invariants:
 //!
-//! - The object stores an answer in the transaction of the command that it answers. So both exist or
-//!   neither does, and the object executes a request with a key at most once while it keeps the
-//!   answer.
-//! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx
-//!   of the input), so that a caller can correct its request and keep the key.
+//! - The object stores an answer in the transaction of the command that it answers. So both exist or neither
+//!   does, and the object executes a request with a key at most once while it keeps the answer.
+//! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx of the input),
+//!   so that a caller can correct its request and keep the key.
 
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +104,8 @@ fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
     })
 }
 
-/// Stores an answer in the place of an expired one, and returns whether the object keeps this kind
-/// of answer. The erasure of `user` removes the answer too. The answer to a batch names no user.
+/// Stores an answer in the place of an expired one, and returns whether the object keeps this kind of answer. The
+/// erasure of `user` removes the answer too. The answer to a batch names no user.
 pub fn store(
     sql: &impl Sql,
     key: &IdempotencyKey,
@@ -160,8 +159,8 @@ pub fn kept_for(sql: &impl Sql, user: i64, now: Timestamp) -> Result<Vec<KeptAns
     )
 }
 
-/// Removes expired answers, at most [`SWEEP_MAX`], and returns when the next one expires: an
-/// instant in the past if more are due, `None` if the object keeps no answer.
+/// Removes expired answers, at most [`SWEEP_MAX`], and returns when the next one expires: an instant in the past
+/// if more are due, `None` if the object keeps no answer.
 pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     remove(
         sql,

@@ -3,9 +3,9 @@
 //! Invariants:
 //!
 //! - The object stores the digest of a key, never the key.
-//! - Revocation and expiry take effect on the next call. Only the object writes these rows. It
-//!   forgets the known keys in the transaction that changes a row, and drops its memory when a
-//!   transaction fails. So the memory of a key equals its row.
+//! - Revocation and expiry take effect on the next call. Only the object writes these rows. It forgets the known
+//!   keys in the transaction that changes a row, and drops its memory when a transaction fails. So the memory of
+//!   a key equals its row.
 
 use super::failure::Failure;
 use super::protocol::{KeyRecord, ListKeys, Rejection, Resource};
@@ -98,8 +98,8 @@ fn read(sql: &impl Sql, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError
     })
 }
 
-/// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again
-/// changes nothing.
+/// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again changes
+/// nothing.
 pub fn issue(sql: &impl Sql, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
     sql.execute(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)

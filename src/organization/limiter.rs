@@ -2,20 +2,19 @@
 //!
 //! Invariants:
 //!
-//! - In **every** interval of length `t` the bucket grants at most `burst + rate·t` tokens, whatever
-//!   crashes, restarts and backward steps of the clock the interval contains. (`t` is the time that
-//!   passed by the object's clock. Suppose that the clock steps back, the object restarts, and the
-//!   clock steps forth: then the clock shows more time than has passed, and the object has no other
-//!   clock.)
-//! - `high_water ≥ tat`, and the mark is durable before the reply leaves. A bucket that starts from
-//!   `tat = high_water` grants at most [`Rate::chunk`] tokens less than it could, and never more.
+//! - In **every** interval of length `t` the bucket grants at most `burst + rate·t` tokens, whatever crashes,
+//!   restarts and backward steps of the clock the interval contains. (`t` is the time that passed by the object's
+//!   clock. Suppose that the clock steps back, the object restarts, and the clock steps forth: then the clock
+//!   shows more time than has passed, and the object has no other clock.)
+//! - `high_water ≥ tat`, and the mark is durable before the reply leaves. A bucket that starts from `tat =
+//!   high_water` grants at most [`Rate::chunk`] tokens less than it could, and never more.
 //! - A refusal takes no token.
 //!
-//! A bucket that is only in memory forgets its grants on every eviction. A bucket that is written on
-//! every request is as slow as the disk. So the object writes the high-water mark once per chunk.
+//! A bucket that is only in memory forgets its grants on every eviction. A bucket that is written on every
+//! request is as slow as the disk. So the object writes the high-water mark once per chunk.
 //!
-//! The arithmetic is exact. Its unit of time is 1/rate of a microsecond: a token lasts exactly
-//! 1,000,000 units at any rate.
+//! The arithmetic is exact. Its unit of time is 1/rate of a microsecond: a token lasts exactly 1,000,000 units at
+//! any rate.
 
 use super::protocol::Admission;
 use super::schema;
@@ -54,8 +53,8 @@ impl Rate {
         self.burst.div_ceil(self.per_second)
     }
 
-    /// Tokens between two writes of the high-water mark: a tenth of the bucket. So a restart costs
-    /// at most a tenth, and one request of a chunk writes.
+    /// Tokens between two writes of the high-water mark: a tenth of the bucket. So a restart costs at most a
+    /// tenth, and one request of a chunk writes.
     pub const fn chunk(self) -> u32 {
         self.burst.div_ceil(10)
     }
@@ -120,8 +119,8 @@ pub struct Decision {
     pub allowed: bool,
     /// Whole tokens left after this request.
     pub remaining: u32,
-    /// When the bucket is full again if no request takes a token until then, in microseconds since
-    /// the epoch, rounded up.
+    /// When the bucket is full again if no request takes a token until then, in microseconds since the epoch,
+    /// rounded up.
     pub full_at_us: i64,
     /// Microseconds until the bucket grants the same request, rounded up; 0 when it did.
     pub retry_after_us: i64,
@@ -155,14 +154,14 @@ pub struct Limiter {
     rate: Rate,
     tat: Tat,
     high_water_us: i64,
-    /// The latest instant that the clock showed. While the clock is behind it, the bucket uses this
-    /// instant, so that a clock that steps forth again refills no token twice.
+    /// The latest instant that the clock showed. While the clock is behind it, the bucket uses this instant, so
+    /// that a clock that steps forth again refills no token twice.
     last_us: i64,
 }
 
 impl Limiter {
-    /// Starts from the high-water mark. After the clock was set back, the bucket is empty until the
-    /// clock reaches the mark again.
+    /// Starts from the high-water mark. After the clock was set back, the bucket is empty until the clock reaches
+    /// the mark again.
     pub fn load<S: Sql>(sql: &S, rate: Rate, now: Timestamp) -> Result<Self, SqlError> {
         let high_water_us = if guards::is_on(Guard::HighWaterMark) { schema::read(sql, HIGH_WATER)? } else { 0 };
         Ok(Self { rate, tat: Tat(rate.units_at(high_water_us)), high_water_us, last_us: now.micros() })
@@ -172,8 +171,8 @@ impl Limiter {
         self.rate
     }
 
-    /// Asks for `cost` tokens, or for a whole bucket when it holds fewer: a request that costs more
-    /// would wait for ever.
+    /// Asks for `cost` tokens, or for a whole bucket when it holds fewer: a request that costs more would wait
+    /// for ever.
     pub fn take<S: Sql>(&mut self, sql: &S, now: Timestamp, cost: u32) -> Result<Decision, SqlError> {
         let cost = cost.min(self.rate.burst);
         self.last_us = self.last_us.max(now.micros());
@@ -189,9 +188,8 @@ impl Limiter {
         Ok(decision)
     }
 
-    /// Changes the limits. The debt lasts as long as before, but is at most a whole bucket of the
-    /// new size. So the operator can set the limits again when a clock that ran ahead has left a
-    /// mark far in the future.
+    /// Changes the limits. The debt lasts as long as before, but is at most a whole bucket of the new size. So
+    /// the operator can set the limits again when a clock that ran ahead has left a mark far in the future.
     pub fn set_rate<S: Sql>(&mut self, sql: &S, rate: Rate, now: Timestamp) -> Result<(), SqlError> {
         self.last_us = now.micros();
         let tat_us = self.rate.us_at_ceil(self.tat.0);

@@ -1,7 +1,7 @@
 //! What one object keeps in memory between two calls.
 //!
-//! Invariant: the memory holds nothing that the SQL does not, except the tokens between the
-//! bucket and its high-water mark. The core drops the memory whenever a transaction fails.
+//! Invariant: the memory holds nothing that the SQL does not, except the tokens between the bucket and its
+//! high-water mark. The core drops the memory whenever a transaction fails.
 
 use super::audit;
 use super::change_log::ChangeLog;
@@ -31,8 +31,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads the memory from the SQL and creates missing tables. Returns `None` when the object is
-    /// closed: a closed object has no tables but its mark.
+    /// Reads the memory from the SQL and creates missing tables. Returns `None` when the object is closed: a
+    /// closed object has no tables but its mark.
     pub fn load(sql: &impl Sql, now: Timestamp) -> Result<Option<Self>, SqlError> {
         if closing::find(sql)?.is_some() {
             return Ok(None);
@@ -54,8 +54,8 @@ impl Memory {
         }))
     }
 
-    /// Takes settings over if they are newer than the ones held, so that a late or repeated call
-    /// cannot bring older limits back.
+    /// Takes settings over if they are newer than the ones held, so that a late or repeated call cannot bring
+    /// older limits back.
     pub fn configure(&mut self, sql: &impl Sql, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
         if self.settings.as_ref().is_some_and(|held| settings.version <= held.version) {
             return Ok(());

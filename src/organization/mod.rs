@@ -1,21 +1,20 @@
 //! The organization object: the single writer of one tenant.
 //!
-//! A tenant is one mode, live or test, of one organization. The Worker wraps [`core`] in a Durable
-//! Object; tests run it on the host.
+//! A tenant is one mode, live or test, of one organization. The Worker wraps [`core`] in a Durable Object; tests
+//! run it on the host.
 //!
 //! Invariants, each kept by construction and attacked by the simulation:
 //!
-//! 1. **One command is one transaction.** The object runs [`core::OrganizationCore::handle`] in a
-//!    transaction. An error rolls back every statement, and the core drops its memory and reads it
-//!    again. A command that only reads runs without a transaction. Its admission still writes the
-//!    day of the key's last use and the high-water mark; both only grow, so each may stand alone.
-//! 2. **A change and its row of the log commit together.** So no projection misses a change, and no
-//!    projection receives a change that did not happen.
-//! 3. **A user id has at most one record**, by its unique digest. Of any number of racing
-//!    creations, exactly one is answered that it created the user.
+//! 1. **One command is one transaction.** The object runs [`core::OrganizationCore::handle`] in a transaction. An
+//!    error rolls back every statement, and the core drops its memory and reads it again. A command that only
+//!    reads runs without a transaction. Its admission still writes the day of the key's last use and the
+//!    high-water mark; both only grow, so each may stand alone.
+//! 2. **A change and its row of the log commit together.** So no projection misses a change, and no projection
+//!    receives a change that did not happen.
+//! 3. **A user id has at most one record**, by its unique digest. Of any number of racing creations, exactly one
+//!    is answered that it created the user.
 //! 4. **A closed object stays closed**: see [`closing`].
-//! 5. **The bucket never admits more than `burst + rate·t`** in any interval, restarts included:
-//!    see [`limiter`].
+//! 5. **The bucket never admits more than `burst + rate·t`** in any interval, restarts included: see [`limiter`].
 //!
 //! Everything here is synchronous, and pure except for the SQL that it receives.
 

@@ -2,12 +2,12 @@
 //!
 //! Invariants:
 //!
-//! - An external id belongs to at most one principal: a user's id is no agent's external id. Every
-//!   creation of a user or an agent looks for both in its transaction.
-//! - Ids sort by their creation and never change. So a walk by id meets every principal that exists
-//!   during the whole walk exactly once.
-//! - An owner is an active user. The request to erase a user leaves their agents without an owner in
-//!   the same transaction, and no agent is given to that user afterwards.
+//! - An external id belongs to at most one principal: a user's id is no agent's external id. Every creation of a
+//!   user or an agent looks for both in its transaction.
+//! - Ids sort by their creation and never change. So a walk by id meets every principal that exists during the
+//!   whole walk exactly once.
+//! - An owner is an active user. The request to erase a user leaves their agents without an owner in the same
+//!   transaction, and no agent is given to that user afterwards.
 
 use super::agents;
 use super::erasure;
@@ -105,8 +105,8 @@ pub fn create(
     Ok(CreatedPrincipal { created, view: read(sql, &principal)? })
 }
 
-/// The user or the agent that a principal id refers to. A user who is being erased is found too, and
-/// takes no change.
+/// The user or the agent that a principal id refers to. A user who is being erased is found too, and takes no
+/// change.
 enum PrincipalRecord {
     Human(UserId),
     Agent(AgentRef),
@@ -121,8 +121,7 @@ fn record_of(sql: &impl Sql, id: PrincipalId) -> Result<Option<PrincipalRecord>,
     Ok(is_agent.then_some(PrincipalRecord::Agent(AgentRef::Id(id))))
 }
 
-/// Changes the display name and the metadata of a human, or the name, the metadata and the owner of
-/// an agent.
+/// Changes the display name and the metadata of a human, or the name, the metadata and the owner of an agent.
 pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdatePrincipal) -> Result<PrincipalView, Failure> {
     let sql = writer.sql;
     let UpdatePrincipal { id, change: PrincipalChange { name, metadata, owner }, if_match } = update;
@@ -173,8 +172,8 @@ pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Res
     }
 }
 
-/// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table
-/// and merges the two as it reads. With an offset it reads and skips that many rows.
+/// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table and merges
+/// the two as it reads. With an offset it reads and skips that many rows.
 pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
     let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
@@ -202,8 +201,8 @@ pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlE
     Ok(PrincipalPage { items, total })
 }
 
-/// Counts all principals, which reads one index entry for each. Only callers that page by offset
-/// need it, so registrations need not pay for a counter.
+/// Counts all principals, which reads one index entry for each. Only callers that page by offset need it, so
+/// registrations need not pay for a counter.
 fn count(sql: &impl Sql, r#type: Option<PrincipalType>) -> Result<u64, SqlError> {
     let humans = "(SELECT count(*) FROM users) - (SELECT count(*) FROM users WHERE state <> 'active')";
     let agents = "(SELECT count(*) FROM agents)";

@@ -1,7 +1,7 @@
 //! What a tenant has used in its billing period.
 //!
-//! Invariant: the start of a period identifies its counters. So a new period starts at zero, and no
-//! job has to run when it starts.
+//! Invariant: the start of a period identifies its counters. So a new period starts at zero, and no job has to
+//! run when it starts.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 
@@ -23,9 +23,9 @@ pub struct Period {
 impl Period {
     /// The period that contains `now`.
     ///
-    /// A period starts at 00:00 UTC on the anchor's day of the month, or on the last day of a
-    /// month without such a day. Every period is counted from the anchor itself: so an anchor on
-    /// the 31st does not become the 28th after a February.
+    /// A period starts at 00:00 UTC on the anchor's day of the month, or on the last day of a month without such
+    /// a day. Every period is counted from the anchor itself: so an anchor on the 31st does not become the 28th
+    /// after a February.
     pub fn containing(anchor: Timestamp, now: Timestamp) -> Self {
         let anchor = midnight(anchor.to_utc());
         let today = now.to_utc();

@@ -19,8 +19,7 @@ pub struct RelationshipEntry<'a, M = StoredMood>(
     pub Option<M>,
 );
 
-/// The entries of the relationships of some users: for each the user's row number, the agent and
-/// the entry.
+/// The entries of the relationships of some users: for each the user's row number, the agent and the entry.
 pub fn entries(sql: &impl Sql, users: &[i64]) -> Result<Vec<(i64, AgentId, json::Text)>, SqlError> {
     sql.list(
         "SELECT r.user, a.agent_id, r.role, r.created_at, r.last_interaction_at, r.mood

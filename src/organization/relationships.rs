@@ -38,9 +38,9 @@ pub struct Filter {
     pub agent: Option<i64>,
 }
 
-/// Notes that a relationship of a user was made or removed. The user has a new version, because
-/// readers see the relationships with the user. A user who is being erased stays as they are: they
-/// leave every list anyway, and their row may be gone before a projection confirms another change.
+/// Notes that a relationship of a user was made or removed. The user has a new version, because readers see the
+/// relationships with the user. A user who is being erased stays as they are: they leave every list anyway, and
+/// their row may be gone before a projection confirms another change.
 pub fn changed(
     writer: &mut Writer<'_, impl Sql>,
     kind: ChangeKind,
@@ -76,8 +76,8 @@ pub fn ensure(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64,
     Ok(number)
 }
 
-/// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the
-/// relationship is gone.
+/// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the relationship is
+/// gone.
 pub fn note_turn(sql: &impl Sql, number: i64, answer: &TurnAnswer, decay: Decay) -> Result<Option<i64>, SqlError> {
     let select = "SELECT agent, mood FROM relationships WHERE number = ?";
     let found = sql.find(select, &[number.into()], |row| Ok((row.integer()?, read_mood(row.optional_text()?)?)))?;
@@ -124,8 +124,8 @@ fn read_row(row: &mut Row) -> Result<NumberedRelationship, SqlError> {
 
 /// Lists at most `limit` relationships after a row number, oldest first.
 pub fn list(sql: &impl Sql, filter: Filter, after: i64, limit: u32) -> Result<Vec<NumberedRelationship>, SqlError> {
-    // Each filter has its own index. SQLite uses no index for a condition that a parameter switches
-    // off, so each filter has its own statement.
+    // Each filter has its own index. SQLite uses no index for a condition that a parameter switches off, so each
+    // filter has its own statement.
     let (condition, mut parameters): (&str, Vec<SqlValue<'_>>) = match (filter.user, filter.agent) {
         (None, None) => ("", Vec::new()),
         (Some(user), None) => ("r.user = ? AND", vec![user.into()]),
@@ -227,8 +227,8 @@ pub fn remove(sql: &impl Sql, id: RelationshipId, cascade: Cascade) -> Result<Op
     Ok(Some(RemovedRelationship { subject, user, erased }))
 }
 
-/// Removes at most `limit` relationships of an agent. Returns each with the row number of its user, and
-/// the number of removed moods.
+/// Removes at most `limit` relationships of an agent. Returns each with the row number of its user, and the
+/// number of removed moods.
 pub fn remove_of_agent(sql: &impl Sql, agent: i64, limit: i64) -> Result<(Vec<(Subject, i64)>, i64), SqlError> {
     let some = "number IN (SELECT number FROM relationships WHERE agent = ? ORDER BY number LIMIT ?)";
     let parameters: [SqlValue<'_>; 2] = [agent.into(), limit.into()];
@@ -246,8 +246,7 @@ pub fn purge_moods(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     sql.execute(&format!("UPDATE relationships SET mood = NULL WHERE {OF_USERS}"), &[users.into()])
 }
 
-/// Lists relationships as [`list`] does, by the ids of the user and the agent. An unknown user or
-/// agent has none.
+/// Lists relationships as [`list`] does, by the ids of the user and the agent. An unknown user or agent has none.
 pub fn find(sql: &impl Sql, find: &ListRelationships) -> Result<Vec<NumberedRelationship>, Failure> {
     let mut filter = Filter::default();
     if let Some(user_id) = &find.user_id {

@@ -3,30 +3,29 @@
 //! Invariants:
 //!
 //! - A shipped step is never edited. A change is a new step at the end.
-//! - The tables name the oldest build that may serve them, by the version of its schema. So a build
-//!   that is rolled back serves tables that a newer build has changed, unless the newer build forbids
-//!   it. A build that may not serve them touches nothing.
+//! - The tables name the oldest build that may serve them, by the version of its schema. So a build that is
+//!   rolled back serves tables that a newer build has changed, unless the newer build forbids it. A build that
+//!   may not serve them touches nothing.
 //! - No step uses a `PRAGMA`.
 
 use super::sql::{Row, Sql, SqlError};
 
-/// The version of the tables that the first of [`STEPS`] makes. Before it came tables without a change
-/// log, which no step brings up to date.
+/// The version of the tables that the first of [`STEPS`] makes. Before it came tables without a change log, which
+/// no step brings up to date.
 const VERSION_FIRST: i64 = 2;
 /// The version of the tables that this build makes: one more for each step after the first.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
 const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
-/// The oldest schema whose build may serve the tables of this build. A step that an older build cannot
-/// live with raises it.
+/// The oldest schema whose build may serve the tables of this build. A step that an older build cannot live with
+/// raises it.
 const SERVED_FROM: i64 = 2;
 
 /// Each step is a list of statements, and makes the next version.
 ///
-/// The number of a user, an agent or a relationship is the number of the change that made it, so it
-/// is never used twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so
-/// that the object can overwrite a row in place before it deletes it (see [`super::overwriting`]).
-/// An index names a person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is
-/// one search.
+/// The number of a user, an agent or a relationship is the number of the change that made it, so it is never used
+/// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
+/// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
+/// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
 const STEPS: &[&[&str]] = &[TABLES];
 
 const TABLES: &[&str] = &[

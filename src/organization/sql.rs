@@ -1,7 +1,7 @@
 //! The storage of an object, as a trait: a statement, its parameters, its rows.
 //!
-//! The Worker implements it over the object's SQLite, and the tests over `rusqlite`. So the same
-//! statements run in both.
+//! The Worker implements it over the object's SQLite, and the tests over `rusqlite`. So the same statements run
+//! in both.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! One call, executed in one transaction: admission, the kept answer of an earlier call with the
-//! same idempotency key, or the command.
+//! One call, executed in one transaction: admission, the kept answer of an earlier call with the same idempotency
+//! key, or the command.
 
 use super::admission::{self, Admitted, Credentials};
 use super::change_log::{Actor, Origin};
@@ -43,8 +43,8 @@ pub fn execute(memory: &mut Memory, sql: &impl Sql, call: Call, decay: Decay) ->
     Ok(Reply { replayed, ..Reply::new(admission, outcome) })
 }
 
-/// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has
-/// retried and gets a kept answer.
+/// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has retried and
+/// gets a kept answer.
 fn execute_once(
     memory: &mut Memory,
     sql: &impl Sql,

@@ -2,15 +2,14 @@
 //!
 //! Invariants:
 //!
-//! - At every moment `counted + reserved ≤ limit`, for turns and for active relationships. The object
-//!   reserves a turn before the edge asks a provider for the answer.
-//! - The object counts a turn exactly when it commits the turn, in one transaction with the answer
-//!   that it keeps for a retry. It never counts a released or expired turn. It refuses a commit that
-//!   comes too late, and the caller does not get the answer.
-//! - The relationships that are active in a period are a set. So a relationship counts once, however
-//!   many turns it has.
-//! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes
-//!   it.
+//! - At every moment `counted + reserved ≤ limit`, for turns and for active relationships. The object reserves a
+//!   turn before the edge asks a provider for the answer.
+//! - The object counts a turn exactly when it commits the turn, in one transaction with the answer that it keeps
+//!   for a retry. It never counts a released or expired turn. It refuses a commit that comes too late, and the
+//!   caller does not get the answer.
+//! - The relationships that are active in a period are a set. So a relationship counts once, however many turns
+//!   it has.
+//! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes it.
 
 use serde::Serialize;
 
@@ -64,8 +63,8 @@ pub fn was_reserved(sql: &impl Sql, request_id: RequestId) -> Result<bool, SqlEr
     sql.exists("SELECT 1 FROM ledger WHERE operation = ?", &[request_id.to_string().into()])
 }
 
-/// Reserves a turn. When a user takes the turn, the object creates the user and the relationship
-/// unless they exist. A refusal writes nothing.
+/// Reserves a turn. When a user takes the turn, the object creates the user and the relationship unless they
+/// exist. A refusal writes nothing.
 pub fn reserve(
     writer: &mut Writer<'_, impl Sql>,
     settings: Option<&Settings>,
@@ -120,8 +119,8 @@ pub fn reserve(
     Ok(reserved)
 }
 
-/// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when
-/// the oldest turn in progress ends.
+/// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when the
+/// oldest turn in progress ends.
 fn over_quota(
     sql: &impl Sql,
     period: Period,
@@ -314,8 +313,8 @@ struct TurnRelationship {
     period_start: i64,
 }
 
-/// Records a turn with its user and relationship, and returns whether the turn made the relationship
-/// active. If the user is being erased, the turn counts and leaves no trace of the user.
+/// Records a turn with its user and relationship, and returns whether the turn made the relationship active. If
+/// the user is being erased, the turn counts and leaves no trace of the user.
 fn interact(
     writer: &mut Writer<'_, impl Sql>,
     pair: &TurnRelationship,
@@ -357,15 +356,15 @@ pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlErr
     Ok(sql.find("SELECT min(expires_at) FROM ledger", &[], Row::optional_timestamp)?.flatten())
 }
 
-/// Detaches the turns of some users from their relationships, which the object removes next. So no
-/// turn names a relationship that is gone. `users` is a JSON list of row numbers.
+/// Detaches the turns of some users from their relationships, which the object removes next. So no turn names a
+/// relationship that is gone. `users` is a JSON list of row numbers.
 pub fn detach(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     sql.execute(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])
 }
 
-/// Removes some users from the turns and from the set of active relationships. The counters stay.
-/// `users` is a JSON list of row numbers.
+/// Removes some users from the turns and from the set of active relationships. The counters stay. `users` is a
+/// JSON list of row numbers.
 pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let listed = "IN (SELECT value FROM json_each(?))";
     // Without its key a turn in progress keeps no answer, which would be about an erased person.

@@ -122,8 +122,8 @@ impl UserRow {
         self.user.updated_at = now.max(self.user.updated_at);
     }
 
-    /// Stores the changed record under a new version. A change of a relationship makes a version
-    /// too, because readers see it with the user.
+    /// Stores the changed record under a new version. A change of a relationship makes a version too, because
+    /// readers see it with the user.
     pub fn store_changed(
         &mut self,
         writer: &mut Writer<'_, impl Sql>,
@@ -141,8 +141,8 @@ impl UserRow {
     }
 }
 
-/// Overwrites the text about persons in rows, before the object replaces or deletes the rows.
-/// `numbers` is a JSON list of row numbers.
+/// Overwrites the text about persons in rows, before the object replaces or deletes the rows. `numbers` is a JSON
+/// list of row numbers.
 pub fn overwrite(sql: &impl Sql, numbers: &str) -> Result<(), SqlError> {
     let blank = ["user_id", "display_name", "metadata"].map(overwriting::blank).join(", ");
     let update = format!("UPDATE users SET {blank} WHERE number IN (SELECT value FROM json_each(?))");

@@ -25,9 +25,8 @@ use crate::refusal::Refusal;
 
 /// Creates a user, or finds the existing one and ignores the supplied fields.
 ///
-/// The row remembers the request that created it. So a call that the edge repeats, because it lost
-/// the reply, is answered again that it created the user. Among racing requests exactly one is
-/// answered so.
+/// The row remembers the request that created it. So a call that the edge repeats, because it lost the reply, is
+/// answered again that it created the user. Among racing requests exactly one is answered so.
 pub fn create(
     writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,
@@ -82,8 +81,8 @@ pub fn create(
     Ok(CreatedEndUser { created, user: found.user })
 }
 
-/// Creates each user as [`create`] does, in the given order. A second row with the same id finds
-/// the user that the first one created.
+/// Creates each user as [`create`] does, in the given order. A second row with the same id finds the user that
+/// the first one created.
 pub fn create_many(
     writer: &mut Writer<'_, impl Sql>,
     request_id: RequestId,

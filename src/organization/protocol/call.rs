@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// One request to the object.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
-    /// The id of the caller's HTTP request. When the edge loses a reply, it repeats the call under
-    /// the same id, and the object gives the same answer.
+    /// The id of the caller's HTTP request. When the edge loses a reply, it repeats the call under the same id,
+    /// and the object gives the same answer.
     pub request_id: RequestId,
     /// Whether the edge repeats the call.
     pub repeated: bool,

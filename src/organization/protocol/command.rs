@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub enum Effect {
     /// The command changes nothing. What the admission of its caller writes may stand alone.
     Reads,
-    /// A second execution has no further effect. A record remembers the request that created it, and
-    /// a key its digest.
+    /// A second execution has no further effect. A record remembers the request that created it, and a key its
+    /// digest.
     Repeatable,
     /// A second execution could undo a later change, or answer something else than the first.
     Once,
@@ -44,8 +44,8 @@ pub trait IntoCommand {
     fn read(answer: Answer) -> Option<Self::Answer>;
 }
 
-/// `effect command(arguments) -> answer`. A command has the same number in calls and in replies: its
-/// place in this table. A new one goes to the end.
+/// `effect command(arguments) -> answer`. A command has the same number in calls and in replies: its place in
+/// this table. A new one goes to the end.
 macro_rules! commands {
     ($($(#[$comment:meta])* $effect:ident $name:ident($arguments:ty) -> $answer:ty;)*) => {
         #[derive(Debug, Serialize, Deserialize)]
@@ -124,8 +124,8 @@ commands! {
     Repeatable DeletePrincipal(DeletePrincipal) -> Receipt;
     /// List principals of one type or of both, in the order of their ids.
     Reads ListPrincipals(ListPrincipals) -> PrincipalPage;
-    /// Close the object for good and remove everything that it holds, because the operator deleted
-    /// the organization. A closed object answers how far the removal is.
+    /// Close the object for good and remove everything that it holds, because the operator deleted the
+    /// organization. A closed object answers how far the removal is.
     Repeatable Close(Close) -> ClosingProgress;
 }
 

@@ -60,8 +60,8 @@ pub struct EndUserView {
 pub enum EndUserChange {
     /// A field that is `Some` replaces the stored one. A field that is `None` stays.
     Replace { display_name: Option<Option<Name>>, metadata: Option<Metadata> },
-    /// A merge patch (RFC 7396). The edge has read the display name. The object applies the patch
-    /// of the metadata, because the metadata is there.
+    /// A merge patch (RFC 7396). The edge has read the display name. The object applies the patch of the
+    /// metadata, because the metadata is there.
     Merge { display_name: Option<Option<Name>>, metadata: Option<json::Text> },
 }
 

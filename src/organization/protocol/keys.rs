@@ -18,8 +18,8 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// The start of the UTC day of the last use. A day is precise enough to find unused keys, and
-    /// costs one write a day.
+    /// The start of the UTC day of the last use. A day is precise enough to find unused keys, and costs one write
+    /// a day.
     pub last_used_on: Option<Timestamp>,
 }
 

@@ -1,13 +1,13 @@
-//! The messages between the edge and the object, and what they carry, as bytes in the postcard
-//! format (<https://postcard.jamesmunns.com/wire-format>).
+//! The messages between the edge and the object, and what they carry, as bytes in the postcard format
+//! (<https://postcard.jamesmunns.com/wire-format>).
 //!
-//! Both ends are the same build, except during a deployment: then an edge may call an object of
-//! another build. The format names nothing, so:
+//! Both ends are the same build, except during a deployment: then an edge may call an object of another build.
+//! The format names nothing, so:
 //!
-//! - A shipped variant keeps its place and its members. A new one goes to the end of its enum. An
-//!   older build refuses it, and the caller gets a 503 until the deployment is over.
-//! - A version leads every message. A change that breaks the first rule raises it; the two builds
-//!   then refuse each other in the same way.
+//! - A shipped variant keeps its place and its members. A new one goes to the end of its enum. An older build
+//!   refuses it, and the caller gets a 503 until the deployment is over.
+//! - A version leads every message. A change that breaks the first rule raises it; the two builds then refuse
+//!   each other in the same way.
 //!
 //! Each file is private, and its items have one path, here. No file imports the object's logic.
 

@@ -11,8 +11,7 @@ pub struct Reply {
     /// Present when the object asked the bucket.
     pub admission: Option<Admission>,
     pub outcome: Outcome,
-    /// Whether the listing holds every change up to this call; present when the edge asked for
-    /// that.
+    /// Whether the listing holds every change up to this call; present when the edge asked for that.
     pub listed: Option<bool>,
     /// Whether the outcome is the kept answer to an earlier request.
     pub replayed: bool,
