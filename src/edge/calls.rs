@@ -1,9 +1,8 @@
 //! Calls to objects and to the listing database, on behalf of one request.
 //!
-//! Invariant: the object checks the key, the scope and the bucket in the call that carries the
-//! command out. A request with faulty input makes the call too, with a command that does nothing
-//! else. So 401, 403 and 429 win over 413, 415, 400 and 422, and a bad request costs as many
-//! tokens as a good one.
+//! Invariant: the object checks the key, the scope and the bucket in the call that carries the command out. A
+//! request with faulty input makes the call too, with a command that does nothing else. So 401, 403 and 429 win
+//! over 413, 415, 400 and 422, and a bad request costs as many tokens as a good one.
 
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::headers::Charged;
@@ -42,8 +41,7 @@ impl<C> Request<C> {
 }
 
 impl<R: Runtime> Exchange<'_, R> {
-    /// Asks the object of a key's holder. A fault in the input is answered once the object has let
-    /// the caller in.
+    /// Asks the object of a key's holder. A fault in the input is answered once the object has let the caller in.
     pub async fn call<C: IntoCommand, T>(
         &mut self,
         holder: &KeyHolder,
@@ -103,8 +101,7 @@ impl<R: Runtime> Exchange<'_, R> {
         Ok([first, second])
     }
 
-    /// Makes one call, unless the isolate knows that the object would refuse the caller
-    /// ([`super::denial_cache`]).
+    /// Makes one call, unless the isolate knows that the object would refuse the caller ([`super::denial_cache`]).
     async fn ask(
         &self,
         caller: Caller,
@@ -129,8 +126,8 @@ impl<R: Runtime> Exchange<'_, R> {
         }
     }
 
-    /// Reads a page of the listing. Fails unless the object has just brought the listing up to
-    /// date, so that every page shows the caller's own writes.
+    /// Reads a page of the listing. Fails unless the object has just brought the listing up to date, so that every
+    /// page shows the caller's own writes.
     pub async fn query_listing(&mut self, statement: &Statement<'_>) -> Result<Texts, Fault> {
         if self.listing_is_current {
             self.query(statement).await
@@ -195,8 +192,7 @@ pub async fn ask_as_operator<C: IntoCommand>(
     }
 }
 
-/// Calls an object. A call that failed on the way is repeated once if it may be, unless the object
-/// is overloaded.
+/// Calls an object. A call that failed on the way is repeated once if it may be, unless the object is overloaded.
 async fn call_object(
     runtime: &impl Runtime,
     tenant: Tenant,

@@ -1,13 +1,13 @@
-//! Closes an organization: deletes its row, tells both objects, and keeps a receipt that says how far
-//! the deletion is.
+//! Closes an organization: deletes its row, tells both objects, and keeps a receipt that says how far the deletion
+//! is.
 //!
 //! Invariants:
 //!
-//! - One transaction replaces the organization's row by the receipt. From then on no request finds
-//!   the organization, and its slug is free. Then the edge tells both objects to close, and they stay
-//!   closed ([`crate::organization::closing`]).
-//! - A step that fails after that is repeated by the next request for the deletion, the next read of
-//!   the receipt, or the cron trigger. The deletion is completed when both objects are empty.
+//! - One transaction replaces the organization's row by the receipt. From then on no request finds the
+//!   organization, and its slug is free. Then the edge tells both objects to close, and they stay closed
+//!   ([`crate::organization::closing`]).
+//! - A step that fails after that is repeated by the next request for the deletion, the next read of the receipt,
+//!   or the cron trigger. The deletion is completed when both objects are empty.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ use crate::organization::protocol::{Close, ClosingProgress, Precondition};
 use crate::organization::sql::SqlValue;
 use crate::projection::{Database, Statement};
 
-/// Most deletions that one tick continues. Each needs two calls, and the platform limits the calls of
-/// one invocation.
+/// Most deletions that one tick continues. Each needs two calls, and the platform limits the calls of one
+/// invocation.
 const PENDING_MAX: i64 = 100;
 
 const INSERT: &str = "
@@ -70,8 +70,8 @@ fn select(condition: &str, value: SqlValue<'static>) -> Statement<'static> {
     Statement::new(format!("{SELECT} WHERE {condition}"), [value])
 }
 
-/// Replaces the row of an organization by a receipt, and tells both objects. A second request finds
-/// the first one's receipt.
+/// Replaces the row of an organization by a receipt, and tells both objects. A second request finds the first one's
+/// receipt.
 pub async fn close(
     exchange: &mut Exchange<'_, impl Runtime>,
     id: OrganizationId,
@@ -100,8 +100,7 @@ pub async fn close(
     }
 }
 
-/// The version that the organization must have, if it still exists. A repetition of the request finds the
-/// receipt.
+/// The version that the organization must have, if it still exists. A repetition of the request finds the receipt.
 async fn expected_version(
     exchange: &mut Exchange<'_, impl Runtime>,
     id: OrganizationId,
@@ -176,8 +175,8 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
     Ok(true)
 }
 
-/// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many
-/// are completed now.
+/// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many are
+/// completed now.
 pub async fn settle_pending(runtime: &impl Runtime, now: Timestamp) -> Result<usize, Fault> {
     let database = runtime.database().map_err(internal)?;
     let pending = select("completed_at IS NULL ORDER BY deletion_id LIMIT ?1", PENDING_MAX.into());

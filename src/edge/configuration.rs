@@ -8,8 +8,8 @@ use crate::organization::limiter::Rate;
 use crate::refusal::Refusal;
 use crate::responder::settings::{Chat, Service};
 
-/// An isolate reads the configuration once. If a setting is missing or wrong, `/ready` and every request that
-/// needs it report it. No default replaces a wrong setting.
+/// An isolate reads the configuration once. If a setting is missing or wrong, `/ready` and every request that needs
+/// it report it. No default replaces a wrong setting.
 #[derive(Debug)]
 pub struct Configuration {
     /// `KEY_SECRET` and, during a rotation, `KEY_SECRET_PREVIOUS`.
@@ -18,16 +18,16 @@ pub struct Configuration {
     pub admin_token: Option<Secret>,
     /// `ALLOWED_ORIGINS`, separated by commas.
     pub allowed_origins: Vec<String>,
-    /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of a client address, for public paths and
-    /// failed authentication.
+    /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of a client address, for public paths and failed
+    /// authentication.
     pub public_rate: Rate,
-    /// `CLERK_WEBHOOK_SECRET` and, during a rotation, `CLERK_WEBHOOK_SECRET_PREVIOUS`. Without the first the
-    /// Worker accepts no events.
+    /// `CLERK_WEBHOOK_SECRET` and, during a rotation, `CLERK_WEBHOOK_SECRET_PREVIOUS`. Without the first the Worker
+    /// accepts no events.
     pub clerk_webhook_keys: Vec<SigningKey>,
     /// `MOOD_HALF_LIFE_HOURS`, in milliseconds.
     pub mood_half_life_ms: u64,
-    /// The model that answers messages. `None` if neither `RESPONDER_URL` nor the binding `AI` is set: then an
-    /// echo answers.
+    /// The model that answers messages. `None` if neither `RESPONDER_URL` nor the binding `AI` is set: then an echo
+    /// answers.
     pub chat: Option<Chat>,
     /// The issuer of session tokens. `None` if none of Clerk's settings is set: then every session token is
     /// refused.

@@ -1,17 +1,16 @@
-//! Keys that an object refused a moment ago because the organization's bucket is empty. The edge refuses
-//! such a key itself until the bucket holds a token again. A flood of requests beyond the limit then costs
-//! some memory of the edge that receives it, and next to nothing of the object, which serves the whole
-//! organization.
+//! Keys that an object refused a moment ago because the organization's bucket is empty. The edge refuses such a key
+//! itself until the bucket holds a token again. A flood of requests beyond the limit then costs some memory of the
+//! edge that receives it, and next to nothing of the object, which serves the whole organization.
 //!
 //! Invariants:
 //!
-//! - The object would refuse every request that the edge refuses. An empty bucket has no token until the
-//!   time that the object named has passed, as only time and the operator fill it. The edge counts that
-//!   time from the instant when it asked the object, which is not later than when the object looked.
-//! - The edge refuses only the key that the object refused, of the same kind and for the same scope: 401 and
-//!   403 win over 429, and the object had found neither.
-//! - After the operator revokes a key or raises a limit, the isolate that served the operator sees the
-//!   change at once, and every other isolate within [`HOLD_MAX_MS`].
+//! - The object would refuse every request that the edge refuses. An empty bucket has no token until the time that
+//!   the object named has passed, as only time and the operator fill it. The edge counts that time from the instant
+//!   when it asked the object, which is not later than when the object looked.
+//! - The edge refuses only the key that the object refused, of the same kind and for the same scope: 401 and 403
+//!   win over 429, and the object had found neither.
+//! - After the operator revokes a key or raises a limit, the isolate that served the operator sees the change at
+//!   once, and every other isolate within [`HOLD_MAX_MS`].
 //! - The cache holds at most [`REMEMBERED_MAX`] keys. For any further key the edge asks the object.
 
 use crate::bounded::BoundedMap;
@@ -44,8 +43,8 @@ struct Denied {
 }
 
 impl Denied {
-    /// Whether the edge may refuse at this instant. After the clock was set back, the time since the edge
-    /// asked the object is unknown.
+    /// Whether the edge may refuse at this instant. After the clock was set back, the time since the edge asked the
+    /// object is unknown.
     fn holds(&self, now: Timestamp) -> bool {
         self.asked_at <= now && now < self.until
     }
@@ -108,8 +107,8 @@ impl DenialCache {
     }
 }
 
-/// The key of a caller that asks for one token. A bucket that refuses one token refuses every caller. A
-/// bucket that refuses several may still hold one.
+/// The key of a caller that asks for one token. A bucket that refuses one token refuses every caller. A bucket that
+/// refuses several may still hold one.
 fn key(caller: &Caller) -> Option<Key> {
     match caller {
         Caller::Key { digest, kind, scope, cost: 1 } => Some((digest.clone(), *kind, *scope)),
@@ -176,8 +175,8 @@ mod tests {
         }
     }
 
-    /// Edges with latencies and an object, whose clocks agree. An edge that refuses gives the reply that the
-    /// object would give at that instant.
+    /// Edges with latencies and an object, whose clocks agree. An edge that refuses gives the reply that the object
+    /// would give at that instant.
     #[test]
     fn the_object_would_give_every_refusal_of_the_edge() {
         let given = std::env::var("ROLLCALL_SEED").ok();

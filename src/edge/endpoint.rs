@@ -4,7 +4,7 @@ use super::calls::answer_to;
 use super::configuration::Configuration;
 use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
-use super::http::conditional;
+use super::http::conditional::{self, Conditions};
 use super::http::request::Incoming;
 use super::http::response::Response;
 use super::runtime::Runtime;
@@ -85,9 +85,14 @@ impl<'a, C> Input<'a, C> {
         Decay { now: self.received_at, half_life_ms: self.configuration.mood_half_life_ms }
     }
 
-    /// Ends the reading of a request: refuses the query parameters that nothing has read, and lists
-    /// them with every other fault. Then it refuses a precondition that nothing has taken: it names a
-    /// version of what has none, so it does not hold (RFC 9110, section 13.1).
+    /// The preconditions of a read of one record.
+    pub const fn conditions(&mut self) -> Conditions {
+        Conditions { if_match: self.if_match.take(), if_none_match: self.if_none_match.take() }
+    }
+
+    /// Ends the reading of a request: refuses the query parameters that nothing has read, and lists them with every
+    /// other fault. Then it refuses a precondition that nothing has taken: it names a version of what has none, so
+    /// it does not hold (RFC 9110, section 13.1).
     pub fn complete<T>(&mut self, read: Result<T, Fault>) -> Result<T, Fault> {
         let ((), read) = both(self.query.finish(), read)?;
         let is_unmatched = self.if_match.take().is_some_and(|condition| condition != Precondition::Any);

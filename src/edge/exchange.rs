@@ -23,8 +23,7 @@ use crate::refusal::Refusal;
 /// The header that carries a service key.
 const SERVICE_KEY: &str = "X-Assistant-Service-Key";
 
-/// A request, and what is known of it so far. The response's headers and the log line are made
-/// from this.
+/// A request, and what is known of it so far. The response's headers and the log line are made from this.
 pub struct Exchange<'a, R: Runtime> {
     pub runtime: &'a R,
     pub incoming: &'a R::Incoming,
@@ -93,8 +92,7 @@ impl<R: Runtime> Exchange<'_, R> {
         }
     }
 
-    /// Refuses a credential. Each refusal costs a token of the client address's bucket, so that
-    /// guessing is slow.
+    /// Refuses a credential. Each refusal costs a token of the client address's bucket, so that guessing is slow.
     pub fn refuse_credential(&mut self, fault: CredentialFault) -> Fault {
         match self.take_public_token() {
             Ok(()) => Fault::Credential(fault),
@@ -135,8 +133,7 @@ impl<R: Runtime> Exchange<'_, R> {
         }
     }
 
-    /// Reads a body. The caller of this function reports a fault only after key, scope and bucket
-    /// are checked.
+    /// Reads a body. The caller of this function reports a fault only after key, scope and bucket are checked.
     pub async fn read_body(&self, kind: BodyKind) -> Result<Body, Fault> {
         let (bytes_max, optional) = match kind {
             BodyKind::None => return Ok(Body::Empty),
@@ -169,8 +166,8 @@ impl<R: Runtime> Exchange<'_, R> {
         })
     }
 
-    /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The
-    /// fingerprint covers everything that two equal requests have in common.
+    /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The fingerprint covers everything
+    /// that two equal requests have in common.
     pub fn idempotency_key(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, Fault> {
         let Some(header) = self.incoming.header("Idempotency-Key") else { return Ok(None) };
         let key = header.trim();

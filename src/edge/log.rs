@@ -1,7 +1,7 @@
 //! One structured line per request.
 //!
-//! Invariant: a line is made from this struct alone. It has no member for a header, a body, a path or
-//! a credential, so none is ever logged.
+//! Invariant: a line is made from this struct alone. It has no member for a header, a body, a path or a credential,
+//! so none is ever logged.
 
 use serde::Serialize;
 

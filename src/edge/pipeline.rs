@@ -1,9 +1,8 @@
 //! From an HTTP request to a command, and from a reply to a response.
 //!
-//! Invariant: which fault wins is decided by the order of the code, and is the
-//! same on every route: the route (404, 405), then the credential (401), the
-//! scope (403), the bucket (429), then the input (413, 415, 400, 422), then the
-//! resource (404, 409, 412).
+//! Invariant: which fault wins is decided by the order of the code, and is the same on every route: the route (404,
+//! 405), then the credential (401), the scope (403), the bucket (429), then the input (413, 415, 400, 422), then
+//! the resource (404, 409, 412).
 
 use super::calls::Request;
 use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
@@ -119,8 +118,8 @@ fn finish(
     headers::universal(response, exchange.request_id, exchange.target.origin)
 }
 
-/// Answers `OPTIONS`, with or without the headers of a preflight. It needs no credential and tells
-/// nothing about the path.
+/// Answers `OPTIONS`, with or without the headers of a preflight. It needs no credential and tells nothing about
+/// the path.
 fn preflight(exchange: &Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let origin = exchange.incoming.header("Origin");
@@ -157,8 +156,7 @@ async fn dispatch(
     }
 }
 
-/// Answers the holder of a key. The object admits the caller before the edge reports a fault in
-/// the input.
+/// Answers the holder of a key. The object admits the caller before the edge reports a fault in the input.
 async fn answer_holder(
     exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,

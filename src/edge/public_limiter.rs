@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //!
-//! - The limiter remembers at most [`CLIENTS_MAX`] clients. A further client makes it forget the full
-//!   buckets, which hold no information, or else the fullest bucket. So an attacker that floods the table
-//!   frees only the clients that have used their buckets least.
-//! - The limiter believes only `CF-Connecting-IP`. Callers can set every other forwarding header themselves.
-//!   An IPv6 host has a whole /64, so all addresses of a /64 are one client.
+//! - The limiter remembers at most [`CLIENTS_MAX`] clients. A further client makes it forget the full buckets,
+//!   which hold no information, or else the fullest bucket. So an attacker that floods the table frees only the
+//!   clients that have used their buckets least.
+//! - The limiter believes only `CF-Connecting-IP`. Callers can set every other forwarding header themselves. An
+//!   IPv6 host has a whole /64, so all addresses of a /64 are one client.
 //!
-//! The buckets live in the isolate's memory. They are exact for one isolate and not shared across the
-//! network. They shield the Worker from noise. The organization's own bucket is what protects it.
+//! The buckets live in the isolate's memory. They are exact for one isolate and not shared across the network. They
+//! shield the Worker from noise. The organization's own bucket is what protects it.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,4 @@
-//! The one route table. Routing, scopes, costs, 405 and CORS all read it; a
-//! route that is not here does not exist.
+//! The one route table. Routing, scopes, costs, 405 and CORS all read it; a route that is not here does not exist.
 
 use super::endpoint::{Endpoint, PlanFunction};
 use super::endpoints::agents::agent;
@@ -11,14 +10,13 @@ use super::http::method::Method;
 use crate::directory::api_key::{KeyKind, Scope};
 use crate::input::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
 
-/// What a route does, and which credential it takes. Both are one value, so that no endpoint can
-/// be paired with a credential that does not open it.
+/// What a route does, and which credential it takes. Both are one value, so that no endpoint can be paired with a
+/// credential that does not open it.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {
     /// Takes no credential; costs a token of the client address's bucket.
     Public(PublicEndpoint),
-    /// For the holder of a key of this kind with at least this scope; costs tokens of
-    /// the organization's bucket.
+    /// For the holder of a key of this kind with at least this scope; costs tokens of the organization's bucket.
     Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<KeyHandler> },
     /// For a person who is signed in, by a session token; costs a token of the client address's bucket.
     Session,

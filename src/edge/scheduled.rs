@@ -14,12 +14,12 @@ use crate::projection::{Database, Statement};
 
 /// How long after an organization's audit the next one is due, in milliseconds.
 const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Organizations that one tick begins to audit: two calls each, and one invocation
-/// may make a limited number of them.
+/// Organizations that one tick begins to audit: two calls each, and one invocation may make a limited number of
+/// them.
 const ORGANIZATIONS_MAX: i64 = 100;
 
-/// Continues the deletions of organizations that are not completed, and begins the audits that are
-/// due: a bounded number of each, the oldest first. The objects carry both out by themselves.
+/// Continues the deletions of organizations that are not completed, and begins the audits that are due: a bounded
+/// number of each, the oldest first. The objects carry both out by themselves.
 pub async fn tick(runtime: &impl Runtime) {
     let mut line = TickLine { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {

@@ -2,10 +2,10 @@
 //!
 //! Invariants:
 //!
-//! - The core decides everything about a token but the arithmetic of RSA. The platform answers one
-//!   question: whether a key made a signature.
-//! - A token that could not be genuine anyway (malformed, of another issuer, for another
-//!   party) costs neither a fetch nor a check of a signature.
+//! - The core decides everything about a token but the arithmetic of RSA. The platform answers one question:
+//!   whether a key made a signature.
+//! - A token that could not be genuine anyway (malformed, of another issuer, for another party) costs neither a
+//!   fetch nor a check of a signature.
 //! - Neither a token nor a key is ever logged or answered.
 
 use std::rc::Rc;
@@ -23,15 +23,14 @@ use super::runtime::Runtime;
 use crate::fault::{CredentialFault, Fault, internal};
 use crate::fetch::{Fetch, FetchError, Outgoing};
 
-/// How long to wait before looking again for keys that another request is fetching, in
-/// milliseconds.
+/// How long to wait before looking again for keys that another request is fetching, in milliseconds.
 const LOOK_AGAIN_MS: u32 = 25;
 
 const INVALID: Fault = Fault::Credential(CredentialFault::Invalid);
 const EXPIRED: Fault = Fault::Credential(CredentialFault::Expired);
 
-/// Finds the session of the person who is signed in. Costs a token of the client address's bucket,
-/// also when no person is.
+/// Finds the session of the person who is signed in. Costs a token of the client address's bucket, also when no
+/// person is.
 pub async fn authenticate(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Rc<Session>, Fault> {
     exchange.take_public_token()?;
     let text = exchange.bearer().ok_or(Fault::Credential(CredentialFault::Missing))?;

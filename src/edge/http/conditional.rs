@@ -2,6 +2,7 @@
 
 use super::response::Response;
 use crate::directory::end_user::Version;
+use crate::fault::Fault;
 use crate::organization::protocol::Precondition;
 
 /// The most tags of a header that are read.
@@ -17,15 +18,28 @@ pub fn weak_entity_tag(version: Version) -> String {
     format!("W/{}", entity_tag(version))
 }
 
-/// The answer to a caller who holds this version already; `None` for any other caller.
-pub fn not_modified(none_match: Option<Precondition>, version: Version) -> Option<Response> {
-    let is_held = none_match.is_some_and(|condition| condition.holds(version));
-    is_held.then(|| Response::new(304).with("ETag", entity_tag(version)))
+/// The preconditions of a read.
+pub struct Conditions {
+    pub if_match: Option<Precondition>,
+    pub if_none_match: Option<Precondition>,
 }
 
-/// Reads `If-Match` or `If-None-Match`: `*`, or tags. The weak form of a tag names the same version:
-/// proxies weaken the tag of a response that they compress, and a tag here names nothing but a version
-/// (RFC 7644, section 3.14, does the same).
+impl Conditions {
+    /// The answer in the place of the record, in the order of RFC 9110, section 13.2.2: 412 to a caller who wants
+    /// another version, 304 to one who holds this version already.
+    /// `is_whole` says that the version fixes the whole body, so that the same version is the same body.
+    pub fn judge(self, version: Version, is_whole: bool) -> Result<Option<Response>, Fault> {
+        if self.if_match.is_some_and(|condition| !condition.holds(version)) {
+            return Err(Fault::PreconditionFailed);
+        }
+        let is_held = is_whole && self.if_none_match.is_some_and(|condition| condition.holds(version));
+        Ok(is_held.then(|| Response::new(304).with("ETag", entity_tag(version))))
+    }
+}
+
+/// Reads `If-Match` or `If-None-Match`: `*`, or tags. The weak form of a tag names the same version: proxies weaken
+/// the tag of a response that they compress, and a tag here names nothing but a version (RFC 7644, section 3.14,
+/// does the same).
 pub fn read(header: &str) -> Precondition {
     if header.trim() == "*" {
         return Precondition::Any;

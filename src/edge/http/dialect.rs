@@ -28,8 +28,8 @@ impl Dialect {
         }
     }
 
-    /// Whether a browser on another origin may call this API. Service keys and the admin token must not be used
-    /// in browsers.
+    /// Whether a browser on another origin may call this API. Service keys and the admin token must not be used in
+    /// browsers.
     pub const fn cross_origin(self) -> bool {
         match self {
             Self::EndUsers | Self::Agents | Self::Public => true,

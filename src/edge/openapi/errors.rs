@@ -7,8 +7,8 @@ use super::parts::{ULID, schema};
 use super::route_table::error_form;
 use crate::edge::routes::{Action, Route};
 
-/// An error response in the route's dialect: a reference to a shared response, or, where the text
-/// depends on the operation, the response itself.
+/// An error response in the route's dialect: a reference to a shared response, or, where the text depends on the
+/// operation, the response itself.
 pub fn error(route: &Route, status: u16, id: &str) -> Value {
     let is_key = matches!(route.action, Action::Key { .. });
     if id == "respond" && matches!(status, 403 | 429) {

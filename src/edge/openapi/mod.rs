@@ -1,9 +1,9 @@
-//! The `OpenAPI` document. The host makes it from the route table and from the types that the Worker
-//! sends; the Worker holds none of this code.
+//! The `OpenAPI` document. The host makes it from the route table and from the types that the Worker sends; the
+//! Worker holds none of this code.
 //!
-//! Invariant: an operation is in the document if and only if it is in the route table. Method, path,
-//! credential and the kinds of body come from the table. [`operations`] adds the text. [`document`]
-//! fails on a route without text and on text without a route.
+//! Invariant: an operation is in the document if and only if it is in the route table. Method, path, credential and
+//! the kinds of body come from the table. [`operations`] adds the text. [`document`] fails on a route without text
+//! and on text without a route.
 
 mod components;
 mod composed_schemas;

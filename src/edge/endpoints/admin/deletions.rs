@@ -20,8 +20,8 @@ pub struct OrganizationDeletionAccepted {
     status: ReceiptStatus,
 }
 
-/// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same
-/// answer, also after completion: an organization's id is never used again.
+/// `DELETE …/organizations/{organization_id}`: 202 with the receipt's id. Every repetition gets the same answer,
+/// also after completion: an organization's id is never used again.
 pub async fn request(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_options(&input.body, &[Cascade::All]));

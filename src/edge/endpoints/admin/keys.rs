@@ -133,8 +133,7 @@ fn page(mut records: Vec<(Mode, KeyRecord)>, limit: u32, binding: &Binding, ring
     pages::respond(records.iter().map(|(mode, record)| KeyView::new(*mode, record, None)).collect(), next_cursor)
 }
 
-/// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is
-/// answered 204 too.
+/// `DELETE …/keys/{key_id}`: the object refuses the key from the next request on. A repetition is answered 204 too.
 pub async fn revoke(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let key_id = path_parameter("key_id", input.parameters.get(1), |text| text.parse());
     let read = both(organizations::id(&input), key_id);

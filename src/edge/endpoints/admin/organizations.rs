@@ -2,11 +2,11 @@
 //!
 //! Invariants:
 //!
-//! - D1 holds the record and decides uniqueness. Each change raises the version
-//!   and is conditional on the one it was made from, so no update is lost.
-//! - An object holds a copy of the limits: the highest version that reached it. The edge answers a
-//!   change when both objects have it. If one cannot be reached, the edge answers 503 and the record is
-//!   changed all the same. A repetition of the request, or the issue of a key, delivers the change.
+//! - D1 holds the record and decides uniqueness. Each change raises the version and is conditional on the one it
+//!   was made from, so no update is lost.
+//! - An object holds a copy of the limits: the highest version that reached it. The edge answers a change when both
+//!   objects have it. If one cannot be reached, the edge answers 503 and the record is changed all the same. A
+//!   repetition of the request, or the issue of a key, delivers the change.
 
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{Mode, OrganizationId};
@@ -16,7 +16,7 @@ use crate::directory::timestamp::Timestamp;
 use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{self, entity_tag};
+use crate::edge::http::conditional::entity_tag;
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::organizations;
@@ -75,13 +75,13 @@ pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInp
 
 /// `GET /admin/v1/organizations/{organization_id}`.
 pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
+    let conditions = input.conditions();
     let organization = organizations::find_named(exchange, &mut input).await?;
     let version = organizations::version(&organization);
-    conditional::not_modified(input.if_none_match, version).map_or_else(|| respond(200, &organization), Ok)
+    conditions.judge(version, true)?.map_or_else(|| respond(200, &organization), Ok)
 }
 
-/// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and
-/// leaves the rest.
+/// `PATCH /admin/v1/organizations/{organization_id}`: changes what is named and leaves the rest.
 pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let if_match = input.if_match.take();
     let read = both(organizations::id(&input), read_changes(&input.body, false));
@@ -98,8 +98,8 @@ pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminI
         if !exchange.query(&replace).await?.rows.is_empty() {
             return deliver(exchange, input.caller, &updated).await;
         }
-        // Nothing was replaced: a name is taken, or another request has changed the record. Only the
-        // latter is worth another attempt.
+        // Nothing was replaced: a name is taken, or another request has changed the record. Only the latter is
+        // worth another attempt.
         refuse_taken(exchange, &updated).await?;
     }
     Err(Fault::Conflict(OVERTAKEN.to_owned()))

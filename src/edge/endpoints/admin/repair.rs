@@ -1,5 +1,5 @@
-//! `/admin/v1/organizations/{organization_id}/repair`: comparing the projections with the objects
-//! and mending what differs.
+//! `/admin/v1/organizations/{organization_id}/repair`: comparing the projections with the objects and mending what
+//! differs.
 
 use serde::Serialize;
 
@@ -40,8 +40,8 @@ enum RepairStatus {
     Completed,
 }
 
-/// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects
-/// continue by themselves, and a repetition tells how far they are.
+/// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects continue by
+/// themselves, and a repetition tells how far they are.
 pub async fn start(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let options = match &input.body {
         Body::Empty => Ok(()),

@@ -9,7 +9,7 @@ use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{self, entity_tag};
+use crate::edge::http::conditional::entity_tag;
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
@@ -40,9 +40,9 @@ fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
 /// `GET /api/v1/agents/{agent_id}`, by id or by name.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
-    let none_match = input.if_none_match.take();
+    let conditions = input.conditions();
     Ok(Plan::new(ReadAgent { agent }, move |view| {
-        conditional::not_modified(none_match, view.version).map_or_else(|| respond(200, &view), Ok)
+        conditions.judge(view.version, true)?.map_or_else(|| respond(200, &view), Ok)
     }))
 }
 

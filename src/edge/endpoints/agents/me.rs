@@ -10,8 +10,8 @@ use crate::edge::session;
 use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 
-/// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet
-/// is described by the token.
+/// Answers from the mirror of Clerk, which knows more than a token. A person who is not in the mirror yet is
+/// described by the token.
 pub async fn get(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let session = session::authenticate(exchange).await?;
     QueryFields::none(exchange.target.query)?;

@@ -10,7 +10,7 @@ use crate::directory::principal::PrincipalType;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::endpoints::deletion_request::{Accepted, read_options};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{self, entity_tag};
+use crate::edge::http::conditional::entity_tag;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, string};
@@ -20,8 +20,8 @@ use crate::organization::protocol::{
 };
 use crate::refusal::Refusal;
 
-/// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored
-/// record, and what the request supplied is ignored.
+/// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored record, and
+/// what the request supplied is ignored.
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
     Ok(Plan::new(new, |CreatedPrincipal { created, view }| {
@@ -61,9 +61,9 @@ pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> 
 }
 
 fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {
-    let none_match = input.if_none_match.take();
+    let conditions = input.conditions();
     Plan::new(ReadPrincipal { principal }, |view| {
-        conditional::not_modified(none_match, view.version).map_or_else(|| respond(false, view), Ok)
+        conditions.judge(view.version, true)?.map_or_else(|| respond(false, view), Ok)
     })
 }
 

@@ -1,8 +1,8 @@
 //! `POST /webhooks/clerk`: applies Clerk's events to the mirror.
 //!
-//! Clerk sends an event again until the answer is a 2xx. So the status says what Clerk should do: 204 when
-//! the event is applied, changes nothing or is of no interest; 5xx when a later attempt can succeed;
-//! 4xx when the operator has to correct something first.
+//! Clerk sends an event again until the answer is a 2xx. So the status says what Clerk should do: 204 when the
+//! event is applied, changes nothing or is of no interest; 5xx when a later attempt can succeed; 4xx when the
+//! operator has to correct something first.
 
 use crate::clerk::event;
 use crate::clerk::webhook_signature::Delivery;
@@ -14,15 +14,15 @@ use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 use crate::projection::Database;
 
-/// Largest event, in bytes: a user has up to 8 KB of metadata of each of three kinds, and any
-/// number of addresses and accounts.
+/// Largest event, in bytes: a user has up to 8 KB of metadata of each of three kinds, and any number of addresses
+/// and accounts.
 const EVENT_BYTES_MAX: usize = 256 * 1024;
 
 /// How soon Clerk should try again while no secret is set, in seconds. The operator has to set it.
 const UNCONFIGURED_RETRY_S: u32 = 300;
 
-/// A genuine delivery takes no token, because all of them come from the few addresses of one sender. A
-/// forged one takes a token of its sender's address, as every refused credential does.
+/// A genuine delivery takes no token, because all of them come from the few addresses of one sender. A forged one
+/// takes a token of its sender's address, as every refused credential does.
 pub async fn receive(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let keys = &configuration.clerk_webhook_keys;

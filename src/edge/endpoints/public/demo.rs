@@ -1,9 +1,9 @@
-//! `GET /demo.json`: what the demo page needs: how fast moods decay and, on a developer's own machine,
-//! the key that the page signs in with.
+//! `GET /demo.json`: what the demo page needs: how fast moods decay and, on a developer's own machine, the key that
+//! the page signs in with.
 //!
-//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`, in files that
-//! are not deployed. If it is set on a deployment all the same, the edge tells it only to a request for
-//! a loopback name, which no deployment has and no other site can use.
+//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`, in files that are not
+//! deployed. If it is set on a deployment all the same, the edge tells it only to a request for a loopback name,
+//! which no deployment has and no other site can use.
 
 use serde::Serialize;
 

@@ -12,8 +12,8 @@ use crate::fault::Fault;
 use crate::input::both;
 use crate::organization::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, ReadDeletion};
 
-/// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. A repetition gets the same answer until
-/// the erasure is complete.
+/// `DELETE /v1/end-users/{user_id}`: 202 with the receipt's id. A repetition gets the same answer until the erasure
+/// is complete.
 pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, (cascade, reason)) =
         both(input.path("user_id", UserId::new), read_options(&input.body, &Cascade::ALL))?;
@@ -22,8 +22,8 @@ pub fn request<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
-/// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its
-/// mood, with `memory_only` only what it holds of turns.
+/// `DELETE /v1/relationships/{relationship_id}`: with `cascade: all` the relationship and its mood, with
+/// `memory_only` only what it holds of turns.
 pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All, Cascade::MemoryOnly]);
     let (id, (cascade, reason)) = both(input.path("relationship_id", |text| text.parse()), options)?;

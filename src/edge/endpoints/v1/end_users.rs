@@ -13,7 +13,7 @@ use crate::edge::calls::Request;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::{self, entity_tag, weak_entity_tag};
+use crate::edge::http::conditional::{entity_tag, weak_entity_tag};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
@@ -29,8 +29,8 @@ use crate::refusal::Refusal;
 /// Every character but the unreserved ones (RFC 3986, section 2.3) is escaped in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `POST /v1/end-users`: 201 when this request created the user; else 200 with the stored record,
-/// and what the request supplied is ignored.
+/// `POST /v1/end-users`: 201 when this request created the user; else 200 with the stored record, and what the
+/// request supplied is ignored.
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body)?;
     let location = format!("/v1/end-users/{}", utf8_percent_encode(new.user_id.as_str(), SEGMENT));
@@ -58,13 +58,13 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
 /// `GET /v1/end-users/{user_id}`: strongly consistent, in one call.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
-    let none_match = input.if_none_match.take();
+    let conditions = input.conditions();
     let decay = input.decay();
     Ok(Plan::new(ReadEndUser { user_id }, move |EndUserView { user, relationships, has_more }| {
         // Moods decay without a version, so a body that shows relationships is never the same.
         let is_related = !relationships.is_empty();
         let version = user.version;
-        if let Some(response) = conditional::not_modified(none_match.filter(|_| !is_related), version) {
+        if let Some(response) = conditions.judge(version, !is_related)? {
             return Ok(response);
         }
         let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
@@ -83,9 +83,8 @@ pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     Ok(Plan::new(ExportEndUser { user_id }, |document| Response::json(200, &document)))
 }
 
-/// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names,
-/// `application/merge-patch+json` is applied to the record (RFC 7396). Without a body nothing
-/// changes.
+/// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names, `application/merge-patch+json` is
+/// applied to the record (RFC 7396). Without a body nothing changes.
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (user_id, change) = both(input.path("user_id", UserId::new), read_change(&input.body))?;
     let if_match = input.if_match.take();
@@ -150,8 +149,8 @@ enum OrderBy {
     CreatedAt,
 }
 
-/// Reads the order and its filters, and refuses every other parameter. This happens before the cursor
-/// is read: a cursor is bound to them, and would get the blame for a wrong filter.
+/// Reads the order and its filters, and refuses every other parameter. This happens before the cursor is read: a
+/// cursor is bound to them, and would get the blame for a wrong filter.
 fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
     let fields = &mut input.query;
     let direction = fields

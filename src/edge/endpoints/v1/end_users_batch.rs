@@ -1,5 +1,5 @@
-//! `POST /v1/end-users/batch`: up to 500 creations in one commit. Each row has a result of its own; a
-//! faulty row does not affect the others.
+//! `POST /v1/end-users/batch`: up to 500 creations in one commit. Each row has a result of its own; a faulty row
+//! does not affect the others.
 
 use serde::Serialize;
 
@@ -15,8 +15,8 @@ use crate::refusal::Refusal;
 
 /// Most rows of one batch.
 const ROWS_MAX: usize = 500;
-/// Rows for one token. A batch costs less than single requests because its rows share one call, one
-/// commit and one flush.
+/// Rows for one token. A batch costs less than single requests because its rows share one call, one commit and one
+/// flush.
 const ROWS_PER_TOKEN: usize = 10;
 
 #[derive(Serialize, schemars::JsonSchema)]

@@ -4,7 +4,7 @@ use crate::directory::agent::AgentRef;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::names::UserId;
 use crate::edge::endpoint::{Input, Plan};
-use crate::edge::http::conditional::{self, weak_entity_tag};
+use crate::edge::http::conditional::weak_entity_tag;
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::fault::Fault;
@@ -14,11 +14,10 @@ use crate::organization::protocol::{ListRelationships, ReadRelationship};
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let id = input.path("relationship_id", |text| text.parse())?;
     let decay = input.decay();
-    let none_match = input.if_none_match.take();
+    let conditions = input.conditions();
     Ok(Plan::new(ReadRelationship { id }, move |relationship| {
         // A mood decays without a version.
-        let known = none_match.filter(|_| relationship.mood.is_none());
-        if let Some(response) = conditional::not_modified(known, relationship.version) {
+        if let Some(response) = conditions.judge(relationship.version, relationship.mood.is_none())? {
             return Ok(response);
         }
         let tag = weak_entity_tag(relationship.version);

@@ -1,8 +1,8 @@
 //! `POST /v1/respond`: one metered turn.
 //!
-//! Invariant: the edge reserves a turn before it asks the responder, counts it before it gives the
-//! answer, and releases it when there is no answer. These are two calls to the object, because the
-//! responder between them may take half a minute, and may fail.
+//! Invariant: the edge reserves a turn before it asks the responder, counts it before it gives the answer, and
+//! releases it when there is no answer. These are two calls to the object, because the responder between them may
+//! take half a minute, and may fail.
 
 use std::rc::Rc;
 
@@ -32,8 +32,8 @@ use crate::responder::{self, OnDelta, Prompt, ResponderAnswer};
 
 /// Longest message, in characters. It fits into a body with room for the other members.
 const MESSAGE_CHARACTERS_MAX: usize = 32_000;
-/// How long a reservation outlives the responder's time budget, in milliseconds. It is the time to
-/// commit; no more, because a reservation counts against the quota.
+/// How long a reservation outlives the responder's time budget, in milliseconds. It is the time to commit; no more,
+/// because a reservation counts against the quota.
 const RESERVATION_GRACE_MS: i64 = 30_000;
 
 /// What the request asks for.
@@ -52,8 +52,8 @@ enum TurnMode {
     Stateless,
 }
 
-/// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent
-/// events. A repetition with the same `Idempotency-Key` gets the answer that the object kept.
+/// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent events. A
+/// repetition with the same `Idempotency-Key` gets the answer that the object kept.
 pub async fn respond(
     exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
@@ -205,8 +205,8 @@ impl<R: Runtime> Turn<R> {
         ask_as_operator(&self.runtime, self.request_id, self.tenant, command).await
     }
 
-    /// Answers with server-sent events, one for each piece of the answer. The turn goes on to its end when
-    /// the caller disconnects.
+    /// Answers with server-sent events, one for each piece of the answer. The turn goes on to its end when the
+    /// caller disconnects.
     fn into_events(self) -> Response {
         Response::events(Box::new(move |sink| {
             Box::pin(async move {
