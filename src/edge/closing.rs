@@ -157,7 +157,7 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
                 }
             }
             Ok(Ok(ClosingProgress { completed_at: None, .. })) => pending = true,
-            Ok(Err(rejection)) => return Err(fault_of(rejection, completed_at)),
+            Ok(Err(rejection)) => return Err(fault_of(rejection, runtime.now())),
             // The other object is told all the same.
             Err(fault) => unreachable = Some(fault),
         }

@@ -43,9 +43,7 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
     }
     let mut row = UserRow::find(sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
     if row.user.status == Status::DeletionPending {
-        let select = format!("SELECT {COLUMNS} FROM deletions WHERE user = ? AND cascade = 'all'");
-        let receipt = sql.find(&select, &[row.number.into()], read_receipt)?;
-        return Ok(receipt.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?);
+        return read(sql, row.erased_by(sql)?);
     }
     Precondition::check(if_match.as_ref(), row.user.version)?;
     let user = format!("[{}]", row.number);
@@ -120,8 +118,7 @@ pub fn request_relationship(
     if let Some(receipt) = find(sql, deletion_id)? {
         return Ok(receipt);
     }
-    Precondition::check(if_match.as_ref(), relationships::read(sql, id)?.version)?;
-    let removed = relationships::remove(sql, id, cascade)?.ok_or(Rejection::NotFound(Resource::Relationship))?;
+    let removed = relationships::remove(sql, id, cascade, if_match.as_ref())?;
     let RemovedRelationship { subject, user, erased } = removed;
     match cascade {
         Cascade::MemoryOnly => relationships::forgotten(writer, user)?,

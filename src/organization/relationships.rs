@@ -8,7 +8,7 @@ use super::agents::{self, FoundAgent};
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
-use super::protocol::{ListRelationships, NumberedRelationship, Rejection, Resource, TurnAnswer};
+use super::protocol::{ListRelationships, NumberedRelationship, Precondition, Rejection, Resource, TurnAnswer};
 use super::sql::{Row, Sql, SqlError, SqlValue};
 use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
@@ -205,13 +205,21 @@ pub struct RemovedRelationship {
 }
 
 /// Removes a relationship, or what it remembers of turns.
-pub fn remove(sql: &impl Sql, id: RelationshipId, cascade: Cascade) -> Result<Option<RemovedRelationship>, SqlError> {
+pub fn remove(
+    sql: &impl Sql,
+    id: RelationshipId,
+    cascade: Cascade,
+    if_match: Option<&Precondition>,
+) -> Result<RemovedRelationship, Failure> {
     let select = format!(
-        "SELECT r.number, r.user, count(r.mood) FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'
-         GROUP BY r.number"
+        "SELECT r.number, r.user, count(r.mood), u.version FROM {TABLES}
+         WHERE r.relationship_id = ? AND u.state = 'active' GROUP BY r.number"
     );
-    let read = |row: &mut Row| Ok((row.integer()?, row.integer()?, row.integer()?));
-    let Some((number, user, moods)) = sql.find(&select, &[id.to_string().into()], read)? else { return Ok(None) };
+    let found = sql.find(&select, &[id.to_string().into()], |row| {
+        Ok((row.integer()?, row.integer()?, row.integer()?, Version::of_sequence(row.integer()?)))
+    })?;
+    let (number, user, moods, version) = found.ok_or(Rejection::NotFound(Resource::Relationship))?;
+    Precondition::check(if_match, version)?;
     let subject = Subject::new(number, id);
     if cascade == Cascade::MemoryOnly {
         sql.execute(
@@ -219,12 +227,12 @@ pub fn remove(sql: &impl Sql, id: RelationshipId, cascade: Cascade) -> Result<Op
             &[number.into()],
         )?;
         let erased = Erased { records: 0, relationships: 1, moods: 0 };
-        return Ok(Some(RemovedRelationship { subject, user, erased }));
+        return Ok(RemovedRelationship { subject, user, erased });
     }
     overwrite(sql, "number = ?", &[number.into()])?;
     sql.execute("DELETE FROM relationships WHERE number = ?", &[number.into()])?;
     let erased = Erased { records: 0, relationships: 1, moods };
-    Ok(Some(RemovedRelationship { subject, user, erased }))
+    Ok(RemovedRelationship { subject, user, erased })
 }
 
 /// Removes at most `limit` relationships of an agent. Returns each with the row number of its user, and the

@@ -90,9 +90,8 @@ pub fn reserve(
     // In a refusal `used` includes turns in progress, which are returned if they fail.
     let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
     if turns_used >= quota.turns_limit {
-        let is_used_up = quota.turns_used >= quota.turns_limit;
-        let quota = Quota { turns_used, ..quota };
-        return Err(over_quota(sql, period, Component::Turns, is_used_up, quota, now)?.into());
+        let shown = Quota { turns_used, ..quota };
+        return Err(over_quota(sql, period, Component::Turns, quota, shown, now)?.into());
     }
     let mut reservation = Reservation { period, relationship: None, user: None, is_new_active: false };
     if let Some(user_id) = turn.user_id {
@@ -102,9 +101,8 @@ pub fn reserve(
             let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
             let relationships_used = quota.relationships_used.saturating_add(reserved);
             if relationships_used >= quota.relationships_limit {
-                let is_used_up = quota.relationships_used >= quota.relationships_limit;
-                let quota = Quota { relationships_used, ..quota };
-                return Err(over_quota(sql, period, Component::ActiveRelationships, is_used_up, quota, now)?.into());
+                let shown = Quota { relationships_used, ..quota };
+                return Err(over_quota(sql, period, Component::ActiveRelationships, quota, shown, now)?.into());
             }
         }
         let number = match held {
@@ -120,16 +118,17 @@ pub fn reserve(
 }
 
 /// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when the
-/// oldest turn in progress ends.
+/// oldest turn in progress ends. `counted` is without turns in progress, `quota` with them.
 fn over_quota(
     sql: &impl Sql,
     period: Period,
     component: Component,
-    is_used_up: bool,
+    counted: Quota,
     quota: Quota,
     now: Timestamp,
 ) -> Result<Rejection, SqlError> {
-    if is_used_up {
+    let (used, limit) = counted.of(component);
+    if used >= limit {
         return Ok(Rejection::OverQuota { component, quota });
     }
     let oldest = sql.find(

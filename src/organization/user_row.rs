@@ -7,6 +7,7 @@ use super::protocol::Rejection;
 use super::sql::{Row, Sql, SqlError};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
@@ -90,10 +91,14 @@ impl UserRow {
         if !self.takes_no_write() {
             return Ok(());
         }
+        Err(Rejection::DeletionPending { deletion_id: self.erased_by(sql)? }.into())
+    }
+
+    /// The erasure of a user who is being erased.
+    pub fn erased_by(&self, sql: &impl Sql) -> Result<DeletionId, SqlError> {
         let select = "SELECT deletion_id FROM deletions WHERE user = ? AND cascade = 'all'";
         let deletion_id = sql.find(select, &[self.number.into()], |row| row.parsed("deletion id"))?;
-        let deletion_id = deletion_id.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))?;
-        Err(Rejection::DeletionPending { deletion_id }.into())
+        deletion_id.ok_or_else(|| SqlError("a user is being erased without a receipt".to_owned()))
     }
 
     /// Whether the user is being erased, and so takes no change.

@@ -17,7 +17,7 @@ const SLOPE_ONE: u64 = 1_000_000;
 /// eight sectors of 45° around the axes and the diagonals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "snake_case", const_into_str)]
+#[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Label {
     /// Valence and arousal are both below a tenth.
     Neutral,

@@ -124,7 +124,8 @@ impl Mood {
     /// The mood after its decay, in the form that callers get. `last_decay_at` is when the stored levels were
     /// computed.
     pub fn body<'a>(&self, agent_id: AgentId, user_id: &'a UserId, decay: Decay) -> MoodBody<'a> {
-        let Self { levels, baselines, .. } = self.decayed(decay.now, decay.half_life_ms);
+        let decayed = self.decayed(decay.now, decay.half_life_ms);
+        let (levels, baselines) = (decayed.levels, decayed.baselines);
         MoodBody {
             agent_id,
             user_id,
@@ -136,7 +137,7 @@ impl Mood {
             baseline_arousal: baselines.arousal,
             baseline_tension: baselines.tension,
             baseline_affiliation: baselines.affiliation,
-            label: Label::of(levels.valence, levels.arousal),
+            label: decayed.label(),
             created_at: self.created_at,
             updated_at: self.updated_at,
             last_decay_at: self.last_decay_at,

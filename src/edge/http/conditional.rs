@@ -29,7 +29,7 @@ impl Conditions {
     /// another version, 304 to one who holds this version already.
     /// `is_whole` says that the version fixes the whole body, so that the same version is the same body.
     pub fn judge(self, version: Version, is_whole: bool) -> Result<Option<Response>, Fault> {
-        if self.if_match.is_some_and(|condition| !condition.holds(version)) {
+        if !Precondition::permits(self.if_match.as_ref(), version) {
             return Err(Fault::PreconditionFailed);
         }
         let is_held = is_whole && self.if_none_match.is_some_and(|condition| condition.holds(version));

@@ -13,10 +13,14 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Rejects a version that a precondition does not name. Without a precondition every version is right.
+    /// Whether a request may act on a version. Without a precondition every version is right.
+    pub fn permits(condition: Option<&Self>, version: Version) -> bool {
+        condition.is_none_or(|condition| condition.holds(version))
+    }
+
+    /// Rejects a version on which a request may not act.
     pub fn check(condition: Option<&Self>, version: Version) -> Result<(), Rejection> {
-        let holds = condition.is_none_or(|condition| condition.holds(version));
-        if holds { Ok(()) } else { Err(Rejection::PreconditionFailed) }
+        if Self::permits(condition, version) { Ok(()) } else { Err(Rejection::PreconditionFailed) }
     }
 
     pub fn holds(&self, version: Version) -> bool {

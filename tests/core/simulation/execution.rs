@@ -247,7 +247,7 @@ impl World<'_> {
             };
             return self.judge_refusal(user, *deletion_id);
         }
-        let holds = if_match.is_none_or(|condition| condition.holds(was.version));
+        let holds = Precondition::permits(if_match, was.version);
         match outcome {
             Ok(Answer::UpdateEndUser(updated)) => {
                 ensure!(holds, "user {user}: {was:?} is not what {if_match:?} is about");
@@ -285,7 +285,7 @@ impl World<'_> {
             Ok(Answer::DeleteEndUser(receipt)) => {
                 let is_new = !self.oracle.knows_erasure(*deletion_id) && self.oracle.pending(user).is_none();
                 let is_asked = receipt.cascade == *cascade && receipt.reason == *reason;
-                let holds = |held: &Held| if_match.as_ref().is_none_or(|condition| condition.holds(held.version));
+                let holds = |held: &Held| Precondition::permits(if_match.as_ref(), held.version);
                 ensure!(!is_new || before.users[user].as_deref().is_some_and(holds), "{command:?}: {before:?}");
                 ensure!(!is_new || is_asked, "{command:?} is answered {receipt:?}");
                 let (sequence, now) = (self.object.last_sequence().unwrap_or_default(), self.now());
@@ -298,7 +298,7 @@ impl World<'_> {
             }
             Err(Rejection::PreconditionFailed) => {
                 let held = before.users[user].as_deref();
-                let holds = held.is_none_or(|held| if_match.as_ref().is_none_or(|it| it.holds(held.version)));
+                let holds = held.is_none_or(|held| Precondition::permits(if_match.as_ref(), held.version));
                 ensure!(!holds && self.oracle.pending(user).is_none(), "{command:?} is refused for {held:?}");
                 self.tally.count("erasures refused: precondition failed");
             }

@@ -4,7 +4,6 @@ use crate::executor::PromiseError;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 
-use rollcall::organization::sql::SqlValue;
 use rollcall::projection::StoreError;
 
 /// The message of a JavaScript error, for the log.
@@ -47,15 +46,5 @@ pub fn binding<T: JsCast>(env: &worker::Env, name: &str, get: fn(&Bindings) -> J
         Ok(binding.unchecked_into())
     } else {
         Err(StoreError(format!("the binding {name} is missing")))
-    }
-}
-
-/// A parameter in the form that D1 takes.
-pub fn bind(parameter: &SqlValue<'_>) -> JsValue {
-    match parameter {
-        SqlValue::Null => JsValue::NULL,
-        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which `SqlValue` promises")]
-        SqlValue::Integer(number) => JsValue::from_f64(*number as f64),
-        SqlValue::Text(text) => JsValue::from_str(text),
     }
 }

@@ -6,8 +6,9 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::bindings::{Bindings, bind, binding, describe_unsettled};
+use super::bindings::{Bindings, binding, describe_unsettled};
 use crate::executor::settle;
+use rollcall::organization::sql::SqlValue;
 use rollcall::projection::listing::schema;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
 
@@ -65,7 +66,7 @@ impl D1 {
     }
 
     fn statement(&self, statement: &Statement<'_>) -> Result<Prepared, StoreError> {
-        let values: Array = statement.parameters.iter().map(bind).collect();
+        let values: Array = statement.parameters.iter().map(bound).collect();
         self.prepare(statement.sql.as_ref())
             .and_then(|prepared| prepared.bind(&values))
             .map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))
@@ -113,4 +114,14 @@ fn failed(error: crate::executor::PromiseError) -> StoreError {
 fn whole(answer: &JsValue, name: &str) -> Result<u64, StoreError> {
     let figure = figure(answer, name).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
     Ok(figure as u64)
+}
+
+/// A parameter in the form that D1 takes.
+fn bound(parameter: &SqlValue<'_>) -> JsValue {
+    match parameter {
+        SqlValue::Null => JsValue::NULL,
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, which `SqlValue` promises")]
+        SqlValue::Integer(number) => JsValue::from_f64(*number as f64),
+        SqlValue::Text(text) => JsValue::from_str(text),
+    }
 }

@@ -2,7 +2,5 @@
 // rows as JSON. Each value by itself would take one or two.
 
 export function execute(sql, statement, parameters) {
-  const rows = parameters === "[]" ? sql.exec(statement) : sql.exec(statement, ...JSON.parse(parameters));
-  const read = [...rows.raw()];
-  return read.length === 0 ? "[]" : JSON.stringify(read);
+  return JSON.stringify([...sql.exec(statement, ...JSON.parse(parameters)).raw()]);
 }

@@ -24,6 +24,7 @@ use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{both, integer, string};
 use crate::json::RawValue;
+use crate::organization::protocol::Precondition;
 use crate::projection::Statement;
 use crate::refusal::Refusal;
 
@@ -88,7 +89,7 @@ pub async fn update(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminI
     let (id, changes) = input.complete(read)?;
     for _ in 0..UPDATE_ATTEMPTS {
         let found = organizations::find(exchange, id).await?;
-        if if_match.as_ref().is_some_and(|condition| !condition.holds(organizations::version(&found))) {
+        if !Precondition::permits(if_match.as_ref(), organizations::version(&found)) {
             return Err(Fault::PreconditionFailed);
         }
         let from_version = found.version;
