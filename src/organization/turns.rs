@@ -9,7 +9,10 @@
 //!   caller does not get the answer.
 //! - The relationships that are active in a period are a set. So a relationship counts once, however many turns
 //!   it has.
-//! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes it.
+//! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes it later.
+//! - A request counts once, although its calls may be repeated. A call can arrive after the commit, and the commit may
+//!   come just before the expiry. So a row stays for [`KEPT_AFTER_EXPIRY_MS`]: until then a repeated commit gets the
+//!   same answer, and a late copy of the reservation reserves nothing.
 
 use serde::Serialize;
 
@@ -38,6 +41,10 @@ const COMMITTED: &str = "committed";
 
 /// Most rows that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
+
+/// How long a row stays after its expiry, in milliseconds. It is longer than any copy of a call lives: the platform
+/// repeats a call for 10 seconds, and the edge repeats one once.
+pub const KEPT_AFTER_EXPIRY_MS: i64 = 60_000;
 
 /// Rejects an idempotency key that another turn in progress uses.
 pub fn check_not_in_flight(
@@ -345,14 +352,16 @@ pub fn release(sql: &impl Sql, operation: RequestId) -> Result<(), SqlError> {
     sql.execute("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().into()])
 }
 
-/// Removes expired turns, at most [`SWEEP_MAX`], and returns when the next one expires.
+/// Removes turns whose expiry is [`KEPT_AFTER_EXPIRY_MS`] ago, at most [`SWEEP_MAX`], and returns when the next one
+/// goes.
 pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     sql.execute(
         "DELETE FROM ledger WHERE operation IN
          (SELECT operation FROM ledger WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-        &[now.into(), SWEEP_MAX.into()],
+        &[now.millis().saturating_sub(KEPT_AFTER_EXPIRY_MS).into(), SWEEP_MAX.into()],
     )?;
-    Ok(sql.find("SELECT min(expires_at) FROM ledger", &[], Row::optional_timestamp)?.flatten())
+    let oldest = sql.find("SELECT min(expires_at) FROM ledger", &[], Row::optional_integer)?.flatten();
+    Ok(oldest.map(|expires_at| Timestamp::from_millis(expires_at.saturating_add(KEPT_AFTER_EXPIRY_MS))))
 }
 
 /// Detaches the turns of some users from their relationships, which the object removes next. So no turn names a

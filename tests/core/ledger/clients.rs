@@ -8,6 +8,7 @@ use rollcall::organization::protocol::{
     Answer, Call, Caller, Command, IdempotencyKey, NewTurn, Outcome, Rejection, ReleaseTurn, Reply, ReservedTurn,
     TurnAnswer,
 };
+use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 
 use super::oracle::{AGENTS, Errand, Request, Target, USERS};
 use super::world::{World, written};
@@ -39,7 +40,7 @@ pub struct Client {
     is_repeated: bool,
 }
 
-/// A copy of a call in flight. A copy never lives longer than its turn may last.
+/// A copy of a call in flight. A copy never lives as long as the row of a turn stays after its expiry.
 #[derive(Debug, Clone, Copy)]
 pub struct Late {
     errand: Errand,
@@ -81,15 +82,19 @@ impl World<'_> {
     fn begin(&mut self, before: Option<Client>) -> Client {
         let before = before.map(|client| client.errand.request).filter(|request| request.key.is_some());
         let request = before.filter(|_| self.random.u8(0..3) > 0).unwrap_or_else(|| self.request());
-        let errand = Errand {
+        self.tally.count("requests begun");
+        Client { errand: self.errand(request), stage: Stage::Calling(Message::Reserve), is_repeated: false }
+    }
+
+    /// The turn of one request.
+    pub fn errand(&mut self, request: Request) -> Errand {
+        Errand {
             id: RequestId::new(self.now(), self.bytes()),
             request,
             relationship_id: RelationshipId::new(self.now(), self.bytes()),
-            expires_in_ms: self.random.i64(1_000..60_000),
+            expires_in_ms: self.random.i64(1_000..KEPT_AFTER_EXPIRY_MS),
             has_affect: self.random.bool(),
-        };
-        self.tally.count("requests begun");
-        Client { errand, stage: Stage::Calling(Message::Reserve), is_repeated: false }
+        }
     }
 
     fn request(&mut self) -> Request {
@@ -134,7 +139,7 @@ impl World<'_> {
     }
 
     /// Executes a call and compares the answer with the oracle's.
-    fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
+    pub fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
         let (command, idempotency) = self.command(errand, message);
         let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, command };
         let Some((reply, has_written)) = self.handle(call)? else { return Ok(None) };

@@ -74,6 +74,14 @@ fn turns_are_counted_once_and_within_the_limits() {
     }
 }
 
+/// A turn that is committed at its last moment, and whose calls arrive again after the sweep, counts once. The
+/// simulation met this history once in some hundred thousand seeds.
+#[test]
+fn a_turn_committed_at_its_last_moment_counts_once() {
+    let bench = Bench::new();
+    bench.commits_at_the_last_moment().unwrap_or_else(|violation| panic!("{violation}"));
+}
+
 /// Without its newest row the log would give a number twice.
 #[test]
 fn the_newest_row_of_the_log_is_proven() {

@@ -17,6 +17,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
+use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 
 use super::calendar;
 use crate::simulation::{Violation, ensure};
@@ -178,6 +179,11 @@ impl Oracle {
 
     fn live(&self, period_ms: i64, now_ms: i64) -> impl Iterator<Item = &Turn> {
         self.ledger.values().filter(move |turn| turn.period_ms == period_ms && turn.is_live(now_ms))
+    }
+
+    /// When the next turn in progress expires.
+    pub fn next_turn_end(&self, now_ms: i64) -> Option<i64> {
+        self.ledger.values().filter(|turn| turn.is_live(now_ms)).map(|turn| turn.expires_ms).min()
     }
 
     /// The pairs that would become active if every turn in progress were committed now.
@@ -412,9 +418,9 @@ impl Oracle {
 
     /// Forgets expired entries and returns the next expiry.
     pub fn sweep(&mut self, now_ms: i64) -> Option<Timestamp> {
-        self.ledger.retain(|_, turn| turn.expires_ms > now_ms);
+        self.ledger.retain(|_, turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS > now_ms);
         self.kept.retain(|_, kept| kept.expires_ms > now_ms);
-        let turns = self.ledger.values().map(|turn| turn.expires_ms);
+        let turns = self.ledger.values().map(|turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS);
         turns.chain(self.kept.values().map(|kept| kept.expires_ms)).min().map(Timestamp::from_millis)
     }
 

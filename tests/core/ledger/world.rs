@@ -16,8 +16,8 @@ use rollcall::organization::protocol::{
 use rollcall::organization::sql::{SqlError, SqlValue};
 
 use super::calendar::Date;
-use super::clients::{Client, Late};
-use super::oracle::{AGENTS, Oracle, Target, USERS};
+use super::clients::{Client, Late, Message};
+use super::oracle::{AGENTS, Oracle, Request, Target, USERS};
 use crate::simulation::stores::log_expiry;
 use crate::simulation::tally::Tally;
 use crate::simulation::{Violation, ensure};
@@ -95,6 +95,25 @@ impl Bench {
             }
             world.heal()?;
             Ok(world.tally)
+        })
+    }
+
+    /// A turn is committed a millisecond before its expiry, and its calls arrive again after a sweep.
+    pub fn commits_at_the_last_moment(&self) -> Result<(), Violation> {
+        self.storage.trial(|| {
+            let mut world = World::new(0, self, false);
+            world.is_faulty = false;
+            world.configure()?;
+            let request = Request { target: Target::Agent(0), by_name: false, user: Some(0), key: None };
+            let errand = world.errand(request);
+            world.deliver(&errand, Message::Reserve, false)?;
+            world.now_ms += errand.expires_in_ms - 1;
+            world.deliver(&errand, Message::Commit, false)?;
+            world.now_ms += 1;
+            world.sweep()?;
+            world.deliver(&errand, Message::Reserve, true)?;
+            world.deliver(&errand, Message::Commit, true)?;
+            world.heal()
         })
     }
 }
@@ -218,9 +237,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The last instant of the period, or the first of the next.
+    /// To the last instant of a turn in progress or of the period, or to the first instant after it.
     fn next_edge(&mut self) -> i64 {
-        self.oracle.quota(self.now_ms).resets_at.millis() - self.now_ms - self.random.i64(0..=1)
+        let turn_ms = if self.random.bool() { self.oracle.next_turn_end(self.now_ms) } else { None };
+        let end_ms = turn_ms.unwrap_or_else(|| self.oracle.quota(self.now_ms).resets_at.millis());
+        end_ms - self.now_ms - self.random.i64(0..=1)
     }
 
     /// One transaction of the object, in which storage may fail between any two statements. `None` when it failed.
