@@ -3,6 +3,7 @@
 //! Each reader returns typed and valid values, and reports all faults at once, each with the path of its field.
 
 use percent_encoding::percent_decode_str;
+use strum::VariantArray;
 
 use crate::fault::{Fault, FieldFault, Location};
 use crate::json::{self, RawValue, members};
@@ -157,10 +158,15 @@ fn whole(value: &str) -> Option<u64> {
     significant.parse::<u64>().ok()?.checked_mul(power)
 }
 
-/// One of the named values of an enum.
-pub fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, Refusal> {
-    choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice).ok_or_else(|| {
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+/// A variant of an enum, by its text.
+pub fn choice<T: Copy + Into<&'static str> + VariantArray>(value: &str) -> Result<T, Refusal> {
+    choice_of(value, T::VARIANTS)
+}
+
+/// One of these variants of an enum, by its text.
+pub fn choice_of<T: Copy + Into<&'static str>>(value: &str, choices: &[T]) -> Result<T, Refusal> {
+    choices.iter().copied().find(|choice| (*choice).into() == value).ok_or_else(|| {
+        let names: Vec<_> = choices.iter().map(|choice| format!("\"{}\"", (*choice).into())).collect();
         Refusal::new(format!("must be one of {}", names.join(", ")))
     })
 }

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 use subtle::ConstantTimeEq;
 
 use super::identifiers::{Mode, OrganizationId, Tenant, ULID_LENGTH};
@@ -150,7 +150,7 @@ fn push_base62(out: &mut String, mut number: u128, digits: usize) {
 }
 
 /// The header that carries a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum KeyKind {
@@ -160,23 +160,15 @@ pub enum KeyKind {
     Service,
 }
 
-impl KeyKind {
-    pub const ALL: [Self; 2] = [Self::Api, Self::Service];
-}
-
 /// The rights of a key. A greater scope has all rights of a smaller one.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr,
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Scope {
     Read,
     ReadWrite,
-}
-
-impl Scope {
-    pub const ALL: [Self; 2] = [Self::Read, Self::ReadWrite];
 }
 
 #[cfg(test)]

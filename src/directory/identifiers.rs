@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use ulid::Ulid;
 
 use super::timestamp::Timestamp;
@@ -111,7 +111,9 @@ ulid_identifier! {
 /// One of an organization's two data sets.
 ///
 /// The two share settings only. Each has its own object, listing, bucket and quotas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase", const_into_str)]
 pub enum Mode {
@@ -121,15 +123,6 @@ pub enum Mode {
 
 impl Mode {
     pub const ALL: [Self; 2] = [Self::Live, Self::Test];
-}
-
-impl FromStr for Mode {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let named = Self::ALL.into_iter().find(|mode| mode.into_str() == text);
-        named.ok_or_else(|| Refusal::new("must be \"live\" or \"test\""))
-    }
 }
 
 /// An organization in one mode: the unit of isolation.

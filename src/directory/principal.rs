@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use strum::{IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 use super::identifiers::{RequestId, written_forms};
@@ -42,7 +44,7 @@ impl FromStr for PrincipalId {
 
 written_forms!(PrincipalId, Uuid::from_u128, Uuid::as_u128);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum PrincipalType {
@@ -50,13 +52,9 @@ pub enum PrincipalType {
     Agent,
 }
 
-impl PrincipalType {
-    pub const ALL: [Self; 2] = [Self::Human, Self::Agent];
-}
-
 /// A principal, as dialect 3 shows it.
 // Without `created`, which depends on the request. Kept answers hold this form too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Principal {
     pub id: PrincipalId,
     /// An agent that was made by name has none.

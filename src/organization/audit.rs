@@ -136,9 +136,7 @@ impl Audit {
     }
 
     fn read(row: &mut Row) -> Result<Self, SqlError> {
-        let phase = row.text()?;
-        let phase = AuditPhase::ALL.into_iter().find(|known| known.into_str() == phase);
-        let position = row.text()?;
+        let (phase, position) = (row.text()?.parse().ok(), row.text()?);
         let (started_at, completed_at) = (row.timestamp()?, row.optional_timestamp()?);
         let (users, fence_reset) = (row.integer()?, row.integer()? != 0);
         let mut differences =

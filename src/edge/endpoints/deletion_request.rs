@@ -6,7 +6,7 @@ use crate::directory::deletion::{self, Cascade, Receipt};
 use crate::directory::identifiers::DeletionId;
 use crate::edge::http::body::Body;
 use crate::fault::Fault;
-use crate::input::{choice, string};
+use crate::input::{choice_of, string};
 
 /// The answer to a request: the receipt's id.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -28,9 +28,8 @@ pub fn read_options(body: &Body, cascades: &[Cascade]) -> Result<(Cascade, Optio
         Body::Json(_) => {}
         Body::MergePatch(_) => return Err(Fault::UnsupportedMediaType),
     }
-    let choices: Vec<(&str, Cascade)> = cascades.iter().map(|cascade| (cascade.into_str(), *cascade)).collect();
     let mut fields = body.fields()?;
-    let cascade = fields.optional("cascade", |value| choice(&string(value)?, &choices));
+    let cascade = fields.optional("cascade", |value| choice_of(&string(value)?, cascades));
     let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));
     fields.finish()?;
     Ok((cascade.unwrap_or(Cascade::All), reason.flatten()))

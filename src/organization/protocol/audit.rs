@@ -1,8 +1,11 @@
 //! Audits in calls and replies.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
+
 use super::settings::Settings;
 use crate::directory::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StartAudit {
@@ -14,7 +17,7 @@ pub struct StartAudit {
 pub struct ReadAudit;
 
 /// The phases of an audit, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "Phase")]
 #[strum(serialize_all = "snake_case", const_into_str)]
@@ -30,8 +33,6 @@ pub enum AuditPhase {
 }
 
 impl AuditPhase {
-    pub const ALL: [Self; 4] = [Self::Fence, Self::Users, Self::Listing, Self::Cache];
-
     pub const fn next(self) -> Option<Self> {
         match self {
             Self::Fence => Some(Self::Users),

@@ -11,9 +11,12 @@ use crate::json::Text;
 use crate::organization::sql::SqlValue;
 use crate::projection::stores::Statement;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(const_into_str)]
 pub enum Direction {
+    #[strum(serialize = "asc")]
     Ascending,
+    #[strum(serialize = "desc")]
     Descending,
 }
 
@@ -48,10 +51,7 @@ impl Query {
     /// Everything to which a cursor of this list is bound.
     pub fn binding(&self, tenant: Tenant) -> Binding {
         let tenant = tenant.to_string();
-        let direction = match self.direction {
-            Direction::Ascending => "asc",
-            Direction::Descending => "desc",
-        };
+        let direction = self.direction.into_str();
         let instant = |instant: &Option<Timestamp>| instant.map_or(String::new(), |instant| instant.to_string());
         match &self.range {
             Range::UserId { prefix } => {

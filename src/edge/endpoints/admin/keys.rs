@@ -78,11 +78,9 @@ pub async fn issue(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminIn
 /// Reads the mode of a new key, and the rest of it.
 fn read_issue(body: &Body, key_id: KeyId, now: Timestamp) -> Result<(Mode, KeyRecord), Fault> {
     let mut fields = body.fields()?;
-    let kind =
-        fields.required("kind", |value| choice(&string(value)?, &KeyKind::ALL.map(|kind| (kind.into_str(), kind))));
-    let mode = fields.required("mode", |value| string(value)?.parse::<Mode>());
-    let scope =
-        fields.optional("scope", |value| choice(&string(value)?, &Scope::ALL.map(|scope| (scope.into_str(), scope))));
+    let kind = fields.required("kind", |value| choice(&string(value)?));
+    let mode = fields.required("mode", |value| choice(&string(value)?));
+    let scope = fields.optional("scope", |value| choice(&string(value)?));
     let prefix = fields.optional("prefix", |value| KeyPrefix::new(string(value)?));
     let name = fields.required("name", |value| Name::new(string(value)?));
     let expires_at = fields.nullable("expires_at", |value| {

@@ -1,7 +1,6 @@
 //! `GET /api/v1/principals`: lists of people and agents.
 
 use super::envelope::{Envelope, Meta, PrincipalResult};
-use super::principal::read_type;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
 use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
@@ -9,7 +8,7 @@ use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
-use crate::input::query_integer;
+use crate::input::{choice, query_integer};
 use crate::organization::protocol::{ListPrincipals, PrincipalPage, PrincipalsFrom};
 use crate::refusal::Refusal;
 
@@ -27,7 +26,7 @@ enum Style {
 /// `GET /api/v1/principals`: in the order of creation, by cursor or by offset.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let fields = &mut input.query;
-    let r#type = fields.optional("type", read_type);
+    let r#type = fields.optional("type", choice);
     let limit = pages::limit(fields);
     let (after, before) = (fields.text("after"), fields.text("before"));
     let offset = fields.optional("offset", |text| query_integer(text, 0, OFFSET_MAX));

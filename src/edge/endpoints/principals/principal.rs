@@ -6,7 +6,6 @@ use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
-use crate::directory::principal::PrincipalType;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::endpoints::deletion_request::{Accepted, read_options};
 use crate::edge::http::body::Body;
@@ -18,7 +17,6 @@ use crate::organization::protocol::{
     CreatedPrincipal, DeletePrincipal, NewPrincipal, PrincipalChange, PrincipalRef, PrincipalView, ReadPrincipal,
     UpdatePrincipal,
 };
-use crate::refusal::Refusal;
 
 /// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored record, and
 /// what the request supplied is ignored.
@@ -34,7 +32,7 @@ pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 fn read_new(body: &Body, agent_id: AgentId) -> Result<NewPrincipal, Fault> {
     let mut fields = body.fields()?;
     let external_id = fields.required("external_id", |value| UserId::new(string(value)?));
-    let r#type = fields.required("type", |value| read_type(&string(value)?));
+    let r#type = fields.required("type", |value| choice(&string(value)?));
     let name = fields.required("name", |value| Name::new(string(value)?));
     let metadata = fields.optional("metadata", Metadata::new).unwrap_or_default();
     fields.finish()?;
@@ -42,10 +40,6 @@ fn read_new(body: &Body, agent_id: AgentId) -> Result<NewPrincipal, Fault> {
         return Err(internal("a required field is missing without a fault"));
     };
     Ok(NewPrincipal { r#type, external_id, name, metadata, agent_id })
-}
-
-pub fn read_type(text: &str) -> Result<PrincipalType, Refusal> {
-    choice(text, &PrincipalType::ALL.map(|r#type| (r#type.into_str(), r#type)))
 }
 
 /// `GET /api/v1/principals/{principal_id}`.

@@ -2,6 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::EndUser;
@@ -143,7 +144,8 @@ fn read_page(input: &mut Input<'_>) -> Result<(Page, Binding), Fault> {
     Ok((query.page(input.caller, after.as_ref(), limit), binding))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum OrderBy {
     UserId,
     CreatedAt,
@@ -153,11 +155,8 @@ enum OrderBy {
 /// cursor is bound to them, and would get the blame for a wrong filter.
 fn read_query(input: &mut Input<'_>) -> Result<Query, Fault> {
     let fields = &mut input.query;
-    let direction = fields
-        .optional("order", |text| choice(text, &[("asc", Direction::Ascending), ("desc", Direction::Descending)]));
-    let order_by = fields
-        .optional("order_by", |text| choice(text, &[("user_id", OrderBy::UserId), ("created_at", OrderBy::CreatedAt)]))
-        .unwrap_or(OrderBy::UserId);
+    let direction = fields.optional("order", choice);
+    let order_by = fields.optional("order_by", choice).unwrap_or(OrderBy::UserId);
     let prefix = fields.optional("user_id_prefix", |text| UserIdPrefix::new(text));
     let after = fields.optional("created_after", Timestamp::parse);
     let before = fields.optional("created_before", Timestamp::parse);

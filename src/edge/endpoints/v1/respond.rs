@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::turn_events::{self, StoredTurn, TurnEvent};
 use crate::directory::agent::AgentRef;
@@ -46,7 +47,8 @@ struct Asked {
     stream: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 enum TurnMode {
     Stateful,
     Stateless,
@@ -110,8 +112,7 @@ fn read(body: &Body) -> Result<Asked, Fault> {
     let message = fields.required("message", |value| message(string(value)?));
     let agent = fields.required("personality_id", |value| AgentRef::new(string(value)?));
     let user_id = fields.nullable("user_id", |value| UserId::new(string(value)?)).flatten();
-    let modes = [("stateful", TurnMode::Stateful), ("stateless", TurnMode::Stateless)];
-    let mode = fields.optional("mode", |value| choice(&string(value)?, &modes));
+    let mode = fields.optional("mode", |value| choice::<TurnMode>(&string(value)?));
     let context = fields.nullable("context", context).flatten();
     let affect = take_affect(&mut fields);
     let stream = fields.optional("stream", |value| match value.get() {
