@@ -84,6 +84,11 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// It stands for the name in an index key, which outlives its row.
+    pub fn digest(&self) -> String {
+        digest(&self.0)
+    }
 }
 
 impl<'de> Deserialize<'de> for Name {

@@ -21,7 +21,7 @@ const ORGANIZATIONS_MAX: i64 = 100;
 /// Continues the deletions of organizations that are not completed, and begins the audits that are due: a bounded
 /// number of each, the oldest first. The objects carry both out by themselves.
 pub async fn tick(runtime: &impl Runtime) {
-    let mut line = TickLine { scheduled: "audit", started: 0, deletions_completed: 0, reason: None };
+    let mut line = TickLine { scheduled: "audit", started: 0, unreadable: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {
         Ok(completed) => line.deletions_completed = completed,
         Err(fault) => line.reason = fault.log_reason().map(str::to_owned),
@@ -40,6 +40,8 @@ struct TickLine {
     scheduled: &'static str,
     /// Organizations whose audit was begun.
     started: usize,
+    /// Organizations whose row does not read. They wait until they are due again.
+    unreadable: usize,
     /// Organizations whose deletion is completed now.
     deletions_completed: usize,
     /// Why an organization, or all of them, could not be reached.
@@ -50,20 +52,27 @@ async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) 
     let database = runtime.database().map_err(internal)?;
     let due_ms = now.millis().saturating_sub(INTERVAL_MS);
     let select = Statement::new(
-        "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
+        "SELECT json_array(id, document) AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
         [due_ms.into(), ORGANIZATIONS_MAX.into()],
     );
     for text in database.query(&select).await.map_err(store_unavailable)?.rows {
-        let organization = organizations::read(&text)?;
-        if let Err(fault) = start(runtime, &organization, now).await {
-            // The others do not wait for one that cannot be reached.
-            line.reason = fault.log_reason().map(str::to_owned);
-            continue;
+        let (id, document): (String, String) = serde_json::from_str(&text).map_err(internal)?;
+        // The others do not wait for one that does not read or cannot be reached.
+        match organizations::read(&document) {
+            Ok(organization) => match start(runtime, &organization, now).await {
+                Ok(()) => line.started = line.started.saturating_add(1),
+                Err(fault) => {
+                    line.reason = fault.log_reason().map(str::to_owned);
+                    continue;
+                }
+            },
+            Err(fault) => {
+                line.reason = fault.log_reason().map(|reason| format!("organization {id}: {reason}"));
+                line.unreadable = line.unreadable.saturating_add(1);
+            }
         }
-        let note = "UPDATE organizations SET audited_at = ?2 WHERE id = ?1";
-        let note = Statement::new(note, [organization.id.to_string().into(), now.into()]);
+        let note = Statement::new("UPDATE organizations SET audited_at = ?2 WHERE id = ?1", [id.into(), now.into()]);
         database.batch(&[note]).await.map_err(store_unavailable)?;
-        line.started = line.started.saturating_add(1);
     }
     Ok(())
 }

@@ -5,9 +5,12 @@
 //! - An agent has one row. Several agents may have the same name.
 //! - An external id belongs to at most one agent, and to none while it is a user's id.
 //! - Creation is idempotent by external id, or by name when the caller gives no external id.
+//! - Names and external ids may be about persons, and SQLite does not overwrite the keys of an index. So the indexes
+//!   hold digests of them.
 
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
+use super::overwriting;
 use super::protocol::{AgentView, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
@@ -66,8 +69,8 @@ pub enum FoundAgent {
 /// Finds an agent by id or name.
 pub fn find(sql: &impl Sql, agent: &AgentRef) -> Result<FoundAgent, SqlError> {
     match agent {
-        AgentRef::Id(id) => find_by(sql, "agent_id", &id.to_string()),
-        AgentRef::Name(name) => find_by(sql, "name", name.as_str()),
+        AgentRef::Id(id) => find_by(sql, "agent_id", id.to_string()),
+        AgentRef::Name(name) => find_by(sql, "name_digest", name.digest()),
     }
 }
 
@@ -82,10 +85,10 @@ pub fn find_one(sql: &impl Sql, agent: &AgentRef) -> Result<AgentRow, Failure> {
 
 /// Whether an external id belongs to an agent.
 pub fn has_external_id(sql: &impl Sql, external_id: &UserId) -> Result<bool, SqlError> {
-    sql.exists("SELECT 1 FROM agents WHERE external_id = ?", &[external_id.as_str().into()])
+    sql.exists("SELECT 1 FROM agents WHERE external_id_digest = ?", &[external_id.digest().into()])
 }
 
-fn find_by(sql: &impl Sql, column: &str, value: &str) -> Result<FoundAgent, SqlError> {
+fn find_by(sql: &impl Sql, column: &str, value: String) -> Result<FoundAgent, SqlError> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE {column} = ? LIMIT 2");
     let mut rows = sql.list(&select, &[value.into()], AgentRow::read)?.into_iter();
     Ok(match (rows.next(), rows.next()) {
@@ -100,8 +103,8 @@ fn find_by(sql: &impl Sql, column: &str, value: &str) -> Result<FoundAgent, SqlE
 pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAgent, Failure> {
     let Writer { sql, now, .. } = *writer;
     let found = match &new.external_id {
-        Some(external_id) => find_by(sql, "external_id", external_id.as_str())?,
-        None => find_by(sql, "name", new.name.as_str())?,
+        Some(external_id) => find_by(sql, "external_id_digest", external_id.digest())?,
+        None => find_by(sql, "name_digest", new.name.digest())?,
     };
     match found {
         FoundAgent::Several => Err(Rejection::Ambiguous.into()),
@@ -133,8 +136,8 @@ pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRo
     let subject = Subject::new(writer.log.next_sequence(), agent.agent_id);
     let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
     writer.sql.execute(
-        "INSERT INTO agents (number, agent_id, external_id, name, metadata, version, created_at, updated_at)
-         VALUES (?6, ?1, ?2, ?3, ?4, ?6, ?5, ?5)",
+        "INSERT INTO agents (number, agent_id, external_id, external_id_digest, name, name_digest, metadata, version,
+         created_at, updated_at) VALUES (?6, ?1, ?2, ?7, ?3, ?8, ?4, ?6, ?5, ?5)",
         &[
             agent.agent_id.to_string().into(),
             agent.external_id.as_ref().map(UserId::as_str).into(),
@@ -142,6 +145,8 @@ pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRo
             agent.metadata.as_str().into(),
             agent.created_at.into(),
             subject.number.into(),
+            agent.external_id.as_ref().map(UserId::digest).into(),
+            agent.name.digest().into(),
         ],
     )?;
     Ok(AgentRow { number: subject.number, version, owner: None, agent })
@@ -176,8 +181,10 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
     if row != held {
         row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
+        overwrite(writer.sql, row.number, &["name", "metadata"])?;
         writer.sql.execute(
-            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6 WHERE number = ?1",
+            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6, name_digest = ?7
+             WHERE number = ?1",
             &[
                 row.number.into(),
                 row.agent.name.as_str().into(),
@@ -185,10 +192,23 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
                 row.version.sequence().into(),
                 row.agent.updated_at.into(),
                 row.owner.into(),
+                row.agent.name.digest().into(),
             ],
         )?;
     }
     Ok(row.view())
+}
+
+/// Overwrites columns of an agent, before the object replaces or deletes the row.
+fn overwrite(sql: &impl Sql, number: i64, columns: &[&str]) -> Result<(), SqlError> {
+    let blank = columns.iter().map(|column| overwriting::blank(column)).collect::<Vec<_>>().join(", ");
+    sql.execute(&format!("UPDATE agents SET {blank} WHERE number = ?"), &[number.into()])
+}
+
+/// Removes an agent's row.
+pub fn remove(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
+    overwrite(sql, number, &["name", "metadata", "external_id"])?;
+    sql.execute("DELETE FROM agents WHERE number = ?", &[number.into()])
 }
 
 /// Returns an agent.

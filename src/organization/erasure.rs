@@ -23,7 +23,7 @@ use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::DeletionId;
 
-/// Most erasures that one transaction completes.
+/// Most erasures that one transaction completes, and most relationships of an agent that it removes.
 pub const BATCH_MAX: i64 = 100;
 
 /// Whether an erasure is requested and not completed.
@@ -100,7 +100,7 @@ pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) ->
     }
     let row = agents::find_one(sql, &agent)?;
     Precondition::check(if_match.as_ref(), row.version)?;
-    sql.execute("DELETE FROM agents WHERE number = ?", &[row.number.into()])?;
+    agents::remove(sql, row.number)?;
     writer.append(ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let (agent, cascade) = (Some(row.number), Cascade::All);
     let erased = Erased { records: 1, ..Erased::default() };
@@ -161,10 +161,18 @@ fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError
     )
 }
 
-/// Removes relationships of erased agents, at most [`BATCH_MAX`], and returns whether there may be more. The
+/// One step of all erasures: removes relationships of an erased agent and completes the erasures of persons, at most
+/// [`BATCH_MAX`] of each. So neither waits for the other. Returns whether there may be more.
+pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
+    let has_agents = purge_agents(writer)?;
+    let has_confirmed = purge_confirmed(writer)?;
+    Ok(has_agents || has_confirmed)
+}
+
+/// Removes relationships of the erased agent that has waited longest, and returns whether there may be more. The
 /// erasure of an agent without relationships then waits for the projections.
 fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
-    let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL LIMIT 1";
+    let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL ORDER BY sequence LIMIT 1";
     let Some(mut row) = writer.sql.first(select, &[])? else { return Ok(false) };
     let (deletion_id, agent) = (row.text()?, row.integer()?);
     let (removed, moods) = relationships::remove_of_agent(writer.sql, agent, BATCH_MAX)?;
@@ -181,12 +189,8 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     Ok(true)
 }
 
-/// Completes the erasures that every projection has confirmed, at most [`BATCH_MAX`], and returns whether there
-/// may be more.
-pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
-    if purge_agents(writer)? {
-        return Ok(true);
-    }
+/// Completes the erasures that every projection has confirmed, and returns whether there may be more.
+fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let Writer { sql, now, .. } = *writer;
     let due = sql.run(
         "SELECT deletion_id, user, cascade FROM deletions

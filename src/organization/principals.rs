@@ -58,7 +58,7 @@ fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView
             ("u.principal_id = ?1", "a.agent_id = ?2", [id.to_string().into(), id.to_string().into()])
         }
         PrincipalRef::ExternalId(id) => {
-            ("u.digest = ?1", "a.external_id = ?2", [id.digest().into(), id.as_str().into()])
+            ("u.digest = ?1", "a.external_id_digest = ?2", [id.digest().into(), id.digest().into()])
         }
     };
     let select = format!("{HUMANS} WHERE {human} AND u.state = 'active' UNION ALL {AGENTS} WHERE {agent}");

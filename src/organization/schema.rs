@@ -126,8 +126,10 @@ const TABLES: &[&str] = &[
     "CREATE TABLE agents (
         number INTEGER PRIMARY KEY,
         agent_id TEXT NOT NULL UNIQUE,
-        external_id TEXT UNIQUE,
+        external_id TEXT,
+        external_id_digest TEXT UNIQUE,
         name TEXT NOT NULL,
+        name_digest TEXT NOT NULL,
         metadata TEXT NOT NULL,
         version INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
@@ -135,7 +137,7 @@ const TABLES: &[&str] = &[
         owner INTEGER
     )",
     "CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL",
-    "CREATE INDEX agents_by_name ON agents (name)",
+    "CREATE INDEX agents_by_name ON agents (name_digest)",
     "CREATE TABLE relationships (
         number INTEGER PRIMARY KEY,
         relationship_id TEXT NOT NULL UNIQUE,

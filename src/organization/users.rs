@@ -44,7 +44,7 @@ pub fn create(
         "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
          created_at, updated_at, created_by)
          SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
-         WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id = ?1)
+         WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id_digest = ?8)
          ON CONFLICT (digest) DO NOTHING RETURNING number",
         &[
             new.user_id.as_str().into(),

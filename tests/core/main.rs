@@ -12,6 +12,7 @@ mod limiter;
 mod listing;
 mod mirror;
 mod plans;
+mod purging;
 mod simulation;
 mod sqlite;
 mod versions;

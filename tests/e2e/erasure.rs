@@ -1,4 +1,4 @@
-//! An erased person leaves no trace: not in a row of any store, not in the stores' files, not in the log.
+//! An erased person or agent leaves no trace: not in a row of any store, not in the stores' files, not in the log.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,15 @@ use crate::stores::Store;
 const ID: &str = "canary-of-the-id/🦀@example.org";
 const SECRETS: [&str; 5] =
     ["canary-first-name", "canary-first-plan", "canary-second-plan", "canary-last-plan", "canary-idempotency-key"];
+
+/// Texts of an agent.
+const AGENT: [&str; 5] = [
+    "canary-external-id",
+    "canary-first-agent",
+    "canary-of-the-second-agent",
+    "canary-first-role",
+    "canary-of-the-second-role",
+];
 
 /// Every file below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
@@ -73,14 +82,26 @@ fn live(client: &Client) {
     expect(200, client.send("PATCH", &path, Some(merge)));
 }
 
+/// Makes an agent and changes it. Returns its path.
+fn live_as_agent(client: &Client) -> String {
+    let [external_id, name, second_name, role, second_role] = AGENT;
+    let body = json!({ "external_id": external_id, "name": name, "metadata": { "role": role } });
+    let agent = expect(201, client.post("/api/v1/agents", &body));
+    let path = format!("/api/v1/agents/{}", agent["agent_id"].as_str().expect("an id"));
+    let change = json!({ "name": second_name, "metadata": { "role": second_role } });
+    expect(200, client.patch(&path, &change));
+    path
+}
+
 #[test]
-fn a_person_erased_leaves_no_trace() {
+fn what_is_erased_leaves_no_trace() {
     let server = Server::start(Options { vars: roomy(), entry: None });
     let organization = server.organization();
     let client = server.client(&organization, "live", "read_write");
     let rows: Vec<_> = (0..40).map(|index| json!({ "user_id": format!("other-{index:02}") })).collect();
     expect(200, client.post("/v1/end-users/batch", &json!({ "users": rows })));
     live(&client);
+    let agent = live_as_agent(&client);
     // The search finds the values while they exist.
     let databases = |folder: &Path| -> Vec<PathBuf> {
         files(folder).into_iter().filter(|file| file.extension().is_some_and(|name| name == "sqlite")).collect()
@@ -92,14 +113,18 @@ fn a_person_erased_leaves_no_trace() {
     };
     held(ID);
     held(SECRETS[3]);
+    held(AGENT[0]);
+    held(AGENT[4]);
 
     let accepted = expect(202, client.delete(&format!("/v1/end-users/{}", encode(ID))));
+    completed(&client, accepted["deletion_id"].as_str().expect("an id"));
+    let accepted = expect(202, client.delete(&agent));
     completed(&client, accepted["deletion_id"].as_str().expect("an id"));
     let tenant = format!("{}/live", organization.id);
     Store::D1.assert_users_eventually(server.state(), &tenant, 40);
     server.kill();
 
-    let canaries = [&[ID], SECRETS.as_slice()].concat();
+    let canaries = [&[ID], SECRETS.as_slice(), AGENT.as_slice()].concat();
     for (place, value) in databases(server.state()).iter().flat_map(|file| values(file)) {
         for canary in &canaries {
             assert!(!contains(&value, canary), "{canary} is left in {place}");

@@ -147,11 +147,13 @@ fn a_listing_that_was_lost_mends_itself() {
     assert_eq!((&live["listing_fence_reset"], &live["listing"]["foreign"]), (&json!(true), &json!(0)), "{live}");
 }
 
-/// The cron trigger starts the audits that are due.
+/// The cron trigger starts the audits that are due, although the row of another organization does not read.
 #[test]
 fn an_audit_comes_by_itself() {
     let mut damaged = Damaged::populated();
-    damaged.damage(Store::D1, "end_users", &["DELETE FROM end_users WHERE tenant = ?1 AND user_id > 'u200'"]);
+    let lost = "DELETE FROM end_users WHERE tenant = ?1 AND user_id > 'u200'";
+    let unreadable = "INSERT INTO organizations (id, slug, version, document, audited_at) VALUES ('0', ?1, 1, '{', -1)";
+    damaged.damage(Store::D1, "end_users", &[lost, unreadable]);
     let path = format!("{}/repair", damaged.organization.path());
     assert_eq!(damaged.server.admin().get(&path).status, 404, "there was none yet");
     assert_eq!(damaged.server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);

@@ -1,5 +1,5 @@
 CREATE TABLE active_relationships ( period_start INTEGER NOT NULL, user INTEGER NOT NULL, agent INTEGER NOT NULL, PRIMARY KEY (period_start, user, agent) ) WITHOUT ROWID;
-CREATE TABLE agents ( number INTEGER PRIMARY KEY, agent_id TEXT NOT NULL UNIQUE, external_id TEXT UNIQUE, name TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, owner INTEGER );
+CREATE TABLE agents ( number INTEGER PRIMARY KEY, agent_id TEXT NOT NULL UNIQUE, external_id TEXT, external_id_digest TEXT UNIQUE, name TEXT NOT NULL, name_digest TEXT NOT NULL, metadata TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, owner INTEGER );
 CREATE TABLE audit ( one INTEGER PRIMARY KEY CHECK (one = 1), phase TEXT NOT NULL, position TEXT NOT NULL, started_at INTEGER NOT NULL, completed_at INTEGER, users INTEGER NOT NULL, fence_reset INTEGER NOT NULL, listing_missing INTEGER NOT NULL, listing_outdated INTEGER NOT NULL, listing_foreign INTEGER NOT NULL, cache_missing INTEGER NOT NULL, cache_outdated INTEGER NOT NULL, cache_foreign INTEGER NOT NULL );
 CREATE TABLE changes ( sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, at INTEGER NOT NULL, actor TEXT NOT NULL, key_id TEXT, request_id TEXT, subject INTEGER NOT NULL, reference TEXT NOT NULL, user INTEGER, with_relationships INTEGER NOT NULL );
 CREATE TABLE closing ( one INTEGER PRIMARY KEY CHECK (one = 1), organization_id TEXT NOT NULL, mode TEXT NOT NULL, closed_at INTEGER NOT NULL, completed_at INTEGER, erased_records INTEGER NOT NULL, erased_relationships INTEGER NOT NULL, erased_moods INTEGER NOT NULL, position INTEGER NOT NULL );
@@ -13,7 +13,7 @@ CREATE TABLE settings ( one INTEGER PRIMARY KEY CHECK (one = 1), organization_id
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE users ( number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, principal_id TEXT NOT NULL UNIQUE, user_id TEXT NOT NULL, version INTEGER NOT NULL, state TEXT NOT NULL, display_name TEXT, metadata TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, last_interaction_at INTEGER, created_by TEXT NOT NULL );
 CREATE INDEX active_relationships_by_user ON active_relationships (user);
-CREATE INDEX agents_by_name ON agents (name);
+CREATE INDEX agents_by_name ON agents (name_digest);
 CREATE INDEX agents_by_owner ON agents (owner) WHERE owner IS NOT NULL;
 CREATE INDEX deletions_by_agent ON deletions (agent) WHERE agent IS NOT NULL;
 CREATE INDEX deletions_by_user ON deletions (user) WHERE user IS NOT NULL;
@@ -28,7 +28,7 @@ CREATE INDEX relationships_by_agent ON relationships (agent, number);
 CREATE INDEX relationships_by_interaction ON relationships (user, last_interaction_at);
 CREATE INDEX users_being_erased ON users (number) WHERE state <> 'active';
 INSERT INTO active_relationships VALUES (1699920000000, 1, 4);
-INSERT INTO agents VALUES (4, '018bcfe5-73b8-7303-8303-030303030303', 't-1', 'tutor', '{"v":1.0}', 4, 1700000003000, 1700000003000, NULL);
+INSERT INTO agents VALUES (4, '018bcfe5-73b8-7303-8303-030303030303', 't-1', 'Rum8NHbJLqJPsXraxs2c2s_3o0pcdTEAeH2lopmE-DY', 'tutor', 'A4dA75gatW9OBSm-yRAdGh0RgYhrDIqRfJgCljY0E2A', '{"v":1.0}', 4, 1700000003000, 1700000003000, NULL);
 INSERT INTO audit VALUES (1, 'fence', '', 1700000013000, NULL, 0, 0, 0, 0, 0, 0, 0, 0);
 INSERT INTO changes VALUES (1, 'end_user.created', 1700000001000, 'key', '01HF7YAT00040G2081040G2081', '01HF7YAT00081040G2081040G2', 1, '018bcfe5-6be8-7eca-9374-85e95d505ca2', 1, 0);
 INSERT INTO changes VALUES (2, 'end_user.created', 1700000002000, 'key', '01HF7YAT00040G2081040G2081', '01HF7YAT000C1G60R30C1G60R3', 2, '018bcfe5-6fd0-76df-b8d9-8d12dd6a26ac', 2, 0);

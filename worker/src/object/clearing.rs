@@ -20,14 +20,16 @@ pub const LAST_LOOK_MS: i64 = 300_000;
 /// Pause between two transactions that complete erasures, in milliseconds. The object does one thing at
 /// a time, and callers go before a purge of thousands.
 const PURGE_PAUSE_MS: u32 = 10;
+/// Most such transactions of one purge, because an invocation is limited. The next alarm continues.
+const PURGE_STEPS_MAX: u32 = 1_000;
 
 impl ObjectState {
-    /// Completes every erasure that is due, in bounded transactions with pauses for callers. Joins the
-    /// purge that is under way, if there is one.
+    /// Completes erasures that are due, in bounded transactions with pauses for callers. Joins the purge that is
+    /// under way, if there is one.
     pub(super) fn purge(state: &Rc<Self>) -> js_sys::Promise {
         let purging = Rc::clone(state);
         state.purge.share(async move {
-            loop {
+            for _ in 0..PURGE_STEPS_MAX {
                 match purging.transaction(|core| core.purge(&purging.sql, platform::now())) {
                     Ok(true) => executor::pause(PURGE_PAUSE_MS).await,
                     Ok(false) => break,
