@@ -131,15 +131,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::clerk::issuer::Keys;
+    use crate::clerk::issuer::{AuthorizedParties, Keys};
 
     const NOW_S: i64 = 1_800_000_000;
 
     fn issuer(parties: &[&str]) -> Issuer {
+        let listed = parties.iter().map(|party| (*party).to_owned()).collect();
+        let authorized_parties =
+            if parties.is_empty() { AuthorizedParties::Any } else { AuthorizedParties::Listed(listed) };
         Issuer {
             url: "https://clerk.example".to_owned(),
             keys: Keys::Published { url: "https://clerk.example/jwks".to_owned() },
-            authorized_parties: parties.iter().map(|party| (*party).to_owned()).collect(),
+            authorized_parties,
         }
     }
 

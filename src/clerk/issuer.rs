@@ -11,9 +11,16 @@ pub struct Issuer {
     /// `CLERK_ISSUER`: `iss` must be exactly this text.
     pub url: String,
     pub keys: Keys,
-    /// `CLERK_AUTHORIZED_PARTIES`: the origins for which a token may be made. An empty list allows every
-    /// origin.
-    pub authorized_parties: Vec<String>,
+    /// `CLERK_AUTHORIZED_PARTIES`: the origins for which a token may be made.
+    pub authorized_parties: AuthorizedParties,
+}
+
+/// The parties (`azp`) whose tokens are accepted.
+#[derive(Debug)]
+pub enum AuthorizedParties {
+    /// `*`: every app of the issuer, and tokens that name none.
+    Any,
+    Listed(Vec<String>),
 }
 
 /// The source of the issuer's keys.
@@ -28,8 +35,10 @@ pub enum Keys {
 impl Issuer {
     /// Whether a token made for this party (`azp`) is accepted.
     pub fn authorizes(&self, party: Option<&str>) -> bool {
-        let parties = &self.authorized_parties;
-        parties.is_empty() || party.is_some_and(|party| parties.iter().any(|known| known == party))
+        match &self.authorized_parties {
+            AuthorizedParties::Any => true,
+            AuthorizedParties::Listed(parties) => party.is_some_and(|party| parties.iter().any(|known| known == party)),
+        }
     }
 
     /// Reads the settings. `None` if none is set: then every session token is refused.
@@ -47,8 +56,7 @@ impl Issuer {
         match (text("CLERK_ISSUER"), keys) {
             (Some(url), Some(keys)) => {
                 let parties = text("CLERK_AUTHORIZED_PARTIES").unwrap_or_default();
-                let parties = parties.split(',').map(str::trim).filter(|party| !party.is_empty());
-                Ok(Some(Self { url, keys, authorized_parties: parties.map(str::to_owned).collect() }))
+                Ok(Some(Self { url, keys, authorized_parties: AuthorizedParties::read(&parties)? }))
             }
             (None, None) => Ok(None),
             (None, Some(_)) => Err(Refusal::new("CLERK_ISSUER: must be set along with the keys")),
@@ -56,6 +64,21 @@ impl Issuer {
                 Err(Refusal::new("CLERK_ISSUER: is set, and neither CLERK_JWKS_URL nor CLERK_JWT_KEY is"))
             }
         }
+    }
+}
+
+impl AuthorizedParties {
+    /// Reads origins separated by commas, or `*`.
+    fn read(text: &str) -> Result<Self, Refusal> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let parties: Vec<_> = text.split(',').map(str::trim).filter(|party| !party.is_empty()).collect();
+        if parties.is_empty() || parties.contains(&"*") {
+            let reason = "must be the origins of your apps, or * alone for every app of the issuer";
+            return Err(Refusal::new(format!("CLERK_AUTHORIZED_PARTIES: {reason}")));
+        }
+        Ok(Self::Listed(parties.into_iter().map(str::to_owned).collect()))
     }
 }
 
@@ -77,13 +100,14 @@ mod tests {
     }
 
     const ISSUER: (&str, &str) = ("CLERK_ISSUER", "https://clerk.example");
+    const ANY: (&str, &str) = ("CLERK_AUTHORIZED_PARTIES", "*");
 
     #[test]
     fn an_issuer_has_a_name_and_keys_or_is_not_there() {
         assert!(read(&[]).unwrap().is_none());
         assert!(read(&[("CLERK_ISSUER", ""), ("CLERK_JWKS_URL", " ")]).unwrap().is_none());
         let url = ("CLERK_JWKS_URL", "https://clerk.example/.well-known/jwks.json");
-        let issuer = read(&[ISSUER, url]).unwrap().unwrap();
+        let issuer = read(&[ISSUER, url, ANY]).unwrap().unwrap();
         assert!(
             matches!(&issuer.keys, Keys::Published { url } if url == "https://clerk.example/.well-known/jwks.json")
         );
@@ -97,7 +121,7 @@ mod tests {
     #[test]
     fn keys_come_only_over_https_or_from_the_same_machine() {
         for good in ["https://h/jwks", "http://127.0.0.1:8080/jwks", "http://localhost:1/", "http://[::1]:1/"] {
-            assert!(read(&[ISSUER, ("CLERK_JWKS_URL", good)]).is_ok(), "{good}");
+            assert!(read(&[ISSUER, ANY, ("CLERK_JWKS_URL", good)]).is_ok(), "{good}");
         }
         for bad in [
             "http://h/jwks",
@@ -117,7 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn once_there_is_a_list_of_parties_a_token_must_be_for_one() {
+    fn the_parties_are_said_or_every_party_is_allowed_by_name() {
+        for wrong in ["", " ", ",", "*,https://a.example"] {
+            let refusal = read(&[ISSUER, ("CLERK_JWKS_URL", "https://h/"), ("CLERK_AUTHORIZED_PARTIES", wrong)]);
+            assert!(refusal.expect_err(wrong).0.starts_with("CLERK_AUTHORIZED_PARTIES: "), "{wrong}");
+        }
         let parties = ("CLERK_AUTHORIZED_PARTIES", "https://a.example, https://b.example,");
         let issuer = read(&[ISSUER, ("CLERK_JWKS_URL", "https://h/"), parties]).unwrap().unwrap();
         assert!(issuer.authorizes(Some("https://a.example")) && issuer.authorizes(Some("https://b.example")));

@@ -43,7 +43,8 @@ pub struct Batch {
 pub struct Change {
     pub user_id: UserId,
     pub version: Version,
-    /// Whether no projection can hold an earlier version of the record.
+    /// Whether the user was made after the place at which the projection is. So it holds nothing of this user; what
+    /// it holds under the user's id is of a user who was erased.
     pub is_first: bool,
     pub created_at: Timestamp,
     /// `None` when the user is being erased: the projections must hold nothing of them.
@@ -86,7 +87,7 @@ pub fn next(
             related.push(row.number);
         }
         if place == changes.len() {
-            changes.push(Change::new(row)?);
+            changes.push(Change::new(row, from)?);
         }
         if let Some(change) = changes.get_mut(place) {
             if with_relationships {
@@ -136,8 +137,8 @@ impl ProjectedRecord {
 }
 
 impl Change {
-    fn new(row: UserRow) -> Result<Self, SqlError> {
-        let (record, is_first) = (ProjectedRecord::of(&row)?, row.is_untouched());
+    fn new(row: UserRow, from: i64) -> Result<Self, SqlError> {
+        let (record, is_first) = (ProjectedRecord::of(&row)?, row.number > from);
         let EndUser { user_id, version, created_at, .. } = row.user;
         Ok(Self { user_id, version, is_first, created_at, record, relationships: None })
     }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::agents::make_agent;
 use crate::client::Client;
 use crate::pages::PageCount;
+use crate::respond::feel;
 use crate::server::{Options, Organization, Server, expect, roomy};
 use crate::stores::{self, Store};
 use crate::wait;
@@ -181,4 +183,34 @@ fn repairs_are_the_operators() {
         404
     );
     assert_eq!(server.admin().send("POST", &path, None).status, 200, "no body is none to read");
+}
+
+/// A restored D1 holds persons again whom the object has erased, with their moods.
+#[test]
+fn nobody_inherits_what_a_restored_listing_holds_of_an_erased_person() {
+    let mut damaged = Damaged::populated();
+    make_agent(&damaged.client, "tutor");
+    feel(&damaged.client, "tutor", "u000", &json!({ "valence": 1, "arousal": 1 }));
+    let users = |damaged: &Damaged| -> Vec<Value> {
+        let page = expect(200, damaged.client.get("/api/v1/agents/tutor/users"));
+        page["users"].as_array().expect("a list").iter().map(|user| user["user_id"].clone()).collect()
+    };
+    assert_eq!(users(&damaged), ["u000"]);
+    let under_way = || stores::changes_under_way(damaged.server.state(), &damaged.tenant());
+    wait::until("both projections to be confirmed", under_way, |changes| *changes == 0);
+    let relationship = |user: &str| {
+        format!(
+            "INSERT INTO agent_users SELECT tenant, agent_id, '{user}', entry FROM agent_users
+             WHERE tenant = ?1 AND user_id = 'u000'"
+        )
+    };
+    let row = "INSERT INTO end_users VALUES (?1, 'erased', 1, 5, NULL, '{}', '{\"user_id\":\"erased\"}')";
+    damaged.damage(Store::D1, "end_users", &[row, &relationship("erased"), &relationship("made-again")]);
+    assert_eq!(damaged.client.post("/v1/end-users", &json!({ "user_id": "made-again" })).status, 201);
+    expect(200, damaged.client.get("/v1/end-users"));
+    assert_eq!(damaged.repair()["listing"]["foreign"], 1);
+    assert_eq!(users(&damaged), ["u000"]);
+    let related = "SELECT user_id AS text FROM agent_users WHERE tenant = ?1";
+    let related = stores::listed(damaged.server.state(), related, &damaged.tenant());
+    assert_eq!(related.into_iter().collect::<Vec<_>>(), ["u000"]);
 }

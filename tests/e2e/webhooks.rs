@@ -86,8 +86,9 @@ fn receiver() -> &'static Receiver {
     static RECEIVER: OnceLock<Receiver> = OnceLock::new();
     RECEIVER.get_or_init(|| {
         let pem = me::key().public_pem().expect("a PEM").replace('\n', "\\n");
-        let issuer = [("CLERK_ISSUER", me::ISSUER.to_owned()), ("CLERK_JWT_KEY", pem)];
-        Receiver::start([roomy(), issuer.to_vec()].concat())
+        let parties = ("CLERK_AUTHORIZED_PARTIES", "*".to_owned());
+        let issuer = vec![("CLERK_ISSUER", me::ISSUER.to_owned()), ("CLERK_JWT_KEY", pem), parties];
+        Receiver::start([roomy(), issuer].concat())
     })
 }
 

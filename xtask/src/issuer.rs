@@ -38,6 +38,8 @@ impl Issuer {
     /// `wrangler dev` alone accepts the tokens too. `None` when `.dev.vars` names another issuer, whose key is not
     /// ours.
     pub fn ensure() -> Result<Option<Self>> {
+        // Development has one app.
+        secrets::ensure("CLERK_AUTHORIZED_PARTIES", || Ok("*".to_owned()))?;
         if secrets::ensure("CLERK_ISSUER", || Ok(ISSUER.to_owned()))? != ISSUER {
             return Ok(None);
         }

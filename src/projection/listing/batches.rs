@@ -74,7 +74,8 @@ impl Application {
             if !change.is_first {
                 overwritten.push(&change.user_id);
             }
-            if change.relationships.is_some() || change.record.is_none() {
+            // A listing that was restored may hold relationships of an erased user of the same id.
+            if change.is_first || change.relationships.is_some() || change.record.is_none() {
                 related.push(&change.user_id);
             }
             let entries = change.relationships.iter().flatten();

@@ -33,6 +33,11 @@ const REMOVE_FOREIGN: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
+const UNRELATE_FOREIGN: &str = "
+    DELETE FROM agent_users INDEXED BY agent_users_by_user
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
+
 /// A row of the listing.
 #[derive(Debug, Deserialize)]
 pub struct ListedUser {
@@ -83,8 +88,8 @@ pub async fn by_creation(
     read_all(&texts.rows)
 }
 
-/// Removes rows that belong to no user, unless the listing has moved since the object judged them.
-/// Returns the number of removed rows.
+/// Removes rows that belong to no user, with their relationships, unless the listing has moved since the object judged them.
+/// Returns the number of removed users.
 pub async fn remove_foreign(
     database: &impl Database,
     tenant: Tenant,
@@ -92,7 +97,7 @@ pub async fn remove_foreign(
     sequence: i64,
 ) -> Result<u64, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
-    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN]
+    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN, UNRELATE_FOREIGN]
         .map(|sql| Statement::new(sql, [tenant.as_str().into(), ids.as_str().into(), sequence.into()]));
     let changed = database.batch(&statements).await?;
     Ok(changed.get(1).copied().unwrap_or_default())
