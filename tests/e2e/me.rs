@@ -61,15 +61,16 @@ struct World {
 
 impl World {
     fn start() -> Self {
-        Self::start_with("*", Some(clock::ENTRY))
+        Self::start_with(&[], Some(clock::ENTRY))
     }
 
-    fn start_with(parties: &str, entry: Option<&'static str>) -> Self {
+    fn start_with(more: &[(&'static str, &str)], entry: Option<&'static str>) -> Self {
         let issuer = Upstream::start();
         issuer.otherwise(|_| serve(&[key().jwk()]));
         let mut vars = roomy();
         vars.extend([("CLERK_ISSUER", ISSUER.to_owned()), ("CLERK_JWKS_URL", issuer.url())]);
-        vars.push(("CLERK_AUTHORIZED_PARTIES", parties.to_owned()));
+        vars.push(("CLERK_AUTHORIZED_PARTIES", "*".to_owned()));
+        vars.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Self { server: Server::start(Options { vars, entry }), issuer }
     }
 
@@ -102,7 +103,7 @@ impl World {
 /// For tests that change neither the issuer nor the clock.
 fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| World::start_with("https://app.example", None))
+    WORLD.get_or_init(|| World::start_with(&[("CLERK_AUTHORIZED_PARTIES", "https://app.example")], None))
 }
 
 #[track_caller]

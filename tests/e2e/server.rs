@@ -253,6 +253,8 @@ fn start_runtime(state: &Path, options: &Options, key_secret: &str, admin_token:
     let configuration = json!({ "state": state, "vars": vars, "entry": options.entry, "ai": ai });
     let mut command = tools().command(tools().binary("node"));
     command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
+    // Node compiles the scripts once for all servers.
+    command.env("NODE_COMPILE_CACHE", xtask::root().join("target/node-compile-cache"));
     let runtime = Runtime::start(&mut command).expect("the local runtime");
     let url = runtime
         .wait_for(wait::LIMIT, |line| {

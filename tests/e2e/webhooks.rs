@@ -4,33 +4,30 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rollcall::directory::timestamp::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use xtask::webhooks::{random_secret, sign};
 
-use crate::clerk::{self, History};
+use crate::clerk;
 use crate::client::{Client, Response};
 use crate::clock::{self, Clock, now_ms};
-use crate::server::{Options, Server, expect, roomy};
+use crate::server::{Options, Server, roomy};
 use crate::stores::{self, Store};
 use crate::{faults, me};
 
 const PATH: &str = "/webhooks/clerk";
-const DELIVERIES: usize = 10_000;
-const CONNECTIONS: usize = 8;
 
 fn now_s() -> i64 {
     now_ms() / 1_000
 }
 
-fn tag() -> String {
+pub fn tag() -> String {
     xtask::secrets::random_secret().expect("entropy")[..12].to_owned()
 }
 
 /// A sender that knows the secret.
 #[derive(Clone)]
-struct Sender {
+pub struct Sender {
     client: Client,
     secret: String,
 }
@@ -40,7 +37,7 @@ impl Sender {
         self.deliver_text(&event.to_string())
     }
 
-    fn deliver_text(&self, body: &str) -> Response {
+    pub fn deliver_text(&self, body: &str) -> Response {
         self.deliver_at(now_s(), body)
     }
 
@@ -57,9 +54,9 @@ impl Sender {
 }
 
 /// A server that takes events, and two senders: one with the current secret and one with the previous.
-struct Receiver {
-    server: Server,
-    sender: Sender,
+pub struct Receiver {
+    pub server: Server,
+    pub sender: Sender,
     previous: Sender,
 }
 
@@ -77,12 +74,12 @@ impl Receiver {
         Self { server, sender, previous }
     }
 
-    fn rows(&self, tag: &str) -> BTreeSet<String> {
+    pub fn rows(&self, tag: &str) -> BTreeSet<String> {
         stores::listed(self.server.state(), clerk::ROWS, tag)
     }
 }
 
-fn receiver() -> &'static Receiver {
+pub fn receiver() -> &'static Receiver {
     static RECEIVER: OnceLock<Receiver> = OnceLock::new();
     RECEIVER.get_or_init(|| {
         let pem = me::key().public_pem().expect("a PEM").replace('\n', "\\n");
@@ -90,32 +87,6 @@ fn receiver() -> &'static Receiver {
         let issuer = vec![("CLERK_ISSUER", me::ISSUER.to_owned()), ("CLERK_JWT_KEY", pem), parties];
         Receiver::start([roomy(), issuer].concat())
     })
-}
-
-/// The right answer of `/me` for each person in an oracle's rows: the status, and the body without `$schema`.
-fn owed(rows: &BTreeSet<String>) -> Vec<(String, Option<Value>)> {
-    let rows: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row).expect("a row")).collect();
-    let of = |kind: &'static str| rows.iter().filter(move |row| row[0] == kind);
-    let instant = |ms: &Value| Timestamp::from_millis(ms.as_i64().expect("a time")).to_string();
-    of("person")
-        .map(|person| {
-            let id = person[1].as_str().expect("an id").to_owned();
-            if person[4] == 1 {
-                return (id, None);
-            }
-            let mut orgs = Vec::new();
-            for organization in of("organization").filter(|organization| organization[6] == 0) {
-                let belongs = |row: &&Value| row[2] == organization[1] && row[3] == person[1] && row[7] == 0;
-                let Some(membership) = of("membership").find(belongs) else { continue };
-                orgs.push(json!({
-                    "id": organization[1], "name": organization[2], "slug": organization[3], "role": membership[4],
-                    "member_count": organization[7], "created_at": instant(&organization[4]),
-                }));
-            }
-            orgs.sort_by_key(|organization| organization["id"].to_string());
-            (id, Some(json!({ "user_id": person[1], "email": person[2], "orgs": orgs })))
-        })
-        .collect()
 }
 
 fn user(id: &str, email: &str, updated_at: i64) -> Value {
@@ -191,50 +162,6 @@ fn events_make_the_mirror_and_tombstones_hold_nothing() {
     let organization_row = json!(["organization", organization_id, "", null, 0, 0, 1, 0]);
     let membership_row = json!(["membership", membership_id, "", "", "", 0, 0, 1]);
     assert_eq!(receiver.rows(&tag), set(&[organization_row, person_row, membership_row]));
-}
-
-/// Eight senders at once deliver each event at least once, and some events often.
-#[test]
-fn ten_thousand_deliveries_in_no_order_end_in_the_true_state() {
-    let (receiver, tag) = (receiver(), tag());
-    let seed = match std::env::var("ROLLCALL_SEED") {
-        Ok(text) => text.parse().expect("ROLLCALL_SEED is a number"),
-        Err(_) => fastrand::u64(..),
-    };
-    println!("ROLLCALL_SEED={seed}");
-    let mut history = History::new(&tag, seed, 4_000);
-    let deliveries = history.deliveries(DELIVERIES);
-    std::thread::scope(|scope| {
-        for part in deliveries.chunks(DELIVERIES / CONNECTIONS) {
-            scope.spawn(move || {
-                for body in part {
-                    let response = receiver.sender.deliver_text(body);
-                    assert_eq!(response.status, 204, "{body}: {response:?}");
-                }
-            });
-        }
-    });
-    let (found, expected) = (receiver.rows(&tag), history.rows());
-    let difference: Vec<_> = found.symmetric_difference(&expected).collect();
-    assert!(difference.is_empty(), "seed {seed}: {difference:#?}");
-    assert!(expected.len() > 1_000, "the history is too poor: {} rows", expected.len());
-
-    // `/me` gives the same answer for every person.
-    let people = owed(&expected);
-    let belonging = people.iter().filter(|(_, me)| me.as_ref().is_some_and(|me| me["orgs"] != json!([]))).count();
-    assert!(belonging > 50, "hardly anybody belongs anywhere: {belonging}");
-    for (person, owed) in &people {
-        let response = receiver.server.with_key(&me::token(person)).get(me::ME);
-        match owed {
-            None => assert_eq!(response.status, 401, "seed {seed}: {person}: {response:?}"),
-            Some(owed) => {
-                let mut told = expect(200, response);
-                told.as_object_mut().expect("an object").remove("$schema");
-                assert_eq!(told, *owed, "seed {seed}");
-            }
-        }
-    }
-    println!("{} people, {belonging} of whom belong somewhere", people.len());
 }
 
 #[test]

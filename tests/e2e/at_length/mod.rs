@@ -2,6 +2,7 @@
 //! none of them runs at the end while other processors have nothing to do.
 
 mod agent_scale;
+mod deliveries_in_no_order;
 mod durability;
 mod import;
 mod mass_erasure;
