@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::organization::sql::{SqlError, SqlValue};
 
+/// D1 refuses a parameter of more bytes (<https://developers.cloudflare.com/d1/platform/limits/>).
+pub const PARAMETER_BYTES_MAX: usize = 2_000_000;
+
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
 pub struct Statement<'a> {

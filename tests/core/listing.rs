@@ -1,5 +1,6 @@
 //! The listing's statements: SQLite's plan for each page, and the fence.
 
+use rollcall::directory::agent::AgentId;
 use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, Tenant};
 use rollcall::directory::metadata::Metadata;
@@ -7,6 +8,7 @@ use rollcall::directory::names::{Name, UserId, UserIdPrefix};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::batches::{Batch, Change, ProjectedRecord};
+use rollcall::organization::sql::SqlValue;
 use rollcall::projection::Statement;
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
@@ -121,4 +123,34 @@ fn a_batch_touches_no_rows_but_its_own() {
             assert!(is_bounded, "{}: {plan}", statement.sql);
         }
     }
+}
+
+/// D1 refuses a longer parameter, and so does the database of this test.
+#[test]
+fn a_list_of_any_length_is_applied_in_parameters_that_d1_takes() {
+    let database = Sqlite::listing();
+    let ids: Vec<String> = (0..44).map(|index| format!("{index:02}{}", "\u{1F980}".repeat(253))).collect();
+    let users: Vec<(&str, i64)> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+    let mut batch = batch(1, 0, 3, &users);
+    let entry = json::Text::parse("[\"user\",1700000000000,1700000000000,[[1,2,3,4],[0,0,0,0],[1,1,1]]]".to_owned());
+    let entry = entry.expect("JSON");
+    for change in &mut batch.changes {
+        let agents = (0_u8..98).map(|agent| (AgentId::new(Timestamp::EPOCH, [agent; 10]), entry.clone()));
+        change.relationships = Some(agents.collect());
+    }
+    let application = Application::new(&batch).expect("JSON");
+    let lengths = application.statements().into_iter().flat_map(|statement| {
+        statement.parameters.into_iter().map(|parameter| match parameter {
+            SqlValue::Text(text) => text.len(),
+            SqlValue::Integer(_) | SqlValue::Null => 0,
+        })
+    });
+    let lengths: Vec<usize> = lengths.collect();
+    assert!(
+        lengths.iter().sum::<usize>() > 4_000_000 && lengths.iter().all(|length| *length < 2_000_000),
+        "{lengths:?}"
+    );
+    assert!(apply(&database, &batch));
+    let count = database.rows("SELECT count(*) FROM agent_users", &[]).expect("a count");
+    assert_eq!(count, [[SqlValue::Integer(44 * 98)]]);
 }
