@@ -8,7 +8,7 @@
 
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
-use super::protocol::{AgentView, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
+use super::protocol::{AgentView, ListAgents, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use super::writer::Writer;
@@ -196,10 +196,11 @@ pub fn read(sql: &impl Sql, agent: &AgentRef) -> Result<AgentView, Failure> {
     find_one(sql, agent).map(AgentRow::view)
 }
 
-/// Lists at most `limit` agents after a row number, oldest first.
-pub fn list(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
-    let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
-    sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
+/// Lists agents, oldest first.
+pub fn list(sql: &impl Sql, list: &ListAgents) -> Result<Vec<NumberedAgent>, SqlError> {
+    let ListAgents { after, offset, limit } = *list;
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ? OFFSET ?");
+    sql.list(&select, &[after.into(), i64::from(limit).into(), i64::from(offset).into()], |row| {
         AgentRow::read(row).map(|row| (row.number, row.agent))
     })
 }

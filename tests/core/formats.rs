@@ -170,7 +170,7 @@ fn commands() -> Vec<Command> {
             metadata: Some(metadata("{}")),
             if_match: Some(Precondition::Any),
         }),
-        Command::ListAgents(ListAgents { after: 9, limit: 10 }),
+        Command::ListAgents(ListAgents { after: 9, offset: 3, limit: 10 }),
         Command::ReserveTurn(NewTurn {
             agent: tutor(),
             user_id: Some(id("ada")),

@@ -32,7 +32,7 @@ fn reads() -> Vec<Command> {
         Command::ReadAgent(ReadAgent { agent: tutor() }),
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("ada")) }),
         Command::ReadUsage(ReadUsage),
-        Command::ListAgents(ListAgents { after: 0, limit: 10 }),
+        Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 10 }),
         Command::ListKeys(ListKeys { after: None, limit: 10 }),
     ];
     for user_id in [None, Some(id("ada"))] {

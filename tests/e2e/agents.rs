@@ -250,16 +250,26 @@ fn a_list_shows_what_was_written_just_before() {
     }
 }
 
-/// Old clients send these with every list.
+/// Old clients page so.
 #[test]
-fn old_parameters_of_the_list_are_accepted() {
+fn an_offset_skips_so_many_agents() {
     let client = shared().new_client();
-    for index in 0..3 {
-        make_agent(&client, &format!("agent {index}"));
+    let made: Vec<String> = (0..5).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
+    let ids = |query: &str| -> Vec<String> {
+        let page = expect(200, client.get(&format!("{PATH}?{query}")));
+        let items = page["items"].as_array().expect("items");
+        items.iter().map(|agent| agent["agent_id"].as_str().expect("an id").to_owned()).collect()
+    };
+    for offset in 0..6 {
+        let expected: Vec<String> = made.iter().skip(offset).take(2).cloned().collect();
+        assert_eq!(ids(&format!("limit=2&offset={offset}&sort_by=created_at&sort_order=asc")), expected);
     }
-    let page = expect(200, client.get(&format!("{PATH}?limit=2&offset=1&sort_by=name&sort_order=desc")));
-    let first_two = expect(200, client.get(&format!("{PATH}?page_size=2")));
-    assert_eq!(page["items"], first_two["items"], "limit is page_size, the rest is ignored");
+    for query in ["offset=10001", "sort_by=name", "sort_order=desc", "offset=1&cursor=x"] {
+        let response = client.get(&format!("{PATH}?{query}"));
+        let errors = assert_problem(&response, 422, "validation_error");
+        let name = query.split('=').next().expect("a name");
+        assert_eq!(errors[0]["location"], format!("query.{name}"), "{query}");
+    }
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::input::{QueryFields, query_integer};
 pub const LIMIT_MAX: u32 = 200;
 pub const LIMIT_DEFAULT: u32 = 50;
 
+/// The largest `offset`. The store reads every row that it skips. A cursor reaches what lies further.
+pub const OFFSET_MAX: u32 = 10_000;
+
 pub fn limit(query: &mut QueryFields) -> u32 {
     query.optional("limit", |text| query_integer(text, 1, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT)
 }

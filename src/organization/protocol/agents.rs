@@ -35,6 +35,8 @@ pub struct UpdateAgent {
 pub struct ListAgents {
     /// A row number.
     pub after: i64,
+    /// Agents to skip after it.
+    pub offset: u32,
     pub limit: u32,
 }
 

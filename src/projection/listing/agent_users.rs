@@ -14,7 +14,7 @@ use crate::projection::stores::Statement;
 const PAGE: &str = "
     SELECT json_array(a.user_id, e.display_name, json(e.metadata), json(a.entry)) AS text
     FROM agent_users a CROSS JOIN end_users e ON e.tenant = a.tenant AND e.user_id = a.user_id
-    WHERE a.tenant = ?1 AND a.agent_id = ?2 AND a.user_id >= ?3 ORDER BY a.user_id LIMIT ?4";
+    WHERE a.tenant = ?1 AND a.agent_id = ?2 AND a.user_id >= ?3 ORDER BY a.user_id LIMIT ?4 OFFSET ?5";
 
 /// A row of [`page`]: the user's part of the record, and the relationship's.
 #[derive(Debug, Deserialize)]
@@ -25,9 +25,9 @@ pub struct AgentUserRow<'a>(
     #[serde(borrow)] pub RelationshipEntry<'a>,
 );
 
-/// The query for at most `limit` users of an agent, in byte order, after a given one.
-pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, limit: u32) -> Statement<'static> {
+/// The query for at most `limit` users of an agent, in byte order, after a given one and `offset` more.
+pub fn page(tenant: Tenant, agent_id: AgentId, after: Option<&str>, offset: u32, limit: u32) -> Statement<'static> {
     let lower = after.map_or(String::new(), just_after);
-    let limit = i64::from(limit).into();
-    Statement::new(PAGE, [tenant.to_string().into(), agent_id.to_string().into(), lower.into(), limit])
+    let (limit, offset) = (i64::from(limit).into(), i64::from(offset).into());
+    Statement::new(PAGE, [tenant.to_string().into(), agent_id.to_string().into(), lower.into(), limit, offset])
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::page::page_size;
+use super::page::{self, PageRequest};
 use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
@@ -78,13 +78,12 @@ pub struct AgentList {
 
 /// `GET /api/v1/agents`: in the order of creation.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let limit = page_size(&mut input.query);
-    let cursor = input.query.text("cursor");
+    let PageRequest { limit, offset, cursor } = page::read(&mut input.query, "created_at");
     input.query.finish()?;
     let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
-    Ok(Plan::new(ListAgents { after, limit: limit.saturating_add(1) }, move |mut agents| {
+    Ok(Plan::new(ListAgents { after, offset, limit: limit.saturating_add(1) }, move |mut agents| {
         let has_more = pages::cut(&mut agents, limit);
         let last = agents.last().filter(|_| has_more);
         let next_cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::page::page_size;
+use super::page::{self, PageRequest};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
@@ -96,21 +96,20 @@ pub struct AgentUserList<'a> {
     next_cursor: Option<String>,
 }
 
-/// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
+/// Pages in byte order of `user_id`. The cost of a page after a cursor does not depend on its depth.
 pub async fn list(
     exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let limit = page_size(&mut input.query);
-    let cursor = input.query.text("cursor");
+    let PageRequest { limit, offset, cursor } = page::read(&mut input.query, "user_id");
     let agent = input.path("agent_id", AgentRef::new);
     let planned = input.complete(agent).map(|agent| (Request::listed(ReadAgent { agent }), ()));
     let (view, ()) = exchange.call(holder, planned).await?;
     let agent_id = view.agent.agent_id;
     let binding = binding(input.caller, agent_id);
     let after = input.cursor(cursor, &binding)?;
-    let page = agent_users::page(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
+    let page = agent_users::page(input.caller, agent_id, after.as_deref(), offset, limit.saturating_add(1));
     let texts = exchange.query_listing(&page).await?;
     let rows = texts.rows.iter().map(|text| serde_json::from_str(text));
     let mut rows: Vec<AgentUserRow<'_>> = rows.collect::<Result<_, _>>().map_err(internal)?;

@@ -13,9 +13,6 @@ use crate::input::query_integer;
 use crate::organization::protocol::{ListPrincipals, PrincipalPage, PrincipalsFrom};
 use crate::refusal::Refusal;
 
-/// Largest `offset`. A cursor reaches what lies further.
-const OFFSET_MAX: u32 = 10_000;
-
 /// How a caller pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
@@ -30,7 +27,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let r#type = fields.optional("type", read_type);
     let limit = pages::limit(fields);
     let (after, before) = (fields.text("after"), fields.text("before"));
-    let offset = fields.optional("offset", |text| query_integer(text, 0, OFFSET_MAX));
+    let offset = fields.optional("offset", |text| query_integer(text, 0, pages::OFFSET_MAX));
     fields.finish()?;
     if [after.is_some(), before.is_some(), offset.is_some()].into_iter().filter(|given| *given).count() > 1 {
         return Err(Fault::Malformed(Refusal::new("only one of after, before and offset may be given")));

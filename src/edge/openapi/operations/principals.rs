@@ -7,13 +7,14 @@ use super::examples::{
     reason,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::pages::OFFSET_MAX;
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");
     let found = || enveloped(principal(false), "OK.", Value::Null);
     let cursor = |name, description| parameter(name, description, json!({ "type": "string", "minLength": 1 }));
-    let places = json!({ "type": "integer", "minimum": 0, "maximum": 10_000 });
+    let places = json!({ "type": "integer", "minimum": 0, "maximum": OFFSET_MAX });
     let offset = deprecated(parameter("offset", "So many are left out; instead of a cursor.", places));
     let meta =
         json!({ "has_more": false, "after": null, "before": null, "total": null, "offset": null, "limit": null });
