@@ -53,8 +53,8 @@ async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) 
         "SELECT document AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
         [due_ms.into(), ORGANIZATIONS_MAX.into()],
     );
-    for text in database.query(&select).await.map_err(store_unavailable)?.rows {
-        let organization = organizations::read(&text)?;
+    for text in database.query(&select).await.map_err(store_unavailable)?.rows.iter() {
+        let organization = organizations::read(text)?;
         if let Err(fault) = start(runtime, &organization, now).await {
             // The others do not wait for one that cannot be reached.
             line.reason = fault.log_reason().map(str::to_owned);

@@ -12,6 +12,7 @@
 use super::agents;
 use super::erasure;
 use super::failure::Failure;
+use super::page;
 use super::protocol::{
     CreatedPrincipal, DeleteAgent, DeleteEndUser, DeletePrincipal, EndUserChange, ListPrincipals, NewEndUser,
     NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, Rejection, Resource,
@@ -172,8 +173,11 @@ pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Res
     }
 }
 
-/// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table and merges
-/// the two as it reads. With an offset it reads and skips that many rows.
+/// A bound of the bytes of a principal: without its metadata it has less than 3,000.
+const PRINCIPAL_BYTES: &str = "octet_length(metadata) + 3000";
+
+/// Lists principals in the order of their ids: at most `limit`, and fewer where they are long. SQLite searches the
+/// ids of each table and merges the two as it reads. With an offset it reads and skips that many rows.
 pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
     let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
@@ -189,16 +193,19 @@ pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlE
         Some(PrincipalType::Human) => humans,
         Some(PrincipalType::Agent) => agents,
     };
-    let items = sql.list(
-        &format!("{select} ORDER BY id {direction} LIMIT ?2 OFFSET ?3"),
+    let select = format!("{select} ORDER BY id {direction} LIMIT ?2 + 1 OFFSET ?3");
+    let mut rows = sql.list(
+        &page::bounded(&select, PRINCIPAL_BYTES),
         &[bound.into(), i64::from(limit).into(), i64::from(offset).into()],
-        |row| read_row(row).map(|view| view.principal),
+        |row| Ok((read_row(row)?.principal, row.integer()?)),
     )?;
+    let has_more = page::cut(&mut rows, limit);
+    let items = rows.into_iter().map(|(principal, _)| principal).collect();
     let total = match from {
         PrincipalsFrom::Offset(_) => Some(count(sql, r#type)?),
-        _ => None,
+        PrincipalsFrom::Start | PrincipalsFrom::After(_) | PrincipalsFrom::Before(_) => None,
     };
-    Ok(PrincipalPage { items, total })
+    Ok(PrincipalPage { items, has_more, total })
 }
 
 /// Counts all principals, which reads one index entry for each. Only callers that page by offset need it, so

@@ -349,7 +349,7 @@ fn answers() -> Vec<Answer> {
         Answer::ReadPrincipal(principal()),
         Answer::UpdatePrincipal(principal()),
         Answer::DeletePrincipal(receipt()),
-        Answer::ListPrincipals(PrincipalPage { items: vec![principal().principal], total: Some(7) }),
+        Answer::ListPrincipals(PrincipalPage { items: vec![principal().principal], has_more: true, total: Some(7) }),
         Answer::Close(ClosingProgress {
             completed_at: Some(at(1)),
             erased: Erased { records: 1, relationships: 2, moods: 3 },

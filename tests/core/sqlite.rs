@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
-use rollcall::projection::{PARAMETER_BYTES_MAX, Statement};
+use rollcall::projection::{PARAMETER_BYTES_MAX, Rows, Statement};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, StatementStatus, ToSql, params_from_iter};
@@ -125,6 +125,11 @@ impl Sqlite {
         let parameters = params_from_iter(statement.parameters.iter().map(Bound));
         let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
         rows.collect::<Result<_, _>>().map_err(sql_error)
+    }
+
+    /// [`Self::texts`], as D1 gives them.
+    pub fn listed(&self, statement: &Statement<'_>) -> Result<Rows, SqlError> {
+        Ok(Rows::new(self.texts(statement)?.into_iter().map(|text| text + "\0").collect()))
     }
 
     /// Steps of SQLite's virtual machine that a batch takes: a measure of work without a clock.

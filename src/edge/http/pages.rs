@@ -6,7 +6,7 @@ use super::response::Response;
 use crate::fault::Fault;
 use crate::input::{QueryFields, query_integer};
 
-/// The most items on a page. A page then has at most 3.8 MB.
+/// The most items on a page. Where these are more than [`crate::organization::page::PAGE_BYTES_MAX`], it has fewer.
 pub const LIMIT_MAX: u32 = 200;
 pub const LIMIT_DEFAULT: u32 = 50;
 

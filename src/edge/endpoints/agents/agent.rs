@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::page::{self, PageRequest};
+use super::page_request::{self, PageRequest};
 use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::metadata::Metadata;
@@ -78,7 +78,7 @@ pub struct AgentList {
 
 /// `GET /api/v1/agents`: in the order of creation.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let PageRequest { limit, offset, cursor } = page::read(&mut input.query, "created_at");
+    let PageRequest { limit, offset, cursor } = page_request::read(&mut input.query, "created_at");
     input.query.finish()?;
     let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;

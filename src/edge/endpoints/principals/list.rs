@@ -48,9 +48,8 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         (_, None) => PrincipalsFrom::Start,
     };
     let ring = &input.configuration.key_ring;
-    let command = ListPrincipals { r#type, from, limit: limit.saturating_add(1) };
-    Ok(Plan::new(command, move |PrincipalPage { mut items, total }| {
-        let has_more = pages::cut(&mut items, limit);
+    let command = ListPrincipals { r#type, from, limit };
+    Ok(Plan::new(command, move |PrincipalPage { mut items, has_more, total }| {
         if style == Style::Backward {
             items.reverse();
         }
