@@ -8,7 +8,9 @@
 
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
-use super::protocol::{AgentView, ListAgents, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
+use super::protocol::{
+    AgentPage, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
+};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use super::writer::Writer;
@@ -16,6 +18,9 @@ use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+
+/// Most agents that a list counts: each costs a row.
+const COUNTED_MAX: i64 = 10_000;
 
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
@@ -196,13 +201,22 @@ pub fn read(sql: &impl Sql, agent: &AgentRef) -> Result<AgentView, Failure> {
     find_one(sql, agent).map(AgentRow::view)
 }
 
-/// Lists agents, oldest first.
-pub fn list(sql: &impl Sql, list: &ListAgents) -> Result<Vec<NumberedAgent>, SqlError> {
+/// Lists agents, oldest first, and counts all of them.
+pub fn list(sql: &impl Sql, list: &ListAgents) -> Result<AgentPage, SqlError> {
     let ListAgents { after, offset, limit } = *list;
-    let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ? OFFSET ?");
-    sql.list(&select, &[after.into(), i64::from(limit).into(), i64::from(offset).into()], |row| {
-        AgentRow::read(row).map(|row| (row.number, row.agent))
-    })
+    let select = "SELECT a.number, a.agent_id, a.name, a.created_at, o.user_id FROM agents a
+                  LEFT JOIN users o ON o.number = a.owner WHERE a.number > ? ORDER BY a.number LIMIT ? OFFSET ?";
+    let items = sql.list(select, &[after.into(), i64::from(limit).into(), i64::from(offset).into()], |row| {
+        Ok(ListedAgent {
+            number: row.integer()?,
+            agent_id: row.parsed("agent id")?,
+            name: row.parsed("agent name")?,
+            created_at: row.timestamp()?,
+            owner: row.optional_parsed("owner")?,
+        })
+    })?;
+    let count = "SELECT count(*) FROM (SELECT 1 FROM agents WHERE number > 0 LIMIT ?)";
+    Ok(AgentPage { items, total: sql.count(count, &[COUNTED_MAX.into()])? })
 }
 
 /// The agents that a user owns.

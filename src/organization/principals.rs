@@ -33,7 +33,7 @@ use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 /// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
     u.metadata, u.created_at, u.updated_at, NULL, u.version FROM users u";
-const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
+const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', coalesce(a.external_id, a.name), a.name,
     a.metadata, a.created_at, a.updated_at, o.principal_id, a.version FROM agents a
     LEFT JOIN users o ON o.number = a.owner";
 
@@ -41,7 +41,7 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     let principal = Principal {
         id: row.parsed("principal id")?,
         r#type: row.parsed("principal type")?,
-        external_id: row.optional_parsed("external id")?,
+        external_id: row.parsed("external id")?,
         name: row.parsed("name")?,
         metadata: Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?,
         created_at: row.timestamp()?,
@@ -66,9 +66,21 @@ fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView
     sql.find(&select, &parameters, read_row)
 }
 
-/// Returns a principal.
+/// Returns a principal. An agent without an external id is found by the name that it shows in its place, unless a
+/// principal has this external id.
 pub fn read(sql: &impl Sql, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
-    Ok(find(sql, principal)?.ok_or(Rejection::NotFound(Resource::Principal))?)
+    let found = match (find(sql, principal)?, principal) {
+        (None, PrincipalRef::ExternalId(name)) => find_by_name(sql, name)?,
+        (found, _) => found,
+    };
+    Ok(found.ok_or(Rejection::NotFound(Resource::Principal))?)
+}
+
+fn find_by_name(sql: &impl Sql, name: &UserId) -> Result<Option<PrincipalView>, Failure> {
+    // The plus keeps SQLite from searching the index of external ids, which most agents lack.
+    let select = format!("{AGENTS} WHERE a.name = ? AND +a.external_id IS NULL LIMIT 2");
+    let mut agents = sql.list(&select, &[name.as_str().into()], read_row)?;
+    if agents.len() > 1 { Err(Rejection::Ambiguous.into()) } else { Ok(agents.pop()) }
 }
 
 /// Creates a principal, or finds the existing one and leaves it as it is.

@@ -9,6 +9,7 @@ use super::examples::{
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::http::pages::OFFSET_MAX;
 use crate::edge::openapi::operation::Operation;
+use crate::edge::openapi::parts::{ULID, UUID, with};
 
 /// The parameters of lists in dialect 2, including those that old clients send. `order` is the order of the list.
 fn page_parameters(order: &str) -> Vec<Value> {
@@ -30,7 +31,11 @@ fn page_parameters(order: &str) -> Vec<Value> {
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Agents", "/api/v1/agents", "/api/v1/agents/{agent_id}");
     let described_agent = || described("Agent", agent());
-    let agents = json!({ "items": [agent()], "has_more": false });
+    let entry = json!({
+        "agent_id": UUID, "name": "Tutor", "created_at": THEN, "instance_count": 1, "is_active": true,
+        "owner_user_id": "", "tenant_id": ULID,
+    });
+    let agents = json!({ "items": [entry], "has_more": false, "total_count": 1 });
     let users = json!({
         "users": [{
             "user_id": "ada", "role": "user", "created_at": THEN, "display_name": "Ada", "last_interaction_at": THEN,
@@ -56,7 +61,7 @@ pub(super) fn all() -> Vec<Operation> {
             .links(agent_links())
             .errors(&[409]),
         Operation::new(Get, all, "listAgents", tag, "List agents")
-            .says("In the order of their making.")
+            .says("In the order of their making. `total_count` counts up to 10,000.")
             .query(page_parameters("created_at"))
             .answers(200, "A page.", "AgentList", described("AgentList", agents), &["Link"]),
         Operation::new(Get, one, "getAgent", tag, "Read an agent")
@@ -73,7 +78,13 @@ pub(super) fn all() -> Vec<Operation> {
             .says("Gone at once, its relationships soon after.")
             .conditions(&["If-Match"])
             .request(deletion(&["all"]), reason())
-            .answers(202, "The receipt's id.", "DescribedDeletion", described("Deletion", accepted()), &["Link"])
+            .answers(
+                202,
+                "The receipt's id.",
+                "AgentDeletion",
+                described("Deletion", with(accepted(), "success", json!(true))),
+                &["Link"],
+            )
             .links(deletion_links())
             .errors(&[404, 409, 412]),
         Operation::new(Patch, one, "updateAgent", tag, "Change an agent")

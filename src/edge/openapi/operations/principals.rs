@@ -53,10 +53,11 @@ pub(super) fn all() -> Vec<Operation> {
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404]),
         Operation::new(Get, by_external_id, "getPrincipalByExternalId", tag, "Read a principal by your own id")
+            .says("An agent without one is found by its name, unless a principal has it as its external id.")
             .conditions(&["If-None-Match"])
             .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
             .bare(304, "Still in the version that was named.", &["ETag"])
-            .errors(&[404]),
+            .errors(&[404, 409]),
         Operation::new(Patch, one, "updatePrincipal", tag, "Change a principal")
             .says("Changes what is named and leaves the rest. Only an agent has an owner, who is a human.")
             .conditions(&["If-Match"])
