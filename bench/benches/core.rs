@@ -160,8 +160,8 @@ fn core(criterion: &mut Criterion) {
         let query = Query { direction: Direction::Ascending, range: Range::UserId { prefix: None } };
         let page = query.page(object.tenant, None, 500);
         bencher.iter(|| {
-            let texts = object.listing.texts(&page.statement()).expect("a page");
-            black_box(page.read(texts).expect("documents"))
+            let rows = object.listing.listed(&page.statement()).expect("a page");
+            black_box(page.read(&rows).expect("documents").0.len())
         });
     });
 }

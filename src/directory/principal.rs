@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::identifiers::{RequestId, written_forms};
 use super::metadata::Metadata;
-use super::names::{Name, UserId};
+use super::names::Name;
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
@@ -57,8 +57,8 @@ pub enum PrincipalType {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Principal {
     pub id: PrincipalId,
-    /// An agent that was made by name has none.
-    pub external_id: Option<UserId>,
+    /// An agent that has none shows its name, because the clients of this dialect expect a text.
+    pub external_id: Name,
     pub r#type: PrincipalType,
     /// A human's display name, or the user id if there is none.
     pub name: Name,
@@ -82,7 +82,7 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_123);
         let principal = Principal {
             id: PrincipalId::new(now, [7; 10]),
-            external_id: Some(UserId::new("a/b").unwrap()),
+            external_id: Name::new("a/b").unwrap(),
             r#type: PrincipalType::Human,
             name: Name::new("Ada 🦀").unwrap(),
             created_at: now,

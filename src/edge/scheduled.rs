@@ -55,8 +55,8 @@ async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) 
         "SELECT json_array(id, document) AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
         [due_ms.into(), ORGANIZATIONS_MAX.into()],
     );
-    for text in database.query(&select).await.map_err(store_unavailable)?.rows {
-        let (id, document): (String, String) = serde_json::from_str(&text).map_err(internal)?;
+    for text in database.query(&select).await.map_err(store_unavailable)?.rows.iter() {
+        let (id, document): (String, String) = serde_json::from_str(text).map_err(internal)?;
         // The others do not wait for one that does not read or cannot be reached.
         match organizations::read(&document) {
             Ok(organization) => match start(runtime, &organization, now).await {

@@ -11,7 +11,9 @@
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
-use super::protocol::{AgentView, NewAgent, NumberedAgent, Precondition, Rejection, Resource, SavedAgent};
+use super::protocol::{
+    AgentPage, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
+};
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use super::writer::Writer;
@@ -19,6 +21,9 @@ use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+
+/// Most agents that a list counts: each costs a row.
+const COUNTED_MAX: i64 = 10_000;
 
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
@@ -216,12 +221,22 @@ pub fn read(sql: &impl Sql, agent: &AgentRef) -> Result<AgentView, Failure> {
     find_one(sql, agent).map(AgentRow::view)
 }
 
-/// Lists at most `limit` agents after a row number, oldest first.
-pub fn list(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<NumberedAgent>, SqlError> {
-    let select = format!("SELECT {COLUMNS} FROM agents WHERE number > ? ORDER BY number LIMIT ?");
-    sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
-        AgentRow::read(row).map(|row| (row.number, row.agent))
-    })
+/// Lists agents, oldest first, and counts all of them.
+pub fn list(sql: &impl Sql, list: &ListAgents) -> Result<AgentPage, SqlError> {
+    let ListAgents { after, offset, limit } = *list;
+    let select = "SELECT a.number, a.agent_id, a.name, a.created_at, o.user_id FROM agents a
+                  LEFT JOIN users o ON o.number = a.owner WHERE a.number > ? ORDER BY a.number LIMIT ? OFFSET ?";
+    let items = sql.list(select, &[after.into(), i64::from(limit).into(), i64::from(offset).into()], |row| {
+        Ok(ListedAgent {
+            number: row.integer()?,
+            agent_id: row.parsed("agent id")?,
+            name: row.parsed("agent name")?,
+            created_at: row.timestamp()?,
+            owner: row.optional_parsed("owner")?,
+        })
+    })?;
+    let count = "SELECT count(*) FROM (SELECT 1 FROM agents WHERE number > 0 LIMIT ?)";
+    Ok(AgentPage { items, total: sql.count(count, &[COUNTED_MAX.into()])? })
 }
 
 /// The agents that a user owns.

@@ -19,10 +19,13 @@ use crate::json;
 
 /// Most rows of the log in one batch.
 pub const BATCH_ROWS_MAX: i64 = 100;
-/// A batch takes no further document when its documents have this size, in bytes. One more document has at most
-/// 17 KB. The listing gets most of a document twice, and escapes may double its size, so the batch stays below
-/// the limit of one D1 parameter, 2 MB (<https://developers.cloudflare.com/d1/platform/limits/>).
+/// A batch takes no further user when its documents and relationships have this size, in bytes. One more user has at
+/// most 17 KB, and their relationships. An object has 128 MB for everything, and the listing gets most of a document
+/// twice.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// The length of a UUID in bytes.
+const AGENT_ID_BYTES: usize = 36;
 
 /// Everything that a projection needs to move from one sequence number to another.
 #[derive(Debug, Clone)]
@@ -74,7 +77,7 @@ pub fn next(
         ),
         &[from.into(), BATCH_ROWS_MAX.into()],
     )?;
-    let (mut to, mut bytes, mut related) = (from, 0_usize, Vec::new());
+    let (mut to, mut bytes) = (from, 0_usize);
     let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
     let mut places: HashMap<i64, usize> = HashMap::with_capacity(rows.len());
     for mut row in rows {
@@ -82,30 +85,22 @@ pub fn next(
         let with_relationships = row.integer()? != 0;
         // The projections show nothing of an agent's change.
         let Some(row) = UserRow::read_joined(&mut row)? else { continue };
-        let place = *places.entry(row.number).or_insert(changes.len());
-        if with_relationships {
-            related.push(row.number);
-        }
+        let (number, place) = (row.number, *places.entry(row.number).or_insert(changes.len()));
         if place == changes.len() {
-            changes.push(Change::new(row, from)?);
-        }
-        if let Some(change) = changes.get_mut(place) {
-            if with_relationships {
-                change.relationships.get_or_insert_default();
-            }
+            let change = Change::new(row, from)?;
             bytes = bytes.saturating_add(change.record.as_ref().map_or(0, ProjectedRecord::length));
+            changes.push(change);
+        }
+        if let Some(change) =
+            changes.get_mut(place).filter(|change| with_relationships && change.relationships.is_none())
+        {
+            let is_shown = projection == Projection::Listing && change.record.is_some();
+            let entries = if is_shown { relationship_entry::entries(sql, number)? } else { Vec::new() };
+            bytes = bytes.saturating_add(change.length_of(&entries));
+            change.relationships = Some(entries);
         }
         if bytes >= BATCH_BYTES_MAX {
             break;
-        }
-    }
-    if projection == Projection::Listing && !related.is_empty() {
-        for (user, agent_id, entry) in relationship_entry::entries(sql, &related)? {
-            let change = places.get(&user).and_then(|place| changes.get_mut(*place));
-            let active = change.filter(|change| change.record.is_some());
-            if let Some(relationships) = active.and_then(|change| change.relationships.as_mut()) {
-                relationships.push((agent_id, entry));
-            }
         }
     }
     Ok(Some(Batch { id, tenant, from, to, changes }))
@@ -141,5 +136,11 @@ impl Change {
         let (record, is_first) = (ProjectedRecord::of(&row)?, row.number > from);
         let EndUser { user_id, version, created_at, .. } = row.user;
         Ok(Self { user_id, version, is_first, created_at, record, relationships: None })
+    }
+
+    /// The length of entries in bytes. The listing gets each with the id of the agent and of the user.
+    fn length_of(&self, entries: &[(AgentId, json::Text)]) -> usize {
+        let ids = self.user_id.as_str().len().saturating_add(AGENT_ID_BYTES);
+        entries.iter().fold(0, |sum: usize, (_, entry)| sum.saturating_add(entry.as_str().len()).saturating_add(ids))
     }
 }

@@ -65,7 +65,7 @@ fn dispatch(
             Answer::UpdateAgent(agents::update(writer, &agent, change, if_match.as_ref())?)
         }
         Command::DeleteAgent(delete) => Answer::DeleteAgent(erasure::request_agent(writer, delete)?),
-        Command::ListAgents(list) => Answer::ListAgents(agents::list(sql, list.after, list.limit)?),
+        Command::ListAgents(list) => Answer::ListAgents(agents::list(sql, &list)?),
         Command::ListRelationships(list) => Answer::ListRelationships(relationships::find(sql, &list)?),
         Command::ReadRelationship(read) => Answer::ReadRelationship(relationships::read(sql, read.id)?),
         Command::DeleteRelationship(delete) => {

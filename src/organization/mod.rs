@@ -34,6 +34,7 @@ mod keys;
 pub mod limiter;
 mod memory;
 pub mod overwriting;
+pub mod page;
 pub mod principals;
 pub mod protocol;
 pub mod quotas;

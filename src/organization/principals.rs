@@ -12,6 +12,7 @@
 use super::agents;
 use super::erasure;
 use super::failure::Failure;
+use super::page;
 use super::protocol::{
     CreatedPrincipal, DeleteAgent, DeleteEndUser, DeletePrincipal, EndUserChange, ListPrincipals, NewEndUser,
     NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, Rejection, Resource,
@@ -32,7 +33,7 @@ use crate::directory::principal::{Principal, PrincipalId, PrincipalType};
 /// The columns that [`read_row`] reads.
 const HUMANS: &str = "SELECT u.principal_id AS id, 'human', u.user_id, coalesce(u.display_name, u.user_id),
     u.metadata, u.created_at, u.updated_at, NULL, u.version FROM users u";
-const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', a.external_id, a.name,
+const AGENTS: &str = "SELECT a.agent_id AS id, 'agent', coalesce(a.external_id, a.name), a.name,
     a.metadata, a.created_at, a.updated_at, o.principal_id, a.version FROM agents a
     LEFT JOIN users o ON o.number = a.owner";
 
@@ -40,7 +41,7 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
     let principal = Principal {
         id: row.parsed("principal id")?,
         r#type: row.parsed("principal type")?,
-        external_id: row.optional_parsed("external id")?,
+        external_id: row.parsed("external id")?,
         name: row.parsed("name")?,
         metadata: Metadata::from_stored(row.text()?).map_err(|error| SqlError::corrupt("metadata", error))?,
         created_at: row.timestamp()?,
@@ -65,9 +66,20 @@ fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView
     sql.find(&select, &parameters, read_row)
 }
 
-/// Returns a principal.
+/// Returns a principal. An agent without an external id is found by the name that it shows in its place, unless a
+/// principal has this external id.
 pub fn read(sql: &impl Sql, principal: &PrincipalRef) -> Result<PrincipalView, Failure> {
-    Ok(find(sql, principal)?.ok_or(Rejection::NotFound(Resource::Principal))?)
+    let found = match (find(sql, principal)?, principal) {
+        (None, PrincipalRef::ExternalId(name)) => find_by_name(sql, name)?,
+        (found, _) => found,
+    };
+    Ok(found.ok_or(Rejection::NotFound(Resource::Principal))?)
+}
+
+fn find_by_name(sql: &impl Sql, name: &UserId) -> Result<Option<PrincipalView>, Failure> {
+    let select = format!("{AGENTS} WHERE a.name_digest = ? AND a.external_id IS NULL LIMIT 2");
+    let mut agents = sql.list(&select, &[name.digest().into()], read_row)?;
+    if agents.len() > 1 { Err(Rejection::Ambiguous.into()) } else { Ok(agents.pop()) }
 }
 
 /// Creates a principal, or finds the existing one and leaves it as it is.
@@ -172,8 +184,11 @@ pub fn delete(writer: &mut Writer<'_, impl Sql>, delete: DeletePrincipal) -> Res
     }
 }
 
-/// Lists at most `limit` principals in the order of their ids. SQLite searches the ids of each table and merges
-/// the two as it reads. With an offset it reads and skips that many rows.
+/// A bound of the bytes of a principal: without its metadata it has less than 3,000.
+const PRINCIPAL_BYTES: &str = "octet_length(metadata) + 3000";
+
+/// Lists principals in the order of their ids: at most `limit`, and fewer where they are long. SQLite searches the
+/// ids of each table and merges the two as it reads. With an offset it reads and skips that many rows.
 pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlError> {
     let ListPrincipals { r#type, from, limit } = *list;
     let (comparison, direction, bound, offset) = match from {
@@ -189,16 +204,19 @@ pub fn list(sql: &impl Sql, list: &ListPrincipals) -> Result<PrincipalPage, SqlE
         Some(PrincipalType::Human) => humans,
         Some(PrincipalType::Agent) => agents,
     };
-    let items = sql.list(
-        &format!("{select} ORDER BY id {direction} LIMIT ?2 OFFSET ?3"),
+    let select = format!("{select} ORDER BY id {direction} LIMIT ?2 + 1 OFFSET ?3");
+    let mut rows = sql.list(
+        &page::bounded(&select, PRINCIPAL_BYTES),
         &[bound.into(), i64::from(limit).into(), i64::from(offset).into()],
-        |row| read_row(row).map(|view| view.principal),
+        |row| Ok((read_row(row)?.principal, row.integer()?)),
     )?;
+    let has_more = page::cut(&mut rows, limit);
+    let items = rows.into_iter().map(|(principal, _)| principal).collect();
     let total = match from {
         PrincipalsFrom::Offset(_) => Some(count(sql, r#type)?),
-        _ => None,
+        PrincipalsFrom::Start | PrincipalsFrom::After(_) | PrincipalsFrom::Before(_) => None,
     };
-    Ok(PrincipalPage { items, total })
+    Ok(PrincipalPage { items, has_more, total })
 }
 
 /// Counts all principals, which reads one index entry for each. Only callers that page by offset need it, so

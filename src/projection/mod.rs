@@ -12,4 +12,4 @@ pub mod flush;
 pub mod listing;
 mod stores;
 
-pub use stores::{Cache, Database, Put, Statement, StoreError, Texts};
+pub use stores::{Cache, Database, PARAMETER_BYTES_MAX, Put, Rows, Statement, StoreError, Texts};

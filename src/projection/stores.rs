@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::organization::sql::{SqlError, SqlValue};
 
+/// D1 refuses a parameter of more bytes (<https://developers.cloudflare.com/d1/platform/limits/>).
+pub const PARAMETER_BYTES_MAX: usize = 2_000_000;
+
 /// One statement for the listing database.
 #[derive(Debug, Clone)]
 pub struct Statement<'a> {
@@ -18,11 +21,36 @@ impl<'a> Statement<'a> {
     }
 }
 
+/// The column `text` of each row that a query returned, in the one piece in which it came.
+#[derive(Debug, Default)]
+pub struct Rows(String);
+
+/// Ends each row. No text holds it.
+const ROW_END: char = '\0';
+
+impl Rows {
+    /// Takes rows that each end with a NUL.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_terminator(ROW_END)
+    }
+
+    pub fn first(&self) -> Option<&str> {
+        self.iter().next()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// The texts that a query returned, and its cost.
 #[derive(Debug, Default)]
 pub struct Texts {
-    /// The column `text` of each row.
-    pub rows: Vec<String>,
+    pub rows: Rows,
     /// The number of rows that the database read, which D1 bills.
     pub rows_read: u64,
 }

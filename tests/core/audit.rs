@@ -38,7 +38,7 @@ impl Database for Listing {
     }
 
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
-        let rows = self.0.texts(statement).map_err(|error| StoreError(error.0))?;
+        let rows = self.0.listed(statement).map_err(|error| StoreError(error.0))?;
         Ok(Texts { rows, rows_read: 0 })
     }
 }

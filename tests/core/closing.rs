@@ -203,7 +203,7 @@ impl Object {
             Command::SaveAgent(NewAgent { agent_id, external_id: None, name: name("tutor"), metadata: None }),
             Command::ReadAgent(ReadAgent { agent: agent() }),
             Command::UpdateAgent(UpdateAgent { agent: agent(), name: None, metadata: None, if_match: None }),
-            Command::ListAgents(ListAgents { after: 0, limit: 10 }),
+            Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 10 }),
             Command::ReserveTurn(NewTurn {
                 agent: agent(),
                 user_id: Some(id()),

@@ -30,14 +30,14 @@ use rollcall::json;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Admission, Admit, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, ClosingProgress, Command,
-    CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent, DeleteEndUser,
-    DeletePrincipal, DeleteRelationship, Denial, Differences, EndUserChange, EndUserView, ExportEndUser,
-    IdempotencyKey, IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
-    NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom,
-    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection,
-    ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent,
-    UpdateEndUser, UpdatePrincipal, Usage,
+    self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close,
+    ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
+    DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EndUserChange, EndUserView, ExportEndUser,
+    IdempotencyKey, IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent,
+    NewAgent, NewEndUser, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef,
+    PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship,
+    ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit,
+    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{SqlError, SqlValue};
 use rollcall::projection::cache;
@@ -170,7 +170,7 @@ fn commands() -> Vec<Command> {
             metadata: Some(metadata("{}")),
             if_match: Some(Precondition::Any),
         }),
-        Command::ListAgents(ListAgents { after: 9, limit: 10 }),
+        Command::ListAgents(ListAgents { after: 9, offset: 3, limit: 10 }),
         Command::ReserveTurn(NewTurn {
             agent: tutor(),
             user_id: Some(id("ada")),
@@ -267,7 +267,7 @@ fn agent() -> AgentView {
 fn principal() -> PrincipalView {
     let principal = Principal {
         id: PrincipalId::new(at(0), [5; 10]),
-        external_id: Some(id("t-2")),
+        external_id: name("t-2"),
         r#type: PrincipalType::Agent,
         name: name("Tutor"),
         created_at: at(1),
@@ -332,7 +332,16 @@ fn answers() -> Vec<Answer> {
         Answer::SaveAgent(SavedAgent { created: true, view: agent() }),
         Answer::ReadAgent(agent()),
         Answer::UpdateAgent(agent()),
-        Answer::ListAgents(vec![(9, agent().agent)]),
+        Answer::ListAgents(AgentPage {
+            items: vec![ListedAgent {
+                number: 9,
+                agent_id: AgentId::new(at(0), [3; 10]),
+                name: name("tutor"),
+                created_at: at(1),
+                owner: Some(id("ada")),
+            }],
+            total: 7,
+        }),
         Answer::ReserveTurn(ReservedTurn::New {
             agent_name: name("tutor"),
             display_name: Some(name("Ada")),
@@ -349,7 +358,7 @@ fn answers() -> Vec<Answer> {
         Answer::ReadPrincipal(principal()),
         Answer::UpdatePrincipal(principal()),
         Answer::DeletePrincipal(receipt()),
-        Answer::ListPrincipals(PrincipalPage { items: vec![principal().principal], total: Some(7) }),
+        Answer::ListPrincipals(PrincipalPage { items: vec![principal().principal], has_more: true, total: Some(7) }),
         Answer::Close(ClosingProgress {
             completed_at: Some(at(1)),
             erased: Erased { records: 1, relationships: 2, moods: 3 },

@@ -2,6 +2,7 @@
 //! seed produces.
 
 mod audit;
+mod batches;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use rollcall::directory::agent::AgentId;
+use rollcall::directory::names::Name;
 use rollcall::directory::principal::PrincipalType;
+use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::protocol::{
-    Command, ExportEndUser, ListAgents, ListKeys, ListPrincipals, ListRelationships, PrincipalRef, PrincipalsFrom,
-    ReadAgent, ReadEndUser, ReadPrincipal, ReadUsage,
+    Command, ExportEndUser, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, PrincipalRef,
+    PrincipalsFrom, ReadAgent, ReadEndUser, ReadPrincipal, ReadUsage,
 };
 
 use crate::formats::{World, id, tutor};
@@ -27,12 +30,19 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// Reads that the history of [`World`] does not make, lists with each filter.
 fn reads() -> Vec<Command> {
     let mut reads = vec![
+        Command::SaveAgent(NewAgent {
+            agent_id: AgentId::new(Timestamp::EPOCH, [9; 10]),
+            external_id: None,
+            name: Name::new("named").expect("a name"),
+            metadata: None,
+        }),
         Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
         Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
         Command::ReadAgent(ReadAgent { agent: tutor() }),
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("ada")) }),
+        Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("named")) }),
         Command::ReadUsage(ReadUsage),
-        Command::ListAgents(ListAgents { after: 0, limit: 10 }),
+        Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 10 }),
         Command::ListKeys(ListKeys { after: None, limit: 10 }),
     ];
     for user_id in [None, Some(id("ada"))] {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
-use rollcall::projection::Statement;
+use rollcall::projection::{PARAMETER_BYTES_MAX, Rows, Statement};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, StatementStatus, ToSql, params_from_iter};
@@ -38,6 +38,15 @@ impl ToSql for Bound<'_> {
 
 fn sql_error(error: impl std::fmt::Display) -> SqlError {
     SqlError(error.to_string())
+}
+
+/// Refuses what D1 refuses, and the local D1 does not: a parameter that is too long.
+fn check_parameters(statement: &Statement<'_>) -> Result<(), SqlError> {
+    let is_too_long = |value: &SqlValue<'_>| matches!(value, SqlValue::Text(text) if text.len() > PARAMETER_BYTES_MAX);
+    if statement.parameters.iter().any(is_too_long) {
+        return Err(SqlError("string or blob too big".to_owned()));
+    }
+    Ok(())
 }
 
 impl Sqlite {
@@ -100,6 +109,7 @@ impl Sqlite {
     pub fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, SqlError> {
         self.transaction(|database| {
             let run = |statement: &Statement<'_>| {
+                check_parameters(statement)?;
                 let mut prepared = database.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
                 let changed = prepared.execute(params_from_iter(statement.parameters.iter().map(Bound)));
                 changed.map(|rows| rows as u64).map_err(sql_error)
@@ -110,10 +120,16 @@ impl Sqlite {
 
     /// The column `text` of each row.
     pub fn texts(&self, statement: &Statement<'_>) -> Result<Vec<String>, SqlError> {
+        check_parameters(statement)?;
         let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
         let parameters = params_from_iter(statement.parameters.iter().map(Bound));
         let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
         rows.collect::<Result<_, _>>().map_err(sql_error)
+    }
+
+    /// [`Self::texts`], as D1 gives them.
+    pub fn listed(&self, statement: &Statement<'_>) -> Result<Rows, SqlError> {
+        Ok(Rows::new(self.texts(statement)?.into_iter().map(|text| text + "\0").collect()))
     }
 
     /// Steps of SQLite's virtual machine that a batch takes: a measure of work without a clock.

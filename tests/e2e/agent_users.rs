@@ -239,19 +239,53 @@ fn wrong_parameters_are_422_all_at_once() {
     }
 }
 
-/// Old clients send these with every list.
+/// Old clients page so. A pager that is given page one again never ends.
 #[test]
-fn old_parameters_are_accepted() {
+fn an_offset_skips_so_many_users() {
     let client = shared().new_client();
     let agent = make_agent(&client, "Echo");
-    for user in ["c", "a", "b"] {
+    for user in ["c", "a", "e", "b", "d"] {
         turn(&client, &agent, user);
     }
-    let first = page(&client, &agent, "limit=2&sort_by=created_at&sort_order=desc");
-    assert_eq!(ids(&first), ["a", "b"], "limit is page_size, the order stays");
+    let (mut all, mut pages) = (Vec::new(), PageCount::default());
+    loop {
+        pages.add();
+        let offset = all.len();
+        let page = page(&client, &agent, &format!("limit=2&offset={offset}&sort_by=user_id&sort_order=asc"));
+        all.extend(ids(&page));
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(all, ["a", "b", "c", "d", "e"]);
+    assert_eq!(ids(&page(&client, &agent, "offset=10000")), [] as [&str; 0]);
+    let second = page(&client, &agent, "page_size=2&offset=1");
+    let cursor = second["next_cursor"].as_str().expect("a cursor");
+    assert_eq!(ids(&page(&client, &agent, &format!("page_size=2&cursor={cursor}"))), ["d", "e"], "a cursor goes on");
+}
+
+#[test]
+fn an_offset_that_cannot_be_kept_to_is_422() {
+    let client = shared().new_client();
+    let agent = make_agent(&client, "Echo");
+    turn(&client, &agent, "a");
+    turn(&client, &agent, "b");
+    let first = page(&client, &agent, "page_size=1");
     let cursor = first["next_cursor"].as_str().expect("a cursor");
-    let second = page(&client, &agent, &format!("limit=2&sort_by=created_at&sort_order=desc&cursor={cursor}"));
-    assert_eq!(ids(&second), ["c"]);
+    for query in [
+        "offset=10001",
+        "offset=-1",
+        "offset=x",
+        "sort_by=created_at",
+        "sort_by=",
+        "sort_order=desc",
+        &format!("offset=1&cursor={cursor}"),
+    ] {
+        let response = client.get(&format!("{}?{query}", path(&agent)));
+        let errors = assert_problem(&response, 422, "validation_error");
+        let name = query.split('=').next().expect("a name");
+        assert_eq!(errors[0]["location"], format!("query.{name}"), "{query}");
+    }
 }
 
 #[test]

@@ -229,15 +229,44 @@ fn agents_are_listed_in_pages() {
     }
 }
 
+/// Readers refuse any member that they do not know, and miss none of these.
 #[test]
-fn a_listed_agent_is_the_agent_without_its_schema() {
+fn a_listed_agent_has_exactly_the_members_that_clients_know() {
+    let server = shared();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let service = server.service(&organization, "live", "read_write");
+    let made = expect(201, client.post(PATH, &json!({ "name": "Only", "external_id": "x", "metadata": { "a": 1 } })));
+    let entry = |owner: &str| {
+        json!({
+            "agent_id": made["agent_id"], "name": "Only", "created_at": made["created_at"], "instance_count": 1,
+            "is_active": true, "owner_user_id": owner, "tenant_id": organization.id,
+        })
+    };
+    let page = |items: Value| {
+        let schema = "/api/v1/schemas/AgentList.json";
+        json!({ "$schema": schema, "items": items, "has_more": false, "total_count": 1 })
+    };
+    assert_eq!(expect(200, client.get(PATH)), page(json!([entry("")])));
+    let human = json!({ "external_id": "ada/1", "type": "human", "name": "Ada" });
+    let human = expect(201, service.post("/api/v1/principals", &human))["result"]["id"].clone();
+    let principal = format!("/api/v1/principals/{}", made["agent_id"].as_str().expect("an id"));
+    expect(200, service.patch(&principal, &json!({ "owner_principal_id": human })));
+    assert_eq!(expect(200, client.get(PATH)), page(json!([entry("ada/1")])));
+    assert_eq!(expect(200, client.get(&by("Only")))["metadata"], json!({ "a": 1 }), "the single read has the rest");
+}
+
+#[test]
+fn the_pages_of_agents_say_how_many_there_are() {
     let client = shared().new_client();
-    let mut agent = expect(201, client.post(PATH, &json!({ "name": "Only", "metadata": { "a": 1 } })));
-    agent.as_object_mut().expect("an object").remove("$schema");
-    let page = expect(200, client.get(PATH));
-    assert_eq!((&page["items"], &page["has_more"]), (&json!([agent]), &json!(false)));
-    let known = ["$schema", "has_more", "items", "next_cursor"];
-    assert!(page.as_object().expect("an object").keys().all(|member| known.contains(&member.as_str())), "{page}");
+    let count = |query: &str| expect(200, client.get(&format!("{PATH}?{query}")))["total_count"].clone();
+    assert_eq!(count(""), 0);
+    let agents: Vec<String> = (0..3).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
+    for query in ["", "page_size=1", "page_size=1&offset=2", "offset=9"] {
+        assert_eq!(count(query), 3, "{query}");
+    }
+    expect(202, client.delete(&by(&agents[0])));
+    assert_eq!(count(""), 2);
 }
 
 #[test]
@@ -250,16 +279,26 @@ fn a_list_shows_what_was_written_just_before() {
     }
 }
 
-/// Old clients send these with every list.
+/// Old clients page so.
 #[test]
-fn old_parameters_of_the_list_are_accepted() {
+fn an_offset_skips_so_many_agents() {
     let client = shared().new_client();
-    for index in 0..3 {
-        make_agent(&client, &format!("agent {index}"));
+    let made: Vec<String> = (0..5).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
+    let ids = |query: &str| -> Vec<String> {
+        let page = expect(200, client.get(&format!("{PATH}?{query}")));
+        let items = page["items"].as_array().expect("items");
+        items.iter().map(|agent| agent["agent_id"].as_str().expect("an id").to_owned()).collect()
+    };
+    for offset in 0..6 {
+        let expected: Vec<String> = made.iter().skip(offset).take(2).cloned().collect();
+        assert_eq!(ids(&format!("limit=2&offset={offset}&sort_by=created_at&sort_order=asc")), expected);
     }
-    let page = expect(200, client.get(&format!("{PATH}?limit=2&offset=1&sort_by=name&sort_order=desc")));
-    let first_two = expect(200, client.get(&format!("{PATH}?page_size=2")));
-    assert_eq!(page["items"], first_two["items"], "limit is page_size, the rest is ignored");
+    for query in ["offset=10001", "sort_by=name", "sort_order=desc", "offset=1&cursor=x"] {
+        let response = client.get(&format!("{PATH}?{query}"));
+        let errors = assert_problem(&response, 422, "validation_error");
+        let name = query.split('=').next().expect("a name");
+        assert_eq!(errors[0]["location"], format!("query.{name}"), "{query}");
+    }
 }
 
 #[test]
@@ -378,10 +417,11 @@ fn an_agent_is_deleted_with_its_relationships() {
     feel(&client, &agent, "u000", &json!({ "valence": 1, "arousal": 0 }));
     turn(&client, &other, "u000");
     let accepted = expect(202, client.delete(&format!("{PATH}/{agent}")));
-    assert_eq!(
-        (&accepted["$schema"], &accepted["status"]),
-        (&json!("/api/v1/schemas/Deletion.json"), &json!("deletion_pending"))
-    );
+    let expected = json!({
+        "$schema": "/api/v1/schemas/Deletion.json", "success": true, "deletion_id": accepted["deletion_id"],
+        "status": "deletion_pending",
+    });
+    assert_eq!(accepted, expected);
     for path in [format!("{PATH}/{agent}"), by("Tutor"), format!("{PATH}/{agent}/users")] {
         assert_problem(&client.get(&path), 404, "not_found");
     }

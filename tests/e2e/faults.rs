@@ -5,7 +5,11 @@ use std::thread;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::agents::make_agent;
+use crate::client::encode;
 use crate::clock::now_ms;
+use crate::delete_end_user::completed;
+use crate::respond::turn;
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores::{Store, next_alarm_ms};
 use crate::wait;
@@ -179,4 +183,35 @@ fn a_crash_with_both_stores_down_loses_nothing() {
     for store in [Store::Objects, Store::D1, Store::Kv] {
         store.assert_users_eventually(server.state(), &tenant, 150);
     }
+}
+
+/// D1 takes no parameter of more than 2,000,000 bytes. These relationships change together, and need more.
+#[test]
+fn the_relationships_of_many_people_reach_the_listing_whatever_their_size() {
+    let server = server();
+    let client = server.client(&server.organization_with_quota(10_000, 10_000), "live", "read_write");
+    let (people, agents) = (44, 50);
+    let user_id = |index: usize| format!("{index:02}{}", "🦀".repeat(253));
+    set(&server, &json!({ "d1": true }));
+    let agents: Vec<String> = (0..agents).map(|index| make_agent(&client, &format!("agent {index}"))).collect();
+    thread::scope(|scope| {
+        for part in 0..4 {
+            let (client, agents) = (&client, &agents);
+            scope.spawn(move || {
+                for agent in agents {
+                    (part..people).step_by(4).for_each(|index| drop(turn(client, agent, &user_id(index))));
+                }
+            });
+        }
+    });
+    set(&server, &json!({ "d1": false }));
+    let look = || client.get(&format!("/api/v1/agents/{}/users?page_size=500", agents[0]));
+    let page = wait::until("the listing to catch up", look, |response| response.status != 503);
+    let page = expect(200, page);
+    let users = page["users"].as_array().expect("users");
+    let listed: Vec<&str> = users.iter().map(|user| user["user_id"].as_str().expect("an id")).collect();
+    assert_eq!(listed, (0..people).map(user_id).collect::<Vec<_>>());
+    // What waits behind them moves on too.
+    let accepted = expect(202, client.delete(&format!("/v1/end-users/{}", encode(&user_id(0)))));
+    completed(&client, accepted["deletion_id"].as_str().expect("an id"));
 }

@@ -21,6 +21,7 @@ mod get_end_user;
 mod idempotency;
 mod isolation;
 mod key_rotation;
+mod large_pages;
 mod list_end_users;
 mod me;
 mod metering;

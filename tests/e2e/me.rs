@@ -169,6 +169,27 @@ fn a_person_is_told_who_they_are_and_where_they_belong() {
     assert_eq!((head.status, head.body.as_str()), (200, ""));
 }
 
+/// Clerk bounds no name. An answer to one person must not fill the memory that all share.
+#[test]
+fn a_person_of_many_long_organizations_is_told_of_as_many_as_fit() {
+    let world = world();
+    world.mirror(
+        "INSERT INTO people VALUES ('user_long', printf('%.*c', 250000, 'e'), 1, 0);
+         WITH RECURSIVE n(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM n WHERE n < 130)
+           INSERT INTO clerk_organizations SELECT 'org_l' || n, printf('%.*c', 100000, '\"'), NULL, 0, 1, 0, 1 FROM n;
+         INSERT INTO memberships SELECT 'l' || id, id, 'user_long', 'org:member', 1, 1, 0 FROM clerk_organizations
+           WHERE id GLOB 'org_l*';",
+    );
+    let response = world.me(&token("user_long"));
+    assert!(response.body.len() <= 2_000_000, "{} bytes", response.body.len());
+    let person = expect(200, response);
+    let orgs = person["orgs"].as_array().expect("orgs");
+    let ids: Vec<&str> = orgs.iter().map(|org| org["id"].as_str().expect("an id")).collect();
+    let expected: Vec<String> = (100..100 + ids.len()).map(|number| format!("org_l{number}")).collect();
+    assert_eq!(ids, expected);
+    assert!((5..31).contains(&ids.len()), "{ids:?}");
+}
+
 #[test]
 fn of_a_person_who_is_not_mirrored_the_token_tells() {
     let world = world();

@@ -148,8 +148,8 @@ fn a_human_is_the_end_user_and_has_one_row_everywhere() {
     expect(200, client.patch("/v1/end-users/ada", &json!({ "display_name": null })));
     let seen = result(200, service.get(&of(&ada)));
     assert_eq!((&seen["name"], &seen["id"]), (&json!("ada"), &ada["id"]));
-    let agents = expect(200, client.get(AGENTS));
-    assert_eq!((&agents["items"][0]["agent_id"], &agents["items"][0]["external_id"]), (&agent["id"], &json!("tutor")));
+    let agent_id = agent["id"].as_str().expect("an id");
+    assert_eq!(expect(200, client.get(&format!("{AGENTS}/{agent_id}")))["external_id"], "tutor");
 }
 
 #[test]
@@ -170,6 +170,39 @@ fn an_external_id_belongs_to_one_type() {
     let batch = expect(200, client.post("/v1/end-users/batch", &rows));
     assert_eq!((&batch["results"][0]["status"], &batch["results"][1]["status"]), (&json!(409), &json!(201)));
     assert_eq!(result(200, service.get(&by_external_id("tutor")))["type"], "agent");
+}
+
+/// Clients of this dialect refuse a principal whose external id is no text.
+#[test]
+fn an_agent_that_was_made_by_name_shows_its_name_as_its_external_id() {
+    let (client, service) = both(shared(), &shared().organization());
+    let longest = "🦀".repeat(255);
+    for name in ["Tutor", ".", "..", "a/b", &longest] {
+        let made = expect(201, client.post(AGENTS, &json!({ "name": name })));
+        assert_eq!(made["external_id"], Value::Null, "it has none of its own");
+        let shown = result(200, service.get(&format!("{PATH}/{}", made["agent_id"].as_str().expect("an id"))));
+        assert_eq!((&shown["external_id"], &shown["name"]), (&json!(name), &json!(name)));
+        let changed = result(200, service.patch(&of(&shown), &json!({ "metadata": { "a": 1 } })));
+        assert_eq!(changed["external_id"], name);
+        if !name.starts_with('.') {
+            assert_eq!(result(200, service.get(&by_external_id(name))), changed, "what is shown is found");
+        }
+    }
+    let listed = result(200, service.get(&format!("{PATH}?type=agent")));
+    assert!(listed.as_array().expect("items").iter().all(|item| item["external_id"] == item["name"]), "{listed}");
+    // A principal that has the id is found before the agent that shows it.
+    let human = result(201, service.post(PATH, &human("Tutor")));
+    assert_eq!(result(200, service.get(&by_external_id("Tutor")))["id"], human["id"]);
+}
+
+#[test]
+fn a_name_that_several_agents_show_as_their_external_id_finds_none_of_them() {
+    let (client, service) = both(shared(), &shared().organization());
+    let other = expect(201, client.post(AGENTS, &json!({ "name": "Other" })));
+    expect(201, client.post(AGENTS, &json!({ "name": "Twin" })));
+    let path = format!("{AGENTS}/{}", other["agent_id"].as_str().expect("an id"));
+    expect(200, client.patch(&path, &json!({ "name": "Twin" })));
+    error(&service.get(&by_external_id("Twin")), 409);
 }
 
 #[test]
@@ -249,7 +282,7 @@ fn cursors_and_offsets_walk_the_same_sequence() {
     expect(201, client.post(AGENTS, &json!({ "name": "only named" })));
     let all = walk(&service, "", 200, None);
     assert_eq!(all.len(), 12);
-    assert_eq!(all[11]["external_id"], Value::Null, "made by its name");
+    assert_eq!(all[11]["external_id"], "only named", "made by its name");
     let ids: Vec<&str> = all.iter().map(|item| item["id"].as_str().expect("an id")).collect();
     assert!(ids.is_sorted());
     assert_eq!(walk(&service, "", 5, None), all);

@@ -36,12 +36,19 @@ function ofAnotherBuild(stub) {
   });
 }
 
+/** Refuses a parameter that D1 refuses, and the local D1 does not. */
+function bound(values) {
+  const bytes = (value) => (typeof value === "string" ? new TextEncoder().encode(value).length : 0);
+  if (values.some((value) => bytes(value) > 2_000_000)) throw new Error("string or blob too big: SQLITE_TOOBIG");
+  return values;
+}
+
 // D1 fails where a statement is executed, not where it is prepared.
 function guardStatement(statement) {
   return new Proxy(statement, {
     get(target, property) {
       const value = Reflect.get(target, property, target);
-      if (property === "bind") return (...args) => guardStatement(value.apply(target, args));
+      if (property === "bind") return (...args) => guardStatement(value.apply(target, bound(args)));
       if (typeof value !== "function") return value;
       return (...args) => fault("d1", property) ?? value.apply(target, args);
     },

@@ -22,6 +22,10 @@ use serde_json::{Value, json};
 
 use crate::{Result, interrupt, root, step};
 
+/// What the process ends with when every line was sent and some were refused, so that a script notices. 1 is a
+/// failure, after which the same command goes on, and 2 is what shells take for wrong usage.
+pub const REFUSED_CODE: u8 = 3;
+
 /// The API's limit for one batch.
 const ROWS_MAX: usize = 500;
 /// With the rest of the body this stays below the API's 1 MiB.

@@ -19,6 +19,7 @@ usage:
   cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
+                                       Ends with 3 when lines were refused.
   cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
   cargo xtask screenshots              make the README's pictures of the demo page
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match interrupt::watch().and_then(|()| run(&arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -39,9 +40,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &[String]) -> Result<()> {
+/// What the command's process ends with. A failure is 1.
+fn run(arguments: &[String]) -> Result<ExitCode> {
     let (command, options) = arguments.split_first().ok_or(USAGE)?;
-    match command.as_str() {
+    let done = match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
         "build" => prepare_with(&build_options(options)?).map(drop),
         "fuzz" => fuzz::run(match options {
@@ -49,7 +51,10 @@ fn run(arguments: &[String]) -> Result<()> {
             [cases] => cases.parse().map_err(|_| "fuzz takes a number of cases")?,
             _ => return Err(USAGE.into()),
         }),
-        "import" => import::run(&import_options(options)?).map(drop),
+        "import" => {
+            let imported = import::run(&import_options(options)?)?;
+            return Ok(if imported.refused > 0 { ExitCode::from(import::REFUSED_CODE) } else { ExitCode::SUCCESS });
+        }
         "openapi" if options.is_empty() => openapi::run(),
         "screenshots" if options.is_empty() => screenshots::run(),
         "simulate" => simulate::run(match options {
@@ -59,7 +64,8 @@ fn run(arguments: &[String]) -> Result<()> {
         }),
         "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),
         _ => Err(format!("there is no command {command}\n{USAGE}").into()),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn import_options(arguments: &[String]) -> Result<import::Options> {

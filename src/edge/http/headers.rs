@@ -20,9 +20,10 @@ const EXPOSED: &str = "X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X
     RateLimit, Retry-After, X-Quota-Turns-Used, X-Quota-Turns-Limit, X-Quota-Relationships-Used, \
     X-Quota-Relationships-Limit, X-Quota-Reset, WWW-Authenticate, Allow, Location, ETag, Link, Idempotency-Replayed";
 
-/// The request headers that a browser on an allowed origin may send. The header of service keys is not among them.
-/// `X-API-Key` is never read, but some clients send it empty.
-const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key";
+/// The request headers that a browser on an allowed origin may send. The header of service keys is not among them. The
+/// last three are never read, but published clients send them.
+const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, User-Agent, X-API-Key, \
+    X-Uniqos-Sdk";
 
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE";
 

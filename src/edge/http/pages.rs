@@ -6,9 +6,12 @@ use super::response::Response;
 use crate::fault::Fault;
 use crate::input::{QueryFields, query_integer};
 
-/// The most items on a page. A page then has at most 3.8 MB.
+/// The most items on a page. Where these are more than [`crate::organization::page::PAGE_BYTES_MAX`], it has fewer.
 pub const LIMIT_MAX: u32 = 200;
 pub const LIMIT_DEFAULT: u32 = 50;
+
+/// The largest `offset`. The store reads every row that it skips. A cursor reaches what lies further.
+pub const OFFSET_MAX: u32 = 10_000;
 
 pub fn limit(query: &mut QueryFields) -> u32 {
     query.optional("limit", |text| query_integer(text, 1, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT)

@@ -10,7 +10,7 @@ pub const DESCRIBED: [(Schema, &str, &str); 6] = [
     (Schema::Agent, "Agent", "DescribedAgent"),
     (Schema::AgentList, "AgentList", "AgentList"),
     (Schema::AgentUserList, "AgentUserList", "AgentUserList"),
-    (Schema::Deletion, "DeletionAccepted", "DescribedDeletion"),
+    (Schema::Deletion, "AgentDeletion", "AgentDeletion"),
     (Schema::Me, "Person", "Me"),
     (Schema::Problem, "Problem", "Problem"),
 ];

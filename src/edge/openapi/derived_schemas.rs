@@ -17,6 +17,7 @@ use crate::edge::endpoints::agents::{agent::AgentList, agent_users::AgentUserLis
 use crate::edge::endpoints::deletion_request::Accepted;
 use crate::edge::endpoints::principals::{Envelope, Meta, PrincipalResult};
 use crate::edge::endpoints::public::{demo::Demo, probes};
+use crate::edge::endpoints::v1::deletions::AgentDeletion;
 use crate::edge::endpoints::v1::{end_users::EndUserWithRelationships, end_users_batch, turn_events, usage::UsageView};
 use crate::edge::http::pages::PageBody;
 use crate::edge::render::{EndUsersError, PrincipalsError, Problem};
@@ -41,6 +42,7 @@ pub fn derived() -> Map<String, Value> {
         Export,
         Receipt,
         Accepted,
+        AgentDeletion,
         RelationshipView<'_>,
         PageBody<RelationshipView<'_>>,
         EmotionalState,

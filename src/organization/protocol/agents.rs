@@ -6,6 +6,7 @@ use crate::directory::end_user::Version;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// An agent to create, unless it exists.
@@ -35,6 +36,8 @@ pub struct UpdateAgent {
 pub struct ListAgents {
     /// A row number.
     pub after: i64,
+    /// Agents to skip after it.
+    pub offset: u32,
     pub limit: u32,
 }
 
@@ -58,5 +61,20 @@ pub struct SavedAgent {
     pub view: AgentView,
 }
 
-/// An agent with its row number.
-pub type NumberedAgent = (i64, Agent);
+/// An agent as a list shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListedAgent {
+    pub number: i64,
+    pub agent_id: AgentId,
+    pub name: Name,
+    pub created_at: Timestamp,
+    /// The human that owns it.
+    pub owner: Option<UserId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AgentPage {
+    pub items: Vec<ListedAgent>,
+    /// The number of all agents, up to a bound.
+    pub total: u64,
+}

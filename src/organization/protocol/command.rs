@@ -1,6 +1,6 @@
 //! The commands of the object: one table of what each is given, what it answers and what it changes.
 
-use super::agents::{AgentView, DeleteAgent, ListAgents, NewAgent, NumberedAgent, ReadAgent, SavedAgent, UpdateAgent};
+use super::agents::{AgentPage, AgentView, DeleteAgent, ListAgents, NewAgent, ReadAgent, SavedAgent, UpdateAgent};
 use super::audit::{AuditReport, ReadAudit, StartAudit};
 use super::closing::{Close, ClosingProgress};
 use super::deletions::{DeleteEndUser, ReadDeletion};
@@ -107,7 +107,7 @@ commands! {
     Reads ReadAgent(ReadAgent) -> AgentView;
     Once UpdateAgent(UpdateAgent) -> AgentView;
     /// List the agents after a row number, oldest first.
-    Reads ListAgents(ListAgents) -> Vec<NumberedAgent>;
+    Reads ListAgents(ListAgents) -> AgentPage;
     Repeatable ReserveTurn(NewTurn) -> ReservedTurn;
     /// Count the turn that this request reserved.
     Repeatable CommitTurn(TurnAnswer) -> CountedTurn;

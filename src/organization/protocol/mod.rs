@@ -31,7 +31,9 @@ mod settings;
 mod turns;
 
 pub use admission::{Admission, Denial};
-pub use agents::{AgentView, DeleteAgent, ListAgents, NewAgent, NumberedAgent, ReadAgent, SavedAgent, UpdateAgent};
+pub use agents::{
+    AgentPage, AgentView, DeleteAgent, ListAgents, ListedAgent, NewAgent, ReadAgent, SavedAgent, UpdateAgent,
+};
 pub use audit::{AuditPhase, AuditReport, Differences, ReadAudit, StartAudit};
 pub use call::{Call, Caller};
 pub use closing::{Close, ClosingProgress};

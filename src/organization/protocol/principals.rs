@@ -89,6 +89,8 @@ pub struct CreatedPrincipal {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PrincipalPage {
     pub items: Vec<Principal>,
+    /// Whether more principals follow.
+    pub has_more: bool,
     /// The number of all principals, when the command counts them.
     pub total: Option<u64>,
 }

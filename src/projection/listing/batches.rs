@@ -1,11 +1,13 @@
 //! The statements that apply a batch.
 
+use serde::Serialize;
+
 use super::fence;
 use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::organization::batches::{Batch, ProjectedRecord};
-use crate::projection::stores::{Database, Statement, StoreError};
+use crate::projection::stores::{Database, PARAMETER_BYTES_MAX, Statement, StoreError};
 
 const FENCE: &str = "
     INSERT INTO projections (tenant, sequence, batch)
@@ -48,21 +50,23 @@ const RELATE: &str = "
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
-/// A batch as text, ready to bind.
+/// A batch as text, ready to bind. Each list is in as many pieces as its length needs, and a piece is a statement: most
+/// batches have no more than one of each.
 #[derive(Debug)]
 pub struct Application {
     tenant: String,
     id: String,
     from: i64,
     to: i64,
-    rows: String,
-    /// The ids whose rows the batch replaces or removes. Most batches have none.
-    overwritten: Option<String>,
-    /// The ids whose rows the batch removes. Most batches have none.
-    removed: Option<String>,
+    /// The rows to write.
+    rows: Vec<String>,
+    /// The ids whose rows the batch replaces or removes.
+    overwritten: Vec<String>,
+    /// The ids whose rows the batch removes.
+    removed: Vec<String>,
     /// The ids whose relationships the batch replaces, and the new relationships.
-    related: Option<String>,
-    relations: Option<String>,
+    related: Vec<String>,
+    relations: Vec<String>,
 }
 
 impl Application {
@@ -90,17 +94,16 @@ impl Application {
                 None => removed.push(&change.user_id),
             }
         }
-        let some = |ids: Vec<&UserId>| (!ids.is_empty()).then(|| serde_json::to_string(&ids)).transpose();
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
             from: batch.from,
             to: batch.to,
-            rows: serde_json::to_string(&rows)?,
-            overwritten: some(overwritten)?,
-            removed: some(removed)?,
-            related: some(related)?,
-            relations: (!relations.is_empty()).then(|| serde_json::to_string(&relations)).transpose()?,
+            rows: pieces(&rows)?,
+            overwritten: pieces(&overwritten)?,
+            removed: pieces(&removed)?,
+            related: pieces(&related)?,
+            relations: pieces(&relations)?,
         })
     }
 
@@ -111,17 +114,37 @@ impl Application {
         let fence = if guards::is_on(Guard::Fence) { FENCE } else { FENCE.trim_end_matches(FENCED) };
         let fence = Statement::new(fence, [tenant.into(), self.to.into(), id.into(), self.from.into()]);
         let lists = [
-            (OVERWRITE, self.overwritten.as_deref()),
-            (UPSERT, Some(self.rows.as_str())),
-            (UNRELATE, self.related.as_deref()),
-            (RELATE, self.relations.as_deref()),
-            (REMOVE, self.removed.as_deref()),
+            (OVERWRITE, &self.overwritten),
+            (UPSERT, &self.rows),
+            (UNRELATE, &self.related),
+            (RELATE, &self.relations),
+            (REMOVE, &self.removed),
         ];
-        let changes = lists
-            .into_iter()
-            .filter_map(|(sql, list)| list.map(|list| Statement::new(sql, [tenant.into(), list.into(), id.into()])));
+        let changes = lists.into_iter().flat_map(|(sql, pieces)| {
+            pieces.iter().map(move |piece| Statement::new(sql, [tenant.into(), piece.as_str().into(), id.into()]))
+        });
         [fence].into_iter().chain(changes).collect()
     }
+}
+
+/// Writes a list as JSON, in pieces of at most [`PARAMETER_BYTES_MAX`], each a list of its own. An item is much
+/// shorter: a row has at most 80 KB.
+fn pieces(items: &[impl Serialize]) -> serde_json::Result<Vec<String>> {
+    let mut pieces: Vec<String> = Vec::new();
+    for item in items {
+        let item = serde_json::to_string(item)?;
+        // A comma and the item take the place of the last bracket, which comes again.
+        let has_room =
+            |piece: &&mut String| piece.len().saturating_add(item.len()).saturating_add(1) < PARAMETER_BYTES_MAX;
+        match pieces.last_mut().filter(has_room) {
+            Some(piece) => {
+                piece.truncate(piece.len().saturating_sub(1));
+                piece.extend([",", &item, "]"]);
+            }
+            None => pieces.push(format!("[{item}]")),
+        }
+    }
+    Ok(pieces)
 }
 
 /// The result of a batch.

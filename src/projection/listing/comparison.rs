@@ -8,7 +8,7 @@ use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{Name, UserId};
 use crate::organization::batches::ProjectedRecord;
-use crate::projection::stores::{Database, Statement, StoreError};
+use crate::projection::stores::{Database, Rows, Statement, StoreError};
 
 /// Most rows that one step of an audit reads.
 pub const ROWS_MAX: u32 = 500;
@@ -108,7 +108,7 @@ fn write(ids: &impl Serialize) -> Result<String, StoreError> {
 }
 
 /// Reads rows that are JSON.
-fn read_all<T: DeserializeOwned>(texts: &[String]) -> Result<Vec<T>, StoreError> {
-    let rows = texts.iter().map(|text| serde_json::from_str(text));
+fn read_all<T: DeserializeOwned>(rows: &Rows) -> Result<Vec<T>, StoreError> {
+    let rows = rows.iter().map(serde_json::from_str);
     rows.collect::<Result<_, _>>().map_err(|error| StoreError(format!("the listing does not read: {error}")))
 }

@@ -3,13 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::keyset::just_after;
+use super::page;
 use crate::directory::cursor::Binding;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{UserId, UserIdPrefix};
 use crate::directory::timestamp::Timestamp;
-use crate::json::Text;
+use crate::json::RawValue;
 use crate::organization::sql::SqlValue;
-use crate::projection::stores::Statement;
+use crate::projection::stores::{Rows, Statement};
+
+/// A page with this limit has room for the longest documents, which have 19 KB: 16 KiB of metadata, two texts of 255
+/// characters of four bytes, and what is always there. To bound a page in bytes makes D1 count each row thrice.
+const ROOMY_LIMIT: u32 = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(const_into_str)]
@@ -66,7 +71,7 @@ impl Query {
     }
 
     /// The page after a row. It reads at most `limit + 1` rows of the index range, and in the order of
-    /// creation as many rows of the table.
+    /// creation as many rows of the table; fewer where they are long.
     pub fn page(&self, tenant: Tenant, after: Option<&Position>, limit: u32) -> Page {
         let bounds = match &self.range {
             Range::UserId { prefix } => self.user_id_bounds(prefix.as_ref(), after),
@@ -125,9 +130,7 @@ impl Page {
             Direction::Ascending => "ASC",
             Direction::Descending => "DESC",
         };
-        // The row after the last one tells whether there is a next page.
-        let limit = i64::from(self.limit).saturating_add(1);
-        let mut parameters: Vec<SqlValue<'_>> = vec![self.tenant.as_str().into(), limit.into()];
+        let mut parameters: Vec<SqlValue<'_>> = vec![self.tenant.as_str().into(), i64::from(self.limit).into()];
         let (condition, order) = match &self.bounds {
             Bounds::UserId { lower, upper } => {
                 parameters.push(lower.as_str().into());
@@ -147,19 +150,23 @@ impl Page {
                 (condition.to_owned(), format!("created_at {direction}, user_id {direction}"))
             }
         };
-        let sql = format!(
-            "SELECT document AS text FROM end_users WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2"
+        // The row after the last one tells whether there is a next page.
+        let select = format!(
+            "SELECT document AS text FROM end_users WHERE tenant = ?1 AND {condition} ORDER BY {order} LIMIT ?2 + 1"
         );
-        Statement::new(sql, parameters)
+        if self.limit <= ROOMY_LIMIT {
+            return Statement::new(select, parameters);
+        }
+        // A comma follows a document.
+        Statement::new(page::bounded(&select, "octet_length(text) + 1"), parameters)
     }
 
     /// The documents of the page, and the place of its last row if more rows follow.
-    pub fn read(&self, texts: Vec<String>) -> serde_json::Result<(Vec<Text>, Option<Position>)> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let has_more = texts.len() > limit;
-        let documents: Vec<Text> = texts.into_iter().take(limit).map(Text::parse).collect::<Result<_, _>>()?;
+    pub fn read<'a>(&self, rows: &'a Rows) -> serde_json::Result<(Vec<&'a RawValue>, Option<Position>)> {
+        let (texts, has_more) = page::cut(rows, self.limit);
+        let documents: Vec<&RawValue> = texts.into_iter().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let last = documents.last().filter(|_| has_more);
-        let last = last.map(|document| serde_json::from_str(document.as_str())).transpose()?;
+        let last = last.map(|document| serde_json::from_str(document.get())).transpose()?;
         Ok((documents, last))
     }
 }

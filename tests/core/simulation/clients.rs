@@ -300,9 +300,9 @@ impl World<'_> {
             pages += 1;
             ensure!(pages <= self.bench.user_ids.len() + 1, "there is no end to the pages");
             let page = query.page(self.bench.tenant, position.as_ref(), limit);
-            let texts = self.bench.listing.texts(&page.statement())?;
-            let (read, next) = page.read(texts).map_err(|error| Violation(error.to_string()))?;
-            documents.extend(read);
+            let rows = self.bench.listing.listed(&page.statement())?;
+            let (read, next) = page.read(&rows).map_err(|error| Violation(error.to_string()))?;
+            documents.extend(read.into_iter().map(|document| document.get().to_owned()));
             match next {
                 Some(next) => position = Some(next),
                 None => break,
@@ -317,8 +317,7 @@ impl World<'_> {
         if direction == Direction::Descending {
             expected.reverse();
         }
-        let is_right =
-            documents.iter().map(json::Text::as_str).eq(expected.iter().map(|(.., document)| document.as_str()));
+        let is_right = documents.iter().eq(expected.iter().map(|(.., document)| *document));
         ensure!(is_right, "a list shows {documents:?}, not {expected:?}");
         Ok(())
     }

@@ -91,7 +91,7 @@ fn a_killed_import_goes_on_and_loses_nothing() {
     let mut import = start(&server, key, &file);
     let end = || import.0.try_wait().expect("the import");
     let status = wait::until_within(LIMIT, "the end of the import", end, Option::is_some);
-    assert!(status.is_some_and(|status| status.success()), "{status:?}");
+    assert_eq!(status.and_then(|status| status.code()), Some(3), "lines were refused");
 
     let report = std::fs::read_to_string(format!("{}.refused.ndjson", file.display())).expect("the report");
     let reported: Vec<usize> = report
@@ -123,4 +123,23 @@ fn a_killed_import_goes_on_and_loses_nothing() {
     }
     assert_eq!(listed.len(), LINES - bad.len());
     println!("{LINES} lines, killed twice: {} users, {} lines reported", listed.len(), reported.len());
+}
+
+#[test]
+fn an_import_ends_with_a_code_of_its_own_when_lines_were_refused() {
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let issued = server.issue(&server.organization(), &json!({ "kind": "api", "mode": "live", "name": "import" }));
+    let key = issued["key"].as_str().expect("a key");
+    let run = |name: &str, key: &str, text: &str| {
+        let file = server.state().join(name);
+        std::fs::write(&file, text).expect("the file");
+        start(&server, key, &file).0.wait().expect("the import").code()
+    };
+    let good = "{\"user_id\":\"ada\"}\n";
+    assert_eq!(run("good.ndjson", key, good), Some(0));
+    assert_eq!(run("again.ndjson", key, good), Some(0), "who exists is not refused");
+    for (index, bad) in BAD.iter().enumerate() {
+        assert_eq!(run(&format!("bad-{index}.ndjson"), key, &format!("{good}{bad}\n")), Some(3), "{bad}");
+    }
+    assert_eq!(run("failed.ndjson", "no key", good), Some(1));
 }

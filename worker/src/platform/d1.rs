@@ -10,7 +10,7 @@ use super::bindings::{Bindings, binding, describe_unsettled};
 use crate::executor::settle;
 use rollcall::organization::sql::SqlValue;
 use rollcall::projection::listing::schema;
-use rollcall::projection::{Database, Statement, StoreError, Texts};
+use rollcall::projection::{Database, Rows, Statement, StoreError, Texts};
 
 /// The longest wait for D1, in milliseconds.
 const LIMIT_MS: u32 = 10_000;
@@ -74,7 +74,7 @@ impl D1 {
 
     async fn check_tables(&self) -> Result<(), StoreError> {
         if !MAY_USE_TABLES.get() {
-            schema::check(&self.read(&Statement::new(schema::SELECT, [])).await?.rows)?;
+            schema::check(self.read(&Statement::new(schema::SELECT, [])).await?.rows.first())?;
             MAY_USE_TABLES.set(true);
         }
         Ok(())
@@ -85,8 +85,7 @@ impl D1 {
         let answer = settle(LIMIT_MS, prepared.all()).await.map_err(failed)?;
         let texts = texts(&answer).map_err(|error| StoreError(format!("D1: {}", super::describe(&error))))?;
         let texts = String::from_utf8(texts).map_err(|error| StoreError(format!("D1: {error}")))?;
-        let rows = texts.split_terminator('\0').map(str::to_owned).collect();
-        Ok(Texts { rows, rows_read: whole(&answer, "rows_read")? })
+        Ok(Texts { rows: Rows::new(texts), rows_read: whole(&answer, "rows_read")? })
     }
 }
 

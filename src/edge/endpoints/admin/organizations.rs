@@ -65,7 +65,7 @@ pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInp
     let select = "SELECT document AS text FROM organizations WHERE id > ?1 ORDER BY id LIMIT ?2";
     let select = Statement::new(select, [after.into(), i64::from(limit).saturating_add(1).into()]);
     let documents = exchange.query(&select).await?.rows;
-    let read = documents.iter().map(|document| organizations::read(document));
+    let read = documents.iter().map(organizations::read);
     let mut organizations: Vec<Organization> = read.collect::<Result<_, _>>()?;
     let has_more = pages::cut(&mut organizations, limit);
     let last = organizations.last().filter(|_| has_more);

@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
-use super::page::page_size;
-use crate::directory::agent::{Agent, AgentId, AgentRef};
+use super::page_request::{self, PageRequest};
+use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
+use crate::directory::identifiers::{OrganizationId, Tenant};
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::timestamp::Timestamp;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::conditional::entity_tag;
@@ -15,7 +17,9 @@ use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::{Fault, internal};
 use crate::input::{both, string};
-use crate::organization::protocol::{AgentView, ListAgents, NewAgent, ReadAgent, SavedAgent, UpdateAgent};
+use crate::organization::protocol::{
+    AgentPage, AgentView, ListAgents, ListedAgent, NewAgent, ReadAgent, SavedAgent, UpdateAgent,
+};
 
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
 pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
@@ -65,30 +69,59 @@ fn respond(status: u16, view: &AgentView) -> Result<Response, Fault> {
     Ok(described(status, Schema::Agent, &view.agent)?.with("ETag", entity_tag(view.version)))
 }
 
+/// An agent in a list. Readers refuse any member that they do not know, so this has the members that published clients
+/// know, and no other. What they do not have, such as metadata, is in the answer to `GET` of the agent.
+#[derive(Serialize, schemars::JsonSchema)]
+struct AgentEntry {
+    agent_id: AgentId,
+    name: Name,
+    created_at: Timestamp,
+    /// Always 1. The clients of this dialect expect the member.
+    instance_count: u32,
+    /// Always `true`. The clients of this dialect expect the member.
+    is_active: bool,
+    /// The id of the human that owns the agent, or an empty text.
+    owner_user_id: String,
+    /// The id of the organization.
+    tenant_id: OrganizationId,
+}
+
+impl AgentEntry {
+    fn of(agent: ListedAgent, tenant: Tenant) -> Self {
+        let ListedAgent { number: _, agent_id, name, created_at, owner } = agent;
+        let owner_user_id = owner.map_or(String::new(), |owner| owner.to_string());
+        let tenant_id = tenant.organization;
+        Self { agent_id, name, created_at, instance_count: 1, is_active: true, owner_user_id, tenant_id }
+    }
+}
+
 /// A page of agents. The last one has no `next_cursor`: pagers of existing clients stop only on a falsy one.
 #[derive(Serialize, schemars::JsonSchema)]
 pub struct AgentList {
     #[schemars(length(max = 500))]
-    items: Vec<Agent>,
+    items: Vec<AgentEntry>,
     has_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", length(min = 1))]
     next_cursor: Option<String>,
+    /// The number of all agents, at most 10,000.
+    total_count: u64,
 }
 
 /// `GET /api/v1/agents`: in the order of creation.
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let limit = page_size(&mut input.query);
-    let cursor = input.query.text("cursor");
+    let PageRequest { limit, offset, cursor } = page_request::read(&mut input.query, "created_at");
     input.query.finish()?;
-    let binding = Binding::new(&[&input.caller.to_string(), "agents"]);
+    let tenant = input.caller;
+    let binding = Binding::new(&[&tenant.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
-    Ok(Plan::new(ListAgents { after, limit: limit.saturating_add(1) }, move |mut agents| {
+    let command = ListAgents { after, offset, limit: limit.saturating_add(1) };
+    Ok(Plan::new(command, move |AgentPage { items: mut agents, total: total_count }| {
         let has_more = pages::cut(&mut agents, limit);
         let last = agents.last().filter(|_| has_more);
-        let next_cursor = last.map(|(number, _)| cursor::encode(&number.to_string(), &binding, ring));
-        let items = agents.into_iter().map(|(_, agent)| agent).collect();
-        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor })
+        let next_cursor = last.map(|agent| cursor::encode(&agent.number.to_string(), &binding, ring));
+        let items = agents.into_iter().map(|agent| AgentEntry::of(agent, tenant)).collect();
+        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor, total_count })
     }))
 }

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::page::page_size;
+use super::page_request::{self, PageRequest};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
@@ -14,7 +14,6 @@ use crate::directory::timestamp::Timestamp;
 use crate::edge::calls::Request;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
-use crate::edge::http::pages;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
@@ -23,6 +22,7 @@ use crate::json::{self, Members, RawValue};
 use crate::organization::protocol::ReadAgent;
 use crate::organization::relationship_entry::RelationshipEntry;
 use crate::projection::listing::agent_users::{self, AgentUserRow};
+use crate::projection::listing::page;
 
 #[derive(Serialize, schemars::JsonSchema)]
 // The contract requires only these two members.
@@ -96,25 +96,24 @@ pub struct AgentUserList<'a> {
     next_cursor: Option<String>,
 }
 
-/// Pages in byte order of `user_id`. The cost of a page does not depend on its depth.
+/// Pages in byte order of `user_id`. The cost of a page after a cursor does not depend on its depth.
 pub async fn list(
     exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let limit = page_size(&mut input.query);
-    let cursor = input.query.text("cursor");
+    let PageRequest { limit, offset, cursor } = page_request::read(&mut input.query, "user_id");
     let agent = input.path("agent_id", AgentRef::new);
     let planned = input.complete(agent).map(|agent| (Request::listed(ReadAgent { agent }), ()));
     let (view, ()) = exchange.call(holder, planned).await?;
     let agent_id = view.agent.agent_id;
     let binding = binding(input.caller, agent_id);
     let after = input.cursor(cursor, &binding)?;
-    let page = agent_users::page(input.caller, agent_id, after.as_deref(), limit.saturating_add(1));
+    let page = agent_users::page(input.caller, agent_id, after.as_deref(), offset, limit);
     let texts = exchange.query_listing(&page).await?;
-    let rows = texts.rows.iter().map(|text| serde_json::from_str(text));
-    let mut rows: Vec<AgentUserRow<'_>> = rows.collect::<Result<_, _>>().map_err(internal)?;
-    let has_more = pages::cut(&mut rows, limit);
+    let (texts, has_more) = page::cut(&texts.rows, limit);
+    let rows = texts.into_iter().map(serde_json::from_str);
+    let rows: Vec<AgentUserRow<'_>> = rows.collect::<Result<_, _>>().map_err(internal)?;
     let last = rows.last().filter(|_| has_more);
     let next_cursor = last.map(|row| cursor::encode(row.0.as_str(), &binding, &input.configuration.key_ring));
     let users = rows.iter().map(|row| entry(row, agent_id, input.decay())).collect();
@@ -173,5 +172,27 @@ mod tests {
             serde_json::to_string(&entry).unwrap(),
             r#"{"user_id":"a","role":"user","created_at":"1970-01-01T00:00:00.000Z","metadata":{}}"#
         );
+    }
+
+    /// The bound by which a page is cut: see [`crate::projection::listing::agent_users`].
+    #[test]
+    fn an_entry_is_at_most_twice_as_long_as_its_row_and_a_little_more() {
+        let quotes = "\\\"".repeat(8_000);
+        let mood = "[[-1000000,-999999,-999999,-999999],[-999999,-999999,-999999,-999999],[9,9,9,9]]";
+        for metadata in [
+            "{}".to_owned(),
+            format!("{{\"o\":{{\"q\":\"{quotes}\"}}}}"),
+            format!("{{\"email\":\"{quotes}\",\"phone\":\"{quotes}\"}}"),
+            format!("{{{}}}", (0..2_000).map(|n| format!("\"{n}\":1")).collect::<Vec<_>>().join(",")),
+        ] {
+            for text in ["a".to_owned(), "\\\"".repeat(255), "🦀".repeat(255)] {
+                let row = format!("[\"{text}\",\"{text}\",{metadata},[\"user\",1700000000123,1700000000124,{mood}]]");
+                let read: AgentUserRow<'_> = serde_json::from_str(&row).unwrap();
+                let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
+                let decay = Decay { now: Timestamp::EPOCH, half_life_ms: 1 };
+                let entry = serde_json::to_string(&entry(&read, agent_id, decay)).unwrap();
+                assert!(entry.len() < 2 * row.len() + 1_000, "{} of {}", entry.len(), row.len());
+            }
+        }
     }
 }

@@ -3,4 +3,4 @@
 pub mod agent;
 pub mod agent_users;
 pub mod me;
-mod page;
+mod page_request;

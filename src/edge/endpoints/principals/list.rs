@@ -12,9 +12,6 @@ use crate::input::{choice, query_integer};
 use crate::organization::protocol::{ListPrincipals, PrincipalPage, PrincipalsFrom};
 use crate::refusal::Refusal;
 
-/// Largest `offset`. A cursor reaches what lies further.
-const OFFSET_MAX: u32 = 10_000;
-
 /// How a caller pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
@@ -29,7 +26,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let r#type = fields.optional("type", choice);
     let limit = pages::limit(fields);
     let (after, before) = (fields.text("after"), fields.text("before"));
-    let offset = fields.optional("offset", |text| query_integer(text, 0, OFFSET_MAX));
+    let offset = fields.optional("offset", |text| query_integer(text, 0, pages::OFFSET_MAX));
     fields.finish()?;
     if [after.is_some(), before.is_some(), offset.is_some()].into_iter().filter(|given| *given).count() > 1 {
         return Err(Fault::Malformed(Refusal::new("only one of after, before and offset may be given")));
@@ -50,9 +47,8 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         (_, None) => PrincipalsFrom::Start,
     };
     let ring = &input.configuration.key_ring;
-    let command = ListPrincipals { r#type, from, limit: limit.saturating_add(1) };
-    Ok(Plan::new(command, move |PrincipalPage { mut items, total }| {
-        let has_more = pages::cut(&mut items, limit);
+    let command = ListPrincipals { r#type, from, limit };
+    Ok(Plan::new(command, move |PrincipalPage { mut items, has_more, total }| {
         if style == Style::Backward {
             items.reverse();
         }

@@ -1,5 +1,7 @@
 //! Requests to erase users, relationships and agents, and the receipts of erasures.
 
+use serde::Serialize;
+
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::Cascade;
 use crate::directory::identifiers::DeletionId;
@@ -32,6 +34,16 @@ pub fn request_relationship<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault
     Ok(Plan::new(command, |receipt| Response::json(202, &Accepted::of(&receipt))))
 }
 
+/// The answer to a request to delete an agent.
+#[derive(Serialize, schemars::JsonSchema)]
+pub struct AgentDeletion {
+    /// Always `true`. The clients of this dialect look at nothing else.
+    #[schemars(extend("const" = true))]
+    success: bool,
+    #[serde(flatten)]
+    accepted: Accepted,
+}
+
 /// `DELETE /api/v1/agents/{agent_id}`: the agent is gone at once, its relationships soon after.
 pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let options = read_options(&input.body, &[Cascade::All]);
@@ -39,7 +51,7 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let deletion_id = DeletionId::new(input.received_at, input.random);
     let if_match = input.if_match.take();
     Ok(Plan::new(DeleteAgent { agent, deletion_id, reason, if_match }, |receipt| {
-        described(202, Schema::Deletion, Accepted::of(&receipt))
+        described(202, Schema::Deletion, AgentDeletion { success: true, accepted: Accepted::of(&receipt) })
     }))
 }
 

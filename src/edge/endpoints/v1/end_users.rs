@@ -127,7 +127,7 @@ pub async fn list(
     let planned = input.complete(page).map(|page| (Request::listed(Admit), page));
     let ((), (page, binding)) = exchange.call(holder, planned).await?;
     let texts = exchange.query_listing(&page.statement()).await?;
-    let (documents, last) = page.read(texts.rows).map_err(internal)?;
+    let (documents, last) = page.read(&texts.rows).map_err(internal)?;
     let key = last.map(|position| serde_json::to_string(&position)).transpose().map_err(internal)?;
     let next = key.map(|key| cursor::encode(&key, &binding, &input.configuration.key_ring));
     pages::respond(documents, next)

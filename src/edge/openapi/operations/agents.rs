@@ -7,20 +7,35 @@ use super::examples::{
     mood, object, or_null, parameter, reason,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::pages::OFFSET_MAX;
 use crate::edge::openapi::operation::Operation;
+use crate::edge::openapi::parts::{ULID, UUID, with};
 
-/// The parameters of lists in dialect 2, including those that old clients send.
-fn page_size() -> Vec<Value> {
-    let ignored =
-        |name: &str| deprecated(parameter(name, "Taken from old clients, and ignored.", json!({ "type": "string" })));
-    let old = deprecated(limit("limit", 500, 100));
-    vec![limit("page_size", 500, 100), cursor(), old, ignored("offset"), ignored("sort_by"), ignored("sort_order")]
+/// The parameters of lists in dialect 2, including those that old clients send. `order` is the order of the list.
+fn page_parameters(order: &str) -> Vec<Value> {
+    let old = |name: &str, says: &str, schema: Value| deprecated(parameter(name, says, schema));
+    vec![
+        limit("page_size", 500, 100),
+        cursor(),
+        deprecated(limit("limit", 500, 100)),
+        old(
+            "offset",
+            "Skips so many. Not with a cursor.",
+            json!({ "type": "integer", "minimum": 0, "maximum": OFFSET_MAX }),
+        ),
+        old("sort_by", "The order that the list has.", json!({ "type": "string", "enum": [order] })),
+        old("sort_order", "The direction that the list has.", json!({ "type": "string", "enum": ["asc"] })),
+    ]
 }
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Agents", "/api/v1/agents", "/api/v1/agents/{agent_id}");
     let described_agent = || described("Agent", agent());
-    let agents = json!({ "items": [agent()], "has_more": false });
+    let entry = json!({
+        "agent_id": UUID, "name": "Tutor", "created_at": THEN, "instance_count": 1, "is_active": true,
+        "owner_user_id": "", "tenant_id": ULID,
+    });
+    let agents = json!({ "items": [entry], "has_more": false, "total_count": 1 });
     let users = json!({
         "users": [{
             "user_id": "ada", "role": "user", "created_at": THEN, "display_name": "Ada", "last_interaction_at": THEN,
@@ -46,8 +61,8 @@ pub(super) fn all() -> Vec<Operation> {
             .links(agent_links())
             .errors(&[409]),
         Operation::new(Get, all, "listAgents", tag, "List agents")
-            .says("In the order of their making.")
-            .query(page_size())
+            .says("In the order of their making. `total_count` counts up to 10,000.")
+            .query(page_parameters("created_at"))
             .answers(200, "A page.", "AgentList", described("AgentList", agents), &["Link"]),
         Operation::new(Get, one, "getAgent", tag, "Read an agent")
             .conditions(&["If-None-Match"])
@@ -56,14 +71,20 @@ pub(super) fn all() -> Vec<Operation> {
             .errors(&[404, 409]),
         Operation::new(Get, "/api/v1/agents/{agent_id}/users", "listAgentUsers", tag, "List an agent's users")
             .says("In byte order of `user_id`, by keyset: what a page costs does not depend on its depth.")
-            .query(page_size())
+            .query(page_parameters("user_id"))
             .answers(200, "A page.", "AgentUserList", described("AgentUserList", users), &["Link"])
             .errors(&[404, 409]),
         Operation::new(Delete, one, "deleteAgent", tag, "Delete an agent")
             .says("Gone at once, its relationships soon after.")
             .conditions(&["If-Match"])
             .request(deletion(&["all"]), reason())
-            .answers(202, "The receipt's id.", "DescribedDeletion", described("Deletion", accepted()), &["Link"])
+            .answers(
+                202,
+                "The receipt's id.",
+                "AgentDeletion",
+                described("Deletion", with(accepted(), "success", json!(true))),
+                &["Link"],
+            )
             .links(deletion_links())
             .errors(&[404, 409, 412]),
         Operation::new(Patch, one, "updateAgent", tag, "Change an agent")

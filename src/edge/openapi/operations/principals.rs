@@ -7,13 +7,14 @@ use super::examples::{
     reason,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
+use crate::edge::http::pages::OFFSET_MAX;
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");
     let found = || enveloped(principal(false), "OK.", Value::Null);
     let cursor = |name, description| parameter(name, description, json!({ "type": "string", "minLength": 1 }));
-    let places = json!({ "type": "integer", "minimum": 0, "maximum": 10_000 });
+    let places = json!({ "type": "integer", "minimum": 0, "maximum": OFFSET_MAX });
     let offset = deprecated(parameter("offset", "So many are left out; instead of a cursor.", places));
     let meta =
         json!({ "has_more": false, "after": null, "before": null, "total": null, "offset": null, "limit": null });
@@ -52,10 +53,11 @@ pub(super) fn all() -> Vec<Operation> {
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404]),
         Operation::new(Get, by_external_id, "getPrincipalByExternalId", tag, "Read a principal by your own id")
+            .says("An agent without one is found by its name, unless a principal has it as its external id.")
             .conditions(&["If-None-Match"])
             .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
             .bare(304, "Still in the version that was named.", &["ETag"])
-            .errors(&[404]),
+            .errors(&[404, 409]),
         Operation::new(Patch, one, "updatePrincipal", tag, "Change a principal")
             .says("Changes what is named and leaves the rest. Only an agent has an owner, who is a human.")
             .conditions(&["If-Match"])
