@@ -170,6 +170,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: Some(deletion_id) },
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
         Rejection::IdempotencyInFlight => Fault::IdempotencyInFlight,
+        Rejection::IdempotencyOfErased => Fault::IdempotencyOfErased,
         Rejection::Invalid { field, reason } => {
             Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)])
         }

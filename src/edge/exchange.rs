@@ -17,6 +17,7 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
+use crate::json;
 use crate::organization::limiter::Rate;
 use crate::organization::protocol::{Admission, Caller, IdempotencyKey};
 use crate::refusal::Refusal;
@@ -186,7 +187,7 @@ impl<R: Runtime> Exchange<'_, R> {
     }
 
     /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The fingerprint covers everything
-    /// that two equal requests have in common.
+    /// that two equal requests have in common. What a body asks for counts, and not its spelling.
     pub fn idempotency_key(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, Fault> {
         let Some(header) = self.incoming.header("Idempotency-Key") else { return Ok(None) };
         let key = header.trim();
@@ -195,9 +196,9 @@ impl<R: Runtime> Exchange<'_, R> {
             let rule = "the Idempotency-Key header must hold 1 to 255 visible ASCII characters";
             return Err(Fault::Malformed(Refusal::new(rule)));
         }
+        let body = json::canonical(json::check(body).map_err(Fault::Malformed)?);
         let mut digest = Sha256::new();
-        for part in [self.incoming.method().as_bytes(), self.target.path.as_bytes(), self.target.query.as_bytes(), body]
-        {
+        for part in [self.incoming.method(), self.target.path, self.target.query, &body] {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }
