@@ -77,6 +77,8 @@ pub enum Fault {
     OtherType,
     /// The first request with the `Idempotency-Key` is still in progress.
     IdempotencyInFlight,
+    /// What the `Idempotency-Key` was used for has been erased since.
+    IdempotencyOfErased,
     /// A quota is used up.
     OverQuota {
         component: Component,
@@ -153,7 +155,8 @@ impl Fault {
             | Self::Ambiguous
             | Self::OtherType
             | Self::DeletionPending { .. }
-            | Self::IdempotencyInFlight => 409,
+            | Self::IdempotencyInFlight
+            | Self::IdempotencyOfErased => 409,
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
@@ -180,6 +183,7 @@ impl Fault {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "conflict",
             Self::IdempotencyInFlight => "idempotency_in_flight",
+            Self::IdempotencyOfErased => "idempotency_of_erased",
             Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
             Self::QuotaReserved { .. } => "quota_reserved",
@@ -213,6 +217,7 @@ impl Fault {
             | Self::OtherType
             | Self::DeletionPending { .. }
             | Self::IdempotencyInFlight
+            | Self::IdempotencyOfErased
             | Self::PreconditionFailed => FaultKind::Conflict,
             Self::OverQuota { .. } => FaultKind::Quota,
             Self::RateLimited { .. } | Self::QuotaReserved { .. } => FaultKind::RateLimit,
@@ -232,6 +237,7 @@ impl Fault {
             Self::MethodNotAllowed { .. } => "Method not allowed",
             Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "Conflict",
             Self::IdempotencyInFlight => "Request in flight",
+            Self::IdempotencyOfErased => "Erased since",
             Self::OverQuota { .. } => "Quota exhausted",
             Self::QuotaReserved { .. } => "Quota reserved",
             Self::DeletionPending { .. } => "Deletion pending",
@@ -267,6 +273,7 @@ impl Fault {
             Self::IdempotencyInFlight => {
                 "The request that used this Idempotency-Key first is still being answered.".to_owned()
             }
+            Self::IdempotencyOfErased => "What this Idempotency-Key was used for has been erased since.".to_owned(),
             Self::OverQuota { component: Component::Turns, .. } => {
                 "The turns of this billing period are used up.".to_owned()
             }
@@ -305,6 +312,7 @@ impl Fault {
             Self::Ambiguous => "Use the agent's id instead of its name.",
             Self::OtherType => "Use another external id: humans and agents share them.",
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
+            Self::IdempotencyOfErased => "If the erased is to be made anew, use a new Idempotency-Key.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",

@@ -145,6 +145,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         let turn = NewTurn {
             agent: AgentRef::new(directory.agent_id.clone()).map_err(|refusal| refusal.0)?,
             user_id: Some(UserId::new(user_id(0)).map_err(|refusal| refusal.0)?),
+            is_stateful: true,
             relationship_id: RelationshipId::new(now, random),
             expires_in_ms: 60_000,
         };

@@ -56,6 +56,18 @@ impl<R: Runtime> Exchange<'_, R> {
         }
     }
 
+    /// Checks the caller before its body is read, if the object refused the key a moment ago, or if the client's
+    /// address has no token left, so that a refused key costs the edge nothing more. A caller who is let in takes no
+    /// token here.
+    pub async fn check_before_body(&mut self, holder: &KeyHolder) -> Result<(), Fault> {
+        let now = || self.runtime.now();
+        let is_denied = self.runtime.denial_cache().borrow().find(&holder.caller(0), now).is_some();
+        if is_denied || !self.has_public_token()? {
+            self.execute(holder, Request { cost: 0, ..Request::new(Admit.into_command()) }).await?;
+        }
+        Ok(())
+    }
+
     /// Answers a fault in the input, once the object has let the caller in.
     pub async fn refuse(&mut self, holder: &KeyHolder, fault: Fault) -> Fault {
         let admitted = self.execute(holder, Request::new(Admit.into_command())).await;
@@ -118,12 +130,11 @@ impl<R: Runtime> Exchange<'_, R> {
         call_object(self.runtime, tenant, method, call).await
     }
 
-    /// The fault that a rejection becomes. A refused credential costs a token of the client's address.
+    /// The fault that a rejection becomes. A refused key, or one of too small a scope, costs a token of the client's
+    /// address.
     fn fault_of(&mut self, rejection: Rejection) -> Fault {
-        match fault_of(rejection, self.received_at) {
-            Fault::Credential(fault) => self.refuse_credential(fault),
-            fault => fault,
-        }
+        let fault = fault_of(rejection, self.received_at);
+        if let Fault::Credential(_) | Fault::ScopeTooSmall { .. } = fault { self.refuse_caller(fault) } else { fault }
     }
 
     /// Reads a page of the listing. Fails unless the object has just brought the listing up to date, so that every
@@ -159,6 +170,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: Some(deletion_id) },
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
         Rejection::IdempotencyInFlight => Fault::IdempotencyInFlight,
+        Rejection::IdempotencyOfErased => Fault::IdempotencyOfErased,
         Rejection::Invalid { field, reason } => {
             Fault::Invalid(vec![FieldFault::new(Location::Body, field, Refusal::new(reason), None)])
         }

@@ -1,14 +1,16 @@
-//! Keys that an object refused a moment ago because the organization's bucket is empty. The edge refuses such a key
-//! itself until the bucket holds a token again. A flood of requests beyond the limit then costs some memory of the
-//! edge that receives it, and next to nothing of the object, which serves the whole organization.
+//! Keys that an object refused a moment ago: the key is not in force, its scope is too small, or the organization's
+//! bucket is empty. The edge refuses such a key itself for a while. A flood of refused requests then costs some memory
+//! of the edge that receives it, and next to nothing of the object, which serves the whole organization.
 //!
 //! Invariants:
 //!
-//! - The object would refuse every request that the edge refuses. An empty bucket has no token until the time that
-//!   the object named has passed, as only time and the operator fill it. The edge counts that time from the instant
-//!   when it asked the object, which is not later than when the object looked.
+//! - The object would refuse every request that the edge refuses. No key that was revoked, has expired or has too small
+//!   a scope gets better. A bucket that refuses a number of tokens refuses as many or more until the time that the
+//!   object named has passed, as only time and the operator fill it. The edge counts that time from the instant when it
+//!   asked the object, which is not later than when the object looked. A batch is told the time that was right then: a
+//!   bucket that has too few tokens for it may have given some to others since.
 //! - The edge refuses only the key that the object refused, of the same kind and for the same scope: 401 and 403
-//!   win over 429, and the object had found neither.
+//!   win over 429, and an object that finds the bucket empty has found neither.
 //! - After the operator revokes a key or raises a limit, the isolate that served the operator sees the change at
 //!   once, and every other isolate within [`HOLD_MAX_MS`].
 //! - The cache holds at most [`REMEMBERED_MAX`] keys. For any further key the edge asks the object.
@@ -34,7 +36,21 @@ struct Denied {
     asked_at: Timestamp,
     /// When the edge asks the object again.
     until: Timestamp,
-    /// When the bucket holds a token.
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    /// The key itself, whatever the request costs.
+    Key(Denial),
+    Bucket(EmptyBucket),
+}
+
+/// A bucket that refused a number of tokens.
+#[derive(Debug)]
+struct EmptyBucket {
+    cost: u32,
+    /// When the bucket holds these tokens.
     retry_at: Timestamp,
     /// When the bucket is full.
     full_at: Timestamp,
@@ -50,6 +66,21 @@ impl Denied {
     }
 }
 
+impl EmptyBucket {
+    /// The refusal of a request that costs as much or more; `None` for one that costs less.
+    fn refuse(&self, cost: u32, now: Timestamp) -> Option<(Admission, Denial)> {
+        let from_now = |instant: Timestamp| instant.millis().saturating_sub(now.millis()).max(0);
+        let admission = Admission { full_in_ms: from_now(self.full_at), ..self.admission };
+        // The object asks the bucket for no more than it can hold.
+        let [cost, refused] = [cost, self.cost].map(|cost| cost.min(admission.burst));
+        let further = u64::from(cost.checked_sub(refused)?);
+        // Rounded up, and so at most a millisecond later than the object would say.
+        let further_ms = further.saturating_mul(1_000).div_ceil(u64::from(admission.per_second.max(1)));
+        let retry_after_ms = from_now(self.retry_at).saturating_add_unsigned(further_ms);
+        Some((admission, Denial::RateLimited { retry_after_ms, quota: self.quota }))
+    }
+}
+
 /// The refusals that an isolate remembers.
 #[derive(Debug, Default)]
 pub struct DenialCache {
@@ -62,18 +93,20 @@ impl DenialCache {
         if self.held.is_empty() {
             return None;
         }
-        let denied = self.held.get(&key(caller)?)?;
+        let (key, cost) = key(caller)?;
+        let denied = self.held.get(&key)?;
         let now = now();
         if !denied.holds(now) {
             return None;
         }
-        let from_now = |instant: Timestamp| instant.millis().saturating_sub(now.millis()).max(0);
-        let admission = Admission { full_in_ms: from_now(denied.full_at), ..denied.admission };
-        let denial = Denial::RateLimited { retry_after_ms: from_now(denied.retry_at), quota: denied.quota };
-        Some(Reply::new(Some(admission), Err(Rejection::Denied(denial))))
+        let (admission, denial) = match &denied.reason {
+            Reason::Key(denial) => (None, *denial),
+            Reason::Bucket(bucket) => bucket.refuse(cost, now).map(|(admission, denial)| (Some(admission), denial))?,
+        };
+        Some(Reply::new(admission, Err(Rejection::Denied(denial))))
     }
 
-    /// Remembers the reply of an object that the edge asked at `asked_at`, if it says that the bucket is empty.
+    /// Remembers the reply of an object that the edge asked at `asked_at`, if it refuses the caller.
     pub fn note(
         &mut self,
         organization: OrganizationId,
@@ -82,22 +115,25 @@ impl DenialCache {
         asked_at: Timestamp,
         now: impl FnOnce() -> Timestamp,
     ) {
-        let Err(Rejection::Denied(Denial::RateLimited { retry_after_ms, quota })) = reply.outcome else { return };
-        let (Some(admission), Some(key)) = (reply.admission, key(caller)) else { return };
+        let (Err(Rejection::Denied(denial)), Some((key, cost))) = (&reply.outcome, key(caller)) else { return };
         let answered_at = now();
-        // The object looked between the question and its answer. Its clock is believed within these bounds.
-        let looked_at = admission.full_at.millis().saturating_sub(admission.full_in_ms);
-        let looked_at = looked_at.min(answered_at.millis()).max(asked_at.millis());
         let after = |instant: i64, millis: i64| Timestamp::from_millis(instant.saturating_add(millis));
-        let denied = Denied {
-            organization,
-            asked_at,
-            until: after(asked_at.millis(), retry_after_ms.min(HOLD_MAX_MS)),
-            retry_at: after(looked_at, retry_after_ms),
-            full_at: after(looked_at, admission.full_in_ms),
-            admission,
-            quota,
+        let (reason, hold_ms) = match *denial {
+            Denial::InvalidKey | Denial::ExpiredKey | Denial::ScopeTooSmall { .. } => {
+                (Reason::Key(*denial), HOLD_MAX_MS)
+            }
+            Denial::RateLimited { retry_after_ms, quota } => {
+                let Some(admission) = reply.admission else { return };
+                // The object looked between the question and its answer. Its clock is believed within these bounds.
+                let looked_at = admission.full_at.millis().saturating_sub(admission.full_in_ms);
+                let looked_at = looked_at.min(answered_at.millis()).max(asked_at.millis());
+                let retry_at = after(looked_at, retry_after_ms);
+                let full_at = after(looked_at, admission.full_in_ms);
+                let bucket = EmptyBucket { cost, retry_at, full_at, admission, quota };
+                (Reason::Bucket(bucket), retry_after_ms.min(HOLD_MAX_MS))
+            }
         };
+        let denied = Denied { organization, asked_at, until: after(asked_at.millis(), hold_ms), reason };
         self.held.insert_if_room(key, denied, |held| !held.holds(answered_at));
     }
 
@@ -107,12 +143,11 @@ impl DenialCache {
     }
 }
 
-/// The key of a caller that asks for one token. A bucket that refuses one token refuses every caller. A bucket that
-/// refuses several may still hold one.
-fn key(caller: &Caller) -> Option<Key> {
+/// What the cache knows a caller by, and the tokens that it asks for.
+fn key(caller: &Caller) -> Option<(Key, u32)> {
     match caller {
-        Caller::Key { digest, kind, scope, cost: 1 } => Some((digest.clone(), *kind, *scope)),
-        _ => None,
+        Caller::Key { digest, kind, scope, cost } => Some(((digest.clone(), *kind, *scope), *cost)),
+        Caller::Operator => None,
     }
 }
 
@@ -163,8 +198,8 @@ mod tests {
         }
 
         /// The same, without taking anything.
-        fn would(&self, now: Timestamp) -> Reply {
-            Self { rate: self.rate, tat: self.tat }.ask(now, 1)
+        fn would(&self, now: Timestamp, cost: u32) -> Reply {
+            Self { rate: self.rate, tat: self.tat }.ask(now, cost)
         }
     }
 
@@ -176,14 +211,14 @@ mod tests {
     }
 
     /// Edges with latencies and an object, whose clocks agree. An edge that refuses gives the reply that the object
-    /// would give at that instant.
+    /// would give at that instant. The time to retry a batch may be that of the question, or rounded up.
     #[test]
     fn the_object_would_give_every_refusal_of_the_edge() {
         let given = std::env::var("ROLLCALL_SEED").ok();
         let seed = given.map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect("a number"));
         println!("ROLLCALL_SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut refused_here = 0;
+        let (mut refused_here, mut batches_refused_here) = (0, 0);
         for _ in 0..300 {
             let rate = Rate::new(random.u32(1..50), random.u32(1..20));
             let mut object = Object { rate, tat: Tat::default() };
@@ -192,12 +227,16 @@ mod tests {
             for _ in 0..200 {
                 now += random.i64(0..40);
                 let edge = &mut edges[random.usize(..2)];
-                let caller = caller("ada", Scope::Read, if random.u8(..8) == 0 { 5 } else { 1 });
-                let Caller::Key { cost, .. } = caller else { unreachable!() };
+                let cost = if random.u8(..4) == 0 { random.u32(1..50) } else { 1 };
+                let caller = caller("ada", Scope::Read, cost);
                 if let Some(told) = edge.find(&caller, || at(now)) {
-                    let would = object.would(at(now));
-                    assert_eq!(retry_after_ms(&told), retry_after_ms(&would));
-                    assert_eq!(told.admission, would.admission);
+                    let would = object.would(at(now), cost);
+                    let [told_ms, would_ms] = [&told, &would].map(|reply| retry_after_ms(reply).unwrap());
+                    if cost == 1 {
+                        assert_eq!((told_ms, told.admission), (would_ms, would.admission));
+                    }
+                    assert!(told_ms <= would_ms + 1, "{told_ms} {would_ms}");
+                    batches_refused_here += i32::from(cost > 1);
                     refused_here += 1;
                     continue;
                 }
@@ -207,8 +246,8 @@ mod tests {
                 now += there + back;
             }
         }
-        println!("{refused_here} refused by edges");
-        assert!(refused_here > 1_000);
+        println!("{refused_here} refused by edges, {batches_refused_here} of them batches");
+        assert!(refused_here > 1_000 && batches_refused_here > 1_000);
     }
 
     fn denied() -> Reply {
@@ -228,7 +267,36 @@ mod tests {
         assert!(!find(&caller("ada", Scope::ReadWrite, 1), 1), "this may be a 403");
         assert!(!find(&caller("bob", Scope::Read, 1), 1), "this may be a 401");
         assert!(!find(&caller("ada", Scope::Read, 0), 1), "this takes nothing");
+        assert!(find(&caller("ada", Scope::Read, 2), 1), "this takes more");
         assert!(!find(&Caller::Operator, 1));
+    }
+
+    #[test]
+    fn a_bucket_that_refuses_a_batch_may_hold_the_token_of_a_single_request() {
+        let mut object = Object { rate: Rate::new(1, 100), tat: Tat::default() };
+        object.ask(at(0), 90);
+        let mut cache = DenialCache::default();
+        let batch = |cost| caller("ada", Scope::ReadWrite, cost);
+        cache.note(organization(1), &batch(20), &object.ask(at(0), 20), at(0), || at(0));
+        let told = |cost| cache.find(&batch(cost), || at(1)).and_then(|reply| retry_after_ms(&reply));
+        assert_eq!([1, 19, 20, 50].map(told), [None, None, Some(9_999), Some(39_999)]);
+        assert_eq!(told(1_000), told(100), "a batch waits for a whole bucket at most");
+    }
+
+    #[test]
+    fn a_key_that_is_not_good_is_refused_whatever_the_request_costs() {
+        for denial in [Denial::InvalidKey, Denial::ExpiredKey, Denial::ScopeTooSmall { quota: QUOTA }] {
+            let mut cache = DenialCache::default();
+            let reply = Reply::new(None, Err(Rejection::Denied(denial)));
+            cache.note(organization(1), &caller("ada", Scope::ReadWrite, 1), &reply, at(0), || at(10));
+            let find = |scope, cost, millis| cache.find(&caller("ada", scope, cost), || at(millis));
+            for cost in [0, 1, 50] {
+                let told = find(Scope::ReadWrite, cost, HOLD_MAX_MS - 1).unwrap();
+                assert_eq!((told.admission, told.outcome.unwrap_err()), (None, Rejection::Denied(denial)));
+            }
+            assert!(find(Scope::ReadWrite, 1, HOLD_MAX_MS).is_none());
+            assert!(find(Scope::Read, 1, 1).is_none(), "this scope may be enough");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::configuration::Configuration;
 use super::http::body::{Body, BodyKind};
-use super::http::headers::Charged;
+use super::http::headers::{self, Charged};
 use super::http::request::{BodyError, Incoming, Target};
 use super::public_limiter::Client;
 use super::runtime::Runtime;
@@ -17,6 +17,8 @@ use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
+use crate::json;
+use crate::organization::limiter::Rate;
 use crate::organization::protocol::{Admission, Caller, IdempotencyKey};
 use crate::refusal::Refusal;
 
@@ -79,10 +81,21 @@ impl<R: Runtime> Exchange<'_, R> {
         self.runtime.random().map_err(|refusal| Fault::Internal { reason: refusal.0 })
     }
 
+    /// The rate of client addresses, and the client of this request.
+    fn client(&self) -> Result<(Rate, Client), Fault> {
+        let client = Client::of_header(self.incoming.header("CF-Connecting-IP").as_deref());
+        Ok((self.configuration()?.public_rate, client))
+    }
+
+    /// Whether the client address's bucket holds a token.
+    pub fn has_public_token(&self) -> Result<bool, Fault> {
+        let (rate, client) = self.client()?;
+        Ok(self.runtime.public_limiter().borrow().has_token(rate, client, self.received_at))
+    }
+
     /// Takes a token from the client address's bucket.
     pub fn take_public_token(&mut self) -> Result<(), Fault> {
-        let rate = self.configuration()?.public_rate;
-        let client = Client::of_header(self.incoming.header("CF-Connecting-IP").as_deref());
+        let (rate, client) = self.client()?;
         let decision = self.runtime.public_limiter().borrow_mut().take(rate, client, self.received_at);
         self.charged = Some(Charged::Client(Admission::new(rate, &decision, self.received_at)));
         if decision.allowed {
@@ -92,10 +105,17 @@ impl<R: Runtime> Exchange<'_, R> {
         }
     }
 
-    /// Refuses a credential. Each refusal costs a token of the client address's bucket, so that guessing is slow.
+    /// Refuses a credential.
     pub fn refuse_credential(&mut self, fault: CredentialFault) -> Fault {
+        self.refuse_caller(Fault::Credential(fault))
+    }
+
+    /// Refuses a caller for a missing, wrong or too weak credential. Each refusal costs a token of the client address's
+    /// bucket, so that guessing is slow and no refusal is free.
+    pub fn refuse_caller(&mut self, fault: Fault) -> Fault {
+        self.quota = headers::quota(&fault).or(self.quota);
         match self.take_public_token() {
-            Ok(()) => Fault::Credential(fault),
+            Ok(()) => fault,
             Err(limited) => limited,
         }
     }
@@ -167,7 +187,7 @@ impl<R: Runtime> Exchange<'_, R> {
     }
 
     /// Reads `Idempotency-Key`: 1–255 visible ASCII characters, bare or quoted. The fingerprint covers everything
-    /// that two equal requests have in common.
+    /// that two equal requests have in common. What a body asks for counts, and not its spelling.
     pub fn idempotency_key(&self, body: &[u8]) -> Result<Option<IdempotencyKey>, Fault> {
         let Some(header) = self.incoming.header("Idempotency-Key") else { return Ok(None) };
         let key = header.trim();
@@ -176,9 +196,9 @@ impl<R: Runtime> Exchange<'_, R> {
             let rule = "the Idempotency-Key header must hold 1 to 255 visible ASCII characters";
             return Err(Fault::Malformed(Refusal::new(rule)));
         }
+        let body = json::canonical(json::check(body).map_err(Fault::Malformed)?);
         let mut digest = Sha256::new();
-        for part in [self.incoming.method().as_bytes(), self.target.path.as_bytes(), self.target.query.as_bytes(), body]
-        {
+        for part in [self.incoming.method(), self.target.path, self.target.query, &body] {
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
         }

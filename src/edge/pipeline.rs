@@ -11,6 +11,7 @@ use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
 use super::endpoints::v1::{end_users, respond};
 use super::exchange::{Exchange, KeyHolder, Operator};
+use super::http::body::BodyKind;
 use super::http::dialect::Dialect;
 use super::http::headers;
 use super::http::method::Method;
@@ -140,7 +141,10 @@ async fn dispatch(
             match endpoint {
                 PublicEndpoint::Health => probes::health(),
                 PublicEndpoint::Ready => probes::ready(exchange).await,
-                PublicEndpoint::Demo => demo::get(&*exchange.configuration()?, exchange.target.origin),
+                PublicEndpoint::Demo => {
+                    let site = exchange.incoming.header("Sec-Fetch-Site");
+                    demo::get(&*exchange.configuration()?, exchange.target.origin, site.as_deref())
+                }
             }
         }
         Action::Key { kind, scope, endpoint } => {
@@ -165,6 +169,9 @@ async fn answer_holder(
     parameters: &[&str],
 ) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
+    if endpoint.body != BodyKind::None {
+        exchange.check_before_body(holder).await?;
+    }
     let body = exchange.read_body(endpoint.body).await;
     let input = body.and_then(|body| {
         let idempotency = if method == Method::Post { exchange.idempotency_key(body.bytes())? } else { None };

@@ -46,6 +46,12 @@ pub struct PublicLimiter {
 }
 
 impl PublicLimiter {
+    /// Whether [`Self::take`] would grant a token.
+    pub fn has_token(&self, rate: Rate, client: Client, now: Timestamp) -> bool {
+        let mut tat = self.buckets.get(&client).copied().unwrap_or_default();
+        rate.take(&mut tat, now.micros(), 1).allowed
+    }
+
     pub fn take(&mut self, rate: Rate, client: Client, now: Timestamp) -> Decision {
         if let Some(tat) = self.buckets.get_mut(&client) {
             return rate.take(tat, now.micros(), 1);
@@ -77,8 +83,14 @@ mod tests {
     fn a_client_is_held_to_its_bucket() {
         let (mut limiter, rate) = (PublicLimiter::default(), Rate::new(1, 3));
         let (client, now) = (Client::V4([192, 0, 2, 1]), Timestamp::from_millis(1_700_000_000_000));
-        let taken: Vec<_> = (0..5).map(|_| limiter.take(rate, client, now).allowed).collect();
-        assert_eq!(taken, [true, true, true, false, false]);
+        let mut take = || {
+            // To look takes nothing, and tells what comes.
+            let looks = [(); 2].map(|()| limiter.has_token(rate, client, now));
+            let allowed = limiter.take(rate, client, now).allowed;
+            assert_eq!(looks, [allowed; 2]);
+            allowed
+        };
+        assert_eq!([(); 5].map(|()| take()), [true, true, true, false, false]);
         assert!(limiter.take(rate, Client::V4([192, 0, 2, 2]), now).allowed);
         assert!(limiter.take(rate, client, Timestamp::from_millis(now.millis() + 1_000)).allowed);
     }

@@ -18,7 +18,7 @@ pub enum Action {
     Public(PublicEndpoint),
     /// For the holder of a key of this kind with at least this scope; costs tokens of the organization's bucket.
     Key { kind: KeyKind, scope: Scope, endpoint: Endpoint<KeyHandler> },
-    /// For a person who is signed in, by a session token; costs a token of the client address's bucket.
+    /// For a person who is signed in, by a session token.
     Session,
     /// For the operator.
     Admin(Endpoint<AdminHandler>),

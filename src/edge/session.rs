@@ -29,10 +29,16 @@ const LOOK_AGAIN_MS: u32 = 25;
 const INVALID: Fault = Fault::Credential(CredentialFault::Invalid);
 const EXPIRED: Fault = Fault::Credential(CredentialFault::Expired);
 
-/// Finds the session of the person who is signed in. Costs a token of the client address's bucket, also when no
-/// person is.
+/// Finds the session of the person who is signed in. When no person is, that costs a token of the client address's
+/// bucket. A person pays nothing: many share the address of the backend that asks for them, or of their office.
 pub async fn authenticate(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Rc<Session>, Fault> {
-    exchange.take_public_token()?;
+    find(exchange).await.map_err(|fault| match fault {
+        Fault::Credential(fault) => exchange.refuse_credential(fault),
+        fault => fault,
+    })
+}
+
+async fn find(exchange: &Exchange<'_, impl Runtime>) -> Result<Rc<Session>, Fault> {
     let text = exchange.bearer().ok_or(Fault::Credential(CredentialFault::Missing))?;
     let (runtime, received_at) = (exchange.runtime, exchange.received_at);
     let sessions = runtime.sessions();

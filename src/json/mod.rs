@@ -5,6 +5,7 @@
 //! only whole Unicode characters. It is passed on as text, so that a number of any size and precision leaves
 //! as it came (RFC 8259, section 6, leaves both open; an `f64` loses digits past 2^53).
 
+mod canonical;
 mod document;
 mod members;
 pub mod merge_patch;
@@ -12,6 +13,7 @@ mod text;
 mod tokens;
 mod tolerant;
 
+pub use canonical::canonical;
 pub use document::check;
 pub use members::{Members, as_map, elements, is_object, members, string};
 pub use serde_json::value::RawValue;

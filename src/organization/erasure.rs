@@ -100,6 +100,7 @@ pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) ->
     }
     let row = agents::find_one(sql, &agent)?;
     Precondition::check(if_match.as_ref(), row.version)?;
+    idempotency::purge_agent(sql, row.agent.agent_id)?;
     agents::remove(sql, row.number)?;
     writer.append(ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let (agent, cascade) = (Some(row.number), Cascade::All);
@@ -234,7 +235,7 @@ fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> 
 fn purge_users(writer: &mut Writer<'_, impl Sql>, users: &[i64]) -> Result<(), SqlError> {
     let users = json_list(users)?;
     let (sql, users) = (writer.sql, users.as_str());
-    idempotency::purge_users(sql, users)?;
+    idempotency::purge_users(sql, users, writer.now)?;
     turns::purge_users(sql, users)?;
     relationships::purge_users(sql, users)?;
     user_row::overwrite(sql, users)?;

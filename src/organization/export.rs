@@ -40,7 +40,7 @@ pub fn export(sql: &impl Sql, user_id: &UserId, decay: Decay) -> Result<json::Te
     let relationships = relationships::all_of(sql, found.number)?;
     let export = Export {
         exported_at: now,
-        kept_answers: idempotency::kept_for(sql, found.number, now)?,
+        kept_answers: idempotency::kept_for(sql, user_id, now)?,
         relationships: relationships.iter().map(|relationship| relationship.view(decay)).collect(),
         owned_agents: agents::owned_by(sql, found.number)?,
         deletions: erasure::pending_for(sql, found.number)?,

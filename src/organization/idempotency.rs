@@ -7,19 +7,26 @@
 //!   does, and the object executes a request with a key at most once while it keeps the answer.
 //! - The object stores only answers to executed commands. It stores no refusal (401, 403, 429, 4xx of the input),
 //!   so that a caller can correct its request and keep the key.
+//! - A kept answer is found by what it is about. The object gives none about a user who is being erased. An erasure
+//!   leaves a tombstone, the digest of the key, so that a repetition neither gets the answer nor makes the user anew.
 
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{
-    AgentView, Answer, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, IdempotencyKey, PrincipalView,
+    AgentView, Answer, Command, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, IdempotencyKey, PrincipalView,
     Rejection, ReservedTurn, SavedAgent,
 };
 use super::sql::{Row, Sql, SqlError, SqlValue, json_text};
+use super::user_row::{self, UserRow};
+use super::users;
+use super::writer::Writer;
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::RequestId;
+use crate::directory::names::UserId;
+use crate::directory::principal::PrincipalType;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 
@@ -36,37 +43,67 @@ pub struct Kept {
     pub request_id: RequestId,
 }
 
-/// Finds the answer that is kept under an idempotency key. Rejects a key that belongs to another request.
-pub fn find(sql: &impl Sql, key: &IdempotencyKey, now: Timestamp) -> Result<Option<Kept>, Failure> {
+/// Finds the answer that is kept under an idempotency key for this command. Rejects a key that belongs to another
+/// request, and one whose answer is about what is erased.
+pub fn find(sql: &impl Sql, key: &IdempotencyKey, command: &Command, now: Timestamp) -> Result<Option<Kept>, Failure> {
     let found = sql.first(
-        "SELECT fingerprint, request_id, outcome, document FROM idempotency
+        "SELECT fingerprint, about, request_id, outcome, document FROM idempotency
          WHERE digest = ? AND expires_at > ?",
         &[key.digest.as_str().into(), now.into()],
     )?;
     let Some(mut row) = found else { return Ok(None) };
-    if row.text()? != key.fingerprint {
+    let fingerprint = row.optional_text()?.ok_or(Rejection::IdempotencyOfErased)?;
+    if fingerprint != key.fingerprint {
         return Err(Rejection::IdempotencyMismatch.into());
     }
-    Ok(Some(Kept { request_id: row.parsed("request id")?, answer: read_answer(&mut row)? }))
+    if let Some(about) = row.optional_text()?
+        && let Some(user) = UserRow::of_digest(sql, &about)?
+    {
+        user.check_takes_writes(sql)?;
+    }
+    let request_id = row.parsed("request id")?;
+    let answer = match (row.json("answer")?, command) {
+        (KeptOutcome::EndUsers { creations, sequence }, Command::CreateEndUsers(new)) => {
+            Answer::CreateEndUsers(users::creations_now(sql, &new.users, creations, sequence)?)
+        }
+        (kept, _) => read_answer(kept, &mut row)?,
+    };
+    Ok(Some(Kept { answer, request_id }))
 }
 
 /// The stored form of an answer, without the record in it.
 #[derive(Serialize, Deserialize)]
 enum KeptOutcome {
-    EndUser { created: bool, version: Version },
-    EndUsers(Vec<Creation>),
+    EndUser {
+        created: bool,
+        version: Version,
+    },
+    EndUsers {
+        creations: Vec<Creation>,
+        /// The newest change when the batch was answered.
+        sequence: i64,
+    },
     Turn,
-    Agent { created: bool, agent_id: AgentId, version: Version },
-    Principal { created: bool, version: Version },
+    Agent {
+        created: bool,
+        agent_id: AgentId,
+        version: Version,
+    },
+    Principal {
+        created: bool,
+        version: Version,
+    },
 }
 
 /// The stored form of an answer, and its record; `None` for an answer that the object does not keep.
-fn kept(answer: &Answer) -> Result<Option<(KeptOutcome, json::Text)>, SqlError> {
+fn kept(answer: &Answer, sequence: i64) -> Result<Option<(KeptOutcome, json::Text)>, SqlError> {
     Ok(Some(match answer {
         Answer::CreateEndUser(CreatedEndUser { created, user }) => {
             (KeptOutcome::EndUser { created: *created, version: user.version }, json_text("a user", user)?)
         }
-        Answer::CreateEndUsers(creations) => (KeptOutcome::EndUsers(creations.clone()), json_text("nothing", &())?),
+        Answer::CreateEndUsers(creations) => {
+            (KeptOutcome::EndUsers { creations: creations.clone(), sequence }, json_text("nothing", &())?)
+        }
         Answer::ReserveTurn(ReservedTurn::Answered(turn)) => (KeptOutcome::Turn, turn.document.clone()),
         Answer::SaveAgent(SavedAgent { created, view }) => {
             let AgentView { agent, version } = view;
@@ -82,13 +119,13 @@ fn kept(answer: &Answer) -> Result<Option<(KeptOutcome, json::Text)>, SqlError> 
     }))
 }
 
-/// Reads the columns `outcome, document`.
-fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
-    Ok(match row.json("answer")? {
+/// Completes an answer with the record in the next column.
+fn read_answer(kept: KeptOutcome, row: &mut Row) -> Result<Answer, SqlError> {
+    Ok(match kept {
         KeptOutcome::EndUser { created, .. } => {
             Answer::CreateEndUser(CreatedEndUser { created, user: row.json("user")? })
         }
-        KeptOutcome::EndUsers(creations) => Answer::CreateEndUsers(creations),
+        KeptOutcome::EndUsers { creations, .. } => Answer::CreateEndUsers(creations),
         KeptOutcome::Turn => {
             let document = row.json("turn")?;
             Answer::ReserveTurn(ReservedTurn::Answered(CountedTurn { document, quota: None }))
@@ -104,21 +141,37 @@ fn read_answer(row: &mut Row) -> Result<Answer, SqlError> {
     })
 }
 
-/// Stores an answer in the place of an expired one, and returns whether the object keeps this kind of answer. The
-/// erasure of `user` removes the answer too. The answer to a batch names no user.
+/// What an answer is about: a user, by the digest of their id, or an agent, by its id. The answer to a batch names
+/// no user, and that to a turn does not say whom the turn named.
+fn about(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::CreateEndUser(CreatedEndUser { user, .. }) => Some(user.user_id.digest()),
+        Answer::SaveAgent(SavedAgent { view, .. }) => Some(view.agent.agent_id.to_string()),
+        Answer::CreatePrincipal(CreatedPrincipal { view: PrincipalView { principal, .. }, .. }) => {
+            match principal.r#type {
+                PrincipalType::Human => Some(principal.external_id.digest()),
+                PrincipalType::Agent => Some(principal.id.to_string()),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Stores an answer in the place of an expired one, and returns whether the object keeps this kind of answer.
+/// `named` is the digest of the user whom a turn names.
 pub fn store(
-    sql: &impl Sql,
+    writer: &Writer<'_, impl Sql>,
     key: &IdempotencyKey,
     request_id: RequestId,
-    user: Option<i64>,
+    named: Option<String>,
     answer: &Answer,
-    now: Timestamp,
 ) -> Result<bool, SqlError> {
-    let Some((kept, document)) = kept(answer)? else { return Ok(false) };
+    let Writer { sql, now, .. } = *writer;
+    let Some((kept, document)) = kept(answer, writer.log.last_sequence())? else { return Ok(false) };
     let kept = json_text("an answer", &kept)?;
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.execute(
-        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, user, expires_at)
+        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, about, expires_at)
          VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             key.digest.as_str().into(),
@@ -126,16 +179,47 @@ pub fn store(
             request_id.to_string().into(),
             kept.as_str().into(),
             document.as_str().into(),
-            user.into(),
-            now.millis().saturating_add(KEPT_MS).into(),
+            named.or_else(|| about(answer)).into(),
+            expiry(now).into(),
         ],
     )?;
     Ok(true)
 }
 
-/// Removes the answers about some users. `users` is a JSON list of row numbers.
-pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
-    remove(sql, "user IN (SELECT value FROM json_each(?))", &[users.into()])
+/// When an answer that is stored now expires, in milliseconds since the epoch.
+const fn expiry(now: Timestamp) -> i64 {
+    now.millis().saturating_add(KEPT_MS)
+}
+
+/// Leaves tombstones in the place of the answers about some users, and of those that turns in progress may still get.
+/// `users` is a JSON list of row numbers.
+pub fn purge_users(sql: &impl Sql, users: &str, now: Timestamp) -> Result<(), SqlError> {
+    bury(sql, user_row::DIGESTS, users)?;
+    let in_progress = format!(
+        "FROM ledger WHERE state = 'reserved' AND expires_at > ?2 AND digest IS NOT NULL AND about {}",
+        user_row::DIGESTS
+    );
+    let expired = format!("digest IN (SELECT digest {in_progress}) AND expires_at <= ?2");
+    remove(sql, &expired, &[users.into(), now.into()])?;
+    sql.execute(
+        &format!(
+            "INSERT INTO idempotency (digest, request_id, outcome, document, expires_at)
+             SELECT digest, '', '', '', ?3 {in_progress}"
+        ),
+        &[users.into(), now.into(), expiry(now).into()],
+    )
+}
+
+/// Leaves tombstones in the place of the answers about an agent.
+pub fn purge_agent(sql: &impl Sql, agent_id: AgentId) -> Result<(), SqlError> {
+    bury(sql, "= ?", &agent_id.to_string())
+}
+
+/// Overwrites the answers about something, and keeps the digests of their keys until the answers expire.
+fn bury(sql: &impl Sql, about: &str, parameter: &str) -> Result<(), SqlError> {
+    overwrite(sql, &format!("about {about}"), &[parameter.into()])?;
+    let emptied = "fingerprint = NULL, request_id = '', outcome = '', document = '', about = NULL";
+    sql.execute(&format!("UPDATE idempotency SET {emptied} WHERE about {about}"), &[parameter.into()])
 }
 
 /// A kept answer in a user's export.
@@ -148,10 +232,11 @@ pub struct KeptAnswer {
 }
 
 /// The kept answers about a user.
-pub fn kept_for(sql: &impl Sql, user: i64, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+pub fn kept_for(sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
     sql.list(
-        "SELECT request_id, expires_at, document FROM idempotency WHERE user = ? AND expires_at > ? ORDER BY expires_at",
-        &[user.into(), now.into()],
+        "SELECT request_id, expires_at, document FROM idempotency WHERE about = ? AND expires_at > ?
+         ORDER BY expires_at",
+        &[user_id.digest().into(), now.into()],
         |row| {
             let (request_id, expires_at) = (row.parsed("request id")?, row.timestamp()?);
             Ok(KeptAnswer { request_id, expires_at, answer: row.json("answer")? })
@@ -172,7 +257,11 @@ pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlErr
 
 /// Removes answers. Every removal goes through here, because it overwrites first.
 fn remove(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
-    let blank = overwriting::blank("document");
-    sql.execute(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)?;
+    overwrite(sql, condition, parameters)?;
     sql.execute(&format!("DELETE FROM idempotency WHERE {condition}"), parameters)
+}
+
+fn overwrite(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
+    let blank = overwriting::blank("document");
+    sql.execute(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)
 }

@@ -80,17 +80,19 @@ const TABLES: &[&str] = &[
         user INTEGER,
         with_relationships INTEGER NOT NULL
     )",
+    // `about` is the digest of a user's id, or the id of an agent. Without a fingerprint the row is a tombstone: what the
+    // answer is about has been erased.
     "CREATE TABLE idempotency (
         number INTEGER PRIMARY KEY,
         digest TEXT NOT NULL UNIQUE,
-        fingerprint TEXT NOT NULL,
+        fingerprint TEXT,
         request_id TEXT NOT NULL,
         outcome TEXT NOT NULL,
         document TEXT NOT NULL,
-        user INTEGER,
+        about TEXT,
         expires_at INTEGER NOT NULL
     )",
-    "CREATE INDEX idempotency_by_user ON idempotency (user) WHERE user IS NOT NULL",
+    "CREATE INDEX idempotency_by_about ON idempotency (about) WHERE about IS NOT NULL",
     "CREATE TABLE deletions (
         deletion_id TEXT PRIMARY KEY,
         user INTEGER,
@@ -159,6 +161,7 @@ const TABLES: &[&str] = &[
         PRIMARY KEY (period_start, user, agent)
     ) WITHOUT ROWID",
     "CREATE INDEX active_relationships_by_user ON active_relationships (user)",
+    // `user` takes the turn. `about` is the digest of the id of the user whom the turn names.
     "CREATE TABLE ledger (
         operation TEXT PRIMARY KEY,
         state TEXT NOT NULL,
@@ -168,11 +171,12 @@ const TABLES: &[&str] = &[
         user INTEGER,
         is_new_active INTEGER NOT NULL,
         digest TEXT,
-        fingerprint TEXT
+        fingerprint TEXT,
+        about TEXT
     ) WITHOUT ROWID",
     "CREATE INDEX ledger_reserved ON ledger (period_start) WHERE state = 'reserved'",
     "CREATE INDEX ledger_by_digest ON ledger (digest) WHERE digest IS NOT NULL",
-    "CREATE INDEX ledger_by_user ON ledger (user) WHERE user IS NOT NULL",
+    "CREATE INDEX ledger_by_about ON ledger (about) WHERE about IS NOT NULL",
     "CREATE INDEX ledger_by_expiry ON ledger (expires_at)",
     "CREATE TABLE counters (
         metric TEXT NOT NULL,

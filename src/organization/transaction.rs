@@ -11,7 +11,7 @@ use super::protocol::{Answer, Call, Caller, Command, IdempotencyKey, Rejection, 
 use super::quotas;
 use super::sql::{Sql, SqlError};
 use super::turns;
-use super::user_row::UserRow;
+use super::writer::Writer;
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 
@@ -55,24 +55,15 @@ fn execute_once(
 ) -> Result<(Answer, bool), Failure> {
     let now = decay.now;
     turns::check_not_in_flight(sql, key, request_id, now)?;
-    if let Some(Kept { mut answer, request_id: answered }) = idempotency::find(sql, key, now)? {
+    if let Some(Kept { mut answer, request_id: answered }) = idempotency::find(sql, key, &command, now)? {
         if let (Answer::ReserveTurn(ReservedTurn::Answered(turn)), Some(settings)) = (&mut answer, &memory.settings) {
             turn.quota = Some(quotas::read(sql, settings, now)?);
         }
         // The edge repeats a call under the id of its request: that is no retry by the caller.
         return Ok((answer, answered != request_id));
     }
-    let user_id = match &command {
-        Command::CreateEndUser(new) => Some(new.user_id.clone()),
-        Command::CreatePrincipal(new) => Some(new.external_id.clone()),
-        _ => None,
-    };
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
-    let user = match &user_id {
-        Some(user_id) => UserRow::find(sql, user_id)?.map(|row| row.number),
-        None => None,
-    };
-    if idempotency::store(sql, key, request_id, user, &answer, now)? {
+    if idempotency::store(&Writer { sql, log: &mut memory.log, now }, key, request_id, None, &answer)? {
         memory.expiry_is_scheduled = false;
     }
     Ok((answer, false))

@@ -26,7 +26,7 @@ use super::protocol::{
 use super::quotas::{self, Period};
 use super::relationships;
 use super::sql::{Row, Sql, SqlError, json_text};
-use super::user_row::UserRow;
+use super::user_row::{self, UserRow};
 use super::users;
 use super::writer::Writer;
 use crate::directory::identifiers::RequestId;
@@ -82,7 +82,9 @@ pub fn reserve(
     let Writer { sql, now, .. } = *writer;
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let agent = agents::find_one(sql, &turn.agent)?;
-    let user = match &turn.user_id {
+    let named = turn.user_id.as_ref().map(UserId::digest);
+    let user_id = turn.user_id.filter(|_| turn.is_stateful);
+    let user = match &user_id {
         Some(user_id) => UserRow::find(sql, user_id)?,
         None => None,
     };
@@ -100,8 +102,8 @@ pub fn reserve(
         let shown = Quota { turns_used, ..quota };
         return Err(over_quota(sql, period, Component::Turns, quota, shown, now)?.into());
     }
-    let mut reservation = Reservation { period, relationship: None, user: None, is_new_active: false };
-    if let Some(user_id) = turn.user_id {
+    let mut reservation = Reservation { period, relationship: None, user: None, named, is_new_active: false };
+    if let Some(user_id) = user_id {
         let held = user.as_ref().map(|row| row.number);
         reservation.is_new_active = !is_active(sql, period, held, agent.number)?;
         if reservation.is_new_active {
@@ -152,6 +154,8 @@ struct Reservation {
     period: Period,
     relationship: Option<i64>,
     user: Option<i64>,
+    /// The digest of the id of the user whom the turn names.
+    named: Option<String>,
     /// Whether the turn would make the relationship active in the period.
     is_new_active: bool,
 }
@@ -166,7 +170,7 @@ impl Reservation {
     ) -> Result<(), SqlError> {
         sql.execute(
             "INSERT INTO ledger (operation, state, expires_at, period_start, relationship, user, is_new_active, digest,
-             fingerprint) VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?)",
+             fingerprint, about) VALUES (?, 'reserved', ?, ?, ?, ?, ?, ?, ?, ?)",
             &[
                 operation.to_string().into(),
                 expires_at_ms.into(),
@@ -176,6 +180,7 @@ impl Reservation {
                 i64::from(self.is_new_active).into(),
                 key.map(|key| key.digest.as_str()).into(),
                 key.map(|key| key.fingerprint.as_str()).into(),
+                self.named.as_deref().into(),
             ],
         )
     }
@@ -251,7 +256,7 @@ pub fn commit(
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
     let Writer { sql, now, .. } = *writer;
     let found = sql.first(
-        "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint
+        "SELECT state, expires_at, period_start, relationship, user, is_new_active, digest, fingerprint, about
          FROM ledger WHERE operation = ?",
         &[operation.to_string().into()],
     )?;
@@ -263,6 +268,7 @@ pub fn commit(
         (Some(digest), Some(fingerprint)) => Some(IdempotencyKey { digest, fingerprint }),
         _ => None,
     };
+    let named = row.optional_text()?;
     if state == COMMITTED {
         return Ok(respond(sql, settings, operation, answer, counted, now)?);
     }
@@ -284,7 +290,7 @@ pub fn commit(
     let turn = respond(sql, settings, operation, answer, counted, now)?;
     if let Some(key) = key {
         let answer = Answer::ReserveTurn(ReservedTurn::Answered(turn.clone()));
-        idempotency::store(sql, &key, operation, user, &answer, now)?;
+        idempotency::store(writer, &key, operation, named, &answer)?;
     }
     Ok(turn)
 }
@@ -367,16 +373,16 @@ pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlErr
 /// Detaches the turns of some users from their relationships, which the object removes next. So no turn names a
 /// relationship that is gone. `users` is a JSON list of row numbers.
 pub fn detach(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
-    let listed = "IN (SELECT value FROM json_each(?))";
-    sql.execute(&format!("UPDATE ledger SET relationship = NULL WHERE user {listed}"), &[users.into()])
+    let update = format!("UPDATE ledger SET relationship = NULL WHERE about {}", user_row::DIGESTS);
+    sql.execute(&update, &[users.into()])
 }
 
 /// Removes some users from the turns and from the set of active relationships. The counters stay. `users` is a
 /// JSON list of row numbers.
 pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
-    let listed = "IN (SELECT value FROM json_each(?))";
     // Without its key a turn in progress keeps no answer, which would be about an erased person.
-    let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL";
-    sql.execute(&format!("UPDATE ledger SET {blank} WHERE user {listed}"), &[users.into()])?;
-    sql.execute(&format!("DELETE FROM active_relationships WHERE user {listed}"), &[users.into()])
+    let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL, about = NULL";
+    sql.execute(&format!("UPDATE ledger SET {blank} WHERE about {}", user_row::DIGESTS), &[users.into()])?;
+    let delete = "DELETE FROM active_relationships WHERE user IN (SELECT value FROM json_each(?))";
+    sql.execute(delete, &[users.into()])
 }

@@ -18,6 +18,9 @@ use crate::guards::{self, Guard};
 pub const COLUMNS: &str = "u.number, u.principal_id, u.user_id, u.version, u.state, u.display_name, u.metadata, \
                            u.created_at, u.updated_at, u.last_interaction_at";
 
+/// The condition that a digest is one of some users'. Its first parameter is a JSON list of row numbers.
+pub const DIGESTS: &str = "IN (SELECT digest FROM users WHERE number IN (SELECT value FROM json_each(?1)))";
+
 /// A user as the object holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserRow {
@@ -57,8 +60,12 @@ impl UserRow {
 
     /// Finds a user by id.
     pub fn find(sql: &impl Sql, user_id: &UserId) -> Result<Option<Self>, SqlError> {
-        let select = format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?");
-        sql.find(&select, &[user_id.digest().into()], Self::read)
+        Self::of_digest(sql, &user_id.digest())
+    }
+
+    /// Finds a user by the digest of the id.
+    pub fn of_digest(sql: &impl Sql, digest: &str) -> Result<Option<Self>, SqlError> {
+        sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?"), &[digest.into()], Self::read)
     }
 
     /// Replaces the stored record in place.

@@ -5,7 +5,7 @@
 //! - A user id has at most one row, and none while it is an agent's external id.
 //! - Every change of a row writes a row of the change log in the same transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
@@ -13,7 +13,7 @@ use super::protocol::{
     CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Precondition, Rejection, Resource, UpdateEndUser,
 };
 use super::relationships;
-use super::sql::Sql;
+use super::sql::{Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status};
@@ -99,6 +99,32 @@ pub fn create_many(
             Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
             Err(failure) => return Err(failure),
         });
+    }
+    Ok(creations)
+}
+
+/// What a repeated batch is answered: the creations of then, but for users who are being erased, or were erased since
+/// `sequence`, the newest change of then.
+pub fn creations_now(
+    sql: &impl Sql,
+    users: &[NewEndUser],
+    mut creations: Vec<Creation>,
+    sequence: i64,
+) -> Result<Vec<Creation>, SqlError> {
+    let digests: Vec<String> = users.iter().map(|new| new.user_id.digest()).collect();
+    let select = "SELECT digest, state FROM users WHERE number <= ? AND digest IN (SELECT value FROM json_each(?))";
+    let listed = json_list(&digests)?;
+    let parameters = [sequence.into(), listed.as_str().into()];
+    let held = sql.list(select, &parameters, |row| Ok((row.text()?, row.parsed::<Status>("user state")?)))?;
+    let held: HashMap<String, Status> = held.into_iter().collect();
+    for (creation, digest) in creations.iter_mut().zip(&digests) {
+        if let Creation::Created | Creation::Existing = creation {
+            match held.get(digest) {
+                Some(Status::Active) => {}
+                Some(Status::DeletionPending) => *creation = Creation::DeletionPending,
+                None => *creation = Creation::Erased,
+            }
+        }
     }
     Ok(creations)
 }

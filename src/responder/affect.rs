@@ -95,11 +95,16 @@ pub fn separate(content: &str) -> (String, Option<ReportedAffect>) {
 
 /// An answer that comes piece by piece, and how much of its text may be passed on by now. Text that is, or
 /// may turn out to be, part of a block or white space before a block is held back.
+///
+/// Invariant: a piece is read once, with less than a fence before it. So the work is in proportion to the answer, however
+/// it is cut.
 #[derive(Debug, Default)]
 pub struct StreamedAnswer {
     content: String,
     /// The bytes of the content that were passed on or skipped.
     settled: usize,
+    /// The bytes of the content before which no fence begins. What lies between `settled` and here is white space.
+    read: usize,
     /// Whether a block has begun. Text after it is passed on at the end.
     fenced: bool,
 }
@@ -115,18 +120,24 @@ impl StreamedAnswer {
         if self.fenced {
             return "";
         }
-        let rest = self.content.get(self.settled..).unwrap_or_default();
-        let open = match rest.split_once(FENCE) {
-            Some((before, _)) => {
-                self.fenced = true;
-                before
-            }
-            None => without_beginning_of_fence(rest),
-        };
-        let open = open.trim_end();
-        let first = self.settled == 0;
-        self.settled = self.settled.saturating_add(open.len());
-        if first { open.trim_start() } else { open }
+        let unread = self.unread();
+        let fence = unread.split_once(FENCE);
+        let open = fence.map_or_else(|| without_beginning_of_fence(unread), |(before, _)| before);
+        let (open, visible, fenced) = (open.len(), open.trim_end().len(), fence.is_some());
+        self.fenced = fenced;
+        let (first, last) = (self.settled, self.read.saturating_add(visible));
+        self.read = self.read.saturating_add(open);
+        if visible == 0 {
+            return "";
+        }
+        self.settled = last;
+        let delta = self.content.get(first..last).unwrap_or_default();
+        if first == 0 { delta.trim_start() } else { delta }
+    }
+
+    /// What no piece before has settled: the last piece, after what may be the beginning of a fence.
+    fn unread(&self) -> &str {
+        self.content.get(self.read..).unwrap_or_default()
     }
 
     /// The text, the affect, and how many bytes of the text were passed on.
@@ -231,6 +242,26 @@ mod tests {
             }
             assert_passed_on(content, &characters.iter().map(char::to_string).collect::<Vec<_>>());
         }
+    }
+
+    /// The work of a stream is what its pieces have to read.
+    #[test]
+    fn a_stream_is_read_once_whatever_it_is_made_of() {
+        for piece in [" ", "\n", "`", "``` ", "```aff", "a", " a ", "\u{3000}"] {
+            let mut unfolding = StreamedAnswer::default();
+            let mut reread = 0;
+            for _ in 0..10_000 {
+                reread = reread.max(unfolding.unread().len());
+                unfolding.push(piece);
+            }
+            assert!(reread < FENCE.len(), "{piece:?}: {reread} bytes are read again");
+            assert_passed_on(&piece.repeat(100), &vec![piece.to_owned(); 100]);
+        }
+        let mut unfolding = StreamedAnswer::default();
+        assert!((0..10_000).all(|_| unfolding.push(" ").is_empty()));
+        assert_eq!(unfolding.push("a"), "a");
+        assert_eq!(unfolding.push("   "), "");
+        assert_eq!(unfolding.push("b").len(), 4, "the white space comes with what follows it");
     }
 
     fn assert_passed_on(content: &str, pieces: &[String]) {

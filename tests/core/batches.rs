@@ -38,7 +38,7 @@ fn object() -> Sqlite {
            INSERT INTO users SELECT n, 'd' || n, {}, printf('%02d', n) || '{emoji}', n, 'active', NULL, '{{}}', 1, 1, 1, 'r'
            FROM n;
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {AGENTS})
-           INSERT INTO agents SELECT 1000 + n, {}, NULL, 'agent', '{{}}', 1, 1, 1, NULL FROM n;
+           INSERT INTO agents SELECT 1000 + n, {}, NULL, NULL, 'agent', 'd', '{{}}', 1, 1, 1, NULL FROM n;
          INSERT INTO relationships SELECT 1000 * u.number + a.number, {}, u.number, a.number, 'user', 1, 1, 1, NULL
            FROM users u JOIN agents a;
          INSERT INTO changes SELECT number, 'turn', 1, 'system', NULL, NULL, number, 'r', number, 1 FROM users;",

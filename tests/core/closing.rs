@@ -207,6 +207,7 @@ impl Object {
             Command::ReserveTurn(NewTurn {
                 agent: agent(),
                 user_id: Some(id()),
+                is_stateful: true,
                 relationship_id,
                 expires_in_ms: 60_000,
             }),

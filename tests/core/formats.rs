@@ -174,6 +174,7 @@ fn commands() -> Vec<Command> {
         Command::ReserveTurn(NewTurn {
             agent: tutor(),
             user_id: Some(id("ada")),
+            is_stateful: true,
             relationship_id,
             expires_in_ms: 60_000,
         }),
@@ -317,6 +318,7 @@ fn answers() -> Vec<Answer> {
             Creation::Existing,
             Creation::DeletionPending,
             Creation::OtherType,
+            Creation::Erased,
         ]),
         Answer::UpdateEndUser(user()),
         Answer::DeleteEndUser(receipt()),
@@ -399,6 +401,7 @@ fn rejections() -> Vec<Rejection> {
         Rejection::QuotaReserved { quota: quota(), retry_after_ms: 5 },
         Rejection::TurnExpired,
         Rejection::Closed,
+        Rejection::IdempotencyOfErased,
     ]);
     rejections
 }
@@ -554,6 +557,7 @@ impl World {
         let turn = |user_id: &str, number| NewTurn {
             agent: tutor(),
             user_id: Some(id(user_id)),
+            is_stateful: true,
             relationship_id: RelationshipId::new(at(4), [number; 10]),
             expires_in_ms: 60_000,
         };

@@ -59,6 +59,7 @@ impl World {
             self.call(Command::ReserveTurn(NewTurn {
                 agent,
                 user_id: Some(user_id),
+                is_stateful: true,
                 relationship_id,
                 expires_in_ms: 60_000,
             }));

@@ -162,7 +162,8 @@ impl World {
                 let agent = AgentRef::new(format!("agent {}", self.id())).expect("an agent");
                 let relationship_id = RelationshipId::new(self.now(), self.bytes());
                 let user_id = Some(self.user_id());
-                let _ = self.call(Command::ReserveTurn(NewTurn { agent, user_id, relationship_id, expires_in_ms: 1 }));
+                let turn = NewTurn { agent, user_id, is_stateful: true, relationship_id, expires_in_ms: 1 };
+                let _ = self.call(Command::ReserveTurn(turn));
             }
             // A restart: the sequence goes on.
             _ => self.core = OrganizationCore::default(),

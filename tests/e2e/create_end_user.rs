@@ -181,7 +181,8 @@ fn a_read_key_is_403_with_the_quota() {
     let client = server.client(&organization, "live", "read");
     let refused = client.post(PATH, &json!({ "user_id": "ada" }));
     assert_eq!(refused.status, 403);
-    refused.assert_header_names(&[ALWAYS, QUOTA]);
+    refused.assert_header_names(&[ALWAYS, BUCKET, QUOTA]);
+    assert!(refused.header("ratelimit-policy").starts_with("\"ip\";"), "the address pays: {refused:?}");
     assert_eq!(refused.header("x-quota-turns-used"), "0");
     assert_eq!(refused.header("x-quota-turns-limit"), "10000");
     assert_eq!(refused.header("x-quota-relationships-used"), "0");

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::agents::{PATH as AGENTS, assert_problem, make_agent};
 use crate::client::{Client, Response};
-use crate::server::{expect, shared};
+use crate::delete_end_user::completed;
+use crate::faults;
+use crate::respond::PATH as RESPOND;
+use crate::server::{Options, Server, expect, roomy, shared};
 
 const PATH: &str = "/v1/end-users";
 
@@ -95,6 +99,191 @@ fn a_batch_is_replayed_row_by_row() {
     let again = keyed.post("/v1/end-users/batch", &request);
     assert_eq!(again.body, first.body);
     assert!(replayed(&again));
+}
+
+/// What is asked for is compared, and not how it is spelled.
+#[test]
+fn another_spelling_of_a_request_is_the_same_request() {
+    let server = shared();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let service = server.service(&organization, "live", "read_write");
+    make_agent(&client, "Tutor");
+    for (client, path, spellings) in [
+        (
+            &client,
+            PATH,
+            [
+                r#"{"user_id":"a/b","metadata":{"n":1,"m":{"x":[1,{"p":1,"q":2}],"y":null}}}"#,
+                "{ \"metadata\" : { \"m\": {\"y\":null,\"x\":[1, {\"q\":2,\"p\":1}]},\n\"n\":1 },\t\"user_id\":\"\\u0061\\/b\" }",
+            ],
+        ),
+        (
+            &client,
+            "/v1/end-users/batch",
+            [
+                r#"{"users":[{"user_id":"c","metadata":{}},{"user_id":"d"}]}"#,
+                r#" {"users": [ {"metadata":{ },"user_id":"c"}, {"user_id":"d"} ]}"#,
+            ],
+        ),
+        (
+            &client,
+            RESPOND,
+            [
+                r#"{"message":"hi","personality_id":"Tutor","user_id":"e","context":{"a":1,"b":2}}"#,
+                r#"{"context":{"b":2,"a":1},"user_id":"e","personality_id":"Tutor","message":"hi"}"#,
+            ],
+        ),
+        (
+            &client,
+            AGENTS,
+            [r#"{"name":"Coach","metadata":{"a":1,"b":2}}"#, r#"{"metadata":{"b":2, "a":1}, "name":"Coach"}"#],
+        ),
+        (
+            &service,
+            "/api/v1/principals",
+            [
+                r#"{"external_id":"f","type":"human","name":"F","metadata":{"a":1,"b":2}}"#,
+                r#"{"metadata":{"b":2,"a":1},"name":"F","type":"human","external_id":"f"}"#,
+            ],
+        ),
+    ] {
+        let keyed = with_key(client, path);
+        let [first, again] =
+            spellings.map(|body| keyed.send("POST", path, Some(("application/json", body.as_bytes()))));
+        assert!(matches!(first.status, 200 | 201) && !replayed(&first), "{first:?}");
+        assert_eq!((again.status, &again.body), (first.status, &first.body), "{path}: {again:?}");
+        assert!(replayed(&again), "{path}");
+        let other = spellings[0].replace('1', "1.0").replace("\"c\"", "\"c2\"");
+        let other = other.replace("Tutor", "Coach").replace("\"message\":\"hi\"", "\"message\":\"ho\"");
+        let refused = keyed.send("POST", path, Some(("application/json", other.as_bytes())));
+        assert_eq!(refused.status, 422, "{path}: {refused:?}");
+    }
+}
+
+/// Repeats requests, and returns their answers.
+fn repeat(requests: &[(&str, Client, &str, Value)]) -> Vec<Response> {
+    requests.iter().map(|(_, client, path, body)| client.post(path, body)).collect()
+}
+
+/// Every kind of request that names a person, each with its key. The last is a batch with another person in it.
+fn requests_about(api: &Client, service: &Client, user: &str) -> Vec<(&'static str, Client, &'static str, Value)> {
+    let turn = |more: &Value| {
+        let mut body = json!({ "message": "hi", "personality_id": "Tutor", "user_id": user });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body
+    };
+    let human = json!({ "external_id": user, "type": "human", "name": "Ada" });
+    let batch = json!({ "users": [{ "user_id": user }, { "user_id": "bob" }] });
+    let requests = [
+        ("a stateless turn", api, RESPOND, turn(&json!({ "mode": "stateless" }))),
+        ("a streamed stateless turn", api, RESPOND, turn(&json!({ "mode": "stateless", "stream": true }))),
+        ("a creation", api, PATH, json!({ "user_id": user, "metadata": { "plan": "old" } })),
+        ("a principal", service, "/api/v1/principals", human),
+        ("a turn", api, RESPOND, turn(&json!({}))),
+        ("a streamed turn", api, RESPOND, turn(&json!({ "stream": true }))),
+        ("a batch", api, "/v1/end-users/batch", batch),
+    ];
+    requests
+        .map(|(name, client, path, body)| {
+            (name, with_key(client, &format!("{name} of {user}").replace(' ', "-")), path, body)
+        })
+        .into()
+}
+
+#[test]
+fn no_repetition_makes_an_erased_person_anew_or_tells_of_them() {
+    let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
+    let organization = server.organization();
+    let api = server.client(&organization, "live", "read_write");
+    let service = server.service(&organization, "live", "read_write");
+    make_agent(&api, "Tutor");
+    let requests = requests_about(&api, &service, "ada");
+    for first in repeat(&requests) {
+        assert!(matches!(first.status, 200 | 201) && !replayed(&first), "{first:?}");
+    }
+    assert!(repeat(&requests).iter().all(replayed));
+
+    // While D1 is down, no erasure is completed.
+    faults::set(&server, &json!({ "d1": true }));
+    let receipt = expect(202, api.delete("/v1/end-users/ada"));
+    let deletion_id = receipt["deletion_id"].as_str().expect("an id");
+    assert_refused(&requests, "deletion_pending", "This is being erased and takes no change.");
+
+    faults::set(&server, &json!({ "d1": false }));
+    completed(&api, deletion_id);
+    let message = "What this Idempotency-Key was used for has been erased since.";
+    assert_refused(&requests, "idempotency_of_erased", message);
+    assert_eq!(api.get("/v1/end-users/ada").status, 404, "no repetition made her");
+
+    // A new key makes her anew, and the old ones stay as they are.
+    assert_eq!(with_key(&api, "new").post(PATH, &json!({ "user_id": "ada" })).status, 201);
+    assert_refused(&requests, "idempotency_of_erased", message);
+    assert_eq!(expect(200, api.get("/v1/end-users/ada"))["metadata"], json!({}));
+    let other = requests[2].1.post(PATH, &json!({ "user_id": "eve" }));
+    assert_eq!(other.json()["error"]["code"], "idempotency_of_erased", "of the request nothing is left to compare");
+}
+
+/// Asserts that every request is refused, and of a batch the one row.
+fn assert_refused(requests: &[(&str, Client, &str, Value)], code: &str, message: &str) {
+    for ((name, ..), response) in requests.iter().zip(repeat(requests)) {
+        let body = response.json();
+        if *name == "a batch" {
+            assert_eq!(
+                (response.status, &body["failed"], &body["results"][1]["status"]),
+                (200, &json!(1), &json!(201))
+            );
+            let row = &body["results"][0];
+            assert_eq!((&row["status"], &row["error"]["code"]), (&json!(409), &json!(code)), "{response:?}");
+            continue;
+        }
+        assert_eq!(response.status, 409, "{name}: {response:?}");
+        assert!(!replayed(&response), "{name}");
+        if *name == "a principal" {
+            assert_eq!(body["error"], message, "{name}");
+        } else {
+            assert_eq!(body["error"]["code"], code, "{name}");
+        }
+    }
+}
+
+/// A stateless turn may name a person who is registered only later.
+#[test]
+fn an_answer_that_named_a_person_before_they_were_registered_goes_with_them() {
+    let client = shared().new_client();
+    make_agent(&client, "Tutor");
+    let keyed = with_key(&client, "k");
+    let turn = json!({ "message": "hi", "personality_id": "Tutor", "user_id": "eve", "mode": "stateless" });
+    expect(200, keyed.post(RESPOND, &turn));
+    assert_eq!(client.get("/v1/end-users/eve").status, 404, "the turn left nothing");
+    assert_eq!(client.post(PATH, &json!({ "user_id": "eve" })).status, 201);
+    assert!(replayed(&keyed.post(RESPOND, &turn)));
+    let export = expect(200, client.get("/v1/end-users/eve/export"));
+    assert_eq!(export["kept_answers"].as_array().map(Vec::len), Some(1), "{export}");
+    let receipt = expect(202, client.delete("/v1/end-users/eve"));
+    completed(&client, receipt["deletion_id"].as_str().expect("an id"));
+    assert_eq!(expect(409, keyed.post(RESPOND, &turn))["error"]["code"], "idempotency_of_erased");
+}
+
+#[test]
+fn no_repetition_makes_a_deleted_agent_anew() {
+    let server = shared();
+    let organization = server.organization();
+    let api = server.client(&organization, "live", "read_write");
+    let service = server.service(&organization, "live", "read_write");
+    let (saved, made) = (with_key(&api, "a"), with_key(&service, "b"));
+    let (agent, principal) = (
+        json!({ "name": "Tutor", "external_id": "t" }),
+        json!({ "external_id": "t", "type": "agent", "name": "Tutor" }),
+    );
+    let id = expect(201, saved.post(AGENTS, &agent))["agent_id"].as_str().expect("an id").to_owned();
+    expect(200, made.post("/api/v1/principals", &principal));
+    expect(202, api.delete(&format!("{AGENTS}/{id}")));
+    let refused = saved.post(AGENTS, &agent);
+    assert_problem(&refused, 409, "idempotency_of_erased");
+    assert_eq!(made.post("/api/v1/principals", &principal).status, 409);
+    assert_eq!(api.get(&format!("{AGENTS}/{id}")).status, 404);
+    assert_eq!(with_key(&api, "c").post(AGENTS, &agent).status, 201);
 }
 
 /// 32 racing copies of each of 100 requests: each request has one effect, and every copy gets the first answer or a

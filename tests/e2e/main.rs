@@ -33,6 +33,7 @@ mod principals;
 mod public;
 mod rate_limit;
 mod reads;
+mod refusals;
 mod relationships;
 mod repair;
 mod respond;

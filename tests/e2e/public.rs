@@ -85,13 +85,16 @@ fn cross_origin_calls_are_for_allowed_origins_only() {
 
 /// A deployment is never reached by a local host name.
 #[test]
-fn the_demo_key_is_for_the_machine_itself() {
+fn the_demo_key_is_for_the_pages_of_the_machine_itself() {
     let key = "sk_live_0123456789";
-    let told = |server: &Server, host: &str| {
-        let response = server.anonymous().with_header("Host", host).get("/demo.json");
+    let told_to = |server: &Server, host: &str, site: &[&str]| {
+        let client = server.anonymous().with_header("Host", host);
+        let client = site.iter().fold(client, |client, site| client.with_header("Sec-Fetch-Site", site));
+        let response = client.get("/demo.json");
         assert_eq!(response.header("cache-control"), "no-store");
         expect(200, response)
     };
+    let told = |server: &Server, host: &str| told_to(server, host, &["same-origin"]);
     let day_ms = 86_400_000;
     assert_eq!(told(shared(), "localhost"), json!({ "api_key": null, "mood_half_life_ms": day_ms }), "none is set");
     let vars = [("DEMO_API_KEY", key.to_owned()), ("MOOD_HALF_LIFE_HOURS", "2".to_owned())];
@@ -100,6 +103,10 @@ fn the_demo_key_is_for_the_machine_itself() {
     assert_eq!(told(&server, "127.0.0.1:8787"), json!({ "api_key": key, "mood_half_life_ms": 7_200_000 }));
     for host in ["rollcall.example.workers.dev", "localhost.example", "127.0.0.1.example:8787"] {
         assert_eq!(told(&server, host), json!({ "api_key": null, "mood_half_life_ms": 7_200_000 }), "{host}");
+    }
+    // A page whose own name points at this machine can claim a local URL, but no relation to it.
+    for site in [[].as_slice(), &["none"], &["same-site"], &["cross-site"]] {
+        assert_eq!(told_to(&server, "127.0.0.1:8787", site)["api_key"], Value::Null, "{site:?}");
     }
 }
 

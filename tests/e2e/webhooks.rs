@@ -292,7 +292,7 @@ fn events_that_do_not_read_are_refused_and_others_are_let_be() {
     assert_problem(&signed.get(PATH), 405, "method_not_allowed");
 }
 
-/// A forged event takes tokens of its sender's address. A signed event is taken whatever the bucket holds.
+/// A forged event takes tokens of its sender's address. A signed event takes none.
 #[test]
 fn forgers_are_limited_and_the_sender_is_not() {
     let vars = vec![("PUBLIC_REQUESTS_PER_SECOND", "1".to_owned()), ("PUBLIC_BURST", "3".to_owned())];
@@ -304,8 +304,28 @@ fn forgers_are_limited_and_the_sender_is_not() {
     let event = user("user_1", "ada@example.org", 1);
     let statuses: Vec<_> = (0..30).map(|_| forger.deliver(&event).status).collect();
     assert_eq!(statuses, [[401; 3].as_slice(), &[429; 27]].concat());
+    let elsewhere = receiver.sender.client.clone().with_header("CF-Connecting-IP", "192.0.2.1");
+    let sender = Sender { client: elsewhere, ..receiver.sender.clone() };
     for _ in 0..30 {
-        assert_eq!(receiver.sender.deliver(&event).status, 204);
+        assert_eq!(sender.deliver(&event).status, 204);
+    }
+    // From an address without tokens nothing is read, not even what is signed.
+    assert_eq!(receiver.sender.deliver(&event).status, 429);
+    assert_eq!(announced(&receiver.sender.client, &now_s().to_string()), 429);
+}
+
+/// The status for a delivery of which only the head arrives.
+fn announced(client: &Client, timestamp: &str) -> u16 {
+    let headers = [("svix-id", "msg_1"), ("svix-timestamp", timestamp), ("svix-signature", "v1,x")];
+    headers.iter().fold(client.clone(), |client, (name, value)| client.with_header(name, value)).post_head(PATH)
+}
+
+#[test]
+fn a_delivery_under_an_impossible_time_is_refused_unread() {
+    let client = &receiver().sender.client;
+    let (stale, early) = ((now_s() - 1_000).to_string(), (now_s() + 1_000).to_string());
+    for timestamp in ["now", "-1", "1.5", "99999999999999999999", &stale, &early] {
+        assert_eq!(announced(client, timestamp), 401, "{timestamp}");
     }
 }
 

@@ -28,7 +28,10 @@ pub fn error_response((media_type, name): (&str, &str), is_key: bool, status: u1
     let mut names = vec!["X-Request-Id"];
     match status {
         401 => names.push("WWW-Authenticate"),
-        403 if is_key => names.extend(QUOTA),
+        403 if is_key => {
+            names.extend(RATE);
+            names.extend(QUOTA);
+        }
         429 => {
             names.push("Retry-After");
             names.extend(RATE);
@@ -74,7 +77,10 @@ fn fault(status: u16, id: &str) -> (&'static str, &'static str) {
         }
         403 => ("permission_denied", "The key's scope is too small."),
         404 => ("not_found", "There is no such resource in this organization and mode."),
-        409 => ("conflict", "It is being erased, being answered, or in the way of something else."),
+        409 => (
+            "conflict",
+            "It is being erased, being answered, or in the way of something else; or it was erased since a request with this key.",
+        ),
         412 => ("precondition_failed", "A precondition does not hold, such as the version in `If-Match`."),
         413 => ("payload_too_large", "The body is too large."),
         415 => ("unsupported_media_type", "The body is of another media type than this path takes."),

@@ -168,7 +168,7 @@ impl Operation {
         let mut responses = Map::new();
         for answer in &self.answers {
             let mut names = vec!["X-Request-Id"];
-            if !matches!(route.action, Action::Admin(_) | Action::ClerkEvent) {
+            if !matches!(route.action, Action::Session | Action::Admin(_) | Action::ClerkEvent) {
                 names.extend(RATE);
             }
             names.extend(answer.headers);

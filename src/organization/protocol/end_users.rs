@@ -74,4 +74,6 @@ pub enum Creation {
     DeletionPending,
     /// The id is an agent's external id.
     OtherType,
+    /// The user has been erased since the batch was answered first.
+    Erased,
 }

@@ -42,6 +42,8 @@ pub enum Rejection {
     TurnExpired,
     /// The organization was deleted. A closed object executes only `Command::Close`.
     Closed,
+    /// What the idempotency key was used for has been erased since.
+    IdempotencyOfErased,
 }
 
 /// What a command does not find. The text is the kind of resource, in words.

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NewTurn {
     pub agent: AgentRef,
-    /// The user who takes the turn; `None` for a turn without a user.
+    /// The user whom the turn names.
     pub user_id: Option<UserId>,
+    /// Whether the named user takes the turn. A stateless turn leaves nothing with the user.
+    pub is_stateful: bool,
     /// The id of the relationship, if the object has to create it.
     pub relationship_id: RelationshipId,
     /// Milliseconds until the reservation expires.

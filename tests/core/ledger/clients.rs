@@ -109,6 +109,7 @@ impl World<'_> {
             target,
             by_name: by_name && !is_ambiguous,
             user: (self.random.u8(0..5) > 0).then(|| self.random.usize(0..USERS.len())),
+            is_stateful: self.random.u8(0..5) > 0,
             key: (self.random.u8(0..5) < 2).then(|| self.random.usize(0..KEYS)),
         }
     }
@@ -175,6 +176,7 @@ impl World<'_> {
             Err(Rejection::NotFound(_) | Rejection::Ambiguous) => "reservations refused: no such agent",
             Err(Rejection::IdempotencyInFlight) => "reservations refused: in flight",
             Err(Rejection::IdempotencyMismatch) => "reservations refused: key of another",
+            Err(Rejection::IdempotencyOfErased) => "reservations refused: key of an erased person",
             Err(Rejection::TurnExpired) => "commits refused: expired",
             other => return Err(Violation(format!("no answer to {message:?}: {other:?}"))),
         };
@@ -193,6 +195,7 @@ impl World<'_> {
                 let turn = NewTurn {
                     agent: self.agent(request.target, request.by_name),
                     user_id: request.user.map(|user| self.bench.user_ids[user].clone()),
+                    is_stateful: request.is_stateful,
                     relationship_id: errand.relationship_id,
                     expires_in_ms: errand.expires_in_ms,
                 };

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall::directory::deletion::{Cascade, Erased};
 use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
-use rollcall::directory::names::Name;
+use rollcall::directory::names::{self, Name};
 use rollcall::directory::quota::Component;
 use rollcall::directory::quota::Quota;
 use rollcall::directory::timestamp::Timestamp;
@@ -38,7 +38,9 @@ pub enum Target {
 pub struct Request {
     pub target: Target,
     pub by_name: bool,
+    /// The user whom the request names.
     pub user: Option<usize>,
+    pub is_stateful: bool,
     pub key: Option<usize>,
 }
 
@@ -48,7 +50,12 @@ impl Request {
     }
 
     pub fn fingerprint(&self) -> String {
-        format!("{:?}/{}/{:?}", self.target, self.by_name, self.user)
+        format!("{:?}/{}/{:?}/{}", self.target, self.by_name, self.user, self.is_stateful)
+    }
+
+    /// The user who takes the turn.
+    fn taker(&self) -> Option<usize> {
+        self.user.filter(|_| self.is_stateful)
     }
 }
 
@@ -88,6 +95,8 @@ struct Turn {
     person: Option<Person>,
     /// The agent, while the relationship is the one in which the turn was reserved.
     agent: Option<usize>,
+    /// The user whom the turn names, until they are erased.
+    named: Option<usize>,
     is_new: bool,
     is_committed: bool,
     period_ms: i64,
@@ -103,10 +112,16 @@ impl Turn {
 
 #[derive(Debug)]
 struct Kept {
+    /// `None` when the person whom the answer is about has been erased.
+    answer: Option<KeptAnswer>,
+    expires_ms: i64,
+}
+
+#[derive(Debug)]
+struct KeptAnswer {
     fingerprint: String,
     by: RequestId,
-    person: Option<Person>,
-    expires_ms: i64,
+    about: Option<usize>,
     document: String,
 }
 
@@ -207,8 +222,12 @@ impl Oracle {
                 return Ok((Err(refusal), false));
             }
             if let Some(kept) = self.kept.get(&digest).filter(|kept| kept.expires_ms > now_ms) {
+                let Some(kept) = &kept.answer else { return Ok((Err(Rejection::IdempotencyOfErased), false)) };
                 if kept.fingerprint != fingerprint {
                     return Ok((Err(Rejection::IdempotencyMismatch), false));
+                }
+                if let Some(refusal) = self.refusal_while_erased(kept.about)? {
+                    return Ok((Err(refusal), false));
                 }
                 let document = json::Text::parse(kept.document.clone()).expect("JSON");
                 let quota = Some(self.quota(now_ms));
@@ -217,6 +236,16 @@ impl Oracle {
             }
         }
         Ok((self.reserve_anew(errand, now_ms)?, false))
+    }
+
+    /// The refusal to write to a user who is being erased.
+    fn refusal_while_erased(&self, user: Option<usize>) -> Result<Option<Rejection>, Violation> {
+        let user = user.and_then(|user| self.users.get(&user)).filter(|user| user.is_pending);
+        let Some(user) = user else { return Ok(None) };
+        let is_it = |known: &Deletion| known.person == Some(user.person) && known.cascade == Cascade::All;
+        let erasure = self.deletions.iter().find(|(_, known)| is_it(known));
+        let (deletion_id, _) = erasure.ok_or_else(|| Violation("an erasure has no receipt".to_owned()))?;
+        Ok(Some(Rejection::DeletionPending { deletion_id: *deletion_id }))
     }
 
     fn reserve_anew(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
@@ -231,14 +260,11 @@ impl Oracle {
         if self.ledger.contains_key(&errand.id) {
             return Ok(reserved);
         }
-        let user = errand.request.user.and_then(|user| self.users.get(&user));
-        if let Some(user) = user.filter(|user| user.is_pending) {
-            let is_it = |known: &Deletion| known.person == Some(user.person) && known.cascade == Cascade::All;
-            let erasure = self.deletions.iter().find(|(_, known)| is_it(known));
-            let (deletion_id, _) = erasure.ok_or_else(|| Violation("an erasure has no receipt".to_owned()))?;
-            return Ok(Err(Rejection::DeletionPending { deletion_id: *deletion_id }));
+        let taker = errand.request.taker();
+        if let Some(refusal) = self.refusal_while_erased(taker)? {
+            return Ok(Err(refusal));
         }
-        let held = user.map(|user| user.person);
+        let held = taker.and_then(|user| self.users.get(&user)).map(|user| user.person);
         let period_ms = self.period(now_ms);
         let turns_used = quota.turns_used + self.live(period_ms, now_ms).count() as u64;
         if turns_used >= self.turns_limit {
@@ -247,7 +273,7 @@ impl Oracle {
             return Ok(Err(self.over_quota(Component::Turns, is_used_up, quota, now_ms)));
         }
         let is_active = |person| self.active.get(&period_ms).is_some_and(|active| active.contains(&(person, agent)));
-        let is_new = errand.request.user.is_some() && !held.is_some_and(is_active);
+        let is_new = taker.is_some() && !held.is_some_and(is_active);
         if is_new {
             let prospects = self.prospects(period_ms, now_ms);
             let others = prospects.iter().filter(|pair| held.is_none_or(|person| **pair != (person, agent))).count();
@@ -258,10 +284,11 @@ impl Oracle {
                 return Ok(Err(self.over_quota(Component::ActiveRelationships, is_used_up, quota, now_ms)));
             }
         }
-        let person = errand.request.user.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
+        let person = taker.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
         let key = errand.request.digest().map(|digest| (digest, errand.request.fingerprint()));
         let (expires_ms, agent) = (now_ms + errand.expires_in_ms, person.map(|_| agent));
-        let turn = Turn { person, agent, is_new, is_committed: false, period_ms, expires_ms, key };
+        let named = errand.request.user;
+        let turn = Turn { person, agent, named, is_new, is_committed: false, period_ms, expires_ms, key };
         self.ledger.insert(errand.id, turn);
         self.check_grant(is_new, period_ms, now_ms)?;
         Ok(reserved)
@@ -314,7 +341,7 @@ impl Oracle {
             turn.is_committed = true;
             turn.is_new = false;
             let pair = turn.person.zip(turn.agent);
-            let (period_ms, key, person) = (turn.period_ms, turn.key.clone(), turn.person);
+            let (period_ms, key, about) = (turn.period_ms, turn.key.clone(), turn.named);
             let is_counted = pair.is_some_and(|pair| self.interact(pair, period_ms, errand.has_affect, now_ms));
             if let Some(turn) = self.ledger.get_mut(&errand.id) {
                 turn.is_new = is_counted;
@@ -323,7 +350,8 @@ impl Oracle {
                 let earlier = self.kept.get(&digest).filter(|kept| kept.expires_ms > now_ms);
                 ensure!(earlier.is_none(), "{digest} has two effects: {earlier:?} and {}", errand.id);
                 let (document, expires_ms) = (document(errand, is_counted), now_ms + KEPT_MS);
-                self.kept.insert(digest, Kept { fingerprint, by: errand.id, person, expires_ms, document });
+                let answer = Some(KeptAnswer { fingerprint, by: errand.id, about, document });
+                self.kept.insert(digest, Kept { answer, expires_ms });
             }
         }
         let is_counted = self.ledger.get(&errand.id).is_some_and(|turn| turn.is_new);
@@ -392,7 +420,7 @@ impl Oracle {
     }
 
     /// Completes every erasure that all projections have confirmed. Returns the number of people removed.
-    pub fn purge(&mut self, confirmed: i64) -> usize {
+    pub fn purge(&mut self, confirmed: i64, now_ms: i64) -> usize {
         let mut gone = BTreeSet::new();
         for deletion in self.deletions.values_mut().filter(|deletion| deletion.sequence <= confirmed) {
             let Some(person) = deletion.person.take() else { continue };
@@ -405,12 +433,22 @@ impl Oracle {
             }
         }
         self.sequence += i64::try_from(gone.len()).expect("a few");
-        self.users.retain(|_, user| !gone.contains(&user.person));
+        let erased = self.users.extract_if(.., |_, user| gone.contains(&user.person));
+        let erased: BTreeSet<usize> = erased.map(|(user, _)| user).collect();
+        let is_erased = |user: Option<usize>| user.is_some_and(|user| erased.contains(&user));
         self.relationships.retain(|(person, _), _| !gone.contains(person));
-        self.kept.retain(|_, kept| kept.person.is_none_or(|person| !gone.contains(&person)));
-        for turn in self.ledger.values_mut() {
-            if turn.person.is_some_and(|person| gone.contains(&person)) {
-                (turn.person, turn.agent, turn.key) = (None, None, None);
+        for kept in self.kept.values_mut().filter(|kept| kept.answer.as_ref().is_some_and(|held| is_erased(held.about)))
+        {
+            kept.answer = None;
+        }
+        for turn in self.ledger.values_mut().filter(|turn| is_erased(turn.named)) {
+            (turn.person, turn.agent, turn.named) = (None, None, None);
+            if let Some((digest, _)) = turn.key.take()
+                && turn.is_live(now_ms)
+            {
+                self.kept.retain(|held, kept| *held != digest || kept.expires_ms > now_ms);
+                let tombstone = Kept { answer: None, expires_ms: now_ms + KEPT_MS };
+                self.kept.entry(digest).or_insert(tombstone);
             }
         }
         gone.len()
@@ -447,8 +485,10 @@ impl Oracle {
             let key = turn.key.as_ref().map(|(digest, fingerprint)| format!("{digest} {fingerprint}"));
             let (period_ms, expires_ms, person, is_new) =
                 (turn.period_ms, turn.expires_ms, name(turn.person), i64::from(turn.is_new));
-            let key = key.as_deref().unwrap_or("- -");
-            lines.push(format!("turn {id} {state} {period_ms} {expires_ms} {relationship} {person} {is_new} {key}"));
+            let (key, about) = (key.as_deref().unwrap_or("- -"), digest_of(turn.named));
+            lines.push(format!(
+                "turn {id} {state} {period_ms} {expires_ms} {relationship} {person} {is_new} {key} {about}"
+            ));
         }
         for (period_ms, counted) in &self.counted {
             lines.push(format!("counter turns {period_ms} {}", counted.len()));
@@ -460,8 +500,13 @@ impl Oracle {
             }
         }
         for (digest, kept) in &self.kept {
-            let Kept { fingerprint, by, person, expires_ms, document } = kept;
-            lines.push(format!("kept {digest} {fingerprint} {by} {} {expires_ms} {document}", name(*person)));
+            let expires_ms = kept.expires_ms;
+            lines.push(match &kept.answer {
+                Some(KeptAnswer { fingerprint, by, about, document }) => {
+                    format!("kept {digest} {fingerprint} {by} {} {expires_ms} {document}", digest_of(*about))
+                }
+                None => format!("kept {digest} -  - {expires_ms} "),
+            });
         }
         for (id, deletion) in &self.deletions {
             let Erased { records, relationships, moods } = deletion.erased;
@@ -471,6 +516,11 @@ impl Oracle {
         lines.sort_unstable();
         lines
     }
+}
+
+/// The digest of a user's id.
+fn digest_of(user: Option<usize>) -> String {
+    user.map_or_else(|| "-".to_owned(), |user| names::digest(USERS[user]))
 }
 
 fn or_none(value: Option<impl std::fmt::Display>) -> String {

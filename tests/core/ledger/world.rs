@@ -39,19 +39,19 @@ const LINES: &str = "
     SELECT format('relationship %s#%d %d %s %d %d %s', u.user_id, u.number, r.agent, r.relationship_id, r.turns,
         r.mood IS NOT NULL, ifnull(r.last_interaction_at, '-'))
     FROM relationships r LEFT JOIN users u ON u.number = r.user UNION ALL
-    SELECT format('turn %s %s %d %d %s %s %d %s %s', l.operation, l.state, l.period_start, l.expires_at,
+    SELECT format('turn %s %s %d %d %s %s %d %s %s %s', l.operation, l.state, l.period_start, l.expires_at,
         CASE WHEN l.relationship IS NULL THEN '-' WHEN r.user IS NOT l.user THEN 'of another'
              ELSE r.relationship_id END,
         iif(l.user IS NULL, '-', u.user_id || '#' || u.number), l.is_new_active,
-        ifnull(l.digest, '-'), ifnull(l.fingerprint, '-'))
+        ifnull(l.digest, '-'), ifnull(l.fingerprint, '-'), ifnull(l.about, '-'))
     FROM ledger l LEFT JOIN users u ON u.number = l.user LEFT JOIN relationships r ON r.number = l.relationship
     UNION ALL
     SELECT format('counter %s %d %d', metric, period_start, value) FROM counters UNION ALL
     SELECT format('active %d %s#%d %d', a.period_start, u.user_id, u.number, a.agent)
     FROM active_relationships a LEFT JOIN users u ON u.number = a.user UNION ALL
-    SELECT format('kept %s %s %s %s %d %s', i.digest, i.fingerprint, i.request_id,
-        iif(i.user IS NULL, '-', u.user_id || '#' || u.number), i.expires_at, i.document)
-    FROM idempotency i LEFT JOIN users u ON u.number = i.user UNION ALL
+    SELECT format('kept %s %s %s %s %d %s', digest, ifnull(fingerprint, '-'), request_id, ifnull(about, '-'),
+        expires_at, document)
+    FROM idempotency UNION ALL
     SELECT format('deletion %s %s %s %d %d %d', d.deletion_id,
         iif(d.user IS NULL, '-', u.user_id || '#' || u.number), d.cascade, d.erased_records,
         d.erased_relationships, d.erased_moods)
@@ -104,7 +104,8 @@ impl Bench {
             let mut world = World::new(0, self, false);
             world.is_faulty = false;
             world.configure()?;
-            let request = Request { target: Target::Agent(0), by_name: false, user: Some(0), key: None };
+            let request =
+                Request { target: Target::Agent(0), by_name: false, user: Some(0), is_stateful: true, key: None };
             let errand = world.errand(request);
             world.deliver(&errand, Message::Reserve, false)?;
             world.now_ms += errand.expires_in_ms - 1;
@@ -379,7 +380,7 @@ impl<'a> World<'a> {
 
     fn purge(&mut self) -> Result<(), Violation> {
         if self.transact(OrganizationCore::purge)?.is_some() {
-            let erased = self.oracle.purge(self.confirmed[0].min(self.confirmed[1]));
+            let erased = self.oracle.purge(self.confirmed[0].min(self.confirmed[1]), self.now_ms);
             self.trace(|| format!("purge: {erased}"));
             (0..erased).for_each(|_| self.tally.count("people erased"));
         }

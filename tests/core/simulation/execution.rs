@@ -58,6 +58,8 @@ impl World<'_> {
         {
             self.tally.count(match (&reply.outcome, reply.replayed) {
                 (Err(Rejection::IdempotencyMismatch), _) => "keys used for two requests",
+                (Err(Rejection::IdempotencyOfErased), _) => "keys refused: user erased",
+                (Err(_), _) => "keys refused: erasure pending",
                 (_, true) => "answers replayed",
                 (_, false) => "answers repeated to the edge",
             });
@@ -69,11 +71,12 @@ impl World<'_> {
         let before = self.settle(&effect)?;
         let made = self.judge(call, &reply.outcome, &before)?;
         if let Some(key) = &call.idempotency {
-            let user = match &call.command {
-                Command::CreateEndUser(new) => Some(self.number(&new.user_id)),
-                _ => None,
+            let users = match &call.command {
+                Command::CreateEndUser(new) => vec![self.number(&new.user_id)],
+                Command::CreateEndUsers(new) => new.users.iter().map(|new| self.number(&new.user_id)).collect(),
+                _ => Vec::new(),
             };
-            self.oracle.keep(key, call.request_id, user, &reply.outcome, &made, now);
+            self.oracle.keep(key, call.request_id, &users, &reply.outcome, &made, now);
         }
         Ok(Some((reply, made)))
     }

@@ -13,7 +13,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::{Answer, Call, IdempotencyKey, Outcome, Rejection, Reply};
+use rollcall::organization::protocol::{Answer, Call, Creation, IdempotencyKey, Outcome, Rejection, Reply};
 
 use super::stores::{Held, Holdings, written};
 use super::{Violation, ensure};
@@ -41,6 +41,10 @@ pub struct Kept {
     pub request_id: RequestId,
     outcome: Vec<u8>,
     pub user: Option<usize>,
+    /// Whether the user was erased, so that only the key is left.
+    is_erased: bool,
+    /// The rows of a batch: each user, and what came of the row.
+    rows: Vec<(usize, Creation)>,
     made: Vec<Made>,
     pub expires_at: Timestamp,
 }
@@ -234,13 +238,36 @@ impl Oracle {
             ensure!(!reply.replayed && !is_mismatch, "nothing was kept for {key:?}: {reply:?}");
             return Ok(None);
         };
+        if kept.is_erased {
+            let is_refused = matches!(reply.outcome, Err(Rejection::IdempotencyOfErased));
+            ensure!(is_refused && !reply.replayed, "{key:?} is of an erased user: {reply:?}");
+            return Ok(Some(Vec::new()));
+        }
         if kept.fingerprint != key.fingerprint {
             ensure!(is_mismatch, "{key:?} was used for another request: {reply:?}");
             return Ok(Some(Vec::new()));
         }
-        ensure!(written(&reply.outcome) == kept.outcome, "{key:?}: {reply:?} is not the first answer, {kept:?}");
+        if let Some(deletion_id) = kept.user.and_then(|user| self.pending[user]) {
+            let is_refused = reply.outcome.as_ref().err() == Some(&Rejection::DeletionPending { deletion_id });
+            ensure!(is_refused && !reply.replayed, "{key:?} is of a user who is being erased: {reply:?}");
+            return Ok(Some(Vec::new()));
+        }
+        let rows = kept.rows.iter().map(|(user, creation)| match creation {
+            Creation::Created | Creation::Existing if self.pending[*user].is_some() => Creation::DeletionPending,
+            creation => *creation,
+        });
+        let first = if kept.rows.is_empty() {
+            kept.outcome.clone()
+        } else {
+            written(&Ok(Answer::CreateEndUsers(rows.clone().collect())))
+        };
+        ensure!(written(&reply.outcome) == first, "{key:?}: {reply:?} is not the first answer, {kept:?}");
         ensure!(reply.replayed == (kept.request_id != call.request_id), "{key:?}: replayed or not? {reply:?}");
-        Ok(Some(kept.made.clone()))
+        let is_there = |made: &&Made| {
+            let is_it = |(now, (user, _)): (Creation, &(usize, Creation))| *user == made.0 && now == Creation::Created;
+            kept.rows.is_empty() || rows.clone().zip(&kept.rows).any(is_it)
+        };
+        Ok(Some(kept.made.iter().filter(is_there).copied().collect()))
     }
 
     /// Keeps the answer of an executed call.
@@ -248,17 +275,25 @@ impl Oracle {
         &mut self,
         key: &IdempotencyKey,
         request_id: RequestId,
-        user: Option<usize>,
+        users: &[usize],
         outcome: &Outcome,
         made: &[Made],
         now: Timestamp,
     ) {
         if is_kept(outcome) {
+            let (user, rows) = match outcome {
+                Ok(Answer::CreateEndUsers(creations)) => {
+                    (None, users.iter().copied().zip(creations.iter().copied()).collect())
+                }
+                _ => (users.first().copied(), Vec::new()),
+            };
             let kept = Kept {
                 fingerprint: key.fingerprint.clone(),
                 request_id,
                 outcome: written(outcome),
                 user,
+                is_erased: false,
+                rows,
                 made: made.to_vec(),
                 expires_at: Timestamp::from_millis(now.millis() + KEPT_MS),
             };
@@ -338,7 +373,15 @@ impl Oracle {
             self.erased[*user] = versions.map(|(version, _)| *version).max();
             self.pending[*user] = None;
             self.acknowledged[*user] = None;
-            self.kept.retain(|_, kept| kept.user != Some(*user));
+            for kept in self.kept.values_mut() {
+                kept.is_erased |= kept.user == Some(*user);
+                kept.user = kept.user.filter(|held| held != user);
+                for (of, creation) in &mut kept.rows {
+                    if of == user && matches!(creation, Creation::Created | Creation::Existing) {
+                        *creation = Creation::Erased;
+                    }
+                }
+            }
         }
         purged
     }

@@ -22,7 +22,7 @@ pub async fn get(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, 
     match person {
         PersonLookup::Known(person) => described(200, Schema::Me, person),
         PersonLookup::Unknown => described(200, Schema::Me, of_token(&session)),
-        PersonLookup::Gone => Err(Fault::Credential(CredentialFault::Invalid)),
+        PersonLookup::Gone => Err(exchange.refuse_credential(CredentialFault::Invalid)),
     }
 }
 

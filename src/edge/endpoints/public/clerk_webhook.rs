@@ -5,7 +5,7 @@
 //! operator has to correct something first.
 
 use crate::clerk::event;
-use crate::clerk::webhook_signature::Delivery;
+use crate::clerk::webhook_signature::{self, Delivery};
 use crate::edge::exchange::Exchange;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
@@ -22,7 +22,8 @@ const EVENT_BYTES_MAX: usize = 256 * 1024;
 const UNCONFIGURED_RETRY_S: u32 = 300;
 
 /// A genuine delivery takes no token, because all of them come from the few addresses of one sender. A forged one
-/// takes a token of its sender's address, as every refused credential does.
+/// takes a token of its sender's address, as every refused credential does. The body is read last: not from an address
+/// without a token, and not under a timestamp that no signature makes good.
 pub async fn receive(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     let keys = &configuration.clerk_webhook_keys;
@@ -42,14 +43,20 @@ pub async fn receive(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Respon
     ) else {
         return Err(exchange.refuse_credential(CredentialFault::Missing));
     };
+    if !exchange.has_public_token()? {
+        exchange.take_public_token()?;
+    }
+    if let Err(fault) = webhook_signature::check_timestamp(&timestamp, exchange.received_at) {
+        return Err(exchange.refuse_credential(fault));
+    }
     let body = match exchange.body(EVENT_BYTES_MAX).await {
         Ok(body) => body,
         // The body is not read, so the sender is unknown.
         Err(fault) => return Err(exchange.take_public_token().err().unwrap_or(fault)),
     };
     let delivery = Delivery { id: &id, timestamp: &timestamp, signatures: &signatures, body: &body };
-    if let Err(fault) = delivery.verify(keys, exchange.received_at) {
-        return Err(exchange.refuse_credential(fault));
+    if !delivery.is_signed_by(keys) {
+        return Err(exchange.refuse_credential(CredentialFault::Invalid));
     }
     if exchange.content_type().as_deref() != Some("application/json") {
         return Err(Fault::UnsupportedMediaType);

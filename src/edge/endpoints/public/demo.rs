@@ -1,9 +1,12 @@
 //! `GET /demo.json`: what the demo page needs: how fast moods decay and, on a developer's own machine, the key that
 //! the page signs in with.
 //!
-//! Invariant: a deployment never gives a key away. Only `cargo dev` sets `DEMO_API_KEY`, in files that are not
-//! deployed. If it is set on a deployment all the same, the edge tells it only to a request for a loopback name,
-//! which no deployment has and no other site can use.
+//! Invariant: neither a deployment nor a page of another site gets the key. Only `cargo dev` sets `DEMO_API_KEY`, in files
+//! that are not deployed. If it is set on a deployment all the same, the edge tells it only to a request for a loopback
+//! name, which no deployment has. A site can point its own name at this machine and claim any URL, as the development
+//! server believes the header `MF-Original-URL`. So the request must also say `Sec-Fetch-Site: same-origin`. No page can
+//! set that header, and browsers send it only to `https` and to loopback names
+//! (<https://www.w3.org/TR/fetch-metadata/>, section 2).
 
 use serde::Serialize;
 
@@ -16,13 +19,15 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 #[derive(Serialize, schemars::JsonSchema)]
 pub struct Demo<'a> {
-    /// `null` unless it is set and the request came by a loopback name.
+    /// `null` unless it is set and a page that came by a loopback name asks for it.
     api_key: Option<&'a str>,
     mood_half_life_ms: u64,
 }
 
-pub fn get(configuration: &Configuration, origin: &str) -> Result<Response, Fault> {
-    let api_key = configuration.demo_api_key.as_deref().filter(|key| !key.is_empty() && is_loopback(origin));
+/// `site` is the header `Sec-Fetch-Site`.
+pub fn get(configuration: &Configuration, origin: &str, site: Option<&str>) -> Result<Response, Fault> {
+    let is_own_page = is_loopback(origin) && site == Some("same-origin");
+    let api_key = configuration.demo_api_key.as_deref().filter(|key| !key.is_empty() && is_own_page);
     Response::json(200, &Demo { api_key, mood_half_life_ms: configuration.mood_half_life_ms })
 }
 
@@ -52,14 +57,18 @@ mod tests {
             };
             Configuration::read(variable, false)
         };
-        let text = |key: &str, origin: &str| match get(&configuration(key).unwrap(), origin).unwrap().body {
+        let told = |key: &str, origin: &str, site| match get(&configuration(key).unwrap(), origin, site).unwrap().body {
             Content::Text(text) => text,
             _ => panic!("no text"),
         };
+        let text = |key: &str, origin: &str| told(key, origin, Some("same-origin"));
         let is = |key: &str| format!("{{\"api_key\":{key},\"mood_half_life_ms\":86400000}}");
         for origin in ["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:8787", "http://[::1]"] {
             assert_eq!(text(key, origin), is(&format!("\"{key}\"")), "{origin}");
             assert_eq!(text("", origin), is("null"), "{origin}");
+            for site in [None, Some(""), Some("none"), Some("same-site"), Some("cross-site")] {
+                assert_eq!(told(key, origin, site), is("null"), "{origin} {site:?}");
+            }
         }
         for origin in [
             "https://rollcall.example.workers.dev",

@@ -42,6 +42,8 @@ struct Asked {
     message: String,
     agent: AgentRef,
     user_id: Option<UserId>,
+    /// Whether the user takes the turn. A stateless turn leaves nothing with the user whom it names.
+    is_stateful: bool,
     context: Option<json::Text>,
     affect: Option<Affect>,
     stream: bool,
@@ -102,6 +104,7 @@ fn new_turn(asked: &Asked, input: &Input<'_>) -> NewTurn {
     NewTurn {
         agent: asked.agent.clone(),
         user_id: asked.user_id.clone(),
+        is_stateful: asked.is_stateful,
         relationship_id: RelationshipId::new(input.received_at, input.random),
         expires_in_ms: input.configuration.turn_budget_ms().saturating_add(RESERVATION_GRACE_MS),
     }
@@ -127,9 +130,8 @@ fn read(body: &Body) -> Result<Asked, Fault> {
     let (Some(message), Some(agent)) = (message, agent) else {
         return Err(internal("a required field is missing without a fault"));
     };
-    // A stateless turn leaves nothing with the user it names.
-    let user_id = user_id.filter(|_| mode != Some(TurnMode::Stateless));
-    Ok(Asked { message, agent, user_id, context, affect, stream: stream.unwrap_or_default() })
+    let is_stateful = user_id.is_some() && mode != Some(TurnMode::Stateless);
+    Ok(Asked { message, agent, user_id, is_stateful, context, affect, stream: stream.unwrap_or_default() })
 }
 
 fn message(text: String) -> Result<String, Refusal> {
@@ -180,7 +182,7 @@ impl<R: Runtime> Turn<R> {
         let asked = &self.asked;
         let prompt = Prompt {
             personality: self.agent_name.as_str(),
-            user_id: asked.user_id.as_ref().map(UserId::as_str),
+            user_id: asked.user_id.as_ref().filter(|_| asked.is_stateful).map(UserId::as_str),
             display_name: self.display_name.as_ref().map(Name::as_str),
             context: asked.context.as_ref(),
             message: &asked.message,

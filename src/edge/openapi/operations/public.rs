@@ -70,8 +70,8 @@ pub(super) fn all() -> Vec<Operation> {
             .answers(503, "One is not.", "Readiness", readiness("not_ready"), &[]),
         Operation::new(Get, "/demo.json", "getDemo", "Public", "What the demo page is told")
             .says(
-                "The key only on a developer's own machine, where `cargo dev` serves; anywhere else it is `null`. In \
-                 `mood_half_life_ms` a mood loses half its distance to its baseline.",
+                "The key only on a developer's own machine, where `cargo dev` serves, and only to a page of this server; \
+                 for anybody else it is `null`. In `mood_half_life_ms` a mood loses half its distance to its baseline.",
             )
             .answers(200, "The key and the half-life.", "Demo", demo, &[]),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
