@@ -20,6 +20,7 @@ use crate::refusal::Refusal;
 const OVERLOADED_RETRY_S: u32 = 5;
 
 /// A command for the object of a key's holder.
+#[derive(Clone)]
 pub struct Request<C = Command> {
     pub method: ObjectMethod,
     pub command: C,
@@ -48,10 +49,7 @@ impl<R: Runtime> Exchange<'_, R> {
         planned: Result<(Request<C>, T), Fault>,
     ) -> Result<(C::Answer, T), Fault> {
         match planned {
-            Ok((Request { method, command, cost, idempotency }, read)) => {
-                let request = Request { method, command: command.into_command(), cost, idempotency };
-                Ok((answer_to::<C>(self.execute(holder, request).await?)?, read))
-            }
+            Ok((request, read)) => Ok((self.execute_as(holder, request).await?, read)),
             Err(fault) => Err(self.refuse(holder, fault).await),
         }
     }
@@ -72,6 +70,17 @@ impl<R: Runtime> Exchange<'_, R> {
     pub async fn refuse(&mut self, holder: &KeyHolder, fault: Fault) -> Fault {
         let admitted = self.execute(holder, Request::new(Admit.into_command())).await;
         admitted.map_or_else(|denied| denied, |_| fault)
+    }
+
+    /// Asks the object of a key's holder, and returns the answer of this command.
+    pub async fn execute_as<C: IntoCommand>(
+        &mut self,
+        holder: &KeyHolder,
+        request: Request<C>,
+    ) -> Result<C::Answer, Fault> {
+        let Request { method, command, cost, idempotency } = request;
+        let request = Request { method, command: command.into_command(), cost, idempotency };
+        answer_to::<C>(self.execute(holder, request).await?)
     }
 
     /// Asks the object of a key's holder.

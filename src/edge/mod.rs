@@ -18,3 +18,4 @@ pub mod routes;
 pub mod runtime;
 pub mod scheduled;
 mod session;
+pub mod turn_waiters;

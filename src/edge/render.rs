@@ -13,6 +13,9 @@ use crate::json;
 
 /// How long most erasures last, in milliseconds: the flush gathers changes for a second.
 const ERASED_WITHIN_MS: i64 = 2_000;
+/// How long a caller should wait for a turn in progress, in milliseconds. Nobody knows how long it lasts, and asking
+/// again may wait for it.
+const ANSWERED_WITHIN_MS: i64 = 1_000;
 
 /// Renders a fault: status, body, and the headers that belong to the fault itself.
 pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &str) -> Response {
@@ -45,6 +48,7 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
             response = retry_after(response, quota.resets_at.millis().saturating_sub(*now_ms));
         }
         Fault::DeletionPending { .. } => response = retry_after(response, ERASED_WITHIN_MS),
+        Fault::IdempotencyInFlight => response = retry_after(response, ANSWERED_WITHIN_MS),
         Fault::Unavailable { retry_after_s, .. } => response = response.with("Retry-After", retry_after_s.to_string()),
         _ => {}
     }

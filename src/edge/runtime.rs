@@ -7,6 +7,7 @@ use super::configuration::Configuration;
 use super::denial_cache::DenialCache;
 use super::http::request::Incoming;
 use super::public_limiter::PublicLimiter;
+use super::turn_waiters::TurnWaiters;
 use crate::clerk::key::PublicKey;
 use crate::clerk::sessions::Sessions;
 use crate::directory::identifiers::Tenant;
@@ -50,6 +51,8 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
     /// The denials that the isolate remembers.
     fn denial_cache(&self) -> &RefCell<DenialCache>;
+    /// The requests that wait for another request's turn.
+    fn turn_waiters(&self) -> &TurnWaiters;
     /// The sessions and keys that the isolate remembers.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).

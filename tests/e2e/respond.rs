@@ -355,11 +355,10 @@ fn a_turn_asked_for_again_is_answered_again_and_counted_once() {
     assert_eq!((used(&client), &relationship_of(&client, "ada")["turns"]), ((1, 1), &json!(1)));
 }
 
-/// 32 racing copies of each of 10 turns: each turn is taken once, and every copy gets its answer or a refusal
-/// because the turn is in flight.
+/// Racing copies of each of 10 turns: each turn is taken once, and every copy gets its answer.
 #[test]
 fn racing_copies_are_one_turn() {
-    const COPIES: usize = 32;
+    const COPIES: usize = 16;
     const KEYS: usize = 10;
     let client = shared().new_client();
     let agent = make_agent(&client, "Echo");
@@ -367,12 +366,8 @@ fn racing_copies_are_one_turn() {
         let keyed = client.clone().with_header("Idempotency-Key", &format!("key-{key}"));
         let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada" });
         let answers = race(COPIES, 1, |_| keyed.post(PATH, &body));
-        let (answered, refused): (Vec<&Response>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
-        for refused in refused {
-            assert_error(refused, 409, "idempotency_in_flight", "conflict");
-        }
-        assert!(answered.iter().all(|answer| answer.body == answered[0].body), "one answer");
-        let first = answered.iter().filter(|answer| !answer.headers.contains_key("idempotency-replayed"));
+        assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == answers[0].body), "{answers:?}");
+        let first = answers.iter().filter(|answer| !answer.headers.contains_key("idempotency-replayed"));
         assert_eq!(first.count(), 1, "one turn");
     }
     let turns = u64::try_from(KEYS).expect("few");

@@ -1,7 +1,8 @@
 //! `POST /v1/respond` with `stream: true`: a turn that is streamed.
 
 use std::io::{BufRead, BufReader};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -147,6 +148,36 @@ impl Setting {
     }
 }
 
+/// Copies of a turn wait for its answer, as many as may. Any further one is told at once.
+#[test]
+fn sixteen_copies_wait_for_the_answer() {
+    const WAITING: usize = 16;
+    const FURTHER: usize = 4;
+    let setting = Setting::new(BUDGET_MS);
+    let permit = stepwise(&setting.upstream, &["Hello"]);
+    let keyed = setting.keyed("k");
+    let mut events = Events::open(&keyed, &setting.body);
+    assert_metadata(&events.next().expect("an event"), &Value::Null);
+    let (sender, answers) = channel();
+    for _ in 0..WAITING + FURTHER {
+        let (sender, keyed, body) = (sender.clone(), keyed.clone(), setting.body.clone());
+        thread::spawn(move || sender.send(keyed.post(PATH, &body)));
+    }
+    for _ in 0..FURTHER {
+        let refused = answers.recv_timeout(wait::LIMIT).expect("an answer");
+        assert_error(&refused, 409, "idempotency_in_flight", "conflict");
+        assert_eq!(refused.header("retry-after"), "1");
+    }
+    hear(&mut events, &permit, &["Hello"]);
+    end(&permit);
+    while events.next().is_some() {}
+    for _ in 0..WAITING {
+        let copy = answers.recv_timeout(wait::LIMIT).expect("an answer");
+        assert!(copy.status == 200 && is_replayed(&copy), "{copy:?}");
+    }
+    assert_eq!((used(&setting.client), setting.upstream.asked().len()), ((1, 1), 1));
+}
+
 #[test]
 fn an_answer_arrives_word_by_word() {
     let setting = Setting::new(BUDGET_MS);
@@ -160,8 +191,10 @@ fn an_answer_arrives_word_by_word() {
     let mut text = hear(&mut events, &permit, &words);
     assert_eq!(setting.upstream.asked_about("hi")[0].body["stream"], true);
     assert_eq!(used(&setting.client), (0, 0), "it is not counted before its end");
-    let copy = keyed.post(PATH, &setting.body);
-    assert_error(&copy, 409, "idempotency_in_flight", "conflict");
+    let copy = thread::spawn({
+        let (keyed, body) = (keyed.clone(), setting.body.clone());
+        move || keyed.post(PATH, &body)
+    });
     end(&permit);
     let mut last = events.next().expect("an event");
     while last["type"] == "text" {
@@ -172,6 +205,8 @@ fn an_answer_arrives_word_by_word() {
     assert_eq!(events.next(), None, "nothing after the end");
     assert_eq!(text, words.join(" "));
     assert_eq!(used(&setting.client), (1, 1));
+    let copy = copy.join().expect("a copy");
+    assert!(copy.status == 200 && is_replayed(&copy), "it waits for the answer: {copy:?}");
 
     let mut again = Events::open(&keyed, &setting.body);
     assert!(is_replayed(&again.head), "{:?}", again.head);

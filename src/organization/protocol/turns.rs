@@ -10,7 +10,7 @@ use crate::json;
 use serde::{Deserialize, Serialize};
 
 /// A turn to reserve under the id of its request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewTurn {
     pub agent: AgentRef,
     /// The user whom the turn names.

@@ -21,6 +21,7 @@ use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
+use rollcall::edge::turn_waiters::TurnWaiters;
 use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 use rollcall::refusal::Refusal;
 
@@ -29,6 +30,7 @@ thread_local! {
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
     static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
     static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
+    static TURN_WAITERS: &'static TurnWaiters = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
@@ -96,6 +98,10 @@ impl Runtime for WorkerRuntime {
 
     fn denial_cache(&self) -> &RefCell<DenialCache> {
         DENIAL_CACHE.with(|denial_cache| *denial_cache)
+    }
+
+    fn turn_waiters(&self) -> &TurnWaiters {
+        TURN_WAITERS.with(|turn_waiters| *turn_waiters)
     }
 
     fn sessions(&self) -> &RefCell<Sessions> {

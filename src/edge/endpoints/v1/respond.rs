@@ -22,6 +22,7 @@ use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
+use crate::edge::turn_waiters;
 use crate::fault::{CredentialFault, Fault, internal};
 use crate::input::{Fields, choice, string};
 use crate::json::{self, RawValue, is_object};
@@ -57,19 +58,19 @@ enum TurnMode {
 }
 
 /// Reserves the turn and asks the responder. Answers as a whole, or with `stream: true` as server-sent events. A
-/// repetition with the same `Idempotency-Key` gets the answer that the object kept.
+/// repetition with the same `Idempotency-Key` gets the answer that the object kept, and waits for it if need be.
 pub async fn respond(
     exchange: &mut Exchange<'_, impl Runtime>,
     holder: &KeyHolder,
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
-    let planned = read(&input.body);
-    let planned = input.complete(planned).map(|asked| {
-        let command = new_turn(&asked, &input);
-        (Request { idempotency: input.idempotency.take(), ..Request::new(command) }, asked)
-    });
-    let (reserved, asked) = exchange.call(holder, planned).await?;
-    let turn = match reserved {
+    let asked = read(&input.body);
+    let asked = match input.complete(asked) {
+        Ok(asked) => asked,
+        Err(fault) => return Err(exchange.refuse(holder, fault).await),
+    };
+    let request = Request { idempotency: input.idempotency.take(), ..Request::new(new_turn(&asked, &input)) };
+    let turn = match turn_waiters::reserve(exchange, holder, request).await? {
         ReservedTurn::New { agent_name, display_name, quota } => {
             exchange.quota = Some(quota);
             Turn {
