@@ -34,6 +34,7 @@ const EDGE_LAYERS: &[&str] = &[
     "render",
     "denial_cache",
     "public_limiter",
+    "turn_waiters",
     "runtime",
     "exchange",
     "calls",

@@ -22,7 +22,7 @@ use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
-use crate::edge::turn_waiters;
+use crate::edge::turn_waiters::Waiter;
 use crate::fault::{CredentialFault, Fault, internal};
 use crate::input::{Fields, choice, string};
 use crate::json::{self, RawValue, is_object};
@@ -37,6 +37,12 @@ const MESSAGE_CHARACTERS_MAX: usize = 32_000;
 /// How long a reservation outlives the responder's time budget, in milliseconds. It is the time to commit; no more,
 /// because a reservation counts against the quota.
 const RESERVATION_GRACE_MS: i64 = 30_000;
+/// The longest wait for another request's turn, in milliseconds. The platform ends the work for a caller 30 s after
+/// the caller has gone.
+const WAIT_MAX_MS: i64 = 25_000;
+/// The first pause before the object is asked again, which doubles up to the last one, in milliseconds.
+const PAUSE_FIRST_MS: u32 = 200;
+const PAUSE_LAST_MS: u32 = 1_000;
 
 /// What the request asks for.
 struct Asked {
@@ -70,7 +76,7 @@ pub async fn respond(
         Err(fault) => return Err(exchange.refuse(holder, fault).await),
     };
     let request = Request { idempotency: input.idempotency.take(), ..Request::new(new_turn(&asked, &input)) };
-    let turn = match turn_waiters::reserve(exchange, holder, request).await? {
+    let turn = match reserve(exchange, holder, request).await? {
         ReservedTurn::New { agent_name, display_name, quota } => {
             exchange.quota = Some(quota);
             Turn {
@@ -99,6 +105,32 @@ pub async fn respond(
     let CountedTurn { document, quota } = turn.take(None).await?;
     exchange.quota = quota.or(exchange.quota);
     Response::json(200, &document)
+}
+
+/// Reserves a turn. If another request takes the same turn, waits until that is over: then the object gives the answer
+/// that it kept, or reserves the turn for this request.
+async fn reserve(
+    exchange: &mut Exchange<'_, impl Runtime>,
+    holder: &KeyHolder,
+    request: Request<NewTurn>,
+) -> Result<ReservedTurn, Fault> {
+    let again = Request { cost: 0, ..request.clone() };
+    let reserved = exchange.execute_as(holder, request).await;
+    let Err(Fault::IdempotencyInFlight) = reserved else { return reserved };
+    let runtime = exchange.runtime;
+    let organization = holder.tenant.organization;
+    let Some(_waiter) = Waiter::begin(runtime.turn_waiters(), organization) else { return reserved };
+    let until_ms = runtime.now().millis().saturating_add(WAIT_MAX_MS);
+    let mut pause_ms = PAUSE_FIRST_MS;
+    loop {
+        runtime.pause(pause_ms).await;
+        pause_ms = pause_ms.saturating_mul(2).min(PAUSE_LAST_MS);
+        let reserved = exchange.execute_as(holder, again.clone()).await;
+        let is_in_flight = matches!(reserved, Err(Fault::IdempotencyInFlight));
+        if !is_in_flight || runtime.now().millis() >= until_ms {
+            return reserved;
+        }
+    }
 }
 
 fn new_turn(asked: &Asked, input: &Input<'_>) -> NewTurn {
