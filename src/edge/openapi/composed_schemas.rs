@@ -7,7 +7,7 @@ use crate::edge::http::schema::Schema;
 
 /// The bodies that name their schema: the derived schema of the body, and the name with `$schema`.
 pub const DESCRIBED: [(Schema, &str, &str); 6] = [
-    (Schema::Agent, "Agent", "DescribedAgent"),
+    (Schema::Agent, "Agent", "Agent"),
     (Schema::AgentList, "AgentList", "AgentList"),
     (Schema::AgentUserList, "AgentUserList", "AgentUserList"),
     (Schema::Deletion, "AgentDeletion", "AgentDeletion"),

@@ -55,9 +55,9 @@ pub(super) fn all() -> Vec<Operation> {
                 object(&["name"], json!({ "name": id(), "external_id": or_null(id()), "metadata": metadata() })),
                 json!({ "name": "Tutor" }),
             )
-            .answers(201, "Made by this request.", "DescribedAgent", described_agent(), AGENT_CREATED)
+            .answers(201, "Made by this request.", "Agent", described_agent(), AGENT_CREATED)
             .links(agent_links())
-            .answers(200, "The one that is there, changed.", "DescribedAgent", described_agent(), AGENT_FOUND)
+            .answers(200, "The one that is there, changed.", "Agent", described_agent(), AGENT_FOUND)
             .links(agent_links())
             .errors(&[409]),
         Operation::new(Get, all, "listAgents", tag, "List agents")
@@ -66,7 +66,7 @@ pub(super) fn all() -> Vec<Operation> {
             .answers(200, "A page.", "AgentList", described("AgentList", agents), &["Link"]),
         Operation::new(Get, one, "getAgent", tag, "Read an agent")
             .conditions(&["If-None-Match"])
-            .answers(200, "The agent.", "DescribedAgent", described_agent(), &["ETag", "Link"])
+            .answers(200, "The agent.", "Agent", described_agent(), &["ETag", "Link"])
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404, 409]),
         Operation::new(Get, "/api/v1/agents/{agent_id}/users", "listAgentUsers", tag, "List an agent's users")
@@ -91,7 +91,7 @@ pub(super) fn all() -> Vec<Operation> {
             .says("Changes what is named and leaves the rest.")
             .conditions(&["If-Match"])
             .request(object(&[], json!({ "name": id(), "metadata": metadata() })), json!({ "name": "Tutor" }))
-            .answers(200, "The agent as it is now.", "DescribedAgent", described_agent(), &["ETag", "Link"])
+            .answers(200, "The agent as it is now.", "Agent", described_agent(), &["ETag", "Link"])
             .errors(&[404, 409, 412]),
         Operation::new(Get, "/api/v1/me", "getMe", "Session", "Read who is signed in")
             .says("`orgs` is every organization the person belongs to, as mirrored from Clerk.")
