@@ -13,8 +13,9 @@ export function learn(exchange) {
   const burst = POLICY.exec(exchange.headers.get("ratelimit-policy") ?? "");
   if (!burst) return false;
   const full = Date.parse(exchange.headers.get("x-ratelimit-reset"));
-  // Answers overtake each other. A bucket's own time only goes forward.
-  if (heard && full < heard.full && exchange.arrived - heard.at < 1000) return true;
+  // Answers overtake each other, and a bucket's own time only goes forward. It goes back when the operator changes the
+  // limits: then a request says so that was sent after the last answer arrived.
+  if (heard && full < heard.full && exchange.started < heard.at) return true;
   heard = {
     perSecond: Number(exchange.headers.get("x-ratelimit-limit")),
     burst: Number(burst[1]),
