@@ -48,10 +48,8 @@ impl<R: Runtime> Exchange<'_, R> {
         holder: &KeyHolder,
         planned: Result<(Request<C>, T), Fault>,
     ) -> Result<(C::Answer, T), Fault> {
-        match planned {
-            Ok((request, read)) => Ok((self.execute_as(holder, request).await?, read)),
-            Err(fault) => Err(self.refuse(holder, fault).await),
-        }
+        let (request, read) = self.admitted(holder, planned).await?;
+        Ok((self.execute_as(holder, request).await?, read))
     }
 
     /// Checks the caller before its body is read, if the object refused the key a moment ago, or if the client's
@@ -66,10 +64,12 @@ impl<R: Runtime> Exchange<'_, R> {
         Ok(())
     }
 
-    /// Answers a fault in the input, once the object has let the caller in.
-    pub async fn refuse(&mut self, holder: &KeyHolder, fault: Fault) -> Fault {
-        let admitted = self.execute(holder, Request::new(Admit.into_command())).await;
-        admitted.map_or_else(|denied| denied, |_| fault)
+    /// Returns what was read of the input. Answers a fault in it, once the object has let the caller in.
+    pub async fn admitted<T>(&mut self, holder: &KeyHolder, read: Result<T, Fault>) -> Result<T, Fault> {
+        if read.is_err() {
+            self.execute(holder, Request::new(Admit.into_command())).await?;
+        }
+        read
     }
 
     /// Asks the object of a key's holder, and returns the answer of this command.

@@ -178,10 +178,7 @@ async fn answer_holder(
         let input = Input::new(exchange, holder.tenant, &configuration, parameters, body)?;
         Ok(Input { idempotency, ..input })
     });
-    let input = match input {
-        Ok(input) => input,
-        Err(fault) => return Err(exchange.refuse(holder, fault).await),
-    };
+    let input = exchange.admitted(holder, input).await?;
     match endpoint.handler {
         KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
         KeyHandler::ListEndUsers => end_users::list(exchange, holder, input).await,
@@ -197,13 +194,9 @@ async fn one_call(
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
     let planned = plan(&mut input);
-    match input.complete(planned) {
-        Ok(Plan { command, cost, respond }) => {
-            let request = Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) };
-            respond(exchange.execute(holder, request).await?)
-        }
-        Err(fault) => Err(exchange.refuse(holder, fault).await),
-    }
+    let Plan { command, cost, respond } = exchange.admitted(holder, input.complete(planned)).await?;
+    let request = Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) };
+    respond(exchange.execute(holder, request).await?)
 }
 
 async fn answer_operator(

@@ -10,7 +10,7 @@
 
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
-use super::overwriting;
+use super::overwriting::overwrite;
 use super::protocol::{
     AgentPage, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
 };
@@ -186,7 +186,7 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
     if row != held {
         row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
-        overwrite(writer.sql, row.number, &["name", "metadata"])?;
+        overwrite(writer.sql, "agents", &["name", "metadata"], "number = ?", &[row.number.into()])?;
         writer.sql.execute(
             "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6, name_digest = ?7
              WHERE number = ?1",
@@ -204,15 +204,9 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
     Ok(row.view())
 }
 
-/// Overwrites columns of an agent, before the object replaces or deletes the row.
-fn overwrite(sql: &impl Sql, number: i64, columns: &[&str]) -> Result<(), SqlError> {
-    let blank = columns.iter().map(|column| overwriting::blank(column)).collect::<Vec<_>>().join(", ");
-    sql.execute(&format!("UPDATE agents SET {blank} WHERE number = ?"), &[number.into()])
-}
-
 /// Removes an agent's row.
 pub fn remove(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
-    overwrite(sql, number, &["name", "metadata", "external_id"])?;
+    overwrite(sql, "agents", &["name", "metadata", "external_id"], "number = ?", &[number.into()])?;
     sql.execute("DELETE FROM agents WHERE number = ?", &[number.into()])
 }
 

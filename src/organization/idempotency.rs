@@ -262,6 +262,5 @@ fn remove(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Resul
 }
 
 fn overwrite(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
-    let blank = overwriting::blank("document");
-    sql.execute(&format!("UPDATE idempotency SET {blank} WHERE {condition}"), parameters)
+    overwriting::overwrite(sql, "idempotency", &["document"], condition, parameters)
 }

@@ -5,11 +5,21 @@
 //! with as many blanks first. SQLite writes a row of the same size in place
 //! (<https://www.sqlite.org/src/file/src/btree.c>, `btreeOverwriteCell`).
 //!
-//! Invariant: a statement that deletes or replaces text about a person follows a statement that [`blank`] made,
-//! in the same transaction.
+//! Invariant: a statement that deletes or replaces text about a person follows an [`overwrite`] of it, in the same
+//! transaction.
 
-/// The assignment `column = blanks`, with as many bytes as the column has. `NULL` becomes the empty text, which
-/// has the same size.
-pub fn blank(column: &str) -> String {
-    format!("{column} = printf('%*s', octet_length({column}), '')")
+use super::sql::{Sql, SqlError, SqlValue};
+
+/// Fills columns with blanks, as many bytes as each has, in the rows of a table for which the condition holds. `NULL`
+/// becomes the empty text, which has the same size.
+pub fn overwrite(
+    sql: &impl Sql,
+    table: &str,
+    columns: &[&str],
+    condition: &str,
+    parameters: &[SqlValue<'_>],
+) -> Result<(), SqlError> {
+    let blank = |column: &&str| format!("{column} = printf('%*s', octet_length({column}), '')");
+    let blanks = columns.iter().map(blank).collect::<Vec<_>>().join(", ");
+    sql.execute(&format!("UPDATE {table} SET {blanks} WHERE {condition}"), parameters)
 }

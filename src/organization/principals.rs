@@ -18,7 +18,7 @@ use super::protocol::{
     NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, Rejection, Resource,
     UpdateEndUser, UpdatePrincipal,
 };
-use super::sql::{Row, Sql, SqlError, SqlValue};
+use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
 use super::users;
 use super::writer::Writer;
@@ -54,16 +54,12 @@ fn read_row(row: &mut Row) -> Result<PrincipalView, SqlError> {
 }
 
 fn find(sql: &impl Sql, principal: &PrincipalRef) -> Result<Option<PrincipalView>, SqlError> {
-    let (human, agent, parameters): (_, _, [SqlValue<'_>; 2]) = match principal {
-        PrincipalRef::Id(id) => {
-            ("u.principal_id = ?1", "a.agent_id = ?2", [id.to_string().into(), id.to_string().into()])
-        }
-        PrincipalRef::ExternalId(id) => {
-            ("u.digest = ?1", "a.external_id_digest = ?2", [id.digest().into(), id.digest().into()])
-        }
+    let (human, agent, value) = match principal {
+        PrincipalRef::Id(id) => ("u.principal_id", "a.agent_id", id.to_string()),
+        PrincipalRef::ExternalId(id) => ("u.digest", "a.external_id_digest", id.digest()),
     };
-    let select = format!("{HUMANS} WHERE {human} AND u.state = 'active' UNION ALL {AGENTS} WHERE {agent}");
-    sql.find(&select, &parameters, read_row)
+    let select = format!("{HUMANS} WHERE {human} = ?1 AND u.state = 'active' UNION ALL {AGENTS} WHERE {agent} = ?1");
+    sql.find(&select, &[value.into()], read_row)
 }
 
 /// Returns a principal. An agent without an external id is found by the name that it shows in its place, unless a

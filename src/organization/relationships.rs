@@ -183,7 +183,7 @@ pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
 
 /// Overwrites the moods of some relationships, before the object replaces or deletes them.
 fn overwrite(sql: &impl Sql, condition: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
-    sql.execute(&format!("UPDATE relationships SET {} WHERE {condition}", overwriting::blank("mood")), parameters)
+    overwriting::overwrite(sql, "relationships", &["mood"], condition, parameters)
 }
 
 /// The numbers of relationships and moods of a user.

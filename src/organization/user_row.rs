@@ -156,7 +156,7 @@ impl UserRow {
 /// Overwrites the text about persons in rows, before the object replaces or deletes the rows. `numbers` is a JSON
 /// list of row numbers.
 pub fn overwrite(sql: &impl Sql, numbers: &str) -> Result<(), SqlError> {
-    let blank = ["user_id", "display_name", "metadata"].map(overwriting::blank).join(", ");
-    let update = format!("UPDATE users SET {blank} WHERE number IN (SELECT value FROM json_each(?))");
-    sql.execute(&update, &[numbers.into()])
+    let columns = ["user_id", "display_name", "metadata"];
+    let condition = "number IN (SELECT value FROM json_each(?))";
+    overwriting::overwrite(sql, "users", &columns, condition, &[numbers.into()])
 }

@@ -88,8 +88,8 @@ pub async fn by_creation(
     read_all(&texts.rows)
 }
 
-/// Removes rows that belong to no user, with their relationships, unless the listing has moved since the object judged them.
-/// Returns the number of removed users.
+/// Removes rows that belong to no user, with their relationships, unless the listing has moved since the object
+/// judged them. Returns the number of removed users.
 pub async fn remove_foreign(
     database: &impl Database,
     tenant: Tenant,

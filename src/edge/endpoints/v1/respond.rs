@@ -71,10 +71,7 @@ pub async fn respond(
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
     let asked = read(&input.body);
-    let asked = match input.complete(asked) {
-        Ok(asked) => asked,
-        Err(fault) => return Err(exchange.refuse(holder, fault).await),
-    };
+    let asked = exchange.admitted(holder, input.complete(asked)).await?;
     let request = Request { idempotency: input.idempotency.take(), ..Request::new(new_turn(&asked, &input)) };
     let turn = match reserve(exchange, holder, request).await? {
         ReservedTurn::New { agent_name, display_name, quota } => {
