@@ -15,8 +15,20 @@ pub enum Guard {
     Fence,
     /// The newest row of the change log is never deleted.
     NewestChange,
-    /// An erasure puts a tombstone into the cache.
+    /// An erasure puts a tombstone over the copy.
     Tombstone,
+    /// A lease names the users who have changed since KV confirmed their copy.
+    ListedChange,
+    /// A write that KV did not answer may still arrive.
+    UnansweredWrite,
+    /// The edge looks at a lease again after KV has answered.
+    LeaseAfterRead,
+    /// Tokens of leases count as out, and become debt when they lapse.
+    LeasedTokens,
+    /// An object that starts counts half the bucket as out.
+    LeasesAfterStart,
+    /// An object that may have been restored draws a new epoch.
+    NewEpoch,
     /// A user that is being erased takes no writes.
     ErasureState,
     /// A bucket starts from its high-water mark.

@@ -8,6 +8,7 @@ pub mod api_key;
 pub mod cursor;
 pub mod deletion;
 pub mod end_user;
+pub mod epoch;
 pub mod identifiers;
 pub mod metadata;
 pub mod mood;

@@ -15,6 +15,9 @@ pub const BURST_MAX: u32 = 10_000_000;
 /// The highest quota. It is far below 2^53, from where JSON readers may lose precision.
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
+/// The greatest age of an answer from nearby, and the default, in seconds.
+pub const EDGE_STALE_S_MAX: u32 = 5;
+
 /// The limits of one mode of an organization. Both modes have the same limits and are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Limits {
@@ -26,11 +29,25 @@ pub struct Limits {
     pub turns_per_period: u64,
     /// The active relationships of a billing period, 0 to 1,000,000,000,000.
     pub active_relationships: u64,
+    /// How old an answer from nearby may be, 0 to 5, in seconds. 0 switches reads at the edge off.
+    #[serde(default = "edge_stale_s_default")]
+    pub edge_stale_s: u32,
+}
+
+/// Of an organization that was stored before there was this limit.
+const fn edge_stale_s_default() -> u32 {
+    EDGE_STALE_S_MAX
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: 50, burst: 100, turns_per_period: 10_000, active_relationships: 1_000 }
+        Self {
+            requests_per_second: 50,
+            burst: 100,
+            turns_per_period: 10_000,
+            active_relationships: 1_000,
+            edge_stale_s: EDGE_STALE_S_MAX,
+        }
     }
 }
 
@@ -97,7 +114,7 @@ mod tests {
             text,
             "{\"id\":\"01HF7YAT00041061050R3GG28A\",\"name\":\"Acme \\\"é\\\"\",\"slug\":\"acme\",\
              \"clerk_org_id\":\"org_1\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
-             \"turns_per_period\":1000000000000,\"active_relationships\":1000},\"version\":3,\
+             \"turns_per_period\":1000000000000,\"active_relationships\":1000,\"edge_stale_s\":5},\"version\":3,\
              \"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"9999-12-31T23:59:59.999Z\"}"
         );
         assert_eq!(serde_json::from_str::<Organization>(&text).unwrap(), organization);

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use strum::{IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
+use super::end_user::EndUser;
 use super::identifiers::{RequestId, written_forms};
 use super::metadata::Metadata;
 use super::names::Name;
@@ -71,6 +72,27 @@ pub struct Principal {
     pub owner_principal_id: Option<PrincipalId>,
     /// Always `null`. The clients of this dialect expect the member.
     pub onboarding_session_id: (),
+}
+
+impl Principal {
+    /// A user as a principal. Fails for a user that no build stores.
+    pub fn of_human(id: PrincipalId, user: EndUser) -> Result<Self, Refusal> {
+        let EndUser { user_id, display_name, metadata, created_at, updated_at, .. } = user;
+        let external_id = Name::new(user_id.as_str())?;
+        let name = display_name.unwrap_or_else(|| external_id.clone());
+        Ok(Self {
+            id,
+            external_id,
+            r#type: PrincipalType::Human,
+            name,
+            created_at,
+            updated_at,
+            metadata,
+            is_temporary: false,
+            owner_principal_id: None,
+            onboarding_session_id: (),
+        })
+    }
 }
 
 #[cfg(test)]

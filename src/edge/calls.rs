@@ -11,7 +11,8 @@ use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault, FieldFault, Location, UNAVAILABLE_RETRY_S, internal, store_unavailable};
 use crate::organization::protocol::{
-    self, Admit, Answer, Call, Caller, Command, Denial, IdempotencyKey, IntoCommand, Rejection, Reply, Resource,
+    self, Admit, Answer, Call, Caller, Command, Denial, EdgeCall, IdempotencyKey, IntoCommand, Rejection, Reply,
+    Resource,
 };
 use crate::projection::{Database, Statement, Texts};
 use crate::refusal::Refusal;
@@ -27,12 +28,14 @@ pub struct Request<C = Command> {
     /// Tokens that the request takes.
     pub cost: u32,
     pub idempotency: Option<IdempotencyKey>,
+    /// Present when the caller takes an answer from nearby.
+    pub edge: Option<EdgeCall>,
 }
 
 impl<C> Request<C> {
     /// One token, answered as soon as it is committed.
     pub fn new(command: C) -> Self {
-        Self { method: ObjectMethod::Handle, command, cost: 1, idempotency: None }
+        Self { method: ObjectMethod::Handle, command, cost: 1, idempotency: None, edge: None }
     }
 
     /// One token, answered when the listing holds every change up to now.
@@ -78,18 +81,21 @@ impl<R: Runtime> Exchange<'_, R> {
         holder: &KeyHolder,
         request: Request<C>,
     ) -> Result<C::Answer, Fault> {
-        let Request { method, command, cost, idempotency } = request;
-        let request = Request { method, command: command.into_command(), cost, idempotency };
+        let Request { method, command, cost, idempotency, edge } = request;
+        let request = Request { method, command: command.into_command(), cost, idempotency, edge };
         answer_to::<C>(self.execute(holder, request).await?)
     }
 
     /// Asks the object of a key's holder.
     pub async fn execute(&mut self, holder: &KeyHolder, request: Request) -> Result<Answer, Fault> {
-        let Request { method, command, cost, idempotency } = request;
-        let reply = self.ask(holder.caller(cost), holder.tenant, method, command, idempotency).await?;
+        let Request { method, command, cost, idempotency, edge } = request;
+        let (request_id, caller) = (self.request_id, holder.caller(cost));
+        let call = Call { request_id, repeated: false, caller, idempotency, edge, command };
+        let reply = self.ask(holder.tenant, method, call).await?;
         if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
         }
+        self.lease = reply.lease;
         self.is_replayed = reply.replayed;
         self.listing_is_current = reply.listed == Some(true);
         reply.outcome.map_err(|rejection| self.fault_of(rejection))
@@ -103,7 +109,7 @@ impl<R: Runtime> Exchange<'_, R> {
         method: ObjectMethod,
         command: C,
     ) -> Result<C::Answer, Fault> {
-        let reply = self.ask(operator.caller(), tenant, method, command.into_command(), None).await?;
+        let reply = self.ask(tenant, method, call_of(self.request_id, operator.caller(), command)).await?;
         answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?)
     }
 
@@ -123,19 +129,11 @@ impl<R: Runtime> Exchange<'_, R> {
     }
 
     /// Makes one call, unless the isolate knows that the object would refuse the caller ([`super::denial_cache`]).
-    async fn ask(
-        &self,
-        caller: Caller,
-        tenant: Tenant,
-        method: ObjectMethod,
-        command: Command,
-        idempotency: Option<IdempotencyKey>,
-    ) -> Result<Reply, Fault> {
-        let denied = self.runtime.denial_cache().borrow().find(&caller, || self.runtime.now());
+    async fn ask(&self, tenant: Tenant, method: ObjectMethod, call: Call) -> Result<Reply, Fault> {
+        let denied = self.runtime.denial_cache().borrow().find(&call.caller, || self.runtime.now());
         if let Some(reply) = denied {
             return Ok(reply);
         }
-        let call = Call { request_id: self.request_id, repeated: false, caller, idempotency, command };
         call_object(self.runtime, tenant, method, call).await
     }
 
@@ -205,12 +203,18 @@ pub async fn ask_as_operator<C: IntoCommand>(
     tenant: Tenant,
     command: C,
 ) -> Result<Result<C::Answer, Rejection>, Fault> {
-    let command = command.into_command();
-    let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
-    match call_object(runtime, tenant, ObjectMethod::Handle, call).await?.outcome {
+    match call_object(runtime, tenant, ObjectMethod::Handle, call_of(request_id, Caller::Operator, command))
+        .await?
+        .outcome
+    {
         Ok(answer) => answer_to::<C>(answer).map(Ok),
         Err(rejection) => Ok(Err(rejection)),
     }
+}
+
+/// A call with nothing but a command.
+fn call_of(request_id: RequestId, caller: Caller, command: impl IntoCommand) -> Call {
+    Call { request_id, repeated: false, caller, idempotency: None, edge: None, command: command.into_command() }
 }
 
 /// Calls an object. A call that failed on the way is repeated once if it may be, unless the object is overloaded.
@@ -234,9 +238,15 @@ async fn call_object(
     if let Caller::Operator = call.caller {
         // Also when the call failed: the object may have carried it out.
         denials.forget(tenant.organization);
+        runtime.leases().borrow_mut().forget(tenant.organization);
     }
     let reply = protocol::decode(&reply.map_err(unavailable)?).map_err(store_unavailable)?;
     denials.note(tenant.organization, &call.caller, &reply, asked_at, || runtime.now());
+    if let (Caller::Key { digest, kind, .. }, Err(Rejection::Denied(denial))) = (call.caller, &reply.outcome)
+        && !matches!(denial, Denial::RateLimited { .. })
+    {
+        runtime.leases().borrow_mut().drop_key(&(digest, kind));
+    }
     Ok(reply)
 }
 

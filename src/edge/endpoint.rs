@@ -2,6 +2,7 @@
 
 use super::calls::answer_to;
 use super::configuration::Configuration;
+use super::edge_reads::CopyPlan;
 use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
 use super::http::conditional::{self, Conditions};
@@ -11,10 +12,12 @@ use super::runtime::Runtime;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{RequestId, Tenant};
 use crate::directory::mood::Decay;
+use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal};
 use crate::input::{QueryFields, both, path_parameter};
 use crate::organization::protocol::{Answer, Command, IdempotencyKey, IntoCommand, Precondition};
+use crate::projection::cache::StoredCopy;
 use crate::refusal::Refusal;
 
 /// A row of the route table: what the route takes as its body, and what answers it.
@@ -100,6 +103,13 @@ impl<'a, C> Input<'a, C> {
         if is_unmatched || is_unsafe { Err(Fault::PreconditionFailed) } else { Ok(read) }
     }
 
+    /// How a read of a user is answered from a copy; `None` for a conditional request. What a caller holds may show
+    /// what a copy does not, so only the object judges it.
+    pub fn copy(&self, user_id: &UserId, respond: fn(&StoredCopy<'_>) -> Result<Response, Fault>) -> Option<CopyPlan> {
+        let is_conditional = self.if_match.is_some() || self.if_none_match.is_some();
+        (!is_conditional).then(|| CopyPlan { user_id: user_id.clone(), respond })
+    }
+
     /// The key after which a list goes on, or `None` at its beginning.
     pub fn cursor(&self, text: Option<String>, binding: &Binding) -> Result<Option<String>, Fault> {
         let decode = |text: String| cursor::decode(&text, binding, &self.configuration.key_ring);
@@ -122,11 +132,13 @@ pub struct Plan<'a> {
     /// Tokens that the request takes.
     pub cost: u32,
     pub respond: Box<dyn FnOnce(Answer) -> Result<Response, Fault> + 'a>,
+    /// How the request is answered from a copy, if it may be.
+    pub copy: Option<CopyPlan>,
 }
 
 impl<'a> Plan<'a> {
     pub fn new<C: IntoCommand>(command: C, respond: impl FnOnce(C::Answer) -> Result<Response, Fault> + 'a) -> Self {
         let respond = |answer| respond(answer_to::<C>(answer)?);
-        Self { command: command.into_command(), cost: 1, respond: Box::new(respond) }
+        Self { command: command.into_command(), cost: 1, respond: Box::new(respond), copy: None }
     }
 }

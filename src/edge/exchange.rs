@@ -10,6 +10,7 @@ use super::configuration::Configuration;
 use super::http::body::{Body, BodyKind};
 use super::http::headers::{self, Charged};
 use super::http::request::{BodyError, Incoming, Target};
+use super::leases::LeaseKey;
 use super::public_limiter::Client;
 use super::runtime::Runtime;
 use crate::directory::api_key::{ApiKey, KeyKind, Scope};
@@ -19,7 +20,7 @@ use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
 use crate::json;
 use crate::organization::limiter::Rate;
-use crate::organization::protocol::{Admission, Caller, IdempotencyKey};
+use crate::organization::protocol::{Admission, Caller, IdempotencyKey, Lease};
 use crate::refusal::Refusal;
 
 /// The header that carries a service key.
@@ -41,6 +42,10 @@ pub struct Exchange<'a, R: Runtime> {
     pub is_replayed: bool,
     /// The object has said that the listing holds every change up to its call.
     pub listing_is_current: bool,
+    /// The lease that the object has given.
+    pub lease: Option<Lease>,
+    /// The answer comes from KV.
+    pub is_from_edge: bool,
 }
 
 /// A caller with a genuine key. Only the object knows whether the key is in force.
@@ -53,6 +58,11 @@ pub struct KeyHolder {
 }
 
 impl KeyHolder {
+    /// What the key's leases are held under.
+    pub fn lease_key(&self) -> LeaseKey {
+        (self.key.digest(), self.kind)
+    }
+
     /// The caller as the object knows it, for a call that takes `cost` tokens.
     pub fn caller(&self, cost: u32) -> Caller {
         Caller::Key { digest: self.key.digest(), kind: self.kind, scope: self.scope, cost }
@@ -71,6 +81,11 @@ impl Operator {
 }
 
 impl<R: Runtime> Exchange<'_, R> {
+    /// The state of the organization's bucket, if the object asked it.
+    pub const fn admission(&self) -> Option<Admission> {
+        if let Some(Charged::Organization(admission)) = self.charged { Some(admission) } else { None }
+    }
+
     pub fn configuration(&self) -> Result<Rc<Configuration>, Fault> {
         self.runtime
             .configuration()

@@ -19,6 +19,9 @@ pub struct RequestLine<'a> {
     pub duration_ms: i64,
     /// `ok`, or the code of the fault.
     pub outcome: &'static str,
+    /// `edge` when the answer came from KV.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
     /// Rows the listing database read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_read: Option<u64>,

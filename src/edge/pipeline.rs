@@ -5,6 +5,7 @@
 //! the resource (404, 409, 412).
 
 use super::calls::Request;
+use super::edge_reads::{self, Answered};
 use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
 use super::endpoints::admin::{deletions, keys, organizations, repair, usage};
 use super::endpoints::agents::{agent_users, me};
@@ -12,6 +13,7 @@ use super::endpoints::public::{clerk_webhook, demo, probes};
 use super::endpoints::v1::{end_users, respond};
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::body::BodyKind;
+use super::http::cache_control;
 use super::http::dialect::Dialect;
 use super::http::headers;
 use super::http::method::Method;
@@ -45,6 +47,8 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         rows_read: None,
         is_replayed: false,
         listing_is_current: false,
+        lease: None,
+        is_from_edge: false,
     };
     let (dialect, route, result) = if method == "OPTIONS" {
         (Dialect::of_path(target.path), UNMATCHED, preflight(&exchange))
@@ -73,6 +77,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         organization_id: exchange.organization_id,
         duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
         outcome,
+        source: exchange.is_from_edge.then_some("edge"),
         rows_read: exchange.rows_read,
         reason,
     };
@@ -194,9 +199,18 @@ async fn one_call(
     mut input: Input<'_>,
 ) -> Result<Response, Fault> {
     let planned = plan(&mut input);
-    let Plan { command, cost, respond } = exchange.admitted(holder, input.complete(planned)).await?;
+    let Plan { command, cost, respond, copy } = exchange.admitted(holder, input.complete(planned)).await?;
     let request = Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) };
-    respond(exchange.execute(holder, request).await?)
+    let Some(copy) = copy else { return respond(exchange.execute(holder, request).await?) };
+    let max_stale_s = exchange.incoming.header("Cache-Control").as_deref().and_then(cache_control::max_stale_s);
+    let answered = match max_stale_s {
+        Some(max_stale_s) => edge_reads::read(exchange, holder, request, &copy, max_stale_s).await?,
+        None => Answered::ByObject(exchange.execute(holder, request).await?),
+    };
+    Ok(match answered {
+        Answered::FromCopy(response) => response.with(edge_reads::SOURCE, "edge"),
+        Answered::ByObject(answer) => respond(answer)?.with(edge_reads::SOURCE, "object"),
+    })
 }
 
 async fn answer_operator(

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::configuration::Configuration;
 use super::denial_cache::DenialCache;
 use super::http::request::Incoming;
+use super::leases::Leases;
 use super::public_limiter::PublicLimiter;
 use super::turn_waiters::TurnWaiters;
 use crate::clerk::key::PublicKey;
@@ -51,6 +52,8 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
     /// The denials that the isolate remembers.
     fn denial_cache(&self) -> &RefCell<DenialCache>;
+    /// The leases that the isolate has.
+    fn leases(&self) -> &RefCell<Leases>;
     /// The requests that wait for another request's turn.
     fn turn_waiters(&self) -> &TurnWaiters;
     /// The sessions and keys that the isolate remembers.

@@ -84,7 +84,7 @@ async fn start(runtime: &impl Runtime, organization: &Organization, now: Timesta
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
         let tenant = settings.tenant;
         // An object that was closed meanwhile needs no audit.
-        let _ = ask_as_operator(runtime, request_id, tenant, StartAudit { settings }).await?;
+        let _ = ask_as_operator(runtime, request_id, tenant, StartAudit { settings, is_repair: false }).await?;
     }
     Ok(())
 }

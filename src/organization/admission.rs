@@ -38,6 +38,7 @@ pub struct Refused {
 #[derive(Debug)]
 pub struct Admitted {
     pub key_id: KeyId,
+    pub expires_at: Option<Timestamp>,
     pub admission: Admission,
 }
 
@@ -52,18 +53,18 @@ pub fn admit(
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else {
         return refused(Denial::InvalidKey);
     };
-    let key_id = match memory.keys.check(sql, &credentials.digest, credentials.kind, now)? {
+    let (key_id, expires_at) = match memory.keys.check(sql, &credentials.digest, credentials.kind, now)? {
         KeyCheck::Unknown => return refused(Denial::InvalidKey),
         KeyCheck::Expired => return refused(Denial::ExpiredKey),
         KeyCheck::Valid { scope, .. } if scope < credentials.scope => {
             return refused(Denial::ScopeTooSmall { quota: quotas::read(sql, settings, now)? });
         }
-        KeyCheck::Valid { key_id, .. } => key_id,
+        KeyCheck::Valid { key_id, expires_at, .. } => (key_id, expires_at),
     };
     let decision = limiter.take(sql, now, credentials.cost)?;
     let admission = Admission::new(limiter.rate(), &decision, now);
     if decision.allowed {
-        return Ok(Ok(Admitted { key_id, admission }));
+        return Ok(Ok(Admitted { key_id, expires_at, admission }));
     }
     let quota = quotas::read(sql, settings, now)?;
     let denial = Denial::RateLimited { retry_after_ms: decision.retry_after_ms(), quota };

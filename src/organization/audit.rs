@@ -3,21 +3,26 @@
 //! Invariants:
 //!
 //! - An audit writes no record itself. It appends a differing user to the log, and a flush behind the same fence
-//!   repairs the record. The audit directly removes only records that belong to no user of the object.
+//!   repairs the record; a differing copy is due to be written. The audit directly removes only what belongs to no
+//!   user of the object.
+//! - An audit looks at KV when the last look is 30 days ago, or when the operator asks for a repair.
 //! - An audit judges only users without a pending change. It leaves a user who changed during the comparison, or
-//!   whose change no projection has confirmed yet, to that change.
+//!   whose change the listing has not confirmed yet, to that change.
 //! - A step is bounded, and the position of the audit is durable. The position is a row number, an instant or a
 //!   cursor of KV's, never the id of a person.
 
 use std::collections::HashSet;
 
 use super::batches::ProjectedRecord;
-use super::change_log::{Affected, ChangeKind, ChangeLog, Projection};
+use super::change_log::{Affected, ChangeKind, ChangeLog};
+use super::copies::{self, Copies};
 use super::protocol::{AuditPhase, AuditReport, Differences};
+use super::schema;
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Version};
+use crate::directory::epoch::Epoch;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 
@@ -27,6 +32,10 @@ const USERS_MAX: i64 = 100;
 const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
 /// With this many pending changes the audit waits for the flush.
 const PENDING_MAX: i64 = 1_000;
+
+/// How long after an audit has looked at KV the next one does, in milliseconds: 30 days.
+const CACHE_INTERVAL_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
+const CACHE_AUDITED_AT: &str = "cache_audited_at";
 
 /// What a step compares.
 #[derive(Debug)]
@@ -43,17 +52,20 @@ pub enum AuditStep {
     /// The keys of the cache from this cursor of KV's on; empty at the start.
     Cache {
         cursor: String,
+        epoch: Epoch,
     },
 }
 
-/// A user as both projections must hold them.
+/// A user as the listing and KV must hold them.
 #[derive(Debug)]
 pub struct ExpectedUser {
     pub number: i64,
     pub user_id: UserId,
     pub version: Version,
-    /// `None` for a user who is being erased: the projections must hold nothing.
+    /// `None` for a user who is being erased: the listing must hold nothing.
     pub record: Option<ProjectedRecord>,
+    /// Under which epoch KV holds a copy; `None` when it holds none, or when this audit does not look at KV.
+    pub copy: Option<Epoch>,
 }
 
 /// What is wrong with a record in a projection; see [`Differences`].
@@ -210,28 +222,45 @@ pub fn report(sql: &impl Sql) -> Result<Option<AuditReport>, SqlError> {
 }
 
 /// The next step; `None` when no audit runs.
-pub fn next_step(sql: &impl Sql, log: &ChangeLog) -> Result<Option<AuditStep>, SqlError> {
+pub fn next_step(
+    sql: &impl Sql,
+    log: &ChangeLog,
+    copies: &Copies,
+    now: Timestamp,
+) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
         None => None,
-        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: log.acknowledged(Projection::Listing) }),
-        Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number())?)),
+        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: log.acknowledged() }),
+        Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number(), copies.epoch(), now)?)),
         Some(AuditPhase::Listing) => Some(AuditStep::Listing { from_ms: number() }),
-        Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position }),
+        Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position, epoch: copies.epoch() }),
     })
 }
 
-/// The users after a row number, as the projections must hold them.
-fn expected(sql: &impl Sql, after: i64) -> Result<Vec<ExpectedUser>, SqlError> {
-    let select = format!("SELECT {} FROM users u WHERE u.number > ? ORDER BY u.number LIMIT ?", user_row::COLUMNS);
-    let rows = sql.list(&select, &[after.into(), USERS_MAX.into()], UserRow::read)?;
+/// The users after a row number, as the listing and KV must hold them. A copy that KV may not
+/// show yet, or that ends soon, is not compared.
+fn expected(sql: &impl Sql, after: i64, epoch: Epoch, now: Timestamp) -> Result<Vec<ExpectedUser>, SqlError> {
+    let select = format!(
+        "SELECT c.number IS NOT NULL, {} FROM users u LEFT JOIN copies c
+         ON c.user = u.number AND c.epoch = ?1 AND c.due_at IS NULL AND c.ends_at > ?2
+         AND c.listed_until <= ?3 AND c.written_at <= ?4
+         WHERE u.number > ?5 ORDER BY u.number LIMIT ?6",
+        user_row::COLUMNS
+    );
+    let until = now.millis().saturating_add(copies::SPREAD_MS);
+    let since = now.millis().saturating_sub(copies::SPREAD_MS);
+    let parameters = [epoch.number().into(), until.into(), now.into(), since.into(), after.into(), USERS_MAX.into()];
+    let rows = sql.list(&select, &parameters, |row| Ok((row.integer()? != 0, UserRow::read(row)?)))?;
+    let looks_at_cache = cache_is_due(sql, now)?;
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
-    for row in rows {
+    for (has_copy, row) in rows {
         let record = ProjectedRecord::of(&row)?;
         bytes = bytes.saturating_add(record.as_ref().map_or(0, ProjectedRecord::length));
         let EndUser { user_id, version, .. } = row.user;
-        users.push(ExpectedUser { number: row.number, version, user_id, record });
+        let copy = (has_copy && looks_at_cache).then_some(epoch);
+        users.push(ExpectedUser { number: row.number, version, user_id, record, copy });
         if bytes >= DOCUMENTS_BYTES_MAX {
             break;
         }
@@ -247,7 +276,7 @@ impl PendingUsers {
     /// `None` when there are too many: the object flushes first.
     pub fn read(sql: &impl Sql, log: &ChangeLog) -> Result<Option<Self>, SqlError> {
         let select = "SELECT user FROM changes WHERE sequence > ? LIMIT ?";
-        let users = sql.list(select, &[log.confirmed().into(), PENDING_MAX.into()], Row::optional_integer)?;
+        let users = sql.list(select, &[log.acknowledged().into(), PENDING_MAX.into()], Row::optional_integer)?;
         let are_few = i64::try_from(users.len()).is_ok_and(|length| length < PENDING_MAX);
         Ok(are_few.then(|| Self(users.into_iter().flatten().collect())))
     }
@@ -286,10 +315,16 @@ pub fn record(writer: &mut Writer<'_, impl Sql>, before: &PendingUsers, finding:
         }
         AuditFinding::Cache { foreign, next } => {
             Flaw::Foreign.count(&mut audit.report.cache, foreign);
+            if next.is_none() {
+                schema::write(sql, CACHE_AUDITED_AT, now.millis())?;
+            }
             next
         }
     };
     audit.advance(position, now);
+    if audit.report.phase == Some(AuditPhase::Cache) && !cache_is_due(sql, now)? {
+        audit.advance(None, now);
+    }
     audit.store(sql)
 }
 
@@ -298,17 +333,29 @@ fn repair(writer: &mut Writer<'_, impl Sql>, report: &mut AuditReport, differenc
     let Difference { number, version, listing, cache } = difference;
     let found = UserRow::of_number(writer.sql, number)?.filter(|row| row.user.version == version);
     let Some(row) = found else { return Ok(()) };
-    writer.append(ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
-    // An erasure completes only after the projections have confirmed this change.
-    writer.sql.execute(
-        "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
-        &[writer.log.last_sequence().into(), number.into()],
-    )?;
     if let Some(flaw) = listing {
+        writer.append(ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
+        // An erasure completes only after the listing has confirmed this change.
+        writer.sql.execute(
+            "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
+            &[writer.log.last_sequence().into(), number.into()],
+        )?;
         flaw.count(&mut report.listing, 1);
     }
     if let Some(flaw) = cache {
+        writer.copies.rewrite(writer.sql, number, writer.now)?;
         flaw.count(&mut report.cache, 1);
     }
     Ok(())
+}
+
+/// Whether this audit looks at KV: each of its lists costs as much as ten reads.
+fn cache_is_due(sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
+    let audited_at = schema::read(sql, CACHE_AUDITED_AT)?;
+    Ok(now.millis().saturating_sub(audited_at) >= CACHE_INTERVAL_MS)
+}
+
+/// Has the next audit look at KV.
+pub fn distrust_cache(sql: &impl Sql) -> Result<(), SqlError> {
+    schema::write(sql, CACHE_AUDITED_AT, 0)
 }

@@ -1,11 +1,11 @@
-//! Batches: what a projection needs to follow the change log.
+//! Batches: what the listing needs to follow the change log.
 //!
 //! Invariant: a batch carries the latest state of everyone who changed between two places of the log, and is
 //! bounded in rows and in bytes.
 
 use std::collections::HashMap;
 
-use super::change_log::{ChangeLog, Projection};
+use super::change_log::ChangeLog;
 use super::relationship_entry;
 use super::sql::{Sql, SqlError, json_text};
 use super::user_row::{self, UserRow};
@@ -27,15 +27,15 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// The length of a UUID in bytes.
 const AGENT_ID_BYTES: usize = 36;
 
-/// Everything that a projection needs to move from one sequence number to another.
+/// Everything that the listing needs to move from one sequence number to another.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Every attempt has its own id, even when it repeats another attempt.
     pub id: BatchId,
     pub tenant: Tenant,
-    /// The place in the log at which the projection must be.
+    /// The place in the log at which the listing must be.
     pub from: i64,
-    /// The place at which the projection is afterwards.
+    /// The place at which the listing is afterwards.
     pub to: i64,
     /// One change for each user.
     pub changes: Vec<Change>,
@@ -46,26 +46,20 @@ pub struct Batch {
 pub struct Change {
     pub user_id: UserId,
     pub version: Version,
-    /// Whether the user was made after the place at which the projection is. So it holds nothing of this user; what
+    /// Whether the user was made after the place at which the listing is. So it holds nothing of this user; what
     /// it holds under the user's id is of a user who was erased.
     pub is_first: bool,
     pub created_at: Timestamp,
-    /// `None` when the user is being erased: the projections must hold nothing of them.
+    /// `None` when the user is being erased: the listing must hold nothing of them.
     pub record: Option<ProjectedRecord>,
     /// The agents of the user's relationships, each with what the relationship adds to the record; `None` when
     /// the relationships did not change.
     pub relationships: Option<Vec<(AgentId, json::Text)>>,
 }
 
-/// Composes the next batch of a projection; `None` when the projection has confirmed every change.
-pub fn next(
-    log: &ChangeLog,
-    sql: &impl Sql,
-    projection: Projection,
-    id: BatchId,
-    tenant: Tenant,
-) -> Result<Option<Batch>, SqlError> {
-    let from = log.acknowledged(projection);
+/// Composes the next batch; `None` when the listing has confirmed every change.
+pub fn next(log: &ChangeLog, sql: &impl Sql, id: BatchId, tenant: Tenant) -> Result<Option<Batch>, SqlError> {
+    let from = log.acknowledged();
     if from >= log.last_sequence() {
         return Ok(None);
     }
@@ -83,7 +77,7 @@ pub fn next(
     for mut row in rows {
         to = row.integer()?;
         let with_relationships = row.integer()? != 0;
-        // The projections show nothing of an agent's change.
+        // The listing shows nothing of an agent's change.
         let Some(row) = UserRow::read_joined(&mut row)? else { continue };
         let (number, place) = (row.number, *places.entry(row.number).or_insert(changes.len()));
         if place == changes.len() {
@@ -94,7 +88,7 @@ pub fn next(
         if let Some(change) =
             changes.get_mut(place).filter(|change| with_relationships && change.relationships.is_none())
         {
-            let is_shown = projection == Projection::Listing && change.record.is_some();
+            let is_shown = change.record.is_some();
             let entries = if is_shown { relationship_entry::entries(sql, number)? } else { Vec::new() };
             bytes = bytes.saturating_add(change.length_of(&entries));
             change.relationships = Some(entries);

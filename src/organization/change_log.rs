@@ -1,5 +1,5 @@
-//! The change log: what changed, in the order in which the tenant changed. It is the outbox of the projections,
-//! and the record of what happened.
+//! The change log: what changed, in the order in which the tenant changed. It is the outbox of the listing, and the
+//! record of what happened.
 //!
 //! Invariants:
 //!
@@ -8,11 +8,11 @@
 //!   number is the number of the change that made it. So no version and no row number comes twice, whatever was
 //!   erased in between.
 //! - The newest row is never deleted, so the sequence goes on after a restart.
-//! - The log is level-triggered for the projections. A row says *that* a user changed. A batch carries the state
+//! - The log is level-triggered for the listing. A row says *that* a user changed. A batch carries the state
 //!   of the user at the moment when the object composes the batch. A later change has a later row, so the
 //!   acknowledgement of a batch hides no change.
-//! - A row is deleted only after every projection has acknowledged it: the row of a turn at once, any other row
-//!   after [`KEPT_MS`].
+//! - A row is deleted only after the listing has acknowledged it: the row of a turn at once, any other row after
+//!   [`KEPT_MS`].
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 
@@ -27,29 +27,10 @@ use crate::guards::{self, Guard};
 pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// Most rows that one sweep deletes.
 pub const SWEEP_MAX: i64 = 500;
+/// The name under which the object stores how far the listing has confirmed.
+const ACKNOWLEDGED: &str = "listing_sequence";
 
-/// The stores that are derived from the object. Each acknowledges for itself, so that a failure of one does not
-/// hold the other back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Projection {
-    /// D1: the ordered listing.
-    Listing,
-    /// KV: copies of the records.
-    Cache,
-}
-
-impl Projection {
-    pub const ALL: [Self; 2] = [Self::Listing, Self::Cache];
-
-    const fn acknowledgement(self) -> &'static str {
-        match self {
-            Self::Listing => "listing_sequence",
-            Self::Cache => "cache_sequence",
-        }
-    }
-}
-
-/// What happened. The text is the stored form. Nothing reads the rows of the last two kinds but the projections.
+/// What happened. The text is the stored form. Nothing reads the rows of the last two kinds but the listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ChangeKind {
@@ -71,9 +52,9 @@ pub enum ChangeKind {
     RelationshipCreated,
     #[strum(serialize = "relationship.deleted")]
     RelationshipDeleted,
-    /// A counted turn. The row only brings the projections up to date.
+    /// A counted turn. The row only brings the listing up to date.
     Turn,
-    /// A repair. The row only brings the projections up to date.
+    /// A repair. The row only brings the listing up to date.
     Repair,
 }
 
@@ -93,10 +74,10 @@ impl Subject {
     }
 }
 
-/// What a change makes the projections bring up to date.
+/// What a change makes the listing bring up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Affected {
-    /// The projections show nothing of it.
+    /// The listing shows nothing of it.
     Nothing,
     /// The record of the user with this row number.
     User(i64),
@@ -134,17 +115,16 @@ pub struct ChangeLog {
     /// Of the changes of the current transaction.
     origin: Origin,
     last_sequence: i64,
-    listing: i64,
-    cache: i64,
+    /// The sequence number up to which the listing has confirmed.
+    acknowledged: i64,
 }
 
 impl ChangeLog {
     pub fn load(sql: &impl Sql) -> Result<Self, SqlError> {
-        let listing = schema::read(sql, Projection::Listing.acknowledgement())?;
-        let cache = schema::read(sql, Projection::Cache.acknowledgement())?;
+        let acknowledged = schema::read(sql, ACKNOWLEDGED)?;
         let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
         let last_sequence = last_sequence.flatten().unwrap_or_default();
-        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, listing, cache })
+        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, acknowledged })
     }
 
     /// Says who makes the changes that follow. Every transaction that may change something begins with this.
@@ -161,16 +141,9 @@ impl ChangeLog {
         self.last_sequence.saturating_add(1)
     }
 
-    pub const fn acknowledged(&self, projection: Projection) -> i64 {
-        match projection {
-            Projection::Listing => self.listing,
-            Projection::Cache => self.cache,
-        }
-    }
-
-    /// The sequence number up to which every projection has confirmed.
-    pub fn confirmed(&self) -> i64 {
-        self.listing.min(self.cache)
+    /// The sequence number up to which the listing has confirmed.
+    pub const fn acknowledged(&self) -> i64 {
+        self.acknowledged
     }
 
     /// Writes the row of a change, in the transaction of the change. Returns its number as the new version of the
@@ -214,25 +187,21 @@ impl ChangeLog {
         Ok(Version::of_sequence(sequence))
     }
 
-    /// Moves the acknowledgement of a projection forward, never back. Deletes the rows that only the projections
-    /// needed.
-    pub fn acknowledge(&mut self, sql: &impl Sql, projection: Projection, sequence: i64) -> Result<(), SqlError> {
-        if sequence <= self.acknowledged(projection) {
+    /// Moves the acknowledgement of the listing forward, never back. Deletes the rows that only the listing needed.
+    pub fn acknowledge(&mut self, sql: &impl Sql, sequence: i64) -> Result<(), SqlError> {
+        let before = self.acknowledged;
+        if sequence <= before {
             return Ok(());
         }
-        let confirmed_before = self.confirmed();
-        schema::write(sql, projection.acknowledgement(), sequence)?;
-        match projection {
-            Projection::Listing => self.listing = sequence,
-            Projection::Cache => self.cache = sequence,
-        }
+        schema::write(sql, ACKNOWLEDGED, sequence)?;
+        self.acknowledged = sequence;
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
         sql.execute(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?)",
             &[
-                confirmed_before.into(),
-                self.confirmed().into(),
+                before.into(),
+                sequence.into(),
                 newest.into(),
                 ChangeKind::Turn.into_str().into(),
                 ChangeKind::Repair.into_str().into(),
@@ -243,8 +212,8 @@ impl ChangeLog {
     /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the next one
     /// is due: an instant in the past if more are due, `None` if no row waits for its time.
     pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        // The newest row stays, and a projection that is late must not find a gap.
-        let before = self.last_sequence.min(self.confirmed().saturating_add(1));
+        // The newest row stays, and a listing that is late must not find a gap.
+        let before = self.last_sequence.min(self.acknowledged.saturating_add(1));
         let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
             let at = sql.find(select, &[before.into()], Row::integer)?;

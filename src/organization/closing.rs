@@ -17,11 +17,12 @@ use super::erasure::read_erased;
 use super::protocol::{Answer, Call, Caller, ClosingProgress, Command, Denial, Outcome, Rejection};
 use super::sql::{Sql, SqlError};
 use crate::directory::deletion::Erased;
+use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 
-/// Most users whose records one step removes from the cache.
-const USERS_MAX: i64 = 100;
+/// Most copies that one step removes from KV.
+const COPIES_MAX: i64 = 100;
 
 /// The mark of a closed object, and how far the removal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,16 @@ pub struct Closing {
     pub completed_at: Option<Timestamp>,
     /// What the object held when it was closed.
     pub erased: Erased,
-    /// The row number of the last user whose record the object removed from the cache.
+    /// The number of the last copy that the object removed from KV.
     position: i64,
+}
+
+/// A copy in KV that a closed object removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCopy {
+    pub number: i64,
+    pub epoch: Epoch,
+    pub digest: String,
 }
 
 /// The mark has its own table, because the other tables may be missing.
@@ -116,19 +125,20 @@ impl Closing {
         ClosingProgress { completed_at: self.completed_at, erased: self.erased }
     }
 
-    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number of the last
-    /// of these users. The list of KV is not enough: it may lack keys of the last minute.
-    pub fn keys(&self, sql: &impl Sql, prefix: &str) -> Result<Option<(Vec<String>, i64)>, SqlError> {
+    /// The next copies that the object knows; empty when none is left. The list of KV is not enough: it may lack keys of
+    /// the last minute.
+    pub fn copies(&self, sql: &impl Sql) -> Result<Vec<KnownCopy>, SqlError> {
         if self.completed_at.is_some() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let users = sql.list(
-            "SELECT ? || digest, number FROM users WHERE number > ? ORDER BY number LIMIT ?",
-            &[prefix.into(), self.position.into(), USERS_MAX.into()],
-            |row| Ok((row.text()?, row.integer()?)),
-        )?;
-        let (keys, numbers): (Vec<String>, Vec<i64>) = users.into_iter().unzip();
-        Ok(numbers.last().map(|last| (keys, *last)))
+        sql.list(
+            "SELECT number, epoch, digest FROM copies WHERE number > ? ORDER BY number LIMIT ?",
+            &[self.position.into(), COPIES_MAX.into()],
+            |row| {
+                let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
+                Ok(KnownCopy { number, epoch, digest: row.text()? })
+            },
+        )
     }
 
     /// Writes the mark into the emptied storage.
@@ -137,7 +147,7 @@ impl Closing {
     }
 }
 
-/// Records that the cache holds no record of the users up to this row number.
+/// Records that KV holds none of the copies up to this number.
 pub fn advance(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
     sql.execute("UPDATE closing SET position = ? WHERE completed_at IS NULL", &[number.into()])
 }

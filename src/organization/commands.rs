@@ -15,6 +15,7 @@ use super::sql::Sql;
 use super::turns;
 use super::users;
 use super::writer::Writer;
+use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
 
@@ -48,7 +49,7 @@ fn dispatch(
 ) -> Result<Answer, Failure> {
     let now = decay.now;
     let settings = memory.settings.as_ref();
-    let writer = &mut Writer { sql, log: &mut memory.log, now };
+    let writer = &mut Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
     Ok(match command {
         Command::Admit(_) => Answer::Admit(()),
         Command::CreateEndUser(new) => Answer::CreateEndUser(users::create(writer, request_id, new)?),
@@ -89,6 +90,10 @@ fn dispatch(
         Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),
         Command::StartAudit(start) => {
             memory.configure(sql, start.settings, now)?;
+            if start.is_repair {
+                audit::distrust_cache(sql)?;
+                memory.copies.begin_epoch(sql, Epoch::of(request_id), now)?;
+            }
             memory.audit_is_running = true;
             Answer::StartAudit(Some(audit::start(sql, now)?))
         }

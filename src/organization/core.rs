@@ -2,8 +2,9 @@
 
 use super::audit::{self, AuditFinding, AuditStep, PendingUsers};
 use super::batches::{self, Batch};
-use super::change_log::{Origin, Projection};
+use super::change_log::Origin;
 use super::closing::{self, Closing};
+use super::copies::{self, Copy, Outage};
 use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
@@ -12,9 +13,11 @@ use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
 use super::writer::Writer;
+use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::mood::{self, Decay};
 use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 
 /// The core of one tenant's object.
 ///
@@ -74,30 +77,46 @@ impl OrganizationCore {
         self.memory.as_ref()?.settings.as_ref().map(|settings| settings.tenant)
     }
 
-    /// The changes that a projection has not confirmed yet, oldest first, bounded in number and size; `None` when
-    /// the projection has confirmed all of them.
-    pub fn next_batch(
-        &mut self,
-        sql: &impl Sql,
-        projection: Projection,
-        id: BatchId,
-        now: Timestamp,
-    ) -> Result<Option<Batch>, SqlError> {
+    /// The changes that the listing has not confirmed yet, oldest first, bounded in number and size; `None` when the
+    /// listing has confirmed all of them.
+    pub fn next_batch(&mut self, sql: &impl Sql, id: BatchId, now: Timestamp) -> Result<Option<Batch>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
             let Some(settings) = &memory.settings else { return Ok(None) };
-            batches::next(&memory.log, sql, projection, id, settings.tenant)
+            batches::next(&memory.log, sql, id, settings.tenant)
         })
     }
 
-    /// Records that a projection holds every change up to a sequence number. Must run inside a transaction.
-    pub fn acknowledge(
-        &mut self,
-        sql: &impl Sql,
-        projection: Projection,
-        sequence: i64,
-        now: Timestamp,
-    ) -> Result<(), SqlError> {
-        self.with_memory(sql, now, (), |memory| memory.log.acknowledge(sql, projection, sequence))
+    /// Records that the listing holds every change up to a sequence number. Must run inside a transaction.
+    pub fn acknowledge(&mut self, sql: &impl Sql, sequence: i64, now: Timestamp) -> Result<(), SqlError> {
+        self.with_memory(sql, now, (), |memory| {
+            memory.copies.trust();
+            memory.log.acknowledge(sql, sequence)
+        })
+    }
+
+    /// Whether the object has not seen yet where the listing stands, and so gives no lease.
+    pub fn wants_listing_checked(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| !memory.copies.are_trusted())
+    }
+
+    /// Records that the listing stands where the object left it.
+    pub fn listing_is_ours(&mut self) {
+        if let Some(memory) = &mut self.memory {
+            memory.copies.trust();
+        }
+    }
+
+    /// Starts an audit and begins an epoch of the copies, because the listing stands where the object never was: one of
+    /// the two was lost or restored. Must run inside a transaction.
+    pub fn diverge(&mut self, sql: &impl Sql, epoch: Epoch, now: Timestamp) -> Result<(), SqlError> {
+        self.with_memory(sql, now, (), |memory| {
+            if guards::is_on(Guard::NewEpoch) {
+                memory.copies.begin_epoch(sql, epoch, now)?;
+            }
+            audit::distrust_cache(sql)?;
+            memory.audit_is_running = true;
+            audit::start(sql, now).map(drop)
+        })
     }
 
     /// The sequence number of the newest change; `None` when the memory is not loaded. It is loaded after every
@@ -106,29 +125,69 @@ impl OrganizationCore {
         self.memory.as_ref().map(|memory| memory.log.last_sequence())
     }
 
-    /// The sequence number up to which a projection has confirmed; `None` when the memory is not loaded.
-    pub fn acknowledged(&self, projection: Projection) -> Option<i64> {
-        self.memory.as_ref().map(|memory| memory.log.acknowledged(projection))
+    /// The sequence number up to which the listing has confirmed; `None` when the memory is not loaded.
+    pub fn acknowledged(&self) -> Option<i64> {
+        self.memory.as_ref().map(|memory| memory.log.acknowledged())
     }
 
-    /// Whether a projection lacks a change; `false` when the memory is not loaded.
-    pub fn is_behind(&self, projection: Projection) -> bool {
-        self.acknowledged(projection) < self.last_sequence()
+    /// Whether the listing lacks a change; `false` when the memory is not loaded.
+    pub fn is_behind(&self) -> bool {
+        self.acknowledged() < self.last_sequence()
     }
 
-    /// Whether a projection lacks as many changes as one batch can hold.
-    pub fn has_batch(&self, projection: Projection) -> bool {
-        let first = self.acknowledged(projection).unwrap_or_default();
+    /// Whether the listing lacks as many changes as one batch can hold.
+    pub fn has_batch(&self) -> bool {
+        let first = self.acknowledged().unwrap_or_default();
         self.last_sequence().unwrap_or_default().saturating_sub(first) >= batches::BATCH_ROWS_MAX
     }
 
-    /// Whether the alarm has work: a projection lacks a change, an erasure is pending, an audit runs, or an
-    /// expiry is not scheduled.
-    pub fn needs_alarm(&self) -> bool {
+    /// When the next copy is to be written to KV; `None` when none is, or when the memory is not loaded.
+    pub fn copies_due_at(&self) -> Option<Timestamp> {
+        self.memory.as_ref().and_then(|memory| memory.copies.due_at())
+    }
+
+    /// The copies to write to KV now, a bounded number of them.
+    pub fn due_copies(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
+        self.with_memory(sql, now, Vec::new(), |memory| memory.copies.due(sql, now))
+    }
+
+    /// Records that KV has confirmed writes that began at an instant. Returns whether an outage of KV ends. Must run
+    /// inside a transaction.
+    pub fn confirm_copies(
+        &mut self,
+        sql: &impl Sql,
+        written: &[Copy],
+        began_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Outage>, SqlError> {
+        self.with_memory(sql, now, None, |memory| memory.copies.confirm(sql, written, began_at, now))
+    }
+
+    /// Records that KV has not confirmed writes. Returns whether an outage of KV begins. Must run inside a transaction.
+    pub fn fail_copies(
+        &mut self,
+        sql: &impl Sql,
+        written: &[Copy],
+        now: Timestamp,
+    ) -> Result<Option<Outage>, SqlError> {
+        self.with_memory(sql, now, None, |memory| memory.copies.fail(sql, written, now))
+    }
+
+    /// When the alarm has work at the latest: an instant in the past if there is work now, `None` if there is none. The
+    /// listing lacks a change, an audit runs, an erasure is requested, a copy is due, or an expiry is not scheduled.
+    pub fn work_at(&self) -> Option<Timestamp> {
+        let memory = self.memory.as_ref()?;
         let has_work =
-            |memory: &Memory| !memory.expiry_is_scheduled || memory.erasure_is_pending || memory.audit_is_running;
-        self.memory.as_ref().is_some_and(has_work)
-            || Projection::ALL.into_iter().any(|projection| self.is_behind(projection))
+            !memory.expiry_is_scheduled || memory.erasure_is_pending || memory.audit_is_running || self.is_behind();
+        if has_work { Some(Timestamp::EPOCH) } else { memory.copies.due_at() }
+    }
+
+    /// The same after the alarm has done what could be done: an erasure that waits for KV is no work until the copy
+    /// is due.
+    pub fn work_left_at(&self, sql: &impl Sql) -> Result<Option<Timestamp>, SqlError> {
+        let Some(memory) = self.memory.as_ref() else { return Ok(None) };
+        let has_work = memory.audit_is_running || self.is_behind() || erasure::is_due(sql, &memory.log)?;
+        Ok(if has_work { Some(Timestamp::EPOCH) } else { memory.copies.due_at() })
     }
 
     /// Whether [`Self::purge`] may find an erasure to complete; `true` when the memory is not loaded.
@@ -136,7 +195,7 @@ impl OrganizationCore {
         self.memory.as_ref().is_none_or(|memory| memory.erasure_is_pending)
     }
 
-    /// Completes erasures that every projection has confirmed, a bounded number of them; returns whether more are
+    /// Completes erasures that the listing and KV have confirmed, a bounded number of them; returns whether more are
     /// due. Must run inside a transaction.
     pub fn purge(&mut self, sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
         self.with_memory(sql, now, false, |memory| {
@@ -144,17 +203,23 @@ impl OrganizationCore {
                 return Ok(false);
             }
             memory.log.begin(Origin::system(now));
-            let is_more = erasure::purge(&mut Writer { sql, log: &mut memory.log, now })?;
+            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+            let is_more = erasure::purge(&mut writer)?;
             memory.erasure_is_pending = erasure::is_pending(sql)?;
             Ok(is_more)
         })
     }
 
-    /// Removes expired answers, turns and rows of the change log, a bounded number of them; returns when the next
-    /// one expires. Must run inside a transaction.
+    /// Removes expired answers, turns, marks and rows of the change log, a bounded number of them; returns when the
+    /// next one expires. Must run inside a transaction.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
-            let next = [idempotency::sweep(sql, now)?, turns::sweep(sql, now)?, memory.log.sweep(sql, now)?];
+            let next = [
+                idempotency::sweep(sql, now)?,
+                turns::sweep(sql, now)?,
+                memory.copies.sweep(sql, now)?,
+                memory.log.sweep(sql, now)?,
+            ];
             memory.expiry_is_scheduled = true;
             Ok(next.into_iter().flatten().min())
         })
@@ -163,14 +228,6 @@ impl OrganizationCore {
     /// Whether an audit runs; `false` when the memory is not loaded.
     pub fn is_audited(&self) -> bool {
         self.memory.as_ref().is_some_and(|memory| memory.audit_is_running)
-    }
-
-    /// Starts an audit unless one runs. Must run inside a transaction.
-    pub fn start_audit(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
-        self.with_memory(sql, now, (), |memory| {
-            memory.audit_is_running = true;
-            audit::start(sql, now).map(drop)
-        })
     }
 
     /// The report of the running audit, or of the last one.
@@ -186,7 +243,7 @@ impl OrganizationCore {
         now: Timestamp,
     ) -> Result<Option<(AuditStep, PendingUsers)>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
-            let Some(step) = audit::next_step(sql, &memory.log)? else { return Ok(None) };
+            let Some(step) = audit::next_step(sql, &memory.log, &memory.copies, now)? else { return Ok(None) };
             Ok(PendingUsers::read(sql, &memory.log)?.map(|before| (step, before)))
         })
     }
@@ -200,8 +257,18 @@ impl OrganizationCore {
         now: Timestamp,
     ) -> Result<(Vec<String>, i64), SqlError> {
         self.with_memory(sql, now, (Vec::new(), 0), |memory| {
-            Ok((audit::foreign_digests(sql, digests)?, memory.log.acknowledged(Projection::Listing)))
+            Ok((audit::foreign_digests(sql, digests)?, memory.log.acknowledged()))
         })
+    }
+
+    /// The keys among these that belong to no copy of the object. A closed object returns none.
+    pub fn foreign_copies(
+        &mut self,
+        sql: &impl Sql,
+        digests: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<String>, SqlError> {
+        self.with_memory(sql, now, Vec::new(), |memory| copies::foreign(sql, memory.copies.epoch(), digests))
     }
 
     /// Records what a step of the audit found. `before` are the pending users when the step began. Must run
@@ -215,7 +282,8 @@ impl OrganizationCore {
     ) -> Result<(), SqlError> {
         self.with_memory(sql, now, (), |memory| {
             memory.log.begin(Origin::system(now));
-            audit::record(&mut Writer { sql, log: &mut memory.log, now }, before, finding)?;
+            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+            audit::record(&mut writer, before, finding)?;
             memory.audit_is_running = audit::is_running(sql)?;
             Ok(())
         })

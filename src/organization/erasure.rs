@@ -4,13 +4,14 @@
 //!
 //! - From the request on the person is logically gone: lists omit them, the object refuses every write, and a
 //!   read says that they are being erased.
-//! - The object deletes the row only after every projection has confirmed that it holds nothing of the person.
+//! - The object deletes the row only after the listing has confirmed that it holds nothing of the person, and KV if
+//!   it holds a copy ([`super::copies`]).
 //!   Then the id is free again. A user who is created under it has higher versions, so no reader can take a state
 //!   of the old one for a state of the new one.
 //! - Every step can run again. The receipt outlives the data and names no person.
 
 use super::agents;
-use super::change_log::{Affected, ChangeKind, Subject};
+use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::failure::Failure;
 use super::idempotency;
 use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Precondition, Rejection, Resource};
@@ -142,7 +143,7 @@ struct Erasure {
     erased: Erased,
 }
 
-/// Stores an erasure. It is completed when every projection has confirmed the last change.
+/// Stores an erasure. It is completed when the listing has confirmed the last change.
 fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError> {
     writer.sql.execute(
         "INSERT INTO deletions (deletion_id, user, agent, sequence, cascade, reason, requested_at,
@@ -171,7 +172,7 @@ pub fn purge(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
 }
 
 /// Removes relationships of the erased agent that has waited longest, and returns whether there may be more. The
-/// erasure of an agent without relationships then waits for the projections.
+/// erasure of an agent without relationships then waits for the listing.
 fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let select = "SELECT deletion_id, agent FROM deletions WHERE agent IS NOT NULL ORDER BY sequence LIMIT 1";
     let Some(mut row) = writer.sql.first(select, &[])? else { return Ok(false) };
@@ -190,13 +191,23 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     Ok(true)
 }
 
-/// Completes the erasures that every projection has confirmed, and returns whether there may be more.
+/// The condition that the listing has confirmed an erasure, and KV too if it holds a copy of the person. Its parameter
+/// is how far the listing has confirmed.
+const CONFIRMED: &str = "completed_at IS NULL AND sequence <= ? AND agent IS NULL AND NOT (cascade = 'all' AND EXISTS
+    (SELECT 1 FROM copies c WHERE c.user = deletions.user AND c.due_at IS NOT NULL))";
+
+/// Whether [`purge`] has something to do.
+pub fn is_due(sql: &impl Sql, log: &ChangeLog) -> Result<bool, SqlError> {
+    let select = format!("SELECT 1 FROM deletions WHERE agent IS NOT NULL OR {CONFIRMED} LIMIT 1");
+    sql.exists(&select, &[log.acknowledged().into()])
+}
+
+/// Completes the erasures that the listing and KV have confirmed, and returns whether there may be more.
 fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let Writer { sql, now, .. } = *writer;
     let due = sql.run(
-        "SELECT deletion_id, user, cascade FROM deletions
-         WHERE completed_at IS NULL AND sequence <= ? AND agent IS NULL ORDER BY sequence LIMIT ?",
-        &[writer.log.confirmed().into(), BATCH_MAX.into()],
+        &format!("SELECT deletion_id, user, cascade FROM deletions WHERE {CONFIRMED} ORDER BY sequence LIMIT ?"),
+        &[writer.log.acknowledged().into(), BATCH_MAX.into()],
     )?;
     let mut deletions = Vec::with_capacity(due.len());
     let mut persons = Vec::new();

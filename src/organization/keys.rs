@@ -25,6 +25,7 @@ pub enum KeyCheck {
     Valid {
         key_id: KeyId,
         scope: Scope,
+        expires_at: Option<Timestamp>,
     },
 }
 
@@ -66,7 +67,8 @@ impl KnownKeys {
             sql.execute("UPDATE keys SET last_used_day = ? WHERE digest = ?", &[today.into(), digest.as_str().into()])?;
             key.last_used_day = Some(today);
         }
-        Ok(KeyCheck::Valid { key_id: key.key_id, scope: key.scope })
+        let expires_at = key.expires_at.map(Timestamp::from_millis);
+        Ok(KeyCheck::Valid { key_id: key.key_id, scope: key.scope, expires_at })
     }
 
     /// A transaction that changes a row calls this.

@@ -6,6 +6,7 @@
 use super::audit;
 use super::change_log::ChangeLog;
 use super::closing;
+use super::copies::Copies;
 use super::erasure;
 use super::keys::KnownKeys;
 use super::limiter::Limiter;
@@ -23,6 +24,7 @@ pub struct Memory {
     pub limiter: Option<Limiter>,
     pub keys: KnownKeys,
     pub log: ChangeLog,
+    pub copies: Copies,
     /// Whether the alarm is set for the next expiry of a kept answer or a reservation.
     pub expiry_is_scheduled: bool,
     /// Whether an erasure is requested and not completed.
@@ -48,6 +50,7 @@ impl Memory {
             limiter,
             keys: KnownKeys::default(),
             log: ChangeLog::load(sql)?,
+            copies: Copies::load(sql, now)?,
             expiry_is_scheduled: true,
             erasure_is_pending: erasure::is_pending(sql)?,
             audit_is_running: audit::is_running(sql)?,

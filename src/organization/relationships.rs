@@ -40,7 +40,7 @@ pub struct Filter {
 
 /// Notes that a relationship of a user was made or removed. The user has a new version, because readers see the
 /// relationships with the user. A user who is being erased stays as they are: they leave every list anyway, and
-/// their row may be gone before a projection confirms another change.
+/// their row may be gone before the listing confirms another change.
 pub fn changed(
     writer: &mut Writer<'_, impl Sql>,
     kind: ChangeKind,
@@ -50,7 +50,7 @@ pub fn changed(
     let active = UserRow::of_number(writer.sql, user)?.filter(|row| row.user.status == Status::Active);
     let affected = if active.is_some() { Affected::UserAndRelationships(user) } else { Affected::Nothing };
     let version = writer.append(kind, relationship, affected)?;
-    active.map_or(Ok(()), |mut row| row.store_version(writer.sql, version))
+    active.map_or(Ok(()), |mut row| row.store_version(writer, version))
 }
 
 /// Notes that a relationship of a user forgot its turns.

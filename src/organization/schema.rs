@@ -18,7 +18,7 @@ const VERSION_FIRST: i64 = 2;
 const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
 /// The oldest schema whose build may serve the tables of this build. A step that an older build cannot live with
 /// raises it.
-const SERVED_FROM: i64 = 2;
+const SERVED_FROM: i64 = 3;
 
 /// Each step is a list of statements, and makes the next version.
 ///
@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 2;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES];
+const STEPS: &[&[&str]] = &[TABLES, COPIES];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -184,6 +184,33 @@ const TABLES: &[&str] = &[
         value INTEGER NOT NULL,
         PRIMARY KEY (metric, period_start)
     ) WITHOUT ROWID",
+];
+
+/// An object of the earlier version had a copy of every user in KV. Builds of that version do not keep the new copies
+/// up to date, so they may not serve these tables. The audit removes the earlier copies.
+const COPIES: &[&str] = &[
+    "ALTER TABLE settings ADD COLUMN edge_stale_s INTEGER NOT NULL DEFAULT 5",
+    // See `super::copies`. `digest` is that of the user's id.
+    "CREATE TABLE copies (
+        number INTEGER PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        user INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        due_at INTEGER,
+        written_at INTEGER NOT NULL,
+        settles_at INTEGER NOT NULL,
+        listed_until INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
+        UNIQUE (epoch, digest)
+    )",
+    "CREATE INDEX copies_by_user ON copies (user)",
+    "CREATE INDEX copies_due ON copies (due_at) WHERE due_at IS NOT NULL",
+    "CREATE INDEX copies_listed ON copies (listed_until)",
+    "CREATE INDEX copies_by_end ON copies (ends_at)",
+    "DELETE FROM state WHERE name = 'cache_sequence'",
+    "INSERT OR REPLACE INTO audit
+     SELECT 1, 'fence', '', unixepoch() * 1000, NULL, 0, 0, 0, 0, 0, 0, 0, 0 FROM settings",
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.

@@ -6,26 +6,28 @@ use super::change_log::{Actor, Origin};
 use super::commands;
 use super::failure::Failure;
 use super::idempotency::{self, Kept};
+use super::leases::{self, Terms};
 use super::memory::Memory;
-use super::protocol::{Answer, Call, Caller, Command, IdempotencyKey, Rejection, Reply, ReservedTurn};
+use super::protocol::{Answer, Call, Caller, Command, EdgeCall, IdempotencyKey, Lease, Rejection, Reply, ReservedTurn};
 use super::quotas;
 use super::sql::{Sql, SqlError};
 use super::turns;
 use super::writer::Writer;
 use crate::directory::identifiers::RequestId;
 use crate::directory::mood::Decay;
+use crate::directory::timestamp::Timestamp;
 
 /// Executes a call on an open object.
 pub fn execute(memory: &mut Memory, sql: &impl Sql, call: Call, decay: Decay) -> Result<Reply, SqlError> {
-    let Call { request_id, repeated, caller, idempotency, command } = call;
-    let (actor, admission) = match caller {
-        Caller::Operator => (Actor::Operator, None),
+    let Call { request_id, repeated, caller, idempotency, edge, command } = call;
+    let (actor, admission, key_expires_at) = match caller {
+        Caller::Operator => (Actor::Operator, None, None),
         Caller::Key { digest, kind, scope, cost } => {
             // The caller has paid for a committed attempt whose answer was lost.
             let is_paid = repeated && admission::is_committed(sql, request_id, &command)?;
             let credentials = Credentials { digest, kind, scope, cost: if is_paid { 0 } else { cost } };
             match admission::admit(memory, sql, &credentials, decay.now)? {
-                Ok(Admitted { key_id, admission }) => (Actor::Key(key_id), Some(admission)),
+                Ok(Admitted { key_id, expires_at, admission }) => (Actor::Key(key_id), Some(admission), expires_at),
                 Err(refused) => return Ok(Reply::new(refused.admission, Err(Rejection::Denied(refused.denial)))),
             }
         }
@@ -40,7 +42,24 @@ pub fn execute(memory: &mut Memory, sql: &impl Sql, call: Call, decay: Decay) ->
         Err(Failure::Rejected(rejection)) => (Err(rejection), false),
         Err(Failure::Sql(error)) => return Err(error),
     };
-    Ok(Reply { replayed, ..Reply::new(admission, outcome) })
+    let lease = match (edge, &admission) {
+        (Some(edge), Some(_)) => lease(memory, sql, &edge, key_expires_at, decay.now)?,
+        _ => None,
+    };
+    Ok(Reply { replayed, lease, ..Reply::new(admission, outcome) })
+}
+
+/// Serves what a call says besides its command.
+fn lease(
+    memory: &mut Memory,
+    sql: &impl Sql,
+    edge: &EdgeCall,
+    key_expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<Lease>, SqlError> {
+    let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else { return Ok(None) };
+    let terms = Terms { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
+    leases::serve(&mut memory.copies, limiter, sql, edge, terms, now)
 }
 
 /// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has retried and
@@ -63,7 +82,8 @@ fn execute_once(
         return Ok((answer, answered != request_id));
     }
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
-    if idempotency::store(&Writer { sql, log: &mut memory.log, now }, key, request_id, None, &answer)? {
+    let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+    if idempotency::store(&writer, key, request_id, None, &answer)? {
         memory.expiry_is_scheduled = false;
     }
     Ok((answer, false))

@@ -143,13 +143,14 @@ impl UserRow {
         affected: Affected,
     ) -> Result<(), SqlError> {
         let version = writer.append(kind, &self.subject(), affected)?;
-        self.store_version(writer.sql, version)
+        self.store_version(writer, version)
     }
 
     /// Stores the record under the version of a change that is in the log already.
-    pub fn store_version(&mut self, sql: &impl Sql, version: Version) -> Result<(), SqlError> {
+    pub fn store_version(&mut self, writer: &mut Writer<'_, impl Sql>, version: Version) -> Result<(), SqlError> {
         self.user.version = version;
-        self.store(sql)
+        self.store(writer.sql)?;
+        writer.copies.change(writer.sql, self.number, version, writer.now)
     }
 }
 

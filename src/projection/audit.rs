@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::cache;
+use super::cache::{self, StoredCopy};
 use super::flush;
 use super::listing::comparison::{self, ListedUser};
 use super::listing::fence;
 use super::stores::{Cache, Database, StoreError};
 use crate::directory::end_user::Version;
+use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
@@ -18,13 +19,16 @@ use crate::organization::batches::ProjectedRecord;
 const CACHE_KEYS_MAX: u32 = 100;
 
 /// The object, as an audit uses it.
-pub trait AuditSource: flush::Source {
-    fn tenant(&self) -> Result<Tenant, StoreError>;
+pub trait AuditSource: flush::CopySource {
+    /// The sequence number up to which the listing has confirmed.
+    fn acknowledged(&self) -> Result<i64, StoreError>;
     /// The next step, and the users that the step must not judge.
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError>;
     /// The digests among these that belong to no user, and the position of the listing for which
     /// that is true.
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError>;
+    /// The digests among these of which the object keeps no copy in this epoch.
+    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError>;
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError>;
 }
 
@@ -36,10 +40,20 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
         AuditStep::Fence { acknowledged } => check_fence(source, database, tenant, acknowledged).await?,
         AuditStep::Users(users) => compare(database, store, tenant, &users).await?,
         AuditStep::Listing { from_ms } => clear_listing(source, database, tenant, from_ms).await?,
-        AuditStep::Cache { cursor } => clear_cache(source, store, tenant, &cursor).await?,
+        AuditStep::Cache { cursor, epoch } => clear_cache(source, store, tenant, epoch, &cursor).await?,
     };
     source.record(&before, finding)?;
     Ok(true)
+}
+
+/// Looks whether the listing stands where the object left it. If it does not, one of the two was lost or restored.
+pub async fn look(source: &impl AuditSource, database: &impl Database) -> Result<bool, StoreError> {
+    let position = fence::position(database, &source.tenant()?.to_string()).await?;
+    let is_ours = fence::is_ours(position, source.acknowledged()?, source.last_sequence()?);
+    if !is_ours {
+        source.diverged()?;
+    }
+    Ok(is_ours)
 }
 
 /// Sets the fence back to the object's position if the listing was lost or restored.
@@ -52,6 +66,9 @@ async fn check_fence(
     let tenant = tenant.to_string();
     let position = fence::position(database, &tenant).await?;
     let reset = !fence::is_ours(position, acknowledged, source.last_sequence()?);
+    if reset {
+        source.diverged()?;
+    }
     if reset || position.is_none() {
         database.batch(&[fence::reset_fence(&tenant, position, acknowledged)]).await?;
     }
@@ -71,13 +88,16 @@ async fn compare(
     let ids: Vec<&UserId> = users.iter().map(|user| &user.user_id).collect();
     let rows = comparison::find(database, tenant, &ids).await?;
     let rows: HashMap<&str, &ListedUser> = rows.iter().map(|row| (row.user_id.as_str(), row)).collect();
-    let keys: Vec<String> = users.iter().map(|user| cache::key(tenant, &user.user_id)).collect();
-    let values = store.get_many(&keys).await?;
+    let copied = users.iter().filter_map(|user| Some((user, user.copy?)));
+    let (numbers, keys): (Vec<i64>, Vec<String>) =
+        copied.map(|(user, epoch)| (user.number, cache::key(tenant, epoch, &user.user_id.digest()))).unzip();
+    let values = if keys.is_empty() { Vec::new() } else { store.get_many(&keys).await? };
+    let values: HashMap<i64, Option<String>> = numbers.into_iter().zip(values).collect();
     let mut differences = Vec::new();
-    for (user, value) in users.iter().zip(values) {
+    for user in users {
         let record = user.record.as_ref();
         let listing = listing_flaw(record, user.version, rows.get(user.user_id.as_str()).copied());
-        let cache = cache_flaw(record, user.version, value.as_deref());
+        let cache = values.get(&user.number).and_then(|value| cache_flaw(record, user.version, value.as_deref()));
         if listing.is_some() || cache.is_some() {
             differences.push(Difference { number: user.number, version: user.version, listing, cache });
         }
@@ -96,12 +116,14 @@ fn listing_flaw(expected: Option<&ProjectedRecord>, version: Version, listed: Op
 }
 
 fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Option<&str>) -> Option<Flaw> {
-    match (expected, value.filter(|value| !cache::is_tombstone(value))) {
-        (None, None) => None,
-        (None, Some(_)) => Some(Flaw::Foreign),
+    match (expected, value) {
+        (None, _) => None,
         (Some(_), None) => Some(Flaw::Missing),
         (Some(record), Some(value)) => {
-            let is_current = cache::read(value, version).is_some_and(|held| held.get() == record.document.as_str());
+            // A user may have changed since the object said what it expects.
+            let is_current = StoredCopy::read(value).is_some_and(|copy| {
+                copy.version > version || (copy.version == version && copy.record.get() == record.document.as_str())
+            });
             (!is_current).then_some(Flaw::Outdated)
         }
     }
@@ -139,19 +161,21 @@ async fn clear_listing(
     }
 }
 
-/// Removes keys of the cache that belong to no user of the object.
+/// Removes keys of the tenant under which the object keeps no copy: those of users who are gone, of earlier epochs and
+/// of earlier builds.
 async fn clear_cache(
     source: &impl AuditSource,
     store: &impl Cache,
     tenant: Tenant,
+    epoch: Epoch,
     cursor: &str,
 ) -> Result<AuditFinding, StoreError> {
-    let prefix = cache::prefix(tenant);
-    let (keys, next) = store.list(&prefix, cursor, CACHE_KEYS_MAX).await?;
-    let digests: Vec<String> =
-        keys.iter().map(|key| key.strip_prefix(&prefix).unwrap_or_default().to_owned()).collect();
-    let (foreign_digests, _) = source.foreign_digests(&digests)?;
-    let keys: Vec<String> = foreign_digests.iter().map(|digest| format!("{prefix}{digest}")).collect();
+    let (keys, next) = store.list(&cache::prefix(tenant), cursor, CACHE_KEYS_MAX).await?;
+    let prefix = cache::epoch_prefix(tenant, epoch);
+    let digests: Vec<String> = keys.iter().filter_map(|key| Some(key.strip_prefix(&prefix)?.to_owned())).collect();
+    let strangers: HashSet<String> = source.foreign_copies(&digests)?.into_iter().collect();
+    let is_foreign = |key: &String| key.strip_prefix(&prefix).is_none_or(|digest| strangers.contains(digest));
+    let keys: Vec<String> = keys.into_iter().filter(is_foreign).collect();
     let values = if keys.is_empty() { Vec::new() } else { store.get_many(&keys).await? };
     // Tombstones expire.
     let held = keys.into_iter().zip(values).filter(|(_, value)| !value.as_deref().is_none_or(cache::is_tombstone));

@@ -11,6 +11,7 @@ use super::cache;
 use super::flush;
 use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
+use crate::organization::closing::KnownCopy;
 
 /// Most rows of each table of the listing that one batch removes.
 const ROWS_MAX: i64 = 500;
@@ -46,10 +47,9 @@ const REMOVE_RELATIONSHIPS: &str = "
 /// The closed object, as the removal uses it.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait ClosedObject {
-    /// The cache keys of the next users, each the prefix and the digest of a user, and the row number
-    /// of the last of these users; `None` when no user is left.
-    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError>;
-    /// Records that the cache holds no record of the users up to this row number.
+    /// The next copies that the object knows; empty when none is left.
+    fn copies(&self) -> Result<Vec<KnownCopy>, StoreError>;
+    /// Records that KV holds none of the copies up to this number.
     fn advance(&self, number: i64) -> Result<(), StoreError>;
     /// Lets waiting calls go first.
     async fn pause(&self);
@@ -64,7 +64,7 @@ pub async fn clear(
     store: &impl Cache,
 ) -> Result<bool, StoreError> {
     let listing = clear_listing(object, &tenant.to_string(), database).await;
-    let cache = clear_cache(object, &cache::prefix(tenant), store).await;
+    let cache = clear_cache(object, tenant, store).await;
     Ok(listing? & cache?)
 }
 
@@ -87,15 +87,17 @@ async fn clear_listing(object: &impl ClosedObject, tenant: &str, database: &impl
     Ok(false)
 }
 
-/// First removes the records of the users that the object knows, then every other key with the prefix.
-async fn clear_cache(object: &impl ClosedObject, prefix: &str, store: &impl Cache) -> Result<bool, StoreError> {
+/// First removes the copies that the object knows, then every other key of the tenant.
+async fn clear_cache(object: &impl ClosedObject, tenant: Tenant, store: &impl Cache) -> Result<bool, StoreError> {
+    let prefix = cache::prefix(tenant);
     let mut cursor = String::new();
     for _ in 0..STEPS_MAX {
-        let (keys, last, next) = if let Some((keys, last)) = object.keys(prefix)? {
-            (keys, Some(last), None)
+        let known = object.copies()?;
+        let last = known.last().map(|copy| copy.number);
+        let (keys, next) = if known.is_empty() {
+            store.list(&prefix, &cursor, KEYS_MAX).await?
         } else {
-            let (keys, next) = store.list(prefix, &cursor, KEYS_MAX).await?;
-            (keys, None, next)
+            (known.iter().map(|copy| cache::key(tenant, copy.epoch, &copy.digest)).collect(), None)
         };
         for keys in keys.chunks(flush::PUTS_AT_ONCE) {
             store.delete_all(keys).await?;

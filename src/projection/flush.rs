@@ -1,14 +1,16 @@
-//! The flush brings the projections up to date with an object.
+//! The flush brings the listing and the copies up to date with an object.
 //!
-//! Invariant: the object acknowledges a batch only after the store has confirmed that it holds the
-//! batch. After a failure, a hang or a crash the object flushes the batch again from the change log. To
-//! flush a batch twice is harmless.
+//! Invariant: the object acknowledges a batch, or copies, only after the store has confirmed that it holds them. After
+//! a failure, a hang or a crash the object writes them again. To write them twice is harmless.
 
 use super::cache;
 use super::listing::batches::{self, Applied};
 use super::stores::{Cache, Database, StoreError};
+use crate::directory::identifiers::Tenant;
+use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
 use crate::organization::batches::Batch;
-use crate::organization::change_log::Projection;
+use crate::organization::copies::Copy;
 
 /// KV puts at a time. An invocation has six connections
 /// (<https://developers.cloudflare.com/workers/platform/limits/>), and one is for the listing.
@@ -24,8 +26,8 @@ pub const BATCHES_MAX: usize = 8;
 /// The object, as a flush uses it.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Source {
-    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError>;
-    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError>;
+    fn next_batch(&self) -> Result<Option<Batch>, StoreError>;
+    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError>;
     fn last_sequence(&self) -> Result<i64, StoreError>;
     /// Lets waiting calls go first. Otherwise a store that answers at once would keep the object busy
     /// for the whole flush.
@@ -35,12 +37,22 @@ pub trait Source {
     fn diverged(&self) -> Result<(), StoreError>;
 }
 
+/// The object, as far as it keeps copies.
+pub trait CopySource: Source {
+    fn tenant(&self) -> Result<Tenant, StoreError>;
+    fn now(&self) -> Timestamp;
+    /// The copies to write now, a bounded number of them.
+    fn due_copies(&self) -> Result<Vec<Copy>, StoreError>;
+    fn confirm_copies(&self, written: &[Copy], began_at: Timestamp) -> Result<(), StoreError>;
+    fn fail_copies(&self, written: &[Copy], error: &StoreError) -> Result<(), StoreError>;
+}
+
 /// Flushes the changes until now to the listing, at most [`BATCHES_MAX`] batches. It leaves later
 /// changes to the next flush, which then has larger batches.
 pub async fn listing(source: &impl Source, database: &impl Database) -> Result<(), StoreError> {
     let mut goal = None;
     for count in 0..BATCHES_MAX {
-        let Some(batch) = source.next_batch(Projection::Listing)? else { return Ok(()) };
+        let Some(batch) = source.next_batch()? else { return Ok(()) };
         if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
             return Ok(());
         }
@@ -48,7 +60,7 @@ pub async fn listing(source: &impl Source, database: &impl Database) -> Result<(
             source.pause().await;
         }
         match batches::apply(database, &batch, source.last_sequence()?).await? {
-            Applied::UpTo(sequence) => source.acknowledge(Projection::Listing, sequence)?,
+            Applied::UpTo(sequence) => source.acknowledge(sequence)?,
             Applied::Diverged(error) => {
                 source.diverged()?;
                 return Err(error);
@@ -58,23 +70,28 @@ pub async fn listing(source: &impl Source, database: &impl Database) -> Result<(
     Ok(())
 }
 
-/// Flushes the changes until now to the cache, at most [`BATCHES_MAX`] batches.
-pub async fn cache(source: &impl Source, store: &impl Cache) -> Result<(), StoreError> {
-    let (mut goal, mut is_first) = (None, true);
+/// Writes the copies that are due, at most [`BATCHES_MAX`] batches.
+pub async fn copies(source: &impl CopySource, store: &impl Cache) -> Result<(), StoreError> {
+    let mut is_first = true;
     for _ in 0..BATCHES_MAX {
-        let Some(batch) = source.next_batch(Projection::Cache)? else { return Ok(()) };
-        if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
+        let due = source.due_copies()?;
+        if due.is_empty() {
             return Ok(());
         }
-        for changes in batch.changes.chunks(PUTS_AT_ONCE) {
+        for copies in due.chunks(PUTS_AT_ONCE) {
             if !std::mem::take(&mut is_first) {
                 source.pause().await;
             }
-            let changes = changes.iter().filter(|change| cache::is_put(change));
-            let puts = changes.map(|change| cache::put(batch.tenant, change)).collect::<Result<Vec<_>, _>>();
-            store.put_all(&puts.map_err(|error| StoreError(error.to_string()))?).await?;
+            let (tenant, began_at) = (source.tenant()?, source.now());
+            let puts = copies.iter().filter(|copy| copy.user.is_some() || guards::is_on(Guard::Tombstone));
+            let puts = puts.map(|copy| cache::put(tenant, copy, began_at)).collect::<Result<Vec<_>, _>>();
+            let puts = puts.map_err(|error| StoreError(error.to_string()))?;
+            if let Err(error) = store.put_all(&puts).await {
+                source.fail_copies(copies, &error)?;
+                return Err(error);
+            }
+            source.confirm_copies(copies, began_at)?;
         }
-        source.acknowledge(Projection::Cache, batch.to)?;
     }
     Ok(())
 }

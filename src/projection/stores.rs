@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::directory::timestamp::Timestamp;
 use crate::organization::sql::{SqlError, SqlValue};
 
 /// D1 refuses a parameter of more bytes (<https://developers.cloudflare.com/d1/platform/limits/>).
@@ -83,16 +84,16 @@ pub trait Database {
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError>;
 }
 
-/// A value to store in the cache.
+/// A value to store in KV.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     pub key: String,
     pub value: String,
-    /// Seconds until the value expires; `None` for never.
-    pub ttl_s: Option<u64>,
+    /// When the value expires, at least a minute from now.
+    pub expires_at: Timestamp,
 }
 
-/// The record cache.
+/// The copies of records.
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Cache {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError>;

@@ -17,12 +17,12 @@ pub enum Charged {
 
 /// The response headers that a browser on an allowed origin may read.
 const EXPOSED: &str = "X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit-Policy, \
-    RateLimit, Retry-After, X-Quota-Turns-Used, X-Quota-Turns-Limit, X-Quota-Relationships-Used, \
+    RateLimit, Retry-After, Age, X-Rollcall-Source, X-Quota-Turns-Used, X-Quota-Turns-Limit, X-Quota-Relationships-Used, \
     X-Quota-Relationships-Limit, X-Quota-Reset, WWW-Authenticate, Allow, Location, ETag, Link, Idempotency-Replayed";
 
 /// The request headers that a browser on an allowed origin may send. The header of service keys is not among them. The
 /// last three are never read, but published clients send them.
-const ALLOWED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, User-Agent, X-API-Key, \
+const ALLOWED: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, User-Agent, X-API-Key, \
     X-Uniqos-Sdk";
 
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE";

@@ -1,6 +1,7 @@
 //! HTTP as the edge sees it: requests, responses, and what their headers mean.
 
 pub mod body;
+pub mod cache_control;
 pub mod conditional;
 pub mod dialect;
 pub mod headers;

@@ -10,6 +10,9 @@ use crate::directory::timestamp::Timestamp;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StartAudit {
     pub settings: Settings,
+    /// The operator asks for it, and so does not trust what the stores hold. Then it begins an epoch of the copies too,
+    /// and looks at KV.
+    pub is_repair: bool,
 }
 
 /// The arguments of `Command::ReadAudit`.

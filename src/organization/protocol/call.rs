@@ -1,6 +1,7 @@
 //! A call: what the edge sends to the object.
 
 use super::command::Command;
+use super::edge_reads::EdgeCall;
 use super::idempotency::IdempotencyKey;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::RequestId;
@@ -17,6 +18,8 @@ pub struct Call {
     pub caller: Caller,
     /// Present when the caller sent an `Idempotency-Key`.
     pub idempotency: Option<IdempotencyKey>,
+    /// Present when the caller takes an answer from nearby.
+    pub edge: Option<EdgeCall>,
     pub command: Command,
 }
 

@@ -18,6 +18,7 @@ mod call;
 mod closing;
 mod command;
 mod deletions;
+mod edge_reads;
 mod end_users;
 mod idempotency;
 mod keys;
@@ -39,6 +40,7 @@ pub use call::{Call, Caller};
 pub use closing::{Close, ClosingProgress};
 pub use command::{Admit, Answer, Command, Effect, IntoCommand};
 pub use deletions::{DeleteEndUser, ReadDeletion};
+pub use edge_reads::{EdgeCall, Lease};
 pub use end_users::{
     CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser,
     UpdateEndUser,

@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::command::Answer;
+use super::edge_reads::Lease;
 use super::rejection::Rejection;
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +16,13 @@ pub struct Reply {
     pub listed: Option<bool>,
     /// Whether the outcome is the kept answer to an earlier request.
     pub replayed: bool,
+    /// Present when the edge asked for a lease and gets one.
+    pub lease: Option<Lease>,
 }
 
 impl Reply {
     pub const fn new(admission: Option<Admission>, outcome: Outcome) -> Self {
-        Self { admission, outcome, listed: None, replayed: false }
+        Self { admission, outcome, listed: None, replayed: false, lease: None }
     }
 }
 

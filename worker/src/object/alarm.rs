@@ -10,7 +10,6 @@ use wasm_bindgen::prelude::*;
 use super::state::{ObjectState, js_error, log_failure, succeeded};
 use crate::platform;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 
 /// Longest pause between two attempts, in milliseconds.
 const ALARM_LAST_MS: i64 = 60_000;
@@ -31,22 +30,24 @@ impl ObjectState {
             }
             return Ok(());
         }
-        let listing = Self::flush(state, Projection::Listing);
-        let cache = Self::flush(state, Projection::Cache);
-        let flushed = succeeded(listing).await & succeeded(cache).await;
+        let flushed = succeeded(Self::flush_listing(state)).await;
+        // KV holds nothing up: the core says when it is tried again.
+        let copies = Self::flush_copies(state);
         let audited = state.audit(AUDIT_ALARM_MS).await;
         let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { state.alarm_failures.get().saturating_add(1) };
         state.alarm_failures.set(failures);
+        succeeded(copies).await;
+        let expiry = state.transaction(|core| core.sweep(&state.sql, platform::now())).map_err(js_error)?;
         succeeded(Self::purge(state)).await;
-        let now = platform::now();
-        let swept = state.transaction(|core| {
-            let expiry = core.sweep(&state.sql, now)?;
-            let again = core.needs_alarm().then(|| now.millis().saturating_add(backoff_ms(failures)));
-            let next = expiry.map(Timestamp::millis).into_iter().chain(again).min();
+        let again = state.transaction(|core| {
+            let now = platform::now();
+            let earliest = now.millis().saturating_add(backoff_ms(failures));
+            let work = core.work_left_at(&state.sql)?.map(|at| at.millis().max(earliest));
+            let next = expiry.map(Timestamp::millis).into_iter().chain(work).min();
             next.map_or(Ok(()), |at_ms| state.set_alarm(at_ms.max(now.millis())))
         });
-        swept.map_err(js_error)
+        again.map_err(js_error)
     }
 }
 

@@ -6,9 +6,7 @@ use std::rc::Rc;
 
 use super::state::{ObjectState, begun_again, succeeded};
 use crate::platform::{self, D1, Kv};
-use rollcall::directory::identifiers::Tenant;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
-use rollcall::organization::change_log::Projection;
 use rollcall::projection::{StoreError, audit};
 
 /// How long a step may take beyond the limit of the audit, in milliseconds.
@@ -31,8 +29,7 @@ impl ObjectState {
     async fn audit_until(self: &Rc<Self>, until_ms: i64) -> Result<(), StoreError> {
         while self.core.borrow().is_audited() && platform::now().millis() < until_ms {
             // A fence that is lost makes flushes fail until the audit has mended it.
-            succeeded(Self::flush(self, Projection::Listing)).await;
-            succeeded(Self::flush(self, Projection::Cache)).await;
+            succeeded(Self::flush_listing(self)).await;
             let database = D1::of(&self.env)?;
             let cache = Kv::of(&self.env)?;
             if !audit::step(&**self, &database, &cache).await? {
@@ -44,8 +41,8 @@ impl ObjectState {
 }
 
 impl audit::AuditSource for ObjectState {
-    fn tenant(&self) -> Result<Tenant, StoreError> {
-        self.core.borrow().tenant().ok_or_else(begun_again)
+    fn acknowledged(&self) -> Result<i64, StoreError> {
+        self.core.borrow().acknowledged().ok_or_else(begun_again)
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
@@ -54,6 +51,10 @@ impl audit::AuditSource for ObjectState {
 
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
         Ok(self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()))?)
+    }
+
+    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
+        Ok(self.transaction(|core| core.foreign_copies(&self.sql, digests, platform::now()))?)
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 //!
 //! - Everything that decides is synchronous and in one transaction. The output gate holds the reply back
 //!   until the transaction is durable.
-//! - While a projection lacks a change, or a row waits for its expiry, an alarm is set.
+//! - While the listing lacks a change, a copy is due, or a row waits for its expiry, an alarm is set.
 
 use std::rc::Rc;
 
@@ -27,6 +27,7 @@ impl ObjectState {
     /// one. Starts the flush of what the call changed.
     pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
         let call: Call = protocol::decode(call).map_err(js_error)?;
+        let wants_lease = call.edge.as_ref().is_some_and(|edge| edge.used.is_some());
         let now = platform::now();
         // A transaction takes longer than everything else that a read does here.
         let reply = if state.core.borrow().needs_transaction(&call) {
@@ -37,11 +38,20 @@ impl ObjectState {
             });
             reply.inspect_err(|_| state.alarm_at_ms.set(None))
         } else {
-            state.core.borrow_mut().handle(&state.sql, call, now)
+            let is_edge_call = call.edge.is_some();
+            let reply = state.core.borrow_mut().handle(&state.sql, call, now);
+            // A user who is marked is copied to KV.
+            if is_edge_call && let Ok(reply) = &reply {
+                state.set_alarm_for(&state.core.borrow(), reply, now).map_err(js_error)?;
+            }
+            reply
         };
         let reply = reply.map_err(js_error)?;
         if reply.outcome.as_ref().is_ok_and(Answer::is_requested_erasure) {
             drop(Self::purge(state));
+        }
+        if wants_lease {
+            Self::look_at_listing(state);
         }
         Self::flush_soon(state, now);
         Ok(reply)
@@ -54,8 +64,9 @@ impl ObjectState {
             self.set_alarm(now.millis().saturating_add(wait_ms))?;
         }
         // The alarm that is set may be for an expiry a day from now.
-        let wanted_ms = now.millis().saturating_add(ALARM_FIRST_MS);
-        if core.needs_alarm() && self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
+        let Some(work_at) = core.work_at() else { return Ok(()) };
+        let wanted_ms = work_at.millis().max(now.millis().saturating_add(ALARM_FIRST_MS));
+        if self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
             self.set_alarm(wanted_ms)?;
         }
         Ok(())

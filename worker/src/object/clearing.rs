@@ -10,8 +10,7 @@ use std::rc::Rc;
 use super::state::{ObjectState, log_failure, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
-use rollcall::organization::change_log::Projection;
-use rollcall::organization::closing::{self, Closing};
+use rollcall::organization::closing::{self, Closing, KnownCopy};
 use rollcall::projection::{StoreError, closing as removal, flush};
 
 /// When a closed and emptied object clears KV once more, in milliseconds. A put that timed out may have
@@ -40,10 +39,8 @@ impl ObjectState {
                 }
             }
             // The purge of an agent makes changes. Flushing them completes the agent's erasure.
-            for projection in Projection::ALL {
-                if purging.core.borrow().is_behind(projection) {
-                    drop(Self::flush(&purging, projection));
-                }
+            if purging.core.borrow().is_behind() {
+                drop(Self::flush_listing(&purging));
             }
             true
         })
@@ -53,9 +50,8 @@ impl ObjectState {
     /// it never runs twice at once.
     pub(super) async fn clear(self: &Rc<Self>, closing: Closing) -> Result<(), StoreError> {
         // A closed object starts no flush, but one that is under way may still write.
-        for projection in Projection::ALL {
-            succeeded(Self::flush(self, projection)).await;
-        }
+        succeeded(Self::flush_listing(self)).await;
+        succeeded(Self::flush_copies(self)).await;
         let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
         let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
         if !is_all {
@@ -80,9 +76,9 @@ impl ObjectState {
 }
 
 impl removal::ClosedObject for ObjectState {
-    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
-        let Some(closing) = self.closing()? else { return Ok(None) };
-        Ok(closing.keys(&self.sql, prefix)?)
+    fn copies(&self) -> Result<Vec<KnownCopy>, StoreError> {
+        let Some(closing) = self.closing()? else { return Ok(Vec::new()) };
+        Ok(closing.copies(&self.sql)?)
     }
 
     fn advance(&self, number: i64) -> Result<(), StoreError> {

@@ -4,33 +4,19 @@ use std::cell::Cell;
 
 use crate::executor::SharedWork;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 
 /// The flushes of one object.
 #[derive(Default)]
 pub struct Flushes {
-    pub listing: SharedFlush,
-    pub cache: SharedFlush,
+    pub listing: SharedWork,
+    /// After a failure of the listing, writers leave it alone until then; the alarm and readers do not wait. The core
+    /// knows when KV is to be tried again.
+    pub listing_not_before: Cell<Timestamp>,
+    pub copies: SharedWork,
     /// Waiting for more to flush.
     pub gathering: SharedWork,
     /// When a flush last had its turn again.
     pub resumed_at_ms: Cell<i64>,
-}
-
-/// The flush of one projection.
-#[derive(Default)]
-pub struct SharedFlush {
-    pub under_way: SharedWork,
-    /// After a failure writers leave the store alone until then; the alarm and
-    /// readers do not wait.
-    pub not_before: Cell<Timestamp>,
-}
-
-impl Flushes {
-    pub const fn of(&self, projection: Projection) -> &SharedFlush {
-        match projection {
-            Projection::Listing => &self.listing,
-            Projection::Cache => &self.cache,
-        }
-    }
+    /// Looking where the listing stands.
+    pub look: SharedWork,
 }

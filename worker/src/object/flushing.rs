@@ -1,29 +1,29 @@
-//! Brings the projections up to date: soon after a change, at once for a reader, and by the alarm after
-//! a failure.
+//! Brings the listing and the copies up to date: soon after a change, at once for a reader of a list, and by the alarm
+//! after a failure.
 //!
 //! Invariants:
 //!
-//! - At most one flush per projection runs. Everything that needs a flush joins it.
-//! - After a commit or a flush that leaves a projection behind, another flush is under way or
-//!   waits for its time. Only after a failure the alarm takes over.
+//! - At most one flush of each runs. Everything that needs a flush joins it.
+//! - After a commit or a flush that leaves the listing behind or a copy due, another flush is under way or waits for
+//!   its time. Only after a failure, and for a copy that was written a moment ago, the alarm takes over.
+//! - Nothing but the erasure of a person with a copy waits for KV.
 
 use std::rc::Rc;
 
-use super::state::{ObjectState, begun_again, log_failure, succeeded};
+use super::state::{ObjectState, begun_again, log_failure, log_recovery, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
-use rollcall::directory::identifiers::BatchId;
+use rollcall::directory::epoch::Epoch;
+use rollcall::directory::identifiers::{BatchId, Tenant};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::batches::Batch;
-use rollcall::organization::change_log::Projection;
-use rollcall::projection::{StoreError, flush};
+use rollcall::organization::copies::Copy;
+use rollcall::projection::{StoreError, audit, flush};
 
 /// How long a flush gathers changes, in milliseconds, unless a batch is full or a reader waits. A batch
-/// of many changes is one transaction of the store, as a batch of one is. KV takes one write a second
-/// for a key
-/// (<https://developers.cloudflare.com/kv/platform/limits/>).
+/// of many changes is one transaction of the store, as a batch of one is.
 const GATHER_MS: u32 = 1_000;
-/// How long writes start no flush after a store has failed, in milliseconds.
+/// How long writes start no flush after the listing has failed, in milliseconds.
 const FLUSH_PAUSE_MS: i64 = 1_000;
 /// A flush pauses as long as it has just worked, within these bounds, in milliseconds. So callers get
 /// half of the object's time, however slow the machine or the store is.
@@ -37,86 +37,122 @@ impl ObjectState {
     /// Waits until the listing holds every change up to now.
     pub(super) async fn list_everything(state: &Rc<Self>) -> bool {
         let goal = state.core.borrow().last_sequence();
-        let reached = || state.core.borrow().acknowledged(Projection::Listing) >= goal;
+        let reached = || state.core.borrow().acknowledged() >= goal;
         for _ in 0..FLUSHES_AWAITED {
-            if reached() || !succeeded(Self::flush(state, Projection::Listing)).await {
+            if reached() || !succeeded(Self::flush_listing(state)).await {
                 break;
             }
         }
         reached()
     }
 
-    /// Flushes at once where a batch is full, and a moment later what has been gathered by then.
+    /// Flushes at once when a batch is full, and a moment later what has been gathered by then.
     pub(super) fn flush_soon(state: &Rc<Self>, now: Timestamp) {
-        let (mut is_due, mut has_batch) = (false, false);
-        for projection in state.due(now) {
-            is_due = true;
-            if state.core.borrow().has_batch(projection) {
-                has_batch = true;
-                drop(Self::flush(state, projection));
-            }
-        }
-        if !is_due {
+        if !state.listing_is_due(now) && !state.copies_are_due(now) {
             return;
+        }
+        let has_batch = state.listing_is_due(now) && state.core.borrow().has_batch();
+        if has_batch {
+            drop(Self::flush_listing(state));
         }
         let waiting = Rc::clone(state);
         drop(state.flushes.gathering.share(async move {
             // Changes that came during a flush have waited already.
             executor::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
-            for projection in waiting.due(platform::now()) {
-                drop(Self::flush(&waiting, projection));
+            let now = platform::now();
+            if waiting.listing_is_due(now) {
+                drop(Self::flush_listing(&waiting));
+            }
+            if waiting.copies_are_due(now) {
+                drop(Self::flush_copies(&waiting));
             }
             true
         }));
     }
 
-    /// The projections that are behind, and whose store has not just failed.
-    fn due(&self, now: Timestamp) -> impl Iterator<Item = Projection> {
-        Projection::ALL.into_iter().filter(move |projection| {
-            self.core.borrow().is_behind(*projection) && now >= self.flushes.of(*projection).not_before.get()
-        })
+    /// Whether the listing is behind, and has not just failed.
+    fn listing_is_due(&self, now: Timestamp) -> bool {
+        self.core.borrow().is_behind() && now >= self.flushes.listing_not_before.get()
     }
 
-    /// Starts a flush, or joins the one under way.
-    pub(super) fn flush(state: &Rc<Self>, projection: Projection) -> js_sys::Promise {
+    fn copies_are_due(&self, now: Timestamp) -> bool {
+        self.core.borrow().copies_due_at().is_some_and(|due_at| due_at <= now)
+    }
+
+    /// Starts a flush of the listing, or joins the one under way.
+    pub(super) fn flush_listing(state: &Rc<Self>) -> js_sys::Promise {
         let flushing = Rc::clone(state);
-        state.flushes.of(projection).under_way.share(async move {
-            let result = flushing.flush_now(projection).await;
+        state.flushes.listing.share(async move {
+            let result = match D1::of(&flushing.env) {
+                Ok(database) => flush::listing(&*flushing, &database).await,
+                Err(error) => Err(error),
+            };
             match &result {
-                // Erasures wait for the projections. No caller waits for erasures.
-                Ok(()) => {
-                    if flushing.core.borrow().may_purge() {
-                        drop(Self::purge(&flushing));
-                    }
-                    Self::flush_soon(&flushing, platform::now());
-                }
+                Ok(()) => Self::go_on(&flushing),
                 Err(error) => {
                     let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
-                    flushing.flushes.of(projection).not_before.set(pause);
-                    log_failure(&format!("{projection:?}"), error);
+                    flushing.flushes.listing_not_before.set(pause);
+                    log_failure("Listing", error);
                 }
             }
             result.is_ok()
         })
     }
 
-    async fn flush_now(&self, projection: Projection) -> Result<(), StoreError> {
-        match projection {
-            Projection::Listing => flush::listing(self, &D1::of(&self.env)?).await,
-            Projection::Cache => flush::cache(self, &Kv::of(&self.env)?).await,
+    /// Starts a flush of the copies, or joins the one under way. The core notes a failure, and when to try again.
+    pub(super) fn flush_copies(state: &Rc<Self>) -> js_sys::Promise {
+        let flushing = Rc::clone(state);
+        state.flushes.copies.share(async move {
+            let result = match Kv::of(&flushing.env) {
+                Ok(store) => flush::copies(&*flushing, &store).await,
+                Err(error) => Err(error),
+            };
+            if result.is_ok() {
+                Self::go_on(&flushing);
+            }
+            result.is_ok()
+        })
+    }
+
+    /// Goes on after a flush: with erasures, which wait for it and for which no caller waits, and with what has changed
+    /// meanwhile.
+    fn go_on(state: &Rc<Self>) {
+        if state.core.borrow().may_purge() {
+            drop(Self::purge(state));
         }
+        Self::flush_soon(state, platform::now());
+    }
+
+    /// Looks once where the listing stands, unless that is known, so that the object may give leases.
+    pub(super) fn look_at_listing(state: &Rc<Self>) {
+        if !state.core.borrow().wants_listing_checked() {
+            return;
+        }
+        let looking = Rc::clone(state);
+        drop(state.flushes.look.share(async move {
+            let result = match D1::of(&looking.env) {
+                Ok(database) => audit::look(&*looking, &database).await,
+                Err(error) => Err(error),
+            };
+            match &result {
+                Ok(true) => looking.core.borrow_mut().listing_is_ours(),
+                Ok(false) => {}
+                Err(error) => log_failure("Listing", error),
+            }
+            result.is_ok()
+        }));
     }
 }
 
 impl flush::Source for ObjectState {
-    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
+    fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
         let now = platform::now();
         let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
-        Ok(self.transaction(|core| core.next_batch(&self.sql, projection, BatchId::new(now, random), now))?)
+        Ok(self.transaction(|core| core.next_batch(&self.sql, BatchId::new(now, random), now))?)
     }
 
-    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
-        Ok(self.transaction(|core| core.acknowledge(&self.sql, projection, sequence, platform::now()))?)
+    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
+        Ok(self.transaction(|core| core.acknowledge(&self.sql, sequence, platform::now()))?)
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
@@ -130,10 +166,41 @@ impl flush::Source for ObjectState {
     }
 
     fn diverged(&self) -> Result<(), StoreError> {
+        let epoch = Epoch::draw(platform::random().map_err(|refusal| StoreError(refusal.0))?);
         Ok(self.transaction(|core| {
-            core.start_audit(&self.sql, platform::now())?;
+            core.diverge(&self.sql, epoch, platform::now())?;
             self.set_alarm(platform::now().millis())
         })?)
+    }
+}
+
+impl flush::CopySource for ObjectState {
+    fn tenant(&self) -> Result<Tenant, StoreError> {
+        self.core.borrow().tenant().ok_or_else(begun_again)
+    }
+
+    fn now(&self) -> Timestamp {
+        platform::now()
+    }
+
+    fn due_copies(&self) -> Result<Vec<Copy>, StoreError> {
+        Ok(self.transaction(|core| core.due_copies(&self.sql, platform::now()))?)
+    }
+
+    fn confirm_copies(&self, written: &[Copy], began_at: Timestamp) -> Result<(), StoreError> {
+        let ends = self.transaction(|core| core.confirm_copies(&self.sql, written, began_at, platform::now()))?;
+        if ends.is_some() {
+            log_recovery("Copies");
+        }
+        Ok(())
+    }
+
+    fn fail_copies(&self, written: &[Copy], error: &StoreError) -> Result<(), StoreError> {
+        let begins = self.transaction(|core| core.fail_copies(&self.sql, written, platform::now()))?;
+        if begins.is_some() {
+            log_failure("Copies", error);
+        }
+        Ok(())
     }
 }
 

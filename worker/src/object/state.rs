@@ -75,6 +75,12 @@ struct FlushLine<'a> {
     reason: &'a str,
 }
 
+/// Tells the operator that a store can be reached again.
+pub fn log_recovery(what: &str) {
+    let line = FlushLine { flush: what, reason: "it takes writes again" };
+    worker::console_log!("{}", serde_json::to_string(&line).unwrap_or_default());
+}
+
 /// Tells the operator that a store could not be reached. The alarm tries again.
 pub fn log_failure(what: &str, error: &StoreError) {
     let line = FlushLine { flush: what, reason: &error.0 };

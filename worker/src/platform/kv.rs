@@ -1,4 +1,4 @@
-//! The record cache, in Workers KV.
+//! The copies of records, in Workers KV.
 
 use js_sys::{Array, Promise};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::executor::settle;
 use rollcall::projection::{Cache, Put, StoreError};
 
 /// The longest wait for a read, in milliseconds. The object has the record too.
-const GET_LIMIT_MS: u32 = 2_000;
+const GET_LIMIT_MS: u32 = 1_000;
 /// The longest wait for writes or for a list, in milliseconds.
 const LIMIT_MS: u32 = 10_000;
 
@@ -55,11 +55,8 @@ impl Cache for Kv {
 
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
         let written = Array::new();
-        for Put { key, value, ttl_s } in puts {
-            let options = match ttl_s {
-                Some(ttl_s) => object(&PutOptions { expiration_ttl: *ttl_s })?,
-                None => JsValue::UNDEFINED,
-            };
+        for Put { key, value, expires_at } in puts {
+            let options = object(&PutOptions { expiration: expires_at.millis().div_euclid(1_000) })?;
             written.push(&self.put_one(key, value, options).map_err(|error| store_error(&error))?);
         }
         wait(LIMIT_MS, Ok(Promise::all(&written).into())).await.map(drop)
@@ -83,9 +80,9 @@ impl Cache for Kv {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct PutOptions {
-    expiration_ttl: u64,
+    /// In seconds since the epoch. Unlike a time to live, it means the same for a write that arrives late.
+    expiration: i64,
 }
 
 #[derive(Serialize)]

@@ -19,6 +19,7 @@ use rollcall::directory::identifiers::Tenant;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
+use rollcall::edge::leases::Leases;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
 use rollcall::edge::turn_waiters::TurnWaiters;
@@ -30,6 +31,7 @@ thread_local! {
     static CONFIGURATION: RefCell<Option<Rc<Configuration>>> = const { RefCell::new(None) };
     static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
     static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
+    static LEASES: &'static RefCell<Leases> = Box::leak(Box::default());
     static TURN_WAITERS: &'static TurnWaiters = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
@@ -98,6 +100,10 @@ impl Runtime for WorkerRuntime {
 
     fn denial_cache(&self) -> &RefCell<DenialCache> {
         DENIAL_CACHE.with(|denial_cache| *denial_cache)
+    }
+
+    fn leases(&self) -> &RefCell<Leases> {
+        LEASES.with(|leases| *leases)
     }
 
     fn turn_waiters(&self) -> &TurnWaiters {

@@ -11,7 +11,9 @@
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::{Mode, OrganizationId};
 use crate::directory::names::Name;
-use crate::directory::organization::{BURST_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug};
+use crate::directory::organization::{
+    BURST_MAX, EDGE_STALE_S_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug,
+};
 use crate::directory::timestamp::Timestamp;
 use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
@@ -186,6 +188,7 @@ struct LimitChanges {
     burst: Option<u32>,
     turns_per_period: Option<u64>,
     active_relationships: Option<u64>,
+    edge_stale_s: Option<u32>,
 }
 
 impl LimitChanges {
@@ -195,6 +198,7 @@ impl LimitChanges {
             burst: self.burst.unwrap_or(limits.burst),
             turns_per_period: self.turns_per_period.unwrap_or(limits.turns_per_period),
             active_relationships: self.active_relationships.unwrap_or(limits.active_relationships),
+            edge_stale_s: self.edge_stale_s.unwrap_or(limits.edge_stale_s),
         }
     }
 }
@@ -208,12 +212,13 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
         fields.nullable("clerk_org_id", |value| Name::new(string(value)?).map(|name| name.as_str().to_owned()));
     let mut limits = LimitChanges::default();
     if let Some(mut nested) = fields.object("limits") {
-        let mut small = |name: &str, max: u32| {
-            let read = nested.optional(name, |value| integer(value, 1, u64::from(max)));
+        let mut small = |name: &str, min: u64, max: u32| {
+            let read = nested.optional(name, |value| integer(value, min, u64::from(max)));
             read.and_then(|number| u32::try_from(number).ok())
         };
-        limits.requests_per_second = small("requests_per_second", REQUESTS_PER_SECOND_MAX);
-        limits.burst = small("burst", BURST_MAX);
+        limits.requests_per_second = small("requests_per_second", 1, REQUESTS_PER_SECOND_MAX);
+        limits.burst = small("burst", 1, BURST_MAX);
+        limits.edge_stale_s = small("edge_stale_s", 0, EDGE_STALE_S_MAX);
         limits.turns_per_period = nested.optional("turns_per_period", |value| integer(value, 0, QUOTA_MAX));
         limits.active_relationships = nested.optional("active_relationships", |value| integer(value, 0, QUOTA_MAX));
         fields.absorb(nested);

@@ -50,7 +50,8 @@ pub async fn start(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminIn
     let read = both(organizations::id(&input), options);
     let (id, ()) = input.complete(read)?;
     let organization = organizations::find(exchange, id).await?;
-    let commands = Mode::ALL.map(|mode| StartAudit { settings: organizations::settings(&organization, mode) });
+    let commands =
+        Mode::ALL.map(|mode| StartAudit { settings: organizations::settings(&organization, mode), is_repair: true });
     respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await?)
 }
 

@@ -3,9 +3,11 @@
 use super::envelope::{Envelope, PrincipalResult};
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Cascade;
+use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::principal::Principal;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::endpoints::deletion_request::{Accepted, read_options};
 use crate::edge::http::body::Body;
@@ -17,6 +19,7 @@ use crate::organization::protocol::{
     CreatedPrincipal, DeletePrincipal, NewPrincipal, PrincipalChange, PrincipalRef, PrincipalView, ReadPrincipal,
     UpdatePrincipal,
 };
+use crate::projection::cache::StoredCopy;
 
 /// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored record, and
 /// what the request supplied is ignored.
@@ -48,10 +51,20 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     Ok(read(input, principal))
 }
 
-/// `GET /api/v1/principals/by-external-id/{external_id}`.
+/// `GET /api/v1/principals/by-external-id/{external_id}`: strongly consistent, unless the caller takes an answer from
+/// nearby.
 pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let principal = PrincipalRef::ExternalId(input.path("external_id", UserId::new)?);
-    Ok(read(input, principal))
+    let external_id = input.path("external_id", UserId::new)?;
+    let copy = input.copy(&external_id, from_copy);
+    Ok(Plan { copy, ..read(input, PrincipalRef::ExternalId(external_id)) })
+}
+
+/// Answers with a copy. Only humans have one.
+fn from_copy(copy: &StoredCopy<'_>) -> Result<Response, Fault> {
+    let user: EndUser = serde_json::from_str(copy.record.get()).map_err(internal)?;
+    let principal = Principal::of_human(copy.principal_id, user).map_err(internal)?;
+    let result = PrincipalResult { created: false, principal };
+    Response::json(200, &Envelope::new(result, "OK.", ()))
 }
 
 fn read<'a>(input: &mut Input<'a>, principal: PrincipalRef) -> Plan<'a> {

@@ -24,6 +24,7 @@ use crate::json;
 use crate::organization::protocol::{
     Admit, CreatedEndUser, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
 };
+use crate::projection::cache::StoredCopy;
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
@@ -56,12 +57,13 @@ pub fn take_new(fields: &mut Fields<'_>) -> Option<NewEndUser> {
     Some(NewEndUser { user_id: user_id?, display_name: display_name.flatten(), metadata: metadata.unwrap_or_default() })
 }
 
-/// `GET /v1/end-users/{user_id}`: strongly consistent, in one call.
+/// `GET /v1/end-users/{user_id}`: strongly consistent, in one call, unless the caller takes an answer from nearby.
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let user_id = input.path("user_id", UserId::new)?;
+    let copy = input.copy(&user_id, from_copy);
     let conditions = input.conditions();
     let decay = input.decay();
-    Ok(Plan::new(ReadEndUser { user_id }, move |EndUserView { user, relationships, has_more }| {
+    let plan = Plan::new(ReadEndUser { user_id }, move |EndUserView { user, relationships, has_more }| {
         // Moods decay without a version, so a body that shows relationships is never the same.
         let is_related = !relationships.is_empty();
         let version = user.version;
@@ -75,7 +77,13 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             relationships_has_more: has_more,
         };
         Ok(Response::json(200, &body)?.with("ETag", tag))
-    }))
+    });
+    Ok(Plan { copy, ..plan })
+}
+
+/// Answers with a copy: the record alone, as relationships are nowhere but in the object.
+fn from_copy(copy: &StoredCopy<'_>) -> Result<Response, Fault> {
+    Response::json(200, &copy.record)
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.

@@ -1,0 +1,363 @@
+//! The copies in KV: the users who are read at the edge, and what KV holds of each.
+//!
+//! A user is *marked* when readers at the edge have looked for a copy twice and found none. From then on the object
+//! keeps a copy in KV, until the mark ends with the copy. Nothing is put for anybody else.
+//!
+//! Invariants:
+//!
+//! - **A copy that is older than the user is listed.** From the commit of a change until [`SPREAD_MS`] after KV has
+//!   confirmed that change, every lease names the user and the version that a copy must have. A user who was marked
+//!   and has not changed since has no older copy: a row outlives its copy.
+//! - A write that KV did not answer may still arrive within [`SPREAD_MS`], over a newer one. So a confirmation counts
+//!   only if the confirmed write began later than that. After a restart every write that was not confirmed counts as
+//!   not answered.
+//! - A copy ends by itself at the end of its mark, a day after it was made, whatever fails.
+//! - The object completes the erasure of a person with a copy only after KV has confirmed the tombstone, or after the
+//!   copy has ended.
+//! - A copy lies under the epoch of the object. An object that may have been restored, or whose listing may have been,
+//!   draws a new epoch. Nobody reads a copy of an earlier one.
+//!
+//! KV promises no bound for how long a change takes to be seen everywhere
+//! (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>, "60 seconds or more"). [`SPREAD_MS`] is our
+//! assumption, and stands in docs/operating.md.
+
+use std::collections::HashSet;
+
+use super::schema;
+use super::sql::{Row, Sql, SqlError, json_list};
+use super::user_row::{self, UserRow};
+use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::epoch::Epoch;
+use crate::directory::names::UserId;
+use crate::directory::principal::PrincipalId;
+use crate::directory::timestamp::Timestamp;
+use crate::guards::{self, Guard};
+
+/// How long KV may take to show a confirmed write everywhere, and how late a write may arrive that KV did not answer,
+/// in milliseconds.
+pub const SPREAD_MS: i64 = 300_000;
+/// How long a mark lasts, and the copy with it, in milliseconds.
+pub const MARK_MS: i64 = 24 * 60 * 60 * 1_000;
+/// The shortest time between two writes of one copy, in milliseconds. A user who changes all the time costs one write
+/// a minute.
+pub const REWRITE_MS: i64 = 60_000;
+/// The shortest time for which KV keeps a value, in milliseconds. A mark that ends sooner is not written again.
+const WRITE_LAST_MS: i64 = 60_000;
+/// Most marks of a tenant.
+const MARKS_MAX: u64 = 10_000;
+/// Most users whom readers missed once, and whom the object remembers.
+const MISSES_MAX: usize = 10_000;
+/// Most users that a lease names. With more, there is no lease.
+pub const LISTED_MAX: usize = 1_000;
+/// Most copies of one batch. Each has at most 17 KB.
+const BATCH_MAX: i64 = 25;
+/// The longest pause after KV has failed, in milliseconds.
+pub const BACKOFF_MAX_MS: i64 = 15 * 60 * 1_000;
+/// Stands for an end that is not known yet. It is below 2^53, and later than every instant.
+const OPEN: i64 = 9_000_000_000_000_000;
+
+const EPOCH: &str = "copies_epoch";
+const FAILURES: &str = "copies_failures";
+const RETRY_AT: &str = "copies_retry_at";
+
+/// What the object remembers of its copies.
+#[derive(Debug)]
+pub struct Copies {
+    epoch: Epoch,
+    /// The number of rows, or more.
+    held: u64,
+    /// Not later than when the next copy is to be written; `None` when none is.
+    due_at: Option<Timestamp>,
+    /// How often KV has failed since it last took a write.
+    failures: i64,
+    /// After a failure KV is left alone until then.
+    retry_at: Timestamp,
+    /// Whether the object has seen, since it started, that the listing stands where it left it.
+    are_trusted: bool,
+    /// Users whom readers have looked for in vain, once.
+    missed: HashSet<String>,
+}
+
+/// A copy that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    /// The number of its row.
+    number: i64,
+    pub epoch: Epoch,
+    pub digest: String,
+    pub version: Version,
+    /// `None` when the user is erased, or the epoch is over: KV must hold nothing of them.
+    pub user: Option<(PrincipalId, EndUser)>,
+    /// When the copy ends.
+    pub ends_at: Timestamp,
+}
+
+/// Where an outage of KV begins or ends, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    Begins,
+    Ends,
+}
+
+impl Copies {
+    pub fn load(sql: &impl Sql, now: Timestamp) -> Result<Self, SqlError> {
+        let mut copies = Self {
+            epoch: Epoch::of_number(schema::read(sql, EPOCH)?),
+            held: sql.count("SELECT count(*) FROM copies", &[])?,
+            due_at: None,
+            failures: schema::read(sql, FAILURES)?,
+            retry_at: Timestamp::from_millis(schema::read(sql, RETRY_AT)?),
+            are_trusted: false,
+            missed: HashSet::new(),
+        };
+        copies.find_due(sql)?;
+        if copies.due_at.is_some() && guards::is_on(Guard::UnansweredWrite) {
+            let settles_at = now.millis().saturating_add(SPREAD_MS);
+            sql.execute("UPDATE copies SET settles_at = ? WHERE due_at IS NOT NULL", &[settles_at.into()])?;
+        }
+        Ok(copies)
+    }
+
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether there may be a lease.
+    pub const fn are_trusted(&self) -> bool {
+        self.are_trusted
+    }
+
+    /// Notes that the listing stands where the object left it.
+    pub const fn trust(&mut self) {
+        self.are_trusted = true;
+    }
+
+    /// When there is next something to write, with regard to the pause after a failure.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.due_at.map(|due_at| due_at.max(self.retry_at))
+    }
+
+    /// Begins an epoch. What lies under the earlier ones is to be removed.
+    pub fn begin_epoch(&mut self, sql: &impl Sql, epoch: Epoch, now: Timestamp) -> Result<(), SqlError> {
+        schema::write(sql, EPOCH, epoch.number())?;
+        self.epoch = epoch;
+        self.missed.clear();
+        sql.execute("UPDATE copies SET due_at = ?, listed_until = 0", &[now.into()])?;
+        self.find_due(sql)
+    }
+
+    /// Notes that a reader at the edge found no copy of a user, and marks the user at the second time.
+    pub fn miss(&mut self, sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<(), SqlError> {
+        let digest = user_id.digest();
+        if !self.missed.remove(&digest) {
+            if self.missed.len() >= MISSES_MAX {
+                self.missed.clear();
+            }
+            self.missed.insert(digest);
+            return Ok(());
+        }
+        if self.held >= MARKS_MAX {
+            return Ok(());
+        }
+        let Some(row) = UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active) else {
+            return Ok(());
+        };
+        let (end, version) = (now.millis().saturating_add(MARK_MS), row.user.version.sequence());
+        // A row that is there may have a copy of another state. A new row has none: each row outlives its copy.
+        let marked = sql.find(
+            "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, listed_until, ends_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6)
+             ON CONFLICT (epoch, digest) DO UPDATE SET
+               user = excluded.user, version = excluded.version, ends_at = excluded.ends_at, listed_until = ?7,
+               due_at = max(excluded.due_at, written_at + ?8)
+             WHERE user <> excluded.user OR ends_at <= ?5
+             RETURNING due_at",
+            &[
+                self.epoch.number().into(),
+                digest.into(),
+                row.number.into(),
+                version.into(),
+                now.into(),
+                end.into(),
+                OPEN.into(),
+                REWRITE_MS.into(),
+            ],
+            Row::timestamp,
+        )?;
+        if let Some(due_at) = marked {
+            self.held = self.held.saturating_add(1);
+            self.note_due(due_at);
+        }
+        Ok(())
+    }
+
+    /// Notes that a user has a new version. Belongs into the transaction of the change.
+    pub fn change(&mut self, sql: &impl Sql, user: i64, version: Version, now: Timestamp) -> Result<(), SqlError> {
+        if self.held == 0 || !guards::is_on(Guard::ListedChange) {
+            return Ok(());
+        }
+        let due_at = sql.find(
+            "UPDATE copies SET version = ?2, listed_until = ?3, due_at = max(?4, written_at + ?5)
+             WHERE user = ?1 AND epoch = ?6 RETURNING due_at",
+            &[
+                user.into(),
+                version.sequence().into(),
+                OPEN.into(),
+                now.into(),
+                REWRITE_MS.into(),
+                self.epoch.number().into(),
+            ],
+            Row::timestamp,
+        )?;
+        if let Some(due_at) = due_at {
+            self.note_due(due_at);
+        }
+        Ok(())
+    }
+
+    /// Has the copy of a user written again, because KV does not hold what it should.
+    pub fn rewrite(&mut self, sql: &impl Sql, user: i64, now: Timestamp) -> Result<(), SqlError> {
+        sql.execute(
+            "UPDATE copies SET due_at = ?2, listed_until = ?3 WHERE user = ?1 AND epoch = ?4",
+            &[user.into(), now.into(), OPEN.into(), self.epoch.number().into()],
+        )?;
+        self.find_due(sql)
+    }
+
+    /// The users of whom a reader may only believe a copy of this version or a later one; `None` when they are too
+    /// many for a lease.
+    pub fn listed(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Vec<(String, Version)>>, SqlError> {
+        if self.held == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let limit = i64::try_from(LISTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
+        let listed = sql.list(
+            "SELECT digest, version FROM copies WHERE listed_until > ? AND epoch = ? LIMIT ?",
+            &[now.into(), self.epoch.number().into(), limit.into()],
+            |row| Ok((row.text()?, Version::of_sequence(row.integer()?))),
+        )?;
+        Ok((listed.len() <= LISTED_MAX).then_some(listed))
+    }
+
+    /// The copies to write now, a bounded number of them.
+    pub fn due(&self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
+        if self.due_at().is_none_or(|due_at| due_at > now) {
+            return Ok(Vec::new());
+        }
+        let select = format!(
+            "SELECT c.number, c.epoch, c.digest, c.version, c.ends_at, {} FROM copies c
+             LEFT JOIN users u ON u.number = c.user AND c.epoch = ?
+             WHERE c.due_at <= ? AND c.ends_at >= ? ORDER BY c.due_at LIMIT ?",
+            user_row::COLUMNS
+        );
+        let last = now.millis().saturating_add(WRITE_LAST_MS);
+        let parameters = [self.epoch.number().into(), now.into(), last.into(), BATCH_MAX.into()];
+        sql.list(&select, &parameters, |row| {
+            let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
+            let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));
+            let ends_at = row.timestamp()?;
+            let user = UserRow::read_joined(row)?.filter(|row| row.user.status == Status::Active);
+            let user = user.map(|row| (row.principal_id, row.user));
+            Ok(Copy { number, epoch, digest, version, user, ends_at })
+        })
+    }
+
+    /// Records that KV has confirmed writes that began at an instant.
+    pub fn confirm(
+        &mut self,
+        sql: &impl Sql,
+        written: &[Copy],
+        began_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Outage>, SqlError> {
+        // What was written under an epoch that is over meanwhile is still to be removed.
+        for copy in written.iter().filter(|copy| copy.epoch == self.epoch || copy.user.is_none()) {
+            // A user who changed meanwhile is written again, and so is one of whom an older write may still arrive.
+            // KV holds nothing of an erased user any more, so their mark ends.
+            sql.execute(
+                "UPDATE copies SET written_at = ?3,
+                 listed_until = iif(version = ?2 AND settles_at <= ?3 AND listed_until = ?4, ?5, listed_until),
+                 ends_at = iif(version = ?2 AND settles_at <= ?3 AND ?7, min(ends_at, ?8), ends_at),
+                 due_at = CASE WHEN version > ?2 THEN max(?8, ?3 + ?6) WHEN settles_at > ?3 THEN settles_at END
+                 WHERE number = ?1",
+                &[
+                    copy.number.into(),
+                    copy.version.sequence().into(),
+                    began_at.into(),
+                    OPEN.into(),
+                    now.millis().saturating_add(SPREAD_MS).into(),
+                    REWRITE_MS.into(),
+                    i64::from(copy.user.is_none()).into(),
+                    now.into(),
+                ],
+            )?;
+        }
+        self.find_due(sql)?;
+        if self.failures == 0 {
+            return Ok(None);
+        }
+        self.note_failures(sql, 0, now)?;
+        Ok(Some(Outage::Ends))
+    }
+
+    /// Records that KV did not confirm writes. They may still arrive.
+    pub fn fail(&mut self, sql: &impl Sql, written: &[Copy], now: Timestamp) -> Result<Option<Outage>, SqlError> {
+        let numbers: Vec<i64> = written.iter().map(|copy| copy.number).collect();
+        let settles_at = if guards::is_on(Guard::UnansweredWrite) { now.millis().saturating_add(SPREAD_MS) } else { 0 };
+        sql.execute(
+            "UPDATE copies SET settles_at = ?2, written_at = ?3, due_at = ?3 + ?4
+             WHERE number IN (SELECT value FROM json_each(?1))",
+            &[json_list(&numbers)?.as_str().into(), settles_at.into(), now.into(), REWRITE_MS.into()],
+        )?;
+        self.find_due(sql)?;
+        let failures = self.failures.saturating_add(1);
+        self.note_failures(sql, failures, now)?;
+        Ok((failures == 1).then_some(Outage::Begins))
+    }
+
+    /// Removes marks that are over, with the time that KV may still show their copy. Returns when the next one is.
+    pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+        if self.held == 0 {
+            return Ok(None);
+        }
+        let over = now.millis().saturating_sub(SPREAD_MS);
+        sql.execute("DELETE FROM copies WHERE ends_at <= ?", &[over.into()])?;
+        self.find_due(sql)?;
+        self.held = sql.count("SELECT count(*) FROM copies", &[])?;
+        let next = sql.find("SELECT min(ends_at) FROM copies", &[], Row::optional_timestamp)?.flatten();
+        Ok(next.map(|ends_at| Timestamp::from_millis(ends_at.millis().saturating_add(SPREAD_MS))))
+    }
+
+    fn note_failures(&mut self, sql: &impl Sql, failures: i64, now: Timestamp) -> Result<(), SqlError> {
+        self.failures = failures;
+        self.retry_at = Timestamp::from_millis(now.millis().saturating_add(backoff_ms(failures)));
+        schema::write(sql, FAILURES, failures)?;
+        schema::write(sql, RETRY_AT, self.retry_at.millis())
+    }
+
+    fn note_due(&mut self, due_at: Timestamp) {
+        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
+    }
+
+    /// Finds out what is due next. A copy that ends within a minute is not written any more.
+    fn find_due(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
+        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND due_at + ? <= ends_at";
+        self.due_at = sql.find(select, &[WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
+        Ok(())
+    }
+}
+
+/// The digests of a KV page that have no copy under the present epoch.
+pub fn foreign(sql: &impl Sql, epoch: Epoch, digests: &[String]) -> Result<Vec<String>, SqlError> {
+    let select = "SELECT value FROM json_each(?1)
+                  WHERE NOT EXISTS (SELECT 1 FROM copies WHERE epoch = ?2 AND digest = value)";
+    sql.list(select, &[json_list(digests)?.as_str().into(), epoch.number().into()], Row::text)
+}
+
+/// The pause after so many failures: 1 s, 2 s, 4 s … up to [`BACKOFF_MAX_MS`]; none after a success.
+pub fn backoff_ms(failures: i64) -> i64 {
+    match u32::try_from(failures.saturating_sub(1)) {
+        Ok(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings.min(16)).min(BACKOFF_MAX_MS),
+        Err(_) => 0,
+    }
+}
