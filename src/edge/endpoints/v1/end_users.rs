@@ -73,8 +73,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
         let body = EndUserWithRelationships {
             user,
-            relationships: relationships.iter().map(|relationship| relationship.view(decay)).collect(),
-            relationships_has_more: has_more,
+            relationships: Some(relationships.iter().map(|relationship| relationship.view(decay)).collect()),
+            relationships_has_more: Some(has_more),
         };
         Ok(Response::json(200, &body)?.with("ETag", tag))
     });
@@ -197,7 +197,12 @@ fn single(status: u16, user: &EndUser) -> Result<Response, Fault> {
 pub struct EndUserWithRelationships<'a> {
     #[serde(flatten)]
     user: EndUser,
-    #[schemars(length(max = 100))]
-    relationships: Vec<RelationshipView<'a>>,
-    relationships_has_more: bool,
+    /// Absent from an answer from nearby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<RelationshipView>", length(max = 100))]
+    relationships: Option<Vec<RelationshipView<'a>>>,
+    /// Absent from an answer from nearby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    relationships_has_more: Option<bool>,
 }
