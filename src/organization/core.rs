@@ -210,7 +210,7 @@ impl OrganizationCore {
         })
     }
 
-    /// Removes expired answers, turns, marks and rows of the change log, a bounded number of them; returns when the
+    /// Removes expired answers, turns, copies and rows of the change log, a bounded number of them; returns when the
     /// next one expires. Must run inside a transaction.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {

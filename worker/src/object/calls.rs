@@ -40,7 +40,7 @@ impl ObjectState {
         } else {
             let is_edge_call = call.edge.is_some();
             let reply = state.core.borrow_mut().handle(&state.sql, call, now);
-            // A user who is marked is copied to KV.
+            // A user may be copied from now on.
             if is_edge_call && let Ok(reply) = &reply {
                 state.set_alarm_for(&state.core.borrow(), reply, now).map_err(js_error)?;
             }
