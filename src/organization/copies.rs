@@ -41,8 +41,9 @@ pub const COPIED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The shortest time between two writes of one copy, in milliseconds. A user who changes all the time costs one write
 /// a minute.
 pub const REWRITE_MS: i64 = 60_000;
-/// The shortest time for which KV keeps a value, in milliseconds. A copy that ends sooner is not written again.
-const WRITE_LAST_MS: i64 = 60_000;
+/// A copy that ends sooner is not written again, in milliseconds. KV keeps a value for a minute at least
+/// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>), and a batch takes a while.
+const WRITE_LAST_MS: i64 = 120_000;
 /// Most users of a tenant who are copied.
 const COPIES_MAX: u64 = 10_000;
 /// Most users whom readers missed once, and whom the object remembers.
@@ -110,7 +111,7 @@ impl Copies {
             are_trusted: false,
             missed: HashSet::new(),
         };
-        copies.find_due(sql)?;
+        copies.find_due(sql, now)?;
         if copies.due_at.is_some() && guards::is_on(Guard::UnansweredWrite) {
             let settles_at = now.millis().saturating_add(SPREAD_MS);
             sql.execute("UPDATE copies SET settles_at = ? WHERE due_at IS NOT NULL", &[settles_at.into()])?;
@@ -143,7 +144,7 @@ impl Copies {
         self.epoch = epoch;
         self.missed.clear();
         sql.execute("UPDATE copies SET due_at = ?, listed_until = 0", &[now.into()])?;
-        self.find_due(sql)
+        self.find_due(sql, now)
     }
 
     /// Notes that a reader at the edge found no copy of a user. At the second time the user is copied.
@@ -221,7 +222,7 @@ impl Copies {
             "UPDATE copies SET due_at = ?2, listed_until = ?3 WHERE user = ?1 AND epoch = ?4",
             &[user.into(), now.into(), OPEN.into(), self.epoch.number().into()],
         )?;
-        self.find_due(sql)
+        self.find_due(sql, now)
     }
 
     /// The users of whom a reader may only believe a copy of this version or a later one; `None` when they are too
@@ -240,7 +241,7 @@ impl Copies {
     }
 
     /// The copies to write now, a bounded number of them.
-    pub fn due(&self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
+    pub fn due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
         if self.due_at().is_none_or(|due_at| due_at > now) {
             return Ok(Vec::new());
         }
@@ -252,14 +253,18 @@ impl Copies {
         );
         let last = now.millis().saturating_add(WRITE_LAST_MS);
         let parameters = [self.epoch.number().into(), now.into(), last.into(), BATCH_MAX.into()];
-        sql.list(&select, &parameters, |row| {
+        let due = sql.list(&select, &parameters, |row| {
             let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
             let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));
             let ends_at = row.timestamp()?;
             let user = UserRow::read_joined(row)?.filter(|row| row.user.status == Status::Active);
             let user = user.map(|row| (row.principal_id, row.user));
             Ok(Copy { number, epoch, digest, version, user, ends_at })
-        })
+        })?;
+        if due.is_empty() {
+            self.find_due(sql, now)?;
+        }
+        Ok(due)
     }
 
     /// Records that KV has confirmed writes that began at an instant.
@@ -292,7 +297,7 @@ impl Copies {
                 ],
             )?;
         }
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         if self.failures == 0 {
             return Ok(None);
         }
@@ -309,7 +314,7 @@ impl Copies {
              WHERE number IN (SELECT value FROM json_each(?1))",
             &[json_list(&numbers)?.as_str().into(), settles_at.into(), now.into(), REWRITE_MS.into()],
         )?;
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         let failures = self.failures.saturating_add(1);
         self.note_failures(sql, failures, now)?;
         Ok((failures == 1).then_some(Outage::Begins))
@@ -322,7 +327,7 @@ impl Copies {
         }
         let over = now.millis().saturating_sub(SPREAD_MS);
         sql.execute("DELETE FROM copies WHERE ends_at <= ?", &[over.into()])?;
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         self.held = sql.count("SELECT count(*) FROM copies", &[])?;
         let next = sql.find("SELECT min(ends_at) FROM copies", &[], Row::optional_timestamp)?.flatten();
         Ok(next.map(|ends_at| Timestamp::from_millis(ends_at.millis().saturating_add(SPREAD_MS))))
@@ -339,10 +344,10 @@ impl Copies {
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
     }
 
-    /// Finds out what is due next. A copy that ends within a minute is not written any more.
-    fn find_due(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
-        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND due_at + ? <= ends_at";
-        self.due_at = sql.find(select, &[WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
+    /// Finds out what is due next. A copy that ends soon is not written any more.
+    fn find_due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND max(due_at, ?) + ? <= ends_at";
+        self.due_at = sql.find(select, &[now.into(), WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
         Ok(())
     }
 }
