@@ -23,6 +23,8 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::schema;
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
@@ -79,6 +81,13 @@ pub struct Copies {
     missed: HashSet<String>,
 }
 
+/// A user as KV holds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CopiedUser {
+    pub principal_id: PrincipalId,
+    pub user: EndUser,
+}
+
 /// A copy that is to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
@@ -88,7 +97,7 @@ pub struct Copy {
     pub digest: String,
     pub version: Version,
     /// `None` when the user is erased, or the epoch is over: KV must hold nothing of them.
-    pub user: Option<(PrincipalId, EndUser)>,
+    pub user: Option<CopiedUser>,
     /// When the copy ends.
     pub ends_at: Timestamp,
 }
@@ -258,7 +267,7 @@ impl Copies {
             let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));
             let ends_at = row.timestamp()?;
             let user = UserRow::read_joined(row)?.filter(|row| row.user.status == Status::Active);
-            let user = user.map(|row| (row.principal_id, row.user));
+            let user = user.map(|row| CopiedUser { principal_id: row.principal_id, user: row.user });
             Ok(Copy { number, epoch, digest, version, user, ends_at })
         })?;
         if due.is_empty() {

@@ -21,10 +21,10 @@ use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, both, choice, string};
 use crate::json;
+use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{
     Admit, CreatedEndUser, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
 };
-use crate::projection::cache::StoredCopy;
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
@@ -82,8 +82,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 }
 
 /// Answers with a copy: the record alone, as relationships are nowhere but in the object.
-fn from_copy(copy: &StoredCopy<'_>) -> Result<Response, Fault> {
-    Response::json(200, &copy.record)
+fn from_copy(copy: CopiedUser) -> Result<Response, Fault> {
+    Response::json(200, &copy.user)
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
