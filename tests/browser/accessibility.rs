@@ -105,7 +105,7 @@ fn a_keyboard_is_enough() -> Result<()> {
     page.press("Tab")?;
     assert_eq!(focused(&page)?, json!("edge-read"));
     page.press("Enter")?;
-    page.wait(crate::edge::HAS_READ)?;
+    crate::edge::wait_for_run(&page);
     assert_eq!(page.complaints(NONE), [""; 0]);
     Ok(())
 }

@@ -7,14 +7,19 @@ use xtask::browser::Page;
 use crate::site::{NONE, roomy, sign_in, site};
 use crate::wait;
 
-/// A run has ended, and its last line says what came of it.
-pub const HAS_READ: &str = "/^At the edge/.test(document.querySelector('#edge-said').innerText)";
-
 /// Makes one run, from the button to its last line.
 pub fn read_both_ways(page: &Page<'_>) -> Result<()> {
     page.evaluate("document.querySelector('#edge-said').textContent = ''")?;
     page.click("#edge-read")?;
-    page.wait(HAS_READ).map(drop)
+    wait_for_run(page);
+    Ok(())
+}
+
+/// Waits until a run has ended and its last line says what came of it. A run is forty reads one after the other, which
+/// takes a busy machine longer than anything else on the page.
+pub fn wait_for_run(page: &Page<'_>) {
+    let said = || page.text("#edge-said").expect("a line");
+    wait::until("the end of a run", said, |said| said.starts_with("At the edge"));
 }
 
 /// Makes runs until one ends with a read from KV. Once in a while the last read is the one that asks for a lease.
@@ -37,7 +42,7 @@ fn the_object_answers_until_kv_has_a_copy() -> Result<()> {
     page.click("#edge-read")?;
     page.wait("document.querySelector('#edge-read').innerText === 'Stop'")?;
     page.wait("document.querySelector('#edge-source').innerText === 'object'")?;
-    page.wait(HAS_READ)?;
+    wait_for_run(&page);
     let first = "document.querySelector('#edge-by-object').getAttribute('d').startsWith('M1 ')";
     assert_eq!(page.evaluate(first)?, json!(true), "the object answers the first");
     warm_up(&page);
