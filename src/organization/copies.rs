@@ -147,8 +147,12 @@ impl Copies {
         self.due_at.map(|due_at| due_at.max(self.retry_at))
     }
 
-    /// Begins an epoch. What lies under the earlier ones is to be removed.
+    /// Begins an epoch. What lies under the earlier ones is to be removed. A repeated call finds that its epoch has
+    /// begun, and leaves the copies in it alone.
     pub fn begin_epoch(&mut self, sql: &impl Sql, epoch: Epoch, now: Timestamp) -> Result<(), SqlError> {
+        if epoch == self.epoch {
+            return Ok(());
+        }
         schema::write(sql, EPOCH, epoch.number())?;
         self.epoch = epoch;
         self.missed.clear();
