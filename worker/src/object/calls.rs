@@ -30,7 +30,8 @@ impl ObjectState {
         let wants_lease = call.edge.as_ref().is_some_and(|edge| edge.used.is_some());
         let now = platform::now();
         // A transaction takes longer than everything else that a read does here.
-        let reply = if state.core.borrow().needs_transaction(&call) {
+        let needs_transaction = state.core.borrow().needs_transaction(&state.sql, &call).map_err(js_error)?;
+        let reply = if needs_transaction {
             let reply = state.transaction(|core| {
                 let reply = core.handle(&state.sql, call, now)?;
                 state.set_alarm_for(core, &reply, now)?;
