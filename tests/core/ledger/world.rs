@@ -284,7 +284,7 @@ impl<'a> World<'a> {
     /// Executes one call. Returns the answer, and whether any row was written.
     pub fn handle(&mut self, call: Call) -> Result<Option<(Reply, bool)>, Violation> {
         let before = self.bench.storage.rows_written();
-        let in_transaction = self.object.needs_transaction(&call);
+        let in_transaction = self.object.needs_transaction(&self.bench.storage, &call)?;
         let reply = self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))?;
         let has_written = self.bench.storage.rows_written() != before;
         Ok(reply.map(|reply| (reply, has_written)))

@@ -208,7 +208,7 @@ impl<'a> World<'a> {
 
     /// Executes one call, in a transaction only if the call needs one.
     pub fn handle(&mut self, call: Call) -> Result<Option<Reply>, Violation> {
-        let in_transaction = self.object.needs_transaction(&call);
+        let in_transaction = self.object.needs_transaction(self.storage, &call)?;
         self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))
     }
 
