@@ -247,10 +247,13 @@ impl Limiter {
             return Ok(0);
         }
         let lapses_us = self.last_us.saturating_add(lasts_ms.min(OUT_AFTER_START_MS).saturating_mul(1_000));
-        let place = self.out.partition_point(|out| out.lapses_us <= lapses_us);
-        self.out.insert(place, Out { lapses_us, tokens });
-        // Half a bucket that lapses then is debt for so long.
-        let known_until_us = lapses_us.saturating_add(self.rate.us_at_ceil(half.saturating_mul(TOKEN)));
+        if guards::is_on(Guard::LeasedTokens) {
+            let place = self.out.partition_point(|out| out.lapses_us <= lapses_us);
+            self.out.insert(place, Out { lapses_us, tokens });
+        }
+        // What lapses then may come to a debt of a whole bucket with what is taken meanwhile, and the mark may lack it for
+        // as long as the debt lasts.
+        let known_until_us = lapses_us.saturating_add(self.rate.us_at_ceil(self.rate.capacity()));
         if known_until_us > self.leased_until_us {
             self.leased_until_us = known_until_us.saturating_add(LEASED_AHEAD_US);
             schema::write(sql, LEASED_UNTIL, self.leased_until_us)?;
