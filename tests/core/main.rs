@@ -8,6 +8,7 @@ mod clerk;
 mod closing;
 mod formats;
 mod idempotency;
+mod leased_tokens;
 mod ledger;
 mod limiter;
 mod listing;
