@@ -15,7 +15,6 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::{KeyRing, Secret};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::{Rate, Tat};
 use rollcall::organization::protocol::{
@@ -94,7 +93,7 @@ impl Object {
         let mut random = [0; 10];
         fastrand::fill(&mut random);
         let call =
-            Call { request_id: RequestId::new(now, random), repeated: false, caller, idempotency: None, command };
+            Call { request_id: RequestId::new(now, random), repeated: false, caller, idempotency: None, edge: None, command };
         self.sql.transaction(|sql| core.handle(sql, call, now)).expect("a reply")
     }
 
@@ -106,10 +105,10 @@ impl Object {
             fastrand::fill(&mut random);
             let id = BatchId::new(now, random);
             let batch =
-                self.sql.transaction(|sql| core.next_batch(sql, Projection::Listing, id, now)).expect("a batch");
+                self.sql.transaction(|sql| core.next_batch(sql, id, now)).expect("a batch");
             let Some(batch) = batch else { return };
             self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("applied");
-            let acknowledge = |sql: &Sqlite| core.acknowledge(sql, Projection::Listing, batch.to, now);
+            let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to, now);
             self.sql.transaction(acknowledge).expect("acknowledged");
         }
     }

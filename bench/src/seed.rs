@@ -14,7 +14,6 @@ use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, HALF_LIFE_MS_DEFAULT, Level};
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{Call, Caller, Command, CreateEndUsers, NewEndUser, NewTurn, TurnAnswer};
 use rollcall::projection::listing::batches::Application;
@@ -131,7 +130,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let mut handle = |organization: &mut OrganizationCore, command, id: Option<RequestId>| {
         let (now, random) = clock.tick();
         let request_id = id.unwrap_or_else(|| RequestId::new(now, random));
-        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
+        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command };
         object.transaction(|sql| organization.handle(sql, call, now)).map(|reply| (request_id, reply))
     };
     for first in (0..count).step_by(ROWS_AT_ONCE) {
@@ -172,19 +171,15 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     loop {
         let (now, random) = clock.tick();
         let id = BatchId::new(now, random);
-        let batch = object.transaction(|sql| organization.next_batch(sql, Projection::Listing, id, now))?;
+        let batch = object.transaction(|sql| organization.next_batch(sql, id, now))?;
         let Some(batch) = batch else { break };
         let application = Application::new(&batch).map_err(|error| error.to_string())?;
         if listing.batch(&application.statements())?.first() != Some(&1) {
             return Err("the listing did not take a batch".into());
         }
-        object.transaction(|sql| organization.acknowledge(sql, Projection::Listing, batch.to, now))?;
+        object.transaction(|sql| organization.acknowledge(sql, batch.to, now))?;
     }
-    // Filling KV would take minutes and gigabytes. No list reads KV, and the object serves a user that KV does not
-    // hold.
-    let (now, _) = clock.tick();
-    let last = organization.last_sequence().unwrap_or_default();
-    Ok(object.transaction(|sql| organization.acknowledge(sql, Projection::Cache, last, now))?)
+    Ok(())
 }
 
 fn new_user(number: usize) -> Result<NewEndUser> {
