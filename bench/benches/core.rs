@@ -92,8 +92,14 @@ impl Object {
         let now = Timestamp::from_millis(*now_ms);
         let mut random = [0; 10];
         fastrand::fill(&mut random);
-        let call =
-            Call { request_id: RequestId::new(now, random), repeated: false, caller, idempotency: None, edge: None, command };
+        let call = Call {
+            request_id: RequestId::new(now, random),
+            repeated: false,
+            caller,
+            idempotency: None,
+            edge: None,
+            command,
+        };
         self.sql.transaction(|sql| core.handle(sql, call, now)).expect("a reply")
     }
 
@@ -104,8 +110,7 @@ impl Object {
             let mut random = [0; 10];
             fastrand::fill(&mut random);
             let id = BatchId::new(now, random);
-            let batch =
-                self.sql.transaction(|sql| core.next_batch(sql, id, now)).expect("a batch");
+            let batch = self.sql.transaction(|sql| core.next_batch(sql, id, now)).expect("a batch");
             let Some(batch) = batch else { return };
             self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("applied");
             let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to, now);
