@@ -70,7 +70,7 @@ impl<'a> Far<'a> {
             count(outcome, load::run(work, authority, plan.clients, Pace::Fixed(RATE), plan.duration)?)?;
             if work.line == Line::Edge {
                 let from_copies = work.take_share();
-                edge::check(&self.subject.contender, from_copies)?;
+                edge::check(&self.subject.contender, work, from_copies)?;
                 self.from_copies_min = self.from_copies_min.min(from_copies);
                 // Beside the line that it is compared with.
                 let kv = load::run(&Rc::new(KvRead), authority, plan.clients, Pace::Fixed(RATE), plan.duration)?;

@@ -86,7 +86,7 @@ impl Hot {
         self.settle()?;
         let from_copies = work.take_share();
         if line == Line::Edge {
-            edge::check(&Contender::Rollcall, from_copies)?;
+            edge::check(&Contender::Rollcall, &work, from_copies)?;
         }
         #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
         let reads = outcome.completed as f64;

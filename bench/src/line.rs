@@ -32,7 +32,7 @@ pub enum Line {
     Invalid,
 }
 
-/// Users of each organization who are read at the edge, in turn.
+/// Users of all organizations who are read at the edge, in turn.
 pub const WARM: usize = 100;
 
 /// Numbers for the ids that benchmarks make, so that no id repeats.
@@ -166,7 +166,7 @@ impl Work for LineWork {
             Line::CreateExisting => (Method::POST, "/v1/end-users".to_owned(), registration(known())),
             Line::Get => (Method::GET, format!("/v1/end-users/{}", known()), String::new()),
             Line::Edge => {
-                let warm = directory.known.get(turn / count % directory.known.len().min(WARM));
+                let warm = directory.known.get(turn / count % WARM.div_ceil(count));
                 (Method::GET, format!("/v1/end-users/{}", warm.map_or("", String::as_str)), String::new())
             }
             Line::List100 => (Method::GET, self.page(client, "/v1/end-users?limit=100"), String::new()),

@@ -93,7 +93,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
             let (p50_ms, p99_ms) = (paced.quantile_ms(0.5), paced.quantile_ms(0.99));
             let from_copies = work.take_share();
             if line == Line::Edge {
-                edge::check(&subject.contender, from_copies)?;
+                edge::check(&subject.contender, work, from_copies)?;
             }
             samples[place].push(Sample { rate, cpu_us, p50_ms, p99_ms, generator, from_copies });
         }

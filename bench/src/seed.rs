@@ -180,6 +180,7 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         }
         object.transaction(|sql| organization.acknowledge(sql, batch.to, now))?;
     }
+    // KV holds a user only after readers at the edge have asked for them.
     Ok(())
 }
 
@@ -192,7 +193,7 @@ fn new_user(number: usize) -> Result<NewEndUser> {
     })
 }
 
-/// Gives every user without a relationship one, and has the projections bring the relationships of everyone up to date.
+/// Gives every user without a relationship one, and has the listing bring the relationships of everyone up to date.
 fn relate(object_file: &Path) -> Result<()> {
     let mut connection = open(object_file)?;
     let transaction = connection.transaction()?;

@@ -5,7 +5,9 @@
 //! over 413, 415, 400 and 422, and a bad request costs as many tokens as a good one.
 
 use super::exchange::{Exchange, KeyHolder, Operator};
+use super::http::distance;
 use super::http::headers::Charged;
+use super::http::request::Incoming;
 use super::runtime::{CallError, ObjectMethod, Runtime};
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
@@ -134,7 +136,17 @@ impl<R: Runtime> Exchange<'_, R> {
         if let Some(reply) = denied {
             return Ok(reply);
         }
+        self.cover_distance().await;
         call_object(self.runtime, tenant, method, call).await
+    }
+
+    /// Waits as long as a call takes over the distance that the request asks for. No deployment does ([`distance`]).
+    async fn cover_distance(&self) {
+        let Ok(configuration) = self.runtime.configuration() else { return };
+        let wait_ms = distance::wait_ms(&configuration, self.target, |name| self.incoming.header(name));
+        if wait_ms > 0 {
+            self.runtime.pause(wait_ms).await;
+        }
     }
 
     /// The fault that a rejection becomes. A refused key, or one of too small a scope, costs a token of the client's

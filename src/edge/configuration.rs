@@ -34,6 +34,8 @@ pub struct Configuration {
     pub issuer: Option<Issuer>,
     /// `DEMO_API_KEY`: the key with which `cargo dev` signs in the demo page.
     pub demo_api_key: Option<String>,
+    /// `DEMO_DISTANCE_MS_MAX`: the longest distance that the demo page may ask for, in milliseconds; 0 where none is set.
+    pub demo_distance_ms_max: u32,
 }
 
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;
@@ -47,6 +49,9 @@ const WORKERS_AI_MODEL_DEFAULT: &str = "@cf/meta/llama-3.3-70b-instruct-fp8-fast
 const RESPONDER_TIMEOUT_MS_DEFAULT: u32 = 30_000;
 /// No person waits longer for an answer, and every waiting turn holds a request open.
 const RESPONDER_TIMEOUT_MS_MAX: u32 = 600_000;
+
+/// Longer than the way around the earth and back.
+const DEMO_DISTANCE_MS_MAX_MAX: u32 = 1_000;
 
 /// A century, up to which the decay of moods is monotone.
 const MOOD_HALF_LIFE_HOURS_MAX: u32 = 876_600;
@@ -89,6 +94,7 @@ impl Configuration {
             chat,
             issuer: Issuer::read(&variable)?,
             demo_api_key: variables.text("DEMO_API_KEY")?,
+            demo_distance_ms_max: variables.number("DEMO_DISTANCE_MS_MAX", 0, DEMO_DISTANCE_MS_MAX_MAX)?,
         })
     }
 }
@@ -280,6 +286,8 @@ mod tests {
             ("MOOD_HALF_LIFE_HOURS", "0"),
             ("MOOD_HALF_LIFE_HOURS", "0.5"),
             ("MOOD_HALF_LIFE_HOURS", "876601"),
+            ("DEMO_DISTANCE_MS_MAX", "0"),
+            ("DEMO_DISTANCE_MS_MAX", "1001"),
         ] {
             let refusal = read_chat(&[(name, value)]).expect_err(value);
             assert!(refusal.0.starts_with(&format!("{name}: ")), "{value}: {refusal}");

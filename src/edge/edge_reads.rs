@@ -13,9 +13,10 @@ use super::leases::{Access, LeaseKey, Ticket};
 use super::runtime::Runtime;
 use crate::directory::names::UserId;
 use crate::fault::Fault;
+use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{Answer, EdgeCall};
 use crate::projection::Cache;
-use crate::projection::cache::{self, StoredCopy};
+use crate::projection::cache;
 
 /// Where an answer comes from.
 pub const SOURCE: &str = "X-Rollcall-Source";
@@ -23,7 +24,7 @@ pub const SOURCE: &str = "X-Rollcall-Source";
 /// How a read is answered from a copy.
 pub struct CopyPlan {
     pub user_id: UserId,
-    pub respond: fn(&StoredCopy<'_>) -> Result<Response, Fault>,
+    pub respond: fn(CopiedUser) -> Result<Response, Fault>,
 }
 
 /// Answers a read that may be so many seconds old, from a copy if there is one. Else returns what the object answers.
@@ -97,14 +98,16 @@ async fn look(
     let mut leases = runtime.leases().borrow_mut();
     leases.note_kv(read.is_some(), now);
     let Some(value) = read else { return Ok(Looked::Useless) };
-    let Some(copy) = value.as_deref().and_then(StoredCopy::read) else { return Ok(Looked::Missing) };
-    let Some(age_ms) = leases.judge(key, ticket, &digest, copy.version, stale_ms, now) else {
+    let copy = value.as_deref().and_then(cache::read).filter(|copy| copy.user.user_id == plan.user_id);
+    let Some(copy) = copy else { return Ok(Looked::Missing) };
+    let version = copy.user.version;
+    let Some(age_ms) = leases.judge(key, ticket, &digest, version, stale_ms, now) else {
         return Ok(Looked::Useless);
     };
     exchange.charged = leases.admission(key, now).map(Charged::Organization);
     exchange.is_from_edge = true;
     // Rounded up: an answer is not older than it says.
     let seconds = age_ms.saturating_add(999).div_euclid(1_000);
-    let response = (plan.respond)(&copy)?;
-    Ok(Looked::Answered(response.with("ETag", weak_entity_tag(copy.version)).with("Age", seconds.to_string())))
+    let response = (plan.respond)(copy)?;
+    Ok(Looked::Answered(response.with("ETag", weak_entity_tag(version)).with("Age", seconds.to_string())))
 }

@@ -16,8 +16,8 @@ use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal};
 use crate::input::{QueryFields, both, path_parameter};
+use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{Answer, Command, IdempotencyKey, IntoCommand, Precondition};
-use crate::projection::cache::StoredCopy;
 use crate::refusal::Refusal;
 
 /// A row of the route table: what the route takes as its body, and what answers it.
@@ -105,7 +105,7 @@ impl<'a, C> Input<'a, C> {
 
     /// How a read of a user is answered from a copy; `None` for a conditional request. What a caller holds may show
     /// what a copy does not, so only the object judges it.
-    pub fn copy(&self, user_id: &UserId, respond: fn(&StoredCopy<'_>) -> Result<Response, Fault>) -> Option<CopyPlan> {
+    pub fn copy(&self, user_id: &UserId, respond: fn(CopiedUser) -> Result<Response, Fault>) -> Option<CopyPlan> {
         let is_conditional = self.if_match.is_some() || self.if_none_match.is_some();
         (!is_conditional).then(|| CopyPlan { user_id: user_id.clone(), respond })
     }

@@ -148,7 +148,7 @@ async fn dispatch(
                 PublicEndpoint::Ready => probes::ready(exchange).await,
                 PublicEndpoint::Demo => {
                     let site = exchange.incoming.header("Sec-Fetch-Site");
-                    demo::get(&*exchange.configuration()?, exchange.target.origin, site.as_deref())
+                    demo::get(&*exchange.configuration()?, exchange.target, site.as_deref())
                 }
             }
         }

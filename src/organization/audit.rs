@@ -36,6 +36,8 @@ const PENDING_MAX: i64 = 1_000;
 /// How long after an audit has looked at KV the next one does, in milliseconds: 30 days.
 const CACHE_INTERVAL_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 const CACHE_AUDITED_AT: &str = "cache_audited_at";
+/// When the last audit began that is a repair.
+const REPAIR_BEGAN_AT: &str = "repair_began_at";
 
 /// What a step compares.
 #[derive(Debug)]
@@ -353,6 +355,17 @@ fn repair(writer: &mut Writer<'_, impl Sql>, report: &mut AuditReport, differenc
 fn cache_is_due(sql: &impl Sql, now: Timestamp) -> Result<bool, SqlError> {
     let audited_at = schema::read(sql, CACHE_AUDITED_AT)?;
     Ok(now.millis().saturating_sub(audited_at) >= CACHE_INTERVAL_MS)
+}
+
+/// Makes the running audit a repair, which looks at KV. Returns whether it was none before.
+pub fn becomes_repair(sql: &impl Sql, report: &AuditReport) -> Result<bool, SqlError> {
+    let began_at = report.started_at.millis();
+    if schema::read(sql, REPAIR_BEGAN_AT)? == began_at {
+        return Ok(false);
+    }
+    schema::write(sql, REPAIR_BEGAN_AT, began_at)?;
+    distrust_cache(sql)?;
+    Ok(true)
 }
 
 /// Has the next audit look at KV.

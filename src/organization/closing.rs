@@ -128,7 +128,9 @@ impl Closing {
     /// The next copies that the object knows; empty when none is left. The list of KV is not enough: it may lack keys of
     /// the last minute.
     pub fn copies(&self, sql: &impl Sql) -> Result<Vec<KnownCopy>, SqlError> {
-        if self.completed_at.is_some() {
+        // An earlier build, which closed the object, may not have made the table.
+        let has_table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'copies'";
+        if self.completed_at.is_some() || !sql.exists(has_table, &[])? {
             return Ok(Vec::new());
         }
         sql.list(

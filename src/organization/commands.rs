@@ -90,12 +90,12 @@ fn dispatch(
         Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),
         Command::StartAudit(start) => {
             memory.configure(sql, start.settings, now)?;
-            if start.is_repair {
-                audit::distrust_cache(sql)?;
+            memory.audit_is_running = true;
+            let report = audit::start(sql, now)?;
+            if start.is_repair && audit::becomes_repair(sql, &report)? {
                 memory.copies.begin_epoch(sql, Epoch::of(request_id), now)?;
             }
-            memory.audit_is_running = true;
-            Answer::StartAudit(Some(audit::start(sql, now)?))
+            Answer::StartAudit(Some(report))
         }
         Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
         // The core executes the operator's command to close. No key may close an object.

@@ -1,17 +1,17 @@
 //! The copies in KV: the users who are read at the edge, and what KV holds of each.
 //!
-//! A user is *marked* when readers at the edge have looked for a copy twice and found none. From then on the object
-//! keeps a copy in KV, until the mark ends with the copy. Nothing is put for anybody else.
+//! A user is *copied* from when readers at the edge have looked for a copy twice and found none, for a day. While the
+//! user is copied, the object keeps the copy up to date. Nothing is put for anybody else.
 //!
 //! Invariants:
 //!
 //! - **A copy that is older than the user is listed.** From the commit of a change until [`SPREAD_MS`] after KV has
-//!   confirmed that change, every lease names the user and the version that a copy must have. A user who was marked
-//!   and has not changed since has no older copy: a row outlives its copy.
+//!   confirmed that change, every lease names the user and the version that a copy must have. A user who has not
+//!   changed since the copy was begun has no older one: a row outlives its copy.
 //! - A write that KV did not answer may still arrive within [`SPREAD_MS`], over a newer one. So a confirmation counts
 //!   only if the confirmed write began later than that. After a restart every write that was not confirmed counts as
 //!   not answered.
-//! - A copy ends by itself at the end of its mark, a day after it was made, whatever fails.
+//! - A copy ends by itself a day after it was begun, whatever fails.
 //! - The object completes the erasure of a person with a copy only after KV has confirmed the tombstone, or after the
 //!   copy has ended.
 //! - A copy lies under the epoch of the object. An object that may have been restored, or whose listing may have been,
@@ -22,6 +22,8 @@
 //! assumption, and stands in docs/operating.md.
 
 use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
 
 use super::schema;
 use super::sql::{Row, Sql, SqlError, json_list};
@@ -36,15 +38,16 @@ use crate::guards::{self, Guard};
 /// How long KV may take to show a confirmed write everywhere, and how late a write may arrive that KV did not answer,
 /// in milliseconds.
 pub const SPREAD_MS: i64 = 300_000;
-/// How long a mark lasts, and the copy with it, in milliseconds.
-pub const MARK_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How long a user is copied, in milliseconds.
+pub const COPIED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The shortest time between two writes of one copy, in milliseconds. A user who changes all the time costs one write
 /// a minute.
 pub const REWRITE_MS: i64 = 60_000;
-/// The shortest time for which KV keeps a value, in milliseconds. A mark that ends sooner is not written again.
-const WRITE_LAST_MS: i64 = 60_000;
-/// Most marks of a tenant.
-const MARKS_MAX: u64 = 10_000;
+/// A copy that ends sooner is not written again, in milliseconds. KV keeps a value for a minute at least
+/// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>), and a batch takes a while.
+const WRITE_LAST_MS: i64 = 120_000;
+/// Most users of a tenant who are copied.
+const COPIES_MAX: u64 = 10_000;
 /// Most users whom readers missed once, and whom the object remembers.
 const MISSES_MAX: usize = 10_000;
 /// Most users that a lease names. With more, there is no lease.
@@ -78,6 +81,13 @@ pub struct Copies {
     missed: HashSet<String>,
 }
 
+/// A user as KV holds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CopiedUser {
+    pub principal_id: PrincipalId,
+    pub user: EndUser,
+}
+
 /// A copy that is to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
@@ -87,7 +97,7 @@ pub struct Copy {
     pub digest: String,
     pub version: Version,
     /// `None` when the user is erased, or the epoch is over: KV must hold nothing of them.
-    pub user: Option<(PrincipalId, EndUser)>,
+    pub user: Option<CopiedUser>,
     /// When the copy ends.
     pub ends_at: Timestamp,
 }
@@ -110,7 +120,7 @@ impl Copies {
             are_trusted: false,
             missed: HashSet::new(),
         };
-        copies.find_due(sql)?;
+        copies.find_due(sql, now)?;
         if copies.due_at.is_some() && guards::is_on(Guard::UnansweredWrite) {
             let settles_at = now.millis().saturating_add(SPREAD_MS);
             sql.execute("UPDATE copies SET settles_at = ? WHERE due_at IS NOT NULL", &[settles_at.into()])?;
@@ -137,16 +147,20 @@ impl Copies {
         self.due_at.map(|due_at| due_at.max(self.retry_at))
     }
 
-    /// Begins an epoch. What lies under the earlier ones is to be removed.
+    /// Begins an epoch. What lies under the earlier ones is to be removed. A repeated call finds that its epoch has
+    /// begun, and leaves the copies in it alone.
     pub fn begin_epoch(&mut self, sql: &impl Sql, epoch: Epoch, now: Timestamp) -> Result<(), SqlError> {
+        if epoch == self.epoch {
+            return Ok(());
+        }
         schema::write(sql, EPOCH, epoch.number())?;
         self.epoch = epoch;
         self.missed.clear();
         sql.execute("UPDATE copies SET due_at = ?, listed_until = 0", &[now.into()])?;
-        self.find_due(sql)
+        self.find_due(sql, now)
     }
 
-    /// Notes that a reader at the edge found no copy of a user, and marks the user at the second time.
+    /// Notes that a reader at the edge found no copy of a user. At the second time the user is copied.
     pub fn miss(&mut self, sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<(), SqlError> {
         let digest = user_id.digest();
         if !self.missed.remove(&digest) {
@@ -156,15 +170,15 @@ impl Copies {
             self.missed.insert(digest);
             return Ok(());
         }
-        if self.held >= MARKS_MAX {
+        if self.held >= COPIES_MAX {
             return Ok(());
         }
         let Some(row) = UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active) else {
             return Ok(());
         };
-        let (end, version) = (now.millis().saturating_add(MARK_MS), row.user.version.sequence());
+        let (end, version) = (now.millis().saturating_add(COPIED_MS), row.user.version.sequence());
         // A row that is there may have a copy of another state. A new row has none: each row outlives its copy.
-        let marked = sql.find(
+        let begun = sql.find(
             "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, listed_until, ends_at)
              VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6)
              ON CONFLICT (epoch, digest) DO UPDATE SET
@@ -184,7 +198,7 @@ impl Copies {
             ],
             Row::timestamp,
         )?;
-        if let Some(due_at) = marked {
+        if let Some(due_at) = begun {
             self.held = self.held.saturating_add(1);
             self.note_due(due_at);
         }
@@ -221,7 +235,7 @@ impl Copies {
             "UPDATE copies SET due_at = ?2, listed_until = ?3 WHERE user = ?1 AND epoch = ?4",
             &[user.into(), now.into(), OPEN.into(), self.epoch.number().into()],
         )?;
-        self.find_due(sql)
+        self.find_due(sql, now)
     }
 
     /// The users of whom a reader may only believe a copy of this version or a later one; `None` when they are too
@@ -240,7 +254,7 @@ impl Copies {
     }
 
     /// The copies to write now, a bounded number of them.
-    pub fn due(&self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
+    pub fn due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
         if self.due_at().is_none_or(|due_at| due_at > now) {
             return Ok(Vec::new());
         }
@@ -252,14 +266,18 @@ impl Copies {
         );
         let last = now.millis().saturating_add(WRITE_LAST_MS);
         let parameters = [self.epoch.number().into(), now.into(), last.into(), BATCH_MAX.into()];
-        sql.list(&select, &parameters, |row| {
+        let due = sql.list(&select, &parameters, |row| {
             let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
             let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));
             let ends_at = row.timestamp()?;
             let user = UserRow::read_joined(row)?.filter(|row| row.user.status == Status::Active);
-            let user = user.map(|row| (row.principal_id, row.user));
+            let user = user.map(|row| CopiedUser { principal_id: row.principal_id, user: row.user });
             Ok(Copy { number, epoch, digest, version, user, ends_at })
-        })
+        })?;
+        if due.is_empty() {
+            self.find_due(sql, now)?;
+        }
+        Ok(due)
     }
 
     /// Records that KV has confirmed writes that began at an instant.
@@ -273,7 +291,7 @@ impl Copies {
         // What was written under an epoch that is over meanwhile is still to be removed.
         for copy in written.iter().filter(|copy| copy.epoch == self.epoch || copy.user.is_none()) {
             // A user who changed meanwhile is written again, and so is one of whom an older write may still arrive.
-            // KV holds nothing of an erased user any more, so their mark ends.
+            // KV holds nothing of an erased user any more, so their row ends.
             sql.execute(
                 "UPDATE copies SET written_at = ?3,
                  listed_until = iif(version = ?2 AND settles_at <= ?3 AND listed_until = ?4, ?5, listed_until),
@@ -292,7 +310,7 @@ impl Copies {
                 ],
             )?;
         }
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         if self.failures == 0 {
             return Ok(None);
         }
@@ -309,20 +327,20 @@ impl Copies {
              WHERE number IN (SELECT value FROM json_each(?1))",
             &[json_list(&numbers)?.as_str().into(), settles_at.into(), now.into(), REWRITE_MS.into()],
         )?;
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         let failures = self.failures.saturating_add(1);
         self.note_failures(sql, failures, now)?;
         Ok((failures == 1).then_some(Outage::Begins))
     }
 
-    /// Removes marks that are over, with the time that KV may still show their copy. Returns when the next one is.
+    /// Removes rows whose copy has ended, and is not shown by KV any more. Returns when the next one is due.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         if self.held == 0 {
             return Ok(None);
         }
         let over = now.millis().saturating_sub(SPREAD_MS);
         sql.execute("DELETE FROM copies WHERE ends_at <= ?", &[over.into()])?;
-        self.find_due(sql)?;
+        self.find_due(sql, now)?;
         self.held = sql.count("SELECT count(*) FROM copies", &[])?;
         let next = sql.find("SELECT min(ends_at) FROM copies", &[], Row::optional_timestamp)?.flatten();
         Ok(next.map(|ends_at| Timestamp::from_millis(ends_at.millis().saturating_add(SPREAD_MS))))
@@ -339,10 +357,10 @@ impl Copies {
         self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
     }
 
-    /// Finds out what is due next. A copy that ends within a minute is not written any more.
-    fn find_due(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
-        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND due_at + ? <= ends_at";
-        self.due_at = sql.find(select, &[WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
+    /// Finds out what is due next. A copy that ends soon is not written any more.
+    fn find_due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND max(due_at, ?) + ? <= ends_at";
+        self.due_at = sql.find(select, &[now.into(), WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
         Ok(())
     }
 }

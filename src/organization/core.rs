@@ -12,10 +12,12 @@ use super::protocol::{Answer, AuditReport, Call, Caller, Close, Command, Reply};
 use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
+use super::users;
 use super::writer::Writer;
 use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::{BatchId, Tenant};
 use crate::directory::mood::{self, Decay};
+use crate::directory::principal::PrincipalType;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 
@@ -46,9 +48,19 @@ impl OrganizationCore {
         self.memory = None;
     }
 
-    /// Whether a call must run in a transaction. The first call always must, as it may have to create the tables.
-    pub fn needs_transaction(&self, call: &Call) -> bool {
-        self.memory.is_none() || call.idempotency.is_some() || !call.command.only_reads()
+    /// Whether a call must run in a transaction. The first call always must, as it may have to create the tables. The
+    /// creation of a user who is there changes nothing, and a transaction takes longer than everything else that it does.
+    pub fn needs_transaction(&self, sql: &impl Sql, call: &Call) -> Result<bool, SqlError> {
+        if self.memory.is_none() || call.idempotency.is_some() {
+            return Ok(true);
+        }
+        match &call.command {
+            Command::CreateEndUser(new) => Ok(!users::exists(sql, &new.user_id)?),
+            Command::CreatePrincipal(new) if new.r#type == PrincipalType::Human => {
+                Ok(!users::exists(sql, &new.external_id)?)
+            }
+            command => Ok(!command.only_reads()),
+        }
     }
 
     /// Executes one call and returns the reply. If the call [needs](Self::needs_transaction) a transaction, this
@@ -210,7 +222,7 @@ impl OrganizationCore {
         })
     }
 
-    /// Removes expired answers, turns, marks and rows of the change log, a bounded number of them; returns when the
+    /// Removes expired answers, turns, copies and rows of the change log, a bounded number of them; returns when the
     /// next one expires. Must run inside a transaction.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {

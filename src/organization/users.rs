@@ -40,12 +40,19 @@ pub fn create(
     if !guards::is_on(Guard::UniqueId) {
         sql.execute("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
     }
+    let select = format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS);
+    let found = sql.find(&select, &[digest.as_str().into()], |row| Ok((UserRow::read(row)?, row.text()?)))?;
+    if let Some((found, created_by)) = found {
+        found.check_takes_writes(sql)?;
+        let created = found.is_untouched() && created_by == request_id;
+        return Ok(CreatedEndUser { created, user: found.user });
+    }
     let is_inserted = sql.exists(
         "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
          created_at, updated_at, created_by)
          SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
          WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id_digest = ?8)
-         ON CONFLICT (digest) DO NOTHING RETURNING number",
+         RETURNING number",
         &[
             new.user_id.as_str().into(),
             number.into(),
@@ -58,27 +65,27 @@ pub fn create(
             principal_id.to_string().into(),
         ],
     )?;
-    if is_inserted {
-        let subject = Subject::new(number, principal_id);
-        let version = writer.append(ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
-        let user = EndUser {
-            user_id: new.user_id,
-            display_name: new.display_name,
-            metadata: new.metadata,
-            status: Status::Active,
-            version,
-            created_at: now,
-            updated_at: now,
-            last_interaction_at: None,
-        };
-        return Ok(CreatedEndUser { created: true, user });
+    if !is_inserted {
+        return Err(Rejection::OtherType.into());
     }
-    let select = format!("SELECT {}, u.created_by FROM users u WHERE u.digest = ?", user_row::COLUMNS);
-    let found = sql.find(&select, &[digest.into()], |row| Ok((UserRow::read(row)?, row.text()?)))?;
-    let (found, created_by) = found.ok_or(Rejection::OtherType)?;
-    found.check_takes_writes(sql)?;
-    let created = found.is_untouched() && created_by == request_id;
-    Ok(CreatedEndUser { created, user: found.user })
+    let subject = Subject::new(number, principal_id);
+    let version = writer.append(ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
+    let user = EndUser {
+        user_id: new.user_id,
+        display_name: new.display_name,
+        metadata: new.metadata,
+        status: Status::Active,
+        version,
+        created_at: now,
+        updated_at: now,
+        last_interaction_at: None,
+    };
+    Ok(CreatedEndUser { created: true, user })
+}
+
+/// Whether a user has this id.
+pub fn exists(sql: &impl Sql, user_id: &UserId) -> Result<bool, SqlError> {
+    sql.exists("SELECT 1 FROM users WHERE digest = ?", &[user_id.digest().into()])
 }
 
 /// Creates each user as [`create`] does, in the given order. A second row with the same id finds the user that

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::cache::{self, StoredCopy};
+use super::cache;
 use super::flush;
 use super::listing::comparison::{self, ListedUser};
 use super::listing::fence;
@@ -14,6 +14,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
 use crate::organization::batches::ProjectedRecord;
+use crate::organization::copies::CopiedUser;
 
 /// Keys of the cache that one step reads: KV returns at most 100 values at once.
 const CACHE_KEYS_MAX: u32 = 100;
@@ -121,8 +122,9 @@ fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Optio
         (Some(_), None) => Some(Flaw::Missing),
         (Some(record), Some(value)) => {
             // A user may have changed since the object said what it expects.
-            let is_current = StoredCopy::read(value).is_some_and(|copy| {
-                copy.version > version || (copy.version == version && copy.record.get() == record.document.as_str())
+            let is_current = cache::read(value).is_some_and(|CopiedUser { user, .. }| {
+                let is_same = || serde_json::to_string(&user).is_ok_and(|text| text == record.document.as_str());
+                user.version > version || (user.version == version && is_same())
             });
             (!is_current).then_some(Flaw::Outdated)
         }

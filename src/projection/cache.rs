@@ -5,16 +5,11 @@
 //! - A copy carries the version of its record. A reader believes it only if its lease allows that version.
 //! - No reader writes: a slow reader would bring an old state back.
 
-use serde::{Deserialize, Serialize};
-
 use super::stores::Put;
-use crate::directory::end_user::{EndUser, Version};
 use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::Tenant;
-use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
-use crate::json::RawValue;
-use crate::organization::copies::{Copy, SPREAD_MS};
+use crate::organization::copies::{CopiedUser, Copy, SPREAD_MS};
 
 /// The key of a copy. The user id is hashed, because it may be twice as long as a KV key
 /// (512 bytes, <https://developers.cloudflare.com/kv/platform/limits/>). The tenant is not hashed, so
@@ -42,45 +37,29 @@ pub fn is_tombstone(value: &str) -> bool {
     value == TOMBSTONE
 }
 
-/// A copy as KV holds it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct StoredCopy<'a> {
-    pub version: Version,
-    pub principal_id: PrincipalId,
-    /// The record, as dialect 1 shows it.
-    #[serde(borrow)]
-    pub record: &'a RawValue,
-}
-
-impl<'a> StoredCopy<'a> {
-    /// `None` for a tombstone, and for what no build wrote that this one can read.
-    pub fn read(value: &'a str) -> Option<Self> {
-        serde_json::from_str(value).ok()
-    }
+/// Reads a copy; `None` for a tombstone, and for what this build cannot read.
+pub fn read(value: &str) -> Option<CopiedUser> {
+    serde_json::from_str(value).ok()
 }
 
 /// What to store for a copy. A tombstone goes when no late write can bring the copy back.
 pub fn put(tenant: Tenant, copy: &Copy, now: Timestamp) -> serde_json::Result<Put> {
     let key = key(tenant, copy.epoch, &copy.digest);
-    let Some((principal_id, user)) = &copy.user else {
-        let expires_at = Timestamp::from_millis(now.millis().saturating_add(SPREAD_MS));
-        return Ok(Put { key, value: TOMBSTONE.to_owned(), expires_at });
+    let (value, expires_at) = match &copy.user {
+        Some(stored) => (serde_json::to_string(stored)?, copy.ends_at),
+        None => (TOMBSTONE.to_owned(), Timestamp::from_millis(now.millis().saturating_add(SPREAD_MS))),
     };
-    Ok(Put { key, value: value(*principal_id, user)?, expires_at: copy.ends_at })
-}
-
-fn value(principal_id: PrincipalId, user: &EndUser) -> serde_json::Result<String> {
-    let record = serde_json::value::to_raw_value(user)?;
-    serde_json::to_string(&StoredCopy { version: user.version, principal_id, record: &record })
+    Ok(Put { key, value, expires_at })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::end_user::Status;
+    use crate::directory::end_user::{EndUser, Status, Version};
     use crate::directory::identifiers::{Mode, OrganizationId};
     use crate::directory::metadata::Metadata;
     use crate::directory::names::UserId;
+    use crate::directory::principal::PrincipalId;
 
     #[test]
     fn golden_key_and_value() {
@@ -100,18 +79,18 @@ mod tests {
             updated_at: Timestamp::EPOCH,
             last_interaction_at: None,
         };
-        let value = value(PrincipalId::new(Timestamp::EPOCH, [7; 10]), &user).unwrap();
+        let stored = CopiedUser { principal_id: PrincipalId::new(Timestamp::EPOCH, [7; 10]), user };
+        let value = serde_json::to_string(&stored).unwrap();
         assert_eq!(
             value,
-            "{\"version\":3,\"principal_id\":\"00000000-0000-7707-8707-070707070707\",\"record\":{\"user_id\":\"ada\",\
+            "{\"principal_id\":\"00000000-0000-7707-8707-070707070707\",\"user\":{\"user_id\":\"ada\",\
              \"display_name\":null,\"metadata\":{\"n\":1e999},\"status\":\"active\",\"version\":3,\
              \"created_at\":\"1970-01-01T00:00:00.000Z\",\"updated_at\":\"1970-01-01T00:00:00.000Z\",\
              \"last_interaction_at\":null}}"
         );
-        let read = StoredCopy::read(&value).unwrap();
-        assert_eq!((read.version, serde_json::from_str::<EndUser>(read.record.get()).unwrap()), (user.version, user));
+        assert_eq!(read(&value), Some(stored));
         for bad in [TOMBSTONE, "not json", ""] {
-            assert!(StoredCopy::read(bad).is_none(), "{bad}");
+            assert!(read(bad).is_none(), "{bad}");
         }
     }
 }

@@ -43,6 +43,7 @@ fn no_rule_is_violated_in_either_scheme() -> Result<()> {
             page.fill("#message", "Hello")?;
             page.press("Enter")?;
             page.wait("document.querySelector('.theirs .meta')?.innerText.includes('1 turn')")?;
+            crate::edge::read_both_ways(&page)?;
             page.click("#exchanges button")?;
             page.wait("!document.querySelector('#exchange').hidden")?;
             found.extend(violations(&page, &what("at work"))?);
@@ -94,6 +95,17 @@ fn a_keyboard_is_enough() -> Result<()> {
     page.wait("!document.querySelector('#person').open")?;
     assert_eq!(page.evaluate("document.activeElement.innerText")?, json!("grace"), "where one was before");
     assert_eq!(api.get("/v1/end-users/grace")?.0, 200);
+    // The test reads both ways over a distance. The user is chosen already.
+    page.evaluate("document.querySelector('#edge-user').focus()")?;
+    page.press("Tab")?;
+    page.press("Tab")?;
+    assert_eq!(page.evaluate("document.activeElement.innerText")?, json!("100 ms"));
+    page.press("Enter")?;
+    assert_eq!(page.evaluate("document.activeElement.getAttribute('aria-pressed')")?, json!("true"));
+    page.press("Tab")?;
+    assert_eq!(focused(&page)?, json!("edge-read"));
+    page.press("Enter")?;
+    crate::edge::wait_for_run(&page);
     assert_eq!(page.complaints(NONE), [""; 0]);
     Ok(())
 }

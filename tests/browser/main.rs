@@ -7,6 +7,7 @@ mod accessibility;
 mod bucket;
 mod conversation;
 mod directory;
+mod edge;
 mod inspector;
 mod looks;
 mod reference;

@@ -1,33 +1,39 @@
 //! Audits find, count and mend any damage to the projections, however often the object restarts in between.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt;
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::identifiers::{BatchId, DeletionId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::end_user::{Status, Version};
+use rollcall::directory::epoch::Epoch;
+use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId, Mode, OrganizationId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::names::UserId;
-use rollcall::directory::organization::Limits;
+use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
+use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers, distrust_cache};
 use rollcall::organization::batches::Batch;
-use rollcall::organization::change_log::Projection;
+use rollcall::organization::copies::{Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Admit, AuditReport, Call, Caller, Command, DeleteEndUser, Differences, EndUserChange, NewEndUser, Settings,
-    StartAudit, UpdateEndUser,
+    Admit, Call, Caller, Command, DeleteEndUser, Differences, EdgeCall, EndUserChange, IssueKey, KeyRecord, Lease,
+    NewEndUser, ReadEndUser, Reply, Settings, StartAudit, UpdateEndUser,
 };
-use rollcall::organization::sql::{Sql, SqlError};
+use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::audit::{self, AuditSource};
-use rollcall::projection::flush::{self, Source};
-use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache};
+use rollcall::projection::cache::{self, StoredCopy};
+use rollcall::projection::flush::{self, CopySource, Source};
+use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts};
 
 use crate::sqlite::Sqlite;
 
 const SEEDS: u64 = 300;
 const USERS: usize = 25;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// D1 as the projections see it. It never makes them wait.
 pub struct Listing(pub Sqlite);
@@ -45,30 +51,74 @@ impl Database for Listing {
 
 /// KV as the projections see it. It never makes them wait.
 #[derive(Default)]
-pub struct Kv(pub RefCell<BTreeMap<String, String>>);
+pub struct Kv {
+    held: RefCell<BTreeMap<String, Held>>,
+    /// The number of calls so far.
+    pub calls: Cell<u32>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    value: String,
+    expires_at: Option<Timestamp>,
+}
+
+impl Kv {
+    pub fn value(&self, key: &str) -> Option<String> {
+        self.held.borrow().get(key).map(|held| held.value.clone())
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        self.held.borrow().keys().cloned().collect()
+    }
+
+    /// Puts a value past the object. It does not expire.
+    pub fn insert(&self, key: String, value: &str) {
+        self.held.borrow_mut().insert(key, Held { value: value.to_owned(), expires_at: None });
+    }
+
+    fn remove(&self, key: &str) {
+        self.held.borrow_mut().remove(key);
+    }
+
+    /// Drops what has expired.
+    fn expire(&self, now: Timestamp) {
+        self.held.borrow_mut().retain(|_, held| held.expires_at.is_none_or(|at| at > now));
+    }
+
+    fn count_call(&self) {
+        self.calls.set(self.calls.get() + 1);
+    }
+}
 
 impl Cache for Kv {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.0.borrow().get(key).cloned())
+        self.count_call();
+        Ok(self.value(key))
     }
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        Ok(keys.iter().map(|key| self.0.borrow().get(key).cloned()).collect())
+        self.count_call();
+        Ok(keys.iter().map(|key| self.value(key)).collect())
     }
 
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
-        self.0.borrow_mut().extend(puts.iter().map(|put| (put.key.clone(), put.value.clone())));
+        self.count_call();
+        let held = |put: &Put| Held { value: put.value.clone(), expires_at: Some(put.expires_at) };
+        self.held.borrow_mut().extend(puts.iter().map(|put| (put.key.clone(), held(put))));
         Ok(())
     }
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
-        self.0.borrow_mut().retain(|key, _| !keys.contains(key));
+        self.count_call();
+        self.held.borrow_mut().retain(|key, _| !keys.contains(key));
         Ok(())
     }
 
     /// Pages of three, so that a list has several.
     async fn list(&self, prefix: &str, cursor: &str, _: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let held = self.0.borrow();
+        self.count_call();
+        let held = self.held.borrow();
         let mut keys: Vec<String> =
             held.keys().filter(|key| key.starts_with(prefix) && key.as_str() > cursor).take(4).cloned().collect();
         let next = if keys.len() == 4 {
@@ -86,19 +136,24 @@ struct Object {
     core: RefCell<OrganizationCore>,
     storage: Sqlite,
     tenant: Tenant,
+    key: KeyDigest,
     now_ms: Cell<i64>,
     attempts: Cell<u8>,
+    random: RefCell<fastrand::Rng>,
 }
 
 impl Object {
-    fn new() -> Self {
+    fn new(seed: u64) -> Self {
         let tenant = Tenant { organization: OrganizationId::new(Timestamp::from_millis(1), [3; 10]), mode: Mode::Live };
+        let secret = Secret::new("s".repeat(32)).expect("a secret");
         Self {
             core: RefCell::default(),
             storage: Sqlite::new(),
             tenant,
+            key: ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest(),
             now_ms: Cell::new(1_700_000_000_000),
             attempts: Cell::new(0),
+            random: RefCell::new(fastrand::Rng::with_seed(!seed)),
         }
     }
 
@@ -114,30 +169,77 @@ impl Object {
     fn command(&self, command: Command) {
         // Users who share an instant are ordered by their ids.
         self.now_ms.set(self.now_ms.get() + i64::from(self.now_ms.get() % 3 == 0));
-        let request_id = RequestId::new(self.now(), [0; 10]);
-        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
-        self.transaction(|core, sql| core.handle(sql, call, self.now()));
+        self.send(Caller::Operator, None, command);
+    }
+
+    fn send(&self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Reply {
+        let random = self.random.borrow_mut().u128(..).to_be_bytes();
+        let request_id = RequestId::new(self.now(), random[..10].try_into().expect("10 bytes"));
+        let call = Call { request_id, repeated: false, caller, idempotency: None, edge, command };
+        self.transaction(|core, sql| core.handle(sql, call, self.now()))
+    }
+
+    /// What a reader at the edge asks of the object.
+    fn read(&self, user_id: &UserId, edge: EdgeCall) -> Option<Lease> {
+        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+        self.send(caller, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() })).lease
+    }
+
+    /// Readers at the edge ask for a user until the object keeps a copy in KV.
+    fn mark(&self, user_id: &UserId) {
+        for _ in 0..2 {
+            self.read(user_id, EdgeCall { missed: Some(user_id.clone()), used: None });
+        }
+    }
+
+    /// Under which epoch the copies lie.
+    fn epoch(&self) -> Epoch {
+        let select = "SELECT value FROM state WHERE name = 'copies_epoch'";
+        Epoch::of_number(self.storage.find(select, &[], Row::integer).expect("the epoch").unwrap_or_default())
     }
 
     fn settings(&self) -> Settings {
-        Settings { tenant: self.tenant, version: 1, limits: Limits::default(), anchor: self.now() }
+        let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
+        Settings { tenant: self.tenant, version: 1, limits, anchor: self.now() }
+    }
+
+    fn issue_key(&self) {
+        let key = KeyRecord {
+            key_id: KeyId::new(self.now(), [1; 10]),
+            kind: KeyKind::Api,
+            scope: Scope::Read,
+            prefix: KeyPrefix::default(),
+            name: Name::new("key").expect("a name"),
+            created_at: self.now(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_on: None,
+        };
+        self.command(Command::IssueKey(IssueKey { settings: self.settings(), digest: self.key.clone(), key }));
     }
 
     fn users(&self) -> Vec<UserRow> {
         let rows = self.storage.run(&format!("SELECT {} FROM users u", user_row::COLUMNS), &[]).expect("the users");
         rows.into_iter().map(|mut row| UserRow::read(&mut row).expect("a user")).collect()
     }
+
+    /// The digests of the users whose copy the object keeps under the present epoch.
+    fn copied(&self) -> BTreeSet<String> {
+        let select = "SELECT digest FROM copies WHERE epoch = ?";
+        let digests = self.storage.list(select, &[self.epoch().number().into()], Row::text);
+        digests.expect("the copies").into_iter().collect()
+    }
 }
 
 impl Source for Object {
-    fn next_batch(&self, projection: Projection) -> Result<Option<Batch>, StoreError> {
+    fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
         self.attempts.set(self.attempts.get().wrapping_add(1));
         let id = BatchId::new(self.now(), [self.attempts.get(); 10]);
-        Ok(self.transaction(|core, sql| core.next_batch(sql, projection, id, self.now())))
+        Ok(self.transaction(|core, sql| core.next_batch(sql, id, self.now())))
     }
 
-    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
-        self.transaction(|core, sql| core.acknowledge(sql, projection, sequence, self.now()));
+    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.acknowledge(sql, sequence, self.now()));
         Ok(())
     }
 
@@ -148,14 +250,38 @@ impl Source for Object {
     async fn pause(&self) {}
 
     fn diverged(&self) -> Result<(), StoreError> {
-        self.transaction(|core, sql| core.start_audit(sql, self.now()));
+        let epoch = Epoch::draw(self.random.borrow_mut().u64(..).to_be_bytes()[..6].try_into().expect("6 bytes"));
+        self.transaction(|core, sql| core.diverge(sql, epoch, self.now()));
         Ok(())
     }
 }
 
-impl AuditSource for Object {
+impl CopySource for Object {
     fn tenant(&self) -> Result<Tenant, StoreError> {
         Ok(self.tenant)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now()
+    }
+
+    fn due_copies(&self) -> Result<Vec<Copy>, StoreError> {
+        Ok(self.transaction(|core, sql| core.due_copies(sql, self.now())))
+    }
+
+    fn confirm_copies(&self, written: &[Copy], began_at: Timestamp) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.confirm_copies(sql, written, began_at, self.now()));
+        Ok(())
+    }
+
+    fn fail_copies(&self, _: &[Copy], error: &StoreError) -> Result<(), StoreError> {
+        Err(error.clone())
+    }
+}
+
+impl AuditSource for Object {
+    fn acknowledged(&self) -> Result<i64, StoreError> {
+        self.core.borrow().acknowledged().ok_or_else(|| StoreError("forgotten".to_owned()))
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
@@ -164,6 +290,10 @@ impl AuditSource for Object {
 
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
         Ok(self.transaction(|core, sql| core.foreign_digests(sql, digests, self.now())))
+    }
+
+    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
+        Ok(self.transaction(|core, sql| core.foreign_copies(sql, digests, self.now())))
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
@@ -177,6 +307,8 @@ struct World {
     object: Object,
     listing: Listing,
     kv: Kv,
+    /// The users whose copy was written a moment ago, so that KV may show the earlier one.
+    fresh: BTreeSet<String>,
 }
 
 /// The result of a future that never waits.
@@ -184,72 +316,123 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("nothing waits")
 }
 
+/// What an audit must report.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    is_reset: bool,
+    listing: Differences,
+    cache: Differences,
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let world = Self {
             random: fastrand::Rng::with_seed(seed),
-            object: Object::new(),
+            object: Object::new(seed),
             listing: Listing(Sqlite::listing()),
             kv: Kv::default(),
+            fresh: BTreeSet::new(),
         };
-        world.object.command(Command::Configure(world.object.settings()));
+        world.object.issue_key();
         world
     }
 
+    /// Makes users, of whom some have a copy in KV, some a copy that was written a moment ago, and some are being erased.
     fn populate(&mut self) {
         for index in 0..self.random.usize(0..=USERS) {
             let user_id = UserId::new(format!("user {index} 🦀")).expect("an id");
-            let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
-            self.object.command(Command::CreateEndUser(new));
+            self.create(&user_id);
             if self.random.bool() {
-                let metadata = Metadata::from_stored("{\"a\":\"'\"}".to_owned()).expect("JSON");
-                let change = EndUserChange::Replace { display_name: None, metadata: Some(metadata) };
-                self.object.command(Command::UpdateEndUser(UpdateEndUser {
-                    user_id: user_id.clone(),
-                    change,
-                    if_match: None,
-                }));
+                self.update(&user_id);
+            }
+            if self.random.bool() {
+                self.object.mark(&user_id);
             }
         }
         self.flush();
+        self.pass(2 * SPREAD_MS);
         for user in self.object.users() {
-            if self.random.u8(0..8) == 0 {
-                let deletion_id = DeletionId::new(self.object.now(), self.bytes());
-                let user_id = user.user.user_id;
-                self.object.command(Command::DeleteEndUser(DeleteEndUser {
-                    user_id,
-                    deletion_id,
-                    cascade: Cascade::All,
-                    reason: None,
-                    if_match: None,
-                }));
+            match self.random.u8(0..8) {
+                0 => {
+                    let deletion_id = DeletionId::new(self.object.now(), self.bytes());
+                    let user_id = user.user.user_id;
+                    self.object.command(Command::DeleteEndUser(DeleteEndUser {
+                        user_id,
+                        deletion_id,
+                        cascade: Cascade::All,
+                        reason: None,
+                        if_match: None,
+                    }));
+                }
+                1 => {
+                    self.update(&user.user.user_id);
+                    self.fresh.insert(user.user.user_id.digest());
+                }
+                _ => {}
             }
         }
         self.flush();
+    }
+
+    fn create(&self, user_id: &UserId) {
+        let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
+        self.object.command(Command::CreateEndUser(new));
+    }
+
+    fn update(&mut self, user_id: &UserId) {
+        let metadata = Metadata::from_stored(format!("{{\"a\":\"'\",\"n\":{}}}", self.random.u32(..))).expect("JSON");
+        let change = EndUserChange::Replace { display_name: None, metadata: Some(metadata) };
+        self.object.command(Command::UpdateEndUser(UpdateEndUser { user_id: user_id.clone(), change, if_match: None }));
     }
 
     fn bytes(&mut self) -> [u8; 10] {
         self.random.u128(..).to_be_bytes()[..10].try_into().expect("10 bytes")
     }
 
+    /// Time passes, in which the alarm sweeps and values of KV expire.
+    fn pass(&self, millis: i64) {
+        self.object.now_ms.set(self.object.now_ms.get() + millis);
+        self.object.transaction(|core, sql| core.sweep(sql, self.object.now()));
+        self.kv.expire(self.object.now());
+    }
+
     fn flush(&self) {
         // A lost fence refuses the flush until the audit has reset it.
         let _ = ready(flush::listing(&self.object, &self.listing));
-        ready(flush::cache(&self.object, &self.kv)).expect("a flush");
+        ready(flush::copies(&self.object, &self.kv)).expect("a flush");
+    }
+
+    /// Has the next audit look at KV.
+    fn distrust_kv(&self) {
+        self.object.transaction(|_, sql| distrust_cache(sql));
     }
 
     fn execute(&self, sql: &str) {
         self.listing.0.run(sql, &[]).expect("damage");
     }
 
-    /// Does damage of every kind and returns the counts that an audit must report.
-    fn damage(&mut self) -> (bool, Differences, Differences) {
-        let (mut listing, mut cache) = (Differences::default(), Differences::default());
+    /// What a reader at the edge gets who asks for a lease.
+    fn lease(&self) -> Lease {
+        if self.object.core.borrow().wants_listing_checked() {
+            assert_eq!(ready(audit::look(&self.object, &self.listing)), Ok(true));
+            self.object.core.borrow_mut().listing_is_ours();
+        }
+        let nobody = UserId::new("nobody").expect("an id");
+        self.object.read(&nobody, EdgeCall { missed: None, used: Some(0) }).expect("a lease")
+    }
+
+    fn key(&self, user_id: &UserId) -> String {
+        cache::key(self.object.tenant, self.object.epoch(), &user_id.digest())
+    }
+
+    /// Does damage of every kind and returns what an audit must report.
+    fn damage(&mut self) -> Found {
+        let (mut found, mut strays) = (Found::default(), 0);
+        let copied = self.object.copied();
         for user in self.object.users() {
-            let (number, id) = (user.number, user.user.user_id);
-            let key = cache::key(self.object.tenant, &id);
-            let pending = user.user.status != rollcall::directory::end_user::Status::Active;
-            let kind = self.random.u8(0..12);
+            let pending = user.user.status != Status::Active;
+            let (number, id) = (user.number, &user.user.user_id);
+            let kind = self.random.u8(0..8);
             let insert = |document: &str| {
                 self.execute(&format!(
                     "INSERT OR REPLACE INTO end_users VALUES ('{}', '{id}', 1, {number}, NULL, '{{}}', '{document}')",
@@ -259,30 +442,19 @@ impl World {
             match kind {
                 0 if pending => {
                     insert("{}");
-                    listing.foreign += 1;
+                    found.listing.foreign += 1;
                 }
                 0 => {
                     insert("{}");
-                    listing.outdated += 1;
+                    found.listing.outdated += 1;
                 }
                 1 if !pending => {
                     self.execute(&format!("DELETE FROM end_users WHERE user_id = '{id}'"));
-                    listing.missing += 1;
-                }
-                2 if !pending => {
-                    self.kv.0.borrow_mut().remove(&key);
-                    cache.missing += 1;
-                }
-                3 if pending => {
-                    self.kv.0.borrow_mut().insert(key, "{\"version\":1,\"document\":{}}".to_owned());
-                    cache.foreign += 1;
-                }
-                3 => {
-                    self.kv.0.borrow_mut().insert(key, "not even JSON".to_owned());
-                    cache.outdated += 1;
+                    found.listing.missing += 1;
                 }
                 _ => {}
             }
+            strays += self.damage_copy(&user, &copied, &mut found.cache);
         }
         for index in 0..self.random.i64(0..4) {
             // Rows and keys of no user, some with names that no user can have.
@@ -290,25 +462,85 @@ impl World {
                 "INSERT INTO end_users VALUES ('{}', 'nobody {index}' || char({index}), 9, {index}, NULL, 'x', 'x')",
                 self.object.tenant
             ));
-            listing.foreign += 1;
-            let key = format!("{}nobody-{index}", cache::prefix(self.object.tenant));
-            self.kv.0.borrow_mut().insert(key, "x".to_owned());
-            cache.foreign += 1;
+            found.listing.foreign += 1;
+            self.damage_keys(index, &mut found.cache);
         }
         let known = self.object.last_sequence().expect("a number");
-        let reset = self.random.bool() && known > 0;
-        if reset {
+        found.is_reset = self.random.bool() && known > 0;
+        if found.is_reset {
             match self.random.u8(0..3) {
                 0 => self.execute("DELETE FROM projections"),
                 1 => self.execute(&format!("UPDATE projections SET sequence = {}", known + 7)),
                 _ => self.execute("UPDATE projections SET sequence = -1"),
             }
+            // One of the two was lost or restored. The copies of the epoch all go, right or wrong.
+            found.cache = Differences { foreign: found.cache.foreign + strays, ..Differences::default() };
         }
-        (reset, listing, cache)
+        found
     }
 
-    fn audit(&mut self) -> AuditReport {
-        self.object.command(Command::StartAudit(StartAudit { settings: self.object.settings() }));
+    /// Damages what KV holds of a user. Returns how many copies came back to life that had ended.
+    fn damage_copy(&mut self, user: &UserRow, copied: &BTreeSet<String>, cache: &mut Differences) -> i64 {
+        let (digest, key) = (user.user.user_id.digest(), self.key(&user.user.user_id));
+        let kind = self.random.u8(0..8);
+        if !copied.contains(&digest) {
+            // A copy of which the object does not know is foreign, whatever it holds.
+            if kind == 0 {
+                self.kv.insert(key, &copy_of(user, user.user.version));
+                cache.foreign += 1;
+            }
+            return 0;
+        }
+        // What KV may not show yet is not compared, and an erased user has a tombstone that ends by itself.
+        let is_compared = user.user.status == Status::Active && !self.fresh.contains(&digest);
+        let (missing, outdated) = (&mut cache.missing, &mut cache.outdated);
+        let count = match kind {
+            0 => {
+                self.kv.remove(&key);
+                missing
+            }
+            1 => {
+                self.kv.insert(key, "not even JSON");
+                outdated
+            }
+            2 => {
+                self.kv.insert(key, &copy_of(user, Version::of_sequence(user.user.version.sequence() - 1)));
+                outdated
+            }
+            // The right version of another record.
+            3 => {
+                let value = copy_of(user, user.user.version).replace("\"user_id\":\"", "\"user_id\":\"not ");
+                self.kv.insert(key, &value);
+                outdated
+            }
+            4 => {
+                self.kv.insert(key, "{}");
+                outdated
+            }
+            _ => return 0,
+        };
+        *count += i64::from(is_compared);
+        i64::from(user.user.status != Status::Active && (1..4).contains(&kind))
+    }
+
+    /// Puts values under keys that belong to nobody.
+    fn damage_keys(&mut self, index: i64, cache: &mut Differences) {
+        let (tenant, epoch) = (self.object.tenant, self.object.epoch());
+        let digest = UserId::new(format!("user {index} 🦀")).expect("an id").digest();
+        let (key, is_tombstone) = match self.random.u8(0..5) {
+            0 => (cache::key(tenant, epoch, &format!("nobody-{index}")), false),
+            // Of an earlier epoch, of an earlier build, and of none.
+            1 => (cache::key(tenant, Epoch::of_number(epoch.number() + 1), &digest), false),
+            2 => (format!("{tenant}/end-users/{digest}"), false),
+            3 => (format!("{tenant}/nobody-{index}"), false),
+            _ => (format!("{tenant}/end-users/erased-{index}"), true),
+        };
+        self.kv.insert(key, if is_tombstone { "{}" } else { "{\"version\":1,\"document\":{}}" });
+        cache.foreign += i64::from(!is_tombstone);
+    }
+
+    fn audit(&mut self, is_repair: bool) -> Found {
+        self.object.command(Command::StartAudit(StartAudit { settings: self.object.settings(), is_repair }));
         for _ in 0..1_000 {
             if !self.object.core.borrow().is_audited() {
                 break;
@@ -323,7 +555,7 @@ impl World {
         self.flush();
         let report = self.object.transaction(|core, sql| core.report(sql, self.object.now())).expect("a report");
         assert_eq!(report.phase, None, "the audit ends");
-        report
+        Found { is_reset: report.fence_reset, listing: report.listing, cache: report.cache }
     }
 
     fn assert_mended(&self) {
@@ -333,41 +565,137 @@ impl World {
             let (id, document): (String, String) = serde_json::from_str(&text).expect("a row");
             listed.insert(id, document);
         }
-        let mut active = 0;
+        let (mut active, mut keys) = (0, BTreeSet::new());
+        let copied = self.object.copied();
         for user in self.object.users() {
             let id = &user.user.user_id;
-            let value = self.kv.0.borrow().get(&cache::key(self.object.tenant, id)).cloned().expect("a value");
-            if user.user.status == rollcall::directory::end_user::Status::Active {
+            let document = serde_json::to_string(&user.user).expect("JSON");
+            let is_active = user.user.status == Status::Active;
+            if is_active {
                 active += 1;
-                let document = serde_json::to_string(&user.user).expect("JSON");
-                assert_eq!(listed.get(id.as_str()).map(String::as_str), Some(document.as_str()));
-                assert_eq!(cache::read(&value, user.user.version).expect("the record").get(), document.as_str());
-            } else {
-                assert!(cache::is_tombstone(&value));
+                assert_eq!(listed.get(id.as_str()), Some(&document));
             }
+            if !copied.contains(&id.digest()) {
+                continue;
+            }
+            let key = self.key(id);
+            let value = self.kv.value(&key);
+            if is_active && !self.fresh.contains(&id.digest()) {
+                let value = value.expect("a copy");
+                let copy = StoredCopy::read(&value).expect("a copy that reads");
+                assert_eq!((copy.version, copy.record.get()), (user.user.version, document.as_str()));
+            }
+            keys.insert(key);
         }
         assert_eq!(listed.len(), active, "nobody else");
-        assert_eq!(self.kv.0.borrow().len(), self.object.users().len(), "nothing else");
+        let is_foreign = |key: &String| !keys.contains(key) && self.kv.value(key).is_some_and(|value| value != "{}");
+        assert_eq!(self.kv.keys().into_iter().find(is_foreign), None, "nothing else but tombstones");
     }
+}
+
+/// A copy of a user, of some version.
+fn copy_of(user: &UserRow, version: Version) -> String {
+    let record = serde_json::value::to_raw_value(&user.user).expect("JSON");
+    let copy = StoredCopy { version, principal_id: user.principal_id, record: &record };
+    serde_json::to_string(&copy).expect("JSON")
 }
 
 #[test]
 fn damage_is_found_counted_and_mended() {
     let base = fastrand::u64(..) >> 16;
-    let (mut damaged, mut resets) = (0, 0);
+    let (mut total, mut resets) = (Found::default(), 0);
     for seed in base..base + SEEDS {
         println!("seed {seed}");
         let mut world = World::new(seed);
         world.populate();
-        let (reset, listing, cache) = world.damage();
-        let report = world.audit();
-        assert_eq!((report.fence_reset, report.listing, report.cache), (reset, listing, cache));
+        let expected = world.damage();
+        assert_eq!(world.audit(false), expected);
         world.assert_mended();
-        let again = world.audit();
-        assert_eq!((again.fence_reset, again.listing, again.cache), <(bool, Differences, Differences)>::default());
-        damaged +=
-            listing.missing + listing.outdated + listing.foreign + cache.missing + cache.outdated + cache.foreign;
-        resets += i64::from(reset);
+        let before = world.kv.calls.get();
+        assert_eq!(world.audit(false), Found::default());
+        assert_eq!(world.kv.calls.get(), before, "nothing is to be written, and KV was looked at a moment ago");
+        for (total, found) in [(&mut total.listing, expected.listing), (&mut total.cache, expected.cache)] {
+            total.missing += found.missing;
+            total.outdated += found.outdated;
+            total.foreign += found.foreign;
+        }
+        resets += i64::from(expected.is_reset);
     }
-    println!("{SEEDS} seeds: {damaged} records damaged and {resets} fences lost, all found and mended");
+    println!("{SEEDS} seeds: {total:?} and {resets} fences lost, all found and mended");
+    let Found { listing, cache, .. } = total;
+    let kinds = [listing.missing, listing.outdated, listing.foreign, cache.missing, cache.outdated, cache.foreign];
+    assert!(kinds.iter().all(|count| *count > 20) && resets > 20, "damage of every kind");
+}
+
+/// A world with a user whose copy KV shows everywhere.
+fn copied_world() -> (World, UserId) {
+    let (mut world, user_id) = (World::new(1), UserId::new("ada").expect("an id"));
+    world.create(&user_id);
+    world.object.mark(&user_id);
+    world.flush();
+    world.pass(2 * SPREAD_MS);
+    world.audit(false);
+    assert!(world.kv.value(&world.key(&user_id)).is_some_and(|value| StoredCopy::read(&value).is_some()));
+    (world, user_id)
+}
+
+/// Each list of KV costs as much as ten reads. So an audit looks at KV only when the last look is 30 days ago.
+#[test]
+fn kv_is_looked_at_once_in_thirty_days() {
+    let (mut world, _) = copied_world();
+    let stranger = format!("{}stranger", cache::prefix(world.object.tenant));
+    let foreign = |foreign| Differences { foreign, ..Differences::default() };
+    for (days, is_looked_at) in [(1, false), (28, false), (1, true), (29, false), (1, true)] {
+        world.kv.insert(stranger.clone(), "x");
+        world.pass(days * DAY_MS);
+        let calls = world.kv.calls.get();
+        let found = world.audit(false);
+        assert_eq!(found.cache, foreign(i64::from(is_looked_at)), "after {days} days more");
+        assert_eq!(world.kv.calls.get() > calls, is_looked_at, "after {days} days more");
+        assert_eq!(world.kv.value(&stranger).is_none(), is_looked_at, "after {days} days more");
+    }
+}
+
+/// The operator who asks for a repair does not trust KV. So nobody reads any more what it holds now.
+#[test]
+fn a_repair_looks_at_kv_and_begins_an_epoch() {
+    let (mut world, user_id) = copied_world();
+    let stranger = format!("{}stranger", cache::prefix(world.object.tenant));
+    world.kv.insert(stranger.clone(), "x");
+    let (epoch, key) = (world.lease().epoch, world.key(&user_id));
+    assert_eq!(world.audit(true).cache, Differences { foreign: 1, ..Differences::default() });
+    assert_eq!(world.kv.value(&stranger), None);
+    assert_ne!(world.lease().epoch, epoch, "a reader looks elsewhere");
+    assert_eq!(world.kv.value(&key).as_deref(), Some("{}"), "the copy has gone");
+    assert_eq!(world.kv.value(&world.key(&user_id)), None, "and no reader has asked for it since");
+    world.object.mark(&user_id);
+    world.flush();
+    let value = world.kv.value(&world.key(&user_id)).expect("a copy");
+    assert_eq!(StoredCopy::read(&value).map(|copy| copy.version), Some(world.object.users()[0].user.version));
+    // The row of the earlier copy goes with its tombstone.
+    world.pass(SPREAD_MS + 1);
+    assert_eq!(world.kv.value(&key), None);
+    let rows = world.object.storage.count("SELECT count(*) FROM copies", &[]);
+    assert_eq!(rows, Ok(1), "only the copy under the new epoch");
+}
+
+/// A copy that KV may not show everywhere yet, and one that is about to be written, are left alone. They are compared when
+/// their time has come.
+#[test]
+fn a_copy_is_compared_only_when_kv_must_show_it() {
+    let (mut world, user_id) = copied_world();
+    let outdated = |outdated| Differences { outdated, ..Differences::default() };
+    let key = world.key(&user_id);
+    world.update(&user_id);
+    world.flush();
+    for (millis, is_compared) in [(0, false), (SPREAD_MS - 1_000, false), (1_000, true)] {
+        world.kv.insert(key.clone(), "not even JSON");
+        world.pass(millis);
+        world.distrust_kv();
+        assert_eq!(world.audit(false).cache, outdated(i64::from(is_compared)), "{millis} ms later");
+        let is_copy = world.kv.value(&key).is_some_and(|value| StoredCopy::read(&value).is_some());
+        assert_eq!(is_copy, is_compared, "{millis} ms later");
+    }
+    // What was written again is as good as a change: nobody believes an older copy meanwhile.
+    assert_eq!(world.lease().changed, [(user_id.digest(), world.object.users()[0].user.version)]);
 }

@@ -3,7 +3,6 @@
 use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, RequestId, Tenant};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{Call, Caller, Command, Settings};
 use rollcall::organization::sql::SqlValue;
@@ -28,6 +27,7 @@ fn object() -> Sqlite {
         repeated: false,
         caller: Caller::Operator,
         idempotency: None,
+        edge: None,
         command: Command::Configure(settings),
     };
     object.transaction(|sql| OrganizationCore::default().handle(sql, call, NOW)).expect("settings");
@@ -55,7 +55,7 @@ fn a_batch_is_bounded_in_bytes_whatever_it_carries() {
     let mut core = OrganizationCore::default();
     for attempt in 0.. {
         let id = BatchId::new(NOW, [attempt; 10]);
-        let next = |sql: &Sqlite| core.next_batch(sql, Projection::Listing, id, NOW);
+        let next = |sql: &Sqlite| core.next_batch(sql, id, NOW);
         let Some(batch) = object.transaction(next).expect("a batch") else { break };
         let application = Application::new(&batch).expect("JSON");
         let length = |value: &SqlValue<'_>| match value {
@@ -66,7 +66,7 @@ fn a_batch_is_bounded_in_bytes_whatever_it_carries() {
         let bytes: usize = statements.iter().flat_map(|statement| statement.parameters.iter().map(length)).sum();
         assert!(bytes < BATCH_BYTES_MAX, "{bytes} bytes of {} users", batch.changes.len());
         assert!(listing.batch(&statements).expect("D1 takes it")[0] > 0);
-        let acknowledge = |sql: &Sqlite| core.acknowledge(sql, Projection::Listing, batch.to, NOW);
+        let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to, NOW);
         object.transaction(acknowledge).expect("an acknowledgement");
     }
     let count = listing.rows("SELECT count(*) FROM agent_users", &[]).expect("a count");

@@ -6,28 +6,29 @@ use std::cell::{Cell, RefCell};
 use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::{Cascade, Erased};
+use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{
     BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
 };
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::Limits;
+use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::principal::{PrincipalId, PrincipalType};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::PendingUsers;
-use rollcall::organization::change_log::Projection;
-use rollcall::organization::closing::{self, Closing};
+use rollcall::organization::closing::{self, Closing, KnownCopy};
+use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, Command, CreateEndUsers, DeleteAgent, DeleteEndUser, DeletePrincipal,
-    DeleteRelationship, Denial, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey, KeyRecord, ListAgents,
-    ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome, PrincipalChange,
-    PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship,
-    ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser,
-    UpdatePrincipal,
+    DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey, KeyRecord,
+    ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome,
+    PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal,
+    ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit, TurnAnswer, UpdateAgent,
+    UpdateEndUser, UpdatePrincipal,
 };
-use rollcall::organization::sql::{Sql, SqlError};
+use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
 use rollcall::projection::listing::{batches, fence};
 use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush};
@@ -52,7 +53,8 @@ fn tenant(number: u8) -> Tenant {
 }
 
 fn settings(tenant: Tenant) -> Settings {
-    Settings { tenant, version: 9, limits: Limits::default(), anchor: now() }
+    let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
+    Settings { tenant, version: 9, limits, anchor: now() }
 }
 
 fn key(tenant: Tenant) -> KeyDigest {
@@ -101,10 +103,30 @@ impl Object {
     }
 
     fn call(&self, caller: Caller, idempotency: Option<IdempotencyKey>, command: Command) -> Outcome {
+        self.send(caller, idempotency, None, command)
+    }
+
+    fn send(
+        &self,
+        caller: Caller,
+        idempotency: Option<IdempotencyKey>,
+        edge: Option<EdgeCall>,
+        command: Command,
+    ) -> Outcome {
         self.requests.set(self.requests.get().wrapping_add(1));
         let request_id = RequestId::new(now(), [self.requests.get(); 10]);
-        let call = Call { request_id, repeated: false, caller, idempotency, command };
+        let call = Call { request_id, repeated: false, caller, idempotency, edge, command };
         self.transaction(|core, sql| core.handle(sql, call, now())).outcome
+    }
+
+    /// Readers at the edge ask for a user until the object keeps a copy in KV.
+    fn mark(&self, user_id: &UserId) {
+        for _ in 0..2 {
+            let caller = Caller::Key { digest: key(self.tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+            let edge = EdgeCall { missed: Some(user_id.clone()), used: None };
+            let read = Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() });
+            self.send(caller, None, Some(edge), read).expect("an answer");
+        }
     }
 
     fn operator(&self, command: Command) -> Outcome {
@@ -137,7 +159,7 @@ impl Object {
         self.transaction(|_, sql| closing.complete(sql, now()));
     }
 
-    /// Fills an organization in use: users, an agent, relationships with moods, a turn in progress, a key.
+    /// Fills an organization in use: users with copies, an agent, relationships with moods, a turn in progress, a key.
     fn populate(&self, users: usize, listing: &Listing, kv: &Kv) {
         self.operator(Command::IssueKey(IssueKey {
             settings: settings(self.tenant),
@@ -157,14 +179,19 @@ impl Object {
             let new = NewEndUser { user_id, display_name: None, metadata: Metadata::default() };
             self.operator(Command::CreateEndUser(new)).expect("an answer");
         }
+        let everyone = self.storage.borrow().list("SELECT user_id FROM users", &[], Row::text);
+        for text in everyone.expect("the users") {
+            self.mark(&user_id(&text));
+        }
         for _ in 0..FLUSHES_MAX {
             ready(flush::listing(self, listing)).expect("a flush");
-            ready(flush::cache(self, kv)).expect("a flush");
-            if Projection::ALL.into_iter().all(|projection| !self.core.borrow().is_behind(projection)) {
+            ready(flush::copies(self, kv)).expect("a flush");
+            let core = self.core.borrow();
+            if !core.is_behind() && core.copies_due_at().is_none() {
                 return;
             }
         }
-        panic!("the projections never catch up");
+        panic!("the stores never catch up");
     }
 
     /// One command of every kind.
@@ -198,7 +225,7 @@ impl Object {
             Command::IssueKey(IssueKey { settings: settings(tenant), digest: key(tenant), key: new_key(2) }),
             Command::ListKeys(ListKeys { after: None, limit: 10 }),
             Command::RevokeKey(RevokeKey { key_id: KeyId::new(now(), [1; 10]) }),
-            Command::StartAudit(StartAudit { settings: settings(tenant) }),
+            Command::StartAudit(StartAudit { settings: settings(tenant), is_repair: true }),
             Command::ReadAudit(ReadAudit),
             Command::SaveAgent(NewAgent { agent_id, external_id: None, name: name("tutor"), metadata: None }),
             Command::ReadAgent(ReadAgent { agent: agent() }),
@@ -300,14 +327,14 @@ const fn number(command: &Command) -> u32 {
 }
 
 impl flush::Source for Object {
-    fn next_batch(&self, projection: Projection) -> Result<Option<rollcall::organization::batches::Batch>, StoreError> {
+    fn next_batch(&self) -> Result<Option<rollcall::organization::batches::Batch>, StoreError> {
         self.requests.set(self.requests.get().wrapping_add(1));
         let id = BatchId::new(now(), [self.requests.get(); 10]);
-        Ok(self.transaction(|core, sql| core.next_batch(sql, projection, id, now())))
+        Ok(self.transaction(|core, sql| core.next_batch(sql, id, now())))
     }
 
-    fn acknowledge(&self, projection: Projection, sequence: i64) -> Result<(), StoreError> {
-        self.transaction(|core, sql| core.acknowledge(sql, projection, sequence, now()));
+    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.acknowledge(sql, sequence, now()));
         Ok(())
     }
 
@@ -322,9 +349,33 @@ impl flush::Source for Object {
     }
 }
 
+impl flush::CopySource for Object {
+    fn tenant(&self) -> Result<Tenant, StoreError> {
+        Ok(self.tenant)
+    }
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn due_copies(&self) -> Result<Vec<Copy>, StoreError> {
+        Ok(self.transaction(|core, sql| core.due_copies(sql, now())))
+    }
+
+    fn confirm_copies(&self, written: &[Copy], began_at: Timestamp) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.confirm_copies(sql, written, began_at, now()));
+        Ok(())
+    }
+
+    fn fail_copies(&self, _: &[Copy], error: &StoreError) -> Result<(), StoreError> {
+        Err(error.clone())
+    }
+}
+
 impl ClosedObject for Object {
-    fn keys(&self, prefix: &str) -> Result<Option<(Vec<String>, i64)>, StoreError> {
-        Ok(self.closing().and_then(|closing| self.transaction(|_, sql| closing.keys(sql, prefix))))
+    fn copies(&self) -> Result<Vec<KnownCopy>, StoreError> {
+        let closing = self.closing().expect("the mark");
+        Ok(self.transaction(|_, sql| closing.copies(sql)))
     }
 
     fn advance(&self, number: i64) -> Result<(), StoreError> {
@@ -345,6 +396,8 @@ struct Stores<'a> {
     keys: Cell<u32>,
     failing_from: u32,
     is_done_all_the_same: bool,
+    /// KV lists no keys.
+    is_blind: bool,
 }
 
 impl<'a> Stores<'a> {
@@ -356,6 +409,7 @@ impl<'a> Stores<'a> {
             keys: Cell::new(0),
             failing_from: u32::MAX,
             is_done_all_the_same: false,
+            is_blind: false,
         }
     }
 
@@ -402,6 +456,9 @@ impl Cache for Stores<'_> {
     }
 
     async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
+        if self.is_blind {
+            return self.call(async { Ok((Vec::new(), None)) }).await;
+        }
         self.call(self.kv.list(prefix, cursor, limit)).await
     }
 }
@@ -428,7 +485,7 @@ fn listed(listing: &Listing, tenant: Tenant) -> Vec<String> {
 
 fn cached(kv: &Kv, tenant: Tenant) -> usize {
     let prefix = cache::prefix(tenant);
-    kv.0.borrow().keys().filter(|key| key.starts_with(&prefix)).count()
+    kv.keys().iter().filter(|key| key.starts_with(&prefix)).count()
 }
 
 struct World {
@@ -445,7 +502,10 @@ impl World {
         let [object, other] = [1, 2].map(|number| Object::new(tenant(number)));
         object.populate(users, &listing, &kv);
         other.populate(3, &listing, &kv);
-        kv.0.borrow_mut().insert(format!("{}nobody", cache::prefix(object.tenant)), "x".to_owned());
+        // Of an earlier build, and of nobody.
+        for key in ["end-users/digest", "nobody"] {
+            kv.insert(format!("{}{key}", cache::prefix(object.tenant)), "x");
+        }
         Self { object, other, listing, kv }
     }
 
@@ -463,8 +523,19 @@ impl World {
 fn nothing_brings_a_closed_object_back() {
     let world = World::new(3);
     let object = &world.object;
+    let late = user_id("late");
+    object
+        .operator(Command::CreateEndUser(NewEndUser {
+            user_id: late.clone(),
+            display_name: None,
+            metadata: Metadata::default(),
+        }))
+        .expect("an answer");
+    object.mark(&late);
+    let copies = object.transaction(|core, sql| core.due_copies(sql, now()));
+    assert_eq!(copies.len(), 1);
     let expected = object.counts();
-    assert_eq!(expected, Erased { records: 5, relationships: 1, moods: 0 });
+    assert_eq!(expected, Erased { records: 6, relationships: 1, moods: 0 });
     assert_eq!(object.close(), (None, expected));
     for is_completed in [false, true] {
         if is_completed {
@@ -500,20 +571,24 @@ fn nothing_brings_a_closed_object_back() {
             }
             // Work that began before the close, and continues only now.
             object.transaction(|core, sql| {
-                for projection in Projection::ALL {
-                    assert!(core.next_batch(sql, projection, BatchId::new(now(), [1; 10]), now())?.is_none());
-                    core.acknowledge(sql, projection, 99, now())?;
-                    assert!(!core.is_behind(projection));
-                }
+                assert!(core.next_batch(sql, BatchId::new(now(), [1; 10]), now())?.is_none());
+                core.acknowledge(sql, 99, now())?;
+                assert!(!core.is_behind());
+                assert!(core.due_copies(sql, now())?.is_empty() && core.copies_due_at().is_none());
+                assert_eq!(core.fail_copies(sql, &copies, now())?, None);
+                assert_eq!(core.confirm_copies(sql, &copies, now(), now())?, None);
+                core.listing_is_ours();
+                assert!(!core.wants_listing_checked());
                 assert!(!core.purge(sql, now())?);
                 assert_eq!(core.sweep(sql, now())?, None);
-                core.start_audit(sql, now())?;
+                core.diverge(sql, Epoch::of_number(7), now())?;
                 assert!(!core.is_audited() && core.report(sql, now())?.is_none());
                 assert!(core.next_audit_step(sql, now())?.is_none());
                 assert!(core.foreign_digests(sql, &["digest".to_owned()], now())?.0.is_empty());
                 let finding = rollcall::organization::audit::AuditFinding::Fence { reset: true };
                 core.record_audit(sql, &PendingUsers::default(), finding, now())?;
-                assert!(!core.needs_alarm());
+                assert!(core.foreign_copies(sql, &["digest".to_owned()], now())?.is_empty());
+                assert_eq!((core.work_at(), core.work_left_at(sql)?), (None, None));
                 Ok(())
             });
         }
@@ -555,6 +630,7 @@ fn closing_is_all_or_nothing() {
             repeated: false,
             caller: Caller::Operator,
             idempotency: None,
+            edge: None,
             command: Command::Close(Close { tenant: object.tenant }),
         };
         object.storage.borrow().fail_after.set(Some(statements));
@@ -623,6 +699,22 @@ fn a_go_makes_a_bounded_number_of_calls() {
     world.assert_gone();
 }
 
+/// The object knows its copies, which the list of KV may lack for a minute.
+#[test]
+fn a_copy_is_removed_that_kv_does_not_list() {
+    let world = World::new(3);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    assert_eq!(cached(&world.kv, tenant), 6, "four users, and what does not belong there");
+    object.close();
+    let stores = Stores { is_blind: true, ..Stores::sound(&world.listing, &world.kv) };
+    assert_eq!(ready(clear(object, tenant, &stores, &stores)), Ok(true));
+    assert_eq!(cached(&world.kv, tenant), 2, "what the object does not know");
+    object.complete();
+    // The last look comes minutes later, and finds the rest by the list.
+    assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
+    world.assert_gone();
+}
+
 /// While one store is out of reach, the other is still cleared.
 #[test]
 fn a_store_out_of_reach_does_not_keep_the_other() {
@@ -643,7 +735,7 @@ fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     let (object, tenant) = (&world.object, world.object.tenant);
     let new = NewEndUser { user_id: user_id("late"), display_name: None, metadata: Metadata::default() };
     object.operator(Command::CreateEndUser(new)).expect("an answer");
-    let batch = flush::Source::next_batch(object, Projection::Listing).expect("a batch").expect("a change");
+    let batch = flush::Source::next_batch(object).expect("a batch").expect("a change");
     let position = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
     object.close();
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));

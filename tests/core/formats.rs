@@ -14,6 +14,7 @@ use rollcall::directory::agent::{Agent, AgentId, AgentRef};
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::{EndUser, Status, Version};
+use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{
     BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
 };
@@ -27,21 +28,21 @@ use rollcall::directory::relationship::Relationship;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
-use rollcall::organization::change_log::Projection;
+use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close,
     ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
-    DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EndUserChange, EndUserView, ExportEndUser,
-    IdempotencyKey, IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent,
-    NewAgent, NewEndUser, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage, PrincipalRef,
-    PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship,
-    ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit,
-    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange, EndUserView,
+    ExportEndUser, IdempotencyKey, IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals, ListRelationships,
+    ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage,
+    PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal,
+    ReadRelationship, ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent,
+    Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
-use rollcall::organization::sql::{SqlError, SqlValue};
-use rollcall::projection::cache;
+use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
+use rollcall::projection::{Put, cache};
 
 use crate::sqlite::Sqlite;
 
@@ -155,7 +156,7 @@ fn commands() -> Vec<Command> {
         Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }),
         Command::ListKeys(ListKeys { after: Some(KeyId::new(at(0), [1; 10])), limit: 10 }),
         Command::RevokeKey(RevokeKey { key_id: KeyId::new(at(0), [1; 10]) }),
-        Command::StartAudit(StartAudit { settings: settings() }),
+        Command::StartAudit(StartAudit { settings: settings(), is_repair: true }),
         Command::ReadAudit(ReadAudit),
         Command::SaveAgent(NewAgent {
             agent_id,
@@ -433,11 +434,18 @@ fn assert_golden(file: &str, text: &str) {
 #[test]
 fn calls_are_sent_in_these_bytes() {
     let mut lines = String::new();
-    for command in commands() {
+    let missed = EdgeCall { missed: Some(id("ada")), used: None };
+    let reads = [missed, EdgeCall { missed: None, used: Some(300) }].into_iter().flat_map(|edge| {
+        let by_id = Command::ReadEndUser(ReadEndUser { user_id: id("ada") });
+        let principal = PrincipalRef::ExternalId(id("ada"));
+        let by_external_id = Command::ReadPrincipal(ReadPrincipal { principal });
+        [by_id, by_external_id].map(|command| (Some(edge.clone()), command))
+    });
+    for (edge, command) in commands().into_iter().map(|command| (None, command)).chain(reads) {
         let kind = kind(&command);
         let idempotency = Some(IdempotencyKey { digest: "d".to_owned(), fingerprint: "f".to_owned() });
         let caller = Caller::Key { digest: digest(1), kind: KeyKind::Api, scope: Scope::Read, cost: 2 };
-        let call = Call { request_id: request_id(1), repeated: true, caller, idempotency, command };
+        let call = Call { request_id: request_id(1), repeated: true, caller, idempotency, edge, command };
         let bytes = protocol::encode(&call).expect("a call");
         let read: Call = protocol::decode(&bytes).expect("the same call");
         assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
@@ -450,12 +458,13 @@ fn calls_are_sent_in_these_bytes() {
         repeated: false,
         caller: Caller::Operator,
         idempotency: None,
+        edge: None,
         command: Command::Admit(Admit),
     };
     let mut bytes = protocol::encode(&admit).expect("a call");
     *bytes.last_mut().expect("the command") = beyond;
     assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
-    assert_golden("protocol-3-calls.txt", &lines);
+    assert_golden("protocol-4-calls.txt", &lines);
 }
 
 #[test]
@@ -464,14 +473,21 @@ fn replies_are_sent_in_these_bytes() {
     let admission = Admission { per_second: 1, burst: 2, window_s: 3, remaining: 4, full_at: at(5), full_in_ms: 5_000 };
     let answers = answers().into_iter().map(|answer| (kind(&answer), Ok(answer)));
     let rejections = rejections().into_iter().map(|rejection| (kind(&rejection), Err(rejection)));
-    for (kind, outcome) in answers.chain(rejections) {
-        let reply = Reply { admission: Some(admission), outcome, listed: Some(true), replayed: true };
+    let outcomes = answers.chain(rejections).map(|(kind, outcome)| (kind, outcome, None));
+    let read = || Answer::ReadEndUser(EndUserView { user: user(), relationships: Vec::new(), has_more: false });
+    let changed = vec![("a".to_owned(), Version::of_sequence(7)), ("b".to_owned(), Version::of_sequence(300))];
+    let leased = [Vec::new(), changed].map(|changed| {
+        let lease = Lease { epoch: Epoch::of_number(1 << 40), lasts_ms: 5_000, tokens: 300, changed };
+        (kind(&read()), Ok(read()), Some(lease))
+    });
+    for (kind, outcome, lease) in outcomes.chain(leased) {
+        let reply = Reply { admission: Some(admission), outcome, listed: Some(true), replayed: true, lease };
         let bytes = protocol::encode(&reply).expect("a reply");
         let read: Reply = protocol::decode(&bytes).expect("the same reply");
         assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
         writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
     }
-    assert_golden("protocol-3-replies.txt", &lines);
+    assert_golden("protocol-4-replies.txt", &lines);
 }
 
 /// A command has the same number in calls and in replies, and one more number names nothing.
@@ -489,7 +505,7 @@ fn every_command_has_its_answer() {
     }
 }
 
-/// One object and its projections.
+/// One object, its listing, and what it wrote into KV.
 pub struct World {
     core: OrganizationCore,
     pub object: Sqlite,
@@ -499,36 +515,52 @@ pub struct World {
 
 impl World {
     pub fn call(&mut self, second: i64, number: u8, key: Option<&str>, command: Command) -> Answer {
+        self.send(second, number, key, None, command)
+    }
+
+    /// A reader at the edge found no copy of a user, or asks for a lease.
+    fn read_at_edge(&mut self, second: i64, number: u8, user_id: &str, edge: EdgeCall) {
+        self.send(second, number, None, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: id(user_id) }));
+    }
+
+    fn send(&mut self, second: i64, number: u8, key: Option<&str>, edge: Option<EdgeCall>, command: Command) -> Answer {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
         let digest = digest(1);
         let caller = match command {
             Command::IssueKey(_) | Command::StartAudit(_) => Caller::Operator,
             _ => Caller::Key { digest, kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 },
         };
-        let call = Call { request_id: request_id(number), repeated: false, caller, idempotency, command };
+        let call = Call { request_id: request_id(number), repeated: false, caller, idempotency, edge, command };
         let reply = self.object.transaction(|sql| self.core.handle(sql, call, at(second))).expect("a reply");
         reply.outcome.unwrap_or_else(|rejection| panic!("{number}: {rejection:?}"))
     }
 
     fn flush(&mut self, second: i64) {
-        for projection in Projection::ALL {
-            let id = BatchId::new(at(second), [9; 10]);
-            let next = |sql: &Sqlite| self.core.next_batch(sql, projection, id, at(second));
-            let Some(batch) = self.object.transaction(next).expect("a batch") else { continue };
-            match projection {
-                Projection::Listing => {
-                    self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("a batch");
-                }
-                Projection::Cache => {
-                    for change in &batch.changes {
-                        let put = cache::put(tenant(), change).expect("a put");
-                        writeln!(self.cache, "{} {:?} {}", put.key, put.ttl_s, put.value).expect("a line");
-                    }
-                }
-            }
-            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, projection, batch.to, at(second));
+        let now = at(second);
+        let next = |sql: &Sqlite| self.core.next_batch(sql, BatchId::new(now, [9; 10]), now);
+        if let Some(batch) = self.object.transaction(next).expect("a batch") {
+            self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("a batch");
+            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, batch.to, now);
             self.object.transaction(acknowledge).expect("an acknowledgement");
         }
+        let copies = self.due_copies(now);
+        for copy in &copies {
+            let Put { key, value, expires_at } = cache::put(tenant(), copy, now).expect("a put");
+            writeln!(self.cache, "{key} {expires_at} {value}").expect("a line");
+        }
+        let confirm = |sql: &Sqlite| self.core.confirm_copies(sql, &copies, now, now);
+        self.object.transaction(confirm).expect("a confirmation");
+    }
+
+    fn due_copies(&mut self, now: Timestamp) -> Vec<Copy> {
+        self.object.transaction(|sql| self.core.due_copies(sql, now)).expect("the copies")
+    }
+
+    /// KV does not answer what is to be written.
+    fn fail_to_copy(&mut self, second: i64) {
+        let copies = self.due_copies(at(second));
+        assert!(!copies.is_empty(), "something is due");
+        self.object.transaction(|sql| self.core.fail_copies(sql, &copies, at(second))).expect("a failure");
     }
 
     fn lived() -> Self {
@@ -540,6 +572,7 @@ impl World {
         let mut world =
             Self { core: OrganizationCore::default(), object, listing: Sqlite::listing(), cache: String::new() };
         world.call(0, 1, None, Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }));
+        world.call(0, 10, None, Command::StartAudit(StartAudit { settings: settings(), is_repair: true }));
         world.call(1, 2, Some("k1"), Command::CreateEndUser(new_user("ada")));
         world.call(
             2,
@@ -567,7 +600,11 @@ impl World {
         let change =
             EndUserChange::Replace { display_name: Some(None), metadata: Some(metadata("{\"a\":\"\u{1F980}\"}")) };
         world.call(7, 7, None, Command::UpdateEndUser(UpdateEndUser { user_id: id("ada"), change, if_match: None }));
+        for (user_id, number) in [("ada", 20), ("bob", 22), ("eve", 24), ("ada", 21), ("bob", 23), ("eve", 25)] {
+            world.read_at_edge(7, number, user_id, EdgeCall { missed: Some(id(user_id)), used: None });
+        }
         world.flush(8);
+        world.read_at_edge(8, 26, "ada", EdgeCall { missed: None, used: Some(3) });
         let delete = |user_id: &str, number, cascade| {
             Command::DeleteEndUser(DeleteEndUser {
                 user_id: id(user_id),
@@ -579,9 +616,11 @@ impl World {
         };
         world.call(9, 8, None, delete("eve", 8, Cascade::All));
         world.flush(10);
-        world.object.transaction(|sql| world.core.purge(sql, at(11))).expect("a purge");
-        world.call(12, 9, None, delete("bob", 9, Cascade::ModelOnly));
-        world.call(13, 10, None, Command::StartAudit(StartAudit { settings: settings() }));
+        // No copy is written twice in a minute, not for an erasure either.
+        world.flush(68);
+        world.object.transaction(|sql| world.core.purge(sql, at(69))).expect("a purge");
+        world.call(70, 9, None, delete("bob", 9, Cascade::ModelOnly));
+        world.fail_to_copy(71);
         world
     }
 }
@@ -615,9 +654,9 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-2.sql", &dump(&world.object));
+    assert_golden("object-3.sql", &dump(&world.object));
     assert_golden("listing-2.sql", &dump(&world.listing));
-    assert_golden("cache-2.txt", &world.cache);
+    assert_golden("cache-3.txt", &world.cache);
 }
 
 /// An object that holds the state of a golden file.
@@ -627,14 +666,22 @@ fn stored(file: &str) -> (OrganizationCore, Sqlite) {
     (OrganizationCore::default(), object)
 }
 
-#[test]
-fn a_state_of_schema_2_is_served() {
-    let (core, object) = stored("object-2.sql");
-    let mut world = World { core, object, listing: Sqlite::listing(), cache: String::new() };
+fn number(object: &Sqlite, select: &str) -> i64 {
+    object.find(select, &[], Row::integer).expect("a query").expect("a row")
+}
+
+fn served(file: &str) -> World {
+    let (core, object) = stored(file);
+    World { core, object, listing: Sqlite::listing(), cache: String::new() }
+}
+
+/// What every version stores is read, answered and written on.
+fn assert_served(world: &mut World, moods: usize) {
     let read = Command::ReadEndUser(ReadEndUser { user_id: id("ada") });
-    let Answer::ReadEndUser(view) = world.call(20, 20, None, read) else { panic!("ada is not read") };
+    let Answer::ReadEndUser(view) = world.call(100, 100, None, read) else { panic!("ada is not read") };
     assert_eq!(view.user.metadata.as_str(), "{\"a\":\"\u{1F980}\"}");
     assert_eq!(view.relationships[0].turns, 1);
+    assert_eq!(view.relationships.iter().filter(|relationship| relationship.mood.is_some()).count(), moods);
     let mut create = |second, number, key, user_id| {
         let Answer::CreateEndUser(CreatedEndUser { created: true, user }) =
             world.call(second, number, key, Command::CreateEndUser(new_user(user_id)))
@@ -643,10 +690,66 @@ fn a_state_of_schema_2_is_served() {
         };
         user.version
     };
-    assert!(create(21, 21, Some("k1"), "ada") < view.user.version, "the kept answer");
-    assert!(create(22, 22, None, "eve") > view.user.version, "a version follows every version before it");
-    world.call(23, 6, None, Command::CommitTurn(answer()));
-    world.flush(24);
+    assert!(create(101, 101, Some("k1"), "ada") < view.user.version, "the kept answer");
+    assert!(create(102, 102, None, "eve") > view.user.version, "a version follows every version before it");
+    world.flush(103);
+}
+
+#[test]
+fn a_state_of_schema_3_is_served() {
+    let mut world = served("object-3.sql");
+    assert_served(&mut world, 1);
+    let before = dump(&world.object);
+    // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
+    world.flush(140);
+    assert_eq!(world.cache.lines().count(), 1, "bob's copy is written: {}", world.cache);
+    assert_ne!(dump(&world.object), before);
+    assert!(world.core.copies_due_at().is_some_and(|at_| at_ > at(140)), "and once more");
+}
+
+/// A build of version 2 kept a copy of every user. This one keeps copies of whoever is read at the edge, and an audit
+/// removes the former ones.
+#[test]
+fn a_state_of_schema_2_is_migrated_and_served() {
+    let mut world = served("object-2.sql");
+    world.object.execute("UPDATE audit SET phase = '', completed_at = started_at, users = 7");
+    let rows = |object: &Sqlite, table: &str| {
+        object.rows(&format!("SELECT * FROM {table} ORDER BY 1, 2"), &[]).expect("the rows")
+    };
+    let tables = ["users", "agents", "relationships", "changes", "deletions", "idempotency", "ledger", "counters"];
+    let before = tables.map(|table| rows(&world.object, table));
+    read_usage(&mut world.core, &world.object).expect("an answer");
+    assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
+    let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
+    assert_eq!((state("schema"), state("served_from")), (3, 3), "no build of version 2 may serve it");
+    assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
+    assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
+    assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);
+    // The audit has begun, and the alarm goes on with it.
+    assert!(world.core.is_audited() && world.core.work_at().is_some_and(|work_at| work_at <= at(30)));
+    let report = world.object.transaction(|sql| world.core.report(sql, at(30))).expect("an answer").expect("a report");
+    assert_eq!((report.phase, report.users), (Some(AuditPhase::Fence), 0));
+    assert_eq!(
+        number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_audited_at'"),
+        0,
+        "it looks at KV"
+    );
+    // The turn that was under way is counted.
+    world.call(50, 6, None, Command::CommitTurn(answer()));
+    assert_served(&mut world, 1);
+    assert_eq!(world.cache, "", "nobody is read at the edge");
+}
+
+/// An object of version 2 that was being emptied knows no copies, and is emptied all the same.
+#[test]
+fn a_closed_object_of_schema_2_is_emptied() {
+    let (mut core, object) = stored("object-2.sql");
+    let organization = tenant().organization;
+    object.execute(&format!("INSERT INTO closing VALUES (1, '{organization}', 'live', 1, NULL, 3, 2, 1, 1)"));
+    let refused = read_usage(&mut core, &object).expect("an answer");
+    assert!(matches!(refused.outcome, Err(Rejection::Closed)));
+    let closing = object.transaction(|sql| core.closing(sql)).expect("an answer").expect("the mark");
+    assert_eq!(object.transaction(|sql| closing.copies(sql)), Ok(Vec::new()));
 }
 
 /// Builds from before the change log stored version 1.
@@ -672,6 +775,8 @@ fn a_newer_state_is_served_as_far_as_it_allows() {
             "UPDATE state SET value = (SELECT value FROM state WHERE name = 'schema') WHERE name = 'served_from'",
         );
         object.execute("UPDATE state SET value = value + 1 WHERE name = 'schema'");
+        // A start writes about copies that are due.
+        object.execute("UPDATE copies SET due_at = NULL");
         object.execute(&format!("UPDATE state SET value = {served_from} WHERE name = 'served_from'"));
         let before = dump(&object);
         let read = read_usage(&mut core, &object);
@@ -686,6 +791,7 @@ fn read_usage(core: &mut OrganizationCore, object: &Sqlite) -> Result<Reply, Sql
         repeated: false,
         caller: Caller::Operator,
         idempotency: None,
+        edge: None,
         command: Command::ReadUsage(ReadUsage),
     };
     object.transaction(|sql| core.handle(sql, call, at(30)))

@@ -49,7 +49,7 @@ impl Fixture {
         let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
         let command = Command::IssueKey(IssueKey { settings, digest: fixture.key.clone(), key: record });
         let caller = Caller::Operator;
-        let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, command };
+        let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, edge: None, command };
         fixture.handle(call, now);
         fixture
     }
@@ -65,7 +65,7 @@ impl Fixture {
             idempotency.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "the request".to_owned() });
         let user_id = UserId::new("ada").expect("an id");
         let command = Command::CreateEndUser(NewEndUser { user_id, display_name: None, metadata: Metadata::default() });
-        let call = Call { request_id: request_id(number), repeated, caller, idempotency, command };
+        let call = Call { request_id: request_id(number), repeated, caller, idempotency, edge: None, command };
         self.handle(call, Timestamp::from_millis(now_ms))
     }
 
@@ -83,7 +83,8 @@ fn created(reply: &Reply) -> bool {
 fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
     let mut fixture = Fixture::new();
     assert!(created(&fixture.create(1, false, Some("k"), START_MS)));
-    assert!(fixture.object.needs_alarm(), "for the expiry");
+    let work_at = fixture.object.work_at();
+    assert!(work_at.is_some_and(|at| at <= Timestamp::from_millis(START_MS)), "the alarm comes for the expiry");
     let last = fixture.create(2, false, Some("k"), START_MS + KEPT_MS - 1);
     assert!(created(&last) && last.replayed);
     let sweep = |fixture: &mut Fixture, now_ms: i64| {

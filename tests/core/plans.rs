@@ -27,6 +27,12 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("deletions USING INDEX deletions_pending", "only what is pending, and at most one row"),
 ];
 
+/// Statements that walk through a whole table, and why they may.
+const WHOLE: &[(&str, &str)] = &[
+    ("SELECT count(*) FROM copies", "at most 10,000 rows, when an object starts and in its alarm"),
+    ("UPDATE copies SET due_at = ?, listed_until = 0", "at most 10,000 rows, all of an epoch that is over"),
+];
+
 /// Reads that the history of [`World`] does not make, lists with each filter.
 fn reads() -> Vec<Command> {
     let mut reads = vec![
@@ -69,7 +75,12 @@ fn no_statement_walks_through_a_table_that_grows() {
     println!("{} statements", statements.len());
     assert!(statements.len() > 60, "the history runs nearly all of them");
     let mut walks = Vec::new();
-    for statement in statements.iter().filter(|statement| !statement.trim_start().starts_with("CREATE")) {
+    let is_migration = |statement: &str| statement.starts_with("CREATE") || statement.starts_with("ALTER");
+    let may_walk = |statement: &str| WHOLE.iter().any(|(whole, _)| *whole == statement);
+    for statement in statements.iter().map(|statement| statement.trim_start()) {
+        if is_migration(statement) || may_walk(statement) {
+            continue;
+        }
         for step in world.object.plan(statement).split("; ").filter(|step| step.starts_with("SCAN")) {
             if !EXCEPTIONS.iter().any(|(part, _)| step.contains(part)) {
                 walks.push(format!("{step}: {statement}"));

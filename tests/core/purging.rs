@@ -1,18 +1,22 @@
-//! A purge takes bounded steps, and no erasure waits for another.
+//! A purge takes bounded steps, and no erasure waits for another. Only a person whom KV may still show waits for KV.
 
 use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::{Cascade, ReceiptStatus};
-use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::identifiers::{DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
+use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
+use rollcall::organization::copies::{Copy, MARK_MS, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::erasure::BATCH_MAX;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, NewAgent, NewTurn, ReadDeletion, Settings,
+    Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, EdgeCall, IssueKey, KeyRecord, NewAgent, NewEndUser,
+    NewTurn, ReadDeletion, ReadEndUser, Settings,
 };
-use rollcall::organization::sql::{Row, Sql};
+use rollcall::organization::sql::{Row, Sql, SqlError};
 
 use crate::sqlite::Sqlite;
 
@@ -24,16 +28,41 @@ struct World {
     sql: Sqlite,
     core: OrganizationCore,
     random: fastrand::Rng,
+    key: KeyDigest,
+    now_ms: i64,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world =
-            Self { sql: Sqlite::new(), core: OrganizationCore::default(), random: fastrand::Rng::with_seed(1) };
         let tenant = Tenant { organization: OrganizationId::new(NOW, [1; 10]), mode: Mode::Live };
+        let secret = Secret::new("s".repeat(32)).expect("a secret");
+        let mut world = Self {
+            sql: Sqlite::new(),
+            core: OrganizationCore::default(),
+            random: fastrand::Rng::with_seed(1),
+            key: ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest(),
+            now_ms: NOW.millis(),
+        };
         let limits = Limits { turns_per_period: 1_000, active_relationships: 1_000, ..Limits::default() };
-        world.call(Command::Configure(Settings { tenant, version: 1, limits, anchor: NOW }));
+        let settings = Settings { tenant, version: 1, limits, anchor: NOW };
+        let key = KeyRecord {
+            key_id: KeyId::new(NOW, [1; 10]),
+            kind: KeyKind::Api,
+            scope: Scope::ReadWrite,
+            prefix: KeyPrefix::default(),
+            name: Name::new("key").expect("a name"),
+            created_at: NOW,
+            expires_at: None,
+            revoked_at: None,
+            last_used_on: None,
+        };
+        let digest = world.key.clone();
+        world.call(Command::IssueKey(IssueKey { settings, digest, key }));
         world
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
     }
 
     fn bytes(&mut self) -> [u8; 10] {
@@ -41,10 +70,84 @@ impl World {
     }
 
     fn call(&mut self, command: Command) -> Answer {
+        self.send(Caller::Operator, None, command)
+    }
+
+    fn send(&mut self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Answer {
         let request_id = RequestId::new(NOW, self.bytes());
-        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
-        let Self { sql, core, .. } = self;
-        sql.transaction(|sql| core.handle(sql, call, NOW)).expect("a reply").outcome.expect("an answer")
+        let call = Call { request_id, repeated: false, caller, idempotency: None, edge, command };
+        self.transact(|core, sql, now| core.handle(sql, call, now)).outcome.expect("an answer")
+    }
+
+    fn transact<T>(
+        &mut self,
+        body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
+    ) -> T {
+        let (now, core) = (self.now(), &mut self.core);
+        self.sql.transaction(|sql| body(core, sql, now)).expect("a transaction")
+    }
+
+    /// Makes a person. With a copy, readers at the edge have asked for them twice.
+    fn person(&mut self, name: &str, has_copy: bool) -> UserId {
+        let user_id = UserId::new(name).expect("an id");
+        let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
+        self.call(Command::CreateEndUser(new));
+        for _ in 0..if has_copy { 2 } else { 0 } {
+            let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+            let edge = EdgeCall { missed: Some(user_id.clone()), used: None };
+            self.send(caller, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() }));
+        }
+        user_id
+    }
+
+    /// Requests the erasure of a person.
+    fn erase(&mut self, user_id: UserId) -> DeletionId {
+        let deletion_id = DeletionId::new(NOW, self.bytes());
+        let delete = DeleteEndUser { user_id, deletion_id, cascade: Cascade::All, reason: None, if_match: None };
+        self.call(Command::DeleteEndUser(delete));
+        deletion_id
+    }
+
+    fn is_erased(&mut self, deletion_id: DeletionId) -> bool {
+        let Answer::ReadDeletion(receipt) = self.call(Command::ReadDeletion(ReadDeletion { deletion_id })) else {
+            panic!("no receipt");
+        };
+        receipt.status == ReceiptStatus::Completed
+    }
+
+    fn acknowledge(&mut self, sequence: i64) {
+        self.transact(|core, sql, now| core.acknowledge(sql, sequence, now));
+    }
+
+    /// The listing confirms everything.
+    fn list(&mut self) {
+        let last = self.core.last_sequence().expect("a loaded memory");
+        self.acknowledge(last);
+    }
+
+    fn due_copies(&mut self) -> Vec<Copy> {
+        self.transact(OrganizationCore::due_copies)
+    }
+
+    /// KV confirms what is due now.
+    fn copy(&mut self) {
+        let copies = self.due_copies();
+        assert!(!copies.is_empty(), "something is due");
+        self.transact(|core, sql, now| core.confirm_copies(sql, &copies, now, now));
+    }
+
+    /// KV does not answer the writes that are due now. Returns whether there are any.
+    fn fail_to_copy(&mut self) -> bool {
+        let copies = self.due_copies();
+        if copies.is_empty() {
+            return false;
+        }
+        self.transact(|core, sql, now| core.fail_copies(sql, &copies, now));
+        true
+    }
+
+    fn work_left_at(&self) -> Option<Timestamp> {
+        self.core.work_left_at(&self.sql).expect("an answer")
     }
 
     /// Makes an agent with as many relationships, each with a user of its own.
@@ -78,8 +181,11 @@ impl World {
     }
 
     fn purge(&mut self) -> bool {
-        let Self { sql, core, .. } = self;
-        sql.transaction(|sql| core.purge(sql, NOW)).expect("a purge")
+        self.transact(OrganizationCore::purge)
+    }
+
+    fn sweep(&mut self) -> Option<Timestamp> {
+        self.transact(OrganizationCore::sweep)
     }
 
     fn relationships_left(&self, name: &str) -> i64 {
@@ -93,21 +199,12 @@ impl World {
 fn a_person_does_not_wait_for_an_agent_with_many_relationships() {
     let mut world = World::new();
     let agent = world.agent("popular", RELATIONSHIPS);
-    let deletion_id = DeletionId::new(NOW, world.bytes());
-    let user_id = UserId::new("popular-0").expect("an id");
-    let delete = DeleteEndUser { user_id, deletion_id, cascade: Cascade::All, reason: None, if_match: None };
-    world.call(Command::DeleteEndUser(delete));
+    let deletion_id = world.erase(UserId::new("popular-0").expect("an id"));
     let confirmed = world.core.last_sequence().expect("a loaded memory");
     world.delete_agent(agent);
-    for projection in Projection::ALL {
-        let World { sql, core, .. } = &mut world;
-        sql.transaction(|sql| core.acknowledge(sql, projection, confirmed, NOW)).expect("an acknowledgement");
-    }
+    world.acknowledge(confirmed);
     assert!(world.purge(), "more is left to do");
-    let Answer::ReadDeletion(receipt) = world.call(Command::ReadDeletion(ReadDeletion { deletion_id })) else {
-        panic!("no receipt");
-    };
-    assert_eq!(receipt.status, ReceiptStatus::Completed);
+    assert!(world.is_erased(deletion_id));
     let left = world.relationships_left("popular");
     assert!(left >= i64::from(RELATIONSHIPS) - BATCH_MAX - 1 && left > 0, "{left} are left: a step is bounded");
 }
@@ -126,4 +223,82 @@ fn agents_are_purged_in_turn() {
     let steps = (0..10).take_while(|_| world.purge()).count();
     assert!(steps < 10, "it comes to an end");
     assert_eq!([world.relationships_left("first"), world.relationships_left("second")], [0, 0]);
+}
+
+/// A person of whom KV holds nothing waits for the listing alone. A person with a copy waits until KV has confirmed that
+/// it is gone, and the alarm has no work until the copy can be written again.
+#[test]
+fn only_a_person_with_a_copy_waits_for_kv() {
+    let mut world = World::new();
+    let (copied, marked, other) =
+        (world.person("copied", true), world.person("marked", true), world.person("other", false));
+    world.list();
+    world.copy();
+    world.now_ms += 60_000;
+    // KV goes down.
+    let waiting = [world.erase(copied), world.erase(marked)];
+    let alone = world.erase(other);
+    assert!(world.fail_to_copy());
+    assert!(!world.purge(), "the listing has confirmed nothing yet");
+    assert!(!world.is_erased(alone));
+    world.list();
+    world.purge();
+    assert!(world.is_erased(alone), "KV holds nothing of them");
+    assert!(!waiting.map(|deletion_id| world.is_erased(deletion_id)).contains(&true), "KV may still show them");
+    // The purge itself has made a change.
+    world.list();
+    let retry_at = world.work_left_at().expect("a copy is due");
+    assert!(retry_at > world.now(), "an erasure that waits for KV does not keep the alarm busy");
+    // KV is up again. What it did not answer may still arrive, so that one confirmation is not enough.
+    world.now_ms = retry_at.millis();
+    world.copy();
+    world.purge();
+    assert!(!waiting.map(|deletion_id| world.is_erased(deletion_id)).contains(&true), "the failed write may arrive");
+    let settles_at = world.work_left_at().expect("a copy is due");
+    assert!(settles_at.millis() - NOW.millis() >= SPREAD_MS, "not before the failed write has settled");
+    world.now_ms = settles_at.millis();
+    world.copy();
+    assert_eq!(world.work_left_at(), Some(Timestamp::EPOCH), "the erasures are due");
+    world.purge();
+    assert!(!waiting.map(|deletion_id| world.is_erased(deletion_id)).contains(&false));
+    world.list();
+    assert_eq!(world.work_left_at(), None);
+}
+
+/// A copy ends by itself, a day after it was made. Five minutes later KV shows it nowhere, and the erasure is completed
+/// though KV was never up.
+#[test]
+fn an_erasure_waits_for_kv_no_longer_than_the_copy_lasts() {
+    // So the end comes at any moment between two attempts, which are a quarter of an hour apart.
+    for minutes in 1..=16 {
+        erase_while_kv_is_down(minutes * 60_000);
+    }
+}
+
+fn erase_while_kv_is_down(after_ms: i64) {
+    let mut world = World::new();
+    let person = world.person("copied", true);
+    world.list();
+    world.copy();
+    let ends_ms = world.now_ms + MARK_MS;
+    world.now_ms += after_ms;
+    let deletion_id = world.erase(person);
+    world.list();
+    let (mut failures, mut alarms) = (0, 0);
+    while world.now_ms < ends_ms + SPREAD_MS {
+        failures += i32::from(world.fail_to_copy());
+        alarms += 1;
+        assert!(alarms < failures + 10, "{alarms} alarms for {failures} attempts");
+        let next = world.sweep().expect("the end of the copy").millis();
+        world.purge();
+        assert!(!world.is_erased(deletion_id), "KV may show them for {} ms", ends_ms + SPREAD_MS - world.now_ms);
+        // As the alarm does.
+        world.now_ms = world.work_left_at().map_or(next, |at| at.millis().min(next)).max(world.now_ms + 1);
+    }
+    assert!((90..130).contains(&failures), "{failures} attempts in a day");
+    assert_eq!(world.now_ms, ends_ms + SPREAD_MS, "the alarm comes at that moment");
+    world.sweep();
+    assert_eq!(world.work_left_at(), Some(Timestamp::EPOCH), "the erasure is due");
+    world.purge();
+    assert!(world.is_erased(deletion_id));
 }

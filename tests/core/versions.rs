@@ -15,7 +15,6 @@ use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome,
@@ -69,7 +68,8 @@ impl World {
     fn call(&mut self, command: Command) -> Outcome {
         self.now_ms += 1;
         let request_id = RequestId::new(self.now(), self.bytes());
-        let call = Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command };
+        let call =
+            Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command };
         let now = self.now();
         self.storage.transaction(|sql| self.core.handle(sql, call, now)).expect("a reply").outcome
     }
@@ -183,11 +183,9 @@ impl World {
             if_match: None,
         }));
         let now = self.now();
-        for projection in Projection::ALL {
-            let last = self.core.last_sequence().expect("a sequence");
-            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, projection, last, now);
-            self.storage.transaction(acknowledge).expect("an acknowledgement");
-        }
+        let last = self.core.last_sequence().expect("a sequence");
+        let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, last, now);
+        self.storage.transaction(acknowledge).expect("an acknowledgement");
         while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
         if deleted.is_ok() && cascade == Cascade::All {
             *self.erased.entry(record).or_default() += 1;

@@ -1,8 +1,12 @@
 //! Public paths, unknown paths, CORS, the log.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
+use crate::client::Client;
 use crate::server::{Options, Server, expect, roomy, shared};
+use crate::wait;
 
 #[test]
 fn health_and_readiness() {
@@ -68,7 +72,7 @@ fn cross_origin_calls_are_for_allowed_origins_only() {
     for sent in ["authorization", "content-type", "idempotency-key", "user-agent", "x-api-key", "x-uniqos-sdk"] {
         assert!(headers.contains(&sent), "{sent}: {headers:?}");
     }
-    assert!(!headers.contains(&"x-assistant-service-key"));
+    assert!(!headers.contains(&"x-assistant-service-key") && !headers.contains(&"x-rollcall-distance"));
 
     for stranger in ["https://evil.example", "https://app.example.evil.example", "null", "http://app.example"] {
         for response in [from(stranger).get("/v1/end-users"), preflight("/v1/end-users", stranger)] {
@@ -96,18 +100,58 @@ fn the_demo_key_is_for_the_pages_of_the_machine_itself() {
     };
     let told = |server: &Server, host: &str| told_to(server, host, &["same-origin"]);
     let day_ms = 86_400_000;
-    assert_eq!(told(shared(), "localhost"), json!({ "api_key": null, "mood_half_life_ms": day_ms }), "none is set");
+    assert_eq!(
+        told(shared(), "localhost"),
+        json!({ "api_key": null, "distance_ms_max": 0, "mood_half_life_ms": day_ms }),
+        "none is set"
+    );
     let vars = [("DEMO_API_KEY", key.to_owned()), ("MOOD_HALF_LIFE_HOURS", "2".to_owned())];
     let vars = [roomy(), vars.to_vec()].concat();
     let server = Server::start(Options { vars, entry: None });
-    assert_eq!(told(&server, "127.0.0.1:8787"), json!({ "api_key": key, "mood_half_life_ms": 7_200_000 }));
+    assert_eq!(
+        told(&server, "127.0.0.1:8787"),
+        json!({ "api_key": key, "distance_ms_max": 0, "mood_half_life_ms": 7_200_000 })
+    );
     for host in ["rollcall.example.workers.dev", "localhost.example", "127.0.0.1.example:8787"] {
-        assert_eq!(told(&server, host), json!({ "api_key": null, "mood_half_life_ms": 7_200_000 }), "{host}");
+        assert_eq!(
+            told(&server, host),
+            json!({ "api_key": null, "distance_ms_max": 0, "mood_half_life_ms": 7_200_000 }),
+            "{host}"
+        );
     }
     // A page whose own name points at this machine can claim a local URL, but no relation to it.
     for site in [[].as_slice(), &["none"], &["same-site"], &["cross-site"]] {
         assert_eq!(told_to(&server, "127.0.0.1:8787", site)["api_key"], Value::Null, "{site:?}");
     }
+}
+
+/// A deployment is as far from its objects as it is, whatever a request says.
+#[test]
+fn a_request_waits_for_the_distance_it_asks_for_only_where_the_variable_is_set() {
+    const ASKED: Duration = Duration::from_secs(1);
+    let vars = [roomy(), vec![("DEMO_DISTANCE_MS_MAX", "1000".to_owned())]].concat();
+    let far = Server::start(Options { vars, entry: None });
+    let timed = |client: &Client| {
+        let started = Instant::now();
+        expect(200, client.get("/v1/usage/turns"));
+        started.elapsed()
+    };
+    let asks = |server: &Server| server.new_client().with_header("X-Rollcall-Distance", "1000");
+    let client = asks(&far);
+    for _ in 0..3 {
+        assert!(timed(&client) >= ASKED);
+    }
+    // A busy machine may be as slow once, but not each time.
+    let is_near = |took: &Duration| *took < ASKED;
+    for (what, client) in [
+        ("the variable is not set", asks(shared())),
+        ("a deployment's name", client.with_header("Host", "rollcall.example.workers.dev")),
+    ] {
+        wait::until(what, || timed(&client), is_near);
+    }
+    let told = |host: &str| expect(200, far.anonymous().with_header("Host", host).get("/demo.json"));
+    assert_eq!(told("localhost")["distance_ms_max"], 1_000);
+    assert_eq!(told("rollcall.example.workers.dev")["distance_ms_max"], 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 import { $, ago, h, statusTag } from "./dom.js";
 import { call, faultOf, parse, read } from "./api.js";
+import * as edge from "./edge.js";
 import * as person from "./person.js";
 
 const PAGE = 8;
@@ -28,6 +29,7 @@ export async function list() {
   nextCursor = page.next_cursor;
   $("users").replaceChildren(...page.data.map(row));
   $("known-users").replaceChildren(...page.data.map((user) => h("option", { value: user.user_id })));
+  edge.offer(page.data[0]?.user_id);
   $("users-state").replaceChildren(...(page.data.length ? [] : [empty()]));
   $("previous").disabled = behind.length === 0;
   $("next").disabled = !page.has_more;
@@ -86,6 +88,7 @@ async function send(body) {
       h("p", {}, h("strong", {}, said[0]), ` ${said[1]}`),
       h("button", { type: "button", className: "small", onclick: () => send(body) }, "Send it again"),
       answer.status < 300 && answer.status ? h("code", { className: "record" }, answer.text) : null));
+  if (answer.status === 200 || answer.status === 201) edge.choose(parse(answer.text).user_id);
   if (answer.status === 201) await first();
 }
 

@@ -3,6 +3,7 @@
 
 import { $ } from "./dom.js";
 import { call, faultOf, setKey } from "./api.js";
+import { allowDistance } from "./edge.js";
 import { setHalfLife } from "./mood.js";
 
 /** The form of a key, which clients check before they send a request. */
@@ -17,7 +18,8 @@ export async function start(signedIn) {
     signIn($("key").value.trim());
   });
   $("sign-out").addEventListener("click", () => ask(""));
-  const { api_key: key, mood_half_life_ms: halfLife } = await demo();
+  const { api_key: key, distance_ms_max: distanceMax, mood_half_life_ms: halfLife } = await demo();
+  allowDistance(distanceMax ?? 0);
   if (halfLife !== undefined) setHalfLife(halfLife);
   if (key) await signIn(key);
   else ask("");

@@ -18,6 +18,9 @@ use crate::{Result, interrupt, migrations, prepare, root, step};
 const PORT_DEFAULT: u16 = 8787;
 /// The variable in which the Worker finds the key for the demo page.
 const DEMO_API_KEY: &str = "DEMO_API_KEY";
+/// The variable by which the Worker lets the demo page say how far away the objects are, and the most it may say, in
+/// milliseconds.
+const DEMO_DISTANCE: (&str, &str) = ("DEMO_DISTANCE_MS_MAX", "1000");
 /// Longest wait for the server, which first builds the Worker if it changed.
 const READY_LIMIT: Duration = Duration::from_mins(5);
 
@@ -99,8 +102,10 @@ pub fn start(options: &Options) -> Result<(Served, Runtime)> {
         )
     })?;
     if options.state.is_none() {
-        // `npx wrangler dev` reads the key here; it uses the default state too.
-        secrets::set(DEMO_API_KEY, &demo.api_key)?;
+        // `npx wrangler dev` reads them here; it uses the default state too.
+        for (name, value) in variables_of(&demo) {
+            secrets::set(name, value)?;
+        }
     }
     // The first server makes the key, so it must start again to read it.
     if hand_over(&state, &demo)? {
@@ -115,14 +120,19 @@ pub fn start(options: &Options) -> Result<(Served, Runtime)> {
     Ok((Served { url, secrets, demo, session_token }, runtime))
 }
 
-/// The variables of this state, which wrangler reads after the project's own.
+/// What the demo page needs, and no deployment has.
+fn variables_of(demo: &Demo) -> [(&'static str, &str); 2] {
+    [(DEMO_API_KEY, &demo.api_key), DEMO_DISTANCE]
+}
+
+/// The file with the variables of this state, which wrangler reads after the project's own.
 fn variables(state: &Path) -> PathBuf {
     state.join("demo.vars")
 }
 
-/// Writes the demo key where the server finds it at its start. Returns whether the key changed.
+/// Writes the demo page's variables where the server finds them at its start. Returns whether any changed.
 fn hand_over(state: &Path, demo: &Demo) -> Result<bool> {
-    let text = format!("{DEMO_API_KEY}=\"{}\"\n", demo.api_key);
+    let text: String = variables_of(demo).map(|(name, value)| format!("{name}=\"{value}\"\n")).concat();
     if fs::read_to_string(variables(state)).is_ok_and(|held| held == text) {
         return Ok(false);
     }

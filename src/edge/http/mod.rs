@@ -4,6 +4,7 @@ pub mod body;
 pub mod cache_control;
 pub mod conditional;
 pub mod dialect;
+pub mod distance;
 pub mod headers;
 pub mod method;
 pub mod pages;

@@ -31,6 +31,9 @@ pub trait Incoming {
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError>;
 }
 
+/// The names under which a machine reaches itself (RFC 6761, section 6.3; RFC 4291, section 2.5.3).
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
 /// The parts of a URL that routing needs, still percent-encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -55,6 +58,16 @@ impl<'a> Target<'a> {
         let (origin, path) = before_query.split_at_checked(path_start).unwrap_or((before_query, ""));
         Self { origin, path: if path.is_empty() { "/" } else { path }, query }
     }
+
+    /// Whether the request is for a loopback name, which no deployment has.
+    pub fn is_loopback(&self) -> bool {
+        let authority = self.origin.strip_prefix("http://").unwrap_or_default();
+        LOOPBACK.iter().any(|host| match authority.strip_prefix(host).map(str::as_bytes) {
+            Some([]) => true,
+            Some([b':', port @ ..]) => port.iter().all(u8::is_ascii_digit),
+            _ => false,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +84,27 @@ mod tests {
             ("https://h/?q?r", "https://h", "/", "q?r"),
         ] {
             assert_eq!(Target::parse(url), Target { origin, path, query }, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_machine_reaches_itself_by_few_names() {
+        for origin in ["http://127.0.0.1:8787", "http://localhost:1", "http://[::1]:8787", "http://[::1]"] {
+            assert!(Target::parse(&format!("{origin}/demo.json")).is_loopback(), "{origin}");
+        }
+        for url in [
+            "https://rollcall.example.workers.dev/",
+            "http://localhost.example/",
+            "http://127.0.0.1.example:8787/",
+            "http://evil.example:127.0.0.1/",
+            "http://localhost:80@evil.example/",
+            "http://evil.example/",
+            "http://evil.example/http://localhost",
+            "http://0.0.0.0:8787/",
+            "http://localhost8787/",
+            "",
+        ] {
+            assert!(!Target::parse(url).is_loopback(), "{url}");
         }
     }
 }

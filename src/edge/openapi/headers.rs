@@ -45,6 +45,12 @@ pub fn components() -> Value {
         "WWW-Authenticate": header("`Bearer`, with the error where one is known.", text(), json!("Bearer error=\"invalid_token\"")),
         "Location": header("Path of the new resource, percent-encoded.", text(), json!("/v1/end-users/ada")),
         "ETag": header("The quoted version, for `If-Match` and `If-None-Match`.", text(), json!("\"1\"")),
+        "Age": header("Of an answer from nearby: seconds, an upper bound of how old it is.", integer(), json!(1)),
+        "X-Rollcall-Source": header(
+            "`edge` for an answer from nearby, `object` for a strong one.",
+            json!({ "enum": ["object", "edge"] }),
+            json!("object"),
+        ),
         "Link": header("The JSON Schema of the body, as `describedBy`.", text(), json!("</api/v1/schemas/Agent.json>; rel=\"describedBy\"")),
         "Idempotency-Replayed": header("`true` when this is the first answer again.", json!({ "const": "true" }), json!("true")),
     })

@@ -15,6 +15,12 @@ pub const CREATED: &[&str] = &["Location", "ETag", "Idempotency-Replayed"];
 /// Headers of a response that reports an existing record.
 pub const FOUND: &[&str] = &["ETag", "Idempotency-Replayed"];
 
+/// Headers of a read that may come from nearby.
+pub const READ: &[&str] = &["ETag", "Age", "X-Rollcall-Source"];
+
+/// Headers of such a read when the caller has the record already.
+pub const READ_SAME: &[&str] = &["ETag", "X-Rollcall-Source"];
+
 /// One response that is not an error.
 struct SuccessResponse {
     status: u16,
@@ -219,6 +225,11 @@ fn condition(name: &str) -> Value {
     let (description, example) = match name {
         "If-Match" => ("Do it only in one of these versions; otherwise 412.", "\"1\""),
         "If-None-Match" => ("Answer 304 when it is still in one of these versions.", "\"1\""),
+        "Cache-Control" => (
+            "`max-stale=N`, 1 to 3,600: an answer from nearby will do, if it is at most so many seconds old, and at most \
+             `limits.edge_stale_s` of the organization.",
+            "max-stale=5",
+        ),
         _ => (
             "The first answer to this key is kept for 24 hours and given again, with `Idempotency-Replayed`. \
              1 to 255 visible ASCII characters.",

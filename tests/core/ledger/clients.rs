@@ -142,7 +142,7 @@ impl World<'_> {
     /// Executes a call and compares the answer with the oracle's.
     pub fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
         let (command, idempotency) = self.command(errand, message);
-        let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, command };
+        let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, edge: None, command };
         let Some((reply, has_written)) = self.handle(call)? else { return Ok(None) };
         let Reply { outcome, replayed, .. } = reply;
         self.trace(|| format!("{message:?} {errand:?}: {outcome:?} replayed {replayed}"));
@@ -184,7 +184,7 @@ impl World<'_> {
         let may_write = matches!(what, "reservations made" | "commits counted" | "releases");
         ensure!(may_write || !has_written, "{what}, and rows are written");
         let is_kept = matches!(what, "reservations made" | "commits counted");
-        ensure!(!is_kept || self.needs_alarm(), "{what}, and nobody comes for the expiry");
+        ensure!(!is_kept || self.has_work(), "{what}, and nobody comes for the expiry");
         Ok(())
     }
 

@@ -419,7 +419,7 @@ impl Oracle {
         Some((id, erased))
     }
 
-    /// Completes every erasure that all projections have confirmed. Returns the number of people removed.
+    /// Completes every erasure that the listing has confirmed. Returns the number of people removed.
     pub fn purge(&mut self, confirmed: i64, now_ms: i64) -> usize {
         let mut gone = BTreeSet::new();
         for deletion in self.deletions.values_mut().filter(|deletion| deletion.sequence <= confirmed) {

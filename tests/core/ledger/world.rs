@@ -8,7 +8,6 @@ use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, Request
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     self, Answer, Call, Caller, Command, DeleteEndUser, NewAgent, Outcome, ReadUsage, Rejection, Reply, Settings,
@@ -120,7 +119,7 @@ impl Bench {
 }
 
 pub fn call(request_id: RequestId, command: Command) -> Call {
-    Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, command }
+    Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command }
 }
 
 /// An outcome to the byte.
@@ -143,9 +142,9 @@ pub struct World<'a> {
     /// Copies of calls that arrive after their callers gave up.
     pub late: Vec<Late>,
     deletions: Vec<(DeletionId, usize, Cascade)>,
-    /// The newest change, and the position that the projections have confirmed.
+    /// The newest change, and the position that the listing has confirmed.
     last_sequence: i64,
-    confirmed: [i64; 2],
+    confirmed: i64,
     rows_written: u64,
     period_end_ms: i64,
     pub tally: Tally,
@@ -173,7 +172,7 @@ impl<'a> World<'a> {
             late: Vec::new(),
             deletions: Vec::new(),
             last_sequence: 0,
-            confirmed: [0; 2],
+            confirmed: 0,
             rows_written: bench.storage.rows_written(),
             period_end_ms: 0,
             tally: Tally::default(),
@@ -285,15 +284,15 @@ impl<'a> World<'a> {
     /// Executes one call. Returns the answer, and whether any row was written.
     pub fn handle(&mut self, call: Call) -> Result<Option<(Reply, bool)>, Violation> {
         let before = self.bench.storage.rows_written();
-        let in_transaction = self.object.needs_transaction(&call);
+        let in_transaction = self.object.needs_transaction(&self.bench.storage, &call)?;
         let reply = self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))?;
         let has_written = self.bench.storage.rows_written() != before;
         Ok(reply.map(|reply| (reply, has_written)))
     }
 
     /// Whether the last call left work for the alarm.
-    pub fn needs_alarm(&self) -> bool {
-        self.object.needs_alarm()
+    pub fn has_work(&self) -> bool {
+        self.object.work_at().is_some_and(|at| at <= self.now())
     }
 
     /// Compares storage with the oracle, if any row was written.
@@ -362,25 +361,23 @@ impl<'a> World<'a> {
     }
 
     fn acknowledge(&mut self) -> Result<(), Violation> {
-        let index = self.random.usize(0..2);
-        let from = self.confirmed[index];
+        let from = self.confirmed;
         if from >= self.last_sequence {
             return Ok(());
         }
         // Mostly confirms everything, as a flush without faults does.
         let all = self.random.u8(0..3) > 0;
         let to = if all { self.last_sequence } else { self.random.i64(from..=self.last_sequence) };
-        let projection = Projection::ALL[index];
-        if self.transact(|object, sql, now| object.acknowledge(sql, projection, to, now))?.is_some() {
-            self.trace(|| format!("{projection:?} confirms {to}"));
-            self.confirmed[index] = to;
+        if self.transact(|object, sql, now| object.acknowledge(sql, to, now))?.is_some() {
+            self.trace(|| format!("the listing confirms {to}"));
+            self.confirmed = to;
         }
         self.check()
     }
 
     fn purge(&mut self) -> Result<(), Violation> {
         if self.transact(OrganizationCore::purge)?.is_some() {
-            let erased = self.oracle.purge(self.confirmed[0].min(self.confirmed[1]), self.now_ms);
+            let erased = self.oracle.purge(self.confirmed, self.now_ms);
             self.trace(|| format!("purge: {erased}"));
             (0..erased).for_each(|_| self.tally.count("people erased"));
         }
@@ -389,8 +386,7 @@ impl<'a> World<'a> {
 
     fn sweep(&mut self) -> Result<(), Violation> {
         if let Some(next) = self.transact(OrganizationCore::sweep)? {
-            let confirmed = self.confirmed[0].min(self.confirmed[1]);
-            let expiry = log_expiry(&self.bench.storage, confirmed, self.now())?;
+            let expiry = log_expiry(&self.bench.storage, self.confirmed, self.now())?;
             let expected = [self.oracle.sweep(self.now_ms), expiry].into_iter().flatten().min();
             self.trace(|| format!("sweep: next {next:?}"));
             ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
@@ -416,11 +412,9 @@ impl<'a> World<'a> {
         self.is_faulty = false;
         self.trace(|| "faults cease".to_owned());
         self.read_usage()?;
-        for (index, projection) in Projection::ALL.into_iter().enumerate() {
-            let to = self.last_sequence;
-            self.transact(|object, sql, now| object.acknowledge(sql, projection, to, now))?;
-            self.confirmed[index] = to;
-        }
+        let to = self.last_sequence;
+        self.transact(|object, sql, now| object.acknowledge(sql, to, now))?;
+        self.confirmed = to;
         self.purge()?;
         self.now_ms = self.oracle.quota(self.now_ms).resets_at.millis() + 2 * DAY_MS;
         self.read_usage()?;

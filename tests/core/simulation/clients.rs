@@ -8,7 +8,6 @@ use rollcall::directory::identifiers::DeletionId;
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::Name;
 use rollcall::json;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, DeleteEndUser, Denial, EndUserChange,
     EndUserView, ExportEndUser, IdempotencyKey, NewEndUser, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply,
@@ -159,7 +158,7 @@ impl World<'_> {
 
     fn call(&mut self, cost: u32, idempotency: Option<IdempotencyKey>, command: Command) -> Call {
         let caller = Caller::Key { digest: self.bench.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost };
-        Call { request_id: self.request_id(), repeated: false, caller, idempotency, command }
+        Call { request_id: self.request_id(), repeated: false, caller, idempotency, edge: None, command }
     }
 
     /// Every new request has its own key; only repetitions share one.
@@ -280,7 +279,7 @@ impl World<'_> {
             self.deliver_to_listing()?;
         }
         // After a crash the object knows nothing until its first call. The edge's own call is that first call.
-        if self.object.last_sequence().is_none() || self.object.is_behind(Projection::Listing) {
+        if self.object.last_sequence().is_none() || self.object.is_behind() {
             self.tally.count("lists refused: not caught up");
             return Ok(());
         }

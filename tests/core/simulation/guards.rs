@@ -37,11 +37,6 @@ fn the_fence_is_proven() {
 }
 
 #[test]
-fn the_tombstone_is_proven() {
-    is_proven(Guard::Tombstone);
-}
-
-#[test]
 fn the_state_of_an_erasure_is_proven() {
     is_proven(Guard::ErasureState);
 }

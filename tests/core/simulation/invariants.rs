@@ -1,8 +1,5 @@
 //! Invariants after every step, and invariants after faults have ceased.
 
-use rollcall::organization::change_log::Projection;
-use rollcall::projection::cache;
-
 use super::stores::{answers_stored, listed};
 use super::world::World;
 use super::{Violation, ensure};
@@ -11,7 +8,6 @@ impl World<'_> {
     pub fn check(&mut self) -> Result<(), Violation> {
         self.oracle.check_acknowledged(&self.holdings)?;
         self.check_listing()?;
-        self.check_cache()?;
         self.check_alarm()
     }
 
@@ -42,50 +38,25 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The cache was given what it has confirmed. A write that its flush gave up may still arrive after the one
-    /// that replaced it; no reader accepts it.
-    fn check_cache(&self) -> Result<(), Violation> {
-        for (user, held) in self.holdings.users.iter().enumerate() {
-            let confirmed = self.kv[user].confirmed();
-            let Some(held) = held else {
-                let is_record = confirmed.is_some_and(|value| value != "{}");
-                ensure!(!is_record, "user {user} is cached, and is none: {confirmed:?}");
-                continue;
-            };
-            if self.holdings.uncached[user] {
-                continue;
-            }
-            let is_right = if self.oracle.pending(user).is_some() {
-                confirmed == Some("{}")
-            } else {
-                let read = confirmed.and_then(|value| cache::read(value, held.version));
-                read.is_some_and(|document| document.get() == held.document)
-            };
-            ensure!(is_right, "user {user}: the cache has confirmed {held:?} and was given {confirmed:?}");
-        }
-        Ok(())
-    }
-
     /// The object knows of every piece of work that waits for the alarm, while the object knows anything.
     fn check_alarm(&self) -> Result<(), Violation> {
         let holdings = &self.holdings;
-        let is_behind = holdings.unlisted.iter().chain(&holdings.uncached).any(|unconfirmed| *unconfirmed);
+        let is_behind = holdings.unlisted.iter().any(|unconfirmed| *unconfirmed);
         let waits = is_behind || self.oracle.is_any_erasure_open();
-        let is_known = self.object.last_sequence().is_none() || self.object.needs_alarm();
-        ensure!(is_known || !waits, "something waits, and no alarm is needed");
+        let has_work = self.object.work_at().is_some_and(|at| at <= self.now());
+        let is_known = self.object.last_sequence().is_none() || has_work;
+        ensure!(is_known || !waits, "something waits, and the alarm has no work");
         Ok(())
     }
 
-    /// Faults cease: everything in flight arrives, then both stores catch up and every erasure completes.
+    /// Faults cease: everything in flight arrives, then the listing catches up and every erasure completes.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.is_faulty = false;
         self.trace(|| "faults cease".to_owned());
         self.arrive()?;
         // The purge writes to the log, too.
         for _ in 0..2 {
-            for projection in Projection::ALL {
-                self.catch_up(projection)?;
-            }
+            self.catch_up()?;
             self.purge()?;
         }
         self.check()?;
@@ -93,7 +64,7 @@ impl World<'_> {
         let is_left = holdings.users.iter().flatten().any(|held| held.is_pending) || self.oracle.is_any_erasure_open();
         ensure!(!is_left, "an erasure is not completed: {:?}", holdings.users);
         ensure!(holdings.left_over <= 1, "the log holds {} rows that nothing needs", holdings.left_over);
-        ensure!(holdings.confirmed == [holdings.last_sequence; 2], "not confirmed to the end: {holdings:?}");
+        ensure!(holdings.confirmed == holdings.last_sequence, "not confirmed to the end: {holdings:?}");
         let (stored, kept) = (answers_stored(self.storage())?, self.oracle.answers_stored());
         ensure!(usize::try_from(stored) == Ok(kept), "{stored} answers are stored, {kept} are kept");
         Ok(())

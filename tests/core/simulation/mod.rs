@@ -1,16 +1,16 @@
-//! Seeded simulation of one tenant: four clients, the object's core, D1, KV, and a network between them that loses,
-//! delays and repeats. The object crashes between any two steps, its storage fails between any two statements, and
-//! its clock jumps.
+//! Seeded simulation of one tenant: four clients, the object's core, D1, and a network between them that loses, delays
+//! and repeats. The object crashes between any two steps, its storage fails between any two statements, and its clock
+//! jumps. Nobody reads at the edge here, so nothing is put into KV.
 //!
 //! After every transaction of the object:
 //!
 //! - **Every difference has its reason**: a creation adds a row and says so, a change raises the version,
 //!   and a purge removes rows. Everything else, failures included, leaves every column as it was.
-//! - **A projection's confirmed position** never goes back.
+//! - **The confirmed position of the listing** never goes back.
 //! - **A version names one state of one user**, across erasures too, because a tenant has one sequence.
 //! - **The answer is right**, even if it is lost. The record in an answer is the stored record. Only the request
 //!   that made a user gets 201. A write to a user who is being erased is refused. A receipt says completed when the
-//!   row is gone and both projections have confirmed it. An export equals the stored data. The same
+//!   row is gone and the listing has confirmed it. An export equals the stored data. The same
 //!   `Idempotency-Key` gives the first answer to the byte and changes nothing, or is refused for another request,
 //!   for as long as the answer is kept.
 //! - **The bucket** has in no window admitted more than `burst + rate·t`.
@@ -20,12 +20,13 @@
 //! - **No acknowledged change is lost**: the object is at the newest acknowledged version or beyond it, until a
 //!   requested erasure completes.
 //! - **One creator**: of all requests only one got the answer that it made a user.
-//! - **A store holds what its projection has confirmed**. The listing never goes back. No store holds a user that
-//!   the object does not hold.
+//! - **D1 holds what the listing has confirmed**. The listing never goes back. It holds no user that the object does
+//!   not hold.
 //! - **A read returns what the object holds.** A list contains every user who is not being erased, in order.
 //! - **The object knows of all work** that waits for the alarm.
 //!
-//! At the end faults cease, both stores equal the object, every erasure is completed, and the log keeps no row that nothing needs.
+//! At the end faults cease, the listing equals the object, every erasure is completed, and the log keeps no row that
+//! nothing needs.
 //!
 //! `ROLLCALL_SEEDS=n` runs that many seeds; `ROLLCALL_SEED=n` replays one and prints its events.
 //! `cargo xtask simulate` runs a million.

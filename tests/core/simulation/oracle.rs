@@ -10,7 +10,6 @@ use rollcall::directory::deletion::{Cascade, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::change_log::Projection;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{Answer, Call, Creation, IdempotencyKey, Outcome, Rejection, Reply};
@@ -140,8 +139,12 @@ impl Oracle {
 
     /// Checks that every difference between two states of the object has its reason.
     pub fn explain(&mut self, effect: &Effect, before: &Holdings, after: &Holdings) -> Result<(), Violation> {
-        let is_back = before.confirmed.iter().zip(&after.confirmed).any(|(was, is)| was > is);
-        ensure!(!is_back, "what was confirmed goes back from {:?} to {:?}", before.confirmed, after.confirmed);
+        ensure!(
+            before.confirmed <= after.confirmed,
+            "what was confirmed goes back from {:?} to {:?}",
+            before.confirmed,
+            after.confirmed
+        );
         for (user, (was, is)) in before.users.iter().zip(&after.users).enumerate() {
             match (was.as_deref(), is.as_deref()) {
                 (None, None) => {}
@@ -159,10 +162,7 @@ impl Oracle {
         if let Effect::Purge(purged) = effect {
             for user in purged {
                 ensure!(after.users[*user].is_none(), "user {user}: the receipt says completed, the row is there");
-                ensure!(
-                    !before.unlisted[*user] && !before.uncached[*user],
-                    "user {user} is purged before every projection has confirmed"
-                );
+                ensure!(!before.unlisted[*user], "user {user} is purged before the listing has confirmed");
             }
         }
         Ok(())
@@ -355,10 +355,10 @@ impl Oracle {
         Ok(())
     }
 
-    /// Handles a committed purge: it has completed every erasure that all projections have confirmed. Returns the
+    /// Handles a committed purge: it has completed every erasure that the listing has confirmed. Returns the
     /// removed users.
     pub fn purge(&mut self, object: &OrganizationCore) -> Vec<usize> {
-        let confirmed = Projection::ALL.into_iter().filter_map(|projection| object.acknowledged(projection)).min();
+        let confirmed = object.acknowledged();
         let mut purged = Vec::new();
         for erasure in self.erasures.values_mut() {
             if !erasure.is_completed && Some(erasure.sequence) <= confirmed {

@@ -16,7 +16,6 @@ use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::{Row, SqlError, SqlValue};
 use rollcall::organization::user_row::{self, UserRow};
-use rollcall::projection::cache;
 
 use super::{Violation, ensure};
 use crate::sqlite::Sqlite;
@@ -32,8 +31,6 @@ pub struct Bench {
     pub tenant: Tenant,
     pub key: KeyDigest,
     pub user_ids: Vec<UserId>,
-    /// Each user's key in KV.
-    pub cache_keys: Vec<String>,
 }
 
 impl Bench {
@@ -43,9 +40,8 @@ impl Bench {
         let secret = Secret::new("s".repeat(32)).expect("a secret");
         let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
         let texts = ["a", "b/c", "é", "🦀", "\u{FFFD}", "\u{10FFFF}", "A", "a ", "b", "b/", "u10", "u9"];
-        let user_ids: Vec<_> = texts.into_iter().map(|text| UserId::new(text).expect("an id")).collect();
-        let cache_keys = user_ids.iter().map(|user_id| cache::key(tenant, user_id)).collect();
-        Self { object: Sqlite::new(), listing: Sqlite::listing(), tenant, key, user_ids, cache_keys }
+        let user_ids = texts.into_iter().map(|text| UserId::new(text).expect("an id")).collect();
+        Self { object: Sqlite::new(), listing: Sqlite::listing(), tenant, key, user_ids }
     }
 }
 
@@ -93,7 +89,7 @@ impl Held {
 /// The users by their number in the bench.
 pub type Users = Vec<Option<Rc<Held>>>;
 
-/// Whether each user has a change that a projection has not confirmed.
+/// Whether each user has a change that the listing has not confirmed.
 pub type Unconfirmed = Vec<bool>;
 
 /// What the object's storage holds.
@@ -101,12 +97,11 @@ pub type Unconfirmed = Vec<bool>;
 pub struct Holdings {
     pub users: Users,
     pub unlisted: Unconfirmed,
-    pub uncached: Unconfirmed,
-    /// The positions that the listing and the cache have confirmed.
-    pub confirmed: [i64; 2],
+    /// The position that the listing has confirmed.
+    pub confirmed: i64,
     /// The number of the newest row of the change log.
     pub last_sequence: i64,
-    /// The rows of the log that only the projections need, without the newest row.
+    /// The rows of the log that only the listing needs, without the newest row.
     pub left_over: i64,
 }
 
@@ -122,35 +117,25 @@ impl Holdings {
             };
             users[number(user_ids, &user_id)?] = Some(held);
         }
-        let mut confirmed = [0; 2];
-        for row in
-            sql.rows("SELECT name, value FROM state WHERE name IN ('listing_sequence', 'cache_sequence')", &[])?
-        {
-            let mut row = Row::new(row);
-            let place = usize::from(row.text()? == "cache_sequence");
-            confirmed[place] = row.integer()?;
-        }
-        let none = vec![false; user_ids.len()];
-        let mut unconfirmed = [none.clone(), none];
+        let confirmed = sql.rows("SELECT value FROM state WHERE name = 'listing_sequence'", &[])?.pop();
+        let confirmed = confirmed.map_or(Ok(0), |row| Row::new(row).integer())?;
+        let mut unlisted = vec![false; user_ids.len()];
         let (mut last_sequence, mut left_over) = (0, 0);
         let changes = "SELECT sequence, kind, u.user_id, u.number, u.version, subject FROM changes
                        LEFT JOIN users u ON u.number = user ORDER BY sequence";
         for row in sql.rows(changes, &[])? {
             let mut row = Row::new(row);
             let (sequence, kind, user_id) = (row.integer()?, row.text()?, row.optional_text()?);
-            left_over += i64::from(is_left_over(&kind) && sequence <= confirmed[0].min(confirmed[1]));
+            left_over += i64::from(is_left_over(&kind) && sequence <= confirmed);
             last_sequence = sequence;
             let Some(user_id) = user_id else { continue };
             let user = number(user_ids, &user_id)?;
             let (number, version, subject) = (row.integer()?, row.integer()?, row.integer()?);
             let is_right = subject == number && number <= sequence && (kind == "repair" || sequence <= version);
             ensure!(is_right, "the change {sequence} ({kind}) is not of user {number} at version {version}");
-            for (unconfirmed, confirmed) in unconfirmed.iter_mut().zip(confirmed) {
-                unconfirmed[user] |= sequence > confirmed;
-            }
+            unlisted[user] |= sequence > confirmed;
         }
-        let [unlisted, uncached] = unconfirmed;
-        Ok(Self { users, unlisted, uncached, confirmed, last_sequence, left_over })
+        Ok(Self { users, unlisted, confirmed, last_sequence, left_over })
     }
 }
 
@@ -160,7 +145,7 @@ pub fn answers_stored(sql: &Sqlite) -> Result<i64, Violation> {
     Ok(Row::new(rows.pop().unwrap_or_default()).integer()?)
 }
 
-/// When the oldest row of the change log expires that every projection has confirmed.
+/// When the oldest row of the change log expires that the listing has confirmed.
 pub fn log_expiry(sql: &Sqlite, confirmed: i64, now: Timestamp) -> Result<Option<Timestamp>, Violation> {
     let oldest = "SELECT at FROM changes WHERE sequence < (SELECT max(sequence) FROM changes) AND sequence <= ?
                   ORDER BY sequence LIMIT 1";
@@ -187,7 +172,7 @@ fn number(user_ids: &[UserId], text: &str) -> Result<usize, Violation> {
     found.ok_or_else(|| Violation(format!("{text:?} is nobody's id")))
 }
 
-/// Whether nothing but the projections needs the row of a change.
+/// Whether nothing but the listing needs the row of a change.
 fn is_left_over(kind: &str) -> bool {
     matches!(kind, "turn" | "repair")
 }
@@ -208,19 +193,4 @@ fn parse(raw: Vec<SqlValue<'static>>) -> Result<(String, Rc<Held>), Violation> {
     let (user_id, version, created_at) = (user.user_id.to_string(), user.version, user.created_at);
     let held = Held { raw, number, version, is_pending, created_at, created_by, user, document };
     Ok((user_id, Rc::new(held)))
-}
-
-/// What a flush that waited for its write left under one KV key. A write that its flush gave up may arrive later; no
-/// reader reads the cache.
-#[derive(Debug, Default)]
-pub struct Cached(Option<String>);
-
-impl Cached {
-    pub fn put(&mut self, value: String) {
-        self.0 = Some(value);
-    }
-
-    pub fn confirmed(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
 }

@@ -16,7 +16,7 @@ use rollcall::organization::sql::SqlError;
 use super::clients::Errand;
 use super::network::Network;
 use super::oracle::{Effect, Oracle};
-use super::stores::{Bench, Cached, Holdings, START_MS, log_expiry};
+use super::stores::{Bench, Holdings, START_MS, log_expiry};
 use super::tally::Tally;
 use super::{Violation, ensure};
 use crate::limiter::Bound;
@@ -46,7 +46,6 @@ pub struct World<'a> {
     /// Number of the object's crashes. Answers to an earlier life have no receiver.
     pub life: u32,
     storage: &'a Sqlite,
-    pub kv: Vec<Cached>,
     pub network: Network,
     pub clients: [Option<Errand>; CLIENTS],
     pub oracle: Oracle,
@@ -66,9 +65,7 @@ impl<'a> World<'a> {
         let mut population: Vec<usize> = (0..users).collect();
         random.shuffle(&mut population);
         population.truncate(random.usize(1..=users));
-        let none = vec![false; users];
-        let holdings =
-            Holdings { users: vec![None; users], unlisted: none.clone(), uncached: none, ..Holdings::default() };
+        let holdings = Holdings { users: vec![None; users], unlisted: vec![false; users], ..Holdings::default() };
         Self {
             bench,
             is_traced: false,
@@ -81,7 +78,6 @@ impl<'a> World<'a> {
             object: OrganizationCore::default(),
             life: 0,
             storage,
-            kv: std::iter::repeat_with(Cached::default).take(users).collect(),
             network: Network::default(),
             clients: [const { None }; CLIENTS],
             oracle: Oracle::new(users),
@@ -114,6 +110,7 @@ impl<'a> World<'a> {
                 repeated: false,
                 caller: Caller::Operator,
                 idempotency: None,
+                edge: None,
                 command: Command::IssueKey(IssueKey { settings, digest: self.bench.key.clone(), key: record }),
             };
             // Until provisioning succeeds, the tables may be missing.
@@ -166,16 +163,10 @@ impl<'a> World<'a> {
     pub fn step(&mut self) -> Result<(), Violation> {
         self.pass_time();
         match self.random.u8(0..100) {
-            0..57 => self.client_acts()?,
-            57..65 => self.send_to_listing()?,
-            65..75 => self.deliver_to_listing()?,
-            75..81 => self.send_to_cache()?,
-            81..91 => {
-                for _ in 0..self.random.u8(1..4) {
-                    self.deliver_to_cache()?;
-                }
-            }
-            91..94 => self.purge()?,
+            0..66 => self.client_acts()?,
+            66..76 => self.send_to_listing()?,
+            76..90 => self.deliver_to_listing()?,
+            90..94 => self.purge()?,
             94..95 => self.sweep()?,
             95..97 => self.late_call_arrives()?,
             _ => self.crash(),
@@ -217,7 +208,7 @@ impl<'a> World<'a> {
 
     /// Executes one call, in a transaction only if the call needs one.
     pub fn handle(&mut self, call: Call) -> Result<Option<Reply>, Violation> {
-        let in_transaction = self.object.needs_transaction(&call);
+        let in_transaction = self.object.needs_transaction(self.storage, &call)?;
         self.attempt(in_transaction, |object, sql, now| object.handle(sql, call, now))
     }
 
@@ -282,8 +273,7 @@ impl<'a> World<'a> {
         for _ in 0..swept {
             self.tally.count("answers swept");
         }
-        let [listing, cache] = self.holdings.confirmed;
-        let expiry = log_expiry(self.storage, listing.min(cache), now)?;
+        let expiry = log_expiry(self.storage, self.holdings.confirmed, now)?;
         let expected = [self.oracle.next_expiry(), expiry].into_iter().flatten().min();
         ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
         Ok(())
@@ -293,7 +283,6 @@ impl<'a> World<'a> {
         self.tally.count("crashes");
         self.trace(|| "crash".to_owned());
         self.object = OrganizationCore::default();
-        self.network.cache_flush = None;
         self.life += 1;
     }
 

@@ -30,7 +30,8 @@ impl ObjectState {
         let wants_lease = call.edge.as_ref().is_some_and(|edge| edge.used.is_some());
         let now = platform::now();
         // A transaction takes longer than everything else that a read does here.
-        let reply = if state.core.borrow().needs_transaction(&call) {
+        let needs_transaction = state.core.borrow().needs_transaction(&state.sql, &call).map_err(js_error)?;
+        let reply = if needs_transaction {
             let reply = state.transaction(|core| {
                 let reply = core.handle(&state.sql, call, now)?;
                 state.set_alarm_for(core, &reply, now)?;
@@ -40,7 +41,7 @@ impl ObjectState {
         } else {
             let is_edge_call = call.edge.is_some();
             let reply = state.core.borrow_mut().handle(&state.sql, call, now);
-            // A user who is marked is copied to KV.
+            // A user may be copied from now on.
             if is_edge_call && let Ok(reply) = &reply {
                 state.set_alarm_for(&state.core.borrow(), reply, now).map_err(js_error)?;
             }

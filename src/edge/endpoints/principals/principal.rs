@@ -3,7 +3,6 @@
 use super::envelope::{Envelope, PrincipalResult};
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Cascade;
-use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
@@ -15,11 +14,11 @@ use crate::edge::http::conditional::entity_tag;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::{both, choice, string};
+use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{
     CreatedPrincipal, DeletePrincipal, NewPrincipal, PrincipalChange, PrincipalRef, PrincipalView, ReadPrincipal,
     UpdatePrincipal,
 };
-use crate::projection::cache::StoredCopy;
 
 /// `POST /api/v1/principals`: 201 when this request created the principal; else 200 with the stored record, and
 /// what the request supplied is ignored.
@@ -60,9 +59,8 @@ pub fn get_by_external_id<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> 
 }
 
 /// Answers with a copy. Only humans have one.
-fn from_copy(copy: &StoredCopy<'_>) -> Result<Response, Fault> {
-    let user: EndUser = serde_json::from_str(copy.record.get()).map_err(internal)?;
-    let principal = Principal::of_human(copy.principal_id, user).map_err(internal)?;
+fn from_copy(copy: CopiedUser) -> Result<Response, Fault> {
+    let principal = Principal::of_human(copy.principal_id, copy.user).map_err(internal)?;
     let result = PrincipalResult { created: false, principal };
     Response::json(200, &Envelope::new(result, "OK.", ()))
 }

@@ -21,10 +21,10 @@ use crate::edge::runtime::Runtime;
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, both, choice, string};
 use crate::json;
+use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{
     Admit, CreatedEndUser, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
 };
-use crate::projection::cache::StoredCopy;
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
 
@@ -73,8 +73,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let tag = if is_related { weak_entity_tag(version) } else { entity_tag(version) };
         let body = EndUserWithRelationships {
             user,
-            relationships: relationships.iter().map(|relationship| relationship.view(decay)).collect(),
-            relationships_has_more: has_more,
+            relationships: Some(relationships.iter().map(|relationship| relationship.view(decay)).collect()),
+            relationships_has_more: Some(has_more),
         };
         Ok(Response::json(200, &body)?.with("ETag", tag))
     });
@@ -82,8 +82,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 }
 
 /// Answers with a copy: the record alone, as relationships are nowhere but in the object.
-fn from_copy(copy: &StoredCopy<'_>) -> Result<Response, Fault> {
-    Response::json(200, &copy.record)
+fn from_copy(copy: CopiedUser) -> Result<Response, Fault> {
+    Response::json(200, &copy.user)
 }
 
 /// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
@@ -197,7 +197,12 @@ fn single(status: u16, user: &EndUser) -> Result<Response, Fault> {
 pub struct EndUserWithRelationships<'a> {
     #[serde(flatten)]
     user: EndUser,
-    #[schemars(length(max = 100))]
-    relationships: Vec<RelationshipView<'a>>,
-    relationships_has_more: bool,
+    /// Absent from an answer from nearby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<RelationshipView>", length(max = 100))]
+    relationships: Option<Vec<RelationshipView<'a>>>,
+    /// Absent from an answer from nearby.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    relationships_has_more: Option<bool>,
 }

@@ -7,7 +7,7 @@ use super::examples::{
     page, parameter, reason, receipt, relationship, user_links,
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
-use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
+use crate::edge::openapi::operation::{CREATED, FOUND, Operation, READ, READ_SAME};
 use crate::edge::openapi::parts::with;
 
 pub(super) fn all() -> Vec<Operation> {
@@ -60,10 +60,13 @@ pub(super) fn all() -> Vec<Operation> {
             ])
             .answers(200, "A page.", "EndUserPage", page(end_user()), &[]),
         Operation::new(Get, user, "getEndUser", tag, "Read an end user")
-            .says("Strongly consistent, with at most 100 relationships, the newest interaction first.")
-            .conditions(&["If-None-Match"])
-            .answers(200, "The record.", "EndUserWithRelationships", with_relationships, &["ETag"])
-            .bare(304, "Still in the version that was named.", &["ETag"])
+            .says(
+                "Strongly consistent, with at most 100 relationships, the newest interaction first. An answer from nearby \
+                 (`X-Rollcall-Source: edge`) shows no relationships.",
+            )
+            .conditions(&["If-None-Match", "Cache-Control"])
+            .answers(200, "The record.", "EndUserWithRelationships", with_relationships, READ)
+            .bare(304, "Still in the version that was named.", READ_SAME)
             .errors(&[404]),
         update_end_user(tag, user),
         Operation::new(Delete, user, "deleteEndUser", tag, "Erase an end user")

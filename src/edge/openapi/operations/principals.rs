@@ -8,7 +8,7 @@ use super::examples::{
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::http::pages::OFFSET_MAX;
-use crate::edge::openapi::operation::{CREATED, FOUND, Operation};
+use crate::edge::openapi::operation::{CREATED, FOUND, Operation, READ, READ_SAME};
 
 pub(super) fn all() -> Vec<Operation> {
     let (tag, all, one) = ("Principals", "/api/v1/principals", "/api/v1/principals/{principal_id}");
@@ -54,9 +54,9 @@ pub(super) fn all() -> Vec<Operation> {
             .errors(&[404]),
         Operation::new(Get, by_external_id, "getPrincipalByExternalId", tag, "Read a principal by your own id")
             .says("An agent without one is found by its name, unless a principal has it as its external id.")
-            .conditions(&["If-None-Match"])
-            .answers(200, "The principal.", "PrincipalAnswer", found(), &["ETag"])
-            .bare(304, "Still in the version that was named.", &["ETag"])
+            .conditions(&["If-None-Match", "Cache-Control"])
+            .answers(200, "The principal.", "PrincipalAnswer", found(), READ)
+            .bare(304, "Still in the version that was named.", READ_SAME)
             .errors(&[404, 409]),
         Operation::new(Patch, one, "updatePrincipal", tag, "Change a principal")
             .says("Changes what is named and leaves the rest. Only an agent has an owner, who is a human.")

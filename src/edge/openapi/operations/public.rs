@@ -54,7 +54,7 @@ fn clerk_event() -> Value {
 
 pub(super) fn all() -> Vec<Operation> {
     let health = json!({ "status": "ok", "version": "0.1.0" });
-    let demo = json!({ "api_key": null, "mood_half_life_ms": 86_400_000 });
+    let demo = json!({ "api_key": null, "distance_ms_max": 0, "mood_half_life_ms": 86_400_000 });
     let check = json!({ "ok": true, "latency_ms": 3 });
     let readiness = |status: &str| json!({ "status": status, "checks": { "configuration": check, "objects": check, "kv": check, "d1": check } });
     vec![
@@ -71,9 +71,10 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Get, "/demo.json", "getDemo", "Public", "What the demo page is told")
             .says(
                 "The key only on a developer's own machine, where `cargo dev` serves, and only to a page of this server; \
-                 for anybody else it is `null`. In `mood_half_life_ms` a mood loses half its distance to its baseline.",
+                 for anybody else it is `null`. There a request may also ask for a distance to the objects; elsewhere \
+                 `distance_ms_max` is 0. In `mood_half_life_ms` a mood loses half its distance to its baseline.",
             )
-            .answers(200, "The key and the half-life.", "Demo", demo, &[]),
+            .answers(200, "The key, the distance and the half-life.", "Demo", demo, &[]),
         Operation::new(Post, "/webhooks/clerk", "receiveClerkEvent", "Public", "Take an event of Clerk's")
             .says("Signed by Svix. At most 256 KiB. Only what is named here is read of it.")
             .request(
