@@ -1,4 +1,4 @@
-//! The copies in KV: the users who are read at the edge, and what KV holds of each.
+//! The copies in KV: the users who are read at the edge, and what KV holds of each. [`super::copying`] finds them.
 //!
 //! A user is *copied* from when readers at the edge have looked for a copy twice and found none, for a day. While the
 //! user is copied, the object keeps the copy up to date. Nothing is put for anybody else.
@@ -27,10 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 use super::sql::{Row, Sql, SqlError, json_list};
-use super::user_row::{self, UserRow};
-use crate::directory::end_user::{EndUser, Status, Version};
+use crate::directory::end_user::{EndUser, Version};
 use crate::directory::epoch::Epoch;
-use crate::directory::names::UserId;
 use crate::directory::principal::PrincipalId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
@@ -45,15 +43,13 @@ pub const COPIED_MS: i64 = 24 * 60 * 60 * 1_000;
 pub const REWRITE_MS: i64 = 60_000;
 /// A copy that ends sooner is not written again, in milliseconds. KV keeps a value for a minute at least
 /// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>), and a batch takes a while.
-const WRITE_LAST_MS: i64 = 120_000;
+pub const WRITE_LAST_MS: i64 = 120_000;
 /// Most users of a tenant who are copied.
 const COPIES_MAX: u64 = 10_000;
 /// Most users whom readers missed once, and whom the object remembers.
 const MISSES_MAX: usize = 10_000;
 /// Most users that a lease names. With more, there is no lease.
 pub const LISTED_MAX: usize = 1_000;
-/// Most copies of one batch. Each has at most 17 KB.
-const BATCH_MAX: i64 = 25;
 /// The longest pause after KV has failed, in milliseconds.
 pub const BACKOFF_MAX_MS: i64 = 15 * 60 * 1_000;
 /// Stands for an end that is not known yet. It is below 2^53, and later than every instant.
@@ -92,7 +88,7 @@ pub struct CopiedUser {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
     /// The number of its row.
-    number: i64,
+    pub number: i64,
     pub epoch: Epoch,
     pub digest: String,
     pub version: Version,
@@ -160,23 +156,27 @@ impl Copies {
         self.find_due(sql, now)
     }
 
-    /// Notes that a reader at the edge found no copy of a user. At the second time the user is copied.
-    pub fn miss(&mut self, sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<(), SqlError> {
-        let digest = user_id.digest();
-        if !self.missed.remove(&digest) {
-            if self.missed.len() >= MISSES_MAX {
-                self.missed.clear();
-            }
-            self.missed.insert(digest);
-            return Ok(());
+    /// Whether readers at the edge have looked for a copy of a user twice now, and a further user may be copied.
+    pub fn is_missed_again(&mut self, digest: &str) -> bool {
+        if self.missed.remove(digest) {
+            return self.held < COPIES_MAX;
         }
-        if self.held >= COPIES_MAX {
-            return Ok(());
+        if self.missed.len() >= MISSES_MAX {
+            self.missed.clear();
         }
-        let Some(row) = UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active) else {
-            return Ok(());
-        };
-        let (end, version) = (now.millis().saturating_add(COPIED_MS), row.user.version.sequence());
+        self.missed.insert(digest.to_owned());
+        false
+    }
+
+    /// Begins to copy a user, unless the user is copied.
+    pub fn begin(
+        &mut self,
+        sql: &impl Sql,
+        digest: &str,
+        user: i64,
+        version: Version,
+        now: Timestamp,
+    ) -> Result<(), SqlError> {
         // A row that is there may have a copy of another state. A new row has none: each row outlives its copy.
         let begun = sql.find(
             "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, listed_until, ends_at)
@@ -189,10 +189,10 @@ impl Copies {
             &[
                 self.epoch.number().into(),
                 digest.into(),
-                row.number.into(),
-                version.into(),
+                user.into(),
+                version.sequence().into(),
                 now.into(),
-                end.into(),
+                now.millis().saturating_add(COPIED_MS).into(),
                 OPEN.into(),
                 REWRITE_MS.into(),
             ],
@@ -251,33 +251,6 @@ impl Copies {
             |row| Ok((row.text()?, Version::of_sequence(row.integer()?))),
         )?;
         Ok((listed.len() <= LISTED_MAX).then_some(listed))
-    }
-
-    /// The copies to write now, a bounded number of them.
-    pub fn due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
-        if self.due_at().is_none_or(|due_at| due_at > now) {
-            return Ok(Vec::new());
-        }
-        let select = format!(
-            "SELECT c.number, c.epoch, c.digest, c.version, c.ends_at, {} FROM copies c
-             LEFT JOIN users u ON u.number = c.user AND c.epoch = ?
-             WHERE c.due_at <= ? AND c.ends_at >= ? ORDER BY c.due_at LIMIT ?",
-            user_row::COLUMNS
-        );
-        let last = now.millis().saturating_add(WRITE_LAST_MS);
-        let parameters = [self.epoch.number().into(), now.into(), last.into(), BATCH_MAX.into()];
-        let due = sql.list(&select, &parameters, |row| {
-            let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
-            let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));
-            let ends_at = row.timestamp()?;
-            let user = UserRow::read_joined(row)?.filter(|row| row.user.status == Status::Active);
-            let user = user.map(|row| CopiedUser { principal_id: row.principal_id, user: row.user });
-            Ok(Copy { number, epoch, digest, version, user, ends_at })
-        })?;
-        if due.is_empty() {
-            self.find_due(sql, now)?;
-        }
-        Ok(due)
     }
 
     /// Records that KV has confirmed writes that began at an instant.
@@ -358,7 +331,7 @@ impl Copies {
     }
 
     /// Finds out what is due next. A copy that ends soon is not written any more.
-    fn find_due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+    pub fn find_due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
         let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND max(due_at, ?) + ? <= ends_at";
         self.due_at = sql.find(select, &[now.into(), WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
         Ok(())

@@ -5,6 +5,7 @@ use super::batches::{self, Batch};
 use super::change_log::Origin;
 use super::closing::{self, Closing};
 use super::copies::{self, Copy, Outage};
+use super::copying;
 use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
@@ -160,7 +161,7 @@ impl OrganizationCore {
 
     /// The copies to write to KV now, a bounded number of them.
     pub fn due_copies(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
-        self.with_memory(sql, now, Vec::new(), |memory| memory.copies.due(sql, now))
+        self.with_memory(sql, now, Vec::new(), |memory| copying::due(&mut memory.copies, sql, now))
     }
 
     /// Records that KV has confirmed writes that began at an instant. Returns whether an outage of KV ends. Must run

@@ -10,6 +10,7 @@
 //!   object that was restored has copies that it does not know.
 
 use super::copies::Copies;
+use super::copying;
 use super::limiter::Limiter;
 use super::protocol::{EdgeCall, Lease};
 use super::sql::{Sql, SqlError};
@@ -20,9 +21,9 @@ const TOKENS_FIRST: u32 = 8;
 /// A lease that ends sooner is of no use, in milliseconds.
 const LASTS_MIN_MS: i64 = 100;
 
-/// What decides about a lease, besides copies and bucket.
+/// What bounds a lease, besides copies and bucket.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct LeaseLimits {
     /// How old an answer may be, in seconds; 0 forbids leases.
     pub edge_stale_s: u32,
     pub key_expires_at: Option<Timestamp>,
@@ -34,18 +35,18 @@ pub fn serve(
     limiter: &mut Limiter,
     sql: &impl Sql,
     call: &EdgeCall,
-    terms: Terms,
+    limits: LeaseLimits,
     now: Timestamp,
 ) -> Result<Option<Lease>, SqlError> {
-    if terms.edge_stale_s == 0 {
+    if limits.edge_stale_s == 0 {
         return Ok(None);
     }
     if let Some(user_id) = &call.missed {
-        copies.miss(sql, user_id, now)?;
+        copying::miss(copies, sql, user_id, now)?;
     }
     let Some(used) = call.used.filter(|_| copies.are_trusted()) else { return Ok(None) };
-    let lasts_ms = i64::from(terms.edge_stale_s).saturating_mul(1_000);
-    let key_ends_in_ms = terms.key_expires_at.map_or(lasts_ms, |at| at.millis().saturating_sub(now.millis()));
+    let lasts_ms = i64::from(limits.edge_stale_s).saturating_mul(1_000);
+    let key_ends_in_ms = limits.key_expires_at.map_or(lasts_ms, |at| at.millis().saturating_sub(now.millis()));
     let lasts_ms = lasts_ms.min(key_ends_in_ms);
     if lasts_ms < LASTS_MIN_MS {
         return Ok(None);

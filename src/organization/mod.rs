@@ -26,6 +26,7 @@ pub mod change_log;
 pub mod closing;
 mod commands;
 pub mod copies;
+mod copying;
 pub mod core;
 pub mod erasure;
 pub mod export;

@@ -6,7 +6,7 @@ use super::change_log::{Actor, Origin};
 use super::commands;
 use super::failure::Failure;
 use super::idempotency::{self, Kept};
-use super::leases::{self, Terms};
+use super::leases::{self, LeaseLimits};
 use super::memory::Memory;
 use super::protocol::{Answer, Call, Caller, Command, EdgeCall, IdempotencyKey, Lease, Rejection, Reply, ReservedTurn};
 use super::quotas;
@@ -58,8 +58,8 @@ fn lease(
     now: Timestamp,
 ) -> Result<Option<Lease>, SqlError> {
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else { return Ok(None) };
-    let terms = Terms { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
-    leases::serve(&mut memory.copies, limiter, sql, edge, terms, now)
+    let limits = LeaseLimits { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
+    leases::serve(&mut memory.copies, limiter, sql, edge, limits, now)
 }
 
 /// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has retried and

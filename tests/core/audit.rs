@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::FutureExt;
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::end_user::{Status, Version};
+use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId, Mode, OrganizationId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
@@ -16,7 +16,7 @@ use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers, distrust_cache};
 use rollcall::organization::batches::Batch;
-use rollcall::organization::copies::{Copy, SPREAD_MS};
+use rollcall::organization::copies::{CopiedUser, Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Call, Caller, Command, DeleteEndUser, Differences, EdgeCall, EndUserChange, IssueKey, KeyRecord, Lease,
@@ -25,9 +25,8 @@ use rollcall::organization::protocol::{
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
 use rollcall::projection::audit::{self, AuditSource};
-use rollcall::projection::cache::{self, StoredCopy};
 use rollcall::projection::flush::{self, CopySource, Source};
-use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts};
+use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache};
 
 use crate::sqlite::Sqlite;
 
@@ -186,7 +185,7 @@ impl Object {
     }
 
     /// Readers at the edge ask for a user until the object keeps a copy in KV.
-    fn mark(&self, user_id: &UserId) {
+    fn begin_copy(&self, user_id: &UserId) {
         for _ in 0..2 {
             self.read(user_id, EdgeCall { missed: Some(user_id.clone()), used: None });
         }
@@ -346,7 +345,7 @@ impl World {
                 self.update(&user_id);
             }
             if self.random.bool() {
-                self.object.mark(&user_id);
+                self.object.begin_copy(&user_id);
             }
         }
         self.flush();
@@ -581,9 +580,8 @@ impl World {
             let key = self.key(id);
             let value = self.kv.value(&key);
             if is_active && !self.fresh.contains(&id.digest()) {
-                let value = value.expect("a copy");
-                let copy = StoredCopy::read(&value).expect("a copy that reads");
-                assert_eq!((copy.version, copy.record.get()), (user.user.version, document.as_str()));
+                let copy = value.as_deref().and_then(cache::read).expect("a copy");
+                assert_eq!((copy.principal_id, &copy.user), (user.principal_id, &user.user));
             }
             keys.insert(key);
         }
@@ -593,11 +591,10 @@ impl World {
     }
 }
 
-/// A copy of a user, of some version.
-fn copy_of(user: &UserRow, version: Version) -> String {
-    let record = serde_json::value::to_raw_value(&user.user).expect("JSON");
-    let copy = StoredCopy { version, principal_id: user.principal_id, record: &record };
-    serde_json::to_string(&copy).expect("JSON")
+/// A copy of a user, as of some version.
+fn copy_of(row: &UserRow, version: Version) -> String {
+    let user = EndUser { version, ..row.user.clone() };
+    serde_json::to_string(&CopiedUser { principal_id: row.principal_id, user }).expect("JSON")
 }
 
 #[test]
@@ -631,11 +628,11 @@ fn damage_is_found_counted_and_mended() {
 fn copied_world() -> (World, UserId) {
     let (mut world, user_id) = (World::new(1), UserId::new("ada").expect("an id"));
     world.create(&user_id);
-    world.object.mark(&user_id);
+    world.object.begin_copy(&user_id);
     world.flush();
     world.pass(2 * SPREAD_MS);
     world.audit(false);
-    assert!(world.kv.value(&world.key(&user_id)).is_some_and(|value| StoredCopy::read(&value).is_some()));
+    assert!(world.kv.value(&world.key(&user_id)).is_some_and(|value| cache::read(&value).is_some()));
     (world, user_id)
 }
 
@@ -668,10 +665,10 @@ fn a_repair_looks_at_kv_and_begins_an_epoch() {
     assert_ne!(world.lease().epoch, epoch, "a reader looks elsewhere");
     assert_eq!(world.kv.value(&key).as_deref(), Some("{}"), "the copy has gone");
     assert_eq!(world.kv.value(&world.key(&user_id)), None, "and no reader has asked for it since");
-    world.object.mark(&user_id);
+    world.object.begin_copy(&user_id);
     world.flush();
     let value = world.kv.value(&world.key(&user_id)).expect("a copy");
-    assert_eq!(StoredCopy::read(&value).map(|copy| copy.version), Some(world.object.users()[0].user.version));
+    assert_eq!(cache::read(&value).map(|copy| copy.user), Some(world.object.users()[0].user.clone()));
     // The row of the earlier copy goes with its tombstone.
     world.pass(SPREAD_MS + 1);
     assert_eq!(world.kv.value(&key), None);
@@ -693,7 +690,7 @@ fn a_copy_is_compared_only_when_kv_must_show_it() {
         world.pass(millis);
         world.distrust_kv();
         assert_eq!(world.audit(false).cache, outdated(i64::from(is_compared)), "{millis} ms later");
-        let is_copy = world.kv.value(&key).is_some_and(|value| StoredCopy::read(&value).is_some());
+        let is_copy = world.kv.value(&key).is_some_and(|value| cache::read(&value).is_some());
         assert_eq!(is_copy, is_compared, "{millis} ms later");
     }
     // What was written again is as good as a change: nobody believes an older copy meanwhile.

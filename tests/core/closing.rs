@@ -120,7 +120,7 @@ impl Object {
     }
 
     /// Readers at the edge ask for a user until the object keeps a copy in KV.
-    fn mark(&self, user_id: &UserId) {
+    fn begin_copy(&self, user_id: &UserId) {
         for _ in 0..2 {
             let caller = Caller::Key { digest: key(self.tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
             let edge = EdgeCall { missed: Some(user_id.clone()), used: None };
@@ -181,7 +181,7 @@ impl Object {
         }
         let everyone = self.storage.borrow().list("SELECT user_id FROM users", &[], Row::text);
         for text in everyone.expect("the users") {
-            self.mark(&user_id(&text));
+            self.begin_copy(&user_id(&text));
         }
         for _ in 0..FLUSHES_MAX {
             ready(flush::listing(self, listing)).expect("a flush");
@@ -531,7 +531,7 @@ fn nothing_brings_a_closed_object_back() {
             metadata: Metadata::default(),
         }))
         .expect("an answer");
-    object.mark(&late);
+    object.begin_copy(&late);
     let copies = object.transaction(|core, sql| core.due_copies(sql, now()));
     assert_eq!(copies.len(), 1);
     let expected = object.counts();

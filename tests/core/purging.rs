@@ -9,7 +9,7 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::copies::{Copy, MARK_MS, SPREAD_MS};
+use rollcall::organization::copies::{COPIED_MS, Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::erasure::BATCH_MAX;
 use rollcall::organization::protocol::{
@@ -230,13 +230,13 @@ fn agents_are_purged_in_turn() {
 #[test]
 fn only_a_person_with_a_copy_waits_for_kv() {
     let mut world = World::new();
-    let (copied, marked, other) =
-        (world.person("copied", true), world.person("marked", true), world.person("other", false));
+    let (first, second, other) =
+        (world.person("first", true), world.person("second", true), world.person("other", false));
     world.list();
     world.copy();
     world.now_ms += 60_000;
     // KV goes down.
-    let waiting = [world.erase(copied), world.erase(marked)];
+    let waiting = [world.erase(first), world.erase(second)];
     let alone = world.erase(other);
     assert!(world.fail_to_copy());
     assert!(!world.purge(), "the listing has confirmed nothing yet");
@@ -280,7 +280,7 @@ fn erase_while_kv_is_down(after_ms: i64) {
     let person = world.person("copied", true);
     world.list();
     world.copy();
-    let ends_ms = world.now_ms + MARK_MS;
+    let ends_ms = world.now_ms + COPIED_MS;
     world.now_ms += after_ms;
     let deletion_id = world.erase(person);
     world.list();

@@ -6,7 +6,7 @@ import { encode, faultOf, parse, read } from "./api.js";
 /** Reads of a run, each way. */
 const READS = 20;
 /** Time between two pairs of reads. The object writes a copy within a second or so, and a run shows it come. */
-const PACE_MS = 150;
+const PACE_MS = 120;
 /** What each way sends. An answer at the edge may be so many seconds old. */
 const WAYS = { strong: {}, edge: { "Cache-Control": "max-stale=5" } };
 const IDLE = "The first reads at the edge still go to the object, until it has written a copy.";

@@ -47,11 +47,14 @@ fn take(options: Options) -> Result<()> {
     page.fill("#user-id", "ada")?;
     page.click("#register button")?;
     page.wait("document.querySelector('#registered .status')?.innerText === '200'")?;
+    page.click("#edge-distance button[value='100']")?;
+    page.click("#edge-read")?;
+    page.wait("document.querySelector('#edge-said').innerText.startsWith('At the edge')")?;
     page.click("#burst-send")?;
     page.wait("document.querySelector('#burst-said').innerText.includes('admitted and')")?;
     page.click("#exchanges button")?;
-    // The picture shows the console from below the page's head down to the bucket.
-    page.size(1440, 1500)?;
+    // The picture shows the console from below the page's head down to the reads at the edge.
+    page.size(1440, 1640)?;
     page.evaluate(
         "document.activeElement.blur(), document.querySelector('#console').scrollIntoView({ behavior: 'instant' })",
     )?;

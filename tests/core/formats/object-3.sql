@@ -69,6 +69,7 @@ INSERT INTO state VALUES ('copies_retry_at', 1700000072000);
 INSERT INTO state VALUES ('limiter_high_water_us', 1700000070220000);
 INSERT INTO state VALUES ('limiter_leased_until_us', 1700000074000000);
 INSERT INTO state VALUES ('listing_sequence', 9);
+INSERT INTO state VALUES ('repair_began_at', 1700000000000);
 INSERT INTO state VALUES ('schema', 3);
 INSERT INTO state VALUES ('served_from', 3);
 INSERT INTO users VALUES (1, '_e5DDUC9V97qwYbNl5ADPQ8G-QmogG585ucXq3x9UCk', '018bcfe5-6be8-7eca-9374-85e95d505ca2', 'ada', 8, 'active', NULL, '{"a":"🦀"}', 1700000001000, 1700000007000, 1700000005000, '01HF7YAT00081040G2081040G2');
