@@ -2,6 +2,7 @@
 // storage that the contender is given, and changes nothing that the contender does. `GET /__counts` answers with the
 // counts, and `POST /__counts` sets them back to zero. Edge and objects share the isolate, and so the counts.
 import Edge, { Organization as Shipped } from "./contender.mjs";
+import { aroundCalls, replace, withBindings } from "./wrapping.mjs";
 
 /** Numbers of operations that Cloudflare bills. */
 const NOTHING = {
@@ -82,27 +83,11 @@ class Wakefulness {
 /** The edge is billed for requests and CPU, not for the time that it waits. */
 const EDGE = { during: (work) => work() };
 
-/** A binding with some of its methods replaced. */
-function replace(binding, methods) {
-  return new Proxy(binding, {
-    get(target, property) {
-      if (Object.hasOwn(methods, property)) return methods[property];
-      const value = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
 function countedObjects(namespace) {
-  // Every property of a stub is a call, and none of them has an `apply` of its own.
-  const counted = (stub) =>
-    new Proxy(stub, {
-      get: (target, method) => (...args) => {
-        counts.calls += 1;
-        return Reflect.apply(Reflect.get(target, method, target), target, args);
-      },
-    });
-  return { getByName: (name) => counted(namespace.getByName(name)) };
+  return aroundCalls(namespace, (call) => {
+    counts.calls += 1;
+    return call();
+  });
 }
 
 function countedKv(kv, who) {
@@ -157,13 +142,10 @@ function countedD1(database, who) {
 
 /** The bindings as the edge or an object is given them. */
 function countedBindings(env, who) {
-  const bindings = {
+  return withBindings(env, {
     ORGANIZATIONS: countedObjects(env.ORGANIZATIONS),
     RECORDS: countedKv(env.RECORDS, who),
     LISTING: countedD1(env.LISTING, who),
-  };
-  return new Proxy(env, {
-    get: (target, name) => (Object.hasOwn(bindings, name) ? bindings[name] : Reflect.get(target, name, target)),
   });
 }
 

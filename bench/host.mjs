@@ -5,8 +5,8 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
-const { main, wasm, state, flags, variables, inspector, counting } = JSON.parse(process.argv[2]);
-const modules = counting ? countingModules() : [{ type: "ESModule", path: main }];
+const { main, wasm, state, flags, variables, inspector, around } = JSON.parse(process.argv[2]);
+const modules = around ? wrappedModules() : [{ type: "ESModule", path: main }];
 if (wasm) modules.push({ type: "CompiledWasm", path: wasm });
 
 const miniflare = new Miniflare(
@@ -37,12 +37,13 @@ await (await miniflare.getD1Database("LISTING")).prepare("SELECT 1").run();
 const url = await miniflare.unsafeGetDirectURL();
 console.log(JSON.stringify({ url: url.origin }));
 
-/** The entry module that counts, and beside it the contender under the name by which that module imports it. */
-function countingModules() {
+/** The entry module around the contender's, and beside it what it imports, by the names by which it imports them. */
+function wrappedModules() {
   const module = (file, name) => ({
     type: "ESModule",
     path: join(dirname(main), name),
     contents: readFileSync(file, "utf8"),
   });
-  return [module(counting, "counting.mjs"), module(main, "contender.mjs")];
+  const wrapping = join(dirname(around), "wrapping.mjs");
+  return [module(around, "around.mjs"), module(wrapping, "wrapping.mjs"), module(main, "contender.mjs")];
 }

@@ -4,10 +4,8 @@
 
 import { DurableObject } from "cloudflare:workers";
 
-/** Most users that one flush takes to D1 and KV. */
+/** Most users that one flush takes to D1. */
 const FLUSH_MAX = 500;
-/** KV puts at a time: an invocation may have six connections open. */
-const PUTS_AT_ONCE = 5;
 
 const PROJECT = `
   INSERT OR IGNORE INTO end_users
@@ -99,22 +97,18 @@ export class Organization extends DurableObject {
     this.#tokens = burst;
   }
 
-  /** Takes the pending users to D1 and KV, until none is left. */
+  /** Takes the pending users to D1, until none is left. */
   async #flush() {
     this.#isFlushing = true;
-    const { LISTING, RECORDS } = this.env;
+    const { LISTING } = this.env;
     try {
       while (this.#pending.length > 0) {
         const users = this.#pending.splice(0, FLUSH_MAX);
         const records = `[${users.map(({ record }) => record).join()}]`;
         await LISTING.batch([LISTING.prepare(PROJECT).bind(this.#organizationId, records)]);
-        while (users.length > 0) {
-          const puts = users.splice(0, PUTS_AT_ONCE);
-          await Promise.all(puts.map(({ userId, record }) => RECORDS.put(recordKey(this.#organizationId, userId), record)));
-        }
       }
     } catch (error) {
-      console.error(`the projections lost a batch: ${error}`);
+      console.error(`the listing lost a batch: ${error}`);
     } finally {
       this.#isFlushing = false;
     }
@@ -122,7 +116,7 @@ export class Organization extends DurableObject {
 }
 
 export default {
-  async fetch(request, env) {
+  async fetch(request, env, ctx) {
     const { method, url } = request;
     const pathStart = url.indexOf("/", 8);
     const queryStart = url.indexOf("?", pathStart);
@@ -152,9 +146,15 @@ export default {
     }
     if (path.startsWith("/v1/end-users/")) {
       const userId = decodeURIComponent(path.slice("/v1/end-users/".length));
+      const isAtEdge = request.headers.has("Cache-Control");
+      if (isAtEdge) {
+        const copy = await env.RECORDS.get(recordKey(organizationId, userId));
+        if (copy !== null) return answer(200, copy, FROM_EDGE);
+      }
       const record = await object.read(userId);
       if (record === null) return limited(path);
       if (record === "") return failed(path, 404, "not_found", "There is no such end user.");
+      if (isAtEdge) ctx.waitUntil(env.RECORDS.put(recordKey(organizationId, userId), record));
       return answer(200, `${record.slice(0, -1)},"relationships":[],"relationships_has_more":false}`, ENTITY);
     }
     if (isService) return createPrincipal(request, object, path);
@@ -253,6 +253,7 @@ const HEADERS = {
   "X-RateLimit-Reset": "2026-01-01T00:00:00.000Z",
 };
 const ENTITY = { ...HEADERS, ETag: '"1"' };
+const FROM_EDGE = { ...HEADERS, ETag: 'W/"1"', Age: "1", "X-Rollcall-Source": "edge" };
 const PROBLEM = { ...HEADERS, "Content-Type": "application/problem+json" };
 
 function answer(status, body, headers = HEADERS) {

@@ -33,12 +33,33 @@ pub fn markdown(all: &[Counted]) -> String {
     for counted in all {
         let _ = writeln!(out, "{}", row(counted, &counted.under_load));
     }
+    out.push_str(&copies(all));
     out.push_str("\n## What writes the rows of a request alone\n\n| | | rows | statement |\n|---|---|--:|---|\n");
     for counted in all {
         for (statement, rows) in &counted.written {
             let shown: String = statement.chars().take(SHOWN).collect();
             let _ = writeln!(out, "| {} | {} | {rows} | `{shown}` |", counted.line.title(), counted.contender.name());
         }
+    }
+    out
+}
+
+/// What a copy in KV costs.
+fn copies(all: &[Counted]) -> String {
+    let mut out = String::new();
+    for counted in all {
+        let Some(copy) = &counted.copy else { continue };
+        if out.is_empty() {
+            out.push_str(
+                "\n## A user who is copied to KV\n\nWhat one user costs whom readers at the edge have missed twice: once a day, \
+                 and KV and the rows again after a change of the user, at most once a minute.\n\n\
+                 | | KV: writes | object: rows written | alarms set | alarms run | $ a million users |\n\
+                 |---|--:|--:|--:|--:|--:|\n",
+            );
+        }
+        let figures =
+            [copy.kv_writes, copy.object_rows_written, copy.alarms_set, copy.alarms_run].map(short).join(" | ");
+        let _ = writeln!(out, "| {} | {figures} | **{:.2}** |", counted.contender.name(), prices::operations(copy));
     }
     out
 }

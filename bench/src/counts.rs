@@ -14,14 +14,16 @@ use xtask::{Result, interrupt, step};
 
 use crate::contender::Contender;
 use crate::host::PUT_OFF_MAX;
-use crate::line::{Line, LineWork};
+use crate::line::{Line, LineWork, WARM};
 use crate::load::{self, Pace};
-use crate::measure::{Plan, Subject, median};
+use crate::measure::{self, Plan, Subject, median};
 
 /// Requests that are counted alone.
 const ALONE: usize = 3;
 /// Alarms that ring later than this have no work of a request. Rollcall's object sweeps expired rows then.
 const ALARM_SOON_MS: f64 = 60_000.0;
+/// After this time without a read at the edge no lease lasts. The object is still in memory.
+const LEASE_OVER: Duration = Duration::from_millis(5_500);
 const REST_LIMIT: Duration = Duration::from_mins(2);
 
 /// Numbers of operations that Cloudflare bills.
@@ -85,12 +87,15 @@ pub struct Counted {
     /// How long a request alone keeps an object in memory without hibernation, in milliseconds.
     pub awake_ms: f64,
     pub under_load: Counts,
+    /// What a user costs who is copied to KV, in a contender that copies users.
+    pub copy: Option<Counts>,
 }
 
 /// Counts a line of one contender.
 pub fn line(plan: Plan, line: Line, subject: &Subject) -> Result<Counted> {
     let name = subject.contender.name();
     let counter = Counter { line, subject };
+    let copy = counter.warm(plan)?;
     counter.ask(plan.clients, Pace::Saturated, plan.warm_up)?;
     counter.rest()?;
     let under_load = counter.under_load(plan)?;
@@ -102,7 +107,7 @@ pub fn line(plan: Plan, line: Line, subject: &Subject) -> Result<Counted> {
     }
     step(format!("{name}: counted {}", line.name()));
     let (alone, written) = (first.counts.clone(), first.written.clone());
-    Ok(Counted { line, contender: subject.contender.clone(), alone, written, awake_ms, under_load })
+    Ok(Counted { line, contender: subject.contender.clone(), alone, written, awake_ms, under_load, copy })
 }
 
 struct Counter<'a> {
@@ -111,6 +116,34 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
+    /// Has users copied to KV, for a line that reads copies. Counts what that writes, for each of them.
+    fn warm(&self, plan: Plan) -> Result<Option<Counts>> {
+        if self.line != Line::Edge {
+            return Ok(None);
+        }
+        self.reset()?;
+        let work = Rc::new(LineWork::new(self.line, self.subject.directories.clone(), plan.clients));
+        measure::warm(plan, self.subject, &work)?;
+        let tally = self.rest()?;
+        #[expect(clippy::cast_precision_loss, reason = "rows of some users")]
+        let each = |sum: f64| sum / WARM as f64;
+        // Reads write too, above all the high-water mark of the bucket.
+        let of_copies = tally.written.iter().filter(|(statement, _)| statement.contains(" copies "));
+        #[expect(clippy::cast_precision_loss, reason = "rows of some users")]
+        let rows = of_copies.map(|(_, rows)| *rows as f64).sum();
+        Ok(self.has_leases().then(|| Counts {
+            kv_writes: each(tally.counts.kv_writes),
+            object_rows_written: each(rows),
+            alarms_set: each(tally.counts.alarms_set),
+            alarms_run: each(tally.counts.alarms_run),
+            ..Counts::default()
+        }))
+    }
+
+    fn has_leases(&self) -> bool {
+        matches!(self.subject.contender, Contender::Rollcall | Contender::Build { .. })
+    }
+
     fn under_load(&self, plan: Plan) -> Result<Counts> {
         self.reset()?;
         self.ask(plan.clients, Pace::Saturated, plan.duration)?;
@@ -123,10 +156,17 @@ impl Counter<'_> {
             if self.line == Line::RateLimited {
                 self.ask_once()?;
             }
+            if self.line == Line::Edge && self.has_leases() {
+                sleep(LEASE_OVER);
+            }
             self.reset()?;
             self.ask_once()?;
             self.rest()
         };
+        if self.line == Line::Edge {
+            // Once a minute a lease writes until when leases may be out. This one does, and those that are counted do not.
+            self.ask_once()?;
+        }
         (0..ALONE).map(one).collect()
     }
 
@@ -137,9 +177,8 @@ impl Counter<'_> {
     }
 
     fn ask(&self, clients: usize, pace: Pace, duration: Duration) -> Result<()> {
-        let authority = self.subject.host.url.trim_start_matches("http://");
         let work = Rc::new(LineWork::new(self.line, self.subject.directories.clone(), clients));
-        load::run(&work, authority, clients, pace, duration).map(drop)
+        load::run(&work, &[self.subject.host.authority()], clients, pace, duration).map(drop)
     }
 
     /// Waits until the contender has done all work of the requests so far, that of its alarms too.

@@ -20,6 +20,30 @@ pub const PUT_OFF_MAX: Duration = Duration::from_millis(1_200);
 pub const ADMIN_TOKEN: &str = "the-operator-of-the-benchmark-and-nobody-else";
 pub const KEY_SECRET: &str = "a-secret-that-protects-nothing-but-a-benchmark";
 
+/// An entry module of the benchmark around a contender's own.
+#[derive(Debug, Clone, Copy)]
+pub enum Around<'a> {
+    /// Counts what Cloudflare bills.
+    Counting,
+    /// Puts so many milliseconds between the edge and the objects.
+    Distance { ms: u32 },
+    /// Has the objects of the edges in other processes.
+    Home,
+    /// Has an edge whose objects are in the process with this URL.
+    Away { home: &'a str },
+}
+
+impl Around<'_> {
+    const fn module(self) -> &'static str {
+        match self {
+            Self::Counting => "bench/counting.mjs",
+            Self::Distance { .. } => "bench/distance.mjs",
+            Self::Home => "bench/home.mjs",
+            Self::Away { .. } => "bench/away.mjs",
+        }
+    }
+}
+
 /// A runtime for one contender, until it is dropped or stopped.
 #[derive(Debug)]
 pub struct Host {
@@ -36,9 +60,9 @@ impl Host {
         Self::start_with(tools, artefact, state, None, None)
     }
 
-    /// Starts a runtime that counts what Cloudflare bills.
-    pub fn start_counting(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
-        Self::start_with(tools, artefact, state, None, Some(root().join("bench/counting.mjs")))
+    /// Starts a runtime with an entry module of the benchmark.
+    pub fn start_around(tools: &Tools, artefact: &Artefact, state: &Path, around: Around<'_>) -> Result<Self> {
+        Self::start_with(tools, artefact, state, None, Some(around))
     }
 
     /// Starts a runtime with an inspector for profiles.
@@ -53,8 +77,20 @@ impl Host {
         artefact: &Artefact,
         state: &Path,
         inspector: Option<u16>,
-        counting: Option<PathBuf>,
+        around: Option<Around<'_>>,
     ) -> Result<Self> {
+        let mut variables = json!({
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "KEY_SECRET": KEY_SECRET,
+            // All forged keys come from one address here, and the benchmark measures the check of the key.
+            "PUBLIC_REQUESTS_PER_SECOND": "100000",
+            "PUBLIC_BURST": "1000000",
+        });
+        match around {
+            Some(Around::Distance { ms }) => variables["DISTANCE_MS"] = ms.into(),
+            Some(Around::Away { home }) => variables["HOME"] = home.into(),
+            Some(Around::Counting | Around::Home) | None => {}
+        }
         fs::create_dir_all(state)?;
         let options = json!({
             "main": artefact.main,
@@ -62,14 +98,8 @@ impl Host {
             "state": state,
             "flags": artefact.contender.flags(),
             "inspector": inspector,
-            "counting": counting,
-            "variables": {
-                "ADMIN_TOKEN": ADMIN_TOKEN,
-                "KEY_SECRET": KEY_SECRET,
-                // All forged keys come from one address here, and the benchmark measures the check of the key.
-                "PUBLIC_REQUESTS_PER_SECOND": "100000",
-                "PUBLIC_BURST": "1000000",
-            },
+            "around": around.map(|around| root().join(around.module())),
+            "variables": variables,
         });
         let mut command = tools.command(tools.binary("node"));
         command
@@ -85,6 +115,11 @@ impl Host {
         let url = runtime.wait_for(READY_LIMIT, ready)?;
         let pid = workerd_under(std::process::id(), state).ok_or("no workerd is running")?;
         Ok(Self { runtime, url, inspector, pid })
+    }
+
+    /// Host and port, for the load generator.
+    pub fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// CPU time of the runtime so far, in seconds. All measured work runs on one thread, so this is also its busy

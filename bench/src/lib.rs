@@ -3,7 +3,10 @@
 pub mod contender;
 pub mod costs;
 pub mod counts;
+pub mod distance;
+pub mod edge;
 pub mod host;
+pub mod hot;
 pub mod line;
 pub mod load;
 pub mod measure;

@@ -1,15 +1,19 @@
 //! The workloads: one line of the table each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::Full;
 use hyper::body::Bytes;
+use hyper::http::response::Parts;
 use hyper::{Method, Request};
 use serde_json::json;
 
 use crate::load::Work;
 use crate::setup::Directory;
+
+/// The header that says where an answer comes from.
+const SOURCE: &str = "x-rollcall-source";
 
 /// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +21,7 @@ pub enum Line {
     CreateNew,
     CreateExisting,
     Get,
+    Edge,
     List100,
     List200,
     AgentUsers100,
@@ -27,14 +32,18 @@ pub enum Line {
     Invalid,
 }
 
+/// Users of all organizations who are read at the edge, in turn.
+pub const WARM: usize = 100;
+
 /// Numbers for the ids that benchmarks make, so that no id repeats.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Line {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateNew,
         Self::CreateExisting,
         Self::Get,
+        Self::Edge,
         Self::List100,
         Self::List200,
         Self::AgentUsers100,
@@ -51,6 +60,7 @@ impl Line {
             Self::CreateNew => "create-new",
             Self::CreateExisting => "create-existing",
             Self::Get => "get",
+            Self::Edge => "edge",
             Self::List100 => "list-100",
             Self::List200 => "list-200",
             Self::AgentUsers100 => "agent-users-100",
@@ -68,6 +78,7 @@ impl Line {
             Self::CreateNew => "register a new user (201)",
             Self::CreateExisting => "register one who is there (200)",
             Self::Get => "read a user",
+            Self::Edge => "read a user at the edge",
             Self::List100 => "list 100 users",
             Self::List200 => "list 200 users",
             Self::AgentUsers100 => "list 100 of an agent's users",
@@ -110,11 +121,22 @@ pub struct LineWork {
     pub directories: Vec<Directory>,
     /// The position of each client in the list that it walks, by the client's number.
     cursors: RefCell<Vec<Option<String>>>,
+    answered: Cell<u64>,
+    /// Answers that say that they come from a copy.
+    from_copies: Cell<u64>,
 }
 
 impl LineWork {
     pub fn new(line: Line, directories: Vec<Directory>, clients: usize) -> Self {
-        Self { line, directories, cursors: RefCell::new(vec![None; clients]) }
+        let cursors = RefCell::new(vec![None; clients]);
+        Self { line, directories, cursors, answered: Cell::new(0), from_copies: Cell::new(0) }
+    }
+
+    /// The part of the answers since the last time that came from a copy.
+    pub fn take_share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "requests of a few seconds")]
+        let share = self.from_copies.take() as f64 / self.answered.take().max(1) as f64;
+        share
     }
 
     fn page(&self, client: usize, path: &str) -> String {
@@ -134,7 +156,8 @@ impl Work for LineWork {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Every client spreads its requests over all organizations. Clients of a list stay with one organization.
         let turn = if self.line.is_list() { client } else { usize::try_from(number).unwrap_or_default() };
-        let place = turn % self.directories.len();
+        let count = self.directories.len();
+        let place = turn % count;
         let directory = &self.directories[place];
         let known = || fastrand::choice(&directory.known).map(String::as_str).unwrap_or_default();
         let mut key = ("authorization", directory.bearer.as_str());
@@ -142,6 +165,10 @@ impl Work for LineWork {
             Line::CreateNew => (Method::POST, "/v1/end-users".to_owned(), registration(&format!("new-{number:09}"))),
             Line::CreateExisting => (Method::POST, "/v1/end-users".to_owned(), registration(known())),
             Line::Get => (Method::GET, format!("/v1/end-users/{}", known()), String::new()),
+            Line::Edge => {
+                let warm = directory.known.get(turn / count % WARM.div_ceil(count));
+                (Method::GET, format!("/v1/end-users/{}", warm.map_or("", String::as_str)), String::new())
+            }
             Line::List100 => (Method::GET, self.page(client, "/v1/end-users?limit=100"), String::new()),
             Line::List200 => (Method::GET, self.page(client, "/v1/end-users?limit=200"), String::new()),
             Line::AgentUsers100 | Line::AgentUsers500 => {
@@ -171,10 +198,18 @@ impl Work for LineWork {
         if method == Method::POST {
             request = request.header("content-type", "application/json");
         }
+        if self.line == Line::Edge {
+            request = request.header("cache-control", "max-stale=5");
+        }
         request.body(Full::new(Bytes::from(body))).unwrap_or_default()
     }
 
-    fn answered(&self, client: usize, status: u16, body: &[u8]) -> Result<(), String> {
+    fn answered(&self, client: usize, head: &Parts, body: &[u8]) -> Result<(), String> {
+        let status = head.status.as_u16();
+        self.answered.set(self.answered.get() + 1);
+        if head.headers.get(SOURCE).is_some_and(|source| source == "edge") {
+            self.from_copies.set(self.from_copies.get() + 1);
+        }
         // Once a second there is a token. That request is admitted, and its answer is that the user does not exist.
         let is_admitted = self.line == Line::RateLimited && status == 404;
         if status != self.line.status() && !is_admitted {

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::http::response::Parts;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
@@ -30,7 +31,7 @@ pub trait Work {
     /// The next request of a client.
     fn request(&self, client: usize) -> Request<Full<Bytes>>;
     /// Checks an answer. The error describes the fault.
-    fn answered(&self, client: usize, status: u16, body: &[u8]) -> std::result::Result<(), String>;
+    fn answered(&self, client: usize, head: &Parts, body: &[u8]) -> std::result::Result<(), String>;
 }
 
 /// The rate of requests.
@@ -54,6 +55,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Counts the requests of another run in.
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        self.completed += other.completed;
+        self.elapsed_s += other.elapsed_s;
+        self.generator_s += other.generator_s;
+        Ok(self.latency_us.add(&other.latency_us)?)
+    }
+
     pub fn quantile_ms(&self, quantile: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a minute")]
         let us = self.latency_us.value_at_quantile(quantile) as f64;
@@ -72,10 +81,10 @@ struct Shared<W> {
     latency_us: RefCell<Histogram<u64>>,
 }
 
-/// Sends requests for this long.
+/// Sends requests for this long. The connections go to these servers in turn.
 pub fn run<W: Work + 'static>(
     work: &Rc<W>,
-    authority: &str,
+    authorities: &[&str],
     clients: usize,
     pace: Pace,
     duration: Duration,
@@ -85,7 +94,7 @@ pub fn run<W: Work + 'static>(
     let cpu_s = thread_cpu_s(own_thread)?;
     let outcome = LocalSet::new().block_on(&runtime, async {
         let mut connections = Vec::new();
-        for _ in 0..clients {
+        for authority in authorities.iter().cycle().take(clients) {
             connections.push(connect(authority).await?);
         }
         let began = Instant::now();
@@ -139,12 +148,12 @@ async fn ask<W: Work>(shared: Rc<Shared<W>>, client: usize, mut connection: Send
         wait_until(due).await;
         connection.ready().await?;
         let response = connection.send_request(shared.work.request(client)).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
         let latency = u64::try_from(due.elapsed().as_micros())?.clamp(1, LATENCY_MAX_US);
         shared.latency_us.borrow_mut().record(latency)?;
         shared.completed.set(shared.completed.get() + 1);
-        shared.work.answered(client, status, &body)?;
+        shared.work.answered(client, &head, &body)?;
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bench::contender::{Artefact, Contender};
-use bench::host::Host;
+use bench::host::{Around, Host};
 use bench::line::Line;
 use bench::measure::{self, Subject};
 use bench::options::{CLIENTS, Options};
 use bench::report::Results;
-use bench::{costs, counts, plot, profile, seed, setup, start};
+use bench::{costs, counts, distance, hot, plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
@@ -37,6 +37,19 @@ fn run() -> Result<()> {
     if options.counts {
         // What a request costs does not depend on how many users there are.
         return count_all(&tools, &artefacts, &Options { users: vec![1_000], ..options });
+    }
+    if let Some(ms) = options.distance {
+        let options = Options { users: vec![1_000], ..options };
+        let (_states, subjects) = set_up(&tools, &artefacts, &options, 1)?;
+        let page = distance::markdown(options.plan(), ms, &subjects)?;
+        return publish("distance.md", &page, options.contenders == Contender::OWN);
+    }
+    if !options.hot.is_empty() {
+        let state = State::make(options.disk)?;
+        let rollcall = artefacts.iter().find(|artefact| artefact.contender == Contender::Rollcall);
+        let rollcall = rollcall.ok_or("--hot measures rollcall, which --contenders leaves out")?;
+        let page = hot::markdown(&tools, rollcall, options.plan(), &options.hot, &state.folder)?;
+        return publish("hot.md", &page, options.hot == hot::ISOLATES);
     }
     if options.profile {
         return profile_all(&tools, &artefacts, &options);
@@ -68,12 +81,16 @@ fn count_all(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result
         }
     }
     let tables = costs::markdown(&counted);
-    println!("{tables}");
-    let is_whole = options.lines == Line::ALL && options.contenders == Contender::OWN;
+    publish("costs.md", &tables, options.lines == Line::ALL && options.contenders == Contender::OWN)
+}
+
+/// Prints a page and writes it, to the published ones if nothing was left out or added.
+fn publish(name: &str, page: &str, is_whole: bool) -> Result<()> {
+    println!("{page}");
     let folder = root().join(if is_whole { "docs/bench" } else { "target/bench/report" });
     fs::create_dir_all(&folder)?;
-    let file = folder.join("costs.md");
-    fs::write(&file, tables)?;
+    let file = folder.join(name);
+    fs::write(&file, page)?;
     step(format!("Wrote {}", file.display()));
     Ok(())
 }
@@ -188,14 +205,16 @@ fn set_up(
             Host::start(tools, artefact, &state)?.stop();
             seed::schema(artefact, &state)?;
             let host = Host::start(tools, artefact, &state)?;
-            let directories = setup::organizations(&host.url, organizations)?;
+            let directories = setup::organizations(&host.url, organizations, setup::UNREACHED)?;
             host.settle(true)?;
             host.stop();
             for directory in &directories {
                 seed::users(&artefact.contender, &state, directory, *users / organizations)?;
             }
             let host = if options.counts {
-                Host::start_counting(tools, artefact, &state)?
+                Host::start_around(tools, artefact, &state, Around::Counting)?
+            } else if let Some(ms) = options.distance {
+                Host::start_around(tools, artefact, &state, Around::Distance { ms })?
             } else if options.profile {
                 Host::start_inspected(tools, artefact, &state)?
             } else {

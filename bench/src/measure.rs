@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use xtask::{Result, step};
 
 use crate::contender::Contender;
+use crate::edge;
 use crate::host::Host;
 use crate::line::{Line, LineWork};
 use crate::load::{self, Outcome, Pace};
@@ -45,6 +46,9 @@ pub struct Sample {
     pub p99_ms: f64,
     /// CPU time of the generator, as a part of one core.
     pub generator: f64,
+    /// The part of the answers that came from a copy in KV, as they say themselves.
+    #[serde(default)]
+    pub from_copies: f64,
 }
 
 /// All rounds of one contender on one line.
@@ -69,6 +73,7 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
         .collect();
     let mut slowest = f64::INFINITY;
     for (subject, work) in subjects.iter().zip(&works) {
+        warm(plan, subject, work)?;
         let (rate, ..) = saturate(plan, line, subject, work, plan.warm_up)?;
         slowest = slowest.min(rate);
     }
@@ -79,11 +84,18 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
             // Each round starts with another contender.
             let place = (place + round) % subjects.len();
             let (subject, work) = (&subjects[place], &works[place]);
+            if line == Line::Edge {
+                edge::lead_in(work, &[subject.host.authority()], plan.clients)?;
+            }
             let (rate, cpu_us, generator) = saturate(plan, line, subject, work, plan.duration)?;
             let paced = ask(plan, subject, work, Pace::Fixed(fixed_rate), plan.duration)?;
             subject.host.settle(line.writes())?;
             let (p50_ms, p99_ms) = (paced.quantile_ms(0.5), paced.quantile_ms(0.99));
-            samples[place].push(Sample { rate, cpu_us, p50_ms, p99_ms, generator });
+            let from_copies = work.take_share();
+            if line == Line::Edge {
+                edge::check(&subject.contender, work, from_copies)?;
+            }
+            samples[place].push(Sample { rate, cpu_us, p50_ms, p99_ms, generator, from_copies });
         }
     }
     let series = subjects.iter().zip(samples).map(|(subject, samples)| {
@@ -101,6 +113,14 @@ pub fn line(plan: Plan, line: Line, subjects: &[Subject], disk: bool) -> Result<
     let series = series.collect::<Result<Vec<_>>>()?;
     step(summary(line, &series));
     Ok(series)
+}
+
+/// Brings a contender to where the line measures it.
+pub fn warm(plan: Plan, subject: &Subject, work: &Rc<LineWork>) -> Result<()> {
+    if work.line == Line::Edge {
+        edge::warm(&subject.contender, work, &[subject.host.authority()], plan.clients)?;
+    }
+    Ok(())
 }
 
 /// Returns completed requests per second, CPU time per request in µs, and the generator's share of a core.
@@ -122,8 +142,7 @@ fn saturate(
 }
 
 fn ask(plan: Plan, subject: &Subject, work: &Rc<LineWork>, pace: Pace, duration: Duration) -> Result<Outcome> {
-    let authority = subject.host.url.trim_start_matches("http://");
-    load::run(work, authority, plan.clients, pace, duration)
+    load::run(work, &[subject.host.authority()], plan.clients, pace, duration)
 }
 
 /// The middle value, or the mean of the two middle values.
@@ -140,6 +159,11 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 impl Series {
     pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().map(of).collect())
+    }
+
+    /// The least part of the answers of a round that came from a copy in KV.
+    pub fn least_from_copies(&self) -> f64 {
+        self.samples.iter().map(|sample| sample.from_copies).fold(1.0, f64::min)
     }
 
     /// CPU time per request in the fastest round, in µs. Other work on the machine only adds to it, so on a busy
@@ -186,6 +210,9 @@ fn summary(line: Line, all: &[Series]) -> String {
             text,
             "\n    {name:<18} {rate:>6.0}/s {cpu_us:>6.0} µs, least {least_us:>6.0}, p99 {p99_ms:>6.1} ms"
         );
+        if line == Line::Edge {
+            let _ = write!(text, ", from copies {:.1} %", series.least_from_copies() * 100.0);
+        }
         let own = Contender::Rollcall.name();
         let rollcall = all.iter().find(|other| other.contender == own && other.users == series.users);
         if let Some(rollcall) = rollcall.filter(|_| series.contender != own) {

@@ -9,8 +9,8 @@ use crate::line::Line;
 use crate::measure::Plan;
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--against FOLDER]... [--users 1000,100000] \
-                     [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--counts] [--profile] \
-                     [--report]";
+                     [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--counts] \
+                     [--distance MS] [--hot 1,4] [--profile] [--report]";
 
 /// Connections of the load generator to each contender.
 pub const CLIENTS: usize = 32;
@@ -31,6 +31,10 @@ pub struct Options {
     pub disk: bool,
     /// Counts what Cloudflare bills instead of measuring the contenders.
     pub counts: bool,
+    /// Measures latencies with so many milliseconds between the edge and the objects.
+    pub distance: Option<u32>,
+    /// Measures one hot organization, with each of these numbers of edges.
+    pub hot: Vec<usize>,
     /// Profiles the contenders instead of measuring them.
     pub profile: bool,
     /// Measures nothing and writes the tables of the last results.
@@ -61,6 +65,8 @@ impl Options {
             warm_up: 2.0,
             disk: false,
             counts: false,
+            distance: None,
+            hot: Vec::new(),
             profile: false,
             only_report: false,
             is_whole: true,
@@ -81,6 +87,8 @@ impl Options {
                 "--warm-up" => options.warm_up = value()?.parse()?,
                 "--disk" => options.disk = true,
                 "--counts" => options.counts = true,
+                "--distance" => options.distance = Some(value()?.parse()?),
+                "--hot" => options.hot = each(&value()?, |text| text.parse().ok().filter(|isolates| *isolates > 0))?,
                 "--profile" => options.profile = true,
                 "--report" => options.only_report = true,
                 _ => return Err(format!("{name} is unknown\n{USAGE}").into()),

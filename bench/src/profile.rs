@@ -14,7 +14,7 @@ use xtask::{Result, process, root, step};
 
 use crate::line::{Line, LineWork};
 use crate::load::{self, Pace};
-use crate::measure::{Plan, Subject};
+use crate::measure::{self, Plan, Subject};
 
 /// Number of functions in the table, by their time with callees.
 const SHOWN: usize = 70;
@@ -160,7 +160,8 @@ pub fn line(tools: &Tools, plan: Plan, line: Line, subject: &Subject) -> Result<
     let name = format!("{}-{}", subject.contender.name(), line.name());
     let file = folder.join(format!("{name}.cpuprofile"));
     let work = Rc::new(LineWork::new(line, subject.directories.clone(), plan.clients));
-    let authority = subject.host.url.trim_start_matches("http://");
+    let authority = &[subject.host.authority()];
+    measure::warm(plan, subject, &work)?;
     // V8 compiles functions again at first, and the profile leaves that phase out.
     load::run(&work, authority, plan.clients, Pace::Saturated, plan.warm_up)?;
     let mut profiler = tools.command(tools.binary("node"));

@@ -110,6 +110,7 @@ impl Results {
             }
             out.push_str(&self.against(setting, name));
         }
+        out.push_str(&self.answers_from_copies(setting));
         let mut resident = Vec::new();
         for name in names {
             let last = self.of(setting).rfind(|series| series.contender == name);
@@ -117,6 +118,22 @@ impl Results {
         }
         let _ = write!(out, "\nResident memory at the end: {}.\n", resident.join(", "));
         out
+    }
+
+    /// How many of the reads at the edge were answered from KV.
+    fn answers_from_copies(&self, setting: Setting) -> String {
+        let reads = self.of(setting).filter(|series| series.line == Line::Edge.name());
+        let shares: Vec<String> = reads
+            .filter(|series| series.contender != Contender::Twin.name())
+            .map(|series| format!("{} {:.1} %", series.contender, series.least_from_copies() * 100.0))
+            .collect();
+        if shares.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nReads at the edge that came from a copy in KV, in the round with the fewest: {}.\n",
+            shares.join(", ")
+        )
     }
 
     /// The three contenders of this repository, line by line.

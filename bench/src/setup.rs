@@ -9,8 +9,15 @@ use xtask::demo::Admin;
 
 use crate::host::ADMIN_TOKEN;
 
+/// The rate of an organization.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub requests_per_second: u32,
+    pub burst: u32,
+}
+
 /// Limits that are never reached.
-const REQUESTS_PER_SECOND: u32 = 100_000;
+pub const UNREACHED: Limits = Limits { requests_per_second: 100_000, burst: 100_000 };
 /// Number of users of each organization that are requested by id.
 const KNOWN: usize = 500;
 
@@ -48,8 +55,9 @@ impl Api<'_> {
         Ok(serde_json::from_str(&text)?)
     }
 
-    fn organization(&self, rate: u32) -> Result<String> {
-        let limits = json!({ "requests_per_second": rate, "burst": rate, "turns_per_period": 1_000_000,
+    fn organization(&self, limits: Limits) -> Result<String> {
+        let Limits { requests_per_second, burst } = limits;
+        let limits = json!({ "requests_per_second": requests_per_second, "burst": burst, "turns_per_period": 1_000_000,
                              "active_relationships": 1_000_000 });
         self.admin.create_organization("Benchmark", &limits)
     }
@@ -69,17 +77,17 @@ fn text(document: &Value, name: &str) -> Result<String> {
 }
 
 /// Creates organizations with a few users each.
-pub fn organizations(url: &str, count: usize) -> Result<Vec<Directory>> {
+pub fn organizations(url: &str, count: usize, limits: Limits) -> Result<Vec<Directory>> {
     let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(30)));
     let api = Api { url, agent: config.build().new_agent(), admin: Admin::new(url, ADMIN_TOKEN) };
-    let exhausted = api.organization(1)?;
+    let exhausted = api.organization(Limits { requests_per_second: 1, burst: 1 })?;
     let exhausted = format!("Bearer {}", api.key(&exhausted, "api")?);
     let known = if count > 1 { KNOWN / 10 } else { KNOWN };
-    (0..count).map(|_| directory(&api, &exhausted, known)).collect()
+    (0..count).map(|_| directory(&api, limits, &exhausted, known)).collect()
 }
 
-fn directory(api: &Api<'_>, exhausted: &str, known: usize) -> Result<Directory> {
-    let organization_id = api.organization(REQUESTS_PER_SECOND)?;
+fn directory(api: &Api<'_>, limits: Limits, exhausted: &str, known: usize) -> Result<Directory> {
+    let organization_id = api.organization(limits)?;
     let key = api.key(&organization_id, "api")?;
     let bearer = format!("Bearer {key}");
     let mut forged = key;
