@@ -202,7 +202,9 @@ impl Leases {
         }
         held.grants.push(Grant { lapses_at, left: tokens });
         held.terms = Some(Rc::new(Terms { asked_at, lapses_at, epoch, changed, tokens }));
-        held.admission = admission;
+        // The bucket answered before it gave the tokens of the lease away.
+        held.admission =
+            admission.map(|admission| Admission { remaining: admission.remaining.saturating_sub(tokens), ..admission });
     }
 
     /// The state of the bucket for a caller who is answered from KV: what was left when the lease was given, with the

@@ -121,10 +121,10 @@ fn cache_flaw(expected: Option<&ProjectedRecord>, version: Version, value: Optio
         (None, _) => None,
         (Some(_), None) => Some(Flaw::Missing),
         (Some(record), Some(value)) => {
-            // A user may have changed since the object said what it expects.
+            // The object leaves out whoever has changed since it said what it expects.
             let is_current = cache::read(value).is_some_and(|CopiedUser { user, .. }| {
-                let is_same = || serde_json::to_string(&user).is_ok_and(|text| text == record.document.as_str());
-                user.version > version || (user.version == version && is_same())
+                user.version == version
+                    && serde_json::to_string(&user).is_ok_and(|text| text == record.document.as_str())
             });
             (!is_current).then_some(Flaw::Outdated)
         }

@@ -6,9 +6,12 @@ use rusqlite::{Connection, types::ValueRef};
 use serde_json::json;
 
 use crate::client::{Client, encode};
+use crate::clock::{self, set_ahead};
 use crate::delete_end_user::completed;
+use crate::edge_reads::{REWRITTEN_AFTER, from_edge, near};
 use crate::server::{Options, Server, expect, roomy};
-use crate::stores::Store;
+use crate::stores::{Store, kv_holds};
+use crate::wait;
 
 /// Text that cannot occur by chance.
 const ID: &str = "canary-of-the-id/🦀@example.org";
@@ -60,7 +63,7 @@ pub fn values(file: &Path) -> Vec<(String, Vec<u8>)> {
     values
 }
 
-/// Makes the person and changes them in every way. Their data gets into the cache, the listing, an export and kept
+/// Makes the person and changes them in every way. Their data gets into a copy in KV, the listing, an export and kept
 /// answers.
 fn live(client: &Client) {
     let path = format!("/v1/end-users/{}", encode(ID));
@@ -77,6 +80,7 @@ fn live(client: &Client) {
         expect(200, client.get("/v1/end-users"));
         expect(200, client.get(&path));
     }
+    from_edge(&near(client, 5), &path);
     expect(200, client.get(&format!("{path}/export")));
     let merge = ("application/merge-patch+json", br#"{"display_name":null}"#.as_slice());
     expect(200, client.send("PATCH", &path, Some(merge)));
@@ -95,7 +99,7 @@ fn live_as_agent(client: &Client) -> String {
 
 #[test]
 fn what_is_erased_leaves_no_trace() {
-    let server = Server::start(Options { vars: roomy(), entry: None });
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
     let organization = server.organization();
     let client = server.client(&organization, "live", "read_write");
     let rows: Vec<_> = (0..40).map(|index| json!({ "user_id": format!("other-{index:02}") })).collect();
@@ -115,13 +119,17 @@ fn what_is_erased_leaves_no_trace() {
     held(SECRETS[3]);
     held(AGENT[0]);
     held(AGENT[4]);
+    assert!(kv_holds(server.state(), SECRETS[3]), "the copy is there");
 
     let accepted = expect(202, client.delete(&format!("/v1/end-users/{}", encode(ID))));
+    set_ahead(&server, REWRITTEN_AFTER);
     completed(&client, accepted["deletion_id"].as_str().expect("an id"));
     let accepted = expect(202, client.delete(&agent));
     completed(&client, accepted["deletion_id"].as_str().expect("an id"));
     let tenant = format!("{}/live", organization.id);
     Store::D1.assert_users_eventually(server.state(), &tenant, 40);
+    // The runtime removes overwritten values in the background.
+    wait::until("KV to hold nothing", || kv_holds(server.state(), SECRETS[3]), |is_held| !is_held);
     server.kill();
 
     let canaries = [&[ID], SECRETS.as_slice(), AGENT.as_slice()].concat();

@@ -29,7 +29,10 @@ fn an_organization_is_made_read_and_changed() {
     let created_at = &organization["created_at"];
     let expected = json!({
         "id": id, "name": "Acme", "slug": slug, "clerk_org_id": null,
-        "limits": { "requests_per_second": 50, "burst": 7, "turns_per_period": 10_000, "active_relationships": 1_000 },
+        "limits": {
+            "requests_per_second": 50, "burst": 7, "turns_per_period": 10_000, "active_relationships": 1_000,
+            "edge_stale_s": 5,
+        },
         "version": 1, "created_at": created_at, "updated_at": created_at,
     });
     assert_eq!(organization, expected);

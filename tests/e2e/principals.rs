@@ -130,7 +130,7 @@ fn a_human_is_the_end_user_and_has_one_row_everywhere() {
     expect(201, client.post("/v1/end-users", &json!({ "user_id": "bob", "display_name": "Bob" })));
     assert_eq!(result(200, service.get(&by_external_id("bob")))["name"], "Bob");
 
-    for store in [Store::Objects, Store::D1, Store::Kv] {
+    for store in [Store::Objects, Store::D1] {
         store.assert_users_eventually(server.state(), &tenant, 3);
     }
     let listed = expect(200, client.get("/v1/end-users"));

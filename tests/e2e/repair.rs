@@ -1,6 +1,7 @@
 //! Projections that were damaged from outside. The object finds and mends the damage: on demand, when a flush
 //! notices it, and once a day.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::Client;
+use crate::edge_reads::{from_edge, near};
 use crate::pages::PageCount;
 use crate::respond::feel;
 use crate::server::{Options, Organization, Server, expect, roomy};
@@ -15,6 +17,10 @@ use crate::stores::{self, Store};
 use crate::wait;
 
 const USERS: usize = 250;
+/// How many of them have copies in KV.
+const COPIED: usize = 20;
+/// Longer than KV may take to show a copy that was written, in milliseconds. An audit judges no younger one.
+const SHOWN_AFTER_MS: i64 = 360_000;
 
 struct Damaged {
     server: Server,
@@ -32,15 +38,22 @@ impl Damaged {
         expect(200, client.post("/v1/end-users/batch", &json!({ "users": rows })));
         expect(200, client.get("/v1/end-users"));
         let damaged = Self { server, organization, client };
-        Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+        for index in 0..COPIED {
+            from_edge(&near(&damaged.client, 5), &format!("/v1/end-users/u{index:03}"));
+        }
+        assert_eq!(damaged.copies().len(), COPIED);
         // A running flush would mend the damage before an audit sees it.
         let under_way = || stores::changes_under_way(damaged.server.state(), &damaged.tenant());
-        wait::until("both projections to be confirmed", under_way, |changes| *changes == 0);
+        wait::until("the listing to be confirmed", under_way, |changes| *changes == 0);
         damaged
     }
 
     fn tenant(&self) -> String {
         format!("{}/live", self.organization.id)
+    }
+
+    fn copies(&self) -> BTreeSet<String> {
+        stores::kv_keys(self.server.state(), &self.tenant())
     }
 
     /// Runs statements on a store's own file while the runtime is stopped. `?1` is the tenant.
@@ -81,6 +94,30 @@ impl Damaged {
         wait::until("the end of a repair", report, |report| report["status"] == "completed")
     }
 
+    /// Damages copies while the runtime is stopped, and makes them old enough for an audit. Returns the keys of the copies.
+    fn damage_copies(&mut self) -> BTreeSet<String> {
+        let copies = self.copies();
+        let keys: Vec<&String> = copies.iter().collect();
+        let (epoch, _) = keys[0].rsplit_once('/').expect("a key of a copy");
+        // Three are missing under their own keys, and stand under one of an earlier build, one of another epoch, and one of
+        // a user who is not there.
+        let to = ["?1 || '/end-users/x'".to_owned(), "?1 || '/copies/12345/x'".to_owned(), format!("'{epoch}/x'")];
+        let moved = std::iter::zip(&to, &keys)
+            .map(|(to, from)| format!("UPDATE _mf_entries SET key = {to} WHERE key = '{from}' AND ?1 <> ''"));
+        let missing = format!("DELETE FROM _mf_entries WHERE key IN ('{}', '{}') AND ?1 <> ''", keys[3], keys[4]);
+        // Two have each other's values.
+        let [first, second] = [keys[5].as_str(), keys[6].as_str()];
+        let exchanged = [(first, "other"), (second, first), ("other", second)]
+            .map(|(from, to)| format!("UPDATE _mf_entries SET key = '{to}' WHERE key = '{from}' AND ?1 <> ''"));
+        let statements: Vec<String> = moved.chain([missing]).chain(exchanged).collect();
+        self.server.kill();
+        let age = "UPDATE copies SET written_at = written_at - ?";
+        let aged = stores::object_of(self.server.state(), &self.tenant()).execute(age, [SHOWN_AFTER_MS]);
+        assert_eq!(aged.expect("the copies"), COPIED);
+        self.damage(Store::Kv, "_mf_entries", &statements.iter().map(String::as_str).collect::<Vec<_>>());
+        copies
+    }
+
     fn assert_lists_everybody(&self) {
         let (mut listed, mut pages) = (Vec::new(), PageCount::default());
         let mut path = "/v1/end-users?limit=200".to_owned();
@@ -102,8 +139,6 @@ fn differences(mode: &Value) -> (bool, Value, Value) {
     (mode["listing_fence_reset"] == true, of(&mode["listing"]), of(&mode["cache"]))
 }
 
-const KEY: &str = "substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'";
-
 #[test]
 fn damage_is_reported_and_mended() {
     let mut damaged = Damaged::populated();
@@ -117,20 +152,24 @@ fn damage_is_reported_and_mended() {
             "INSERT INTO end_users VALUES (?1, 'nobody', 1, 5, NULL, '{}', '{\"user_id\":\"nobody\"}')",
         ],
     );
-    let missing = format!("DELETE FROM _mf_entries WHERE key IN (SELECT key FROM _mf_entries WHERE {KEY} LIMIT 4)");
-    // One record is missing under its own key, and stands under a wrong one.
-    let moved = format!(
-        "UPDATE _mf_entries SET key = ?1 || '/end-users/nobody' WHERE key = (SELECT max(key) FROM _mf_entries WHERE {KEY})"
-    );
-    damaged.damage(Store::Kv, "_mf_entries", &[&missing, &moved]);
+    damaged.damage_copies();
     let report = damaged.repair();
-    assert_eq!(differences(&report), (false, json!([3, 2, 1]), json!([5, 0, 1])), "{report}");
+    // A repair begins an epoch, so it leaves none of the copies. Some go as foreign, others are overwritten before.
+    let (is_reset, listing, cache) = differences(&report);
+    assert_eq!((is_reset, listing, &cache[0], &cache[1]), (false, json!([3, 2, 1]), &json!(0), &json!(0)), "{report}");
+    assert!(cache[2].as_u64().is_some_and(|foreign| (3..=18).contains(&foreign)), "{report}");
     assert_eq!(report["users_compared"], json!(USERS));
+    let holds_copies = || stores::has_copy_with(damaged.server.state(), &damaged.tenant(), "\"user_id\"");
+    wait::until("KV to hold no copy", holds_copies, |holds| !holds);
     damaged.assert_lists_everybody();
     Store::D1.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
-    Store::Kv.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
+    for index in 0..COPIED {
+        let read = from_edge(&near(&damaged.client, 5), &format!("/v1/end-users/u{index:03}"));
+        assert_eq!(read.json()["user_id"], json!(format!("u{index:03}")), "no reader gets what was damaged");
+    }
     let again = damaged.repair();
-    assert_eq!(differences(&again), (false, json!([0, 0, 0]), json!([0, 0, 0])), "{again}");
+    let (is_reset, listing, _) = differences(&again);
+    assert_eq!((is_reset, listing), (false, json!([0, 0, 0])), "{again}");
 }
 
 /// D1 is set back to an earlier moment. The next flush notices that the fence has moved, and the object mends the
@@ -156,13 +195,19 @@ fn an_audit_comes_by_itself() {
     let lost = "DELETE FROM end_users WHERE tenant = ?1 AND user_id > 'u200'";
     let unreadable = "INSERT INTO organizations (id, slug, version, document, audited_at) VALUES ('0', ?1, 1, '{', -1)";
     damaged.damage(Store::D1, "end_users", &[lost, unreadable]);
+    let copies = damaged.damage_copies();
     let path = format!("{}/repair", damaged.organization.path());
     assert_eq!(damaged.server.admin().get(&path).status, 404, "there was none yet");
     assert_eq!(damaged.server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
     Store::D1.assert_users_eventually(damaged.server.state(), &damaged.tenant(), 250);
     damaged.assert_lists_everybody();
     let report = damaged.completed();
-    assert_eq!(report["modes"][0]["listing"]["missing"], 49);
+    assert_eq!(differences(&report["modes"][0]), (false, json!([49, 0, 0]), json!([5, 2, 3])), "{report}");
+    wait::until("the copies to be written again", || damaged.copies(), |kept| *kept == copies);
+    for index in 0..COPIED {
+        let read = from_edge(&near(&damaged.client, 5), &format!("/v1/end-users/u{index:03}"));
+        assert_eq!(read.json()["user_id"], json!(format!("u{index:03}")));
+    }
     let started_at = report["modes"][0]["started_at"].clone();
     assert_eq!(damaged.server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
     let report = expect(200, damaged.server.admin().get(&path));
@@ -197,7 +242,7 @@ fn nobody_inherits_what_a_restored_listing_holds_of_an_erased_person() {
     };
     assert_eq!(users(&damaged), ["u000"]);
     let under_way = || stores::changes_under_way(damaged.server.state(), &damaged.tenant());
-    wait::until("both projections to be confirmed", under_way, |changes| *changes == 0);
+    wait::until("the listing to be confirmed", under_way, |changes| *changes == 0);
     let relationship = |user: &str| {
         format!(
             "INSERT INTO agent_users SELECT tenant, agent_id, '{user}', entry FROM agent_users

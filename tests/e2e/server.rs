@@ -29,10 +29,14 @@ pub struct Options {
 
 pub struct Server {
     url: String,
+    /// Where the other isolates of the edge serve.
+    others: Vec<String>,
     admin_token: String,
     key_secret: String,
     state: PathBuf,
     options: Options,
+    /// How many isolates of the edge there are.
+    edges: usize,
     runtime: Mutex<Runtime>,
     /// Log lines that have arrived and were not read yet.
     log: Mutex<Vec<String>>,
@@ -113,12 +117,18 @@ pub fn roomy() -> Vec<(&'static str, String)> {
 
 impl Server {
     pub fn start(options: Options) -> Self {
+        Self::start_with_edges(options, 1)
+    }
+
+    /// Starts a server with several isolates of the edge, over the same stores and objects.
+    pub fn start_with_edges(options: Options, edges: usize) -> Self {
         let state = new_state();
         let key_secret = secrets::random_secret().expect("entropy");
         let admin_token = secrets::random_secret().expect("entropy");
         copy_migrated_state(&state);
-        let (runtime, url) = start_runtime(&state, &options, &key_secret, &admin_token);
-        Self { url, admin_token, key_secret, state, options, runtime: Mutex::new(runtime), log: Mutex::default() }
+        let (runtime, url, others) = start_runtime(&state, &options, edges, &key_secret, &admin_token);
+        let (runtime, log) = (Mutex::new(runtime), Mutex::default());
+        Self { url, others, admin_token, key_secret, state, options, edges, runtime, log }
     }
 
     /// Kills the runtime with everything in it and starts it again on the same state.
@@ -132,13 +142,19 @@ impl Server {
     }
 
     pub fn restart(&mut self) {
-        let (runtime, url) = start_runtime(&self.state, &self.options, &self.key_secret, &self.admin_token);
+        let Self { state, options, edges, key_secret, admin_token, .. } = &*self;
+        let (runtime, url, others) = start_runtime(state, options, *edges, key_secret, admin_token);
         *self.runtime() = runtime;
-        self.url = url;
+        (self.url, self.others) = (url, others);
     }
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where the other isolates of the edge serve.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     /// The folder in which the runtime keeps its stores.
@@ -244,25 +260,32 @@ impl Drop for Server {
     }
 }
 
-fn start_runtime(state: &Path, options: &Options, key_secret: &str, admin_token: &str) -> (Runtime, String) {
+fn start_runtime(
+    state: &Path,
+    options: &Options,
+    edges: usize,
+    key_secret: &str,
+    admin_token: &str,
+) -> (Runtime, String, Vec<String>) {
     let mut vars = serde_json::Map::new();
     vars.insert("KEY_SECRET".to_owned(), key_secret.into());
     vars.insert("ADMIN_TOKEN".to_owned(), admin_token.into());
     vars.extend(options.vars.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
     let ai = vars.remove(AI);
-    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry, "ai": ai });
+    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry, "ai": ai, "edges": edges });
     let mut command = tools().command(tools().binary("node"));
     command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
     // Node compiles the scripts once for all servers.
     command.env("NODE_COMPILE_CACHE", xtask::root().join("target/node-compile-cache"));
     let runtime = Runtime::start(&mut command).expect("the local runtime");
-    let url = runtime
+    let (url, others) = runtime
         .wait_for(wait::LIMIT, |line| {
             let ready: Value = serde_json::from_str(line).ok()?;
-            Some(ready.get("ready")?.as_str()?.to_owned())
+            let text = |url: &Value| url.as_str().map(str::to_owned);
+            Some((text(ready.get("ready")?)?, ready.get("others")?.as_array()?.iter().filter_map(text).collect()))
         })
         .expect("the local runtime");
-    (runtime, url)
+    (runtime, url, others)
 }
 
 #[derive(Debug, Clone)]

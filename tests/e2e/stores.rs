@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::erasure::{contains, files};
 use crate::wait;
 
 /// Opens a store for reading while the runtime uses it.
@@ -24,7 +25,8 @@ pub fn next_alarm_ms(state: &Path) -> Option<i64> {
     nanoseconds.ok().flatten().map(|nanoseconds: i64| nanoseconds / 1_000_000)
 }
 
-/// The stores, by the folder in which the runtime keeps them, each with a statement that counts one tenant's users.
+/// The stores, by the folder in which the runtime keeps them, each with a statement that counts one tenant's users, and
+/// in KV its keys.
 #[derive(Debug, Clone, Copy)]
 pub enum Store {
     Objects,
@@ -48,11 +50,7 @@ impl Store {
                 "SELECT count(*) FROM users WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1"
             }
             Self::D1 => "SELECT count(*) FROM end_users WHERE tenant = ?1",
-            // An entry with an expiry is a tombstone.
-            Self::Kv => {
-                "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 11) = ?1 || '/end-users/'
-                 AND expiration IS NULL"
-            }
+            Self::Kv => "SELECT count(*) FROM _mf_entries WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'",
         }
     }
 
@@ -67,7 +65,7 @@ impl Store {
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "sqlite")).collect()
     }
 
-    /// Rows of a tenant's users in this store.
+    /// Rows of a tenant's users in this store, or keys in KV.
     pub fn users(self, state: &Path, tenant: &str) -> i64 {
         self.sum(state, self.count(), tenant)
     }
@@ -103,8 +101,29 @@ impl Store {
 
 /// The column `text` of a query's rows in D1. `?1` is bound to the text given.
 pub fn listed(state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
+    texts(Store::D1, state, query, parameter)
+}
+
+/// The keys of a tenant in KV.
+pub fn kv_keys(state: &Path, tenant: &str) -> BTreeSet<String> {
+    let query = "SELECT key AS text FROM _mf_entries WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'";
+    texts(Store::Kv, state, query, tenant)
+}
+
+/// Whether a key of a tenant in KV has a value that contains a text.
+pub fn has_copy_with(state: &Path, tenant: &str, text: &str) -> bool {
+    let query = "SELECT blob_id AS text FROM _mf_entries WHERE substr(key, 1, length(?1) + 1) = ?1 || '/'";
+    let blobs = texts(Store::Kv, state, query, tenant);
+    let is_value = |path: &PathBuf| path.file_name().is_some_and(|name| blobs.contains(&*name.to_string_lossy()));
+    files(&state.join("v3/kv")).iter().filter(|path| is_value(path)).any(|path| {
+        // The runtime may have removed an overwritten value by now.
+        contains(&std::fs::read(path).unwrap_or_default(), text)
+    })
+}
+
+fn texts(store: Store, state: &Path, query: &str, parameter: &str) -> BTreeSet<String> {
     let mut rows = BTreeSet::new();
-    for file in Store::D1.files(state) {
+    for file in store.files(state) {
         let database = open(&file).expect("the store");
         match database.prepare(query) {
             Ok(mut statement) => {
@@ -130,11 +149,17 @@ pub fn object_of(state: &Path, tenant: &str) -> Connection {
     Store::Objects.files(state).iter().find_map(open).expect("the object's own file")
 }
 
-/// Changes of a tenant that a projection has not confirmed.
+/// Changes of a tenant that the listing has not confirmed.
 pub fn changes_under_way(state: &Path, tenant: &str) -> i64 {
-    let count = "SELECT count(*) FROM changes WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1 AND (
-                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'listing_sequence') OR
-                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'cache_sequence'))";
+    let count = "SELECT count(*) FROM changes WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1 AND
+                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'listing_sequence')";
+    Store::Objects.sum(state, count, tenant)
+}
+
+/// Erasures of a tenant that are not completed.
+pub fn pending_erasures(state: &Path, tenant: &str) -> i64 {
+    let count = "SELECT count(*) FROM deletions WHERE completed_at IS NULL
+                 AND (SELECT organization_id || '/' || mode FROM settings) = ?1";
     Store::Objects.sum(state, count, tenant)
 }
 

@@ -1,14 +1,21 @@
 // The Worker as it ships, with stores that can be made to fail: the shipped
 // entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
 // says which of them fails from now on (true), never answers ("hang") or works again (false), and with "build"
-// that calls to objects come from an edge of another build. Objects and edge share the isolate, so one variable
-// serves both. Its clock can be set as well.
+// that calls to objects come from an edge of another build. "puts" is how many puts KV still takes, as on its free
+// plan; null is no limit. Objects and edge share the isolate, so one variable serves both. `GET /__calls` says how
+// often each method of KV and of objects was called. Its clock can be set as well.
 import Edge, { Organization as Shipped } from "./clock.mjs";
 
-const failing = { kv: false, d1: false, objects: false, build: false };
+const failing = { kv: false, d1: false, objects: false, build: false, puts: null };
+const calls = {};
 
-/** What a call gives in the place of an answer, if it is to fail. */
+/** Counts a call. What it gives in the place of an answer, if it is to fail. */
 function fault(name, method) {
+  calls[`${name}.${method}`] = (calls[`${name}.${method}`] ?? 0) + 1;
+  if (name === "kv" && method === "put" && failing.puts !== null) {
+    if (failing.puts === 0) return Promise.reject(new Error("KV put() limit exceeded for the day."));
+    failing.puts -= 1;
+  }
   if (failing[name] === "hang") return new Promise(() => {});
   if (failing[name]) return Promise.reject(new Error(`injected fault: ${name}.${method}`));
 }
@@ -59,7 +66,7 @@ function faulty(env) {
   return new Proxy(env, {
     get(target, property) {
       const value = Reflect.get(target, property, target);
-      if (property === "RECORDS") return guard(value, "kv", ["get", "put", "delete"]);
+      if (property === "RECORDS") return guard(value, "kv", ["get", "put", "delete", "list"]);
       if (property === "ORGANIZATIONS") {
         return {
           getByName(name) {
@@ -95,6 +102,7 @@ export class Organization extends Shipped {
 export default {
   async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
+    if (pathname === "/__calls") return Response.json(calls);
     if (pathname !== "/__faults") return Edge.fetch(request, faulty(env), ctx);
     Object.assign(failing, await request.json());
     return Response.json(failing);

@@ -1,9 +1,10 @@
 // Serves the built Worker in workerd, without the proxy that `wrangler dev`
 // puts in front, on a free port. Configuration comes as JSON in the first
-// argument: { state, vars, entry, ai }. When it serves it prints one line,
+// argument: { state, vars, entry, ai, edges }. When it serves it prints one line,
 // {"ready":URL}. It ends when its standard input ends, so that it never
 // outlives the test that started it, however that ended. With the URL `ai` there is the
-// runtime's own binding of Workers AI, whose requests go there.
+// runtime's own binding of Workers AI, whose requests go there. With `edges` above 1 there are as many isolates of the
+// edge, over the same stores and objects; the line has their URLs as "others".
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -12,16 +13,14 @@ import { fileURLToPath } from "node:url";
 // processor for each server.
 const { Miniflare, convertV4MiniflareOptions } = createRequire(import.meta.url)("miniflare");
 
-const { state, vars, entry, ai } = JSON.parse(process.argv[2]);
+const { state, vars, entry, ai, edges } = JSON.parse(process.argv[2]);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
 // The first is served; the clock is there for others to build on.
 const entries = new Set(entry ? [entry, "tests/runtime/clock.mjs"] : []);
 
-const runtime = new Miniflare(convertV4MiniflareOptions({
-  host: "127.0.0.1",
-  port: 0,
-  name: "rollcall",
+const edge = (name, more) => ({
+  name,
   compatibilityDate: "2026-10-01",
   modulesRoot: root,
   modules: [
@@ -35,12 +34,24 @@ const runtime = new Miniflare(convertV4MiniflareOptions({
   d1Databases: { LISTING: "listing" },
   ...(ai && { ai: { binding: "AI", remoteProxyConnectionString: new URL(ai) } }),
   durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
+  ...more,
+});
+const others = Array.from({ length: edges - 1 }, (_, index) => `edge-${index}`);
+const elsewhere = {
+  durableObjects: { ORGANIZATIONS: { className: "Organization", scriptName: "rollcall", useSQLite: true } },
+  unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+};
+const runtime = new Miniflare(convertV4MiniflareOptions({
+  host: "127.0.0.1",
+  port: 0,
+  workers: [edge("rollcall"), ...others.map((name) => edge(name, elsewhere))],
   resourcePersistencePath: `${state}/v3`,
   cf: false,
   unsafeTriggerHandlers: true,
 }));
 const url = await runtime.ready;
-console.log(JSON.stringify({ ready: url.origin }));
+const urls = await Promise.all(others.map((name) => runtime.unsafeGetDirectURL(name)));
+console.log(JSON.stringify({ ready: url.origin, others: urls.map((url) => url.origin) }));
 process.stdin.on("end", async () => {
   await runtime.dispose();
   process.exit(0);

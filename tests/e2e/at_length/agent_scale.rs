@@ -30,8 +30,7 @@ fn user(index: usize) -> String {
 }
 
 /// Gives every user without a relationship one with the agent, as a turn does. Each gets a row in the change log, so
-/// that the object lists them: the shipped code writes the rows that the pages read. The cache is marked as up to
-/// date, because no list reads KV and writing it takes minutes.
+/// that the object lists them: the shipped code writes the rows that the pages read.
 fn relate_everybody(database: &mut Connection) {
     let transaction = database.transaction().expect("a transaction");
     {
@@ -57,15 +56,11 @@ fn relate_everybody(database: &mut Connection) {
             relate.execute((id, number)).expect("a relationship");
         }
     }
-    for statement in [
-        "INSERT INTO changes (sequence, kind, at, actor, subject, reference, user, with_relationships)
-         SELECT (SELECT max(sequence) FROM changes) + row_number() OVER (ORDER BY number),
-                'repair', created_at, 'system', number, principal_id, number, 1
-         FROM users",
-        "INSERT OR REPLACE INTO state (name, value) SELECT 'cache_sequence', max(sequence) FROM changes",
-    ] {
-        transaction.execute(statement, []).expect("changes");
-    }
+    let changes = "INSERT INTO changes (sequence, kind, at, actor, subject, reference, user, with_relationships)
+                   SELECT (SELECT max(sequence) FROM changes) + row_number() OVER (ORDER BY number),
+                          'repair', created_at, 'system', number, principal_id, number, 1
+                   FROM users";
+    transaction.execute(changes, []).expect("changes");
     transaction.commit().expect("a commit");
 }
 

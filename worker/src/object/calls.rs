@@ -52,7 +52,7 @@ impl ObjectState {
             drop(Self::purge(state));
         }
         if wants_lease {
-            Self::look_at_listing(state);
+            Self::look_at_listing(state, now);
         }
         Self::flush_soon(state, now);
         Ok(reply)

@@ -89,14 +89,17 @@ impl ObjectState {
             };
             match &result {
                 Ok(()) => Self::go_on(&flushing),
-                Err(error) => {
-                    let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
-                    flushing.flushes.listing_not_before.set(pause);
-                    log_failure("Listing", error);
-                }
+                Err(error) => flushing.listing_failed(error),
             }
             result.is_ok()
         })
+    }
+
+    /// Leaves the listing alone for a moment.
+    fn listing_failed(&self, error: &StoreError) {
+        let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
+        self.flushes.listing_not_before.set(pause);
+        log_failure("Listing", error);
     }
 
     /// Starts a flush of the copies, or joins the one under way. The core notes a failure, and when to try again.
@@ -124,8 +127,8 @@ impl ObjectState {
     }
 
     /// Looks once where the listing stands, unless that is known, so that the object may give leases.
-    pub(super) fn look_at_listing(state: &Rc<Self>) {
-        if !state.core.borrow().wants_listing_checked() {
+    pub(super) fn look_at_listing(state: &Rc<Self>, now: Timestamp) {
+        if !state.core.borrow().wants_listing_checked() || now < state.flushes.listing_not_before.get() {
             return;
         }
         let looking = Rc::clone(state);
@@ -137,7 +140,7 @@ impl ObjectState {
             match &result {
                 Ok(true) => looking.core.borrow_mut().listing_is_ours(),
                 Ok(false) => {}
-                Err(error) => log_failure("Listing", error),
+                Err(error) => looking.listing_failed(error),
             }
             result.is_ok()
         }));
