@@ -175,8 +175,9 @@ impl Leases {
         now: Timestamp,
     ) -> Option<i64> {
         let terms = &ticket.terms;
-        // Dropped meanwhile: the object has refused the key, or the operator has changed the organization.
-        self.held.get(key)?;
+        // Dropped meanwhile, and maybe wanted again since: the object has refused the key, or the operator has changed the
+        // organization.
+        self.held.get(key)?.terms.as_ref()?;
         let now = if guards::is_on(Guard::LeaseAfterRead) { now } else { terms.asked_at };
         let is_paid = now < ticket.lapses_at;
         terms.age_ms(now, stale_ms).filter(|_| is_paid && terms.allows(digest, version))

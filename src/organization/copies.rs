@@ -116,11 +116,12 @@ impl Copies {
             are_trusted: false,
             missed: HashSet::new(),
         };
-        copies.find_due(sql, now)?;
-        if copies.due_at.is_some() && guards::is_on(Guard::UnansweredWrite) {
+        if copies.held > 0 && guards::is_on(Guard::UnansweredWrite) {
             let settles_at = now.millis().saturating_add(SPREAD_MS);
-            sql.execute("UPDATE copies SET settles_at = ? WHERE due_at IS NOT NULL", &[settles_at.into()])?;
+            let settle = "UPDATE copies SET settles_at = ?, is_sent = 0 WHERE is_sent = 1 AND due_at IS NOT NULL";
+            sql.execute(settle, &[settles_at.into()])?;
         }
+        copies.find_due(sql, now)?;
         Ok(copies)
     }
 
@@ -179,8 +180,8 @@ impl Copies {
     ) -> Result<(), SqlError> {
         // A row that is there may have a copy of another state. A new row has none: each row outlives its copy.
         let begun = sql.find(
-            "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, listed_until, ends_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6)
+            "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, is_sent, listed_until,
+             ends_at) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, ?6)
              ON CONFLICT (epoch, digest) DO UPDATE SET
                user = excluded.user, version = excluded.version, ends_at = excluded.ends_at, listed_until = ?7,
                due_at = max(excluded.due_at, written_at + ?8)
@@ -253,6 +254,13 @@ impl Copies {
         Ok((listed.len() <= LISTED_MAX).then_some(listed))
     }
 
+    /// Records that writes are sent. The object may end before it gets the answer.
+    pub fn send(&self, sql: &impl Sql, copies: &[Copy]) -> Result<(), SqlError> {
+        let numbers: Vec<i64> = copies.iter().map(|copy| copy.number).collect();
+        let send = "UPDATE copies SET is_sent = 1 WHERE number IN (SELECT value FROM json_each(?))";
+        sql.execute(send, &[json_list(&numbers)?.as_str().into()])
+    }
+
     /// Records that KV has confirmed writes that began at an instant.
     pub fn confirm(
         &mut self,
@@ -266,10 +274,11 @@ impl Copies {
             // A user who changed meanwhile is written again, and so is one of whom an older write may still arrive.
             // KV holds nothing of an erased user any more, so their row ends.
             sql.execute(
-                "UPDATE copies SET written_at = ?3,
+                "UPDATE copies SET written_at = ?3, is_sent = 0,
                  listed_until = iif(version = ?2 AND settles_at <= ?3 AND listed_until = ?4, ?5, listed_until),
                  ends_at = iif(version = ?2 AND settles_at <= ?3 AND ?7, min(ends_at, ?8), ends_at),
-                 due_at = CASE WHEN version > ?2 THEN max(?8, ?3 + ?6) WHEN settles_at > ?3 THEN settles_at END
+                 due_at = CASE WHEN version > ?2 THEN max(?8, ?3 + ?6)
+                   WHEN settles_at > ?3 THEN max(settles_at, ?3 + ?6) END
                  WHERE number = ?1",
                 &[
                     copy.number.into(),
@@ -296,7 +305,7 @@ impl Copies {
         let numbers: Vec<i64> = written.iter().map(|copy| copy.number).collect();
         let settles_at = if guards::is_on(Guard::UnansweredWrite) { now.millis().saturating_add(SPREAD_MS) } else { 0 };
         sql.execute(
-            "UPDATE copies SET settles_at = ?2, written_at = ?3, due_at = ?3 + ?4
+            "UPDATE copies SET settles_at = ?2, is_sent = 0, written_at = ?3, due_at = ?3 + ?4
              WHERE number IN (SELECT value FROM json_each(?1))",
             &[json_list(&numbers)?.as_str().into(), settles_at.into(), now.into(), REWRITE_MS.into()],
         )?;

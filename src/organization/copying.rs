@@ -23,7 +23,7 @@ pub fn miss(copies: &mut Copies, sql: &impl Sql, user_id: &UserId, now: Timestam
     }
 }
 
-/// The copies to write now, a bounded number of them.
+/// The copies to write now, a bounded number of them. The caller sends them at once.
 pub fn due(copies: &mut Copies, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
     if copies.due_at().is_none_or(|due_at| due_at > now) {
         return Ok(Vec::new());
@@ -46,6 +46,8 @@ pub fn due(copies: &mut Copies, sql: &impl Sql, now: Timestamp) -> Result<Vec<Co
     })?;
     if due.is_empty() {
         copies.find_due(sql, now)?;
+    } else {
+        copies.send(sql, &due)?;
     }
     Ok(due)
 }

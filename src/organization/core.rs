@@ -159,7 +159,8 @@ impl OrganizationCore {
         self.memory.as_ref().and_then(|memory| memory.copies.due_at())
     }
 
-    /// The copies to write to KV now, a bounded number of them.
+    /// The copies to write to KV now, a bounded number of them, which are recorded as sent. Must run inside a
+    /// transaction.
     pub fn due_copies(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Vec<Copy>, SqlError> {
         self.with_memory(sql, now, Vec::new(), |memory| copying::due(&mut memory.copies, sql, now))
     }

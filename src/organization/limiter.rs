@@ -15,8 +15,8 @@
 //!   high_water` grants at most [`Rate::chunk`] tokens less than it could, and never more.
 //! - A refusal takes no token.
 //!
-//! - An object that starts while leases may be out, or lapsed a moment ago, counts half the bucket as out for
-//!   [`OUT_AFTER_START_MS`]: no object has more out. The mark that says so is durable before a lease leaves.
+//! - An object that starts while leases may be out, or lapsed a moment ago, counts as many tokens as out for
+//!   [`OUT_AFTER_START_MS`] as the mark says. The mark is at least what is out, and durable before a lease leaves.
 //!
 //! A bucket that is only in memory forgets its grants on every eviction. A bucket that is written on every
 //! request is as slow as the disk. So the object writes the high-water mark once per chunk.
@@ -36,6 +36,8 @@ const TOKEN: u128 = 1_000_000;
 const HIGH_WATER: &str = "limiter_high_water_us";
 /// Until when an object that starts must expect that leases are out, in microseconds.
 const LEASED_UNTIL: &str = "limiter_leased_until_us";
+/// How many tokens an object that starts must expect to be out.
+const LEASED_TOKENS: &str = "limiter_leased_tokens";
 /// How far ahead the object writes that mark, in microseconds, so that it writes it once a minute.
 const LEASED_AHEAD_US: i64 = 60_000_000;
 /// The longest lease, in milliseconds, and so how long an object that starts waits for leases that it does not know.
@@ -194,6 +196,7 @@ pub struct Limiter {
     /// In the order in which they lapse.
     out: Vec<Out>,
     leased_until_us: i64,
+    leased_tokens: u32,
     /// The latest instant that the clock showed. While the clock is behind it, the bucket uses this instant, so
     /// that a clock that steps forth again refills no token twice.
     last_us: i64,
@@ -205,11 +208,12 @@ impl Limiter {
     pub fn load<S: Sql>(sql: &S, rate: Rate, now: Timestamp) -> Result<Self, SqlError> {
         let high_water_us = if guards::is_on(Guard::HighWaterMark) { schema::read(sql, HIGH_WATER)? } else { 0 };
         let leased_until_us = if guards::is_on(Guard::LeasesAfterStart) { schema::read(sql, LEASED_UNTIL)? } else { 0 };
+        let leased_tokens = u32::try_from(schema::read(sql, LEASED_TOKENS)?).unwrap_or(u32::MAX);
         let lapses_us = now.micros().saturating_add(OUT_AFTER_START_MS.saturating_mul(1_000));
         let is_out = now.micros() < leased_until_us;
-        let out = is_out.then_some(Out { lapses_us, tokens: rate.burst / 2 }).into_iter().collect();
+        let out = is_out.then_some(Out { lapses_us, tokens: leased_tokens }).into_iter().collect();
         let tat = Tat(rate.units_at(high_water_us));
-        Ok(Self { rate, tat, high_water_us, out, leased_until_us, last_us: now.micros() })
+        Ok(Self { rate, tat, high_water_us, out, leased_until_us, leased_tokens, last_us: now.micros() })
     }
 
     pub const fn rate(&self) -> Rate {
@@ -251,13 +255,7 @@ impl Limiter {
             let place = self.out.partition_point(|out| out.lapses_us <= lapses_us);
             self.out.insert(place, Out { lapses_us, tokens });
         }
-        // What lapses then may come to a debt of a whole bucket with what is taken meanwhile, and the mark may lack it for
-        // as long as the debt lasts.
-        let known_until_us = lapses_us.saturating_add(self.rate.us_at_ceil(self.rate.capacity()));
-        if known_until_us > self.leased_until_us {
-            self.leased_until_us = known_until_us.saturating_add(LEASED_AHEAD_US);
-            schema::write(sql, LEASED_UNTIL, self.leased_until_us)?;
-        }
+        self.keep_leased(sql)?;
         self.keep_high_water(sql)?;
         Ok(tokens)
     }
@@ -273,6 +271,23 @@ impl Limiter {
 
     fn out_tokens(&self) -> u32 {
         self.out.iter().fold(0, |sum, out| sum.saturating_add(out.tokens))
+    }
+
+    /// Keeps the mark at least as high as what is out, until a bucket of debt has drained after the last lapse: if the
+    /// object ends before it has noted the lapse, only the mark knows of it. The mark is set some way ahead, so that a
+    /// lease seldom writes it.
+    fn keep_leased<S: Sql>(&mut self, sql: &S) -> Result<(), SqlError> {
+        let Some(last) = self.out.last() else { return Ok(()) };
+        let tokens = self.out_tokens();
+        let debt = self.rate.capacity().saturating_add(u128::from(tokens).saturating_mul(TOKEN));
+        let until_us = last.lapses_us.saturating_add(self.rate.us_at_ceil(debt));
+        if tokens <= self.leased_tokens && until_us <= self.leased_until_us {
+            return Ok(());
+        }
+        self.leased_tokens = tokens.saturating_mul(2).min(self.rate.burst / 2).max(tokens);
+        self.leased_until_us = until_us.saturating_add(LEASED_AHEAD_US);
+        schema::write(sql, LEASED_TOKENS, i64::from(self.leased_tokens))?;
+        schema::write(sql, LEASED_UNTIL, self.leased_until_us)
     }
 
     /// Corrects what a decision says of the time to come: what is out becomes debt when it lapses.
@@ -314,6 +329,7 @@ impl Limiter {
         let empty = rate.units_at(self.last_us).saturating_add(rate.capacity());
         self.tat = Tat(rate.units_at(tat_us).min(empty));
         self.rate = rate;
+        self.keep_leased(sql)?;
         self.raise_high_water(sql)
     }
 

@@ -200,6 +200,7 @@ const COPIES: &[&str] = &[
         due_at INTEGER,
         written_at INTEGER NOT NULL,
         settles_at INTEGER NOT NULL,
+        is_sent INTEGER NOT NULL,
         listed_until INTEGER NOT NULL,
         ends_at INTEGER NOT NULL,
         UNIQUE (epoch, digest)
