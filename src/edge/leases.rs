@@ -130,7 +130,7 @@ impl Held {
 pub struct Leases {
     held: BoundedMap<LeaseKey, Held, LEASES_MAX>,
     failures: i64,
-    /// After KV has failed the edge leaves it alone until then.
+    /// After KV has failed the edge leaves it alone until then. Then one read tries it, and the object answers the others.
     retry_at: Option<Timestamp>,
 }
 
@@ -157,6 +157,9 @@ impl Leases {
         match (fresh, held.grants.first_mut()) {
             (Some((terms, _)), Some(grant)) => {
                 grant.left = grant.left.saturating_sub(1);
+                if self.retry_at.is_some() {
+                    self.retry_at = Some(paused_until(self.failures, now));
+                }
                 Access::Leased(Ticket { terms, lapses_at: grant.lapses_at })
             }
             _ => Access::Object,
@@ -231,7 +234,11 @@ impl Leases {
     /// Notes whether KV has answered. While it does not, the edge asks the object alone, for longer each time.
     pub fn note_kv(&mut self, has_answered: bool, now: Timestamp) {
         self.failures = if has_answered { 0 } else { self.failures.saturating_add(1) };
-        let pause_ms = backoff_ms(self.failures);
-        self.retry_at = (!has_answered).then(|| Timestamp::from_millis(now.millis().saturating_add(pause_ms)));
+        self.retry_at = (!has_answered).then(|| paused_until(self.failures, now));
     }
+}
+
+/// Until when the edge leaves KV alone after so many failures.
+fn paused_until(failures: i64, now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.millis().saturating_add(backoff_ms(failures)))
 }
