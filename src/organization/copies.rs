@@ -362,3 +362,16 @@ pub fn backoff_ms(failures: i64) -> i64 {
         Err(_) => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_after_a_failure_doubles_up_to_a_quarter_of_an_hour() {
+        let seconds = [(i64::MIN, 0), (-1, 0), (0, 0), (1, 1), (2, 2), (3, 4), (10, 512), (11, 900), (i64::MAX, 900)];
+        for (failures, seconds) in seconds {
+            assert_eq!(backoff_ms(failures), seconds * 1_000, "{failures}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod batches;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
+mod copies;
 mod formats;
 mod idempotency;
 mod leased_tokens;
