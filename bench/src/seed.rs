@@ -57,8 +57,12 @@ pub fn schema(artefact: &Artefact, state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives an organization this many users, and its agent a relationship with each.
+/// Gives an organization this many users, and its agent a relationship with each. With 0 it leaves the object as its own
+/// build has made it.
 pub fn users(contender: &Contender, state: &Path, directory: &Directory, count: usize) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
     match contender {
         Contender::Rollcall | Contender::Build { .. } => rollcall(state, directory, count),
         Contender::Twin | Contender::Floor => tables(state, directory, count),
@@ -139,33 +143,31 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
         let users = numbers.map(new_user).collect::<Result<Vec<_>>>()?;
         handle(&mut organization, Command::CreateEndUsers(CreateEndUsers { users }), None)?;
     }
-    if count > 0 {
-        // A turn makes the first relationship. The others are copies of it.
-        let (now, random) = Clock::now()?.tick();
-        let turn = NewTurn {
-            agent: AgentRef::new(directory.agent_id.clone()).map_err(|refusal| refusal.0)?,
-            user_id: Some(UserId::new(user_id(0)).map_err(|refusal| refusal.0)?),
-            is_stateful: true,
-            relationship_id: RelationshipId::new(now, random),
-            expires_in_ms: 60_000,
-        };
-        let (request_id, _) = handle(&mut organization, Command::ReserveTurn(turn), None)?;
-        let affect = Affect {
-            valence: Level::from_millionths(700_000),
-            arousal: Level::from_millionths(-300_000),
-            tension: Some(Level::from_millionths(100_000)),
-            affiliation: Some(Level::from_millionths(900_000)),
-        };
-        let answer = TurnAnswer {
-            response: "Hello".to_owned(),
-            state: None,
-            affect: Some(affect),
-            provider: "bench".to_owned(),
-            model: "bench".to_owned(),
-            latency_ms: 1,
-        };
-        handle(&mut organization, Command::CommitTurn(answer), Some(request_id))?;
-    }
+    // A turn makes the first relationship. The others are copies of it.
+    let (now, random) = Clock::now()?.tick();
+    let turn = NewTurn {
+        agent: AgentRef::new(directory.agent_id.clone()).map_err(|refusal| refusal.0)?,
+        user_id: Some(UserId::new(user_id(0)).map_err(|refusal| refusal.0)?),
+        is_stateful: true,
+        relationship_id: RelationshipId::new(now, random),
+        expires_in_ms: 60_000,
+    };
+    let (request_id, _) = handle(&mut organization, Command::ReserveTurn(turn), None)?;
+    let affect = Affect {
+        valence: Level::from_millionths(700_000),
+        arousal: Level::from_millionths(-300_000),
+        tension: Some(Level::from_millionths(100_000)),
+        affiliation: Some(Level::from_millionths(900_000)),
+    };
+    let answer = TurnAnswer {
+        response: "Hello".to_owned(),
+        state: None,
+        affect: Some(affect),
+        provider: "bench".to_owned(),
+        model: "bench".to_owned(),
+        latency_ms: 1,
+    };
+    handle(&mut organization, Command::CommitTurn(answer), Some(request_id))?;
     relate(&object_file)?;
     // The relationships were written without the core, so a new core reads them.
     let mut organization = OrganizationCore::new(HALF_LIFE_MS_DEFAULT);
