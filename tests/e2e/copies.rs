@@ -205,6 +205,34 @@ fn kv_is_not_asked_while_it_fails() {
     }
 }
 
+/// An object that starts gives no lease before it has seen where the listing stands. While D1 is down it looks once a
+/// second. The clock stands still.
+#[test]
+fn nobody_is_answered_from_kv_before_the_object_has_seen_the_listing() {
+    let mut server = server();
+    let mut client = server.new_client();
+    make(&client, 0..1);
+    from_edge(&near(&client, 5), &path(0));
+    server.kill_and_restart();
+    client.move_to(server.url());
+    let near = near(&client, 5);
+    let mut clock = Clock::stop(&server);
+    faults::set(&server, &json!({ "d1": true }));
+    (0..30).for_each(|_| assert!(!read(&near, 0)));
+    let mut lines = Vec::new();
+    let look = || {
+        lines.extend(server.log_lines().into_iter().filter(|line| line.contains("\"flush\":\"Listing\"")));
+        lines.len()
+    };
+    wait::until("a line about D1", look, |lines| *lines > 0);
+    faults::set(&server, &json!({ "d1": false }));
+    (0..30).for_each(|_| assert!(!read(&near, 0)));
+    clock.advance(Duration::from_secs(1));
+    from_edge(&near, &path(0));
+    lines.extend(server.log_lines().into_iter().filter(|line| line.contains("\"flush\":\"Listing\"")));
+    assert!(lines.len() == 1 && lines[0].contains("injected"), "{lines:?}");
+}
+
 /// A write that KV does not answer may arrive minutes later, and one that it refuses is tried again. Both hold up the
 /// erasure of a person who has a copy, and nothing else.
 #[test]
