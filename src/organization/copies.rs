@@ -357,8 +357,8 @@ pub fn foreign(sql: &impl Sql, epoch: Epoch, digests: &[String]) -> Result<Vec<S
 
 /// The pause after so many failures: 1 s, 2 s, 4 s … up to [`BACKOFF_MAX_MS`]; none after a success.
 pub fn backoff_ms(failures: i64) -> i64 {
-    match u32::try_from(failures.saturating_sub(1)) {
-        Ok(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings.min(16)).min(BACKOFF_MAX_MS),
+    match u32::try_from(failures.saturating_sub(1).min(16)) {
+        Ok(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings).min(BACKOFF_MAX_MS),
         Err(_) => 0,
     }
 }
