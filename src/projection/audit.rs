@@ -49,12 +49,24 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
 
 /// Looks whether the listing stands where the object left it. If it does not, one of the two was lost or restored.
 pub async fn look(source: &impl AuditSource, database: &impl Database) -> Result<bool, StoreError> {
-    let position = fence::position(database, &source.tenant()?.to_string()).await?;
-    let is_ours = fence::is_ours(position, source.acknowledged()?, source.last_sequence()?);
+    let (tenant, acknowledged) = (source.tenant()?.to_string(), source.acknowledged()?);
+    Ok(find_fence(source, database, &tenant, acknowledged).await?.1)
+}
+
+/// The position of the listing, and whether the object left it there. `acknowledged` is from before the question: a
+/// flush may move the listing on while the answer is on its way.
+async fn find_fence(
+    source: &impl AuditSource,
+    database: &impl Database,
+    tenant: &str,
+    acknowledged: i64,
+) -> Result<(Option<i64>, bool), StoreError> {
+    let position = fence::position(database, tenant).await?;
+    let is_ours = fence::is_ours(position, acknowledged, source.last_sequence()?);
     if !is_ours {
         source.diverged()?;
     }
-    Ok(is_ours)
+    Ok((position, is_ours))
 }
 
 /// Sets the fence back to the object's position if the listing was lost or restored.
@@ -65,15 +77,11 @@ async fn check_fence(
     acknowledged: i64,
 ) -> Result<AuditFinding, StoreError> {
     let tenant = tenant.to_string();
-    let position = fence::position(database, &tenant).await?;
-    let reset = !fence::is_ours(position, acknowledged, source.last_sequence()?);
-    if reset {
-        source.diverged()?;
-    }
-    if reset || position.is_none() {
+    let (position, is_ours) = find_fence(source, database, &tenant, acknowledged).await?;
+    if !is_ours || position.is_none() {
         database.batch(&[fence::reset_fence(&tenant, position, acknowledged)]).await?;
     }
-    Ok(AuditFinding::Fence { reset })
+    Ok(AuditFinding::Fence { reset: !is_ours })
 }
 
 /// Compares both stores with the users that the object expects there.

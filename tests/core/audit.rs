@@ -624,6 +624,33 @@ fn damage_is_found_counted_and_mended() {
     assert!(kinds.iter().all(|count| *count > 20) && resets > 20, "damage of every kind");
 }
 
+/// The listing, which is brought up to date while its answer to a query is on the way.
+struct FlushedMeanwhile<'a>(&'a World);
+
+impl Database for FlushedMeanwhile<'_> {
+    async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
+        self.0.listing.batch(statements).await
+    }
+
+    async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        let answer = self.0.listing.query(statement).await;
+        flush::listing(&self.0.object, &self.0.listing).await?;
+        answer
+    }
+}
+
+#[test]
+fn a_listing_that_moves_on_during_a_look_is_the_objects_own() {
+    let mut world = World::new(1);
+    for name in ["ada", "bob"] {
+        world.create(&UserId::new(name).expect("an id"));
+        let before = world.object.epoch();
+        assert_eq!(ready(audit::look(&world.object, &FlushedMeanwhile(&world))), Ok(true), "{name}");
+        assert_eq!(world.object.core.borrow().acknowledged(), world.object.core.borrow().last_sequence());
+        assert_eq!(world.object.epoch(), before);
+    }
+}
+
 /// A world with a user whose copy KV shows everywhere.
 fn copied_world() -> (World, UserId) {
     let (mut world, user_id) = (World::new(1), UserId::new("ada").expect("an id"));
