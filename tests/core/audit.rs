@@ -641,7 +641,7 @@ impl Database for FlushedMeanwhile<'_> {
 
 #[test]
 fn a_listing_that_moves_on_during_a_look_is_the_objects_own() {
-    let mut world = World::new(1);
+    let world = World::new(1);
     for name in ["ada", "bob"] {
         world.create(&UserId::new(name).expect("an id"));
         let before = world.object.epoch();
