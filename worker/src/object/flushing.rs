@@ -83,10 +83,7 @@ impl ObjectState {
     pub(super) fn flush_listing(state: &Rc<Self>) -> js_sys::Promise {
         let flushing = Rc::clone(state);
         state.flushes.listing.share(async move {
-            let result = match D1::of(&flushing.env) {
-                Ok(database) => flush::listing(&*flushing, &database).await,
-                Err(error) => Err(error),
-            };
+            let result = flushing.write_listing().await;
             match &result {
                 Ok(()) => Self::go_on(&flushing),
                 Err(error) => flushing.listing_failed(error),
@@ -97,8 +94,7 @@ impl ObjectState {
 
     /// Leaves the listing alone for a moment.
     fn listing_failed(&self, error: &StoreError) {
-        let pause = Timestamp::from_millis(platform::now().millis().saturating_add(FLUSH_PAUSE_MS));
-        self.flushes.listing_not_before.set(pause);
+        self.flushes.listing_not_before.set(platform::now().plus_ms(FLUSH_PAUSE_MS));
         log_failure("Listing", error);
     }
 
@@ -106,15 +102,24 @@ impl ObjectState {
     pub(super) fn flush_copies(state: &Rc<Self>) -> js_sys::Promise {
         let flushing = Rc::clone(state);
         state.flushes.copies.share(async move {
-            let result = match Kv::of(&flushing.env) {
-                Ok(store) => flush::copies(&*flushing, &store).await,
-                Err(error) => Err(error),
-            };
-            if result.is_ok() {
+            let is_written = flushing.write_copies().await.is_ok();
+            if is_written {
                 Self::go_on(&flushing);
             }
-            result.is_ok()
+            is_written
         })
+    }
+
+    async fn write_listing(&self) -> Result<(), StoreError> {
+        flush::listing(self, &D1::of(&self.env)?).await
+    }
+
+    async fn write_copies(&self) -> Result<(), StoreError> {
+        flush::copies(self, &Kv::of(&self.env)?).await
+    }
+
+    async fn finds_own_listing(&self) -> Result<bool, StoreError> {
+        audit::look(self, &D1::of(&self.env)?).await
     }
 
     /// Goes on after a flush: with erasures, which wait for it and for which no caller waits, and with what has changed
@@ -133,10 +138,7 @@ impl ObjectState {
         }
         let looking = Rc::clone(state);
         drop(state.flushes.look.share(async move {
-            let result = match D1::of(&looking.env) {
-                Ok(database) => audit::look(&*looking, &database).await,
-                Err(error) => Err(error),
-            };
+            let result = looking.finds_own_listing().await;
             match &result {
                 Ok(true) => looking.core.borrow_mut().listing_is_ours(),
                 Ok(false) => {}
