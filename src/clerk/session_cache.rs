@@ -53,7 +53,7 @@ impl SessionCache {
     }
 
     pub fn remember(&mut self, digest: [u8; 32], session: Rc<Session>, now: Timestamp) {
-        let until = session.expires_at.min(Timestamp::from_millis(now.millis().saturating_add(KEPT_MS)));
+        let until = session.expires_at.min(now.plus_ms(KEPT_MS));
         self.uses = self.uses.saturating_add(1);
         let is_expired = |cached: &CachedSession| now >= cached.until;
         self.sessions.retain(|cached| !is_expired(cached));

@@ -39,6 +39,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The instant so many milliseconds later.
+    #[must_use]
+    pub const fn plus_ms(self, millis: i64) -> Self {
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+
     pub const fn unsigned_millis(self) -> u64 {
         self.0.unsigned_abs()
     }

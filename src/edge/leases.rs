@@ -151,7 +151,7 @@ impl Leases {
         let fresh = terms.and_then(|terms| terms.age_ms(now, stale_ms).map(|age_ms| (terms, age_ms)));
         let wants_lease = fresh.as_ref().is_none_or(|(terms, age_ms)| held.wants_lease(terms, *age_ms));
         if wants_lease && held.asking_until <= now {
-            held.asking_until = Timestamp::from_millis(now.millis().saturating_add(ASK_MAX_MS));
+            held.asking_until = now.plus_ms(ASK_MAX_MS);
             return Access::Ask { used: std::mem::take(&mut held.used) };
         }
         match (fresh, held.grants.first_mut()) {
@@ -200,7 +200,7 @@ impl Leases {
         held.asking_until = Timestamp::EPOCH;
         let Some(Lease { epoch, lasts_ms, tokens, mut changed }) = lease else { return };
         changed.sort_unstable();
-        let lapses_at = Timestamp::from_millis(asked_at.millis().saturating_add(lasts_ms));
+        let lapses_at = asked_at.plus_ms(lasts_ms);
         if held.grants.len() >= GRANTS_MAX {
             held.grants.remove(0);
         }
@@ -240,5 +240,5 @@ impl Leases {
 
 /// Until when the edge leaves KV alone after so many failures.
 fn paused_until(failures: i64, now: Timestamp) -> Timestamp {
-    Timestamp::from_millis(now.millis().saturating_add(backoff_ms(failures)))
+    now.plus_ms(backoff_ms(failures))
 }

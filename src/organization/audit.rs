@@ -251,7 +251,7 @@ fn expected(sql: &impl Sql, after: i64, epoch: Epoch, now: Timestamp) -> Result<
          WHERE u.number > ?5 ORDER BY u.number LIMIT ?6",
         user_row::COLUMNS
     );
-    let until = now.millis().saturating_add(copies::SPREAD_MS);
+    let until = now.plus_ms(copies::SPREAD_MS);
     let since = now.millis().saturating_sub(copies::SPREAD_MS);
     let parameters = [epoch.number().into(), until.into(), now.into(), since.into(), after.into(), USERS_MAX.into()];
     let rows = sql.list(&select, &parameters, |row| Ok((row.integer()? != 0, UserRow::read(row)?)))?;

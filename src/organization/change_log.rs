@@ -217,7 +217,7 @@ impl ChangeLog {
         let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
             let at = sql.find(select, &[before.into()], Row::integer)?;
-            Ok(at.map(|at| Timestamp::from_millis(at.saturating_add(KEPT_MS))))
+            Ok(at.map(|at| Timestamp::from_millis(at).plus_ms(KEPT_MS)))
         };
         // Most sweeps find nothing, and read one row.
         let due = oldest()?;

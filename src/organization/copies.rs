@@ -117,7 +117,7 @@ impl Copies {
             missed: HashSet::new(),
         };
         if copies.held > 0 && guards::is_on(Guard::UnansweredWrite) {
-            let settles_at = now.millis().saturating_add(SPREAD_MS);
+            let settles_at = now.plus_ms(SPREAD_MS);
             let settle = "UPDATE copies SET settles_at = ?, is_sent = 0 WHERE is_sent = 1 AND due_at IS NOT NULL";
             sql.execute(settle, &[settles_at.into()])?;
         }
@@ -193,7 +193,7 @@ impl Copies {
                 user.into(),
                 version.sequence().into(),
                 now.into(),
-                now.millis().saturating_add(COPIED_MS).into(),
+                now.plus_ms(COPIED_MS).into(),
                 OPEN.into(),
                 REWRITE_MS.into(),
             ],
@@ -286,7 +286,7 @@ impl Copies {
                     copy.version.sequence().into(),
                     began_at.into(),
                     OPEN.into(),
-                    now.millis().saturating_add(SPREAD_MS).into(),
+                    now.plus_ms(SPREAD_MS).into(),
                     REWRITE_MS.into(),
                     i64::from(copy.user.is_none()).into(),
                     now.into(),
@@ -304,7 +304,7 @@ impl Copies {
     /// Records that KV did not confirm writes. They may still arrive.
     pub fn fail(&mut self, sql: &impl Sql, written: &[Copy], now: Timestamp) -> Result<Option<Outage>, SqlError> {
         let numbers: Vec<i64> = written.iter().map(|copy| copy.number).collect();
-        let settles_at = if guards::is_on(Guard::UnansweredWrite) { now.millis().saturating_add(SPREAD_MS) } else { 0 };
+        let settles_at = if guards::is_on(Guard::UnansweredWrite) { now.plus_ms(SPREAD_MS) } else { Timestamp::EPOCH };
         sql.execute(
             "UPDATE copies SET settles_at = ?2, is_sent = 0, written_at = ?3, due_at = ?3 + ?4
              WHERE number IN (SELECT value FROM json_each(?1))",
@@ -326,12 +326,12 @@ impl Copies {
         self.find_due(sql, now)?;
         self.held = sql.count("SELECT count(*) FROM copies", &[])?;
         let next = sql.find("SELECT min(ends_at) FROM copies", &[], Row::optional_timestamp)?.flatten();
-        Ok(next.map(|ends_at| Timestamp::from_millis(ends_at.millis().saturating_add(SPREAD_MS))))
+        Ok(next.map(|ends_at| ends_at.plus_ms(SPREAD_MS)))
     }
 
     fn note_failures(&mut self, sql: &impl Sql, failures: i64, now: Timestamp) -> Result<(), SqlError> {
         self.failures = failures;
-        self.retry_at = Timestamp::from_millis(now.millis().saturating_add(backoff_ms(failures)));
+        self.retry_at = now.plus_ms(backoff_ms(failures));
         schema::write(sql, FAILURES, failures)?;
         schema::write(sql, RETRY_AT, self.retry_at.millis())
     }

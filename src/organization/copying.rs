@@ -34,7 +34,7 @@ pub fn due(copies: &mut Copies, sql: &impl Sql, now: Timestamp) -> Result<Vec<Co
          WHERE c.due_at <= ? AND c.ends_at >= ? ORDER BY c.due_at LIMIT ?",
         user_row::COLUMNS
     );
-    let last = now.millis().saturating_add(WRITE_LAST_MS);
+    let last = now.plus_ms(WRITE_LAST_MS);
     let parameters = [copies.epoch().number().into(), now.into(), last.into(), BATCH_MAX.into()];
     let due = sql.list(&select, &parameters, |row| {
         let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));

@@ -119,9 +119,7 @@ impl Rate {
             retry_after_us: if allowed { 0 } else { self.us_at_ceil(needed.saturating_sub(capacity)) },
         }
     }
-}
 
-impl Rate {
     /// The bucket after tokens have lapsed at an instant, as if all had been used then.
     fn lapse(self, tat: Tat, lapses_us: i64, tokens: u32) -> Tat {
         Tat(tat.0.max(self.units_at(lapses_us)).saturating_add(u128::from(tokens).saturating_mul(TOKEN)))

@@ -47,7 +47,7 @@ pub fn put(tenant: Tenant, copy: &Copy, now: Timestamp) -> serde_json::Result<Pu
     let key = key(tenant, copy.epoch, &copy.digest);
     let (value, expires_at) = match &copy.user {
         Some(stored) => (serde_json::to_string(stored)?, copy.ends_at),
-        None => (TOMBSTONE.to_owned(), Timestamp::from_millis(now.millis().saturating_add(SPREAD_MS))),
+        None => (TOMBSTONE.to_owned(), now.plus_ms(SPREAD_MS)),
     };
     Ok(Put { key, value, expires_at })
 }
