@@ -13,6 +13,8 @@ pub const CAN_BE_SWITCHED_OFF: bool = cfg!(feature = "guards-off");
 pub enum Guard {
     /// A batch changes the listing only if the listing is at the position where the batch starts.
     Fence,
+    /// The position of the listing has a mark, by which the object knows its own history.
+    ListingMark,
     /// The newest row of the change log is never deleted.
     NewestChange,
     /// An erasure puts a tombstone over the copy.
@@ -27,6 +29,8 @@ pub enum Guard {
     LeasedTokens,
     /// An object that starts counts half the bucket as out.
     LeasesAfterStart,
+    /// A copy is written only after the listing has confirmed its change.
+    CopyAfterListing,
     /// An object that may have been restored draws a new epoch.
     NewEpoch,
     /// A user that is being erased takes no writes.

@@ -113,7 +113,7 @@ impl Object {
             let batch = self.sql.transaction(|sql| core.next_batch(sql, id, now)).expect("a batch");
             let Some(batch) = batch else { return };
             self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("applied");
-            let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to, now);
+            let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to.clone(), now);
             self.sql.transaction(acknowledge).expect("acknowledged");
         }
     }

@@ -42,10 +42,8 @@ const REPAIR_BEGAN_AT: &str = "repair_began_at";
 /// What a step compares.
 #[derive(Debug)]
 pub enum AuditStep {
-    Fence {
-        /// The position that the listing has acknowledged: it must be there, or further.
-        acknowledged: i64,
-    },
+    /// Where the listing stands.
+    Fence,
     Users(Vec<ExpectedUser>),
     /// The rows of the listing from this instant of creation on.
     Listing {
@@ -213,6 +211,12 @@ pub fn start(sql: &impl Sql, now: Timestamp) -> Result<AuditReport, SqlError> {
     Ok(report)
 }
 
+/// Has the running audit begin again, or starts one. What it has repaired stays in its report.
+pub fn begin_with_fence(sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
+    let report = AuditReport { phase: Some(AuditPhase::Fence), users: 0, ..start(sql, now)? };
+    Audit { report, position: String::new() }.store(sql)
+}
+
 /// Whether an audit runs.
 pub fn is_running(sql: &impl Sql) -> Result<bool, SqlError> {
     Ok(Audit::load(sql)?.is_some_and(|audit| audit.report.phase.is_some()))
@@ -224,17 +228,12 @@ pub fn report(sql: &impl Sql) -> Result<Option<AuditReport>, SqlError> {
 }
 
 /// The next step; `None` when no audit runs.
-pub fn next_step(
-    sql: &impl Sql,
-    log: &ChangeLog,
-    copies: &Copies,
-    now: Timestamp,
-) -> Result<Option<AuditStep>, SqlError> {
+pub fn next_step(sql: &impl Sql, copies: &Copies, now: Timestamp) -> Result<Option<AuditStep>, SqlError> {
     let Some(audit) = Audit::load(sql)? else { return Ok(None) };
     let number = || audit.position.parse().unwrap_or_default();
     Ok(match audit.report.phase {
         None => None,
-        Some(AuditPhase::Fence) => Some(AuditStep::Fence { acknowledged: log.acknowledged() }),
+        Some(AuditPhase::Fence) => Some(AuditStep::Fence),
         Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number(), copies.epoch(), now)?)),
         Some(AuditPhase::Listing) => Some(AuditStep::Listing { from_ms: number() }),
         Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position, epoch: copies.epoch() }),

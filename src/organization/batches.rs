@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::change_log::ChangeLog;
+use super::change_log::{self, ChangeLog, ListingPosition};
 use super::relationship_entry;
 use super::sql::{Sql, SqlError, json_text};
 use super::user_row::{self, UserRow};
@@ -33,10 +33,10 @@ pub struct Batch {
     /// Every attempt has its own id, even when it repeats another attempt.
     pub id: BatchId,
     pub tenant: Tenant,
-    /// The place in the log at which the listing must be.
-    pub from: i64,
-    /// The place at which the listing is afterwards.
-    pub to: i64,
+    /// Where the listing must stand.
+    pub from: ListingPosition,
+    /// Where it stands afterwards.
+    pub to: ListingPosition,
     /// One change for each user.
     pub changes: Vec<Change>,
 }
@@ -65,17 +65,18 @@ pub fn next(log: &ChangeLog, sql: &impl Sql, id: BatchId, tenant: Tenant) -> Res
     }
     let rows = sql.run(
         &format!(
-            "SELECT c.sequence, c.with_relationships, {} FROM changes c LEFT JOIN users u ON u.number = c.user
+            "SELECT c.sequence, {}, c.with_relationships, {} FROM changes c LEFT JOIN users u ON u.number = c.user
              WHERE c.sequence > ? ORDER BY c.sequence LIMIT ?",
+            change_log::mark(),
             user_row::COLUMNS
         ),
         &[from.into(), BATCH_ROWS_MAX.into()],
     )?;
-    let (mut to, mut bytes) = (from, 0_usize);
+    let (mut to, mut bytes) = (ListingPosition::default(), 0_usize);
     let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
     let mut places: HashMap<i64, usize> = HashMap::with_capacity(rows.len());
     for mut row in rows {
-        to = row.integer()?;
+        to = ListingPosition { sequence: row.integer()?, mark: row.text()? };
         let with_relationships = row.integer()? != 0;
         // The listing shows nothing of an agent's change.
         let Some(row) = UserRow::read_joined(&mut row)? else { continue };
@@ -97,7 +98,7 @@ pub fn next(log: &ChangeLog, sql: &impl Sql, id: BatchId, tenant: Tenant) -> Res
             break;
         }
     }
-    Ok(Some(Batch { id, tenant, from, to, changes }))
+    Ok(Some(Batch { id, tenant, from: log.position().clone(), to, changes }))
 }
 
 /// A user's record as the projections hold it.

@@ -11,12 +11,14 @@
 //! - The log is level-triggered for the listing. A row says *that* a user changed. A batch carries the state
 //!   of the user at the moment when the object composes the batch. A later change has a later row, so the
 //!   acknowledgement of a batch hides no change.
+//! - The position of the listing is the number of a change and its mark. An object that was restored numbers its next
+//!   changes like those that it has lost, but gives them other marks. So it sees when the listing stands at a change of
+//!   the lost history, and the listing takes no batch that follows another change than the one at which it stands.
 //! - A row is deleted only after the listing has acknowledged it: the row of a turn at once, any other row after
 //!   [`KEPT_MS`].
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 
-use super::schema;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{KeyId, RequestId};
@@ -27,10 +29,8 @@ use crate::guards::{self, Guard};
 pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// Most rows that one sweep deletes.
 pub const SWEEP_MAX: i64 = 500;
-/// The name under which the object stores how far the listing has confirmed.
-const ACKNOWLEDGED: &str = "listing_sequence";
 
-/// What happened. The text is the stored form. Nothing reads the rows of the last two kinds but the listing.
+/// What happened. The text is the stored form. Nothing reads the rows of the last three kinds but the listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ChangeKind {
@@ -56,6 +56,22 @@ pub enum ChangeKind {
     Turn,
     /// A repair. The row only brings the listing up to date.
     Repair,
+    /// The user is copied to KV from now on. The row only moves the listing on (see [`super::copies`]).
+    Copied,
+}
+
+/// Where the listing stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListingPosition {
+    /// The number of the newest change that it holds.
+    pub sequence: i64,
+    /// The mark of that change.
+    pub mark: String,
+}
+
+/// The mark of a change, as a column: when it was made, and by which request.
+pub fn mark() -> &'static str {
+    if guards::is_on(Guard::ListingMark) { "at || ' ' || coalesce(request_id, '')" } else { "''" }
 }
 
 /// The record that a change is about.
@@ -115,16 +131,19 @@ pub struct ChangeLog {
     /// Of the changes of the current transaction.
     origin: Origin,
     last_sequence: i64,
-    /// The sequence number up to which the listing has confirmed.
-    acknowledged: i64,
+    /// Where the listing stood when it last confirmed.
+    position: ListingPosition,
 }
 
 impl ChangeLog {
     pub fn load(sql: &impl Sql) -> Result<Self, SqlError> {
-        let acknowledged = schema::read(sql, ACKNOWLEDGED)?;
         let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
         let last_sequence = last_sequence.flatten().unwrap_or_default();
-        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, acknowledged })
+        let select = "SELECT sequence, mark FROM listing_position WHERE one = 1";
+        let position =
+            sql.find(select, &[], |row| Ok(ListingPosition { sequence: row.integer()?, mark: row.text()? }))?;
+        let position = position.unwrap_or_default();
+        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, position })
     }
 
     /// Says who makes the changes that follow. Every transaction that may change something begins with this.
@@ -143,7 +162,39 @@ impl ChangeLog {
 
     /// The sequence number up to which the listing has confirmed.
     pub const fn acknowledged(&self) -> i64 {
-        self.acknowledged
+        self.position.sequence
+    }
+
+    /// Where the listing stood when it last confirmed.
+    pub const fn position(&self) -> &ListingPosition {
+        &self.position
+    }
+
+    /// Whether this object has moved the listing to where it was found. `since` is where it stood, as far as the object
+    /// knew, before it was asked.
+    pub fn owns(sql: &impl Sql, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, SqlError> {
+        let Some(found) = found else { return Ok(since.sequence == 0) };
+        if found == since {
+            return Ok(true);
+        }
+        let select = format!("SELECT 1 FROM changes WHERE sequence = ? AND sequence > ? AND {} = ?", mark());
+        sql.exists(&select, &[found.sequence.into(), since.sequence.into(), found.mark.as_str().into()])
+    }
+
+    /// Gives the position of the listing a mark that no earlier state of this object knows. The listing is then set to
+    /// it.
+    pub fn mark_position(&mut self, sql: &impl Sql, mark: String) -> Result<(), SqlError> {
+        self.set_position(sql, ListingPosition { sequence: self.position.sequence, mark })
+    }
+
+    fn set_position(&mut self, sql: &impl Sql, position: ListingPosition) -> Result<(), SqlError> {
+        sql.execute(
+            "INSERT INTO listing_position (one, sequence, mark) VALUES (1, ?, ?)
+             ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark",
+            &[position.sequence.into(), position.mark.as_str().into()],
+        )?;
+        self.position = position;
+        Ok(())
     }
 
     /// Writes the row of a change, in the transaction of the change. Returns its number as the new version of the
@@ -188,23 +239,23 @@ impl ChangeLog {
     }
 
     /// Moves the acknowledgement of the listing forward, never back. Deletes the rows that only the listing needed.
-    pub fn acknowledge(&mut self, sql: &impl Sql, sequence: i64) -> Result<(), SqlError> {
-        let before = self.acknowledged;
+    pub fn acknowledge(&mut self, sql: &impl Sql, position: ListingPosition) -> Result<(), SqlError> {
+        let (before, sequence) = (self.acknowledged(), position.sequence);
         if sequence <= before {
             return Ok(());
         }
-        schema::write(sql, ACKNOWLEDGED, sequence)?;
-        self.acknowledged = sequence;
+        self.set_position(sql, position)?;
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
         sql.execute(
-            "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?)",
+            "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?, ?)",
             &[
                 before.into(),
                 sequence.into(),
                 newest.into(),
                 ChangeKind::Turn.into_str().into(),
                 ChangeKind::Repair.into_str().into(),
+                ChangeKind::Copied.into_str().into(),
             ],
         )
     }
@@ -213,7 +264,7 @@ impl ChangeLog {
     /// is due: an instant in the past if more are due, `None` if no row waits for its time.
     pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         // The newest row stays, and a listing that is late must not find a gap.
-        let before = self.last_sequence.min(self.acknowledged.saturating_add(1));
+        let before = self.last_sequence.min(self.acknowledged().saturating_add(1));
         let oldest = || -> Result<Option<Timestamp>, SqlError> {
             let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
             let at = sql.find(select, &[before.into()], Row::integer)?;

@@ -14,6 +14,9 @@
 //! - A copy ends by itself a day after it was begun, whatever fails.
 //! - The object completes the erasure of a person with a copy only after KV has confirmed the tombstone, or after the
 //!   copy has ended.
+//! - KV is never ahead of the listing: a copy is written only after the listing has confirmed its change, and the one
+//!   that says that the user is copied. So an object that was restored to a state before either sees it by the place
+//!   where the listing stands.
 //! - A copy lies under the epoch of the object. An object that may have been restored, or whose listing may have been,
 //!   draws a new epoch. Nobody reads a copy of an earlier one.
 //!
@@ -65,6 +68,8 @@ pub struct Copies {
     epoch: Epoch,
     /// The number of rows, or more.
     held: u64,
+    /// How far the listing has confirmed.
+    confirmed: i64,
     /// Not later than when the next copy is to be written; `None` when none is.
     due_at: Option<Timestamp>,
     /// How often KV has failed since it last took a write.
@@ -106,10 +111,12 @@ pub enum Outage {
 }
 
 impl Copies {
-    pub fn load(sql: &impl Sql, now: Timestamp) -> Result<Self, SqlError> {
+    /// `confirmed` is how far the listing has confirmed.
+    pub fn load(sql: &impl Sql, confirmed: i64, now: Timestamp) -> Result<Self, SqlError> {
         let mut copies = Self {
             epoch: Epoch::of_number(schema::read(sql, EPOCH)?),
             held: sql.count("SELECT count(*) FROM copies", &[])?,
+            confirmed,
             due_at: None,
             failures: schema::read(sql, FAILURES)?,
             retry_at: Timestamp::from_millis(schema::read(sql, RETRY_AT)?),
@@ -137,6 +144,11 @@ impl Copies {
     /// Notes that the listing stands where the object left it.
     pub const fn trust(&mut self) {
         self.are_trusted = true;
+    }
+
+    /// Records that the listing may stand where the object has not moved it: no lease until it does not.
+    pub const fn distrust(&mut self) {
+        self.are_trusted = false;
     }
 
     /// When there is next something to write, with regard to the pause after a failure.
@@ -169,24 +181,28 @@ impl Copies {
         false
     }
 
-    /// Begins to copy a user, unless the user is copied.
+    /// Whether a user is copied.
+    pub fn is_copied(&self, sql: &impl Sql, user: i64, now: Timestamp) -> Result<bool, SqlError> {
+        let select = "SELECT 1 FROM copies WHERE user = ? AND epoch = ? AND ends_at > ?";
+        sql.exists(select, &[user.into(), self.epoch.number().into(), now.into()])
+    }
+
+    /// Begins to copy a user who is not copied. `sequence` is the number of the change that says so.
     pub fn begin(
         &mut self,
         sql: &impl Sql,
         digest: &str,
-        user: i64,
-        version: Version,
+        (user, version): (i64, Version),
+        sequence: i64,
         now: Timestamp,
     ) -> Result<(), SqlError> {
         // A row that is there may have a copy of another state. A new row has none: each row outlives its copy.
-        let begun = sql.find(
-            "INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, is_sent, listed_until,
-             ends_at) VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, 0, ?6)
+        sql.execute(
+            "INSERT INTO copies (epoch, digest, user, version, sequence, due_at, written_at, settles_at, is_sent,
+             listed_until, ends_at) VALUES (?1, ?2, ?3, ?4, ?9, ?5, 0, 0, 0, 0, ?6)
              ON CONFLICT (epoch, digest) DO UPDATE SET
-               user = excluded.user, version = excluded.version, ends_at = excluded.ends_at, listed_until = ?7,
-               due_at = max(excluded.due_at, written_at + ?8)
-             WHERE user <> excluded.user OR ends_at <= ?5
-             RETURNING due_at",
+               user = excluded.user, version = excluded.version, sequence = excluded.sequence,
+               ends_at = excluded.ends_at, listed_until = ?7, due_at = max(excluded.due_at, written_at + ?8)",
             &[
                 self.epoch.number().into(),
                 digest.into(),
@@ -196,13 +212,10 @@ impl Copies {
                 now.plus_ms(COPIED_MS).into(),
                 OPEN.into(),
                 REWRITE_MS.into(),
+                sequence.into(),
             ],
-            Row::timestamp,
         )?;
-        if let Some(due_at) = begun {
-            self.held = self.held.saturating_add(1);
-            self.note_due(due_at);
-        }
+        self.held = self.held.saturating_add(1);
         Ok(())
     }
 
@@ -211,9 +224,9 @@ impl Copies {
         if self.held == 0 || !guards::is_on(Guard::ListedChange) {
             return Ok(());
         }
-        let due_at = sql.find(
-            "UPDATE copies SET version = ?2, listed_until = ?3, due_at = max(?4, written_at + ?5)
-             WHERE user = ?1 AND epoch = ?6 RETURNING due_at",
+        sql.execute(
+            "UPDATE copies SET version = ?2, sequence = ?2, listed_until = ?3, due_at = max(?4, written_at + ?5)
+             WHERE user = ?1 AND epoch = ?6",
             &[
                 user.into(),
                 version.sequence().into(),
@@ -222,12 +235,18 @@ impl Copies {
                 REWRITE_MS.into(),
                 self.epoch.number().into(),
             ],
-            Row::timestamp,
-        )?;
-        if let Some(due_at) = due_at {
-            self.note_due(due_at);
-        }
-        Ok(())
+        )
+    }
+
+    /// Notes how far the listing has confirmed: KV may follow.
+    pub fn follow(&mut self, sql: &impl Sql, confirmed: i64, now: Timestamp) -> Result<(), SqlError> {
+        self.confirmed = confirmed;
+        if self.held == 0 { Ok(()) } else { self.find_due(sql, now) }
+    }
+
+    /// The newest change whose copy may be written.
+    pub fn confirmed(&self) -> i64 {
+        if guards::is_on(Guard::CopyAfterListing) { self.confirmed } else { i64::MAX }
     }
 
     /// Has the copy of a user written again, because KV does not hold what it should.
@@ -336,14 +355,12 @@ impl Copies {
         schema::write(sql, RETRY_AT, self.retry_at.millis())
     }
 
-    fn note_due(&mut self, due_at: Timestamp) {
-        self.due_at = Some(self.due_at.map_or(due_at, |known| known.min(due_at)));
-    }
-
     /// Finds out what is due next. A copy that ends soon is not written any more.
     pub fn find_due(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
-        let select = "SELECT min(due_at) FROM copies WHERE due_at IS NOT NULL AND max(due_at, ?) + ? <= ends_at";
-        self.due_at = sql.find(select, &[now.into(), WRITE_LAST_MS.into()], Row::optional_timestamp)?.flatten();
+        let select = "SELECT min(due_at) FROM copies
+                      WHERE due_at IS NOT NULL AND max(due_at, ?) + ? <= ends_at AND sequence <= ?";
+        let parameters = [now.into(), WRITE_LAST_MS.into(), self.confirmed().into()];
+        self.due_at = sql.find(select, &parameters, Row::optional_timestamp)?.flatten();
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! Who is copied to KV, and what is to be written there. [`super::copies`] keeps the rows.
 
+use super::change_log::{Affected, ChangeKind};
 use super::copies::{CopiedUser, Copies, Copy, WRITE_LAST_MS};
 use super::sql::{Sql, SqlError};
 use super::user_row::{self, UserRow};
+use super::writer::Writer;
 use crate::directory::end_user::{Status, Version};
 use crate::directory::epoch::Epoch;
 use crate::directory::names::UserId;
@@ -12,15 +14,18 @@ use crate::directory::timestamp::Timestamp;
 const BATCH_MAX: i64 = 25;
 
 /// Notes that a reader at the edge found no copy of a user. At the second time the user is copied.
-pub fn miss(copies: &mut Copies, sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<(), SqlError> {
-    let digest = user_id.digest();
-    if !copies.is_missed_again(&digest) {
+pub fn miss(writer: &mut Writer<'_, impl Sql>, user_id: &UserId) -> Result<(), SqlError> {
+    let (sql, now, digest) = (writer.sql, writer.now, user_id.digest());
+    if !writer.copies.is_missed_again(&digest) {
         return Ok(());
     }
-    match UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active) {
-        Some(row) => copies.begin(sql, &digest, row.number, row.user.version, now),
-        None => Ok(()),
+    let row = UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active);
+    let Some(row) = row else { return Ok(()) };
+    if writer.copies.is_copied(sql, row.number, now)? {
+        return Ok(());
     }
+    let sequence = writer.append(ChangeKind::Copied, &row.subject(), Affected::Nothing)?.sequence();
+    writer.copies.begin(sql, &digest, (row.number, row.user.version), sequence, now)
 }
 
 /// The copies to write now, a bounded number of them. The caller sends them at once.
@@ -31,11 +36,12 @@ pub fn due(copies: &mut Copies, sql: &impl Sql, now: Timestamp) -> Result<Vec<Co
     let select = format!(
         "SELECT c.number, c.epoch, c.digest, c.version, c.ends_at, {} FROM copies c
          LEFT JOIN users u ON u.number = c.user AND c.epoch = ?
-         WHERE c.due_at <= ? AND c.ends_at >= ? ORDER BY c.due_at LIMIT ?",
+         WHERE c.due_at <= ? AND c.ends_at >= ? AND c.sequence <= ? ORDER BY c.due_at LIMIT ?",
         user_row::COLUMNS
     );
     let last = now.plus_ms(WRITE_LAST_MS);
-    let parameters = [copies.epoch().number().into(), now.into(), last.into(), BATCH_MAX.into()];
+    let (epoch, confirmed) = (copies.epoch().number(), copies.confirmed());
+    let parameters = [epoch.into(), now.into(), last.into(), confirmed.into(), BATCH_MAX.into()];
     let due = sql.list(&select, &parameters, |row| {
         let (number, epoch) = (row.integer()?, Epoch::of_number(row.integer()?));
         let (digest, version) = (row.text()?, Version::of_sequence(row.integer()?));

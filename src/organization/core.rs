@@ -2,7 +2,7 @@
 
 use super::audit::{self, AuditFinding, AuditStep, PendingUsers};
 use super::batches::{self, Batch};
-use super::change_log::Origin;
+use super::change_log::{ListingPosition, Origin};
 use super::closing::{self, Closing};
 use super::copies::{self, Copy, Outage};
 use super::copying;
@@ -99,11 +99,12 @@ impl OrganizationCore {
         })
     }
 
-    /// Records that the listing holds every change up to a sequence number. Must run inside a transaction.
-    pub fn acknowledge(&mut self, sql: &impl Sql, sequence: i64, now: Timestamp) -> Result<(), SqlError> {
+    /// Records that the listing holds every change up to a position. Must run inside a transaction.
+    pub fn acknowledge(&mut self, sql: &impl Sql, to: ListingPosition, now: Timestamp) -> Result<(), SqlError> {
         self.with_memory(sql, now, (), |memory| {
             memory.copies.trust();
-            memory.log.acknowledge(sql, sequence)
+            memory.log.acknowledge(sql, to)?;
+            memory.copies.follow(sql, memory.log.acknowledged(), now)
         })
     }
 
@@ -119,16 +120,33 @@ impl OrganizationCore {
         }
     }
 
-    /// Starts an audit and begins an epoch of the copies, because the listing stands where the object never was: one of
-    /// the two was lost or restored. Must run inside a transaction.
-    pub fn diverge(&mut self, sql: &impl Sql, epoch: Epoch, now: Timestamp) -> Result<(), SqlError> {
+    /// Has an audit look where the listing stands, because it seems to stand where the object has not moved it. Must run
+    /// inside a transaction.
+    pub fn suspect_listing(&mut self, sql: &impl Sql, now: Timestamp) -> Result<(), SqlError> {
         self.with_memory(sql, now, (), |memory| {
+            memory.copies.distrust();
+            memory.audit_is_running = true;
+            audit::begin_with_fence(sql, now)
+        })
+    }
+
+    /// Begins an epoch, because the listing stands where the object has not moved it: one of the two was lost or
+    /// restored. Returns where the listing is to be set. Must run inside a transaction.
+    pub fn diverge(
+        &mut self,
+        sql: &impl Sql,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<Option<ListingPosition>, SqlError> {
+        self.with_memory(sql, now, None, |memory| {
             if guards::is_on(Guard::NewEpoch) {
                 memory.copies.begin_epoch(sql, epoch, now)?;
             }
             audit::distrust_cache(sql)?;
-            memory.audit_is_running = true;
-            audit::start(sql, now).map(drop)
+            if guards::is_on(Guard::ListingMark) {
+                memory.log.mark_position(sql, format!("epoch {}", epoch.number()))?;
+            }
+            Ok(Some(memory.log.position().clone()))
         })
     }
 
@@ -141,6 +159,11 @@ impl OrganizationCore {
     /// The sequence number up to which the listing has confirmed; `None` when the memory is not loaded.
     pub fn acknowledged(&self) -> Option<i64> {
         self.memory.as_ref().map(|memory| memory.log.acknowledged())
+    }
+
+    /// Where the listing stood when it last confirmed; `None` when the memory is not loaded.
+    pub fn listing_position(&self) -> Option<ListingPosition> {
+        self.memory.as_ref().map(|memory| memory.log.position().clone())
     }
 
     /// Whether the listing lacks a change; `false` when the memory is not loaded.
@@ -257,7 +280,7 @@ impl OrganizationCore {
         now: Timestamp,
     ) -> Result<Option<(AuditStep, PendingUsers)>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
-            let Some(step) = audit::next_step(sql, &memory.log, &memory.copies, now)? else { return Ok(None) };
+            let Some(step) = audit::next_step(sql, &memory.copies, now)? else { return Ok(None) };
             Ok(PendingUsers::read(sql, &memory.log)?.map(|before| (step, before)))
         })
     }

@@ -9,11 +9,11 @@
 //! - There is no lease before the object has seen, since it started, that the listing stands where it left it. An
 //!   object that was restored has copies that it does not know.
 
-use super::copies::Copies;
 use super::copying;
 use super::limiter::Limiter;
 use super::protocol::{EdgeCall, Lease};
 use super::sql::{Sql, SqlError};
+use super::writer::Writer;
 use crate::directory::timestamp::Timestamp;
 
 /// What an edge gets that has used next to nothing, in tokens.
@@ -31,19 +31,18 @@ pub struct LeaseLimits {
 
 /// Serves what a call says besides its command: notes a user without a copy, and gives a lease.
 pub fn serve(
-    copies: &mut Copies,
+    writer: &mut Writer<'_, impl Sql>,
     limiter: &mut Limiter,
-    sql: &impl Sql,
     call: &EdgeCall,
     limits: LeaseLimits,
-    now: Timestamp,
 ) -> Result<Option<Lease>, SqlError> {
     if limits.edge_stale_s == 0 {
         return Ok(None);
     }
     if let Some(user_id) = &call.missed {
-        copying::miss(copies, sql, user_id, now)?;
+        copying::miss(writer, user_id)?;
     }
+    let Writer { sql, ref copies, now, .. } = *writer;
     let Some(used) = call.used.filter(|_| copies.are_trusted()) else { return Ok(None) };
     let lasts_ms = i64::from(limits.edge_stale_s).saturating_mul(1_000);
     let key_ends_in_ms = limits.key_expires_at.map_or(lasts_ms, |at| at.millis().saturating_sub(now.millis()));

@@ -45,12 +45,13 @@ impl Memory {
             Some(settings) => Some(Limiter::load(sql, settings.limits.into(), now)?),
             None => None,
         };
+        let log = ChangeLog::load(sql)?;
         Ok(Some(Self {
             settings,
             limiter,
             keys: KnownKeys::default(),
-            log: ChangeLog::load(sql)?,
-            copies: Copies::load(sql, now)?,
+            copies: Copies::load(sql, log.acknowledged(), now)?,
+            log,
             expiry_is_scheduled: true,
             erasure_is_pending: erasure::is_pending(sql)?,
             audit_is_running: audit::is_running(sql)?,

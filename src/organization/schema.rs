@@ -197,6 +197,7 @@ const COPIES: &[&str] = &[
         digest TEXT NOT NULL,
         user INTEGER NOT NULL,
         version INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
         due_at INTEGER,
         written_at INTEGER NOT NULL,
         settles_at INTEGER NOT NULL,
@@ -209,7 +210,14 @@ const COPIES: &[&str] = &[
     "CREATE INDEX copies_due ON copies (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX copies_listed ON copies (listed_until)",
     "CREATE INDEX copies_by_end ON copies (ends_at)",
-    "DELETE FROM state WHERE name = 'cache_sequence'",
+    // Where the listing stands. See `super::change_log`.
+    "CREATE TABLE listing_position (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        sequence INTEGER NOT NULL,
+        mark TEXT NOT NULL
+    )",
+    "INSERT INTO listing_position SELECT 1, value, '' FROM state WHERE name = 'listing_sequence'",
+    "DELETE FROM state WHERE name IN ('cache_sequence', 'listing_sequence')",
     "INSERT OR REPLACE INTO audit
      SELECT 1, 'fence', '', unixepoch() * 1000, NULL, 0, 0, 0, 0, 0, 0, 0, 0 FROM settings",
 ];

@@ -59,7 +59,8 @@ fn lease(
 ) -> Result<Option<Lease>, SqlError> {
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else { return Ok(None) };
     let limits = LeaseLimits { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
-    leases::serve(&mut memory.copies, limiter, sql, edge, limits, now)
+    let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+    leases::serve(&mut writer, limiter, edge, limits)
 }
 
 /// Executes a command, or gives the answer that is kept under its key. Returns whether the caller has retried and

@@ -14,6 +14,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
 use crate::organization::batches::ProjectedRecord;
+use crate::organization::change_log::ListingPosition;
 use crate::organization::copies::CopiedUser;
 
 /// Keys of the cache that one step reads: KV returns at most 100 values at once.
@@ -21,8 +22,10 @@ const CACHE_KEYS_MAX: u32 = 100;
 
 /// The object, as an audit uses it.
 pub trait AuditSource: flush::CopySource {
-    /// The sequence number up to which the listing has confirmed.
-    fn acknowledged(&self) -> Result<i64, StoreError>;
+    /// Where the listing stood when it last confirmed.
+    fn listing_position(&self) -> Result<ListingPosition, StoreError>;
+    /// Begins an epoch, and returns where the listing is to be set.
+    fn diverge(&self) -> Result<ListingPosition, StoreError>;
     /// The next step, and the users that the step must not judge.
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError>;
     /// The digests among these that belong to no user, and the position of the listing for which
@@ -38,7 +41,7 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
     let Some((step, before)) = source.next_step()? else { return Ok(false) };
     let tenant = source.tenant()?;
     let finding = match step {
-        AuditStep::Fence { acknowledged } => check_fence(source, database, tenant, acknowledged).await?,
+        AuditStep::Fence => check_fence(source, database, tenant).await?,
         AuditStep::Users(users) => compare(database, store, tenant, &users).await?,
         AuditStep::Listing { from_ms } => clear_listing(source, database, tenant, from_ms).await?,
         AuditStep::Cache { cursor, epoch } => clear_cache(source, store, tenant, epoch, &cursor).await?,
@@ -47,39 +50,42 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
     Ok(true)
 }
 
-/// Looks whether the listing stands where the object left it. If it does not, one of the two was lost or restored.
+/// Looks whether the listing stands where the object left it. If it does not, one of the two was lost or restored, and
+/// an audit sees to it.
 pub async fn look(source: &impl AuditSource, database: &impl Database) -> Result<bool, StoreError> {
-    let (tenant, acknowledged) = (source.tenant()?.to_string(), source.acknowledged()?);
-    Ok(find_fence(source, database, &tenant, acknowledged).await?.1)
+    let (_, is_ours) = find_fence(source, database, &source.tenant()?.to_string()).await?;
+    if !is_ours {
+        source.suspect_listing()?;
+    }
+    Ok(is_ours)
 }
 
-/// The position of the listing, and whether the object left it there. `acknowledged` is from before the question: a
-/// flush may move the listing on while the answer is on its way.
+/// Where the listing stands, and whether the object has moved it there.
 async fn find_fence(
     source: &impl AuditSource,
     database: &impl Database,
     tenant: &str,
-    acknowledged: i64,
-) -> Result<(Option<i64>, bool), StoreError> {
-    let position = fence::position(database, tenant).await?;
-    let is_ours = fence::is_ours(position, acknowledged, source.last_sequence()?);
-    if !is_ours {
-        source.diverged()?;
+) -> Result<(Option<ListingPosition>, bool), StoreError> {
+    let since = source.listing_position()?;
+    let found = fence::position(database, tenant).await?;
+    let is_ours = source.owns(found.as_ref(), &since)?;
+    if !is_ours && source.listing_position()? != since {
+        return Err(StoreError("the listing moved while it was asked where it stands".to_owned()));
     }
-    Ok((position, is_ours))
+    Ok((found, is_ours))
 }
 
-/// Sets the fence back to the object's position if the listing was lost or restored.
+/// Sets the fence to the object's position if the listing was lost or restored.
 async fn check_fence(
     source: &impl AuditSource,
     database: &impl Database,
     tenant: Tenant,
-    acknowledged: i64,
 ) -> Result<AuditFinding, StoreError> {
     let tenant = tenant.to_string();
-    let (position, is_ours) = find_fence(source, database, &tenant, acknowledged).await?;
-    if !is_ours || position.is_none() {
-        database.batch(&[fence::reset_fence(&tenant, position, acknowledged)]).await?;
+    let (found, is_ours) = find_fence(source, database, &tenant).await?;
+    let to = if is_ours { source.listing_position()? } else { source.diverge()? };
+    if !is_ours || found.is_none() {
+        database.batch(&[fence::reset_fence(&tenant, found.as_ref(), &to)]).await?;
     }
     Ok(AuditFinding::Fence { reset: !is_ours })
 }

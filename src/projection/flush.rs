@@ -10,6 +10,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 use crate::organization::batches::Batch;
+use crate::organization::change_log::ListingPosition;
 use crate::organization::copies::Copy;
 
 /// KV puts at a time. An invocation has six connections
@@ -27,14 +28,16 @@ pub const BATCHES_MAX: usize = 8;
 #[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
 pub trait Source {
     fn next_batch(&self) -> Result<Option<Batch>, StoreError>;
-    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError>;
+    fn acknowledge(&self, position: ListingPosition) -> Result<(), StoreError>;
     fn last_sequence(&self) -> Result<i64, StoreError>;
+    /// Whether the object has moved the listing to where it was found. `since` is where it stood, as far as the object
+    /// knew, before it was asked.
+    fn owns(&self, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, StoreError>;
     /// Lets waiting calls go first. Otherwise a store that answers at once would keep the object busy
     /// for the whole flush.
     async fn pause(&self);
-    /// The flush calls this when the listing is at a position that the object never set. Only an
-    /// audit repairs that.
-    fn diverged(&self) -> Result<(), StoreError>;
+    /// Has an audit look where the listing stands. Only an audit sets it back.
+    fn suspect_listing(&self) -> Result<(), StoreError>;
 }
 
 /// The object, as far as it keeps copies.
@@ -53,16 +56,16 @@ pub async fn listing(source: &impl Source, database: &impl Database) -> Result<(
     let mut goal = None;
     for count in 0..BATCHES_MAX {
         let Some(batch) = source.next_batch()? else { return Ok(()) };
-        if batch.from >= *goal.get_or_insert(source.last_sequence()?) {
+        if batch.from.sequence >= *goal.get_or_insert(source.last_sequence()?) {
             return Ok(());
         }
         if count > 0 && batch.changes.len() >= BATCH_LARGE {
             source.pause().await;
         }
-        match batches::apply(database, &batch, source.last_sequence()?).await? {
-            Applied::UpTo(sequence) => source.acknowledge(sequence)?,
+        match batches::apply(database, &batch, |position| source.owns(position, &batch.from)).await? {
+            Applied::UpTo(position) => source.acknowledge(position)?,
             Applied::Diverged(error) => {
-                source.diverged()?;
+                source.suspect_listing()?;
                 return Err(error);
             }
         }

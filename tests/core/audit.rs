@@ -16,6 +16,7 @@ use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers, distrust_cache};
 use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::{ChangeLog, ListingPosition};
 use rollcall::organization::copies::{CopiedUser, Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
@@ -237,8 +238,8 @@ impl Source for Object {
         Ok(self.transaction(|core, sql| core.next_batch(sql, id, self.now())))
     }
 
-    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
-        self.transaction(|core, sql| core.acknowledge(sql, sequence, self.now()));
+    fn acknowledge(&self, position: ListingPosition) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.acknowledge(sql, position, self.now()));
         Ok(())
     }
 
@@ -246,11 +247,14 @@ impl Source for Object {
         self.core.borrow().last_sequence().ok_or_else(|| StoreError("forgotten".to_owned()))
     }
 
+    fn owns(&self, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, StoreError> {
+        Ok(ChangeLog::owns(&self.storage, found, since)?)
+    }
+
     async fn pause(&self) {}
 
-    fn diverged(&self) -> Result<(), StoreError> {
-        let epoch = Epoch::draw(self.random.borrow_mut().u64(..).to_be_bytes()[..6].try_into().expect("6 bytes"));
-        self.transaction(|core, sql| core.diverge(sql, epoch, self.now()));
+    fn suspect_listing(&self) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.suspect_listing(sql, self.now()));
         Ok(())
     }
 }
@@ -279,8 +283,14 @@ impl CopySource for Object {
 }
 
 impl AuditSource for Object {
-    fn acknowledged(&self) -> Result<i64, StoreError> {
-        self.core.borrow().acknowledged().ok_or_else(|| StoreError("forgotten".to_owned()))
+    fn listing_position(&self) -> Result<ListingPosition, StoreError> {
+        self.core.borrow().listing_position().ok_or_else(|| StoreError("forgotten".to_owned()))
+    }
+
+    fn diverge(&self) -> Result<ListingPosition, StoreError> {
+        let epoch = Epoch::draw(self.random.borrow_mut().u64(..).to_be_bytes()[..6].try_into().expect("6 bytes"));
+        let position = self.transaction(|core, sql| core.diverge(sql, epoch, self.now()));
+        position.ok_or_else(|| StoreError("forgotten".to_owned()))
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {

@@ -66,7 +66,7 @@ fn a_batch_is_bounded_in_bytes_whatever_it_carries() {
         let bytes: usize = statements.iter().flat_map(|statement| statement.parameters.iter().map(length)).sum();
         assert!(bytes < BATCH_BYTES_MAX, "{bytes} bytes of {} users", batch.changes.len());
         assert!(listing.batch(&statements).expect("D1 takes it")[0] > 0);
-        let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to, NOW);
+        let acknowledge = |sql: &Sqlite| core.acknowledge(sql, batch.to.clone(), NOW);
         object.transaction(acknowledge).expect("an acknowledgement");
     }
     let count = listing.rows("SELECT count(*) FROM agent_users", &[]).expect("a count");

@@ -17,6 +17,7 @@ use rollcall::directory::principal::{PrincipalId, PrincipalType};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::PendingUsers;
+use rollcall::organization::change_log::{ChangeLog, ListingPosition};
 use rollcall::organization::closing::{self, Closing, KnownCopy};
 use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
@@ -30,10 +31,12 @@ use rollcall::organization::protocol::{
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
-use rollcall::projection::listing::{batches, fence};
+use rollcall::projection::listing::batches;
+use rollcall::projection::listing::fence;
 use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache, flush};
 
 use crate::audit::{Kv, Listing, ready};
+use crate::position;
 use crate::sqlite::Sqlite;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -333,8 +336,8 @@ impl flush::Source for Object {
         Ok(self.transaction(|core, sql| core.next_batch(sql, id, now())))
     }
 
-    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
-        self.transaction(|core, sql| core.acknowledge(sql, sequence, now()));
+    fn acknowledge(&self, position: ListingPosition) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.acknowledge(sql, position, now()));
         Ok(())
     }
 
@@ -342,9 +345,13 @@ impl flush::Source for Object {
         self.core.borrow().last_sequence().ok_or_else(|| StoreError("forgotten".to_owned()))
     }
 
+    fn owns(&self, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, StoreError> {
+        Ok(ChangeLog::owns(&*self.storage.borrow(), found, since)?)
+    }
+
     async fn pause(&self) {}
 
-    fn diverged(&self) -> Result<(), StoreError> {
+    fn suspect_listing(&self) -> Result<(), StoreError> {
         Err(StoreError("diverged".to_owned()))
     }
 }
@@ -532,6 +539,7 @@ fn nothing_brings_a_closed_object_back() {
         }))
         .expect("an answer");
     object.begin_copy(&late);
+    ready(flush::listing(object, &world.listing)).expect("a flush");
     let copies = object.transaction(|core, sql| core.due_copies(sql, now()));
     assert_eq!(copies.len(), 1);
     let expected = object.counts();
@@ -572,7 +580,7 @@ fn nothing_brings_a_closed_object_back() {
             // Work that began before the close, and continues only now.
             object.transaction(|core, sql| {
                 assert!(core.next_batch(sql, BatchId::new(now(), [1; 10]), now())?.is_none());
-                core.acknowledge(sql, 99, now())?;
+                core.acknowledge(sql, position(99), now())?;
                 assert!(!core.is_behind());
                 assert!(core.due_copies(sql, now())?.is_empty() && core.copies_due_at().is_none());
                 assert_eq!(core.fail_copies(sql, &copies, now())?, None);
@@ -581,7 +589,8 @@ fn nothing_brings_a_closed_object_back() {
                 assert!(!core.wants_listing_checked());
                 assert!(!core.purge(sql, now())?);
                 assert_eq!(core.sweep(sql, now())?, None);
-                core.diverge(sql, Epoch::of_number(7), now())?;
+                core.suspect_listing(sql, now())?;
+                assert!(core.diverge(sql, Epoch::of_number(7), now())?.is_none());
                 assert!(!core.is_audited() && core.report(sql, now())?.is_none());
                 assert!(core.next_audit_step(sql, now())?.is_none());
                 assert!(core.foreign_digests(sql, &["digest".to_owned()], now())?.0.is_empty());
@@ -736,19 +745,20 @@ fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
     let new = NewEndUser { user_id: user_id("late"), display_name: None, metadata: Metadata::default() };
     object.operator(Command::CreateEndUser(new)).expect("an answer");
     let batch = flush::Source::next_batch(object).expect("a batch").expect("a change");
-    let position = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
+    let found = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
     object.close();
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
-    let first = rollcall::organization::batches::Batch { from: 0, ..batch.clone() };
+    let first = rollcall::organization::batches::Batch { from: position(0), ..batch.clone() };
     for batch in [batch, first] {
-        ready(batches::apply(&world.listing, &batch, i64::MAX)).expect("an answer");
+        ready(batches::apply(&world.listing, &batch, |_| Ok(true))).expect("an answer");
     }
-    for found in [position, None, Some(-2)] {
-        ready(world.listing.batch(&[fence::reset_fence(&tenant.to_string(), found, 0)])).expect("an answer");
+    let (closed, start) = (position(-2), position(0));
+    for found in [found.as_ref(), None, Some(&closed)] {
+        ready(world.listing.batch(&[fence::reset_fence(&tenant.to_string(), found, &start)])).expect("an answer");
     }
     world.assert_gone();
     let fence = ready(fence::position(&world.listing, &tenant.to_string())).expect("the fence");
-    assert_eq!(fence, Some(-2), "as it was closed");
+    assert_eq!(fence.map(|position| position.sequence), Some(-2), "as it was closed");
 }
 
 /// One crash leaves an object open: between the emptying of its storage and its mark. The deletion closes the

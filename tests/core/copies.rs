@@ -19,6 +19,7 @@ use rollcall::organization::protocol::{
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::cache;
 
+use crate::position;
 use crate::sqlite::Sqlite;
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -159,7 +160,14 @@ impl World {
         self.lease().expect("a lease").changed
     }
 
+    /// The listing confirms every change. KV follows it.
+    fn list(&mut self) {
+        let last = self.core.last_sequence().expect("a sequence");
+        self.transact(|core, sql, now| core.acknowledge(sql, position(last), now));
+    }
+
     fn due(&mut self) -> Vec<Copy> {
+        self.list();
         self.transact(OrganizationCore::due_copies)
     }
 
@@ -179,7 +187,8 @@ impl World {
         copies.into_iter().map(|copy| copy.digest).collect()
     }
 
-    fn due_in_ms(&self) -> Option<i64> {
+    fn due_in_ms(&mut self) -> Option<i64> {
+        self.list();
         self.core.copies_due_at().map(|at| at.millis() - self.now_ms)
     }
 
@@ -197,8 +206,9 @@ impl World {
         let listed_until = if are_listed { i64::MAX >> 10 } else { 0 };
         self.sql.execute(&format!(
             "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
-             INSERT INTO copies (epoch, digest, user, version, due_at, written_at, settles_at, is_sent, listed_until,
-             ends_at) SELECT 0, 'd' || n, -n, 1, NULL, 0, 0, 0, {listed_until}, {} FROM n",
+             INSERT INTO copies (epoch, digest, user, version, sequence, due_at, written_at, settles_at, is_sent,
+               listed_until, ends_at)
+             SELECT 0, 'd' || n, -n, 1, 0, NULL, 0, 0, 0, {listed_until}, {} FROM n",
             self.now_ms + COPIED_MS
         ));
         self.restart();
@@ -334,13 +344,12 @@ fn an_erased_user_is_listed_as_long_as_a_changed_one() {
     let copies = world.due();
     assert_eq!(copies.iter().map(|copy| &copy.user).collect::<Vec<_>>(), [&None], "a tombstone");
     world.confirm(&copies, world.now_ms);
-    let last = world.core.last_sequence().expect("a sequence");
-    world.transact(|core, sql, now| core.acknowledge(sql, last, now));
+    world.list();
     world.transact(OrganizationCore::purge);
     world.create(&ada);
-    world.miss(&ada);
-    world.miss(&ada);
     let made = Version::of_sequence(world.core.last_sequence().expect("a sequence"));
+    world.miss(&ada);
+    world.miss(&ada);
     assert_eq!(world.listed(), [(ada.digest(), made)], "KV may show the erased user");
     world.pass(REWRITE_MS);
     assert_eq!(world.write(), [ada.digest()]);
@@ -446,7 +455,7 @@ fn there_is_no_lease_before_the_listing_was_looked_at() {
     world.create(&ada);
     assert!(world.core.wants_listing_checked());
     assert_eq!(world.lease(), None);
-    world.transact(|core, sql, now| core.acknowledge(sql, 1, now));
+    world.transact(|core, sql, now| core.acknowledge(sql, position(1), now));
     assert!(!world.core.wants_listing_checked());
     assert!(world.lease().is_some(), "a confirmed batch says so too");
     world.restart();
@@ -478,8 +487,8 @@ fn a_copy_ends_after_a_day_and_its_row_five_minutes_later() {
         assert_eq!(world.listed(), [(ada.digest(), changed)]);
     }
     world.pass(1);
-    assert_eq!((world.transact(OrganizationCore::sweep), world.rows()), (None, 0));
-    assert_eq!(world.listed(), []);
+    world.transact(OrganizationCore::sweep);
+    assert_eq!((world.rows(), world.listed()), (0, Vec::new()));
     world.miss(&ada);
     world.miss(&ada);
     assert_eq!((world.write(), world.rows()), (vec![ada.digest()], 1));
@@ -496,13 +505,13 @@ fn a_copy_that_follows_another_is_listed() {
     world.miss(&ada);
     assert_eq!(world.due_in_ms(), None, "the copy has not ended");
     world.pass(1);
-    let version = Version::of_sequence(world.core.last_sequence().expect("a sequence"));
     world.miss(&ada);
     world.miss(&ada);
     assert_eq!((world.write(), world.rows()), (vec![ada.digest()], 1));
     world.pass(SPREAD_MS - 1);
     world.transact(OrganizationCore::sweep);
-    assert_eq!(world.listed(), [(ada.digest(), version)]);
+    // The user has not changed since.
+    assert_eq!(world.listed(), [(ada.digest(), Version::of_sequence(1))]);
     world.pass(1);
     assert_eq!((world.listed(), world.rows()), (Vec::new(), 1), "the new copy lasts for a day of its own");
 }
@@ -549,14 +558,14 @@ fn an_epoch_begins_once() {
     let ada = id("ada");
     let mut world = World::with_copy(&ada);
     let epoch = Epoch::of_number(7);
-    world.transact(|core, sql, now| core.diverge(sql, epoch, now));
+    world.transact(|core, sql, now| core.diverge(sql, epoch, now).map(drop));
     world.write();
     world.miss(&ada);
     world.miss(&ada);
     world.write();
     world.pass(SPREAD_MS);
     let changed = world.update(&ada);
-    world.transact(|core, sql, now| core.diverge(sql, epoch, now));
+    world.transact(|core, sql, now| core.diverge(sql, epoch, now).map(drop));
     assert_eq!(world.listed(), [(ada.digest(), changed)], "KV shows the older copy");
     assert_eq!(world.lease().map(|lease| lease.epoch), Some(epoch));
 }

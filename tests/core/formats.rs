@@ -535,14 +535,19 @@ impl World {
         reply.outcome.unwrap_or_else(|rejection| panic!("{number}: {rejection:?}"))
     }
 
-    fn flush(&mut self, second: i64) {
+    fn list(&mut self, second: i64) {
         let now = at(second);
         let next = |sql: &Sqlite| self.core.next_batch(sql, BatchId::new(now, [9; 10]), now);
         if let Some(batch) = self.object.transaction(next).expect("a batch") {
             self.listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("a batch");
-            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, batch.to, now);
+            let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, batch.to.clone(), now);
             self.object.transaction(acknowledge).expect("an acknowledgement");
         }
+    }
+
+    fn flush(&mut self, second: i64) {
+        self.list(second);
+        let now = at(second);
         let copies = self.due_copies(now);
         for copy in &copies {
             let Put { key, value, expires_at } = cache::put(tenant(), copy, now).expect("a put");
@@ -558,6 +563,7 @@ impl World {
 
     /// KV does not answer what is to be written.
     fn fail_to_copy(&mut self, second: i64) {
+        self.list(second);
         let copies = self.due_copies(at(second));
         assert!(!copies.is_empty(), "something is due");
         self.object.transaction(|sql| self.core.fail_copies(sql, &copies, at(second))).expect("a failure");
@@ -621,6 +627,7 @@ impl World {
         world.object.transaction(|sql| world.core.purge(sql, at(69))).expect("a purge");
         world.call(70, 9, None, delete("bob", 9, Cascade::ModelOnly));
         world.fail_to_copy(71);
+        world.call(72, 11, None, Command::CreateEndUser(new_user("joe")));
         world
     }
 }

@@ -16,6 +16,7 @@ use rollcall::projection::listing::pages::{Direction, Position, Query, Range};
 use rollcall::projection::listing::schema;
 use rollcall::projection::listing::{agent_users, page};
 
+use crate::position;
 use crate::sqlite::Sqlite;
 
 fn tenant() -> Tenant {
@@ -41,7 +42,8 @@ fn batch(id: u8, from: i64, to: i64, users: &[(&str, i64)]) -> Batch {
         }),
         relationships: None,
     });
-    Batch { id: BatchId::new(Timestamp::EPOCH, [id; 10]), tenant: tenant(), from, to, changes: changes.collect() }
+    let id = BatchId::new(Timestamp::EPOCH, [id; 10]);
+    Batch { id, tenant: tenant(), from: position(from), to: position(to), changes: changes.collect() }
 }
 
 fn apply(database: &Sqlite, batch: &Batch) -> bool {

@@ -19,3 +19,10 @@ mod purging;
 mod simulation;
 mod sqlite;
 mod versions;
+
+use rollcall::organization::change_log::ListingPosition;
+
+/// A position of a listing that no object has moved there.
+fn position(sequence: i64) -> ListingPosition {
+    ListingPosition { sequence, mark: String::new() }
+}

@@ -18,6 +18,7 @@ use rollcall::organization::protocol::{
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 
+use crate::position;
 use crate::sqlite::Sqlite;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -116,7 +117,7 @@ impl World {
     }
 
     fn acknowledge(&mut self, sequence: i64) {
-        self.transact(|core, sql, now| core.acknowledge(sql, sequence, now));
+        self.transact(|core, sql, now| core.acknowledge(sql, position(sequence), now));
     }
 
     /// The listing confirms everything.
@@ -238,10 +239,10 @@ fn only_a_person_with_a_copy_waits_for_kv() {
     // KV goes down.
     let waiting = [world.erase(first), world.erase(second)];
     let alone = world.erase(other);
-    assert!(world.fail_to_copy());
     assert!(!world.purge(), "the listing has confirmed nothing yet");
     assert!(!world.is_erased(alone));
     world.list();
+    assert!(world.fail_to_copy());
     world.purge();
     assert!(world.is_erased(alone), "KV holds nothing of them");
     assert!(!waiting.map(|deletion_id| world.is_erased(deletion_id)).contains(&true), "KV may still show them");

@@ -22,6 +22,7 @@ use rollcall::organization::protocol::{
 };
 use rollcall::organization::sql::Row;
 
+use crate::position;
 use crate::sqlite::Sqlite;
 
 const HISTORIES: u64 = 300;
@@ -184,7 +185,7 @@ impl World {
         }));
         let now = self.now();
         let last = self.core.last_sequence().expect("a sequence");
-        let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, last, now);
+        let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, position(last), now);
         self.storage.transaction(acknowledge).expect("an acknowledgement");
         while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
         if deleted.is_ok() && cascade == Cascade::All {

@@ -7,16 +7,17 @@ use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
 use crate::organization::batches::{Batch, ProjectedRecord};
+use crate::organization::change_log::ListingPosition;
 use crate::projection::stores::{Database, PARAMETER_BYTES_MAX, Statement, StoreError};
 
 const FENCE: &str = "
-    INSERT INTO projections (tenant, sequence, batch)
-    SELECT ?1, ?2, ?3 WHERE ?4 = 0 OR EXISTS (SELECT 1 FROM projections WHERE tenant = ?1)
-    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
-    WHERE projections.sequence = ?4";
+    INSERT INTO projections (tenant, sequence, mark, batch)
+    SELECT ?1, ?2, ?3, ?4 WHERE ?5 = 0 OR EXISTS (SELECT 1 FROM projections WHERE tenant = ?1)
+    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark, batch = excluded.batch
+    WHERE projections.sequence = ?5 AND projections.mark = ?6";
 
 /// The condition of [`FENCE`] that makes it a fence. A test switches it off.
-const FENCED: &str = "WHERE projections.sequence = ?4";
+const FENCED: &str = "WHERE projections.sequence = ?5 AND projections.mark = ?6";
 
 const UPSERT: &str = "
     INSERT INTO end_users (tenant, user_id, version, created_at, display_name, metadata, document)
@@ -56,8 +57,8 @@ const RELATE: &str = "
 pub struct Application {
     tenant: String,
     id: String,
-    from: i64,
-    to: i64,
+    from: ListingPosition,
+    to: ListingPosition,
     /// The rows to write.
     rows: Vec<String>,
     /// The ids whose rows the batch replaces or removes.
@@ -97,8 +98,8 @@ impl Application {
         Ok(Self {
             tenant: batch.tenant.to_string(),
             id: batch.id.to_string(),
-            from: batch.from,
-            to: batch.to,
+            from: batch.from.clone(),
+            to: batch.to.clone(),
             rows: pieces(&rows)?,
             overwritten: pieces(&overwritten)?,
             removed: pieces(&removed)?,
@@ -111,8 +112,20 @@ impl Application {
     /// batch applies.
     pub fn statements(&self) -> Vec<Statement<'_>> {
         let (tenant, id) = (self.tenant.as_str(), self.id.as_str());
-        let fence = if guards::is_on(Guard::Fence) { FENCE } else { FENCE.trim_end_matches(FENCED) };
-        let fence = Statement::new(fence, [tenant.into(), self.to.into(), id.into(), self.from.into()]);
+        let fence =
+            if guards::is_on(Guard::Fence) { FENCE.into() } else { FENCE.replace(FENCED, "WHERE ?6 IS NOT NULL") };
+        let (from, to) = (&self.from, &self.to);
+        let fence = Statement::new(
+            fence,
+            [
+                tenant.into(),
+                to.sequence.into(),
+                to.mark.as_str().into(),
+                id.into(),
+                from.sequence.into(),
+                from.mark.as_str().into(),
+            ],
+        );
         let lists = [
             (OVERWRITE, &self.overwritten),
             (UPSERT, &self.rows),
@@ -150,19 +163,31 @@ fn pieces(items: &[impl Serialize]) -> serde_json::Result<Vec<String>> {
 /// The result of a batch.
 #[derive(Debug)]
 pub enum Applied {
-    /// The sequence number to acknowledge.
-    UpTo(i64),
-    /// The listing is at a position that the object never set.
+    /// The position to acknowledge.
+    UpTo(ListingPosition),
+    /// The listing stands where the object has not moved it.
     Diverged(StoreError),
 }
 
 /// Applies one batch.
-pub async fn apply(database: &impl Database, batch: &Batch, last_sequence: i64) -> Result<Applied, StoreError> {
+///
+/// If the answer to an earlier attempt was lost, that attempt has moved the listing. `owns` says whether it was the
+/// object that moved it to a position.
+pub async fn apply(
+    database: &impl Database,
+    batch: &Batch,
+    owns: impl Fn(Option<&ListingPosition>) -> Result<bool, StoreError>,
+) -> Result<Applied, StoreError> {
     let application = Application::new(batch).map_err(|error| StoreError(error.to_string()))?;
     let changed = database.batch(&application.statements()).await?;
     if changed.first().is_some_and(|rows| *rows > 0) {
-        return Ok(Applied::UpTo(batch.to));
+        return Ok(Applied::UpTo(batch.to.clone()));
     }
     let position = fence::position(database, &application.tenant).await?;
-    Ok(fence::acknowledge_position(position, batch.from, last_sequence).map_or_else(Applied::Diverged, Applied::UpTo))
+    Ok(match position {
+        Some(position) if owns(Some(&position))? => Applied::UpTo(position),
+        other => Applied::Diverged(StoreError(format!(
+            "the listing stands at {other:?}, to where the object has not moved it: one of the two was lost or restored"
+        ))),
+    })
 }

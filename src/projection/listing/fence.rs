@@ -1,46 +1,35 @@
-//! The fence: the position of a tenant's listing, as a sequence number of its object.
+//! The fence: where a tenant's listing stands. See [`crate::organization::change_log`].
 
+use crate::organization::change_log::ListingPosition;
 use crate::projection::stores::{Database, Statement, StoreError};
 
-const POSITION: &str = "SELECT CAST(sequence AS TEXT) AS text FROM projections WHERE tenant = ?1";
+const POSITION: &str = "SELECT sequence || ' ' || mark AS text FROM projections WHERE tenant = ?1";
 
 const RESET_FENCE: &str = "
-    INSERT INTO projections (tenant, sequence, batch) VALUES (?1, ?2, 'reset')
-    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch
-    WHERE projections.sequence = ?3 AND projections.batch <> 'closed'";
-
-/// The position that the object may acknowledge after the fence refused a batch.
-///
-/// If the answer to an earlier attempt was lost, that attempt has moved the listing to a position
-/// after `from` and up to the newest change. Any other position means that the listing was lost or
-/// restored.
-pub fn acknowledge_position(position: Option<i64>, from: i64, last_sequence: i64) -> Result<i64, StoreError> {
-    match position {
-        Some(position) if is_ours(Some(position), from, last_sequence) => Ok(position),
-        other => Err(StoreError(format!(
-            "the listing stands at {other:?}, which is not between {from} and {last_sequence}: it was lost or restored"
-        ))),
-    }
-}
-
-/// Whether the object can have moved the listing to this position: it is between the acknowledged
-/// sequence number and the newest change.
-pub fn is_ours(position: Option<i64>, acknowledged: i64, last_sequence: i64) -> bool {
-    (acknowledged..=last_sequence).contains(&position.unwrap_or_default())
-}
+    INSERT INTO projections (tenant, sequence, mark, batch) VALUES (?1, ?2, ?3, 'reset')
+    ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark, batch = excluded.batch
+    WHERE projections.sequence = ?4 AND projections.mark = ?5 AND projections.batch <> 'closed'";
 
 /// The query for the position of a tenant's listing.
 pub fn select_position(tenant: &str) -> Statement<'_> {
     Statement::new(POSITION, [tenant.into()])
 }
 
-/// The position of a tenant's listing; `None` when the tenant has none yet.
-pub async fn position(database: &impl Database, tenant: &str) -> Result<Option<i64>, StoreError> {
-    let texts = database.query(&select_position(tenant)).await?;
-    Ok(texts.rows.first().and_then(|text| text.parse().ok()))
+/// Reads what [`select_position`] returns.
+pub fn read_position(text: &str) -> Option<ListingPosition> {
+    let (sequence, mark) = text.split_once(' ')?;
+    Some(ListingPosition { sequence: sequence.parse().ok()?, mark: mark.to_owned() })
 }
 
-/// Moves the fence from the position that an audit found to the acknowledged one.
-pub fn reset_fence(tenant: &str, found: Option<i64>, acknowledged: i64) -> Statement<'_> {
-    Statement::new(RESET_FENCE, [tenant.into(), acknowledged.into(), found.unwrap_or(-1).into()])
+/// The position of a tenant's listing; `None` when the tenant has none yet.
+pub async fn position(database: &impl Database, tenant: &str) -> Result<Option<ListingPosition>, StoreError> {
+    let texts = database.query(&select_position(tenant)).await?;
+    Ok(texts.rows.first().and_then(read_position))
+}
+
+/// Moves the fence from where an audit found it to where the object wants it.
+pub fn reset_fence<'a>(tenant: &'a str, found: Option<&'a ListingPosition>, to: &'a ListingPosition) -> Statement<'a> {
+    let (sequence, mark) = found.map_or((-1, ""), |found| (found.sequence, found.mark.as_str()));
+    let parameters = [tenant.into(), to.sequence.into(), to.mark.as_str().into(), sequence.into(), mark.into()];
+    Statement::new(RESET_FENCE, parameters)
 }

@@ -5,7 +5,7 @@ CREATE TABLE memberships ( id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, p
 CREATE TABLE organization_deletions ( deletion_id TEXT PRIMARY KEY, organization_id TEXT NOT NULL UNIQUE, requested_at TEXT NOT NULL, reason TEXT, -- The time at which both objects were empty. completed_at TEXT, -- Counts of what both objects held. records INTEGER NOT NULL DEFAULT 0, relationships INTEGER NOT NULL DEFAULT 0, moods INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
 CREATE TABLE organizations ( id TEXT PRIMARY KEY, slug TEXT NOT NULL UNIQUE, clerk_org_id TEXT UNIQUE, version INTEGER NOT NULL, document TEXT NOT NULL, -- The last comparison of the organization's projections with its objects, in milliseconds since the epoch. audited_at INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
 CREATE TABLE people ( id TEXT PRIMARY KEY, email TEXT, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL ) WITHOUT ROWID;
-CREATE TABLE projections ( tenant TEXT PRIMARY KEY, sequence INTEGER NOT NULL, batch TEXT NOT NULL ) WITHOUT ROWID;
+CREATE TABLE projections ( tenant TEXT PRIMARY KEY, sequence INTEGER NOT NULL, batch TEXT NOT NULL , mark TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE schema ( one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, served_from INTEGER NOT NULL );
 CREATE INDEX agent_users_by_user ON agent_users (tenant, user_id);
 CREATE INDEX end_users_by_created_at ON end_users (tenant, created_at, user_id);
@@ -16,6 +16,6 @@ CREATE INDEX organizations_by_audit ON organizations (audited_at);
 INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b8-7303-8303-030303030303', 'ada', '["user",1700000004000,1700000005000,[[175000,-75000,25000,225000],[0,0,0,0],[1700000005000,1700000005000,1700000005000,1700000005000]]]');
 INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b8-7303-8303-030303030303', 'bob', '["user",1700000006000,null,null]');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'ada', 8, 1700000001000, NULL, '{"a":"🦀"}', '{"user_id":"ada","display_name":null,"metadata":{"a":"🦀"},"status":"active","version":8,"created_at":"2023-11-14T22:13:21.000Z","updated_at":"2023-11-14T22:13:27.000Z","last_interaction_at":"2023-11-14T22:13:25.000Z"}');
-INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 7, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":7,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
-INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 9, '01HF7YB3RG144GJ289144GJ289');
-INSERT INTO schema VALUES (1, 2, 2);
+INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 14, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":14,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
+INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 14, '01HF7YCZAR144GJ289144GJ289', '1700000070000 01HF7YAT00144GJ289144GJ289');
+INSERT INTO schema VALUES (1, 3, 3);

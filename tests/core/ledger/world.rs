@@ -17,6 +17,7 @@ use rollcall::organization::sql::{SqlError, SqlValue};
 use super::calendar::Date;
 use super::clients::{Client, Late, Message};
 use super::oracle::{AGENTS, Oracle, Request, Target, USERS};
+use crate::position;
 use crate::simulation::stores::log_expiry;
 use crate::simulation::tally::Tally;
 use crate::simulation::{Violation, ensure};
@@ -368,7 +369,7 @@ impl<'a> World<'a> {
         // Mostly confirms everything, as a flush without faults does.
         let all = self.random.u8(0..3) > 0;
         let to = if all { self.last_sequence } else { self.random.i64(from..=self.last_sequence) };
-        if self.transact(|object, sql, now| object.acknowledge(sql, to, now))?.is_some() {
+        if self.transact(|object, sql, now| object.acknowledge(sql, position(to), now))?.is_some() {
             self.trace(|| format!("the listing confirms {to}"));
             self.confirmed = to;
         }
@@ -413,7 +414,7 @@ impl<'a> World<'a> {
         self.trace(|| "faults cease".to_owned());
         self.read_usage()?;
         let to = self.last_sequence;
-        self.transact(|object, sql, now| object.acknowledge(sql, to, now))?;
+        self.transact(|object, sql, now| object.acknowledge(sql, position(to), now))?;
         self.confirmed = to;
         self.purge()?;
         self.now_ms = self.oracle.quota(self.now_ms).resets_at.millis() + 2 * DAY_MS;

@@ -2,13 +2,14 @@
 
 use rollcall::directory::identifiers::BatchId;
 use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::{ChangeLog, ListingPosition};
 use rollcall::organization::protocol::Call;
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::listing::fence;
 
-use super::Violation;
 use super::oracle::Effect;
 use super::world::World;
+use super::{Violation, ensure};
 
 #[derive(Debug, Default)]
 pub struct Network {
@@ -17,7 +18,7 @@ pub struct Network {
     /// Batches in flight to D1, each with the life of the object that sent it.
     pub to_listing: Vec<(u32, Batch)>,
     /// Answers of D1 in flight to the life of the object that waits for them.
-    from_listing: Vec<(u32, i64)>,
+    from_listing: Vec<(u32, ListingPosition)>,
 }
 
 impl World<'_> {
@@ -28,9 +29,9 @@ impl World<'_> {
         Ok(batch)
     }
 
-    fn acknowledge(&mut self, sequence: i64) -> Result<(), Violation> {
-        self.transact(|object, sql, now| object.acknowledge(sql, sequence, now))?;
-        self.trace(|| format!("D1 has confirmed {sequence}"));
+    fn acknowledge(&mut self, position: ListingPosition) -> Result<(), Violation> {
+        self.trace(|| format!("D1 has confirmed {position:?}"));
+        self.transact(|object, sql, now| object.acknowledge(sql, position, now))?;
         self.settle(&Effect::Nothing).map(drop)
     }
 
@@ -48,9 +49,9 @@ impl World<'_> {
     pub fn deliver_to_listing(&mut self) -> Result<(), Violation> {
         if !self.network.from_listing.is_empty() && self.random.u8(0..3) == 0 {
             let place = self.random.usize(0..self.network.from_listing.len());
-            let (life, sequence) = self.network.from_listing.swap_remove(place);
+            let (life, position) = self.network.from_listing.swap_remove(place);
             if life == self.life {
-                self.acknowledge(sequence)?;
+                self.acknowledge(position)?;
             }
         }
         if self.network.to_listing.is_empty() {
@@ -72,38 +73,37 @@ impl World<'_> {
         if self.one_in(6) {
             self.tally.count("faults: answer of D1 lost");
         } else if life == self.life
-            && let Some(sequence) = answer
+            && let Some(position) = answer
         {
             if self.one_in(5) {
                 self.tally.count("faults: answer of D1 late");
-                self.network.from_listing.push((life, sequence));
+                self.network.from_listing.push((life, position));
             } else {
-                self.acknowledge(sequence)?;
+                self.acknowledge(position)?;
             }
         }
         Ok(())
     }
 
     /// Applies a batch. Returns the position to acknowledge, if the object is there to receive it.
-    fn apply(&mut self, batch: &Batch) -> Result<Option<i64>, Violation> {
+    fn apply(&mut self, batch: &Batch) -> Result<Option<ListingPosition>, Violation> {
         let application = Application::new(batch).map_err(|error| Violation(error.to_string()))?;
         let changed = self.bench.listing.batch(&application.statements())?;
-        self.trace(|| format!("D1 gets {} to {}: {changed:?}", batch.from, batch.to));
+        self.trace(|| format!("D1 gets {:?} to {:?}: {changed:?}", batch.from, batch.to));
         if changed[0] > 0 {
-            return Ok(Some(batch.to));
+            return Ok(Some(batch.to.clone()));
         }
         self.tally.count("batches turned away by the fence");
+        let texts = self.bench.listing.texts(&fence::select_position(&batch.tenant.to_string()))?;
+        let position = texts.first().and_then(|text| fence::read_position(text));
+        let Some(position) = position else { return Err(Violation("the listing has no position".to_owned())) };
         // A storage fault in between has made the object forget; it flushes again.
-        let Some(last) = self.object.last_sequence() else { return Ok(None) };
-        let position = self
-            .bench
-            .listing
-            .texts(&fence::select_position(&batch.tenant.to_string()))?
-            .first()
-            .and_then(|text| text.parse().ok());
-        // An earlier life does not ask for the listing's position, so `last` of the present life suffices.
-        let acknowledged = fence::acknowledge_position(position, batch.from, last);
-        acknowledged.map(Some).map_err(|error| Violation(error.0))
+        if self.object.last_sequence().is_none() {
+            return Ok(None);
+        }
+        let is_ours = ChangeLog::owns(self.storage(), Some(&position), &batch.from)?;
+        ensure!(is_ours, "the object does not know {position:?}");
+        Ok(Some(position))
     }
 
     /// Delivers everything in flight. No sender waits for it.
@@ -126,8 +126,8 @@ impl World<'_> {
         const BATCHES_MAX: usize = 1_000;
         for _ in 0..BATCHES_MAX {
             let Some(batch) = self.next_batch()? else { return Ok(()) };
-            if let Some(sequence) = self.apply(&batch)? {
-                self.acknowledge(sequence)?;
+            if let Some(position) = self.apply(&batch)? {
+                self.acknowledge(position)?;
             }
             self.check()?;
         }

@@ -117,7 +117,7 @@ impl Holdings {
             };
             users[number(user_ids, &user_id)?] = Some(held);
         }
-        let confirmed = sql.rows("SELECT value FROM state WHERE name = 'listing_sequence'", &[])?.pop();
+        let confirmed = sql.rows("SELECT sequence FROM listing_position", &[])?.pop();
         let confirmed = confirmed.map_or(Ok(0), |row| Row::new(row).integer())?;
         let mut unlisted = vec![false; user_ids.len()];
         let (mut last_sequence, mut left_over) = (0, 0);

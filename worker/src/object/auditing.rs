@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use super::state::{ObjectState, begun_again, succeeded};
 use crate::platform::{self, D1, Kv};
+use rollcall::directory::epoch::Epoch;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use rollcall::organization::change_log::ListingPosition;
 use rollcall::projection::{StoreError, audit};
 
 /// How long a step may take beyond the limit of the audit, in milliseconds.
@@ -41,8 +43,14 @@ impl ObjectState {
 }
 
 impl audit::AuditSource for ObjectState {
-    fn acknowledged(&self) -> Result<i64, StoreError> {
-        self.core.borrow().acknowledged().ok_or_else(begun_again)
+    fn listing_position(&self) -> Result<ListingPosition, StoreError> {
+        self.core.borrow().listing_position().ok_or_else(begun_again)
+    }
+
+    fn diverge(&self) -> Result<ListingPosition, StoreError> {
+        let epoch = Epoch::draw(platform::random().map_err(|refusal| StoreError(refusal.0))?);
+        let position = self.transaction(|core| core.diverge(&self.sql, epoch, platform::now()))?;
+        position.ok_or_else(begun_again)
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {

@@ -13,10 +13,10 @@ use std::rc::Rc;
 use super::state::{ObjectState, begun_again, log_failure, log_recovery, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
-use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{BatchId, Tenant};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::batches::Batch;
+use rollcall::organization::change_log::{ChangeLog, ListingPosition};
 use rollcall::organization::copies::Copy;
 use rollcall::projection::{StoreError, audit, flush};
 
@@ -156,12 +156,16 @@ impl flush::Source for ObjectState {
         Ok(self.transaction(|core| core.next_batch(&self.sql, BatchId::new(now, random), now))?)
     }
 
-    fn acknowledge(&self, sequence: i64) -> Result<(), StoreError> {
-        Ok(self.transaction(|core| core.acknowledge(&self.sql, sequence, platform::now()))?)
+    fn acknowledge(&self, position: ListingPosition) -> Result<(), StoreError> {
+        Ok(self.transaction(|core| core.acknowledge(&self.sql, position, platform::now()))?)
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
         self.core.borrow().last_sequence().ok_or_else(begun_again)
+    }
+
+    fn owns(&self, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, StoreError> {
+        Ok(ChangeLog::owns(&self.sql, found, since)?)
     }
 
     async fn pause(&self) {
@@ -170,10 +174,9 @@ impl flush::Source for ObjectState {
         self.flushes.resumed_at_ms.set(platform::now().millis());
     }
 
-    fn diverged(&self) -> Result<(), StoreError> {
-        let epoch = Epoch::draw(platform::random().map_err(|refusal| StoreError(refusal.0))?);
+    fn suspect_listing(&self) -> Result<(), StoreError> {
         Ok(self.transaction(|core| {
-            core.diverge(&self.sql, epoch, platform::now())?;
+            core.suspect_listing(&self.sql, platform::now())?;
             self.set_alarm(platform::now().millis())
         })?)
     }
