@@ -7,6 +7,7 @@ mod batches;
 mod clerk;
 mod closing;
 mod copies;
+mod edge_reads;
 mod formats;
 mod idempotency;
 mod leased_tokens;
