@@ -152,7 +152,7 @@ pub fn object_of(state: &Path, tenant: &str) -> Connection {
 /// Changes of a tenant that the listing has not confirmed.
 pub fn changes_under_way(state: &Path, tenant: &str) -> i64 {
     let count = "SELECT count(*) FROM changes WHERE (SELECT organization_id || '/' || mode FROM settings) = ?1 AND
-                 sequence > (SELECT ifnull(max(value), 0) FROM state WHERE name = 'listing_sequence')";
+                 sequence > (SELECT ifnull(max(sequence), 0) FROM listing_position)";
     Store::Objects.sum(state, count, tenant)
 }
 
