@@ -338,7 +338,7 @@ fn repair(writer: &mut Writer<'_, impl Sql>, report: &mut AuditReport, differenc
         writer.append(ChangeKind::Repair, &row.subject(), Affected::UserAndRelationships(number))?;
         // An erasure completes only after the listing has confirmed this change.
         writer.sql.execute(
-            "UPDATE deletions SET sequence = ? WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
+            "UPDATE deletions SET sequence = max(sequence, ?) WHERE user = ? AND completed_at IS NULL AND cascade = 'all'",
             &[writer.log.last_sequence().into(), number.into()],
         )?;
         flaw.count(&mut report.listing, 1);

@@ -56,8 +56,9 @@ pub enum ChangeKind {
     Turn,
     /// A repair. The row only brings the listing up to date.
     Repair,
-    /// The user is copied to KV from now on. The row only moves the listing on (see [`super::copies`]).
-    Copied,
+    /// A further user is copied to KV, or the copies are in another epoch. The row only moves the listing on, by which an
+    /// object that was restored notices (see [`super::copies`]).
+    CopiesChanged,
 }
 
 /// Where the listing stands.
@@ -77,7 +78,7 @@ pub fn mark() -> &'static str {
 /// The record that a change is about.
 #[derive(Debug)]
 pub struct Subject {
-    /// The row number of the user, the agent or the relationship.
+    /// The row number of the user, the agent or the relationship; 0 for the tenant.
     pub number: i64,
     /// The id that Rollcall made for the record: a principal's or a relationship's. It is random and says nothing
     /// about a person, so it still names the record when the person is erased.
@@ -255,7 +256,7 @@ impl ChangeLog {
                 newest.into(),
                 ChangeKind::Turn.into_str().into(),
                 ChangeKind::Repair.into_str().into(),
-                ChangeKind::Copied.into_str().into(),
+                ChangeKind::CopiesChanged.into_str().into(),
             ],
         )
     }

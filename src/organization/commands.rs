@@ -2,6 +2,7 @@
 
 use super::agents::{self, AgentChange};
 use super::audit;
+use super::change_log::{Affected, ChangeKind, Subject};
 use super::erasure;
 use super::export;
 use super::failure::Failure;
@@ -89,11 +90,13 @@ fn dispatch(
         Command::ListKeys(list) => Answer::ListKeys(keys::list(sql, &list)?),
         Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),
         Command::StartAudit(start) => {
+            let tenant = Subject::new(0, start.settings.tenant);
             memory.configure(sql, start.settings, now)?;
             memory.audit_is_running = true;
             let report = audit::start(sql, now)?;
             if start.is_repair && audit::becomes_repair(sql, &report)? {
                 memory.copies.begin_epoch(sql, Epoch::of(request_id), now)?;
+                memory.log.append(sql, ChangeKind::CopiesChanged, &tenant, Affected::Nothing)?;
             }
             Answer::StartAudit(Some(report))
         }

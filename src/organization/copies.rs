@@ -187,6 +187,12 @@ impl Copies {
         sql.exists(select, &[user.into(), self.epoch.number().into(), now.into()])
     }
 
+    /// Whether KV still has to be told something of a user.
+    pub fn is_to_be_written(&self, sql: &impl Sql, user: i64) -> Result<bool, SqlError> {
+        let select = "SELECT 1 FROM copies WHERE user = ? AND due_at IS NOT NULL";
+        Ok(self.held > 0 && sql.exists(select, &[user.into()])?)
+    }
+
     /// Begins to copy a user who is not copied. `sequence` is the number of the change that says so.
     pub fn begin(
         &mut self,

@@ -24,7 +24,7 @@ pub fn miss(writer: &mut Writer<'_, impl Sql>, user_id: &UserId) -> Result<(), S
     if writer.copies.is_copied(sql, row.number, now)? {
         return Ok(());
     }
-    let sequence = writer.append(ChangeKind::Copied, &row.subject(), Affected::Nothing)?.sequence();
+    let sequence = writer.append(ChangeKind::CopiesChanged, &row.subject(), Affected::Nothing)?.sequence();
     writer.copies.begin(sql, &digest, (row.number, row.user.version), sequence, now)
 }
 

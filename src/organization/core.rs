@@ -197,7 +197,11 @@ impl OrganizationCore {
         began_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Outage>, SqlError> {
-        self.with_memory(sql, now, None, |memory| memory.copies.confirm(sql, written, began_at, now))
+        self.with_memory(sql, now, None, |memory| {
+            let outage = memory.copies.confirm(sql, written, began_at, now)?;
+            erasure::follow_kv(sql, &memory.log, written)?;
+            Ok(outage)
+        })
     }
 
     /// Records that KV has not confirmed writes. Returns whether an outage of KV begins. Must run inside a transaction.
@@ -257,6 +261,9 @@ impl OrganizationCore {
                 memory.copies.sweep(sql, now)?,
                 memory.log.sweep(sql, now)?,
             ];
+            if memory.erasure_is_pending {
+                erasure::follow_end_of_copies(sql, &memory.log)?;
+            }
             memory.expiry_is_scheduled = true;
             Ok(next.into_iter().flatten().min())
         })

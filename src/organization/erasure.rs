@@ -12,6 +12,7 @@
 
 use super::agents;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::copies::Copy;
 use super::failure::Failure;
 use super::idempotency;
 use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Precondition, Rejection, Resource};
@@ -26,6 +27,10 @@ use crate::directory::identifiers::DeletionId;
 
 /// Most erasures that one transaction completes, and most relationships of an agent that it removes.
 pub const BATCH_MAX: i64 = 100;
+
+/// Stands for the number of the change that the listing must confirm, as long as KV may hold a copy of the person. It is
+/// below 2^53, and later than every change. So the erasures that wait for KV cost those that do not nothing.
+const AFTER_KV: i64 = 9_000_000_000_000_000;
 
 /// Whether an erasure is requested and not completed.
 pub fn is_pending(sql: &impl Sql) -> Result<bool, SqlError> {
@@ -143,8 +148,11 @@ struct Erasure {
     erased: Erased,
 }
 
-/// Stores an erasure. It is completed when the listing has confirmed the last change.
+/// Stores an erasure. It is completed when the listing has confirmed the last change, and KV if it holds a copy.
 fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError> {
+    let copied = erasure.user.filter(|_| erasure.cascade == Cascade::All);
+    let is_copied = copied.map_or(Ok(false), |user| writer.copies.is_to_be_written(writer.sql, user))?;
+    let sequence = if is_copied { AFTER_KV } else { writer.log.last_sequence() };
     writer.sql.execute(
         "INSERT INTO deletions (deletion_id, user, agent, sequence, cascade, reason, requested_at,
          erased_records, erased_relationships, erased_moods) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -152,7 +160,7 @@ fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError
             erasure.deletion_id.to_string().into(),
             erasure.user.into(),
             erasure.agent.into(),
-            writer.log.last_sequence().into(),
+            sequence.into(),
             erasure.cascade.into_str().into(),
             erasure.reason.into(),
             writer.now.into(),
@@ -191,10 +199,32 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     Ok(true)
 }
 
-/// The condition that the listing has confirmed an erasure, and KV too if it holds a copy of the person. Its parameter
-/// is how far the listing has confirmed.
-const CONFIRMED: &str = "completed_at IS NULL AND sequence <= ? AND agent IS NULL AND NOT (cascade = 'all' AND EXISTS
-    (SELECT 1 FROM copies c WHERE c.user = deletions.user AND c.due_at IS NOT NULL))";
+/// The condition that the listing has confirmed an erasure. Its parameter is how far the listing has confirmed.
+const CONFIRMED: &str = "completed_at IS NULL AND sequence <= ? AND agent IS NULL";
+
+/// The condition that an erasure waits for KV, and that KV holds nothing of the person any more.
+const IS_LEFT_BY_KV: &str = "sequence = 9000000000000000 AND NOT EXISTS
+    (SELECT 1 FROM copies c WHERE c.user = deletions.user AND c.due_at IS NOT NULL)";
+
+/// Lets erasures go on that waited for KV, after it has confirmed some writes.
+pub fn follow_kv(sql: &impl Sql, log: &ChangeLog, written: &[Copy]) -> Result<(), SqlError> {
+    let numbers: Vec<i64> = written.iter().filter(|copy| copy.user.is_none()).map(|copy| copy.number).collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let numbers = json_list(&numbers)?;
+    let release = format!(
+        "UPDATE deletions SET sequence = ?1 WHERE user IN (SELECT user FROM copies WHERE number IN
+         (SELECT value FROM json_each(?2))) AND {IS_LEFT_BY_KV}"
+    );
+    sql.execute(&release, &[log.last_sequence().into(), numbers.as_str().into()])
+}
+
+/// Lets erasures go on that waited for KV, after copies have ended.
+pub fn follow_end_of_copies(sql: &impl Sql, log: &ChangeLog) -> Result<(), SqlError> {
+    let release = format!("UPDATE deletions SET sequence = ?1 WHERE completed_at IS NULL AND {IS_LEFT_BY_KV}");
+    sql.execute(&release, &[log.last_sequence().into()])
+}
 
 /// Whether [`purge`] has something to do.
 pub fn is_due(sql: &impl Sql, log: &ChangeLog) -> Result<bool, SqlError> {

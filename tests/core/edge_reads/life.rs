@@ -18,7 +18,7 @@ const QUIET_MS: i64 = 30 * MINUTE_MS;
 /// Most alarms, and most tries to write to KV, in as much time without any cause.
 const IDLE_WORK_MAX: u64 = 3;
 /// Reads of a round, one shortly after the other.
-const READS: u32 = 6;
+const READS: u32 = 15;
 /// Most rounds of reads until one is answered from KV.
 const ROUNDS_MAX: u32 = 60;
 

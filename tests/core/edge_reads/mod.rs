@@ -22,7 +22,7 @@
 //! 4. **KV holds nothing that nobody asked for**: a user is copied after two misses, and no copy is written twice within
 //!    a minute by the same epoch, unless the object is restored.
 //! 5. **A purged person is gone**: KV holds nothing of the person, under any epoch, and nothing is on its way; five
-//!    minutes later no location shows anything. After a restoration that holds for the present epoch: of copies under an
+//!    minutes later no location shows anything, unless a restoration brings the person back. After a restoration that holds for the present epoch: of copies under an
 //!    earlier one the object may not know, and they end within a day.
 //! 6. **All is well in the end.** When faults cease, and without a caller, every copy equals its user, every erasure is
 //!    completed, and nothing is left to do; an edge read is answered from KV again; after a day KV is empty.

@@ -97,7 +97,8 @@ pub struct Oracle {
     misses: Vec<i64>,
     /// When the last confirmed put of a key began.
     put_ms: BTreeMap<String, i64>,
-    pub is_restored: bool,
+    /// How often the object was restored.
+    pub restores: u32,
     rows_written: u64,
     /// Persons who were purged just now: index, principal id.
     purged: Vec<(usize, String)>,
@@ -123,7 +124,7 @@ impl Oracle {
             epoch: Epoch::of_number(0),
             misses: vec![0; users],
             put_ms: BTreeMap::new(),
-            is_restored: false,
+            restores: 0,
             rows_written: u64::MAX,
             purged: Vec::new(),
         }
@@ -371,7 +372,7 @@ impl World {
             let mut oracle = self.oracle.borrow_mut();
             let epoch = oracle.epoch;
             let observed = oracle.observe(&self.object.storage, now_ms, is_restored);
-            oracle.is_restored |= is_restored;
+            oracle.restores += u32::from(is_restored);
             if oracle.epoch != epoch {
                 oracle.forget_puts();
             }
@@ -388,13 +389,13 @@ impl World {
     /// every location.
     fn check_purge(&self, user: usize, person: String) {
         let now_ms = self.schedule.now_ms();
-        let (epoch, is_restored) = (self.oracle.borrow().epoch, self.oracle.borrow().is_restored);
+        let (epoch, restores) = (self.oracle.borrow().epoch, self.oracle.borrow().restores);
         let key = cache::key(self.bench.tenant, epoch, &self.bench.user_ids[user].digest());
         let is_theirs =
             move |value: &str| cache::read(value).is_some_and(|copy| copy.principal_id.to_string() == person);
         let kv = self.kv.borrow();
         let digest = self.bench.user_ids[user].digest();
-        let keys = kv.keys().filter(|held| **held == key || (!is_restored && held.ends_with(&digest)));
+        let keys = kv.keys().filter(|held| **held == key || (restores == 0 && held.ends_with(&digest)));
         let keys: Vec<&String> = keys.collect();
         for held in &keys {
             self.ensure(kv.held(held, now_ms).is_none_or(|value| !is_theirs(&value)), || {
@@ -408,6 +409,9 @@ impl World {
             self.tally("purges of somebody whom KV was told of");
         }
         self.schedule.after(SPREAD_MS + 1, move |world| {
+            if world.oracle.borrow().restores > restores {
+                return;
+            }
             let (kv, now_ms) = (world.kv.borrow(), world.schedule.now_ms());
             for location in world.plan.locations() {
                 let shown = kv.shown(location, &key, now_ms);
