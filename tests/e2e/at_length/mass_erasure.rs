@@ -18,6 +18,8 @@ use crate::stores::{self, Store};
 use crate::wait;
 
 const VICTIMS: usize = 10_000;
+/// Of them the first ones have a copy in KV.
+const COPIED: usize = 2_500;
 const BYSTANDERS: usize = 200;
 const ERASERS: usize = 4;
 /// Part of every victim's record, and of no other record.
@@ -52,9 +54,9 @@ fn create(client: &Client, ids: Vec<String>, metadata: &Value) {
     }
 }
 
-/// Everybody who is erased has a copy, and KV is held back while the erasures are requested, so that each completes after
-/// the last request, while only the probes send requests. D1 is not held back: a listing waits for a late D1, which is
-/// another test's subject.
+/// Some who are erased have a copy, and KV is held back while the erasures are requested, so that these complete after the
+/// last request, while only the probes send requests. The others complete meanwhile. D1 is not held back: a listing waits
+/// for a late D1, which is another test's subject.
 #[test]
 fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
@@ -65,7 +67,7 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     create(&client, (0..BYSTANDERS).map(bystander).collect(), &json!({}));
     Store::D1.assert_users_within(LIMIT, server.state(), &tenant, signed(VICTIMS + BYSTANDERS));
     read_at_the_edge(&server, &client);
-    assert_eq!(stores::kv_keys(server.state(), &tenant).len(), VICTIMS);
+    assert_eq!(stores::kv_keys(server.state(), &tenant).len(), COPIED);
     assert!(stores::kv_holds(server.state(), MARK));
     // The object leaves a copy alone for a minute after it was written.
     set_ahead(&server, REWRITTEN_AFTER);
@@ -123,15 +125,15 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
     }
 }
 
-/// Reads every victim at the edge until KV has a copy of each.
+/// Reads victims at the edge until KV has a copy of each.
 fn read_at_the_edge(server: &Server, client: &Client) {
     let started = Instant::now();
     let near = near(client, 5);
     let mut reads = 0;
-    let mut left: Vec<usize> = (0..VICTIMS).collect();
+    let mut left: Vec<usize> = (0..COPIED).collect();
     let look = || {
         reads += left.len();
-        let parts: Vec<Vec<usize>> = left.chunks(VICTIMS.div_ceil(ERASERS)).map(<[usize]>::to_vec).collect();
+        let parts: Vec<Vec<usize>> = left.chunks(COPIED.div_ceil(ERASERS)).map(<[usize]>::to_vec).collect();
         left = thread::scope(|scope| {
             let readers: Vec<_> = parts
                 .into_iter()
@@ -151,8 +153,8 @@ fn read_at_the_edge(server: &Server, client: &Client) {
         });
         left.len()
     };
-    wait::until_within(LIMIT, "a copy of every victim", look, |left| *left == 0);
-    println!("{VICTIMS} copies made by {reads} reads in {:.1?}", started.elapsed());
+    wait::until_within(LIMIT, "a copy of each", look, |left| *left == 0);
+    println!("{COPIED} copies made by {reads} reads in {:.1?}", started.elapsed());
     drop(server.log_lines());
 }
 
