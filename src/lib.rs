@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod backoff;
 pub mod bounded;
 pub mod clerk;
 pub mod directory;

@@ -15,6 +15,7 @@
 
 use std::rc::Rc;
 
+use crate::backoff;
 use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind};
 use crate::directory::end_user::Version;
@@ -22,7 +23,7 @@ use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::OrganizationId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
-use crate::organization::copies::backoff_ms;
+use crate::organization::copies::BACKOFF_MAX_MS;
 use crate::organization::protocol::{Admission, Lease};
 
 /// Most keys with a lease.
@@ -240,5 +241,5 @@ impl Leases {
 
 /// Until when the edge leaves KV alone after so many failures.
 fn paused_until(failures: i64, now: Timestamp) -> Timestamp {
-    now.plus_ms(backoff_ms(failures))
+    now.plus_ms(backoff::pause_ms(failures, BACKOFF_MAX_MS))
 }

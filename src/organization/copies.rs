@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema;
 use super::sql::{Row, Sql, SqlError, json_list};
+use crate::backoff;
 use crate::directory::end_user::{EndUser, Version};
 use crate::directory::epoch::Epoch;
 use crate::directory::principal::PrincipalId;
@@ -356,7 +357,7 @@ impl Copies {
 
     fn note_failures(&mut self, sql: &impl Sql, failures: i64, now: Timestamp) -> Result<(), SqlError> {
         self.failures = failures;
-        self.retry_at = now.plus_ms(backoff_ms(failures));
+        self.retry_at = now.plus_ms(backoff::pause_ms(failures, BACKOFF_MAX_MS));
         schema::write(sql, FAILURES, failures)?;
         schema::write(sql, RETRY_AT, self.retry_at.millis())
     }
@@ -376,25 +377,4 @@ pub fn foreign(sql: &impl Sql, epoch: Epoch, digests: &[String]) -> Result<Vec<S
     let select = "SELECT value FROM json_each(?1)
                   WHERE NOT EXISTS (SELECT 1 FROM copies WHERE epoch = ?2 AND digest = value)";
     sql.list(select, &[json_list(digests)?.as_str().into(), epoch.number().into()], Row::text)
-}
-
-/// The pause after so many failures: 1 s, 2 s, 4 s … up to [`BACKOFF_MAX_MS`]; none after a success.
-pub fn backoff_ms(failures: i64) -> i64 {
-    match u32::try_from(failures.saturating_sub(1).min(16)) {
-        Ok(doublings) => 1_000_i64.saturating_mul(1_i64 << doublings).min(BACKOFF_MAX_MS),
-        Err(_) => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_after_a_failure_doubles_up_to_a_quarter_of_an_hour() {
-        let seconds = [(i64::MIN, 0), (-1, 0), (0, 0), (1, 1), (2, 2), (3, 4), (10, 512), (11, 900), (i64::MAX, 900)];
-        for (failures, seconds) in seconds {
-            assert_eq!(backoff_ms(failures), seconds * 1_000, "{failures}");
-        }
-    }
 }

@@ -12,6 +12,7 @@ use sources::{Source, Tree};
 /// The layers of the core, from the bottom up. A layer imports from those before it only.
 const LAYERS: &[&str] = &[
     "guards",
+    "backoff",
     "bounded",
     "refusal",
     "json",

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use rollcall::backoff;
 use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{BatchId, Tenant};
 use rollcall::directory::timestamp::Timestamp;
@@ -61,7 +62,7 @@ pub struct Object {
     /// Durable.
     alarm_at_ms: Cell<Option<i64>>,
     known_alarm_ms: Cell<Option<i64>>,
-    alarm_failures: Cell<u32>,
+    alarm_failures: Cell<i64>,
     listing_not_before: Cell<Timestamp>,
     used_ms: Cell<i64>,
     is_awake: Cell<bool>,
@@ -306,7 +307,7 @@ impl World {
             world.purging().await;
             let again = world.transaction(|core, sql| {
                 let now_ms = world.object_now().millis();
-                let earliest = now_ms + backoff_ms(failures);
+                let earliest = now_ms + backoff::pause_ms(failures, ALARM_LAST_MS);
                 let work = core.work_left_at(sql)?.map(|at| at.millis().max(earliest));
                 let next = swept?.map(Timestamp::millis).into_iter().chain(work).min();
                 if let Some(at_ms) = next {
@@ -362,10 +363,6 @@ impl World {
     pub fn last_sequence(&self) -> Option<i64> {
         self.object.core.borrow().last_sequence()
     }
-}
-
-fn backoff_ms(failures: u32) -> i64 {
-    failures.checked_sub(1).map_or(0, |doublings| (1_000_i64 << doublings.min(16)).min(ALARM_LAST_MS))
 }
 
 /// The object, as flushes and audits use it.
