@@ -13,7 +13,7 @@ use super::http::request::{BodyError, Incoming, Target};
 use super::leases::LeaseKey;
 use super::public_limiter::Client;
 use super::runtime::Runtime;
-use crate::directory::api_key::{ApiKey, KeyKind, Scope};
+use crate::directory::api_key::{ApiKey, KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
@@ -52,7 +52,7 @@ pub struct Exchange<'a, R: Runtime> {
 #[derive(Debug)]
 pub struct KeyHolder {
     pub tenant: Tenant,
-    key: ApiKey,
+    digest: KeyDigest,
     kind: KeyKind,
     scope: Scope,
 }
@@ -60,12 +60,12 @@ pub struct KeyHolder {
 impl KeyHolder {
     /// What the key's leases are held under.
     pub fn lease_key(&self) -> LeaseKey {
-        (self.key.digest(), self.kind)
+        (self.digest.clone(), self.kind)
     }
 
     /// The caller as the object knows it, for a call that takes `cost` tokens.
     pub fn caller(&self, cost: u32) -> Caller {
-        Caller::Key { digest: self.key.digest(), kind: self.kind, scope: self.scope, cost }
+        Caller::Key { digest: self.digest.clone(), kind: self.kind, scope: self.scope, cost }
     }
 }
 
@@ -156,7 +156,7 @@ impl<R: Runtime> Exchange<'_, R> {
         };
         let tenant = key.tenant();
         self.organization_id = Some(tenant.organization);
-        Ok(KeyHolder { tenant, key, kind, scope })
+        Ok(KeyHolder { tenant, digest: key.digest(), kind, scope })
     }
 
     pub fn admin(&mut self) -> Result<Operator, Fault> {
