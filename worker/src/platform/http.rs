@@ -16,6 +16,10 @@ use rollcall::fetch::OnChunk;
 use rollcall::json::as_map;
 use serde::Serialize;
 
+/// How much of a body is read beyond its limit, and ignored, in bytes. A caller who only sends, and does not listen
+/// until they are done, would otherwise see a broken connection instead of the answer.
+const IGNORED_MAX: usize = 8 * 1024 * 1024;
+
 #[wasm_bindgen(module = "/src/platform/http.js")]
 extern "C" {
     fn head(request: &Request) -> String;
@@ -69,13 +73,23 @@ impl Incoming for HttpRequest {
             let bytes = Uint8Array::new(&whole).to_vec();
             return if bytes.len() <= bytes_max { Ok(bytes) } else { Err(BodyError::TooLarge) };
         }
+        let read_max = bytes_max.saturating_add(IGNORED_MAX);
+        if length.is_some_and(|length| length > read_max) {
+            return Err(BodyError::TooLarge);
+        }
         let mut body = Vec::new();
+        let mut is_too_large = false;
         let mut on_chunk = |chunk: &[u8]| {
-            body.extend_from_slice(chunk);
+            is_too_large |= body.len().saturating_add(chunk.len()) > bytes_max;
+            if is_too_large {
+                body = Vec::new();
+            } else {
+                body.extend_from_slice(chunk);
+            }
             true
         };
-        read_body(self.request.body(), bytes_max, &mut on_chunk).await?;
-        Ok(body)
+        read_body(self.request.body(), read_max, &mut on_chunk).await?;
+        if is_too_large { Err(BodyError::TooLarge) } else { Ok(body) }
     }
 }
 
