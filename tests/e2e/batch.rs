@@ -46,7 +46,7 @@ fn every_row_is_judged_by_itself() {
 }
 
 #[test]
-fn a_batch_costs_a_token_for_ten_rows() {
+fn a_batch_costs_a_token_for_ten_rows_or_16_kib() {
     let server = clock::stopped();
     let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 100 }));
     let client = server.client(&organization, "live", "read_write");
@@ -63,6 +63,10 @@ fn a_batch_costs_a_token_for_ten_rows() {
     let eleven = client.post(PATH, &json!({ "users": rows(490, 11) }));
     assert_eq!((&eleven.json()["created"], &eleven.json()["existing"]), (&json!(1), &json!(10)));
     assert_eq!(remaining(&eleven), 47, "2 tokens: {eleven:?}");
+    let metadata = json!({ "x": "y".repeat(15_000) });
+    let large: Value = (0..4).map(|index| json!({ "user_id": format!("l{index}"), "metadata": metadata })).collect();
+    let large = client.post(PATH, &json!({ "users": large }));
+    assert_eq!(remaining(&large), 43, "4 tokens for 59 KiB: {large:?}");
     assert_eq!(client.post(PATH, &json!({ "users": rows(1_000, 500) })).status, 429);
 }
 

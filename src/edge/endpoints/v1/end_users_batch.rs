@@ -18,6 +18,9 @@ const ROWS_MAX: usize = 500;
 /// Rows for one token. A batch costs less than single requests because its rows share one call, one commit and one
 /// flush.
 const ROWS_PER_TOKEN: usize = 10;
+/// Bytes of the body for one token, so that few large rows do not fill the database that all organizations share for
+/// next to nothing.
+const BYTES_PER_TOKEN: usize = 16 * 1024;
 
 #[derive(Serialize, schemars::JsonSchema)]
 #[schemars(rename = "BatchResult")]
@@ -51,7 +54,8 @@ type BatchRow = (Option<String>, Result<NewEndUser, Fault>);
 
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let rows = read(&input.body)?;
-    let cost = u32::try_from(rows.len().div_ceil(ROWS_PER_TOKEN)).unwrap_or(u32::MAX);
+    let cost = rows.len().div_ceil(ROWS_PER_TOKEN).max(input.body.bytes().len().div_ceil(BYTES_PER_TOKEN));
+    let cost = u32::try_from(cost).unwrap_or(u32::MAX);
     let (users, rows) = split(rows);
     let plan = Plan::new(CreateEndUsers { users }, |creations| respond(rows, &creations));
     Ok(Plan { cost, ..plan })

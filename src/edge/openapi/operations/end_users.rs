@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<Operation> {
         Operation::new(Post, "/v1/end-users/batch", "createEndUsers", tag, "Register up to 500 end users")
             .says(
                 "As many creations in one commit, each judged by itself: a row that is wrong is refused in its place, with \
-                 422 as its `status`, and spoils no other. A token for ten rows. At most 1 MiB.",
+                 422 as its `status`, and spoils no other. A token for ten rows or 16 KiB, whichever is more. At most 1 MiB.",
             )
             .conditions(&["Idempotency-Key"])
             .request(
