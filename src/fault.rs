@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::DeletionId;
+use crate::directory::organization::Capacity;
 use crate::directory::quota::{Component, Quota};
 use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
@@ -85,6 +86,8 @@ pub enum Fault {
         quota: Quota,
         now_ms: i64,
     },
+    /// The organization holds as much as it may.
+    OverCapacity(Capacity),
     /// Only turns in progress stand between the caller and the quota.
     QuotaReserved {
         quota: Quota,
@@ -148,7 +151,9 @@ impl Fault {
         match self {
             Self::Malformed(_) => 400,
             Self::Credential(_) => 401,
-            Self::ScopeTooSmall { .. } | Self::OverQuota { component: Component::ActiveRelationships, .. } => 403,
+            Self::ScopeTooSmall { .. }
+            | Self::OverQuota { component: Component::ActiveRelationships, .. }
+            | Self::OverCapacity(_) => 403,
             Self::RouteNotFound | Self::NotFound(_) => 404,
             Self::MethodNotAllowed { .. } => 405,
             Self::Conflict(_)
@@ -186,6 +191,8 @@ impl Fault {
             Self::IdempotencyOfErased => "idempotency_of_erased",
             Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
+            Self::OverCapacity(Capacity::EndUsers) => "end_user_limit_reached",
+            Self::OverCapacity(Capacity::Storage) => "storage_limit_reached",
             Self::QuotaReserved { .. } => "quota_reserved",
             Self::DeletionPending { .. } => "deletion_pending",
             Self::PreconditionFailed => "precondition_failed",
@@ -219,7 +226,7 @@ impl Fault {
             | Self::IdempotencyInFlight
             | Self::IdempotencyOfErased
             | Self::PreconditionFailed => FaultKind::Conflict,
-            Self::OverQuota { .. } => FaultKind::Quota,
+            Self::OverQuota { .. } | Self::OverCapacity(_) => FaultKind::Quota,
             Self::RateLimited { .. } | Self::QuotaReserved { .. } => FaultKind::RateLimit,
             Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
                 FaultKind::Internal
@@ -239,6 +246,7 @@ impl Fault {
             Self::IdempotencyInFlight => "Request in flight",
             Self::IdempotencyOfErased => "Erased since",
             Self::OverQuota { .. } => "Quota exhausted",
+            Self::OverCapacity(_) => "Limit reached",
             Self::QuotaReserved { .. } => "Quota reserved",
             Self::DeletionPending { .. } => "Deletion pending",
             Self::PreconditionFailed => "Precondition failed",
@@ -280,6 +288,8 @@ impl Fault {
             Self::OverQuota { component: Component::ActiveRelationships, .. } => {
                 "The active relationships of this billing period are used up.".to_owned()
             }
+            Self::OverCapacity(Capacity::EndUsers) => "The organization has as many end users as it may.".to_owned(),
+            Self::OverCapacity(Capacity::Storage) => "The organization stores as much as it may.".to_owned(),
             Self::QuotaReserved { .. } => {
                 "Turns in progress hold the rest of the quota; retry after the time in Retry-After.".to_owned()
             }
@@ -314,6 +324,7 @@ impl Fault {
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
             Self::IdempotencyOfErased => "If the erased is to be made anew, use a new Idempotency-Key.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
+            Self::OverCapacity(_) => "Erase what is no longer needed, or ask for a larger limit.",
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",
             Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",

@@ -58,7 +58,8 @@ impl Api<'_> {
     fn organization(&self, limits: Limits) -> Result<String> {
         let Limits { requests_per_second, burst } = limits;
         let limits = json!({ "requests_per_second": requests_per_second, "burst": burst, "turns_per_period": 1_000_000,
-                             "active_relationships": 1_000_000 });
+                             "active_relationships": 1_000_000, "end_users": 1_000_000_000,
+                             "storage_bytes": 10_000_000_000_u64 });
         self.admin.create_organization("Benchmark", &limits)
     }
 

@@ -15,6 +15,13 @@ pub const BURST_MAX: u32 = 10_000_000;
 /// The highest quota. It is far below 2^53, from where JSON readers may lose precision.
 pub const QUOTA_MAX: u64 = 1_000_000_000_000;
 
+/// The default for [`Limits::end_users`].
+pub const END_USERS_DEFAULT: u64 = 1_000_000;
+/// The default for [`Limits::storage_bytes`]. An object has 10 GB
+/// (<https://developers.cloudflare.com/durable-objects/platform/limits/>), and so has the database that all
+/// organizations share.
+pub const STORAGE_BYTES_DEFAULT: u64 = 1_000_000_000;
+
 /// The greatest age of an answer from nearby, and the default, in seconds.
 pub const EDGE_STALE_S_MAX: u32 = 5;
 
@@ -32,11 +39,32 @@ pub struct Limits {
     /// How old an answer from nearby may be, 0 to 5, in seconds. 0 switches reads at the edge off.
     #[serde(default = "edge_stale_s_default")]
     pub edge_stale_s: u32,
+    /// The end users that there are at a time, 0 to 1,000,000,000,000.
+    #[serde(default = "end_users_default")]
+    pub end_users: u64,
+    /// What the records may take, with everything that is kept about them, 0 to 1,000,000,000,000, in bytes.
+    #[serde(default = "storage_bytes_default")]
+    pub storage_bytes: u64,
+}
+
+/// Something that an organization may hold only so much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Capacity {
+    EndUsers,
+    Storage,
 }
 
 /// Of an organization that was stored before there was this limit.
 const fn edge_stale_s_default() -> u32 {
     EDGE_STALE_S_MAX
+}
+
+const fn end_users_default() -> u64 {
+    END_USERS_DEFAULT
+}
+
+const fn storage_bytes_default() -> u64 {
+    STORAGE_BYTES_DEFAULT
 }
 
 impl Default for Limits {
@@ -47,6 +75,8 @@ impl Default for Limits {
             turns_per_period: 10_000,
             active_relationships: 1_000,
             edge_stale_s: EDGE_STALE_S_MAX,
+            end_users: END_USERS_DEFAULT,
+            storage_bytes: STORAGE_BYTES_DEFAULT,
         }
     }
 }
@@ -114,7 +144,8 @@ mod tests {
             text,
             "{\"id\":\"01HF7YAT00041061050R3GG28A\",\"name\":\"Acme \\\"é\\\"\",\"slug\":\"acme\",\
              \"clerk_org_id\":\"org_1\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
-             \"turns_per_period\":1000000000000,\"active_relationships\":1000,\"edge_stale_s\":5},\"version\":3,\
+             \"turns_per_period\":1000000000000,\"active_relationships\":1000,\"edge_stale_s\":5,\"end_users\":1000000,\
+             \"storage_bytes\":1000000000},\"version\":3,\
              \"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"9999-12-31T23:59:59.999Z\"}"
         );
         assert_eq!(serde_json::from_str::<Organization>(&text).unwrap(), organization);

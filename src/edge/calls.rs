@@ -197,6 +197,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::OtherType => Fault::OtherType,
         Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
         Rejection::QuotaReserved { quota, retry_after_ms } => Fault::QuotaReserved { quota, retry_after_ms },
+        Rejection::OverCapacity(capacity) => Fault::OverCapacity(capacity),
         Rejection::TurnExpired => Fault::TurnTimeout,
         // The organization was deleted after the request found it.
         Rejection::Closed => Fault::NotFound(Resource::Organization.into_str()),

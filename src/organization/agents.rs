@@ -137,7 +137,8 @@ pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAge
 }
 
 /// Creates an agent. The caller has checked that it does not exist.
-pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRow, SqlError> {
+pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRow, Failure> {
+    writer.check_storage()?;
     let subject = Subject::new(writer.log.next_sequence(), agent.agent_id);
     let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
     writer.sql.execute(
@@ -166,6 +167,11 @@ pub struct AgentChange {
     pub owner: Option<Option<i64>>,
 }
 
+/// The length of what a caller can change, in bytes.
+fn length(agent: &Agent) -> usize {
+    agent.metadata.as_str().len().saturating_add(agent.name.as_str().len())
+}
+
 /// Changes an agent. A change without an effect makes no new version.
 pub fn update(
     writer: &mut Writer<'_, impl Sql>,
@@ -175,15 +181,18 @@ pub fn update(
 ) -> Result<AgentView, Failure> {
     let row = find_one(writer.sql, agent)?;
     Precondition::check(if_match, row.version)?;
-    Ok(apply(writer, row, change)?)
+    apply(writer, row, change)
 }
 
-fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange) -> Result<AgentView, SqlError> {
+fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange) -> Result<AgentView, Failure> {
     let mut row = held.clone();
     row.agent.name = change.name.unwrap_or(row.agent.name);
     row.agent.metadata = change.metadata.unwrap_or(row.agent.metadata);
     row.owner = change.owner.unwrap_or(row.owner);
     if row != held {
+        if length(&row.agent) > length(&held.agent) {
+            writer.check_storage()?;
+        }
         row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
         overwrite(writer.sql, "agents", &["name", "metadata"], "number = ?", &[row.number.into()])?;
@@ -240,7 +249,7 @@ pub fn owned_by(sql: &impl Sql, user: i64) -> Result<Vec<AgentId>, SqlError> {
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.
-pub fn disown(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), SqlError> {
+pub fn disown(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), Failure> {
     let select = format!("SELECT {COLUMNS} FROM agents WHERE owner = ?");
     for row in writer.sql.list(&select, &[user.into()], AgentRow::read)? {
         apply(writer, row, AgentChange { owner: Some(None), ..AgentChange::default() })?;

@@ -14,6 +14,8 @@
 //! - The position of the listing is the number of a change and its mark. An object that was restored numbers its next
 //!   changes like those that it has lost, but gives them other marks. So it sees when the listing stands at a change of
 //!   the lost history, and the listing takes no batch that follows another change than the one at which it stands.
+//! - The number of end users is the one at the position of the listing and what the later rows add. So it is exact after
+//!   every start, and costs no row of its own.
 //! - A row is deleted only after the listing has acknowledged it: the row of a turn at once, any other row after
 //!   [`KEPT_MS`].
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
@@ -59,6 +61,24 @@ pub enum ChangeKind {
     /// A further user is copied to KV, or the copies are in another epoch. The row only moves the listing on, by which an
     /// object that was restored notices (see [`super::copies`]).
     CopiesChanged,
+}
+
+impl ChangeKind {
+    /// How many end users more there are after such a change.
+    const fn growth(self) -> i64 {
+        match self {
+            Self::EndUserCreated => 1,
+            Self::EndUserErased => -1,
+            _ => 0,
+        }
+    }
+}
+
+/// How many end users more there are after the changes between two places than before them.
+fn growth(sql: &impl Sql, after: i64, to: i64) -> Result<i64, SqlError> {
+    let select = "SELECT coalesce(sum(iif(kind = 'end_user.created', 1, -1)), 0) FROM changes
+                  WHERE sequence > ? AND sequence <= ? AND kind IN ('end_user.created', 'end_user.erased')";
+    Ok(sql.find(select, &[after.into(), to.into()], Row::integer)?.unwrap_or_default())
 }
 
 /// Where the listing stands.
@@ -134,17 +154,23 @@ pub struct ChangeLog {
     last_sequence: i64,
     /// Where the listing stood when it last confirmed.
     position: ListingPosition,
+    /// The number of end users when the change at that position had been made.
+    listed_users: i64,
+    /// The number of end users.
+    end_users: i64,
 }
 
 impl ChangeLog {
     pub fn load(sql: &impl Sql) -> Result<Self, SqlError> {
         let last_sequence = sql.find("SELECT max(sequence) FROM changes", &[], Row::optional_integer)?;
         let last_sequence = last_sequence.flatten().unwrap_or_default();
-        let select = "SELECT sequence, mark FROM listing_position WHERE one = 1";
-        let position =
-            sql.find(select, &[], |row| Ok(ListingPosition { sequence: row.integer()?, mark: row.text()? }))?;
-        let position = position.unwrap_or_default();
-        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, position })
+        let select = "SELECT sequence, mark, end_users FROM listing_position WHERE one = 1";
+        let position = sql.find(select, &[], |row| {
+            Ok((ListingPosition { sequence: row.integer()?, mark: row.text()? }, row.integer()?))
+        })?;
+        let (position, listed_users) = position.unwrap_or_default();
+        let end_users = listed_users.saturating_add(growth(sql, position.sequence, last_sequence)?);
+        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, position, listed_users, end_users })
     }
 
     /// Says who makes the changes that follow. Every transaction that may change something begins with this.
@@ -185,16 +211,28 @@ impl ChangeLog {
     /// Gives the position of the listing a mark that no earlier state of this object knows. The listing is then set to
     /// it.
     pub fn mark_position(&mut self, sql: &impl Sql, mark: String) -> Result<(), SqlError> {
-        self.set_position(sql, ListingPosition { sequence: self.position.sequence, mark })
+        self.set_position(sql, ListingPosition { sequence: self.position.sequence, mark }, self.listed_users)
     }
 
-    fn set_position(&mut self, sql: &impl Sql, position: ListingPosition) -> Result<(), SqlError> {
+    /// The number of end users, those who are being erased included.
+    pub fn end_users(&self) -> u64 {
+        u64::try_from(self.end_users).unwrap_or_default()
+    }
+
+    fn set_position(
+        &mut self,
+        sql: &impl Sql,
+        position: ListingPosition,
+        listed_users: i64,
+    ) -> Result<(), SqlError> {
         sql.execute(
-            "INSERT INTO listing_position (one, sequence, mark) VALUES (1, ?, ?)
-             ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark",
-            &[position.sequence.into(), position.mark.as_str().into()],
+            "INSERT INTO listing_position (one, sequence, mark, end_users) VALUES (1, ?, ?, ?)
+             ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark,
+               end_users = excluded.end_users",
+            &[position.sequence.into(), position.mark.as_str().into(), listed_users.into()],
         )?;
         self.position = position;
+        self.listed_users = listed_users;
         Ok(())
     }
 
@@ -236,6 +274,7 @@ impl ChangeLog {
             ],
         )?;
         self.last_sequence = sequence;
+        self.end_users = self.end_users.saturating_add(kind.growth());
         Ok(Version::of_sequence(sequence))
     }
 
@@ -245,7 +284,8 @@ impl ChangeLog {
         if sequence <= before {
             return Ok(());
         }
-        self.set_position(sql, position)?;
+        let listed_users = self.listed_users.saturating_add(growth(sql, before, sequence)?);
+        self.set_position(sql, position, listed_users)?;
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier mark may have been the newest one then.
         sql.execute(

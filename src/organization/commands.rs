@@ -50,7 +50,8 @@ fn dispatch(
 ) -> Result<Answer, Failure> {
     let now = decay.now;
     let settings = memory.settings.as_ref();
-    let writer = &mut Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+    let limits = memory.limits();
+    let writer = &mut Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
     Ok(match command {
         Command::Admit(_) => Answer::Admit(()),
         Command::CreateEndUser(new) => Answer::CreateEndUser(users::create(writer, request_id, new)?),

@@ -244,7 +244,8 @@ impl OrganizationCore {
                 return Ok(false);
             }
             memory.log.begin(Origin::system(now));
-            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+            let limits = memory.limits();
+            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
             let is_more = erasure::purge(&mut writer)?;
             memory.erasure_is_pending = erasure::is_pending(sql)?;
             Ok(is_more)
@@ -326,7 +327,8 @@ impl OrganizationCore {
     ) -> Result<(), SqlError> {
         self.with_memory(sql, now, (), |memory| {
             memory.log.begin(Origin::system(now));
-            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+            let limits = memory.limits();
+            let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
             audit::record(&mut writer, before, finding)?;
             memory.audit_is_running = audit::is_running(sql)?;
             Ok(())

@@ -14,6 +14,7 @@ use super::protocol::Settings;
 use super::schema;
 use super::settings;
 use super::sql::{Sql, SqlError};
+use crate::directory::organization::Limits;
 use crate::directory::timestamp::Timestamp;
 
 /// The state of an open object.
@@ -33,6 +34,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What the tenant may hold and do.
+    pub fn limits(&self) -> Limits {
+        self.settings.as_ref().map_or_else(Limits::default, |settings| settings.limits)
+    }
+
     /// Reads the memory from the SQL and creates missing tables. Returns `None` when the object is closed: a
     /// closed object has no tables but its mark.
     pub fn load(sql: &impl Sql, now: Timestamp) -> Result<Option<Self>, SqlError> {

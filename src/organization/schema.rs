@@ -190,6 +190,8 @@ const TABLES: &[&str] = &[
 /// up to date, so they may not serve these tables. The audit removes the earlier copies.
 const COPIES: &[&str] = &[
     "ALTER TABLE settings ADD COLUMN edge_stale_s INTEGER NOT NULL DEFAULT 5",
+    "ALTER TABLE settings ADD COLUMN end_users INTEGER NOT NULL DEFAULT 1000000",
+    "ALTER TABLE settings ADD COLUMN storage_bytes INTEGER NOT NULL DEFAULT 1000000000",
     // See `super::copies`. `digest` is that of the user's id.
     "CREATE TABLE copies (
         number INTEGER PRIMARY KEY,
@@ -210,13 +212,18 @@ const COPIES: &[&str] = &[
     "CREATE INDEX copies_due ON copies (due_at) WHERE due_at IS NOT NULL",
     "CREATE INDEX copies_listed ON copies (listed_until)",
     "CREATE INDEX copies_by_end ON copies (ends_at)",
-    // Where the listing stands. See `super::change_log`.
+    // Where the listing stands, and how many users there were then. See `super::change_log`.
     "CREATE TABLE listing_position (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         sequence INTEGER NOT NULL,
-        mark TEXT NOT NULL
+        mark TEXT NOT NULL,
+        end_users INTEGER NOT NULL
     )",
-    "INSERT INTO listing_position SELECT 1, value, '' FROM state WHERE name = 'listing_sequence'",
+    "INSERT INTO listing_position
+     SELECT 1, value, '', (SELECT count(*) FROM users) - (SELECT count(*) FROM changes
+       WHERE sequence > value AND kind = 'end_user.created') + (SELECT count(*) FROM changes
+       WHERE sequence > value AND kind = 'end_user.erased')
+     FROM state WHERE name = 'listing_sequence'",
     "DELETE FROM state WHERE name IN ('cache_sequence', 'listing_sequence')",
     "INSERT OR REPLACE INTO audit
      SELECT 1, 'fence', '', unixepoch() * 1000, NULL, 0, 0, 0, 0, 0, 0, 0, 0 FROM settings",

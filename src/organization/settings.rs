@@ -6,7 +6,7 @@ use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
-                       active_relationships, anchor, edge_stale_s";
+                       active_relationships, anchor, edge_stale_s, end_users, storage_bytes";
 
 pub fn load(sql: &impl Sql) -> Result<Option<Settings>, SqlError> {
     sql.find(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[], read)
@@ -20,17 +20,22 @@ fn read(row: &mut Row) -> Result<Settings, SqlError> {
         burst: number(row.integer()?)?,
         turns_per_period: number(row.integer()?)?,
         active_relationships: number(row.integer()?)?,
-        edge_stale_s: 0,
+        ..Limits::default()
     };
     let anchor = row.timestamp()?;
-    let limits = Limits { edge_stale_s: number(row.integer()?)?, ..limits };
+    let limits = Limits {
+        edge_stale_s: number(row.integer()?)?,
+        end_users: number(row.integer()?)?,
+        storage_bytes: number(row.integer()?)?,
+        ..limits
+    };
     Ok(Settings { tenant, version, limits, anchor })
 }
 
 pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
     let quota = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
     sql.execute(
-        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
             settings.tenant.organization.to_string().into(),
             settings.tenant.mode.into_str().into(),
@@ -41,6 +46,8 @@ pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
             quota(settings.limits.active_relationships).into(),
             settings.anchor.into(),
             i64::from(settings.limits.edge_stale_s).into(),
+            quota(settings.limits.end_users).into(),
+            quota(settings.limits.storage_bytes).into(),
         ],
     )
 }

@@ -164,6 +164,9 @@ pub trait Sql {
     /// Runs one statement and returns all its rows.
     fn run(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Row>, SqlError>;
 
+    /// The size of the database, in bytes, without what is free in it.
+    fn size_bytes(&self) -> Result<u64, SqlError>;
+
     /// Runs one statement, whatever rows it returns.
     fn execute(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<(), SqlError> {
         self.run(statement, parameters).map(drop)

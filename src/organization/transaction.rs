@@ -59,7 +59,8 @@ fn lease(
 ) -> Result<Option<Lease>, SqlError> {
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else { return Ok(None) };
     let limits = LeaseLimits { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
-    let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+    let mut writer =
+        Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits: settings.limits, now };
     leases::serve(&mut writer, limiter, edge, limits)
 }
 
@@ -82,8 +83,11 @@ fn execute_once(
         // The edge repeats a call under the id of its request: that is no retry by the caller.
         return Ok((answer, answered != request_id));
     }
+    let limits = memory.limits();
+    // The answer takes room too.
+    Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage()?;
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
-    let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, now };
+    let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
     if idempotency::store(&writer, key, request_id, None, &answer)? {
         memory.expiry_is_scheduled = false;
     }

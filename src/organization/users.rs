@@ -47,6 +47,7 @@ pub fn create(
         let created = found.is_untouched() && created_by == request_id;
         return Ok(CreatedEndUser { created, user: found.user });
     }
+    writer.check_room_for_user()?;
     let is_inserted = sql.exists(
         "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
          created_at, updated_at, created_by)
@@ -104,6 +105,7 @@ pub fn create_many(
             Ok(_) => Creation::Existing,
             Err(Failure::Rejected(Rejection::DeletionPending { .. })) => Creation::DeletionPending,
             Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
+            Err(Failure::Rejected(Rejection::OverCapacity(capacity))) => Creation::OverCapacity(capacity),
             Err(failure) => return Err(failure),
         });
     }
@@ -146,11 +148,19 @@ pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Resul
     apply(&mut row.user, change)
         .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;
     if row.user != held {
+        if length(&row.user) > length(&held) {
+            writer.check_storage()?;
+        }
         row.touch(writer.now);
         let affected = Affected::User(row.number);
         row.store_changed(writer, ChangeKind::EndUserUpdated, affected)?;
     }
     Ok(row.user)
+}
+
+/// The length of what a caller can change, in bytes.
+fn length(user: &EndUser) -> usize {
+    user.metadata.as_str().len().saturating_add(user.display_name.as_ref().map_or(0, |name| name.as_str().len()))
 }
 
 /// Fails only when the metadata would be too large, too deep or not an object.

@@ -2,15 +2,20 @@
 
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::copies::Copies;
+use super::failure::Failure;
+use super::protocol::Rejection;
 use super::sql::{Sql, SqlError};
 use crate::directory::end_user::Version;
+use crate::directory::organization::{Capacity, Limits};
 use crate::directory::timestamp::Timestamp;
 
-/// The storage, the change log, the copies, and the instant at which the transaction changes them.
+/// The storage, the change log, the copies, what the tenant may hold, and the instant at which the transaction changes
+/// them.
 pub struct Writer<'a, S> {
     pub sql: &'a S,
     pub log: &'a mut ChangeLog,
     pub copies: &'a mut Copies,
+    pub limits: Limits,
     pub now: Timestamp,
 }
 
@@ -18,5 +23,22 @@ impl<S: Sql> Writer<'_, S> {
     /// Writes the row of a change. Returns the new version of the record.
     pub fn append(&mut self, kind: ChangeKind, subject: &Subject, affected: Affected) -> Result<Version, SqlError> {
         self.log.append(self.sql, kind, subject, affected)
+    }
+
+    /// Refuses a further end user beyond the limits.
+    pub fn check_room_for_user(&self) -> Result<(), Failure> {
+        if self.log.end_users() >= self.limits.end_users {
+            return Err(Rejection::OverCapacity(Capacity::EndUsers).into());
+        }
+        self.check_storage()
+    }
+
+    /// Refuses what makes the storage larger once it has its size. Erasures, turns and changes that make nothing longer
+    /// go on.
+    pub fn check_storage(&self) -> Result<(), Failure> {
+        if self.sql.size_bytes()? >= self.limits.storage_bytes {
+            return Err(Rejection::OverCapacity(Capacity::Storage).into());
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! - A version never comes twice in a tenant, whoever has it.
 //! - No tag of an erased user or agent is accepted for the next one under its id.
+//! - There are never more users than the limit allows, and none is refused below it, wherever the listing stands.
 //! - The version is the number of the record's last change in the log.
 
 use std::collections::BTreeMap;
@@ -13,14 +14,14 @@ use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::Limits;
+use rollcall::directory::organization::{Capacity, Limits};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome,
     Precondition, Rejection, Settings, UpdateAgent, UpdateEndUser,
 };
-use rollcall::organization::sql::Row;
+use rollcall::organization::sql::{Row, Sql};
 
 use crate::position;
 use crate::sqlite::Sqlite;
@@ -28,6 +29,8 @@ use crate::sqlite::Sqlite;
 const HISTORIES: u64 = 300;
 const STEPS: usize = 120;
 const IDS: [&str; 3] = ["a", "b", "c"];
+/// Fewer than there are ids.
+const USERS_MAX: u64 = 2;
 
 struct World {
     random: fastrand::Rng,
@@ -51,7 +54,7 @@ impl World {
             erased: BTreeMap::new(),
         };
         let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
-        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: world.now() };
+        let settings = Settings { tenant, version: 1, limits: Limits { end_users: USERS_MAX, ..Limits::default() }, anchor: world.now() };
         world.call(Command::Configure(settings)).expect("an answer");
         world
     }
@@ -110,8 +113,11 @@ impl World {
             0..20 => {
                 let user_id = self.user_id();
                 let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: self.metadata() };
-                if let Ok(Answer::CreateEndUser(answer)) = self.call(Command::CreateEndUser(new)) {
-                    self.note(&format!("user {user_id}"), answer.user.version);
+                match self.call(Command::CreateEndUser(new)) {
+                    Ok(Answer::CreateEndUser(answer)) => self.note(&format!("user {user_id}"), answer.user.version),
+                    Err(Rejection::OverCapacity(Capacity::EndUsers)) => assert_eq!(self.users(), USERS_MAX),
+                    Err(Rejection::DeletionPending { .. }) => {}
+                    other => panic!("{other:?}"),
                 }
             }
             20..40 => {
@@ -166,9 +172,21 @@ impl World {
                 let turn = NewTurn { agent, user_id, is_stateful: true, relationship_id, expires_in_ms: 1 };
                 let _ = self.call(Command::ReserveTurn(turn));
             }
+            90..95 => self.acknowledge(),
             // A restart: the sequence goes on.
             _ => self.core = OrganizationCore::default(),
         }
+    }
+
+    fn users(&self) -> u64 {
+        self.storage.count("SELECT count(*) FROM users", &[]).expect("a count")
+    }
+
+    /// The listing confirms any change.
+    fn acknowledge(&mut self) {
+        let (now, last) = (self.now(), self.core.last_sequence().unwrap_or_default());
+        let to = position(self.random.i64(0..=last));
+        self.storage.transaction(|sql| self.core.acknowledge(sql, to, now)).expect("an acknowledgement");
     }
 
     /// Erases a user in every store, or only the user's relationships.
@@ -219,6 +237,7 @@ fn a_version_never_comes_twice() {
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
+            assert!(world.users() <= USERS_MAX, "seed {seed}: {}", world.users());
         }
         world.check();
         remade += world.erased.values().filter(|count| **count > 1).count();

@@ -7,6 +7,7 @@ mod agent_users;
 mod agents;
 mod at_length;
 mod batch;
+mod capacity;
 mod churn;
 #[path = "../clerk/mod.rs"]
 mod clerk;

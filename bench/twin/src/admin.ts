@@ -31,6 +31,8 @@ const newOrganization = z.strictObject({
         burst: whole(1, 10_000_000).default(100),
         turns_per_period: whole(0, QUOTA_MAX).default(10_000),
         active_relationships: whole(0, QUOTA_MAX).default(1_000),
+        end_users: whole(0, QUOTA_MAX).default(1_000_000),
+        storage_bytes: whole(0, QUOTA_MAX).default(1_000_000_000),
       },
       "must be an object",
     )

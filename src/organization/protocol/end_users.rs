@@ -4,6 +4,7 @@ use super::precondition::Precondition;
 use crate::directory::end_user::EndUser;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::organization::Capacity;
 use crate::directory::relationship::Relationship;
 use crate::json;
 use serde::{Deserialize, Serialize};
@@ -76,4 +77,6 @@ pub enum Creation {
     OtherType,
     /// The user has been erased since the batch was answered first.
     Erased,
+    /// The organization holds as much as it may.
+    OverCapacity(Capacity),
 }

@@ -2,6 +2,7 @@
 
 use super::admission::Denial;
 use crate::directory::identifiers::DeletionId;
+use crate::directory::organization::Capacity;
 use crate::directory::quota::{Component, Quota};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,8 @@ pub enum Rejection {
     Closed,
     /// What the idempotency key was used for has been erased since.
     IdempotencyOfErased,
+    /// The organization holds as much as it may.
+    OverCapacity(Capacity),
 }
 
 /// What a command does not find. The text is the kind of resource, in words.

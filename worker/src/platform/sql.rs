@@ -13,9 +13,18 @@ extern "C" {
     /// Runs a statement. Parameters and rows are JSON.
     #[wasm_bindgen(catch)]
     fn execute(sql: &ObjectSql, statement: &str, parameters: &str) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(method, getter, js_name = databaseSize)]
+    fn database_size(this: &ObjectSql) -> f64;
 }
 
 impl Sql for ObjectSql {
+    fn size_bytes(&self) -> Result<u64, SqlError> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size of at most 10 GB")]
+        let bytes = self.database_size() as u64;
+        Ok(bytes)
+    }
+
     fn run(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Row>, SqlError> {
         let failed = |error: serde_json::Error| SqlError(error.to_string());
         let parameters = serde_json::to_string(parameters).map_err(failed)?;

@@ -189,6 +189,8 @@ struct LimitChanges {
     turns_per_period: Option<u64>,
     active_relationships: Option<u64>,
     edge_stale_s: Option<u32>,
+    end_users: Option<u64>,
+    storage_bytes: Option<u64>,
 }
 
 impl LimitChanges {
@@ -199,6 +201,8 @@ impl LimitChanges {
             turns_per_period: self.turns_per_period.unwrap_or(limits.turns_per_period),
             active_relationships: self.active_relationships.unwrap_or(limits.active_relationships),
             edge_stale_s: self.edge_stale_s.unwrap_or(limits.edge_stale_s),
+            end_users: self.end_users.unwrap_or(limits.end_users),
+            storage_bytes: self.storage_bytes.unwrap_or(limits.storage_bytes),
         }
     }
 }
@@ -219,8 +223,11 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
         limits.requests_per_second = small("requests_per_second", 1, REQUESTS_PER_SECOND_MAX);
         limits.burst = small("burst", 1, BURST_MAX);
         limits.edge_stale_s = small("edge_stale_s", 0, EDGE_STALE_S_MAX);
-        limits.turns_per_period = nested.optional("turns_per_period", |value| integer(value, 0, QUOTA_MAX));
-        limits.active_relationships = nested.optional("active_relationships", |value| integer(value, 0, QUOTA_MAX));
+        let mut large = |name: &str| nested.optional(name, |value| integer(value, 0, QUOTA_MAX));
+        limits.turns_per_period = large("turns_per_period");
+        limits.active_relationships = large("active_relationships");
+        limits.end_users = large("end_users");
+        limits.storage_bytes = large("storage_bytes");
         fields.absorb(nested);
     }
     fields.finish()?;

@@ -122,6 +122,7 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
                 Creation::DeletionPending => Fault::DeletionPending { deletion_id: None },
                 Creation::OtherType => Fault::OtherType,
                 Creation::Erased => Fault::IdempotencyOfErased,
+                Creation::OverCapacity(capacity) => Fault::OverCapacity(*capacity),
             },
         };
         answer.failed = answer.failed.saturating_add(1);
