@@ -219,12 +219,7 @@ impl ChangeLog {
         u64::try_from(self.end_users).unwrap_or_default()
     }
 
-    fn set_position(
-        &mut self,
-        sql: &impl Sql,
-        position: ListingPosition,
-        listed_users: i64,
-    ) -> Result<(), SqlError> {
+    fn set_position(&mut self, sql: &impl Sql, position: ListingPosition, listed_users: i64) -> Result<(), SqlError> {
         sql.execute(
             "INSERT INTO listing_position (one, sequence, mark, end_users) VALUES (1, ?, ?, ?)
              ON CONFLICT (one) DO UPDATE SET sequence = excluded.sequence, mark = excluded.mark,

@@ -59,8 +59,7 @@ fn lease(
 ) -> Result<Option<Lease>, SqlError> {
     let (Some(settings), Some(limiter)) = (&memory.settings, &mut memory.limiter) else { return Ok(None) };
     let limits = LeaseLimits { edge_stale_s: settings.limits.edge_stale_s, key_expires_at };
-    let mut writer =
-        Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits: settings.limits, now };
+    let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits: settings.limits, now };
     leases::serve(&mut writer, limiter, edge, limits)
 }
 

@@ -179,7 +179,8 @@ impl Sql for Sqlite {
     fn size_bytes(&self) -> Result<u64, SqlError> {
         let pragma = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = pragma("page_count").and_then(|pages| Ok(pages - pragma("freelist_count")?));
-        let bytes = pages.and_then(|pages| Ok(pages * pragma("page_size")?)).map_err(|error| SqlError(error.to_string()))?;
+        let bytes =
+            pages.and_then(|pages| Ok(pages * pragma("page_size")?)).map_err(|error| SqlError(error.to_string()))?;
         Ok(u64::try_from(bytes).unwrap_or_default())
     }
 

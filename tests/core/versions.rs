@@ -54,7 +54,12 @@ impl World {
             erased: BTreeMap::new(),
         };
         let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
-        let settings = Settings { tenant, version: 1, limits: Limits { end_users: USERS_MAX, ..Limits::default() }, anchor: world.now() };
+        let settings = Settings {
+            tenant,
+            version: 1,
+            limits: Limits { end_users: USERS_MAX, ..Limits::default() },
+            anchor: world.now(),
+        };
         world.call(Command::Configure(settings)).expect("an answer");
         world
     }
