@@ -8,6 +8,8 @@
 //!   ([`crate::organization::closing`]).
 //! - A step that fails after that is repeated by the next request for the deletion, the next read of the receipt,
 //!   or the cron trigger. The deletion is completed when both objects are empty.
+//! - An organization whose objects are closed is deleted, whatever D1 says: D1 may have been restored to a moment before
+//!   the deletion. Whoever finds its row removes it again, and writes the receipt that the objects keep.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,9 @@ use crate::directory::deletion::{Erased, ReceiptStatus};
 use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::organization::protocol::{Close, ClosingProgress, Precondition};
+use crate::organization::protocol::{
+    Close, CloseAgain, ClosingProgress, OrganizationDeletion, Precondition, Rejection,
+};
 use crate::organization::sql::SqlValue;
 use crate::projection::{Database, Statement};
 
@@ -30,6 +34,10 @@ const PENDING_MAX: i64 = 100;
 const INSERT: &str = "
     INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
     SELECT ?2, id, ?3, ?4 FROM organizations WHERE id = ?1 AND (?5 IS NULL OR version = ?5) ON CONFLICT DO NOTHING";
+
+const INSERT_AGAIN: &str = "
+    INSERT INTO organization_deletions (deletion_id, organization_id, requested_at, reason)
+    VALUES (?2, ?1, ?3, ?4) ON CONFLICT DO NOTHING";
 
 /// Overwrites what the operator wrote, before [`REMOVE`] deletes it ([`crate::organization::overwriting`]).
 const OVERWRITE: &str = "
@@ -63,6 +71,13 @@ pub struct ClosingReceipt {
     completed_at: Option<Timestamp>,
     reason: Option<String>,
     erased: Erased,
+}
+
+impl ClosingReceipt {
+    fn deletion(&self) -> OrganizationDeletion {
+        let Self { deletion_id, requested_at, reason, .. } = self;
+        OrganizationDeletion { deletion_id: *deletion_id, requested_at: *requested_at, reason: reason.clone() }
+    }
 }
 
 /// Selects the receipts that fulfil a condition.
@@ -148,7 +163,7 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
     let mut sums = [0_i64; 3];
     for mode in Mode::ALL {
         let tenant = Tenant { organization: receipt.organization_id, mode };
-        match ask_as_operator(runtime, request_id, tenant, Close { tenant }).await {
+        match ask_as_operator(runtime, request_id, tenant, Close { tenant, deletion: receipt.deletion() }).await {
             Ok(Ok(ClosingProgress { completed_at: Some(at), erased })) => {
                 let Erased { records, relationships, moods } = erased;
                 completed_at = completed_at.max(at);
@@ -173,6 +188,37 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
     let database = runtime.database().map_err(internal)?;
     database.batch(&[Statement::new(COMPLETE, parameters)]).await.map_err(store_unavailable)?;
     Ok(true)
+}
+
+/// Deletes an organization again whose objects are closed. Its receipt is pending until they have removed once more
+/// what the stores have got back.
+pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: OrganizationId) -> Result<(), Fault> {
+    let (mut is_closed, mut deletion) = (false, None);
+    for mode in Mode::ALL {
+        let tenant = Tenant { organization: id, mode };
+        match ask_as_operator(runtime, request_id, tenant, CloseAgain).await? {
+            Ok(found) => (is_closed, deletion) = (true, found.or(deletion)),
+            // Open: the deletion had not reached this object. The receipt closes it.
+            Err(Rejection::NotFound(_)) => {}
+            Err(rejection) => return Err(fault_of(rejection, runtime.now())),
+        }
+    }
+    if !is_closed {
+        return Ok(());
+    }
+    let now = runtime.now();
+    let anew = DeletionId::new(now, runtime.random().map_err(internal)?);
+    let OrganizationDeletion { deletion_id, requested_at, reason } =
+        deletion.unwrap_or(OrganizationDeletion { deletion_id: anew, requested_at: now, reason: None });
+    let id = id.to_string();
+    let receipt = [id.as_str().into(), deletion_id.to_string().into(), requested_at.to_string().into(), reason.into()];
+    let changes = [
+        Statement::new(INSERT_AGAIN, receipt),
+        Statement::new(OVERWRITE, [id.as_str().into()]),
+        Statement::new(REMOVE, [id.as_str().into()]),
+    ];
+    let database = runtime.database().map_err(internal)?;
+    database.batch(&changes).await.map(drop).map_err(store_unavailable)
 }
 
 /// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many are

@@ -9,7 +9,7 @@ use crate::directory::identifiers::{Mode, RequestId};
 use crate::directory::organization::Organization;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
-use crate::organization::protocol::StartAudit;
+use crate::organization::protocol::{Rejection, StartAudit};
 use crate::projection::{Database, Statement};
 
 /// How long after an organization's audit the next one is due, in milliseconds.
@@ -83,8 +83,10 @@ async fn start(runtime: &impl Runtime, organization: &Organization, now: Timesta
         let settings = organizations::settings(organization, mode);
         let request_id = RequestId::new(now, runtime.random().map_err(internal)?);
         let tenant = settings.tenant;
-        // An object that was closed meanwhile needs no audit.
-        let _ = ask_as_operator(runtime, request_id, tenant, StartAudit { settings, is_repair: false }).await?;
+        let started = ask_as_operator(runtime, request_id, tenant, StartAudit { settings, is_repair: false }).await?;
+        if let Err(Rejection::Closed) = started {
+            return closing::close_again(runtime, request_id, organization.id).await;
+        }
     }
     Ok(())
 }

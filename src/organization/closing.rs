@@ -3,19 +3,24 @@
 //! Invariants:
 //!
 //! - **A closed object stays closed.** The core reads the mark before anything else, and no command removes the
-//!   mark. A closed object knows no key. It refuses every command of the operator's except [`Command::Close`]. It
-//!   flushes, audits and sweeps nothing. So a late request, which found the organization before its deletion,
+//!   mark. A closed object knows no key. It refuses every command of the operator's except [`Command::Close`] and
+//!   [`Command::CloseAgain`]. It flushes, audits and sweeps nothing. So a late request, which found the organization before its deletion,
 //!   cannot bring it back with settings, a key or a turn.
 //! - Every step of the removal can run again. First the object removes the listing, behind a fence that no later
 //!   batch passes; then the cache; last its own storage as a whole. It writes the mark again in the same turn.
+//!
+//! The mark is all that is left of the organization when D1 is restored to a moment before its deletion. So it says whose
+//! deletion it was, and the object removes everything once more.
 //!
 //! A crash between the last two steps leaves an empty object without the mark. The edge records an organization
 //! as deleted only after both of its objects have answered that they are closed. Until then it calls each of them
 //! again. An object that lost its mark counts nothing as erased.
 
 use super::erasure::read_erased;
-use super::protocol::{Answer, Call, Caller, ClosingProgress, Command, Denial, Outcome, Rejection};
-use super::sql::{Sql, SqlError};
+use super::protocol::{
+    Answer, Call, Caller, ClosingProgress, Command, Denial, OrganizationDeletion, Outcome, Rejection,
+};
+use super::sql::{Row, Sql, SqlError};
 use crate::directory::deletion::Erased;
 use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::Tenant;
@@ -25,10 +30,11 @@ use crate::directory::timestamp::Timestamp;
 const COPIES_MAX: i64 = 100;
 
 /// The mark of a closed object, and how far the removal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
     /// The tenant of the object. It is no secret, and the object needs it to remove late writes.
     pub tenant: Tenant,
+    pub deletion: Option<OrganizationDeletion>,
     pub closed_at: Timestamp,
     /// When the object had removed all data.
     pub completed_at: Option<Timestamp>,
@@ -59,12 +65,22 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS closing (
     position INTEGER NOT NULL
 )";
 
+/// Whose deletion it was. An object that an earlier build closed does not have it.
+const DELETION_TABLE: &str = "CREATE TABLE IF NOT EXISTS closing_deletion (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    deletion_id TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    reason TEXT
+)";
+
 /// Reads the mark; `None` while the object is open.
 pub fn find(sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
     sql.execute(TABLE, &[])?;
+    sql.execute(DELETION_TABLE, &[])?;
     sql.find(
         "SELECT organization_id, mode, closed_at, completed_at, erased_records, erased_relationships, erased_moods,
-         position FROM closing",
+         position, closing_deletion.deletion_id, closing_deletion.requested_at, closing_deletion.reason
+         FROM closing LEFT JOIN closing_deletion ON closing_deletion.one = closing.one",
         &[],
         |row| {
             Ok(Closing {
@@ -73,20 +89,33 @@ pub fn find(sql: &impl Sql) -> Result<Option<Closing>, SqlError> {
                 completed_at: row.optional_timestamp()?,
                 erased: read_erased(row)?,
                 position: row.integer()?,
+                deletion: read_deletion(row)?,
             })
         },
     )
 }
 
+fn read_deletion(row: &mut Row) -> Result<Option<OrganizationDeletion>, SqlError> {
+    let (deletion_id, requested_at) = (row.optional_parsed("deletion id")?, row.optional_timestamp()?);
+    let reason = row.optional_text()?;
+    let deletion = deletion_id.zip(requested_at);
+    Ok(deletion.map(|(deletion_id, requested_at)| OrganizationDeletion { deletion_id, requested_at, reason }))
+}
+
 /// Closes an open object.
-pub fn close(sql: &impl Sql, tenant: Tenant, now: Timestamp) -> Result<ClosingProgress, SqlError> {
+pub fn close(
+    sql: &impl Sql,
+    tenant: Tenant,
+    deletion: OrganizationDeletion,
+    now: Timestamp,
+) -> Result<ClosingProgress, SqlError> {
     let counted = sql.find(
         "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM agents), count(*), count(mood) FROM relationships",
         &[],
         read_erased,
     )?;
     let erased = counted.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
-    let closing = Closing { tenant, closed_at: now, completed_at: None, erased, position: 0 };
+    let closing = Closing { tenant, deletion: Some(deletion), closed_at: now, completed_at: None, erased, position: 0 };
     closing.store(sql)?;
     Ok(closing.progress())
 }
@@ -96,6 +125,15 @@ pub fn answer(sql: &impl Sql, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
         (Caller::Operator, Command::Close(_)) => match find(sql)? {
             Some(closing) => Ok(Answer::Close(closing.progress())),
+            None => Err(Rejection::Closed),
+        },
+        (Caller::Operator, Command::CloseAgain(_)) => match find(sql)? {
+            Some(closing) => {
+                // The next alarm finds it not completed, and removes everything.
+                let deletion = closing.deletion.clone();
+                Closing { completed_at: None, position: 0, ..closing }.store(sql)?;
+                Ok(Answer::CloseAgain(deletion))
+            }
             None => Err(Rejection::Closed),
         },
         (Caller::Operator, _) => Err(Rejection::Closed),
@@ -118,6 +156,12 @@ impl Closing {
                 self.erased.moods.into(),
                 self.position.into(),
             ],
+        )?;
+        let Some(OrganizationDeletion { deletion_id, requested_at, reason }) = &self.deletion else { return Ok(()) };
+        sql.execute(DELETION_TABLE, &[])?;
+        sql.execute(
+            "INSERT OR REPLACE INTO closing_deletion VALUES (1, ?, ?, ?)",
+            &[deletion_id.to_string().into(), (*requested_at).into(), reason.as_deref().into()],
         )
     }
 

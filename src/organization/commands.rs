@@ -103,6 +103,6 @@ fn dispatch(
         }
         Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
         // The core executes the operator's command to close. No key may close an object.
-        Command::Close(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
+        Command::Close(_) | Command::CloseAgain(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
     })
 }

@@ -70,9 +70,9 @@ impl OrganizationCore {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
         };
-        if let Call { caller: Caller::Operator, command: Command::Close(Close { tenant }), .. } = call {
+        if let Call { caller: Caller::Operator, command: Command::Close(Close { tenant, deletion }), .. } = call {
             // The memory stays dropped: a closed object has only its mark.
-            return Ok(Reply::new(None, Ok(Answer::Close(closing::close(sql, tenant, now)?))));
+            return Ok(Reply::new(None, Ok(Answer::Close(closing::close(sql, tenant, deletion, now)?))));
         }
         let decay = Decay { now, half_life_ms: self.mood_half_life_ms };
         let reply = transaction::execute(&mut memory, sql, call, decay)?;
@@ -142,6 +142,7 @@ impl OrganizationCore {
             if guards::is_on(Guard::NewEpoch) {
                 memory.copies.begin_epoch(sql, epoch, now)?;
             }
+            memory.copies.distrust();
             audit::distrust_cache(sql)?;
             if guards::is_on(Guard::ListingMark) {
                 memory.log.mark_position(sql, format!("epoch {}", epoch.number()))?;

@@ -22,12 +22,12 @@ use rollcall::organization::closing::{self, Closing, KnownCopy};
 use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Admit, Answer, Call, Caller, Close, Command, CreateEndUsers, DeleteAgent, DeleteEndUser, DeletePrincipal,
-    DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey, KeyRecord,
-    ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn, Outcome,
-    PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal,
-    ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit, TurnAnswer, UpdateAgent,
-    UpdateEndUser, UpdatePrincipal,
+    Admit, Answer, Call, Caller, Close, CloseAgain, Command, CreateEndUsers, DeleteAgent, DeleteEndUser,
+    DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey,
+    KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn,
+    OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion,
+    ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit,
+    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -53,6 +53,14 @@ fn now() -> Timestamp {
 
 fn tenant(number: u8) -> Tenant {
     Tenant { organization: OrganizationId::new(now(), [number; 10]), mode: Mode::Live }
+}
+
+fn deletion() -> OrganizationDeletion {
+    OrganizationDeletion {
+        deletion_id: DeletionId::new(now(), [5; 10]),
+        requested_at: now(),
+        reason: Some("ended".to_owned()),
+    }
 }
 
 fn settings(tenant: Tenant) -> Settings {
@@ -137,7 +145,7 @@ impl Object {
     }
 
     fn close(&self) -> (Option<Timestamp>, Erased) {
-        match self.operator(Command::Close(Close { tenant: self.tenant })) {
+        match self.operator(Command::Close(Close { tenant: self.tenant, deletion: deletion() })) {
             Ok(Answer::Close(progress)) => (progress.completed_at, progress.erased),
             other => panic!("{other:?}"),
         }
@@ -269,11 +277,12 @@ impl Object {
             }),
             Command::DeletePrincipal(DeletePrincipal { id: principal_id, deletion_id, reason: None, if_match: None }),
             Command::ListPrincipals(ListPrincipals { r#type: None, from: PrincipalsFrom::Start, limit: 10 }),
-            Command::Close(Close { tenant }),
+            Command::Close(Close { tenant, deletion: deletion() }),
+            Command::CloseAgain(CloseAgain),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..32).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..33).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -326,6 +335,7 @@ const fn number(command: &Command) -> u32 {
         Command::DeletePrincipal(_) => 29,
         Command::ListPrincipals(_) => 30,
         Command::Close(_) => 31,
+        Command::CloseAgain(_) => 32,
     }
 }
 
@@ -551,7 +561,9 @@ fn nothing_brings_a_closed_object_back() {
         }
         let written = object.storage.borrow().rows_written();
         for is_restarted in [false, true] {
-            for command in object.commands() {
+            // To close again is all that a closed object does: see the next test.
+            let commands = object.commands().into_iter().filter(|command| !matches!(command, Command::CloseAgain(_)));
+            for command in commands {
                 let is_close = matches!(command, Command::Close(Close { .. }));
                 let described = format!("{command:?}");
                 match object.operator(command) {
@@ -604,7 +616,39 @@ fn nothing_brings_a_closed_object_back() {
         assert_eq!(object.storage.borrow().rows_written(), written, "nothing at all is written");
     }
     let tables = object.storage.borrow().rows("SELECT name FROM sqlite_schema WHERE type = 'table'", &[]);
-    assert_eq!(tables.expect("the tables").len(), 1, "the mark is all there is");
+    assert_eq!(tables.expect("the tables").len(), 2, "the mark is all there is");
+}
+
+/// D1 was restored, and holds rows of the closed tenant again, and a fence that batches pass.
+#[test]
+fn what_a_store_got_back_is_removed_again() {
+    let world = World::new(3);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    let refused = object.operator(Command::CloseAgain(CloseAgain));
+    assert!(matches!(refused, Err(Rejection::NotFound(_))), "{refused:?}: the object is open");
+    let (_, erased) = object.close();
+    for is_completed in [false, true] {
+        while !ready(clear(object, tenant, &world.listing, &world.kv)).expect("an answer") {}
+        if is_completed {
+            object.complete();
+        }
+        for statement in [
+            "INSERT INTO end_users VALUES ('{}', 'ada', 1, 1, NULL, '{{}}', '{{}}')",
+            "INSERT INTO agent_users VALUES ('{}', 'a', 'ada', '{{}}')",
+            "UPDATE projections SET sequence = 1, batch = 'b' WHERE tenant = '{}'",
+        ] {
+            world.listing.0.execute(&statement.replace("{}", &tenant.to_string()).replace("{{}}", "{}"));
+        }
+        let answered = object.operator(Command::CloseAgain(CloseAgain));
+        let Ok(Answer::CloseAgain(found)) = answered else { panic!("{answered:?}") };
+        assert_eq!(found, Some(deletion()));
+        let closing = object.closing().expect("the mark");
+        assert_eq!((closing.completed_at, closing.erased), (None, erased));
+    }
+    while !ready(clear(object, tenant, &world.listing, &world.kv)).expect("an answer") {}
+    world.assert_gone();
+    object.complete();
+    assert_eq!(object.close(), (Some(now()), erased));
 }
 
 /// A key may not ask for a close.
@@ -612,7 +656,8 @@ fn nothing_brings_a_closed_object_back() {
 fn only_the_operator_closes() {
     let world = World::new(0);
     let caller = Caller::Key { digest: key(world.object.tenant), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
-    let outcome = world.object.call(caller, None, Command::Close(Close { tenant: world.object.tenant }));
+    let outcome =
+        world.object.call(caller, None, Command::Close(Close { tenant: world.object.tenant, deletion: deletion() }));
     assert!(matches!(outcome, Err(Rejection::NotFound(_))), "{outcome:?}");
     assert_eq!(world.object.closing(), None);
 }
@@ -640,7 +685,7 @@ fn closing_is_all_or_nothing() {
             caller: Caller::Operator,
             idempotency: None,
             edge: None,
-            command: Command::Close(Close { tenant: object.tenant }),
+            command: Command::Close(Close { tenant: object.tenant, deletion: deletion() }),
         };
         object.storage.borrow().fail_after.set(Some(statements));
         let closed = {

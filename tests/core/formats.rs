@@ -31,14 +31,14 @@ use rollcall::json;
 use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close,
+    self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, CloseAgain,
     ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
     DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange, EndUserView,
     ExportEndUser, IdempotencyKey, IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals, ListRelationships,
-    ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, Precondition, PrincipalChange, PrincipalPage,
-    PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal,
-    ReadRelationship, ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent,
-    Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition, PrincipalChange,
+    PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
+    ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey,
+    SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
@@ -54,6 +54,14 @@ fn at(second: i64) -> Timestamp {
 
 fn tenant() -> Tenant {
     Tenant { organization: OrganizationId::new(at(0), [1; 10]), mode: Mode::Live }
+}
+
+fn organization_deletion() -> OrganizationDeletion {
+    OrganizationDeletion {
+        deletion_id: DeletionId::new(at(1), [6; 10]),
+        requested_at: at(1),
+        reason: Some("ended".to_owned()),
+    }
 }
 
 fn request_id(number: u8) -> RequestId {
@@ -221,7 +229,8 @@ fn commands() -> Vec<Command> {
             from: PrincipalsFrom::After(principal_id),
             limit: 10,
         }),
-        Command::Close(Close { tenant: tenant() }),
+        Command::Close(Close { tenant: tenant(), deletion: organization_deletion() }),
+        Command::CloseAgain(CloseAgain),
     ]
 }
 
@@ -366,6 +375,7 @@ fn answers() -> Vec<Answer> {
             completed_at: Some(at(1)),
             erased: Erased { records: 1, relationships: 2, moods: 3 },
         }),
+        Answer::CloseAgain(Some(organization_deletion())),
         // A second form of the answer to one command.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
     ]

@@ -418,6 +418,50 @@ fn the_cron_trigger_delivers_a_deletion_that_no_object_has_heard_of() {
     assert_empty_eventually(&server, &organization);
 }
 
+/// D1 is restored to a moment before the deletion, so the organization is in it again, with all its rows and without the
+/// receipt. Its objects know better, and say so to the cron trigger and to a repair.
+#[test]
+fn a_restored_d1_does_not_bring_an_organization_back() {
+    let mut server = Server::start(Options { vars: roomy(), entry: None });
+    let organization = server.organization();
+    let mut client = server.client(&organization, "live", "read_write");
+    populate(&client, 30);
+    server.kill();
+    let database = server.state().join(Store::D1.folder());
+    let kept: Vec<_> = files(&database).into_iter().map(|file| (std::fs::read(&file).expect("a file"), file)).collect();
+    server.restart();
+    let reason = json!({ "reason": "contract ended" });
+    let accepted =
+        server.admin().send("DELETE", &organization.path(), Some(("application/json", reason.to_string().as_bytes())));
+    let deletion_id = expect(202, accepted)["deletion_id"].as_str().expect("an id").to_owned();
+    let first = completed(&server, &deletion_id);
+    assert_empty_eventually(&server, &organization);
+    for is_repaired in [false, true] {
+        server.kill();
+        for file in files(&database) {
+            std::fs::remove_file(file).expect("a file");
+        }
+        for (bytes, file) in &kept {
+            std::fs::write(file, bytes).expect("a file");
+        }
+        server.restart();
+        client.move_to(server.url());
+        assert_eq!(server.admin().get(&organization.path()).status, 200, "D1 was restored");
+        assert_eq!(client.get("/v1/end-users").status, 401, "the object stays closed");
+        if is_repaired {
+            assert_eq!(server.admin().post(&format!("{}/repair", organization.path()), &json!({})).status, 404);
+        } else {
+            assert_eq!(server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
+        }
+        let mut again = completed(&server, &deletion_id);
+        assert_eq!(again["reason"], "contract ended");
+        again["completed_at"] = first["completed_at"].clone();
+        assert_eq!(again, first);
+        assert_empty_eventually(&server, &organization);
+        assert_is_gone(&server, &organization, std::slice::from_ref(&client));
+    }
+}
+
 #[test]
 fn stores_that_are_down_hold_the_removal_up_and_no_longer() {
     let server = faulty();

@@ -35,7 +35,7 @@ pub enum Store {
 }
 
 impl Store {
-    const fn folder(self) -> &'static str {
+    pub const fn folder(self) -> &'static str {
         match self {
             Self::Objects => "v3/do/rollcall-Organization",
             Self::D1 => "v3/d1/miniflare-D1DatabaseObject",

@@ -2,7 +2,7 @@
 
 use super::agents::{AgentPage, AgentView, DeleteAgent, ListAgents, NewAgent, ReadAgent, SavedAgent, UpdateAgent};
 use super::audit::{AuditReport, ReadAudit, StartAudit};
-use super::closing::{Close, ClosingProgress};
+use super::closing::{Close, CloseAgain, ClosingProgress, OrganizationDeletion};
 use super::deletions::{DeleteEndUser, ReadDeletion};
 use super::end_users::{
     CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
@@ -127,6 +127,9 @@ commands! {
     /// Close the object for good and remove everything that it holds, because the operator deleted the
     /// organization. A closed object answers how far the removal is.
     Repeatable Close(Close) -> ClosingProgress;
+    /// Have a closed object remove once more what it had, because a store got it back. It answers whose deletion it was,
+    /// if it knows. An open object refuses.
+    Repeatable CloseAgain(CloseAgain) -> Option<OrganizationDeletion>;
 }
 
 /// The arguments of [`Command::Admit`].

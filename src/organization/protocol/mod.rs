@@ -37,7 +37,7 @@ pub use agents::{
 };
 pub use audit::{AuditPhase, AuditReport, Differences, ReadAudit, StartAudit};
 pub use call::{Call, Caller};
-pub use closing::{Close, ClosingProgress};
+pub use closing::{Close, CloseAgain, ClosingProgress, OrganizationDeletion};
 pub use command::{Admit, Answer, Command, Effect, IntoCommand};
 pub use deletions::{DeleteEndUser, ReadDeletion};
 pub use edge_reads::{EdgeCall, Lease};

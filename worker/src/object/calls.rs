@@ -15,7 +15,7 @@ use super::state::{ObjectState, js_error};
 use crate::platform;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{self, Answer, Call, Reply};
+use rollcall::organization::protocol::{self, Answer, Call, ClosingProgress, Reply};
 use rollcall::organization::sql::SqlError;
 
 /// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
@@ -60,9 +60,12 @@ impl ObjectState {
 
     /// Sets the alarm for the work that a call leaves.
     fn set_alarm_for(&self, core: &OrganizationCore, reply: &Reply, now: Timestamp) -> Result<(), SqlError> {
-        if let Ok(Answer::Close(progress)) = reply.outcome {
-            let wait_ms = if progress.completed_at.is_some() { LAST_LOOK_MS } else { 0 };
-            self.set_alarm(now.millis().saturating_add(wait_ms))?;
+        match &reply.outcome {
+            Ok(Answer::Close(ClosingProgress { completed_at: Some(_), .. })) => {
+                self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))?;
+            }
+            Ok(Answer::Close(_) | Answer::CloseAgain(_)) => self.set_alarm(now.millis())?,
+            _ => {}
         }
         // The alarm that is set may be for an expiry a day from now.
         let Some(work_at) = core.work_at() else { return Ok(()) };

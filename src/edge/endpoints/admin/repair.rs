@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::{Mode, OrganizationId};
+use crate::edge::closing;
 use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::Exchange;
 use crate::edge::http::body::Body;
@@ -41,7 +42,8 @@ enum RepairStatus {
 }
 
 /// `POST …/repair`: 200 with what differed if the audit ends within some seconds. Else 202: the objects continue by
-/// themselves, and a repetition tells how far they are.
+/// themselves, and a repetition tells how far they are. 404 for an organization that was deleted and is in D1 again: it
+/// is deleted once more.
 pub async fn start(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let options = match &input.body {
         Body::Empty => Ok(()),
@@ -52,7 +54,15 @@ pub async fn start(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminIn
     let organization = organizations::find(exchange, id).await?;
     let commands =
         Mode::ALL.map(|mode| StartAudit { settings: organizations::settings(&organization, mode), is_repair: true });
-    respond(id, exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await?)
+    match exchange.call_both_as(input.caller, id, ObjectMethod::HandleAudited, commands).await {
+        Ok(reports) => respond(id, reports),
+        // The objects are closed: D1 was restored to a moment before the organization's deletion.
+        Err(Fault::NotFound(what)) => {
+            closing::close_again(exchange.runtime, exchange.request_id, id).await?;
+            Err(Fault::NotFound(what))
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 /// `GET …/repair`: the last audit of each mode; 404 when neither mode had one.
