@@ -68,7 +68,7 @@ async fn find_fence(
 ) -> Result<(Option<ListingPosition>, bool), StoreError> {
     let since = source.listing_position()?;
     let found = fence::position(database, tenant).await?;
-    let is_ours = source.owns(found.as_ref(), &since)?;
+    let is_ours = source.owns(found.as_ref(), &since)? || found.as_ref() == Some(&source.listing_position()?);
     if !is_ours && source.listing_position()? != since {
         return Err(StoreError("the listing moved while it was asked where it stands".to_owned()));
     }
@@ -85,7 +85,10 @@ async fn check_fence(
     let (found, is_ours) = find_fence(source, database, &tenant).await?;
     let to = if is_ours { source.listing_position()? } else { source.diverge()? };
     if !is_ours || found.is_none() {
-        database.batch(&[fence::reset_fence(&tenant, found.as_ref(), &to)]).await?;
+        let changed = database.batch(&[fence::reset_fence(&tenant, found.as_ref(), &to)]).await?;
+        if changed.iter().all(|rows| *rows == 0) {
+            return Err(StoreError("the listing moved while it was set back".to_owned()));
+        }
     }
     Ok(AuditFinding::Fence { reset: !is_ours })
 }

@@ -66,7 +66,8 @@ impl Incoming for HttpRequest {
     async fn body(&self, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
         // A body whose `Content-Length` is within the limit is read in one piece, which costs a quarter of reading
         // it in chunks. The connection ends the body at this length. The check below does not rely on it.
-        let length = self.header("Content-Length").and_then(|length| length.parse::<usize>().ok());
+        let length = self.header("Content-Length").and_then(|length| length.parse::<u64>().ok());
+        let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if length.is_some_and(|length| length <= bytes_max) {
             let whole = self.request.array_buffer().map_err(|error| broken(&error))?;
             let whole = fulfilled(&whole).await.map_err(|error| broken(&error))?;

@@ -14,14 +14,14 @@ extern "C" {
     #[wasm_bindgen(catch)]
     fn execute(sql: &ObjectSql, statement: &str, parameters: &str) -> Result<String, JsValue>;
 
-    #[wasm_bindgen(method, getter, js_name = databaseSize)]
-    fn database_size(this: &ObjectSql) -> f64;
+    #[wasm_bindgen(method, getter, catch, js_name = databaseSize)]
+    fn database_size(this: &ObjectSql) -> Result<f64, JsValue>;
 }
 
 impl Sql for ObjectSql {
     fn size_bytes(&self) -> Result<u64, SqlError> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size of at most 10 GB")]
-        let bytes = self.database_size() as u64;
+        let bytes = self.database_size().map_err(|error| SqlError(describe(&error)))? as u64;
         Ok(bytes)
     }
 
