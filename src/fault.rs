@@ -324,7 +324,9 @@ impl Fault {
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
             Self::IdempotencyOfErased => "If the erased is to be made anew, use a new Idempotency-Key.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
-            Self::OverCapacity(_) => "Erase what is no longer needed, or ask for a larger limit.",
+            Self::OverCapacity(_) => {
+                "Ask for a larger limit, or erase what is no longer needed: it takes room until 30 days later."
+            }
             Self::Conflict(_) => "Read the resource as it is now, then decide.",
             Self::PayloadTooLarge { .. } => "Send less in one request.",
             Self::UnsupportedMediaType => "Set the Content-Type header to application/json.",

@@ -114,6 +114,7 @@ pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAge
     match found {
         FoundAgent::Several => Err(Rejection::Ambiguous.into()),
         FoundAgent::One(row) => {
+            writer.check_storage_for_change()?;
             let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
             Ok(SavedAgent { created: false, view: apply(writer, row, change)? })
         }
@@ -181,6 +182,7 @@ pub fn update(
 ) -> Result<AgentView, Failure> {
     let row = find_one(writer.sql, agent)?;
     Precondition::check(if_match, row.version)?;
+    writer.check_storage_for_change()?;
     apply(writer, row, change)
 }
 

@@ -16,8 +16,8 @@
 //!   the lost history, and the listing takes no batch that follows another change than the one at which it stands.
 //! - The number of end users is the one at the position of the listing and what the later rows add. So it is exact after
 //!   every start, and costs no row of its own.
-//! - A row is deleted only after the listing has acknowledged it: the row of a turn at once, any other row after
-//!   [`KEPT_MS`].
+//! - A row is deleted only after the listing has acknowledged it: a row that only the listing needed at once, any other
+//!   after [`KEPT_MS`].
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 

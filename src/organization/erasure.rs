@@ -52,6 +52,9 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
         return read(sql, row.erased_by(sql)?);
     }
     Precondition::check(if_match.as_ref(), row.user.version)?;
+    if cascade != Cascade::All {
+        writer.check_storage_for_change()?;
+    }
     let user = format!("[{}]", row.number);
     let mut erased = Erased::default();
     let kind = match cascade {
@@ -124,6 +127,10 @@ pub fn request_relationship(
     let sql = writer.sql;
     if let Some(receipt) = find(sql, deletion_id)? {
         return Ok(receipt);
+    }
+    // Only this can be repeated for ever.
+    if cascade == Cascade::MemoryOnly {
+        writer.check_storage_for_change()?;
     }
     let removed = relationships::remove(sql, id, cascade, if_match.as_ref())?;
     let RemovedRelationship { subject, user, erased } = removed;

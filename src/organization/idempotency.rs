@@ -101,6 +101,12 @@ fn kept(answer: &Answer, sequence: i64) -> Result<Option<(KeptOutcome, json::Tex
         Answer::CreateEndUser(CreatedEndUser { created, user }) => {
             (KeptOutcome::EndUser { created: *created, version: user.version }, json_text("a user", user)?)
         }
+        // The caller may repeat it when there is room.
+        Answer::CreateEndUsers(creations)
+            if creations.iter().any(|creation| matches!(creation, Creation::OverCapacity(_))) =>
+        {
+            return Ok(None);
+        }
         Answer::CreateEndUsers(creations) => {
             (KeptOutcome::EndUsers { creations: creations.clone(), sequence }, json_text("nothing", &())?)
         }

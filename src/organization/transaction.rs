@@ -83,8 +83,10 @@ fn execute_once(
         return Ok((answer, answered != request_id));
     }
     let limits = memory.limits();
-    // The answer takes room too.
-    Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage()?;
+    // The answer takes room too. A turn that has been reserved has its room.
+    if !turns::was_reserved(sql, request_id)? {
+        Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage()?;
+    }
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
     let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
     if idempotency::store(&writer, key, request_id, None, &answer)? {

@@ -150,6 +150,8 @@ pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Resul
     if row.user != held {
         if length(&row.user) > length(&held) {
             writer.check_storage()?;
+        } else {
+            writer.check_storage_for_change()?;
         }
         row.touch(writer.now);
         let affected = Affected::User(row.number);

@@ -33,10 +33,20 @@ impl<S: Sql> Writer<'_, S> {
         self.check_storage()
     }
 
-    /// Refuses what makes the storage larger once it has its size. Erasures, turns and changes that make nothing longer
-    /// go on.
+    /// Refuses what makes a record, or makes one longer, once the storage has its size. The erasure of a person or an agent
+    /// goes on, and so does a turn.
     pub fn check_storage(&self) -> Result<(), Failure> {
-        if self.sql.size_bytes()? >= self.limits.storage_bytes {
+        self.check_storage_within(self.limits.storage_bytes)
+    }
+
+    /// Refuses a change that makes nothing longer, once the storage has twice its size: its row in the log and its receipt
+    /// take room too.
+    pub fn check_storage_for_change(&self) -> Result<(), Failure> {
+        self.check_storage_within(self.limits.storage_bytes.saturating_mul(2))
+    }
+
+    fn check_storage_within(&self, bytes: u64) -> Result<(), Failure> {
+        if self.sql.size_bytes()? >= bytes {
             return Err(Rejection::OverCapacity(Capacity::Storage).into());
         }
         Ok(())

@@ -9,6 +9,8 @@ use crate::respond::{PATH as RESPOND, assert_error, turn};
 use crate::server::{Organization, expect, shared};
 
 const USERS: &str = "/v1/end-users";
+/// In bytes.
+const SMALL: u32 = 180_000;
 const PRINCIPALS: &str = "/api/v1/principals";
 
 fn organization(limits: &Value) -> Organization {
@@ -70,7 +72,8 @@ fn a_full_storage_takes_nothing_more_and_gives_back() {
     let agent = make_agent(&client, "tutor");
     assert_eq!([create(&client, "a"), create(&client, "b")], [201, 201]);
     expect(200, client.patch("/v1/end-users/a", &json!({ "metadata": { "x": "yy" } })));
-    limit(&organization, &json!({ "storage_bytes": 1 }));
+    // An object with next to nothing in it has more than this, and less than twice as much.
+    limit(&organization, &json!({ "storage_bytes": SMALL }));
 
     let full = |response: &crate::client::Response| assert_error(response, 403, "storage_limit_reached", "quota");
     full(&client.post(USERS, &json!({ "user_id": "c" })));
@@ -90,6 +93,10 @@ fn a_full_storage_takes_nothing_more_and_gives_back() {
     full(&client.clone().with_header("Idempotency-Key", "kept").post(RESPOND, &message));
     turn(&client, &agent, "a");
     assert_eq!(client.get("/v1/end-users/a").status, 200);
+    limit(&organization, &json!({ "storage_bytes": SMALL / 2 }));
+    full(&client.patch("/v1/end-users/a", &json!({ "metadata": { "x": "yy" } })));
+    let forget = json!({ "cascade": "memory_only" }).to_string();
+    full(&client.send("DELETE", "/v1/end-users/a", Some(("application/json", forget.as_bytes()))));
     let erasure = expect(202, client.delete("/v1/end-users/b"));
     completed(&client, erasure["deletion_id"].as_str().expect("an id"));
     limit(&organization, &json!({ "storage_bytes": 1_000_000_000 }));
