@@ -27,7 +27,7 @@ pub enum Guard {
     LeaseAfterRead,
     /// Tokens of leases count as out, and become debt when they lapse.
     LeasedTokens,
-    /// An object that starts counts half the bucket as out.
+    /// An object that starts counts as out what was out.
     LeasesAfterStart,
     /// A copy is written only after the listing has confirmed its change.
     CopyAfterListing,

@@ -76,9 +76,11 @@ impl ChangeKind {
 
 /// How many end users more there are after the changes between two places than before them.
 fn growth(sql: &impl Sql, after: i64, to: i64) -> Result<i64, SqlError> {
-    let select = "SELECT coalesce(sum(iif(kind = 'end_user.created', 1, -1)), 0) FROM changes
-                  WHERE sequence > ? AND sequence <= ? AND kind IN ('end_user.created', 'end_user.erased')";
-    Ok(sql.find(select, &[after.into(), to.into()], Row::integer)?.unwrap_or_default())
+    let select = "SELECT coalesce(sum(iif(kind = ?3, 1, -1)), 0) FROM changes
+                  WHERE sequence > ?1 AND sequence <= ?2 AND kind IN (?3, ?4)";
+    let (created, erased) = (ChangeKind::EndUserCreated.into_str(), ChangeKind::EndUserErased.into_str());
+    let growth = sql.find(select, &[after.into(), to.into(), created.into(), erased.into()], Row::integer)?;
+    Ok(growth.unwrap_or_default())
 }
 
 /// Where the listing stands.
@@ -282,7 +284,7 @@ impl ChangeLog {
         let listed_users = self.listed_users.saturating_add(growth(sql, before, sequence)?);
         self.set_position(sql, position, listed_users)?;
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
-        // The row at the earlier mark may have been the newest one then.
+        // The row at the earlier position may have been the newest one then.
         sql.execute(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?, ?)",
             &[

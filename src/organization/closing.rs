@@ -4,8 +4,8 @@
 //!
 //! - **A closed object stays closed.** The core reads the mark before anything else, and no command removes the
 //!   mark. A closed object knows no key. It refuses every command of the operator's except [`Command::Close`] and
-//!   [`Command::CloseAgain`]. It flushes, audits and sweeps nothing. So a late request, which found the organization before its deletion,
-//!   cannot bring it back with settings, a key or a turn.
+//!   [`Command::CloseAgain`]. It flushes, audits and sweeps nothing. So a late request, which found the organization
+//!   before its deletion, cannot bring it back with settings, a key or a turn.
 //! - Every step of the removal can run again. First the object removes the listing, behind a fence that no later
 //!   batch passes; then the cache; last its own storage as a whole. It writes the mark again in the same turn.
 //!

@@ -209,8 +209,9 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
 /// The condition that the listing has confirmed an erasure. Its parameter is how far the listing has confirmed.
 const CONFIRMED: &str = "completed_at IS NULL AND sequence <= ? AND agent IS NULL";
 
-/// The condition that an erasure waits for KV, and that KV holds nothing of the person any more.
-const IS_LEFT_BY_KV: &str = "sequence = 9000000000000000 AND NOT EXISTS
+/// The condition that an erasure waits for KV, and that KV holds nothing of the person any more. Its parameter is
+/// [`AFTER_KV`].
+const IS_LEFT_BY_KV: &str = "sequence = ?2 AND NOT EXISTS
     (SELECT 1 FROM copies c WHERE c.user = deletions.user AND c.due_at IS NOT NULL)";
 
 /// Lets erasures go on that waited for KV, after it has confirmed some writes.
@@ -222,15 +223,15 @@ pub fn follow_kv(sql: &impl Sql, log: &ChangeLog, written: &[Copy]) -> Result<()
     let numbers = json_list(&numbers)?;
     let release = format!(
         "UPDATE deletions SET sequence = ?1 WHERE user IN (SELECT user FROM copies WHERE number IN
-         (SELECT value FROM json_each(?2))) AND {IS_LEFT_BY_KV}"
+         (SELECT value FROM json_each(?3))) AND {IS_LEFT_BY_KV}"
     );
-    sql.execute(&release, &[log.last_sequence().into(), numbers.as_str().into()])
+    sql.execute(&release, &[log.last_sequence().into(), AFTER_KV.into(), numbers.as_str().into()])
 }
 
 /// Lets erasures go on that waited for KV, after copies have ended.
 pub fn follow_end_of_copies(sql: &impl Sql, log: &ChangeLog) -> Result<(), SqlError> {
     let release = format!("UPDATE deletions SET sequence = ?1 WHERE completed_at IS NULL AND {IS_LEFT_BY_KV}");
-    sql.execute(&release, &[log.last_sequence().into()])
+    sql.execute(&release, &[log.last_sequence().into(), AFTER_KV.into()])
 }
 
 /// Whether [`purge`] has something to do.

@@ -84,8 +84,9 @@ fn execute_once(
     }
     let limits = memory.limits();
     // The answer takes room too. A turn that has been reserved has its room.
-    if !turns::was_reserved(sql, request_id)? {
-        Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage()?;
+    let room = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage();
+    if room.is_err() && !turns::was_reserved(sql, request_id)? {
+        room?;
     }
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
     let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
