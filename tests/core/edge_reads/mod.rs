@@ -40,9 +40,7 @@ mod schedule;
 mod store;
 mod world;
 
-use std::time::Instant;
-
-use crate::simulation::{run_all, variable};
+use crate::simulation::Seeds;
 use world::Bench;
 
 const SEEDS_DEFAULT: u64 = 2_500;
@@ -73,24 +71,11 @@ const CERTAIN: [&str; 20] = [
 
 #[test]
 fn no_answer_from_nearby_is_older_than_it_says() {
-    if let Some(seed) = variable("ROLLCALL_SEED") {
-        let tally = Bench::ready().run(seed, true).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
-        println!("seed {seed}, violations 0\n{tally}");
-        return;
-    }
-    let seeds = variable("ROLLCALL_EDGE_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    let base = fastrand::u64(..) >> 16;
-    let begun = Instant::now();
-    let total = run_all(base..base + seeds, Bench::ready, |bench, seed| bench.run(seed, false));
-    let total = total.unwrap_or_else(|(seed, violation)| {
-        panic!(
-            "seed {seed}, number {} from {base}: {violation}\n\
-             replay: ROLLCALL_SEED={seed} cargo test --test core edge_reads::no_answer -- --nocapture",
-            seed - base + 1
-        )
-    });
-    println!("{seeds} seeds from {base} in {:.0?}, violations 0\n{total}", begun.elapsed());
-    for what in CERTAIN {
-        assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
-    }
+    let seeds = Seeds {
+        variable: "ROLLCALL_EDGE_SEEDS",
+        default: SEEDS_DEFAULT,
+        test: "edge_reads::no_answer",
+        certain: &CERTAIN,
+    };
+    seeds.run(Bench::ready, Bench::run);
 }

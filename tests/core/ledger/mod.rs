@@ -22,12 +22,10 @@ mod clients;
 mod oracle;
 mod world;
 
-use std::time::Instant;
-
 use rollcall::guards::Guard;
 
+use crate::simulation::Seeds;
 use crate::simulation::guards::is_proven_by;
-use crate::simulation::{run_all, variable};
 use world::Bench;
 
 const SEEDS_DEFAULT: u64 = 15_000;
@@ -52,26 +50,8 @@ const CERTAIN: [&str; 14] = [
 
 #[test]
 fn turns_are_counted_once_and_within_the_limits() {
-    if let Some(seed) = variable("ROLLCALL_SEED") {
-        let tally = Bench::new().run(seed, true).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
-        println!("seed {seed}, violations 0\n{tally}");
-        return;
-    }
-    let seeds = variable("ROLLCALL_LEDGER_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    let base = fastrand::u64(..) >> 16;
-    let begun = Instant::now();
-    let total = run_all(base..base + seeds, Bench::new, |bench, seed| bench.run(seed, false));
-    let total = total.unwrap_or_else(|(seed, violation)| {
-        panic!(
-            "seed {seed}, number {} from {base}: {violation}\n\
-             replay: ROLLCALL_SEED={seed} cargo test --test core ledger -- --nocapture",
-            seed - base + 1
-        )
-    });
-    println!("{seeds} seeds from {base} in {:.1?}, violations 0\n{total}", begun.elapsed());
-    for what in CERTAIN {
-        assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
-    }
+    let seeds = Seeds { variable: "ROLLCALL_LEDGER_SEEDS", default: SEEDS_DEFAULT, test: "ledger", certain: &CERTAIN };
+    seeds.run(Bench::new, Bench::run);
 }
 
 /// A turn that is committed at its last moment, and whose calls arrive again after the sweep, counts once. The

@@ -128,7 +128,7 @@ impl World<'_> {
 }
 
 /// Runs seeds on every processor, each thread on its own bench, until one fails.
-pub fn run_all<B>(
+fn run_all<B>(
     seeds: std::ops::Range<u64>,
     ready: impl Fn() -> B + Sync,
     run: impl Fn(&B, u64) -> Result<Tally, Violation> + Sync,
@@ -165,8 +165,46 @@ pub fn run_all<B>(
     failure.map_or_else(|| Ok(total.into_inner().expect("no panic")), Err)
 }
 
-pub fn variable(name: &str) -> Option<u64> {
+fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// The seeds of a simulation.
+pub struct Seeds<'a> {
+    /// Names the variable that says how many.
+    pub variable: &'a str,
+    pub default: u64,
+    /// Names the test, for a replay.
+    pub test: &'a str,
+    /// Events that a run of a thousand seeds must contain. A run without one of them covers too little.
+    pub certain: &'a [&'a str],
+}
+
+impl Seeds<'_> {
+    /// Replays the seed that `ROLLCALL_SEED` names, and prints its events; or runs many seeds, others each time.
+    pub fn run<B>(&self, ready: impl Fn() -> B + Sync, run: impl Fn(&B, u64, bool) -> Result<Tally, Violation> + Sync) {
+        if let Some(seed) = variable("ROLLCALL_SEED") {
+            let tally = run(&ready(), seed, true).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+            println!("seed {seed}, violations 0\n{tally}");
+            return;
+        }
+        let seeds = variable(self.variable).unwrap_or(self.default);
+        let base = fastrand::u64(..) >> 16;
+        let begun = Instant::now();
+        let total = run_all(base..base + seeds, ready, |bench, seed| run(bench, seed, false));
+        let total = total.unwrap_or_else(|(seed, violation)| {
+            panic!(
+                "seed {seed}, number {} from {base}: {violation}\n\
+                 replay: ROLLCALL_SEED={seed} cargo test --test core {} -- --nocapture",
+                seed - base + 1,
+                self.test
+            )
+        });
+        println!("{seeds} seeds from {base} in {:.1?}, violations 0\n{total}", begun.elapsed());
+        for what in self.certain {
+            assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
+        }
+    }
 }
 
 /// Events that a run of this many seeds must contain. A run without one of them covers too little.
@@ -182,22 +220,7 @@ const CERTAIN: [&str; 7] = [
 
 #[test]
 fn nothing_acknowledged_is_lost_and_everything_converges() {
-    if let Some(seed) = variable("ROLLCALL_SEED") {
-        let tally = Bench::ready().run(seed, true).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
-        println!("seed {seed}, violations 0\n{tally}");
-        return;
-    }
-    let seeds = variable("ROLLCALL_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    let base = fastrand::u64(..) >> 16;
-    let begun = Instant::now();
-    let total = run_all(base..base + seeds, Bench::ready, |bench, seed| bench.run(seed, false));
-    let total = total.unwrap_or_else(|(seed, violation)| {
-        panic!(
-            "seed {seed}: {violation}\nreplay: ROLLCALL_SEED={seed} cargo test --test core simulation::nothing -- --nocapture"
-        )
-    });
-    println!("{seeds} seeds from {base} in {:.0?}, violations 0\n{total}", begun.elapsed());
-    for what in CERTAIN {
-        assert!(seeds < 1_000 || total.of(what) > 0, "{what}: never");
-    }
+    let seeds =
+        Seeds { variable: "ROLLCALL_SEEDS", default: SEEDS_DEFAULT, test: "simulation::nothing", certain: &CERTAIN };
+    seeds.run(Bench::ready, Bench::run);
 }
