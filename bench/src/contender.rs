@@ -52,7 +52,9 @@ impl Contender {
     pub const fn flags(&self) -> &'static [&'static str] {
         match self {
             Self::Twin => &["nodejs_compat"],
-            Self::Rollcall | Self::Floor | Self::Build { .. } => &[],
+            // As in `wrangler.toml`.
+            Self::Rollcall | Self::Build { .. } => &["enable_request_signal"],
+            Self::Floor => &[],
         }
     }
 }

@@ -113,8 +113,9 @@ fn finish(
     if let Some(charged) = exchange.charged {
         response = headers::rate_limit(response, charged);
     }
-    // An answer depends on the credential or on the moment, so no cache may keep it.
-    response = response.with("Cache-Control", "no-store");
+    // An answer depends on the credential or on the moment, so no cache may keep it. A proxy that compresses an answer
+    // weakens its tag (RFC 9110, section 8.8.1), which `no-transform` prevents.
+    response = response.with("Cache-Control", "no-store, no-transform");
     let configuration = exchange.runtime.configuration().ok();
     let origin = exchange.incoming.header("Origin");
     response = headers::cross_origin(response, dialect, origin.as_deref(), configuration.as_deref());

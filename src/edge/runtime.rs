@@ -68,5 +68,7 @@ pub trait Runtime: Fetcher + Clone + 'static {
     async fn ping_object(&self) -> Result<(), CallError>;
     /// Lets other work go first, for at least this long.
     async fn pause(&self, millis: u32);
+    /// Ends when the caller of the request hangs up before it has the whole answer, and never otherwise.
+    async fn caller_gone(&self);
     fn log(&self, line: &str);
 }

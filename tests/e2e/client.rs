@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -84,20 +85,37 @@ impl Client {
     /// Sends the head of a `POST`, and nothing of the body that it announces. Returns the status of the answer, which
     /// never comes from a server that reads the body first.
     pub fn post_head(&self, path: &str) -> u16 {
+        let connection = self.connect(path, 1_000);
+        connection.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
+        let mut line = String::new();
+        BufReader::new(connection).read_line(&mut line).expect("an answer before the body");
+        line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {line}"))
+    }
+
+    /// Sends JSON and reads no answer. The caller hangs up when the connection is dropped.
+    pub fn post_unread(&self, path: &str, body: &Value) -> TcpStream {
+        let body = body.to_string();
+        let mut connection = self.connect(path, body.len());
+        connection.write_all(body.as_bytes()).expect("the body is sent");
+        // Ends the connection by a reset. The local runtime takes an orderly end for a caller who has sent everything
+        // and still listens.
+        socket2::SockRef::from(&connection).set_linger(Some(Duration::ZERO)).expect("an option");
+        connection
+    }
+
+    /// Opens a connection and sends the head of a `POST`.
+    fn connect(&self, path: &str, content_length: usize) -> TcpStream {
         let host = self.url.strip_prefix("http://").expect("an address");
         let mut head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
-        head.push_str("Content-Length: 1000\r\n");
+        write!(head, "Content-Length: {content_length}\r\n").expect("a string takes it");
         let credential = self.credential.as_ref().map(|key| ("Authorization".to_owned(), format!("Bearer {key}")));
         for (name, value) in self.headers.iter().cloned().chain(credential) {
             write!(head, "{name}: {value}\r\n").expect("a string takes it");
         }
         head.push_str("\r\n");
         let mut connection = TcpStream::connect(host).expect("a connection");
-        connection.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
         connection.write_all(head.as_bytes()).expect("the head is sent");
-        let mut line = String::new();
-        BufReader::new(connection).read_line(&mut line).expect("an answer before the body");
-        line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {line}"))
+        connection
     }
 
     /// Fails when the connection does.

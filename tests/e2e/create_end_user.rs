@@ -70,7 +70,7 @@ fn a_new_user_is_201_and_a_known_one_200_with_what_is_stored() {
     created.assert_header_names(&[ALWAYS, BUCKET, &["etag", "location"]]);
     assert_eq!(created.header("location"), "/v1/end-users/ada");
     assert_eq!(created.header("etag"), "\"1\"");
-    assert_eq!(created.header("cache-control"), "no-store");
+    assert_eq!(created.header("cache-control"), "no-store, no-transform");
     let body = created.json();
     let created_at = body["created_at"].as_str().expect("created_at").to_owned();
     assert_eq!(

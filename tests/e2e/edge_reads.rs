@@ -80,7 +80,7 @@ fn a_read_at_the_edge_says_where_it_comes_from_and_how_old_it_is() {
     read.assert_header_names(&[ALWAYS, BUCKET, &["age", "etag", "x-rollcall-source"]]);
     assert!(age(&read) <= LIMIT, "{read:?}");
     assert_eq!(read.header("etag"), format!("W/{}", created.header("etag")));
-    assert_eq!(read.header("cache-control"), "no-store");
+    assert_eq!(read.header("cache-control"), "no-store, no-transform");
     assert_eq!(read.header("x-ratelimit-limit"), "100000");
     assert_eq!(read.header("ratelimit-policy"), "\"org\";q=1000000;w=10");
     assert!(read.header("ratelimit").starts_with(&format!("\"org\";r={};t=", remaining(&read))), "{read:?}");

@@ -21,6 +21,7 @@ mod ending;
 mod erasure;
 mod faults;
 mod get_end_user;
+mod hang_up;
 mod idempotency;
 mod isolation;
 mod key_rotation;

@@ -151,7 +151,7 @@ fn a_person_is_told_who_they_are_and_where_they_belong() {
     assert_eq!(expect(200, response.clone()), expected);
     assert_eq!(response.header("content-type"), "application/json");
     assert_eq!(response.header("link"), "</api/v1/schemas/Me.json>; rel=\"describedBy\"");
-    assert_eq!(response.header("cache-control"), "no-store");
+    assert_eq!(response.header("cache-control"), "no-store, no-transform");
     let line = world.server.log_line(response.header("x-request-id"));
     assert_eq!((&line["route"], &line["outcome"], &line["organizationId"]), (&json!(ME), &json!("ok"), &Value::Null));
 

@@ -95,7 +95,7 @@ fn the_demo_key_is_for_the_pages_of_the_machine_itself() {
         let client = server.anonymous().with_header("Host", host);
         let client = site.iter().fold(client, |client, site| client.with_header("Sec-Fetch-Site", site));
         let response = client.get("/demo.json");
-        assert_eq!(response.header("cache-control"), "no-store");
+        assert_eq!(response.header("cache-control"), "no-store, no-transform");
         expect(200, response)
     };
     let told = |server: &Server, host: &str| told_to(server, host, &["same-origin"]);

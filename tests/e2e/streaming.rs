@@ -30,7 +30,7 @@ impl Events {
         let (head, body) = client.open(PATH, body);
         assert_eq!(head.status, 200, "{head:?}");
         assert!(head.header("content-type").starts_with("text/event-stream"), "{head:?}");
-        assert_eq!(head.header("cache-control"), "no-store");
+        assert_eq!(head.header("cache-control"), "no-store, no-transform");
         Self { head, lines: BufReader::new(body) }
     }
 

@@ -22,6 +22,7 @@ const entries = new Set(entry ? [entry, "tests/runtime/clock.mjs"] : []);
 const edge = (name, more) => ({
   name,
   compatibilityDate: "2026-10-01",
+  compatibilityFlags: ["enable_request_signal"],
   modulesRoot: root,
   modules: [
     ...[...entries].map((path) => file("ESModule", path)),

@@ -282,6 +282,10 @@ impl Runtime for SimulatedRuntime {
         self.world.sleep(i64::from(millis)).await;
     }
 
+    async fn caller_gone(&self) {
+        std::future::pending().await
+    }
+
     fn log(&self, _: &str) {}
 }
 

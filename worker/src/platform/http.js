@@ -23,6 +23,15 @@ export function head(request) {
   return head;
 }
 
+/** A promise that is fulfilled when the caller hangs up. The compatibility flag `enable_request_signal` makes the
+ * platform say so. */
+export function hangUp({ signal }) {
+  const { promise, resolve } = Promise.withResolvers();
+  if (signal.aborted) resolve();
+  else signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
+}
+
 export function respond(init, bytes, stream) {
   // A copy, as `bytes` is a view of the module's memory, which is reused.
   const body = bytes === undefined ? stream : bytes.slice();

@@ -24,6 +24,9 @@ const IGNORED_MAX: usize = 8 * 1024 * 1024;
 extern "C" {
     fn head(request: &Request) -> String;
 
+    #[wasm_bindgen(js_name = hangUp)]
+    fn hang_up(request: &Request) -> Promise;
+
     #[wasm_bindgen(catch)]
     fn respond(init: &str, bytes: Option<&[u8]>, stream: Option<ReadableStream>) -> Result<Response, JsValue>;
 }
@@ -92,6 +95,12 @@ impl Incoming for HttpRequest {
         read_body(self.request.body(), read_max, &mut on_chunk).await?;
         if is_too_large { Err(BodyError::TooLarge) } else { Ok(body) }
     }
+}
+
+/// Ends when the caller of a request hangs up before it has the whole answer, and never otherwise.
+pub async fn caller_gone(request: &Request) {
+    // The promise is never rejected.
+    drop(fulfilled(&hang_up(request)).await);
 }
 
 /// Reads a body in chunks, until its end or until the receiver needs no more. It stops after `bytes_max`,

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Request;
 use worker::Env;
 
 use super::bindings::{Bindings, binding};
 use super::d1::D1;
-use super::http::HttpRequest;
+use super::http::{HttpRequest, caller_gone};
 use super::kv::Kv;
 use super::rpc::{self, Namespace};
 use super::{ai, clock, crypto, entropy, fetch};
@@ -61,15 +62,16 @@ pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
     })
 }
 
-/// The bindings, for one request.
+/// The bindings, for one request or one run of the cron trigger.
 #[derive(Clone)]
 pub struct WorkerRuntime {
     env: Env,
+    request: Option<Request>,
 }
 
 impl WorkerRuntime {
-    pub const fn new(env: Env) -> Self {
-        Self { env }
+    pub const fn new(env: Env, request: Option<Request>) -> Self {
+        Self { env, request }
     }
 
     fn objects(&self) -> Result<Namespace, CallError> {
@@ -141,6 +143,13 @@ impl Runtime for WorkerRuntime {
 
     fn pause(&self, millis: u32) -> impl Future<Output = ()> {
         pause(millis)
+    }
+
+    async fn caller_gone(&self) {
+        match &self.request {
+            Some(request) => caller_gone(request).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn log(&self, line: &str) {

@@ -3,9 +3,14 @@
 //! Invariant: the edge reserves a turn before it asks the responder, counts it before it gives the answer, and
 //! releases it when there is no answer. These are two calls to the object, because the responder between them may
 //! take half a minute, and may fail.
+//!
+//! A turn goes on when its caller hangs up, because the caller may repeat the request with the same `Idempotency-Key`.
+//! But it has to end before the platform ends it, so that it is counted or released.
 
+use std::pin::pin;
 use std::rc::Rc;
 
+use futures_util::future::{Either, select};
 use serde::Serialize;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -30,7 +35,7 @@ use crate::organization::protocol::{
     CountedTurn, IntoCommand, NewTurn, Rejection, ReleaseTurn, ReservedTurn, TurnAnswer,
 };
 use crate::refusal::Refusal;
-use crate::responder::{self, OnDelta, Prompt, ResponderAnswer};
+use crate::responder::{self, OnDelta, Prompt, ResponderAnswer, ResponderError};
 
 /// Longest message, in characters. It fits into a body with room for the other members.
 const MESSAGE_CHARACTERS_MAX: usize = 32_000;
@@ -40,6 +45,10 @@ const RESERVATION_GRACE_MS: i64 = 30_000;
 /// The longest wait for another request's turn, in milliseconds. The platform ends the work for a caller 30 s after
 /// the caller has gone.
 const WAIT_MAX_MS: i64 = 25_000;
+/// How long a turn goes on after its caller has hung up, in milliseconds. The platform ends the work for a caller 30 s
+/// after the caller has gone (<https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil>), and counting
+/// or releasing the turn takes some of them.
+const AFTER_HANG_UP_MS: u32 = 25_000;
 /// The first pause before the object is asked again, which doubles up to the last one, in milliseconds.
 const PAUSE_FIRST_MS: u32 = 200;
 const PAUSE_LAST_MS: u32 = 1_000;
@@ -218,7 +227,13 @@ impl<R: Runtime> Turn<R> {
             message: &asked.message,
         };
         let chat = self.configuration.chat.as_ref();
-        let answer = match responder::ask(&self.runtime, chat, &prompt, on_delta).await {
+        let answered = pin!(responder::ask(&self.runtime, chat, &prompt, on_delta));
+        let abandoned = pin!(self.caller_gone_for(AFTER_HANG_UP_MS));
+        let answer = match select(answered, abandoned).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => Err(ResponderError::TimedOut),
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 // If this call is lost, the reservation expires by itself.
@@ -232,6 +247,12 @@ impl<R: Runtime> Turn<R> {
             Rejection::Closed => Fault::Credential(CredentialFault::Invalid),
             rejection => fault_of(rejection, self.received_at),
         })
+    }
+
+    /// Ends when the caller has been gone for so long, and never while the caller is there.
+    async fn caller_gone_for(&self, millis: u32) {
+        self.runtime.caller_gone().await;
+        self.runtime.pause(millis).await;
     }
 
     async fn tell<C: IntoCommand>(&self, command: C) -> Result<Result<C::Answer, Rejection>, Fault> {
