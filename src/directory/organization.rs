@@ -97,6 +97,22 @@ impl Slug {
         }
     }
 
+    /// Derives a slug from a name. The end of the id makes it unique.
+    pub fn derived(name: &Name, id: OrganizationId) -> Result<Self, Refusal> {
+        let mut slug = String::new();
+        for character in name.as_str().chars().take(48) {
+            if character.is_ascii_alphanumeric() {
+                slug.push(character.to_ascii_lowercase());
+            } else if !slug.is_empty() && !slug.ends_with('-') {
+                slug.push('-');
+            }
+        }
+        let id = id.to_string().to_ascii_lowercase();
+        let end = id.get(id.len().saturating_sub(8)..).unwrap_or_default();
+        let separator = if slug.is_empty() || slug.ends_with('-') { "" } else { "-" };
+        Self::new(format!("{slug}{separator}{end}"))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -156,6 +172,17 @@ mod tests {
         {
             assert!(serde_json::from_str::<Organization>(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_name_has_a_slug() {
+        let id = OrganizationId::new(Timestamp::from_millis(1_700_000_000_000), [9; 10]);
+        for (name, slug) in
+            [("Ada & Co.", "ada-co-144gj289"), ("日本", "144gj289"), ("--", "144gj289"), ("x", "x-144gj289")]
+        {
+            assert_eq!(Slug::derived(&Name::new(name).unwrap(), id).unwrap().as_str(), slug);
+        }
+        assert!(Slug::derived(&Name::new("a".repeat(255)).unwrap(), id).is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::directory::end_user::Version;
 use crate::directory::identifiers::{Mode, OrganizationId, Tenant};
 use crate::directory::organization::Organization;
 use crate::fault::{Fault, internal};
+use crate::json;
 use crate::organization::protocol::Settings;
 use crate::projection::Statement;
 
@@ -43,6 +44,8 @@ pub fn settings(organization: &Organization, mode: Mode) -> Settings {
         version: organization.version,
         limits: organization.limits,
         anchor: organization.created_at,
+        // An organization is always written: its parts are texts and numbers.
+        record: json::Text::of(organization).ok(),
     }
 }
 

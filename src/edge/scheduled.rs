@@ -12,14 +12,22 @@ use crate::fault::{Fault, internal, store_unavailable};
 use crate::organization::protocol::{Rejection, StartAudit};
 use crate::projection::{Database, Statement};
 
-/// How long after an organization's audit the next one is due, in milliseconds.
-const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How long after its last audit an object is overdue, in milliseconds. An object begins an audit every 24 hours by
+/// itself, and needs some time until it does.
+const OVERDUE_MS: i64 = 26 * 60 * 60 * 1_000;
+
+const SELECT_OVERDUE: &str = "
+    SELECT json_array(id, document) AS text FROM organizations WHERE min(live_audited_at, test_audited_at) <= ?1
+    ORDER BY min(live_audited_at, test_audited_at) LIMIT ?2";
+const NOTE: &str = "UPDATE organizations SET live_audited_at = ?2, test_audited_at = ?2 WHERE id = ?1";
+
 /// Organizations that one tick begins to audit: two calls each, and one invocation may make a limited number of
 /// them.
 const ORGANIZATIONS_MAX: i64 = 100;
 
-/// Continues the deletions of organizations that are not completed, and begins the audits that are due: a bounded
-/// number of each, the oldest first. The objects carry both out by themselves.
+/// Continues the deletions of organizations that are not completed, and begins the audits of objects that have not begun
+/// them by themselves: a bounded number of each, the oldest first. Such an object has lost its alarm, or D1 its row. The
+/// objects carry both out by themselves.
 pub async fn tick(runtime: &impl Runtime) {
     let mut line = TickLine { scheduled: "audit", started: 0, unreadable: 0, deletions_completed: 0, reason: None };
     match closing::settle_pending(runtime, runtime.now()).await {
@@ -50,11 +58,8 @@ struct TickLine {
 
 async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) -> Result<(), Fault> {
     let database = runtime.database().map_err(internal)?;
-    let due_ms = now.millis().saturating_sub(INTERVAL_MS);
-    let select = Statement::new(
-        "SELECT json_array(id, document) AS text FROM organizations WHERE audited_at <= ?1 ORDER BY audited_at LIMIT ?2",
-        [due_ms.into(), ORGANIZATIONS_MAX.into()],
-    );
+    let overdue_ms = now.millis().saturating_sub(OVERDUE_MS);
+    let select = Statement::new(SELECT_OVERDUE, [overdue_ms.into(), ORGANIZATIONS_MAX.into()]);
     for text in database.query(&select).await.map_err(store_unavailable)?.rows.iter() {
         let (id, document): (String, String) = serde_json::from_str(text).map_err(internal)?;
         // The others do not wait for one that does not read or cannot be reached.
@@ -71,7 +76,7 @@ async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) 
                 line.unreadable = line.unreadable.saturating_add(1);
             }
         }
-        let note = Statement::new("UPDATE organizations SET audited_at = ?2 WHERE id = ?1", [id.into(), now.into()]);
+        let note = Statement::new(NOTE, [id.into(), now.into()]);
         database.batch(&[note]).await.map_err(store_unavailable)?;
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! - An audit writes no record itself. It appends a differing user to the log, and a flush behind the same fence
 //!   repairs the record; a differing copy is due to be written. The audit directly removes only what belongs to no
 //!   user of the object.
+//! - The object audits itself once a day, by its alarm. An audit that the operator or the cron trigger has begun counts.
 //! - An audit looks at KV when the last look is 30 days ago, or when the operator asks for a repair.
 //! - An audit judges only users without a pending change. It leaves a user who changed during the comparison, or
 //!   whose change the listing has not confirmed yet, to that change.
@@ -33,6 +34,9 @@ const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
 /// With this many pending changes the audit waits for the flush.
 const PENDING_MAX: i64 = 1_000;
 
+/// How long after an audit begins the next one does, in milliseconds: a day.
+const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
+const DUE_AT: &str = "audit_due_at";
 /// How long after an audit has looked at KV the next one does, in milliseconds: 30 days.
 const CACHE_INTERVAL_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 const CACHE_AUDITED_AT: &str = "cache_audited_at";
@@ -64,6 +68,8 @@ pub struct ExpectedUser {
     pub version: Version,
     /// `None` for a user who is being erased: the listing must hold nothing.
     pub record: Option<ProjectedRecord>,
+    /// How many relationships the user has.
+    pub relationships: i64,
     /// Under which epoch KV holds a copy; `None` when it holds none, or when this audit does not look at KV.
     pub copy: Option<Epoch>,
 }
@@ -208,7 +214,22 @@ pub fn start(sql: &impl Sql, now: Timestamp) -> Result<AuditReport, SqlError> {
         cache: Differences::default(),
     };
     Audit { report, position: String::new() }.store(sql)?;
+    schema::write(sql, DUE_AT, now.plus_ms(INTERVAL_MS).millis())?;
     Ok(report)
+}
+
+/// Starts the audit that is due, and returns when the next one is. The first is due a day after the alarm first asks.
+pub fn start_if_due(sql: &impl Sql, now: Timestamp) -> Result<Timestamp, SqlError> {
+    let due_at = schema::read(sql, DUE_AT)?;
+    if (1..=now.millis()).contains(&due_at) {
+        start(sql, now)?;
+    }
+    let next_at = now.plus_ms(INTERVAL_MS);
+    if due_at > now.millis() {
+        return Ok(Timestamp::from_millis(due_at).min(next_at));
+    }
+    schema::write(sql, DUE_AT, next_at.millis())?;
+    Ok(next_at)
 }
 
 /// Has the running audit begin again, or starts one. What it has repaired stays in its report.
@@ -244,7 +265,8 @@ pub fn next_step(sql: &impl Sql, copies: &Copies, now: Timestamp) -> Result<Opti
 /// show yet, or that ends soon, is not compared.
 fn expected(sql: &impl Sql, after: i64, epoch: Epoch, now: Timestamp) -> Result<Vec<ExpectedUser>, SqlError> {
     let select = format!(
-        "SELECT c.number IS NOT NULL, {} FROM users u LEFT JOIN copies c
+        "SELECT c.number IS NOT NULL, (SELECT count(*) FROM relationships r WHERE r.user = u.number), {}
+         FROM users u LEFT JOIN copies c
          ON c.user = u.number AND c.epoch = ?1 AND c.due_at IS NULL AND c.ends_at > ?2
          AND c.listed_until <= ?3 AND c.written_at <= ?4
          WHERE u.number > ?5 ORDER BY u.number LIMIT ?6",
@@ -253,15 +275,15 @@ fn expected(sql: &impl Sql, after: i64, epoch: Epoch, now: Timestamp) -> Result<
     let until = now.plus_ms(copies::SPREAD_MS);
     let since = now.millis().saturating_sub(copies::SPREAD_MS);
     let parameters = [epoch.number().into(), until.into(), now.into(), since.into(), after.into(), USERS_MAX.into()];
-    let rows = sql.list(&select, &parameters, |row| Ok((row.integer()? != 0, UserRow::read(row)?)))?;
+    let rows = sql.list(&select, &parameters, |row| Ok((row.integer()? != 0, row.integer()?, UserRow::read(row)?)))?;
     let looks_at_cache = cache_is_due(sql, now)?;
     let (mut users, mut bytes) = (Vec::with_capacity(rows.len()), 0_usize);
-    for (has_copy, row) in rows {
+    for (has_copy, relationships, row) in rows {
         let record = ProjectedRecord::of(&row)?;
         bytes = bytes.saturating_add(record.as_ref().map_or(0, ProjectedRecord::length));
         let EndUser { user_id, version, .. } = row.user;
         let copy = (has_copy && looks_at_cache).then_some(epoch);
-        users.push(ExpectedUser { number: row.number, version, user_id, record, copy });
+        users.push(ExpectedUser { number: row.number, version, user_id, record, relationships, copy });
         if bytes >= DOCUMENTS_BYTES_MAX {
             break;
         }

@@ -21,6 +21,7 @@
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 
+use super::schema;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::{KeyId, RequestId};
@@ -92,6 +93,8 @@ pub struct ListingPosition {
     pub mark: String,
 }
 
+const IS_RELISTING: &str = "is_relisting";
+
 /// The mark of a change, as a column: when it was made, and by which request.
 pub fn mark() -> &'static str {
     if guards::is_on(Guard::ListingMark) { "at || ' ' || coalesce(request_id, '')" } else { "''" }
@@ -160,6 +163,8 @@ pub struct ChangeLog {
     listed_users: i64,
     /// The number of end users.
     end_users: i64,
+    /// Whether every change brings the relationships of its user up to date.
+    is_relisting: bool,
 }
 
 impl ChangeLog {
@@ -172,7 +177,33 @@ impl ChangeLog {
         })?;
         let (position, listed_users) = position.unwrap_or_default();
         let end_users = listed_users.saturating_add(growth(sql, position.sequence, last_sequence)?);
-        Ok(Self { origin: Origin::system(Timestamp::EPOCH), last_sequence, position, listed_users, end_users })
+        Ok(Self {
+            origin: Origin::system(Timestamp::EPOCH),
+            last_sequence,
+            position,
+            listed_users,
+            end_users,
+            is_relisting: schema::read(sql, IS_RELISTING)? != 0,
+        })
+    }
+
+    /// Has the changes that the listing has not confirmed, and all later ones, bring the relationships of their users up
+    /// to date too. A listing that was restored may lack any of them. An audit compares records, and leaves a user who
+    /// has changed to that change.
+    pub fn begin_relisting(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
+        schema::write(sql, IS_RELISTING, 1)?;
+        self.is_relisting = true;
+        let update = "UPDATE changes SET with_relationships = 1 WHERE sequence > ? AND user IS NOT NULL";
+        sql.execute(update, &[self.acknowledged().into()])
+    }
+
+    /// The audit has compared everybody.
+    pub fn end_relisting(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
+        if self.is_relisting {
+            schema::write(sql, IS_RELISTING, 0)?;
+            self.is_relisting = false;
+        }
+        Ok(())
     }
 
     /// Says who makes the changes that follow. Every transaction that may change something begins with this.
@@ -246,7 +277,7 @@ impl ChangeLog {
         let sequence = self.next_sequence();
         let (user, with_relationships) = match affected {
             Affected::Nothing => (None, 0_i64),
-            Affected::User(user) => (Some(user), 0),
+            Affected::User(user) => (Some(user), i64::from(self.is_relisting)),
             Affected::UserAndRelationships(user) => (Some(user), 1),
         };
         let (actor, key_id) = match actor {

@@ -21,6 +21,7 @@ use crate::directory::mood::{self, Decay};
 use crate::directory::principal::PrincipalType;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
+use crate::json;
 
 /// The core of one tenant's object.
 ///
@@ -85,6 +86,11 @@ impl OrganizationCore {
         if self.memory.is_some() { Ok(None) } else { closing::find(sql) }
     }
 
+    /// The record of the organization, which D1 holds too; `None` when the object does not have it.
+    pub fn organization_record(&self) -> Option<json::Text> {
+        self.memory.as_ref()?.settings.as_ref()?.record.clone()
+    }
+
     /// The tenant of this object; `None` as long as the object has no settings.
     pub fn tenant(&self) -> Option<Tenant> {
         self.memory.as_ref()?.settings.as_ref().map(|settings| settings.tenant)
@@ -143,6 +149,7 @@ impl OrganizationCore {
                 memory.copies.begin_epoch(sql, epoch, now)?;
             }
             memory.copies.distrust();
+            memory.log.begin_relisting(sql)?;
             audit::distrust_cache(sql)?;
             if guards::is_on(Guard::ListingMark) {
                 memory.log.mark_position(sql, format!("epoch {}", epoch.number()))?;
@@ -253,11 +260,14 @@ impl OrganizationCore {
         })
     }
 
-    /// Removes expired answers, turns, copies and rows of the change log, a bounded number of them; returns when the
-    /// next one expires. Must run inside a transaction.
+    /// Removes expired answers, turns, copies and rows of the change log, a bounded number of them, and starts the audit
+    /// that is due; returns when the next one expires or is due. Must run inside a transaction.
     pub fn sweep(&mut self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
         self.with_memory(sql, now, None, |memory| {
+            let audit_at = memory.settings.as_ref().map(|_| audit::start_if_due(sql, now)).transpose()?;
+            memory.audit_is_running = audit::is_running(sql)?;
             let next = [
+                audit_at,
                 idempotency::sweep(sql, now)?,
                 turns::sweep(sql, now)?,
                 memory.copies.sweep(sql, now)?,
@@ -332,7 +342,7 @@ impl OrganizationCore {
             let mut writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
             audit::record(&mut writer, before, finding)?;
             memory.audit_is_running = audit::is_running(sql)?;
-            Ok(())
+            if memory.audit_is_running { Ok(()) } else { memory.log.end_relisting(sql) }
         })
     }
 

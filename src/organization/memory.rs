@@ -65,10 +65,13 @@ impl Memory {
     }
 
     /// Takes settings over if they are newer than the ones held, so that a late or repeated call cannot bring
-    /// older limits back.
+    /// older limits back. Takes over a record too that an earlier build has not stored.
     pub fn configure(&mut self, sql: &impl Sql, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
-        if self.settings.as_ref().is_some_and(|held| settings.version <= held.version) {
-            return Ok(());
+        if let Some(held) = &self.settings {
+            let completes = settings.version == held.version && held.record.is_none() && settings.record.is_some();
+            if settings.version <= held.version && !completes {
+                return Ok(());
+            }
         }
         settings::store(sql, &settings)?;
         match &mut self.limiter {

@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 3;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES, COPIES];
+const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -228,6 +228,9 @@ const COPIES: &[&str] = &[
     "INSERT OR REPLACE INTO audit
      SELECT 1, 'fence', '', unixepoch() * 1000, NULL, 0, 0, 0, 0, 0, 0, 0, 0 FROM settings",
 ];
+
+/// The organization's record, as the object brings it back when D1 has lost it.
+const ORGANIZATION: &[&str] = &["ALTER TABLE settings ADD COLUMN record TEXT"];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {

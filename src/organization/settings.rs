@@ -4,9 +4,10 @@ use super::protocol::Settings;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
+use crate::json;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
-                       active_relationships, anchor, edge_stale_s, end_users, storage_bytes";
+                       active_relationships, anchor, edge_stale_s, end_users, storage_bytes, record";
 
 pub fn load(sql: &impl Sql) -> Result<Option<Settings>, SqlError> {
     sql.find(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[], read)
@@ -29,13 +30,15 @@ fn read(row: &mut Row) -> Result<Settings, SqlError> {
         storage_bytes: number(row.integer()?)?,
         ..limits
     };
-    Ok(Settings { tenant, version, limits, anchor })
+    let record = row.optional_text()?.map(json::Text::parse).transpose();
+    let record = record.map_err(|_| SqlError::corrupt("organization", "not JSON"))?;
+    Ok(Settings { tenant, version, limits, anchor, record })
 }
 
 pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
     let quota = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
     sql.execute(
-        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
             settings.tenant.organization.to_string().into(),
             settings.tenant.mode.into_str().into(),
@@ -48,6 +51,7 @@ pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
             i64::from(settings.limits.edge_stale_s).into(),
             quota(settings.limits.end_users).into(),
             quota(settings.limits.storage_bytes).into(),
+            settings.record.as_ref().map(json::Text::as_str).into(),
         ],
     )
 }

@@ -7,11 +7,13 @@ use super::cache;
 use super::flush;
 use super::listing::comparison::{self, ListedUser};
 use super::listing::fence;
+use super::organization;
 use super::stores::{Cache, Database, StoreError};
 use crate::directory::end_user::Version;
 use crate::directory::epoch::Epoch;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{self, UserId};
+use crate::json;
 use crate::organization::audit::{AuditFinding, AuditStep, Difference, ExpectedUser, Flaw, PendingUsers};
 use crate::organization::batches::ProjectedRecord;
 use crate::organization::change_log::ListingPosition;
@@ -22,6 +24,8 @@ const CACHE_KEYS_MAX: u32 = 100;
 
 /// The object, as an audit uses it.
 pub trait AuditSource: flush::CopySource {
+    /// The organization's record, if the object has it.
+    fn organization_record(&self) -> Result<Option<json::Text>, StoreError>;
     /// Where the listing stood when it last confirmed.
     fn listing_position(&self) -> Result<ListingPosition, StoreError>;
     /// Begins an epoch, and returns where the listing is to be set.
@@ -41,7 +45,11 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
     let Some((step, before)) = source.next_step()? else { return Ok(false) };
     let tenant = source.tenant()?;
     let finding = match step {
-        AuditStep::Fence => check_fence(source, database, tenant).await?,
+        AuditStep::Fence => {
+            let record = source.organization_record()?;
+            organization::restore_and_note(database, tenant, record.as_ref(), source.now()).await?;
+            check_fence(source, database, tenant).await?
+        }
         AuditStep::Users(users) => compare(database, store, tenant, &users).await?,
         AuditStep::Listing { from_ms } => clear_listing(source, database, tenant, from_ms).await?,
         AuditStep::Cache { cursor, epoch } => clear_cache(source, store, tenant, epoch, &cursor).await?,
@@ -114,7 +122,7 @@ async fn compare(
     let mut differences = Vec::new();
     for user in users {
         let record = user.record.as_ref();
-        let listing = listing_flaw(record, user.version, rows.get(user.user_id.as_str()).copied());
+        let listing = listing_flaw(user, rows.get(user.user_id.as_str()).copied());
         let cache = values.get(&user.number).and_then(|value| cache_flaw(record, user.version, value.as_deref()));
         if listing.is_some() || cache.is_some() {
             differences.push(Difference { number: user.number, version: user.version, listing, cache });
@@ -124,12 +132,12 @@ async fn compare(
     Ok(AuditFinding::Users { differences, compared, last: Some(last.number) })
 }
 
-fn listing_flaw(expected: Option<&ProjectedRecord>, version: Version, listed: Option<&ListedUser>) -> Option<Flaw> {
-    match (expected, listed) {
+fn listing_flaw(user: &ExpectedUser, listed: Option<&ListedUser>) -> Option<Flaw> {
+    match (&user.record, listed) {
         (None, None) => None,
         (None, Some(_)) => Some(Flaw::Foreign),
         (Some(_), None) => Some(Flaw::Missing),
-        (Some(record), Some(row)) => (!row.is(version, record)).then_some(Flaw::Outdated),
+        (Some(record), Some(row)) => (!row.is(user.version, record, user.relationships)).then_some(Flaw::Outdated),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Audits find, count and mend any damage to the projections, however often the object restarts in between.
 
+mod restores;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,7 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::json;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers, distrust_cache};
 use rollcall::organization::batches::Batch;
 use rollcall::organization::change_log::{ChangeLog, ListingPosition};
@@ -200,7 +203,7 @@ impl Object {
 
     fn settings(&self) -> Settings {
         let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-        Settings { tenant: self.tenant, version: 1, limits, anchor: self.now() }
+        Settings { tenant: self.tenant, version: 1, limits, anchor: self.now(), record: None }
     }
 
     fn issue_key(&self) {
@@ -283,6 +286,10 @@ impl CopySource for Object {
 }
 
 impl AuditSource for Object {
+    fn organization_record(&self) -> Result<Option<json::Text>, StoreError> {
+        Ok(self.core.borrow().organization_record())
+    }
+
     fn listing_position(&self) -> Result<ListingPosition, StoreError> {
         self.core.borrow().listing_position().ok_or_else(|| StoreError("forgotten".to_owned()))
     }

@@ -21,7 +21,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 fn object() -> Sqlite {
     let object = Sqlite::new();
     let tenant = Tenant { organization: OrganizationId::new(NOW, [3; 10]), mode: Mode::Live };
-    let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: NOW };
+    let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: NOW, record: None };
     let call = Call {
         request_id: RequestId::new(NOW, [0; 10]),
         repeated: false,

@@ -65,7 +65,7 @@ fn deletion() -> OrganizationDeletion {
 
 fn settings(tenant: Tenant) -> Settings {
     let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-    Settings { tenant, version: 9, limits, anchor: now() }
+    Settings { tenant, version: 9, limits, anchor: now(), record: None }
 }
 
 fn key(tenant: Tenant) -> KeyDigest {

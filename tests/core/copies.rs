@@ -81,7 +81,7 @@ impl World {
 
     fn settings(&self) -> Settings {
         let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-        Settings { tenant: self.tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS) }
+        Settings { tenant: self.tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS), record: None }
     }
 
     fn now(&self) -> Timestamp {

@@ -104,7 +104,8 @@ fn key(number: u8) -> KeyRecord {
 }
 
 fn settings() -> Settings {
-    Settings { tenant: tenant(), version: 3, limits: Limits::default(), anchor: at(0) }
+    let record = json::Text::parse("{\"name\":\"Acme\"}".to_owned()).expect("JSON");
+    Settings { tenant: tenant(), version: 3, limits: Limits::default(), anchor: at(0), record: Some(record) }
 }
 
 fn new_user(user_id: &str) -> NewEndUser {

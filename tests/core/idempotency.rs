@@ -34,7 +34,7 @@ impl Fixture {
         let tenant = Tenant { organization: OrganizationId::new(now, [1; 10]), mode: Mode::Live };
         let secret = Secret::new("s".repeat(32)).expect("a secret");
         let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
-        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now };
+        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now, record: None };
         let record = KeyRecord {
             key_id: KeyId::new(now, [1; 10]),
             kind: KeyKind::Api,

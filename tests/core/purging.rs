@@ -45,7 +45,7 @@ impl World {
             now_ms: NOW.millis(),
         };
         let limits = Limits { turns_per_period: 1_000, active_relationships: 1_000, ..Limits::default() };
-        let settings = Settings { tenant, version: 1, limits, anchor: NOW };
+        let settings = Settings { tenant, version: 1, limits, anchor: NOW, record: None };
         let key = KeyRecord {
             key_id: KeyId::new(NOW, [1; 10]),
             kind: KeyKind::Api,

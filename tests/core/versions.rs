@@ -59,6 +59,7 @@ impl World {
             version: 1,
             limits: Limits { end_users: USERS_MAX, ..Limits::default() },
             anchor: world.now(),
+            record: None,
         };
         world.call(Command::Configure(settings)).expect("an answer");
         world

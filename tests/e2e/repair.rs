@@ -193,7 +193,8 @@ fn a_listing_that_was_lost_mends_itself() {
 fn an_audit_comes_by_itself() {
     let mut damaged = Damaged::populated();
     let lost = "DELETE FROM end_users WHERE tenant = ?1 AND user_id > 'u200'";
-    let unreadable = "INSERT INTO organizations (id, slug, version, document, audited_at) VALUES ('0', ?1, 1, '{', -1)";
+    let unreadable =
+        "INSERT INTO organizations (id, slug, version, document, live_audited_at) VALUES ('0', ?1, 1, '{', -1)";
     damaged.damage(Store::D1, "end_users", &[lost, unreadable]);
     let copies = damaged.damage_copies();
     let path = format!("{}/repair", damaged.organization.path());

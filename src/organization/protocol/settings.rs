@@ -3,6 +3,7 @@
 use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
 use crate::directory::timestamp::Timestamp;
+use crate::json;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,4 +14,7 @@ pub struct Settings {
     pub limits: Limits,
     /// When the organization was created. Billing periods start on this day of the month.
     pub anchor: Timestamp,
+    /// The organization's record as D1 holds it, so that the object can bring it back. `None` if an earlier build has
+    /// stored the settings.
+    pub record: Option<json::Text>,
 }

@@ -15,7 +15,8 @@ pub const ROWS_MAX: u32 = 500;
 
 const FIND: &str = "
     SELECT json_object('user_id', user_id, 'version', version,
-      'display_name', display_name, 'metadata', metadata, 'document', document) AS text FROM end_users
+      'display_name', display_name, 'metadata', metadata, 'document', document, 'relationships',
+      (SELECT count(*) FROM agent_users a WHERE a.tenant = ?1 AND a.user_id = end_users.user_id)) AS text FROM end_users
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))";
 
 const BY_CREATION: &str = "
@@ -46,12 +47,15 @@ pub struct ListedUser {
     display_name: Option<String>,
     metadata: String,
     document: String,
+    relationships: i64,
 }
 
 impl ListedUser {
-    /// Whether the row is as the object expects.
-    pub fn is(&self, version: Version, record: &ProjectedRecord) -> bool {
+    /// Whether the row is as the object expects, with as many relationships. A user whose relationships change has a new
+    /// version.
+    pub fn is(&self, version: Version, record: &ProjectedRecord, relationships: i64) -> bool {
         self.version == version
+            && self.relationships == relationships
             && self.display_name.as_deref() == record.display_name.as_ref().map(Name::as_str)
             && self.metadata == record.metadata.as_str()
             && self.document == record.document.as_str()

@@ -8,6 +8,7 @@ use rollcall::backoff;
 use rollcall::directory::epoch::Epoch;
 use rollcall::directory::identifiers::{BatchId, Tenant};
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::json;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use rollcall::organization::batches::Batch;
 use rollcall::organization::change_log::{ChangeLog, ListingPosition};
@@ -436,6 +437,10 @@ impl CopySource for Host {
 }
 
 impl AuditSource for Host {
+    fn organization_record(&self) -> Result<Option<json::Text>, StoreError> {
+        Ok(self.0.object.core.borrow().organization_record())
+    }
+
     fn listing_position(&self) -> Result<ListingPosition, StoreError> {
         self.0.object.core.borrow().listing_position().ok_or_else(begun_again)
     }

@@ -283,7 +283,7 @@ impl World {
     fn settings(&self) -> Settings {
         self.settings_version.set(self.settings_version.get() + 1);
         let (version, limits) = (self.settings_version.get(), self.limits.get());
-        Settings { tenant: self.bench.tenant, version, limits, anchor: Timestamp::from_millis(START_MS) }
+        Settings { tenant: self.bench.tenant, version, limits, anchor: Timestamp::from_millis(START_MS), record: None }
     }
 
     pub fn configure(self: &Rc<Self>, limits: Limits) {

@@ -323,7 +323,8 @@ impl<'a> World<'a> {
         let (turns_per_period, active_relationships) = (self.random.u64(3..=20), self.random.u64(2..=6));
         let limits = Limits { turns_per_period, active_relationships, ..Limits::default() };
         self.version += 1;
-        let settings = Settings { tenant: self.bench.tenant, version: self.version, limits, anchor: self.anchor };
+        let settings =
+            Settings { tenant: self.bench.tenant, version: self.version, limits, anchor: self.anchor, record: None };
         let request_id = RequestId::new(self.now(), self.bytes());
         let mut attempts = 0;
         while self.handle(call(request_id, Command::Configure(settings.clone())))?.is_none() {

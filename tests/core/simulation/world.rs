@@ -93,7 +93,7 @@ impl<'a> World<'a> {
     pub fn provision(&mut self, limits: Limits, version: i64) -> Result<(), Violation> {
         let anchor = Timestamp::from_millis(START_MS);
         for _ in 0..ATTEMPTS_MAX {
-            let settings = Settings { tenant: self.bench.tenant, version, limits, anchor };
+            let settings = Settings { tenant: self.bench.tenant, version, limits, anchor, record: None };
             let record = KeyRecord {
                 key_id: KeyId::new(anchor, [1; 10]),
                 kind: KeyKind::Api,

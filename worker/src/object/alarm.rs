@@ -1,16 +1,22 @@
 //! The alarm: it flushes what no request has flushed, sweeps what has expired, and continues audits,
 //! erasures and the clearing of a closed object.
 //!
-//! Invariant: the alarm sets itself again as long as work is left, after a failure too.
+//! Invariants:
+//!
+//! - The alarm sets itself again as long as work is left, after a failure too.
+//! - An object that belongs to an organization always has a next alarm, as it audits itself once a day. The platform tries
+//!   an alarm that fails six times and then forgets it. So an object that is started looks whether one is set.
 
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
+use super::calls::ALARM_FIRST_MS;
 use super::state::{ObjectState, js_error, log_failure, succeeded};
-use crate::platform;
+use crate::{executor, platform};
 use rollcall::backoff;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::projection::StoreError;
 
 /// Longest pause between two attempts, in milliseconds.
 const PAUSE_MAX_MS: i64 = 60_000;
@@ -19,6 +25,30 @@ const PAUSE_MAX_MS: i64 = 60_000;
 const AUDIT_ALARM_MS: i64 = 5_000;
 
 impl ObjectState {
+    /// Sets the alarm if none is set. Looks once after each start of the object.
+    pub(super) fn look_at_alarm(state: &Rc<Self>) {
+        if state.alarm_was_looked_at.replace(true) {
+            return;
+        }
+        let state = Rc::clone(state);
+        drop(executor::promise(async move {
+            if let Err(error) = state.set_missing_alarm().await {
+                log_failure("Alarm", &StoreError(platform::describe(&error)));
+                state.alarm_was_looked_at.set(false);
+            }
+            Ok(JsValue::UNDEFINED)
+        }));
+    }
+
+    async fn set_missing_alarm(&self) -> Result<(), JsValue> {
+        let is_set = platform::has_alarm(&self.storage).await? || self.alarm_at_ms.get().is_some();
+        let is_used = self.core.borrow().tenant().is_some() || self.closing().map_err(js_error)?.is_some();
+        if is_used && !is_set {
+            self.set_alarm(platform::now().plus_ms(ALARM_FIRST_MS).millis()).map_err(js_error)?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn wake(state: &Rc<Self>) -> Result<(), JsValue> {
         state.alarm_at_ms.set(None);
         if let Some(closing) = state.closing().map_err(js_error)? {

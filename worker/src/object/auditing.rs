@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::state::{ObjectState, begun_again, succeeded};
 use crate::platform::{self, D1, Kv};
 use rollcall::directory::epoch::Epoch;
+use rollcall::json;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use rollcall::organization::change_log::ListingPosition;
 use rollcall::projection::{StoreError, audit};
@@ -43,6 +44,10 @@ impl ObjectState {
 }
 
 impl audit::AuditSource for ObjectState {
+    fn organization_record(&self) -> Result<Option<json::Text>, StoreError> {
+        Ok(self.core.borrow().organization_record())
+    }
+
     fn listing_position(&self) -> Result<ListingPosition, StoreError> {
         self.core.borrow().listing_position().ok_or_else(begun_again)
     }

@@ -20,7 +20,7 @@ use rollcall::organization::sql::SqlError;
 
 /// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
 /// then.
-const ALARM_FIRST_MS: i64 = 5_000;
+pub const ALARM_FIRST_MS: i64 = 5_000;
 
 impl ObjectState {
     /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
@@ -55,6 +55,7 @@ impl ObjectState {
             Self::look_at_listing(state, now);
         }
         Self::flush_soon(state, now);
+        Self::look_at_alarm(state);
         Ok(reply)
     }
 

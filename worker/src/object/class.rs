@@ -38,6 +38,7 @@ impl OrganizationObject {
             sql,
             core: RefCell::new(core),
             alarm_at_ms: Cell::new(None),
+            alarm_was_looked_at: Cell::new(false),
             alarm_failures: Cell::new(0),
             audited_until_ms: Cell::new(0),
             flushes: Flushes::default(),

@@ -23,6 +23,7 @@ pub struct ObjectState {
     pub(super) core: RefCell<OrganizationCore>,
     /// When the alarm is set for, in milliseconds since the epoch; `None` when that is not known.
     pub(super) alarm_at_ms: Cell<Option<i64>>,
+    pub(super) alarm_was_looked_at: Cell<bool>,
     pub(super) alarm_failures: Cell<i64>,
     /// Until when the audit that runs now may run, in milliseconds since the epoch; 0 when none runs.
     pub(super) audited_until_ms: Cell<i64>,

@@ -1,8 +1,10 @@
 //! The storage of an object: its SQLite database and its alarm.
 
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 
 use super::bindings::describe;
+use crate::executor::fulfilled;
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 
 #[wasm_bindgen(module = "/src/platform/sql.js")]
@@ -45,6 +47,9 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     fn set_alarm(this: &Storage, at_ms: f64) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(method, catch, js_name = getAlarm)]
+    fn get_alarm(this: &Storage) -> Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, catch, js_name = deleteAll)]
     fn delete_all(this: &Storage) -> Result<JsValue, JsValue>;
 }
@@ -54,6 +59,12 @@ extern "C" {
 pub fn set_alarm(storage: &JsValue, at_ms: i64) -> Result<(), JsValue> {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch are far below 2^53")]
     storage.unchecked_ref::<Storage>().set_alarm(at_ms as f64).map(drop)
+}
+
+/// Whether the object's alarm is set. It is not while it runs.
+pub async fn has_alarm(storage: &JsValue) -> Result<bool, JsValue> {
+    let alarm = storage.unchecked_ref::<Storage>().get_alarm()?;
+    Ok(!fulfilled(&alarm).await?.is_null())
 }
 
 /// Deletes all data of the object and its alarm, and frees the space. The database is empty when this returns. It

@@ -28,7 +28,6 @@ use crate::input::{both, integer, string};
 use crate::json::RawValue;
 use crate::organization::protocol::Precondition;
 use crate::projection::Statement;
-use crate::refusal::Refusal;
 
 /// Most attempts to change a record that other requests change at the same time.
 const UPDATE_ATTEMPTS: u32 = 5;
@@ -43,7 +42,7 @@ pub async fn create(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminI
     let name = changes.name.take().ok_or_else(|| internal("a required field is missing without a fault"))?;
     let slug = match changes.slug.take() {
         Some(slug) => slug,
-        None => derive_slug(&name, id).map_err(internal)?,
+        None => Slug::derived(&name, id).map_err(internal)?,
     };
     let limits = changes.limits.applied_to(Limits::default());
     let clerk_org_id = changes.clerk_org_id.flatten();
@@ -232,36 +231,4 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     }
     fields.finish()?;
     Ok(Changes { name, slug, clerk_org_id, limits })
-}
-
-/// Derives a slug from a name. The end of the id makes it unique.
-fn derive_slug(name: &Name, id: OrganizationId) -> Result<Slug, Refusal> {
-    let mut slug = String::new();
-    for character in name.as_str().chars().take(48) {
-        if character.is_ascii_alphanumeric() {
-            slug.push(character.to_ascii_lowercase());
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    let id = id.to_string().to_ascii_lowercase();
-    let end = id.get(id.len().saturating_sub(8)..).unwrap_or_default();
-    let separator = if slug.is_empty() || slug.ends_with('-') { "" } else { "-" };
-    Slug::new(format!("{slug}{separator}{end}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_has_a_slug() {
-        let id = OrganizationId::new(Timestamp::from_millis(1_700_000_000_000), [9; 10]);
-        for (name, slug) in
-            [("Ada & Co.", "ada-co-144gj289"), ("日本", "144gj289"), ("--", "144gj289"), ("x", "x-144gj289")]
-        {
-            assert_eq!(derive_slug(&Name::new(name).unwrap(), id).unwrap().as_str(), slug);
-        }
-        assert!(derive_slug(&Name::new("a".repeat(255)).unwrap(), id).is_ok());
-    }
 }
