@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod mood;
 pub mod names;
 pub mod organization;
+pub mod placement;
 pub mod principal;
 pub mod quota;
 pub mod relationship;

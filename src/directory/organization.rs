@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::identifiers::OrganizationId;
 use super::names::Name;
+use super::placement::LocationHint;
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
@@ -132,6 +133,9 @@ pub struct Organization {
     pub name: Name,
     pub slug: Slug,
     pub clerk_org_id: Option<String>,
+    /// Where the organization's objects were to be made.
+    #[serde(default)]
+    pub location: Option<LocationHint>,
     pub limits: Limits,
     pub version: i64,
     pub created_at: Timestamp,
@@ -150,6 +154,7 @@ mod tests {
             name: Name::new("Acme \"é\"").unwrap(),
             slug: Slug::new("acme").unwrap(),
             clerk_org_id: Some("org_1".to_owned()),
+            location: Some(LocationHint::Weur),
             limits: Limits { turns_per_period: QUOTA_MAX, ..Limits::default() },
             version: 3,
             created_at: Timestamp::from_millis(1_700_000_000_123),
@@ -159,12 +164,14 @@ mod tests {
         assert_eq!(
             text,
             "{\"id\":\"01HF7YAT00041061050R3GG28A\",\"name\":\"Acme \\\"é\\\"\",\"slug\":\"acme\",\
-             \"clerk_org_id\":\"org_1\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
+             \"clerk_org_id\":\"org_1\",\"location\":\"weur\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
              \"turns_per_period\":1000000000000,\"active_relationships\":1000,\"edge_stale_s\":5,\"end_users\":1000000,\
              \"storage_bytes\":1000000000},\"version\":3,\
              \"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"9999-12-31T23:59:59.999Z\"}"
         );
         assert_eq!(serde_json::from_str::<Organization>(&text).unwrap(), organization);
+        let earlier = text.replace("\"location\":\"weur\",", "");
+        assert_eq!(serde_json::from_str::<Organization>(&earlier).unwrap().location, None, "of an earlier build");
         let alone = Organization { clerk_org_id: None, ..organization };
         assert_eq!(serde_json::from_str::<Organization>(&serde_json::to_string(&alone).unwrap()).unwrap(), alone);
         for bad in

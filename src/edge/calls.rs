@@ -4,6 +4,8 @@
 //! request with faulty input makes the call too, with a command that does nothing else. So 401, 403 and 429 win
 //! over 413, 415, 400 and 422, and a bad request costs as many tokens as a good one.
 
+use futures_util::future::join;
+
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::distance;
 use super::http::headers::Charged;
@@ -115,7 +117,7 @@ impl<R: Runtime> Exchange<'_, R> {
         answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?)
     }
 
-    /// Asks the objects of both modes, one after the other, in the order of [`Mode::ALL`].
+    /// Asks the objects of both modes at once, in the order of [`Mode::ALL`].
     pub async fn call_both_as<C: IntoCommand>(
         &mut self,
         operator: Operator,
@@ -124,10 +126,10 @@ impl<R: Runtime> Exchange<'_, R> {
         commands: [C; 2],
     ) -> Result<[C::Answer; 2], Fault> {
         let [live, test] = Mode::ALL.map(|mode| Tenant { organization, mode });
-        let [first, second] = commands;
-        let first = self.call_as(operator, live, method, first).await?;
-        let second = self.call_as(operator, test, method, second).await?;
-        Ok([first, second])
+        let [first, second] = commands.map(|command| call_of(self.request_id, operator.caller(), command));
+        let (first, second) = join(self.ask(live, method, first), self.ask(test, method, second)).await;
+        let mut answer = |reply: Reply| answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?);
+        Ok([answer(first?)?, answer(second?)?])
     }
 
     /// Makes one call, unless the isolate knows that the object would refuse the caller ([`super::denial_cache`]).
@@ -237,13 +239,13 @@ async fn call_object(
     method: ObjectMethod,
     mut call: Call,
 ) -> Result<Reply, Fault> {
-    let asked_at = runtime.now();
+    let (asked_at, location) = (runtime.now(), call.command.location());
     let bytes = protocol::encode(&call).map_err(internal)?;
-    let reply = match runtime.call(tenant, method, &bytes).await {
+    let reply = match runtime.call(tenant, location, method, &bytes).await {
         Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
             call.repeated = true;
             let bytes = protocol::encode(&call).map_err(internal)?;
-            runtime.call(tenant, method, &bytes).await
+            runtime.call(tenant, location, method, &bytes).await
         }
         answered => answered,
     };

@@ -3,7 +3,9 @@
 use crate::clerk::issuer::Issuer;
 use crate::clerk::webhook_signature::SigningKey;
 use crate::directory::mood;
+use crate::directory::placement::Jurisdiction;
 use crate::directory::secret::{KeyRing, Secret};
+use crate::input::choice;
 use crate::organization::limiter::Rate;
 use crate::refusal::Refusal;
 use crate::responder::settings::{Chat, Service};
@@ -32,6 +34,9 @@ pub struct Configuration {
     /// The issuer of session tokens. `None` if none of Clerk's settings is set: then every session token is
     /// refused.
     pub issuer: Option<Issuer>,
+    /// `JURISDICTION`: where all objects run and store their data. Then nothing is read at the edge, because KV knows no
+    /// jurisdiction.
+    pub jurisdiction: Option<Jurisdiction>,
     /// `DEMO_API_KEY`: the key with which `cargo dev` signs in the demo page.
     pub demo_api_key: Option<String>,
     /// `DEMO_DISTANCE_MS_MAX`: the longest distance that the demo page may ask for, in milliseconds; 0 where none is set.
@@ -93,6 +98,7 @@ impl Configuration {
             mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
             chat,
             issuer: Issuer::read(&variable)?,
+            jurisdiction: variables.jurisdiction()?,
             demo_api_key: variables.text("DEMO_API_KEY")?,
             demo_distance_ms_max: variables.number("DEMO_DISTANCE_MS_MAX", 0, DEMO_DISTANCE_MS_MAX_MAX)?,
         })
@@ -126,6 +132,12 @@ impl Variables<'_> {
         } else {
             Err(Refusal::new(format!("{name}: must consist of visible ASCII characters")))
         }
+    }
+
+    fn jurisdiction(&self) -> Result<Option<Jurisdiction>, Refusal> {
+        let name = self.text("JURISDICTION")?;
+        let jurisdiction = name.map(|name| choice(&name)).transpose();
+        jurisdiction.map_err(|refusal| Refusal::new(format!("JURISDICTION: {refusal}")))
     }
 
     fn signing_key(&self, name: &str) -> Result<Option<SigningKey>, Refusal> {

@@ -204,6 +204,8 @@ async fn one_call(
     let request = Request { cost, idempotency: input.idempotency.take(), ..Request::new(command) };
     let Some(copy) = copy else { return respond(exchange.execute(holder, request).await?) };
     let max_stale_s = exchange.incoming.header("Cache-Control").as_deref().and_then(cache_control::max_stale_s);
+    // KV is outside of every jurisdiction.
+    let max_stale_s = max_stale_s.filter(|_| input.configuration.jurisdiction.is_none());
     let answered = match max_stale_s {
         Some(max_stale_s) => edge_reads::read(exchange, holder, request, &copy, max_stale_s).await?,
         None => Answered::ByObject(exchange.execute(holder, request).await?),

@@ -12,6 +12,7 @@ use super::turn_waiters::TurnWaiters;
 use crate::clerk::key::PublicKey;
 use crate::clerk::sessions::Sessions;
 use crate::directory::identifiers::Tenant;
+use crate::directory::placement::LocationHint;
 use crate::directory::timestamp::Timestamp;
 use crate::fetch::Fetcher;
 use crate::projection::{Cache, Database};
@@ -62,8 +63,14 @@ pub trait Runtime: Fetcher + Clone + 'static {
     async fn verify_rs256(&self, key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<bool, Refusal>;
     fn database(&self) -> Result<Self::Database, Refusal>;
     fn cache(&self) -> Result<Self::Cache, Refusal>;
-    /// Calls the tenant's object, with a fresh stub and a time limit.
-    async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError>;
+    /// Calls the tenant's object, with a fresh stub and a time limit. If there is no object yet, it is made at the location.
+    async fn call(
+        &self,
+        tenant: Tenant,
+        location: Option<LocationHint>,
+        method: ObjectMethod,
+        call: &[u8],
+    ) -> Result<Vec<u8>, CallError>;
     /// Calls any object, to see that objects can be reached.
     async fn ping_object(&self) -> Result<(), CallError>;
     /// Lets other work go first, for at least this long.

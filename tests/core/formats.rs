@@ -475,7 +475,7 @@ fn calls_are_sent_in_these_bytes() {
     let mut bytes = protocol::encode(&admit).expect("a call");
     *bytes.last_mut().expect("the command") = beyond;
     assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
-    assert_golden("protocol-4-calls.txt", &lines);
+    assert_golden("protocol-5-calls.txt", &lines);
 }
 
 #[test]
@@ -498,7 +498,7 @@ fn replies_are_sent_in_these_bytes() {
         assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
         writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
     }
-    assert_golden("protocol-4-replies.txt", &lines);
+    assert_golden("protocol-5-replies.txt", &lines);
 }
 
 /// A command has the same number in calls and in replies, and one more number names nothing.
@@ -672,8 +672,8 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-3.sql", &dump(&world.object));
-    assert_golden("listing-2.sql", &dump(&world.listing));
+    assert_golden("object-4.sql", &dump(&world.object));
+    assert_golden("listing-4.sql", &dump(&world.listing));
     assert_golden("cache-3.txt", &world.cache);
 }
 
@@ -714,15 +714,19 @@ fn assert_served(world: &mut World, moods: usize) {
 }
 
 #[test]
-fn a_state_of_schema_3_is_served() {
-    let mut world = served("object-3.sql");
-    assert_served(&mut world, 1);
-    let before = dump(&world.object);
-    // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
-    world.flush(140);
-    assert_eq!(world.cache.lines().count(), 1, "bob's copy is written: {}", world.cache);
-    assert_ne!(dump(&world.object), before);
-    assert!(world.core.copies_due_at().is_some_and(|at_| at_ > at(140)), "and once more");
+fn a_state_of_schema_3_or_4_is_served() {
+    for file in ["object-3.sql", "object-4.sql"] {
+        let mut world = served(file);
+        assert_served(&mut world, 1);
+        let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
+        assert_eq!((state("schema"), state("served_from")), (4, 3), "{file}");
+        let before = dump(&world.object);
+        // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
+        world.flush(140);
+        assert_eq!(world.cache.lines().count(), 1, "bob's copy is written: {}", world.cache);
+        assert_ne!(dump(&world.object), before);
+        assert!(world.core.copies_due_at().is_some_and(|at_| at_ > at(140)), "and once more");
+    }
 }
 
 /// A build of version 2 kept a copy of every user. This one keeps copies of whoever is read at the edge, and an audit
@@ -739,7 +743,7 @@ fn a_state_of_schema_2_is_migrated_and_served() {
     read_usage(&mut world.core, &world.object).expect("an answer");
     assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
     let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-    assert_eq!((state("schema"), state("served_from")), (3, 3), "no build of version 2 may serve it");
+    assert_eq!((state("schema"), state("served_from")), (4, 3), "no build of version 2 may serve it");
     assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
     assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
     assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);

@@ -5,6 +5,7 @@
 
 mod agent_users;
 mod agents;
+mod alarms;
 mod at_length;
 mod batch;
 mod capacity;
@@ -32,6 +33,7 @@ mod metering;
 mod organization_deletion;
 mod organizations;
 mod pages;
+mod placement;
 mod preconditions;
 mod principals;
 mod public;

@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
+use crate::directory::placement::LocationHint;
 use crate::directory::principal::PrincipalType;
 use crate::directory::relationship::Relationship;
 use crate::json;
@@ -143,6 +144,16 @@ impl Command {
             // A human remembers the request that created it, as the end user does. An agent does not.
             Self::CreatePrincipal(new) => new.r#type == PrincipalType::Human,
             command => command.effect() != Effect::Once,
+        }
+    }
+
+    /// Where the object is to be made if there is none yet. Only a command that brings settings can be an object's first.
+    pub fn location(&self) -> Option<LocationHint> {
+        match self {
+            Self::Configure(settings)
+            | Self::IssueKey(IssueKey { settings, .. })
+            | Self::StartAudit(StartAudit { settings, .. }) => settings.location(),
+            _ => None,
         }
     }
 

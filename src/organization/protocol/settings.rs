@@ -2,6 +2,7 @@
 
 use crate::directory::identifiers::Tenant;
 use crate::directory::organization::Limits;
+use crate::directory::placement::LocationHint;
 use crate::directory::timestamp::Timestamp;
 use crate::json;
 use serde::{Deserialize, Serialize};
@@ -17,4 +18,15 @@ pub struct Settings {
     /// The organization's record as D1 holds it, so that the object can bring it back. `None` if an earlier build has
     /// stored the settings.
     pub record: Option<json::Text>,
+}
+
+impl Settings {
+    /// Where the object is to be made, if the record says so.
+    pub fn location(&self) -> Option<LocationHint> {
+        #[derive(Deserialize)]
+        struct Located {
+            location: Option<LocationHint>,
+        }
+        serde_json::from_str::<Located>(self.record.as_ref()?.as_str()).ok()?.location
+    }
 }

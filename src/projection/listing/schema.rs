@@ -6,7 +6,7 @@
 use crate::projection::stores::StoreError;
 
 /// The version that the newest file of `migrations/` makes.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Selects the version of the tables, and the oldest build that may use them.
 pub const SELECT: &str = "SELECT version || ' ' || served_from AS text FROM schema";

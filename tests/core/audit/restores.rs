@@ -40,6 +40,7 @@ impl History {
             name: Name::new("Acme").expect("a name"),
             slug: Slug::new("acme").expect("a slug"),
             clerk_org_id: Some("org_1".to_owned()),
+            location: None,
             limits: world.object.settings().limits,
             version: 2,
             created_at: world.object.now(),

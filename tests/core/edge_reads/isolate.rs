@@ -7,6 +7,7 @@ use std::rc::Rc;
 use rollcall::clerk::key::PublicKey;
 use rollcall::clerk::sessions::Sessions;
 use rollcall::directory::identifiers::Tenant;
+use rollcall::directory::placement::LocationHint;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
@@ -232,7 +233,13 @@ impl Runtime for SimulatedRuntime {
         Ok(Location { world: Rc::clone(&self.world), location: self.isolate().location })
     }
 
-    async fn call(&self, _: Tenant, _: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
+    async fn call(
+        &self,
+        _: Tenant,
+        _: Option<LocationHint>,
+        _: ObjectMethod,
+        call: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
         let (world, isolate) = (&self.world, self.isolate);
         let read: Call = protocol::decode(call).expect("a call");
         let Caller::Key { digest, .. } = &read.caller else { panic!("only key holders call from an isolate") };

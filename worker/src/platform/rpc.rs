@@ -9,6 +9,7 @@ use wasm_bindgen::prelude::*;
 use super::bindings::describe;
 use crate::executor::{PromiseError, settle};
 use rollcall::directory::identifiers::Tenant;
+use rollcall::directory::placement::{Jurisdiction, LocationHint};
 use rollcall::edge::runtime::{CallError, ObjectMethod};
 
 /// The longest wait for an object, in milliseconds.
@@ -22,6 +23,12 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = getByName)]
     fn get_by_name(this: &Namespace, name: &str) -> Result<Stub, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = getByName)]
+    fn get_by_name_at(this: &Namespace, name: &str, options: &JsValue) -> Result<Stub, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn jurisdiction(this: &Namespace, name: &str) -> Result<Namespace, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn handle(this: &Stub, call: &Uint8Array) -> Result<JsValue, JsValue>;
@@ -37,11 +44,35 @@ extern "C" {
 }
 
 impl Namespace {
+    /// The objects that are bound to a jurisdiction.
+    pub fn within(self, jurisdiction: Option<Jurisdiction>) -> Result<Self, CallError> {
+        match jurisdiction {
+            Some(jurisdiction) => {
+                Self::jurisdiction(&self, jurisdiction.into_str()).map_err(|error| failed(&describe(&error)))
+            }
+            None => Ok(self),
+        }
+    }
+
+    fn stub(&self, tenant: Tenant, location: Option<LocationHint>) -> Result<Stub, JsValue> {
+        let name = tenant.to_string();
+        let Some(location) = location else { return self.get_by_name(&name) };
+        let options = js_sys::Object::new();
+        js_sys::Reflect::set(&options, &"locationHint".into(), &location.into_str().into())?;
+        self.get_by_name_at(&name, &options)
+    }
+
     /// Calls an object by a new stub, as a stub may be broken for good after an error.
-    pub async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
+    pub async fn call(
+        &self,
+        tenant: Tenant,
+        location: Option<LocationHint>,
+        method: ObjectMethod,
+        call: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
         // A copy. A call with a view carries the whole buffer behind it, which is the memory of the module.
         let call = Uint8Array::from(call);
-        let answer = self.get_by_name(&tenant.to_string()).and_then(|stub| match method {
+        let answer = self.stub(tenant, location).and_then(|stub| match method {
             ObjectMethod::Handle => stub.handle(&call),
             ObjectMethod::HandleListed => stub.handle_listed(&call),
             ObjectMethod::HandleAudited => stub.handle_audited(&call),

@@ -17,6 +17,7 @@ use crate::executor::pause;
 use rollcall::clerk::key::PublicKey;
 use rollcall::clerk::sessions::Sessions;
 use rollcall::directory::identifiers::Tenant;
+use rollcall::directory::placement::LocationHint;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
@@ -75,7 +76,10 @@ impl WorkerRuntime {
     }
 
     fn objects(&self) -> Result<Namespace, CallError> {
-        binding(&self.env, "ORGANIZATIONS", Bindings::organizations).map_err(|error| rpc::failed(&error.0))
+        let objects = binding::<Namespace>(&self.env, "ORGANIZATIONS", Bindings::organizations);
+        let objects = objects.map_err(|error| rpc::failed(&error.0))?;
+        let configuration = configuration(&self.env).map_err(|refusal| rpc::failed(&refusal.0))?;
+        objects.within(configuration.jurisdiction)
     }
 }
 
@@ -133,8 +137,14 @@ impl Runtime for WorkerRuntime {
         Kv::of(&self.env).map_err(|error| Refusal::new(error.0))
     }
 
-    async fn call(&self, tenant: Tenant, method: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
-        self.objects()?.call(tenant, method, call).await
+    async fn call(
+        &self,
+        tenant: Tenant,
+        location: Option<LocationHint>,
+        method: ObjectMethod,
+        call: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        self.objects()?.call(tenant, location, method, call).await
     }
 
     async fn ping_object(&self) -> Result<(), CallError> {

@@ -14,6 +14,7 @@ use crate::directory::names::Name;
 use crate::directory::organization::{
     BURST_MAX, EDGE_STALE_S_MAX, Limits, Organization, QUOTA_MAX, REQUESTS_PER_SECOND_MAX, Slug,
 };
+use crate::directory::placement::LocationHint;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
@@ -24,7 +25,7 @@ use crate::edge::http::response::Response;
 use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
-use crate::input::{both, integer, string};
+use crate::input::{both, choice, integer, string};
 use crate::json::RawValue;
 use crate::organization::protocol::Precondition;
 use crate::projection::Statement;
@@ -45,14 +46,17 @@ pub async fn create(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminI
         None => Slug::derived(&name, id).map_err(internal)?,
     };
     let limits = changes.limits.applied_to(Limits::default());
-    let clerk_org_id = changes.clerk_org_id.flatten();
+    let (clerk_org_id, location) = (changes.clerk_org_id.flatten(), changes.location);
     let organization =
-        Organization { id, name, slug, clerk_org_id, limits, version: 1, created_at: now, updated_at: now };
+        Organization { id, name, slug, clerk_org_id, location, limits, version: 1, created_at: now, updated_at: now };
     let stored = exchange.query(&with_document(INSERT, &organization)?).await?;
     if stored.rows.is_empty() {
         refuse_taken(exchange, &organization).await?;
         return Err(internal("an organization was not stored, and nothing was in its way"));
     }
+    let settings = Mode::ALL.map(|mode| organizations::settings(&organization, mode));
+    // An object is made where its first call says. If a call fails, a later one that brings settings makes the object.
+    drop(exchange.call_both_as(input.caller, id, ObjectMethod::Handle, settings).await);
     Ok(respond(201, &organization)?.with("Location", format!("/admin/v1/organizations/{id}")))
 }
 
@@ -163,6 +167,8 @@ struct Changes {
     name: Option<Name>,
     slug: Option<Slug>,
     clerk_org_id: Option<Option<String>>,
+    /// Only at the creation.
+    location: Option<LocationHint>,
     limits: LimitChanges,
 }
 
@@ -173,6 +179,7 @@ impl Changes {
             name: self.name.clone().unwrap_or(found.name),
             slug: self.slug.clone().unwrap_or(found.slug),
             clerk_org_id: self.clerk_org_id.clone().unwrap_or(found.clerk_org_id),
+            location: found.location,
             limits: self.limits.applied_to(found.limits),
             version: found.version.saturating_add(1),
             created_at: found.created_at,
@@ -213,6 +220,10 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
     let clerk_org_id =
         fields.nullable("clerk_org_id", |value| Name::new(string(value)?).map(|name| name.as_str().to_owned()));
+    let location = match new {
+        true => fields.nullable("location", |value| choice(&string(value)?)).flatten(),
+        false => None,
+    };
     let mut limits = LimitChanges::default();
     if let Some(mut nested) = fields.object("limits") {
         let mut small = |name: &str, min: u64, max: u32| {
@@ -230,5 +241,5 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
         fields.absorb(nested);
     }
     fields.finish()?;
-    Ok(Changes { name, slug, clerk_org_id, limits })
+    Ok(Changes { name, slug, clerk_org_id, location, limits })
 }

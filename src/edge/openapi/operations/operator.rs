@@ -1,15 +1,17 @@
 //! The operator's API: organizations, their keys, audits and deletions.
 
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page, reason};
+use crate::directory::placement::LocationHint;
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::Operation;
 use crate::edge::openapi::parts::{ULID, with};
 
 fn organization() -> Value {
     json!({
-        "id": ULID, "name": "Acme", "slug": "acme", "clerk_org_id": null,
+        "id": ULID, "name": "Acme", "slug": "acme", "clerk_org_id": null, "location": null,
         "limits": {
             "requests_per_second": 50, "burst": 100, "turns_per_period": 10_000, "active_relationships": 1_000,
             "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000,
@@ -45,6 +47,10 @@ fn organizations() -> Vec<Operation> {
             })),
         })
     };
+    let mut first_fields = fields();
+    first_fields["location"] = or_null(
+        json!({ "type": "string", "enum": LocationHint::VARIANTS.iter().map(|hint| hint.into_str()).collect::<Vec<_>>() }),
+    );
     let parameters = json!({ "organization_id": "$response.body#/id" });
     let links = json!({
         "read": { "operationId": "getOrganization", "parameters": parameters },
@@ -66,7 +72,8 @@ fn organizations() -> Vec<Operation> {
     let again = "The receipt's id; the same again whenever asked.";
     vec![
         Operation::new(Post, all, "createOrganization", tag, "Make an organization")
-            .request(object(&["name"], fields()), json!({ "name": "Acme" }))
+            .says("The objects that hold the organization are made near `location`, and do not move.")
+            .request(object(&["name"], first_fields), json!({ "name": "Acme" }))
             .answers(201, "Made.", "Organization", organization(), &["Location", "ETag"])
             .links(links)
             .errors(&[409]),
