@@ -106,6 +106,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_has_at_most_2048_characters() {
+        let (ring, binding) = (ring("k"), Binding::new(&["tenant"]));
+        let longest = encode(&"x".repeat(1_523), &binding, &ring);
+        assert_eq!(longest.len(), CURSOR_CHARACTERS_MAX);
+        assert!(decode(&longest, &binding, &ring).is_ok());
+        assert!(decode(&encode(&"x".repeat(1_524), &binding, &ring), &binding, &ring).is_err());
+    }
+
+    #[test]
     fn no_changed_cursor_is_accepted() {
         let ring = ring("k");
         let binding = Binding::new(&["tenant"]);

@@ -68,3 +68,14 @@ pub fn reason(text: String) -> Result<String, Refusal> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_at_most_500_characters() {
+        assert!(reason("é".repeat(REASON_CHARACTERS_MAX)).is_ok());
+        assert!(reason("é".repeat(REASON_CHARACTERS_MAX + 1)).is_err());
+    }
+}

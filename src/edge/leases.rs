@@ -243,3 +243,57 @@ impl Leases {
 fn paused_until(failures: i64, now: Timestamp) -> Timestamp {
     now.plus_ms(backoff::pause_ms(failures, BACKOFF_MAX_MS))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> LeaseKey {
+        (serde_json::from_value(name.into()).unwrap(), KeyKind::Api)
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_800_000_000_000 + millis)
+    }
+
+    fn take(leases: &mut Leases, key: &LeaseKey, now: Timestamp) -> Access {
+        leases.take(key, OrganizationId::new(at(0), [1; 10]), 5_000, now)
+    }
+
+    /// A lease of five seconds with one token.
+    fn note(leases: &mut Leases, key: &LeaseKey, asked_at: Timestamp) {
+        let lease = Lease { epoch: Epoch::of_number(1), lasts_ms: 5_000, tokens: 1, changed: Vec::new() };
+        leases.note(key, asked_at, Some(lease), None);
+    }
+
+    #[test]
+    fn an_isolate_has_leases_of_at_most_128_keys() {
+        let mut leases = Leases::default();
+        for number in 0..LEASES_MAX + 100 {
+            let key = key(&number.to_string());
+            assert!(matches!(take(&mut leases, &key, at(0)), Access::Ask { used: 1 }));
+            note(&mut leases, &key, at(0));
+            assert_eq!(leases.held.len(), LEASES_MAX.min(number + 1));
+        }
+    }
+
+    #[test]
+    fn a_key_has_at_most_four_leases_with_tokens() {
+        let (mut leases, key) = (Leases::default(), key("ada"));
+        assert!(matches!(take(&mut leases, &key, at(0)), Access::Ask { .. }));
+        for number in 1..=GRANTS_MAX + 1 {
+            note(&mut leases, &key, at(0));
+            let held = leases.held.get(&key).map(|held| (held.grants.len(), held.left()));
+            let left = number.min(GRANTS_MAX);
+            assert_eq!(held, Some((left, u32::try_from(left).unwrap())));
+        }
+    }
+
+    #[test]
+    fn one_request_at_a_time_asks_for_a_lease_for_at_most_fifteen_seconds() {
+        let (mut leases, key) = (Leases::default(), key("ada"));
+        assert!(matches!(take(&mut leases, &key, at(0)), Access::Ask { .. }));
+        assert!(matches!(take(&mut leases, &key, at(ASK_MAX_MS - 1)), Access::Object));
+        assert!(matches!(take(&mut leases, &key, at(ASK_MAX_MS)), Access::Ask { used: 2 }));
+    }
+}

@@ -58,6 +58,10 @@ pub struct Kv {
     held: RefCell<BTreeMap<String, Held>>,
     /// The number of calls so far.
     pub calls: Cell<u32>,
+    /// The most keys of one call, for each kind of call.
+    pub most_read: Cell<usize>,
+    pub most_written: Cell<usize>,
+    pub most_listed: Cell<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +98,10 @@ impl Kv {
     }
 }
 
+fn raise(most: &Cell<usize>, count: usize) {
+    most.set(most.get().max(count));
+}
+
 impl Cache for Kv {
     async fn get(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.count_call();
@@ -102,11 +110,13 @@ impl Cache for Kv {
 
     async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<String>>, StoreError> {
         self.count_call();
+        raise(&self.most_read, keys.len());
         Ok(keys.iter().map(|key| self.value(key)).collect())
     }
 
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
         self.count_call();
+        raise(&self.most_written, puts.len());
         let held = |put: &Put| Held { value: put.value.clone(), expires_at: Some(put.expires_at) };
         self.held.borrow_mut().extend(puts.iter().map(|put| (put.key.clone(), held(put))));
         Ok(())
@@ -114,13 +124,15 @@ impl Cache for Kv {
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {
         self.count_call();
+        raise(&self.most_written, keys.len());
         self.held.borrow_mut().retain(|key, _| !keys.contains(key));
         Ok(())
     }
 
     /// Pages of three, so that a list has several.
-    async fn list(&self, prefix: &str, cursor: &str, _: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
+    async fn list(&self, prefix: &str, cursor: &str, limit: u32) -> Result<(Vec<String>, Option<String>), StoreError> {
         self.count_call();
+        raise(&self.most_listed, limit as usize);
         let held = self.held.borrow();
         let mut keys: Vec<String> =
             held.keys().filter(|key| key.starts_with(prefix) && key.as_str() > cursor).take(4).cloned().collect();
@@ -135,10 +147,10 @@ impl Cache for Kv {
 }
 
 /// An object with its storage.
-struct Object {
+pub struct Object {
     core: RefCell<OrganizationCore>,
-    storage: Sqlite,
-    tenant: Tenant,
+    pub storage: Sqlite,
+    pub tenant: Tenant,
     key: KeyDigest,
     now_ms: Cell<i64>,
     attempts: Cell<u8>,
@@ -160,22 +172,22 @@ impl Object {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.now_ms.get())
     }
 
-    fn transaction<T>(&self, body: impl FnOnce(&mut OrganizationCore, &Sqlite) -> Result<T, SqlError>) -> T {
+    pub fn transaction<T>(&self, body: impl FnOnce(&mut OrganizationCore, &Sqlite) -> Result<T, SqlError>) -> T {
         let mut core = self.core.borrow_mut();
         self.storage.transaction(|sql| body(&mut core, sql)).expect("a transaction")
     }
 
-    fn command(&self, command: Command) {
+    pub fn command(&self, command: Command) {
         // Users who share an instant are ordered by their ids.
         self.now_ms.set(self.now_ms.get() + i64::from(self.now_ms.get() % 3 == 0));
         self.send(Caller::Operator, None, command);
     }
 
-    fn send(&self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Reply {
+    pub fn send(&self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Reply {
         let random = self.random.borrow_mut().u128(..).to_be_bytes();
         let request_id = RequestId::new(self.now(), random[..10].try_into().expect("10 bytes"));
         let call = Call { request_id, repeated: false, caller, idempotency: None, edge, command };
@@ -189,7 +201,7 @@ impl Object {
     }
 
     /// Readers at the edge ask for a user until the object keeps a copy in KV.
-    fn begin_copy(&self, user_id: &UserId) {
+    pub fn begin_copy(&self, user_id: &UserId) {
         for _ in 0..2 {
             self.read(user_id, EdgeCall { missed: Some(user_id.clone()), used: None });
         }
@@ -201,7 +213,7 @@ impl Object {
         Epoch::of_number(self.storage.find(select, &[], Row::integer).expect("the epoch").unwrap_or_default())
     }
 
-    fn settings(&self) -> Settings {
+    pub fn settings(&self) -> Settings {
         let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
         Settings { tenant: self.tenant, version: 1, limits, anchor: self.now(), record: None }
     }
@@ -318,11 +330,11 @@ impl AuditSource for Object {
     }
 }
 
-struct World {
+pub struct World {
     random: fastrand::Rng,
-    object: Object,
-    listing: Listing,
-    kv: Kv,
+    pub object: Object,
+    pub listing: Listing,
+    pub kv: Kv,
     /// The users whose copy was written a moment ago, so that KV may show the earlier one.
     fresh: BTreeSet<String>,
 }
@@ -341,7 +353,7 @@ struct Found {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let world = Self {
             random: fastrand::Rng::with_seed(seed),
             object: Object::new(seed),
@@ -390,7 +402,7 @@ impl World {
         self.flush();
     }
 
-    fn create(&self, user_id: &UserId) {
+    pub fn create(&self, user_id: &UserId) {
         let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
         self.object.command(Command::CreateEndUser(new));
     }
@@ -406,13 +418,13 @@ impl World {
     }
 
     /// Time passes, in which the alarm sweeps and values of KV expire.
-    fn pass(&self, millis: i64) {
+    pub fn pass(&self, millis: i64) {
         self.object.now_ms.set(self.object.now_ms.get() + millis);
         self.object.transaction(|core, sql| core.sweep(sql, self.object.now()));
         self.kv.expire(self.object.now());
     }
 
-    fn flush(&self) {
+    pub fn flush(&self) {
         // A lost fence refuses the flush until the audit has reset it.
         let _ = ready(flush::listing(&self.object, &self.listing));
         ready(flush::copies(&self.object, &self.kv)).expect("a flush");

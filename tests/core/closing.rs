@@ -753,6 +753,25 @@ fn a_go_makes_a_bounded_number_of_calls() {
     world.assert_gone();
 }
 
+/// Rows of the listing take eight batches of 500 a go.
+#[test]
+fn a_go_removes_a_bounded_number_of_rows() {
+    let world = World::new(0);
+    let (object, tenant) = (&world.object, world.object.tenant);
+    world.listing.0.execute(&format!(
+        "DELETE FROM end_users WHERE tenant = '{tenant}'; DELETE FROM agent_users WHERE tenant = '{tenant}';
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4001)
+         INSERT INTO end_users SELECT '{tenant}', 'user ' || n, 1, n, NULL, '{{}}', '{{}}' FROM n;"
+    ));
+    object.close();
+    let go = || {
+        let stores = Stores::sound(&world.listing, &world.kv);
+        let is_all = ready(clear(object, tenant, &stores, &stores)).expect("a go");
+        (is_all, listed(&world.listing, tenant).len())
+    };
+    assert_eq!([go(), go()], [(false, 1), (true, 0)]);
+}
+
 /// The object knows its copies, which the list of KV may lack for a minute.
 #[test]
 fn a_copy_is_removed_that_kv_does_not_list() {

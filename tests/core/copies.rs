@@ -25,6 +25,8 @@ use crate::sqlite::Sqlite;
 const START_MS: i64 = 1_700_000_000_000;
 /// Most users of a tenant who are copied.
 const COPIES_MAX: i64 = 10_000;
+/// Most users whom readers missed once, and whom the object remembers.
+const MISSES_MAX: usize = 10_000;
 
 struct World {
     sql: Sqlite,
@@ -265,6 +267,21 @@ fn a_tenant_copies_a_bounded_number_of_users() {
         }
         assert_eq!(world.rows(), COPIES_MAX);
         assert_eq!(world.due().len(), usize::from(is_copied), "beside {others} others");
+    }
+}
+
+/// The object forgets all misses when it has as many as it may remember. Then a user has to be missed twice again.
+#[test]
+fn an_object_remembers_a_bounded_number_of_misses() {
+    for (others, is_copied) in [(MISSES_MAX - 1, true), (MISSES_MAX, false)] {
+        let (mut world, ada) = (World::new(), id("ada"));
+        world.create(&ada);
+        world.miss(&ada);
+        for other in 0..others {
+            world.miss(&id(&format!("nobody {other}")));
+        }
+        world.miss(&ada);
+        assert_eq!(world.rows(), i64::from(is_copied), "after {others} others");
     }
 }
 

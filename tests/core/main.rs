@@ -3,10 +3,12 @@
 
 mod audit;
 mod batches;
+mod bounds;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
 mod copies;
+mod edge_limits;
 mod edge_reads;
 mod formats;
 mod idempotency;

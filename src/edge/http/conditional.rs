@@ -71,6 +71,13 @@ mod tests {
     }
 
     #[test]
+    fn a_header_names_at_most_32_versions() {
+        let header = |others: usize| format!("{}{}", "\"8\", ".repeat(others), entity_tag(VERSION));
+        assert!(read(&header(TAGS_MAX - 1)).holds(VERSION));
+        assert!(!read(&header(TAGS_MAX)).holds(VERSION));
+    }
+
+    #[test]
     fn other_tags_match_nothing() {
         for header in ["", "7", "\"8\"", "\"07\"", "\"+7\"", "\"1.7\"", "w/\"7\"", "W/7", "\"7", "**", "\"7\"x"] {
             assert!(!read(header).holds(VERSION), "{header}");

@@ -243,3 +243,28 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     fields.finish()?;
     Ok(Changes { name, slug, clerk_org_id, location, limits })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_has_a_range() {
+        let quota = i64::try_from(QUOTA_MAX).unwrap();
+        for (name, least, most) in [
+            ("requests_per_second", 1, i64::from(REQUESTS_PER_SECOND_MAX)),
+            ("burst", 1, i64::from(BURST_MAX)),
+            ("edge_stale_s", 0, i64::from(EDGE_STALE_S_MAX)),
+            ("turns_per_period", 0, quota),
+            ("active_relationships", 0, quota),
+            ("end_users", 0, quota),
+            ("storage_bytes", 0, quota),
+        ] {
+            let is_taken = |number: i64| {
+                let body = format!("{{\"limits\":{{\"{name}\":{number}}}}}");
+                read_changes(&Body::Json(body.into_bytes()), false).is_ok()
+            };
+            assert_eq!([least - 1, least, most, most + 1].map(is_taken), [false, true, true, false], "{name}");
+        }
+    }
+}

@@ -312,3 +312,15 @@ fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> TurnA
     let ResponderAnswer { text, provider, model, .. } = answer;
     TurnAnswer { response: text, state, affect, provider, model, latency_ms }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_has_at_most_32000_characters() {
+        assert!(message("🦀".repeat(MESSAGE_CHARACTERS_MAX)).is_ok());
+        assert!(message("🦀".repeat(MESSAGE_CHARACTERS_MAX + 1)).is_err());
+        assert!(message(String::new()).is_err());
+    }
+}
