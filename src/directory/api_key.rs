@@ -222,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_has_2_to_12_letters() {
+        for (prefix, is_good) in [("a", false), ("ab", true), ("abcdefghijkl", true), ("abcdefghijklm", false)] {
+            assert_eq!(KeyPrefix::new(prefix).is_ok(), is_good, "{prefix}");
+        }
+    }
+
+    #[test]
     fn odd_texts_are_no_keys() {
         let ring = ring("k", None);
         let key = mint(&ring, 4);

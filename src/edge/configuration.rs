@@ -265,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_numbers_are_taken() {
+        let secret = "s".repeat(32);
+        let settings =
+            [("KEY_SECRET", secret.as_str()), ("MOOD_HALF_LIFE_HOURS", "876600"), ("DEMO_DISTANCE_MS_MAX", "1000")];
+        let configuration = read(&settings).unwrap();
+        assert_eq!(configuration.mood_half_life_ms, 876_600 * 3_600_000);
+        assert_eq!(configuration.demo_distance_ms_max, 1_000);
+    }
+
+    #[test]
     fn the_binding_answers_unless_a_url_is_set() {
         assert_eq!(read_service(&[], false), None);
         assert_eq!(read_service(&[], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
