@@ -129,6 +129,28 @@ fn every_setting_is_in_the_configuration_document() {
     assert_none(&missing.map(str::to_owned).collect::<Vec<_>>());
 }
 
+/// Each row of the tables names the tests that reach its bound.
+#[test]
+fn every_bound_has_a_test() {
+    let document = read("docs/operating.md");
+    let (_, bounds) = document.split_once("\n## Bounds\n").expect("the bounds");
+    let bounds = bounds.split("\n## ").next().unwrap_or_default();
+    let rows = bounds.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let tests: Vec<&str> = rows
+        .filter_map(|row| row.rsplit("| ").next())
+        .filter(|cell| *cell != "test")
+        .flat_map(|cell| cell.split(", "))
+        .collect();
+    assert!(tests.len() > 100, "only {} tests were found", tests.len());
+    let sources: Vec<(String, String)> =
+        ["src", "worker/src", "tests/core", "tests/e2e"].into_iter().flat_map(repository::sources).collect();
+    let is_there = |test: &str| {
+        let name = test.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+        name.is_some_and(|name| sources.iter().any(|(_, text)| text.contains(&format!("fn {name}() {{"))))
+    };
+    assert_none(&tests.into_iter().filter(|test| !is_there(test)).map(str::to_owned).collect::<Vec<_>>());
+}
+
 /// CPU time is what a request costs, and a limit on bytes bends code: docs/decisions/020-compiled-for-speed.md.
 #[test]
 fn nothing_has_a_budget_of_bytes() {
