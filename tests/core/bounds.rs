@@ -223,6 +223,21 @@ fn an_audit_waits_for_the_flush_of_a_thousand_changes() {
 }
 
 #[test]
+fn an_object_audits_itself_once_a_day() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let world = world(1, &Metadata::default());
+    world.flush();
+    let is_audited_after = |millis: i64| {
+        world.pass(millis);
+        world.object.transaction(|core, _| Ok(core.is_audited()))
+    };
+    // The first one is due a day after the alarm first asks.
+    assert_eq!([0, DAY_MS - 1, 1].map(is_audited_after), [false, false, true]);
+    while step(&world) {}
+    assert_eq!([0, DAY_MS - 1, 1].map(is_audited_after), [false, false, true]);
+}
+
+#[test]
 fn a_list_counts_at_most_10000_agents() {
     let World { object, .. } = World::new(1);
     let total_with = |from: u32, to: u32| {

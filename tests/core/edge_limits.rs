@@ -313,10 +313,25 @@ fn a_tick_begins_at_most_a_hundred_audits() {
     organize(&edge, 101);
     let begun = || {
         ready(scheduled::tick(&edge));
-        (edge.calls(), edge.count("organizations WHERE audited_at > 0"))
+        (edge.calls(), edge.count("organizations WHERE live_audited_at > 0"))
     };
     // Both objects of each are called.
     assert_eq!([begun(), begun(), begun()], [(200, 100), (202, 101), (202, 101)]);
+}
+
+#[test]
+fn an_object_that_has_not_audited_itself_for_26_hours_is_told_to() {
+    const OVERDUE_MS: i64 = 26 * 60 * 60 * 1_000;
+    let edge = Edge::new(|| Ok(Ok(Answer::StartAudit(None))));
+    organize(&edge, 1);
+    edge.0.listing.execute(&format!("UPDATE organizations SET live_audited_at = {START_MS}"));
+    edge.0.listing.execute(&format!("UPDATE organizations SET test_audited_at = {}", START_MS + 1));
+    let calls_at = |millis: i64| {
+        edge.0.now_ms.set(START_MS + millis);
+        ready(scheduled::tick(&edge));
+        edge.calls()
+    };
+    assert_eq!([calls_at(OVERDUE_MS - 1), calls_at(OVERDUE_MS)], [0, 2]);
 }
 
 #[test]
