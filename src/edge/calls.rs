@@ -24,6 +24,10 @@ use crate::refusal::Refusal;
 /// How long a caller should wait, in seconds, when an object is overloaded: time to drain.
 const OVERLOADED_RETRY_S: u32 = 5;
 
+/// A call is repeated only if it failed within this time, in milliseconds. By a later failure the runtime has repeated
+/// it up to four times in ten seconds, and the object is in trouble.
+const REPEATED_WITHIN_MS: i64 = 2_000;
+
 /// A command for the object of a key's holder.
 #[derive(Clone)]
 pub struct Request<C = Command> {
@@ -233,6 +237,9 @@ fn call_of(request_id: RequestId, caller: Caller, command: impl IntoCommand) -> 
 }
 
 /// Calls an object. A call that failed on the way is repeated once if it may be, unless the object is overloaded.
+///
+/// The runtime repeats by itself what never arrived. What is left is a call that arrived and whose reply was lost
+/// (<https://developers.cloudflare.com/durable-objects/best-practices/automatic-retries/>).
 async fn call_object(
     runtime: &impl Runtime,
     tenant: Tenant,
@@ -242,7 +249,12 @@ async fn call_object(
     let (asked_at, location) = (runtime.now(), call.command.location());
     let bytes = protocol::encode(&call).map_err(internal)?;
     let reply = match runtime.call(tenant, location, method, &bytes).await {
-        Err(error) if error.retryable && !error.overloaded && call.command.may_be_repeated() => {
+        Err(error)
+            if error.retryable
+                && !error.overloaded
+                && call.command.may_be_repeated()
+                && runtime.now().millis().saturating_sub(asked_at.millis()) <= REPEATED_WITHIN_MS =>
+        {
             call.repeated = true;
             let bytes = protocol::encode(&call).map_err(internal)?;
             runtime.call(tenant, location, method, &bytes).await

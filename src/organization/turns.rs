@@ -42,8 +42,8 @@ const COMMITTED: &str = "committed";
 /// Most rows that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
 
-/// How long a row stays after its expiry, in milliseconds. It is longer than any copy of a call lives: the platform
-/// repeats a call for 10 seconds, and the edge repeats one once.
+/// How long a row stays after its expiry, in milliseconds. It is longer than any copy of a call lives: the edge repeats a
+/// call once, within two seconds, and the platform starts copies of either for ten.
 pub const KEPT_AFTER_EXPIRY_MS: i64 = 60_000;
 
 /// Rejects an idempotency key that another turn in progress uses.

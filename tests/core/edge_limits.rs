@@ -11,6 +11,7 @@ use rollcall::directory::deletion::Erased;
 use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, Tenant};
 use rollcall::directory::names::Name;
 use rollcall::directory::organization::{Limits, Organization, Slug};
+use rollcall::directory::placement::LocationHint;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
@@ -44,6 +45,8 @@ struct State {
     listing: Sqlite,
     answer: ObjectAnswer,
     now_ms: Cell<i64>,
+    /// How long a call to an object takes.
+    call_takes_ms: Cell<i64>,
     /// Every call to an object, and when it was made.
     calls: RefCell<Vec<(i64, Call)>>,
     /// How often the row of an organization was to be replaced.
@@ -70,6 +73,7 @@ impl Edge {
             listing: Sqlite::listing(),
             answer,
             now_ms: Cell::new(START_MS),
+            call_takes_ms: Cell::default(),
             calls: RefCell::default(),
             replacements: Cell::default(),
             public_limiter: RefCell::default(),
@@ -155,9 +159,16 @@ impl Runtime for Edge {
         Ok(Kv::default())
     }
 
-    async fn call(&self, _: Tenant, _: ObjectMethod, call: &[u8]) -> Result<Vec<u8>, CallError> {
+    async fn call(
+        &self,
+        _: Tenant,
+        _: Option<LocationHint>,
+        _: ObjectMethod,
+        call: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
         let call: Call = protocol::decode(call).expect("a call");
         self.0.calls.borrow_mut().push((self.0.now_ms.get(), call));
+        self.0.now_ms.set(self.0.now_ms.get() + self.0.call_takes_ms.get());
         let outcome = (self.0.answer)()?;
         Ok(protocol::encode(&Reply::new(None, outcome)).expect("a reply"))
     }
@@ -262,6 +273,17 @@ fn a_lost_call_is_repeated_once_at_most() {
     }
 }
 
+/// The runtime repeats a call by itself for some time. What fails after that has been repeated.
+#[test]
+fn a_call_that_was_lost_late_is_not_repeated() {
+    for (call_takes_ms, calls) in [(2_000, 2), (2_001, 1)] {
+        let edge = Edge::new(|| failed(true, false));
+        edge.0.call_takes_ms.set(call_takes_ms);
+        assert_eq!(edge.serve(&Request::new("GET", "/v1/end-users/ada", "")).status, 503);
+        assert_eq!(edge.calls(), calls, "after {call_takes_ms} ms");
+    }
+}
+
 /// A request that finds the same turn in progress asks for it again, less and less often, without a token, and gives up.
 #[test]
 fn a_request_waits_for_anothers_turn_for_25_seconds() {
@@ -291,6 +313,7 @@ fn organize(edge: &Edge, count: u8) -> Vec<Organization> {
         name: Name::new("Acme").expect("a name"),
         slug: Slug::new(format!("acme-{number}")).expect("a slug"),
         clerk_org_id: None,
+        location: None,
         limits: Limits::default(),
         version: 1,
         created_at: now,
