@@ -35,7 +35,7 @@ const DOCUMENTS_BYTES_MAX: usize = 512 * 1024;
 const PENDING_MAX: i64 = 1_000;
 
 /// How long after an audit begins the next one does, in milliseconds: a day.
-const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
+pub const INTERVAL_MS: i64 = 24 * 60 * 60 * 1_000;
 const DUE_AT: &str = "audit_due_at";
 /// How long after an audit has looked at KV the next one does, in milliseconds: 30 days.
 const CACHE_INTERVAL_MS: i64 = 30 * 24 * 60 * 60 * 1_000;

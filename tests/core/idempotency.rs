@@ -7,6 +7,7 @@ use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::audit;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
@@ -95,7 +96,9 @@ fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
     assert_eq!(fixture.kept(), 1);
     let expired = fixture.create(3, false, Some("k"), START_MS + KEPT_MS);
     assert!(!created(&expired) && !expired.replayed, "as if it were never asked");
-    assert_eq!(sweep(&mut fixture, START_MS + 2 * KEPT_MS), None);
+    let last_ms = START_MS + 2 * KEPT_MS;
+    let next_audit = Timestamp::from_millis(last_ms + audit::INTERVAL_MS);
+    assert_eq!(sweep(&mut fixture, last_ms), Some(next_audit), "no answer is left to wait for");
     assert_eq!(fixture.kept(), 0);
 }
 

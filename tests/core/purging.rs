@@ -19,6 +19,7 @@ use rollcall::organization::protocol::{
 use rollcall::organization::sql::{Row, Sql, SqlError};
 
 use crate::position;
+use crate::simulation::stores::put_off_audits;
 use crate::sqlite::Sqlite;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -59,6 +60,7 @@ impl World {
         };
         let digest = world.key.clone();
         world.call(Command::IssueKey(IssueKey { settings, digest, key }));
+        put_off_audits(&world.sql).expect("no audit");
         world
     }
 

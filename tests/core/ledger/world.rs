@@ -18,7 +18,7 @@ use super::calendar::Date;
 use super::clients::{Client, Late, Message};
 use super::oracle::{AGENTS, Oracle, Request, Target, USERS};
 use crate::position;
-use crate::simulation::stores::log_expiry;
+use crate::simulation::stores::{log_expiry, next_audit, put_off_audits};
 use crate::simulation::tally::Tally;
 use crate::simulation::{Violation, ensure};
 use crate::sqlite::{INJECTED, Sqlite};
@@ -331,6 +331,7 @@ impl<'a> World<'a> {
             attempts += 1;
             ensure!(attempts < ATTEMPTS_MAX, "the limits are never set");
         }
+        put_off_audits(&self.bench.storage)?;
         self.trace(|| format!("limits: {turns_per_period} turns, {active_relationships} relationships"));
         (self.oracle.turns_limit, self.oracle.relationships_limit) = (turns_per_period, active_relationships);
         self.check()
@@ -389,7 +390,8 @@ impl<'a> World<'a> {
     fn sweep(&mut self) -> Result<(), Violation> {
         if let Some(next) = self.transact(OrganizationCore::sweep)? {
             let expiry = log_expiry(&self.bench.storage, self.confirmed, self.now())?;
-            let expected = [self.oracle.sweep(self.now_ms), expiry].into_iter().flatten().min();
+            let expected =
+                [self.oracle.sweep(self.now_ms), expiry, Some(next_audit(self.now()))].into_iter().flatten().min();
             self.trace(|| format!("sweep: next {next:?}"));
             ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
             self.tally.count("sweeps");

@@ -12,6 +12,7 @@ use rollcall::directory::identifiers::{Mode, OrganizationId, Tenant};
 use rollcall::directory::names::UserId;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
+use rollcall::organization::audit;
 use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::{Row, SqlError, SqlValue};
@@ -143,6 +144,17 @@ impl Holdings {
 pub fn answers_stored(sql: &Sqlite) -> Result<i64, Violation> {
     let mut rows = sql.rows("SELECT count(*) FROM idempotency", &[])?;
     Ok(Row::new(rows.pop().unwrap_or_default()).integer()?)
+}
+
+/// Puts the daily audit off for ever, where nothing takes its steps. Then the next one is always told to be a day away.
+pub fn put_off_audits(sql: &Sqlite) -> Result<(), SqlError> {
+    let put_off = "INSERT OR REPLACE INTO state (name, value) VALUES ('audit_due_at', ?)";
+    sql.rows(put_off, &[i64::MAX.into()]).map(drop)
+}
+
+/// When the next audit is told to be, where audits are put off.
+pub fn next_audit(now: Timestamp) -> Timestamp {
+    Timestamp::from_millis(now.millis() + audit::INTERVAL_MS)
 }
 
 /// When the oldest row of the change log expires that the listing has confirmed.

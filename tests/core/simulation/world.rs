@@ -16,7 +16,7 @@ use rollcall::organization::sql::SqlError;
 use super::clients::Errand;
 use super::network::Network;
 use super::oracle::{Effect, Oracle};
-use super::stores::{Bench, Holdings, START_MS, log_expiry};
+use super::stores::{Bench, Holdings, START_MS, log_expiry, next_audit, put_off_audits};
 use super::tally::Tally;
 use super::{Violation, ensure};
 use crate::limiter::Bound;
@@ -115,6 +115,7 @@ impl<'a> World<'a> {
             };
             // Until provisioning succeeds, the tables may be missing.
             if self.handle(call)?.is_some() {
+                put_off_audits(self.storage)?;
                 return self.settle(&Effect::Nothing).map(drop);
             }
         }
@@ -274,7 +275,7 @@ impl<'a> World<'a> {
             self.tally.count("answers swept");
         }
         let expiry = log_expiry(self.storage, self.holdings.confirmed, now)?;
-        let expected = [self.oracle.next_expiry(), expiry].into_iter().flatten().min();
+        let expected = [self.oracle.next_expiry(), expiry, Some(next_audit(now))].into_iter().flatten().min();
         ensure!(next == expected, "the next to expire is told to be {next:?} and is {expected:?}");
         Ok(())
     }
