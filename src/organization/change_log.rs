@@ -12,7 +12,8 @@
 //!   of the user at the moment when the object composes the batch. A later change has a later row, so the
 //!   acknowledgement of a batch hides no change.
 //! - The position of the listing is the number of a change and its mark. An object that was restored numbers its next
-//!   changes like those that it has lost, but gives them other marks. So it sees when the listing stands at a change of
+//!   changes like those that it has lost, but gives them other marks. Once it has noticed, it begins another epoch, and
+//!   then even the changes that it had before have other marks. So it sees when the listing stands at a change of
 //!   the lost history, and the listing takes no batch that follows another change than the one at which it stands.
 //! - The number of end users is the one at the position of the listing and what the later rows add. So it is exact after
 //!   every start, and costs no row of its own.
@@ -21,6 +22,7 @@
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 
+use super::copies;
 use super::schema;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
@@ -95,9 +97,17 @@ pub struct ListingPosition {
 
 const IS_RELISTING: &str = "is_relisting";
 
-/// The mark of a change, as a column: when it was made, and by which request.
-pub fn mark() -> &'static str {
-    if guards::is_on(Guard::ListingMark) { "at || ' ' || coalesce(request_id, '')" } else { "''" }
+/// The mark of a change, as a column: the epoch of the copies in which the listing takes it, when it was made, and by which
+/// request. The epoch matters for an object that is restored twice to the same moment: a change that the listing had not
+/// taken then is the same change both times.
+pub fn mark() -> String {
+    if !guards::is_on(Guard::ListingMark) {
+        return "''".to_owned();
+    }
+    format!(
+        "coalesce((SELECT value FROM state WHERE name = '{}'), 0) || ' ' || at || ' ' || coalesce(request_id, '')",
+        copies::EPOCH
+    )
 }
 
 /// The record that a change is about.

@@ -59,7 +59,7 @@ pub const BACKOFF_MAX_MS: i64 = 15 * 60 * 1_000;
 /// Stands for an end that is not known yet. It is below 2^53, and later than every instant.
 const OPEN: i64 = 9_000_000_000_000_000;
 
-const EPOCH: &str = "copies_epoch";
+pub const EPOCH: &str = "copies_epoch";
 const FAILURES: &str = "copies_failures";
 const RETRY_AT: &str = "copies_retry_at";
 

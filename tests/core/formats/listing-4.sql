@@ -17,5 +17,5 @@ INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b
 INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b8-7303-8303-030303030303', 'bob', '["user",1700000006000,null,null]');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'ada', 9, 1700000001000, NULL, '{"a":"🦀"}', '{"user_id":"ada","display_name":null,"metadata":{"a":"🦀"},"status":"active","version":9,"created_at":"2023-11-14T22:13:21.000Z","updated_at":"2023-11-14T22:13:27.000Z","last_interaction_at":"2023-11-14T22:13:25.000Z"}');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 15, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":15,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
-INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 15, '01HF7YCZAR144GJ289144GJ289', '1700000070000 01HF7YAT00144GJ289144GJ289');
+INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 15, '01HF7YCZAR144GJ289144GJ289', '181017346832274 1700000070000 01HF7YAT00144GJ289144GJ289');
 INSERT INTO schema VALUES (1, 4, 3);
