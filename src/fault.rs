@@ -93,6 +93,11 @@ pub enum Fault {
         quota: Quota,
         retry_after_ms: i64,
     },
+    /// As many answers as may be are kept for idempotency keys.
+    TooManyKeptAnswers {
+        quota: Quota,
+        retry_after_ms: i64,
+    },
     /// The resource is being erased. A row of a batch names no receipt.
     DeletionPending {
         deletion_id: Option<DeletionId>,
@@ -168,6 +173,7 @@ impl Fault {
             Self::Invalid(_) | Self::IdempotencyMismatch => 422,
             Self::RateLimited { .. }
             | Self::QuotaReserved { .. }
+            | Self::TooManyKeptAnswers { .. }
             | Self::OverQuota { component: Component::Turns, .. } => 429,
             Self::Internal { .. } => 500,
             Self::Upstream { .. } => 502,
@@ -200,7 +206,7 @@ impl Fault {
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Invalid(_) => "validation_error",
-            Self::RateLimited { .. } => "rate_limit_exceeded",
+            Self::RateLimited { .. } | Self::TooManyKeptAnswers { .. } => "rate_limit_exceeded",
             Self::Internal { .. } => "internal_error",
             Self::Upstream { .. } => "upstream_error",
             Self::Unavailable { .. } => "service_unavailable",
@@ -227,7 +233,9 @@ impl Fault {
             | Self::IdempotencyOfErased
             | Self::PreconditionFailed => FaultKind::Conflict,
             Self::OverQuota { .. } | Self::OverCapacity(_) => FaultKind::Quota,
-            Self::RateLimited { .. } | Self::QuotaReserved { .. } => FaultKind::RateLimit,
+            Self::RateLimited { .. } | Self::QuotaReserved { .. } | Self::TooManyKeptAnswers { .. } => {
+                FaultKind::RateLimit
+            }
             Self::Internal { .. } | Self::Upstream { .. } | Self::Unavailable { .. } | Self::TurnTimeout => {
                 FaultKind::Internal
             }
@@ -254,7 +262,7 @@ impl Fault {
             Self::PayloadTooLarge { .. } => "Body too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Invalid(_) => "Validation failed",
-            Self::RateLimited { .. } => "Rate limit exceeded",
+            Self::RateLimited { .. } | Self::TooManyKeptAnswers { .. } => "Rate limit exceeded",
             Self::Internal { .. } => "Internal error",
             Self::Upstream { .. } => "Upstream error",
             Self::Unavailable { .. } => "Service unavailable",
@@ -300,6 +308,10 @@ impl Fault {
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
             Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
             Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
+            Self::TooManyKeptAnswers { .. } => {
+                "Too many requests with an Idempotency-Key in the last 24 hours; their answers are still kept."
+                    .to_owned()
+            }
             Self::Internal { .. } => "Something went wrong on our side; it has been logged.".to_owned(),
             Self::Upstream { .. } => "The service that makes the answers gave none.".to_owned(),
             Self::Unavailable { .. } => "Something this needs is out of reach for the moment; retry later.".to_owned(),
@@ -333,6 +345,9 @@ impl Fault {
             Self::Invalid(_) => "Correct the fields that are named and send the request again.",
             Self::RateLimited { .. } | Self::QuotaReserved { .. } => {
                 "Wait for the seconds in Retry-After and send the request again."
+            }
+            Self::TooManyKeptAnswers { .. } => {
+                "Wait for the seconds in Retry-After, or send the request without an Idempotency-Key."
             }
             Self::Internal { .. } => "Send the request again; if it keeps failing, report the request id.",
             Self::Upstream { .. } => "Send the request again later; if it keeps failing, report the request id.",

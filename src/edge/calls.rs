@@ -204,6 +204,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
         Rejection::QuotaReserved { quota, retry_after_ms } => Fault::QuotaReserved { quota, retry_after_ms },
         Rejection::OverCapacity(capacity) => Fault::OverCapacity(capacity),
+        Rejection::TooManyKeptAnswers { quota, retry_after_ms } => Fault::TooManyKeptAnswers { quota, retry_after_ms },
         Rejection::TurnExpired => Fault::TurnTimeout,
         // The organization was deleted after the request found it.
         Rejection::Closed => Fault::NotFound(Resource::Organization.into_str()),
@@ -229,6 +230,19 @@ pub async fn ask_as_operator<C: IntoCommand>(
         Ok(answer) => answer_to::<C>(answer).map(Ok),
         Err(rejection) => Ok(Err(rejection)),
     }
+}
+
+/// Asks the object of a key's holder once more, for a response that has begun. It takes no token. A key that was revoked
+/// since is refused.
+pub async fn ask_further<C: IntoCommand>(
+    runtime: &impl Runtime,
+    request_id: RequestId,
+    holder: &KeyHolder,
+    command: C,
+) -> Result<C::Answer, Fault> {
+    let call = call_of(request_id, holder.caller(0), command);
+    let reply = call_object(runtime, holder.tenant, ObjectMethod::Handle, call).await?;
+    answer_to::<C>(reply.outcome.map_err(|rejection| fault_of(rejection, runtime.now()))?)
 }
 
 /// A call with nothing but a command.

@@ -49,7 +49,7 @@ pub struct Exchange<'a, R: Runtime> {
 }
 
 /// A caller with a genuine key. Only the object knows whether the key is in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KeyHolder {
     pub tenant: Tenant,
     digest: KeyDigest,

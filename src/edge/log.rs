@@ -1,7 +1,7 @@
-//! One structured line per request.
+//! One structured line per request, and one more at the end of a response that is sent in pieces.
 //!
-//! Invariant: a line is made from this struct alone. It has no member for a header, a body, a path or a credential,
-//! so none is ever logged.
+//! Invariant: a line is made from one of these structs alone. They have no member for a header, a body, a path or a
+//! credential, so none is ever logged.
 
 use serde::Serialize;
 
@@ -26,6 +26,19 @@ pub struct RequestLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_read: Option<u64>,
     /// Why a request failed through no fault of the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+}
+
+/// The line at the end of a response that is sent in pieces. The request's own line is written when it begins.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamLine<'a> {
+    pub request_id: RequestId,
+    /// `ok`, or the code of the fault.
+    pub stream: &'static str,
+    pub duration_ms: i64,
+    /// Why it ended through no fault of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
 }

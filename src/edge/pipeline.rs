@@ -10,7 +10,7 @@ use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
 use super::endpoints::admin::{deletions, keys, organizations, repair, usage};
 use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
-use super::endpoints::v1::{end_users, respond};
+use super::endpoints::v1::{end_users, export, respond};
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::body::BodyKind;
 use super::http::cache_control;
@@ -188,6 +188,7 @@ async fn answer_holder(
     match endpoint.handler {
         KeyHandler::OneCall(plan) => one_call(exchange, holder, plan, input).await,
         KeyHandler::ListEndUsers => end_users::list(exchange, holder, input).await,
+        KeyHandler::Export => export::export(exchange, holder, input).await,
         KeyHandler::Respond => respond::respond(exchange, holder, input).await,
         KeyHandler::ListAgentUsers => agent_users::list(exchange, holder, input).await,
     }

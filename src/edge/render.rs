@@ -41,7 +41,9 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
             };
             response = response.with("WWW-Authenticate", challenge);
         }
-        Fault::RateLimited { retry_after_ms, .. } | Fault::QuotaReserved { retry_after_ms, .. } => {
+        Fault::RateLimited { retry_after_ms, .. }
+        | Fault::QuotaReserved { retry_after_ms, .. }
+        | Fault::TooManyKeptAnswers { retry_after_ms, .. } => {
             response = retry_after(response, *retry_after_ms);
         }
         Fault::OverQuota { component: Component::Turns, quota, now_ms } => {
@@ -104,7 +106,9 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
         Fault::Invalid(faults) => Some(ErrorDetails::Fields {
             fields: faults.iter().map(|fault| ErrorField { path: &fault.path, message: &fault.message }).collect(),
         }),
-        Fault::RateLimited { retry_after_ms, .. } | Fault::QuotaReserved { retry_after_ms, .. } => {
+        Fault::RateLimited { retry_after_ms, .. }
+        | Fault::QuotaReserved { retry_after_ms, .. }
+        | Fault::TooManyKeptAnswers { retry_after_ms, .. } => {
             Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms })
         }
         Fault::DeletionPending { deletion_id: Some(deletion_id) } => {

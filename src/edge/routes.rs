@@ -32,6 +32,7 @@ pub enum KeyHandler {
     /// One call to the object.
     OneCall(PlanFunction),
     ListEndUsers,
+    Export,
     Respond,
     ListAgentUsers,
 }
@@ -97,7 +98,7 @@ const fn operator(method: Method, pattern: &'static str, body: BodyKind, handler
 }
 
 use Dialect::{Agents, EndUsers};
-use KeyHandler::{ListAgentUsers, ListEndUsers, OneCall, Respond};
+use KeyHandler::{Export, ListAgentUsers, ListEndUsers, OneCall, Respond};
 use Method::{Delete, Get, Patch, Post};
 use Scope::{Read, ReadWrite};
 
@@ -116,7 +117,7 @@ pub static ROUTES: &[Route] = &[
     api(Get, "/v1/end-users/{user_id}", EndUsers, Read, NO_BODY, OneCall(end_users::get)),
     api(Patch, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(end_users::update)),
     api(Delete, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(deletions::request)),
-    api(Get, "/v1/end-users/{user_id}/export", EndUsers, Read, NO_BODY, OneCall(end_users::export)),
+    api(Get, "/v1/end-users/{user_id}/export", EndUsers, Read, NO_BODY, Export),
     api(Get, "/v1/deletions/{deletion_id}", EndUsers, Read, NO_BODY, OneCall(deletions::get)),
     api(Post, "/v1/respond", EndUsers, ReadWrite, JSON, Respond),
     api(Get, "/v1/relationships", EndUsers, Read, NO_BODY, OneCall(relationships::list)),

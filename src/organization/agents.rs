@@ -103,15 +103,19 @@ fn find_by(sql: &impl Sql, column: &str, value: String) -> Result<FoundAgent, Sq
     })
 }
 
+/// The existing agent with the external id, or with the name when the caller gives no external id.
+pub fn existing(sql: &impl Sql, external_id: Option<&UserId>, name: &Name) -> Result<FoundAgent, SqlError> {
+    match external_id {
+        Some(external_id) => find_by(sql, "external_id_digest", external_id.digest()),
+        None => find_by(sql, "name_digest", name.digest()),
+    }
+}
+
 /// Creates an agent, or changes the existing one with the external id, or with the name when the caller gives no
 /// external id. A field that is not given stays.
 pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAgent, Failure> {
     let Writer { sql, now, .. } = *writer;
-    let found = match &new.external_id {
-        Some(external_id) => find_by(sql, "external_id_digest", external_id.digest())?,
-        None => find_by(sql, "name_digest", new.name.digest())?,
-    };
-    match found {
+    match existing(sql, new.external_id.as_ref(), &new.name)? {
         FoundAgent::Several => Err(Rejection::Ambiguous.into()),
         FoundAgent::One(row) => {
             writer.check_storage_for_change()?;
@@ -244,10 +248,11 @@ pub fn list(sql: &impl Sql, list: &ListAgents) -> Result<AgentPage, SqlError> {
     Ok(AgentPage { items, total: sql.count(count, &[COUNTED_MAX.into()])? })
 }
 
-/// The agents that a user owns.
-pub fn owned_by(sql: &impl Sql, user: i64) -> Result<Vec<AgentId>, SqlError> {
-    let select = "SELECT agent_id FROM agents WHERE owner = ? ORDER BY agent_id";
-    sql.list(select, &[user.into()], |row| row.parsed("agent id"))
+/// At most `limit` of the agents that a user owns, after one of them, in the order of their ids.
+pub fn owned_by(sql: &impl Sql, user: i64, after: Option<AgentId>, limit: u32) -> Result<Vec<AgentId>, SqlError> {
+    let after = after.map(|agent_id| agent_id.to_string()).unwrap_or_default();
+    let select = "SELECT agent_id FROM agents WHERE owner = ? AND agent_id > ? ORDER BY agent_id LIMIT ?";
+    sql.list(select, &[user.into(), after.into(), i64::from(limit).into()], |row| row.parsed("agent id"))
 }
 
 /// Leaves the agents of a user without an owner, because the object erases the user.

@@ -4,7 +4,7 @@ use super::agents::{self, AgentChange};
 use super::audit;
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::erasure;
-use super::export;
+use super::export::{self, PartBounds};
 use super::failure::Failure;
 use super::keys;
 use super::memory::Memory;
@@ -58,7 +58,12 @@ fn dispatch(
         Command::CreateEndUsers(new) => Answer::CreateEndUsers(users::create_many(writer, request_id, new.users)?),
         Command::UpdateEndUser(update) => Answer::UpdateEndUser(users::update(writer, update)?),
         Command::ReadEndUser(read) => Answer::ReadEndUser(users::read(sql, &read.user_id)?),
-        Command::ExportEndUser(export) => Answer::ExportEndUser(export::export(sql, &export.user_id, decay)?),
+        Command::ExportEndUser(export) => {
+            Answer::ExportEndUser(export::whole(sql, export.user_id, writer.log.last_sequence(), decay)?)
+        }
+        Command::ExportPart(part) => {
+            Answer::ExportPart(export::part(sql, part, PartBounds::DEFAULT, writer.log.last_sequence(), decay)?)
+        }
         Command::DeleteEndUser(delete) => Answer::DeleteEndUser(erasure::request(writer, delete)?),
         Command::ReadDeletion(read) => Answer::ReadDeletion(erasure::read(sql, read.deletion_id)?),
         Command::SaveAgent(new) => Answer::SaveAgent(agents::save(writer, new)?),

@@ -94,10 +94,12 @@ pub fn find(sql: &impl Sql, deletion_id: DeletionId) -> Result<Option<Receipt>, 
     sql.find(&select, &[deletion_id.to_string().into()], read_receipt)
 }
 
-/// The receipts of a user's erasures that are not completed.
-pub fn pending_for(sql: &impl Sql, user: i64) -> Result<Vec<Receipt>, SqlError> {
-    let select = format!("SELECT {COLUMNS} FROM deletions WHERE user = ? ORDER BY sequence");
-    sql.list(&select, &[user.into()], read_receipt)
+/// At most `limit` receipts of a user's erasures that are not completed, after one of them, in the order of their ids.
+pub fn pending_for(sql: &impl Sql, user: i64, after: Option<DeletionId>, limit: u32) -> Result<Vec<Receipt>, SqlError> {
+    let after = after.map(|deletion_id| deletion_id.to_string()).unwrap_or_default();
+    let select =
+        format!("SELECT {COLUMNS} FROM deletions WHERE user = ? AND deletion_id > ? ORDER BY deletion_id LIMIT ?");
+    sql.list(&select, &[user.into(), after.into(), i64::from(limit).into()], read_receipt)
 }
 
 /// Erases an agent. The agent is gone at once. [`purge`] removes its relationships step by step.

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{
-    AgentView, Answer, Command, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, IdempotencyKey, PrincipalView,
-    Rejection, ReservedTurn, SavedAgent,
+    AgentView, Answer, Command, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, ExportPlace, IdempotencyKey,
+    PrincipalView, Rejection, ReservedTurn, SavedAgent,
 };
 use super::sql::{Row, Sql, SqlError, SqlValue, json_text};
 use super::user_row::{self, UserRow};
@@ -177,8 +177,11 @@ pub fn store(
     let kept = json_text("an answer", &kept)?;
     remove(sql, "digest = ?", &[key.digest.as_str().into()])?;
     sql.execute(
-        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, about, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        // What precedes it about the same: see `super::answer_bounds`.
+        "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, about, expires_at, about_count,
+         about_bytes) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(count), 0) + 1, coalesce(max(bytes), 0) FROM
+         (SELECT about_count AS count, about_bytes + octet_length(document) AS bytes FROM idempotency
+          WHERE about = ?6 ORDER BY number DESC LIMIT 1)",
         &[
             key.digest.as_str().into(),
             key.fingerprint.as_str().into(),
@@ -237,15 +240,51 @@ pub struct KeptAnswer {
     answer: json::Text,
 }
 
-/// The kept answers about a user.
-pub fn kept_for(sql: &impl Sql, user_id: &UserId, now: Timestamp) -> Result<Vec<KeptAnswer>, SqlError> {
+/// The number of the newest answer about a user; 0 when none is kept.
+pub fn last_about(sql: &impl Sql, user_id: &UserId) -> Result<i64, SqlError> {
+    let select = "SELECT max(number) FROM idempotency WHERE about = ?";
+    Ok(sql.find(select, &[user_id.digest().into()], Row::optional_integer)?.flatten().unwrap_or_default())
+}
+
+/// The answers about a user in an export, each with its number, after one of them: at most `rows_max`, and unless it is
+/// one, at most `bytes_max` bytes of answers. An answer can have 1.5 MiB, so the object looks at the lengths first.
+pub fn kept_about(
+    sql: &impl Sql,
+    user_id: &UserId,
+    place: &ExportPlace,
+    after: i64,
+    rows_max: u32,
+    bytes_max: usize,
+) -> Result<Vec<(i64, KeptAnswer)>, SqlError> {
+    let digest = user_id.digest();
+    let lengths = sql.list(
+        "SELECT number, octet_length(document) FROM idempotency
+         WHERE about = ? AND number > ? AND number <= ? AND expires_at > ? ORDER BY number LIMIT ?",
+        &[
+            digest.as_str().into(),
+            after.into(),
+            place.last_answer.into(),
+            place.exported_at.into(),
+            i64::from(rows_max).into(),
+        ],
+        |row| Ok((row.integer()?, row.integer()?)),
+    )?;
+    let Some((first, length)) = lengths.first().copied() else { return Ok(Vec::new()) };
+    let (mut last, mut bytes) = (first, length);
+    for (number, length) in lengths.into_iter().skip(1) {
+        bytes = bytes.saturating_add(length);
+        if usize::try_from(bytes).is_ok_and(|bytes| bytes > bytes_max) {
+            break;
+        }
+        last = number;
+    }
     sql.list(
-        "SELECT request_id, expires_at, document FROM idempotency WHERE about = ? AND expires_at > ?
-         ORDER BY expires_at",
-        &[user_id.digest().into(), now.into()],
+        "SELECT number, request_id, expires_at, document FROM idempotency
+         WHERE about = ? AND number >= ? AND number <= ? AND expires_at > ? ORDER BY number",
+        &[digest.as_str().into(), first.into(), last.into(), place.exported_at.into()],
         |row| {
-            let (request_id, expires_at) = (row.parsed("request id")?, row.timestamp()?);
-            Ok(KeptAnswer { request_id, expires_at, answer: row.json("answer")? })
+            let (number, request_id, expires_at) = (row.integer()?, row.parsed("request id")?, row.timestamp()?);
+            Ok((number, KeptAnswer { request_id, expires_at, answer: row.json("answer")? }))
         },
     )
 }

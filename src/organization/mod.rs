@@ -20,6 +20,7 @@
 
 mod admission;
 pub mod agents;
+pub mod answer_bounds;
 pub mod audit;
 pub mod batches;
 pub mod change_log;

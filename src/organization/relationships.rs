@@ -169,10 +169,18 @@ pub fn read_shown(text: &str) -> Result<(Vec<Relationship>, bool), SqlError> {
     Ok((relationships.into_iter().map(|(_, relationship)| relationship).collect(), has_more))
 }
 
-/// All relationships of a user.
-pub fn all_of(sql: &impl Sql, user: i64) -> Result<Vec<Relationship>, SqlError> {
-    let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? ORDER BY r.number");
-    sql.list(&select, &[user.into()], |row| read_row(row).map(|(_, relationship)| relationship))
+/// At most `limit` relationships of a user between two row numbers, without the first and with the last.
+pub fn of_user(
+    sql: &impl Sql,
+    user: i64,
+    after: i64,
+    last: i64,
+    limit: u32,
+) -> Result<Vec<NumberedRelationship>, SqlError> {
+    let select = format!(
+        "SELECT {COLUMNS} FROM {TABLES} WHERE r.user = ? AND r.number > ? AND r.number <= ? ORDER BY r.number LIMIT ?"
+    );
+    sql.list(&select, &[user.into(), after.into(), last.into(), i64::from(limit).into()], read_row)
 }
 
 /// Removes the relationships of some users. `users` is a JSON list of row numbers.

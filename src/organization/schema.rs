@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 3;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION];
+const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -231,6 +231,18 @@ const COPIES: &[&str] = &[
 
 /// The organization's record, as the object brings it back when D1 has lost it.
 const ORGANIZATION: &[&str] = &["ALTER TABLE settings ADD COLUMN record TEXT"];
+
+/// What bounds the kept answers about one user or agent, and the parts of an export. See [`super::answer_bounds`].
+const BOUNDS: &[&str] = &[
+    // How many answers about the same were stored up to this one, and the bytes of those before it. 0 in a row of an
+    // earlier build.
+    "ALTER TABLE idempotency ADD COLUMN about_count INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE idempotency ADD COLUMN about_bytes INTEGER NOT NULL DEFAULT 0",
+    // In the order of their numbers.
+    "CREATE INDEX relationships_by_user ON relationships (user)",
+    "DROP INDEX agents_by_owner",
+    "CREATE INDEX agents_by_owner ON agents (owner, agent_id) WHERE owner IS NOT NULL",
+];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {

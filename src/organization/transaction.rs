@@ -2,6 +2,7 @@
 //! key, or the command.
 
 use super::admission::{self, Admitted, Credentials};
+use super::answer_bounds;
 use super::change_log::{Actor, Origin};
 use super::commands;
 use super::failure::Failure;
@@ -85,6 +86,7 @@ fn execute_once(
     let limits = memory.limits();
     // The answer takes room too. A turn that has been reserved has its room.
     let room = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage();
+    let room = room.and_then(|()| answer_bounds::check(sql, memory.settings.as_ref(), &command, now));
     if room.is_err() && !turns::was_reserved(sql, request_id)? {
         room?;
     }

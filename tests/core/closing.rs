@@ -23,11 +23,11 @@ use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, CloseAgain, Command, CreateEndUsers, DeleteAgent, DeleteEndUser,
-    DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, IdempotencyKey, IssueKey,
-    KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn,
-    OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion,
-    ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings, StartAudit,
-    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, ExportPart, IdempotencyKey,
+    IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal,
+    NewTurn, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
+    ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings,
+    StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -279,10 +279,11 @@ impl Object {
             Command::ListPrincipals(ListPrincipals { r#type: None, from: PrincipalsFrom::Start, limit: 10 }),
             Command::Close(Close { tenant, deletion: deletion() }),
             Command::CloseAgain(CloseAgain),
+            Command::ExportPart(ExportPart::First { user_id: id() }),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..33).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..34).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -336,6 +337,7 @@ const fn number(command: &Command) -> u32 {
         Command::ListPrincipals(_) => 30,
         Command::Close(_) => 31,
         Command::CloseAgain(_) => 32,
+        Command::ExportPart(_) => 33,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use futures_util::StreamExt as _;
 use rollcall::clerk::key::PublicKey;
 use rollcall::clerk::sessions::Sessions;
 use rollcall::directory::api_key::{ApiKey, KeyPrefix};
@@ -17,7 +18,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::http::request::{BodyError, Incoming};
-use rollcall::edge::http::response::Response;
+use rollcall::edge::http::response::{Content, Response};
 use rollcall::edge::leases::Leases;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
@@ -25,7 +26,8 @@ use rollcall::edge::turn_waiters::TurnWaiters;
 use rollcall::edge::{pipeline, scheduled};
 use rollcall::fetch::{Fetch, FetchError, Fetcher};
 use rollcall::organization::protocol::{
-    self, Answer, Call, Caller, ClosingProgress, Outcome, Rejection, Reply, Resource,
+    self, Answer, Call, Caller, ClosingProgress, ExportList, ExportPlace, ExportedPart, Outcome, Rejection, Reply,
+    Resource,
 };
 use rollcall::organization::sql::Sql;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
@@ -388,4 +390,39 @@ fn a_change_of_an_organization_is_tried_five_times() {
     let path = format!("/admin/v1/organizations/{}", organizations[0].id);
     let response = edge.serve(&Request::new("PATCH", &path, "{\"name\":\"Other\"}").by_operator());
     assert_eq!((response.status, edge.0.replacements.get(), edge.calls()), (409, 5, 0));
+}
+
+/// A part of an export that never ends.
+fn part() -> Result<Outcome, CallError> {
+    let list = ExportList::KeptAnswers { after: 7 };
+    let exported_at = Timestamp::from_millis(START_MS);
+    let next = Some(ExportPlace { user: 1, exported_at, last_answer: 9, last_change: 9, list });
+    Ok(Ok(Answer::ExportPart(ExportedPart { text: "x".to_owned(), next })))
+}
+
+/// So the edge holds no more than one part.
+#[test]
+fn an_export_asks_for_a_part_when_the_one_before_is_taken() {
+    let edge = Edge::new(part);
+    let Response { status, body, .. } = edge.serve(&Request::new("GET", "/v1/end-users/ada/export", ""));
+    let Content::Parts(mut parts) = body else { panic!("more parts follow") };
+    assert_eq!((status, edge.calls()), (200, 1));
+    for calls in 1..20 {
+        let taken = ready(parts.next()).expect("a part").expect("a part");
+        assert_eq!((taken.as_str(), edge.calls()), ("x", calls));
+    }
+    let costs = edge
+        .0
+        .calls
+        .borrow()
+        .iter()
+        .map(|(_, call)| match call.caller {
+            Caller::Key { cost, .. } => cost,
+            Caller::Operator => panic!("the key may be revoked"),
+        })
+        .collect::<Vec<_>>();
+    assert!(costs[0] == 1 && costs[1..].iter().all(|cost| *cost == 0), "one token: {costs:?}");
+    // Without a reader nothing happens.
+    drop(parts);
+    assert_eq!(edge.calls(), costs.len());
 }

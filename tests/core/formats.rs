@@ -21,7 +21,7 @@ use rollcall::directory::identifiers::{
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, EmotionalState, Level, Levels, Mood};
 use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::Limits;
+use rollcall::directory::organization::{Capacity, Limits};
 use rollcall::directory::principal::{Principal, PrincipalId, PrincipalType};
 use rollcall::directory::quota::{Component, Quota};
 use rollcall::directory::relationship::Relationship;
@@ -34,11 +34,12 @@ use rollcall::organization::protocol::{
     self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, CloseAgain,
     ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
     DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange, EndUserView,
-    ExportEndUser, IdempotencyKey, IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals, ListRelationships,
-    ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition, PrincipalChange,
-    PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
-    ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey,
-    SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    ExportEndUser, ExportList, ExportPart, ExportPlace, ExportedPart, IdempotencyKey, IssueKey, KeyRecord, Lease,
+    ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn,
+    OrganizationDeletion, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom,
+    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection,
+    ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent,
+    UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
@@ -137,6 +138,17 @@ fn precondition() -> Precondition {
     Precondition::Versions(vec![Version::of_sequence(7), Version::of_sequence(300)])
 }
 
+/// A place in every list of an export.
+fn export_places() -> Vec<ExportPlace> {
+    let place = |list| ExportPlace { user: 7, exported_at: at(1), last_answer: 300, last_change: 301, list };
+    vec![
+        place(ExportList::KeptAnswers { after: 299 }),
+        place(ExportList::Relationships { after: 0 }),
+        place(ExportList::OwnedAgents { after: Some(AgentId::new(at(0), [3; 10])) }),
+        place(ExportList::Deletions { after: None }),
+    ]
+}
+
 /// One command of every kind. A command that is missing here fails the count below.
 fn commands() -> Vec<Command> {
     let (deletion_id, cascade) = (DeletionId::new(at(0), [2; 10]), Cascade::MemoryOnly);
@@ -232,6 +244,7 @@ fn commands() -> Vec<Command> {
         }),
         Command::Close(Close { tenant: tenant(), deletion: organization_deletion() }),
         Command::CloseAgain(CloseAgain),
+        Command::ExportPart(ExportPart::First { user_id: id("ada") }),
     ]
 }
 
@@ -377,6 +390,7 @@ fn answers() -> Vec<Answer> {
             erased: Erased { records: 1, relationships: 2, moods: 3 },
         }),
         Answer::CloseAgain(Some(organization_deletion())),
+        Answer::ExportPart(ExportedPart { text: "{".to_owned(), next: Some(export_places()[0].clone()) }),
         // A second form of the answer to one command.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
     ]
@@ -414,9 +428,15 @@ fn rejections() -> Vec<Rejection> {
         Rejection::TurnExpired,
         Rejection::Closed,
         Rejection::IdempotencyOfErased,
+        Rejection::OverCapacity(Capacity::EndUsers),
+        Rejection::OverCapacity(Capacity::Storage),
+        Rejection::TooManyKeptAnswers { quota: quota(), retry_after_ms: 5 },
     ]);
     rejections
 }
+
+/// What any variant reads as its members, or as the length of them.
+const ARGUMENTS: [u8; 64] = [0; 64];
 
 /// The name of a variant, from its `Debug` form.
 fn kind(value: &impl std::fmt::Debug) -> String {
@@ -452,7 +472,8 @@ fn calls_are_sent_in_these_bytes() {
         let by_external_id = Command::ReadPrincipal(ReadPrincipal { principal });
         [by_id, by_external_id].map(|command| (Some(edge.clone()), command))
     });
-    for (edge, command) in commands().into_iter().map(|command| (None, command)).chain(reads) {
+    let places = export_places().into_iter().map(|place| (None, Command::ExportPart(ExportPart::Next(place))));
+    for (edge, command) in commands().into_iter().map(|command| (None, command)).chain(reads).chain(places) {
         let kind = kind(&command);
         let idempotency = Some(IdempotencyKey { digest: "d".to_owned(), fingerprint: "f".to_owned() });
         let caller = Caller::Key { digest: digest(1), kind: KeyKind::Api, scope: Scope::Read, cost: 2 };
@@ -474,6 +495,7 @@ fn calls_are_sent_in_these_bytes() {
     };
     let mut bytes = protocol::encode(&admit).expect("a call");
     *bytes.last_mut().expect("the command") = beyond;
+    bytes.extend(ARGUMENTS);
     assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
     assert_golden("protocol-5-calls.txt", &lines);
 }
@@ -511,7 +533,9 @@ fn every_command_has_its_answer() {
     // Version, no admission, `Ok` or `Err`, the number of the answer or rejection.
     for (outcome, count) in [(Ok(Answer::Admit(())), commands.len()), (Err(Rejection::Closed), kinds.len())] {
         let mut bytes = protocol::encode(&Reply::new(None, outcome)).expect("a reply");
-        bytes[3] = u8::try_from(count).expect("a few");
+        bytes.truncate(3);
+        bytes.push(u8::try_from(count).expect("a few"));
+        bytes.extend(ARGUMENTS);
         assert!(protocol::decode::<Reply>(&bytes).is_err(), "an outcome is missing in this test");
     }
 }
@@ -672,7 +696,7 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-4.sql", &dump(&world.object));
+    assert_golden("object-5.sql", &dump(&world.object));
     assert_golden("listing-4.sql", &dump(&world.listing));
     assert_golden("cache-3.txt", &world.cache);
 }
@@ -714,12 +738,12 @@ fn assert_served(world: &mut World, moods: usize) {
 }
 
 #[test]
-fn a_state_of_schema_3_or_4_is_served() {
-    for file in ["object-3.sql", "object-4.sql"] {
+fn a_state_of_schema_3_4_or_5_is_served() {
+    for file in ["object-3.sql", "object-4.sql", "object-5.sql"] {
         let mut world = served(file);
         assert_served(&mut world, 1);
         let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-        assert_eq!((state("schema"), state("served_from")), (4, 3), "{file}");
+        assert_eq!((state("schema"), state("served_from")), (5, 3), "{file}");
         let before = dump(&world.object);
         // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
         world.flush(140);
@@ -743,7 +767,7 @@ fn a_state_of_schema_2_is_migrated_and_served() {
     read_usage(&mut world.core, &world.object).expect("an answer");
     assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
     let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-    assert_eq!((state("schema"), state("served_from")), (4, 3), "no build of version 2 may serve it");
+    assert_eq!((state("schema"), state("served_from")), (5, 3), "no build of version 2 may serve it");
     assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
     assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
     assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);

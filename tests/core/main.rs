@@ -10,6 +10,7 @@ mod closing;
 mod copies;
 mod edge_limits;
 mod edge_reads;
+mod export;
 mod formats;
 mod idempotency;
 mod leased_tokens;

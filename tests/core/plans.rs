@@ -8,7 +8,7 @@ use rollcall::directory::names::Name;
 use rollcall::directory::principal::PrincipalType;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::protocol::{
-    Command, ExportEndUser, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, PrincipalRef,
+    Command, ExportPart, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, PrincipalRef,
     PrincipalsFrom, ReadAgent, ReadEndUser, ReadPrincipal, ReadUsage,
 };
 
@@ -43,7 +43,7 @@ fn reads() -> Vec<Command> {
             metadata: None,
         }),
         Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
-        Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
+        Command::ExportPart(ExportPart::First { user_id: id("ada") }),
         Command::ReadAgent(ReadAgent { agent: tutor() }),
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("ada")) }),
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("named")) }),

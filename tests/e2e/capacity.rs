@@ -13,13 +13,13 @@ const USERS: &str = "/v1/end-users";
 const SMALL: u32 = 180_000;
 const PRINCIPALS: &str = "/api/v1/principals";
 
-fn organization(limits: &Value) -> Organization {
+pub fn organization(limits: &Value) -> Organization {
     let mut all = json!({ "requests_per_second": 100_000, "burst": 1_000_000 });
     all.as_object_mut().expect("an object").extend(limits.as_object().expect("an object").clone());
     shared().organization_with(&all)
 }
 
-fn limit(organization: &Organization, limits: &Value) {
+pub fn limit(organization: &Organization, limits: &Value) {
     let path = format!("/admin/v1/organizations/{}", organization.id);
     expect(200, shared().admin().patch(&path, &json!({ "limits": limits })));
 }

@@ -82,6 +82,13 @@ impl Client {
         (head, body.into_reader())
     }
 
+    /// Returns the answer as soon as its head has arrived.
+    pub fn open_get(&self, path: &str) -> (Response, ureq::BodyReader<'static>) {
+        let opened = self.try_open("GET", path, None);
+        let (head, body) = opened.unwrap_or_else(|error| panic!("GET {path}: {error}"));
+        (head, body.into_reader())
+    }
+
     /// Sends the head of a `POST`, and nothing of the body that it announces. Returns the status of the answer, which
     /// never comes from a server that reads the body first.
     pub fn post_head(&self, path: &str) -> u16 {

@@ -20,6 +20,7 @@ mod delete_end_user;
 mod edge_reads;
 mod ending;
 mod erasure;
+mod export;
 mod faults;
 mod get_end_user;
 mod hang_up;

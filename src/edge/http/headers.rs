@@ -67,6 +67,7 @@ pub const fn quota(fault: &Fault) -> Option<Quota> {
         Fault::ScopeTooSmall { quota }
         | Fault::RateLimited { quota: Some(quota), .. }
         | Fault::QuotaReserved { quota, .. }
+        | Fault::TooManyKeptAnswers { quota, .. }
         | Fault::OverQuota { quota, .. } => Some(*quota),
         _ => None,
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use futures_util::Stream;
 use serde::Serialize;
 
 use crate::fault::{Fault, internal};
@@ -20,10 +21,16 @@ pub trait EventSink {
 /// Sends the events of a response. The response ends when it ends. It runs to its end even without a reader.
 pub type Producer = Box<dyn FnOnce(Rc<dyn EventSink>) -> Pin<Box<dyn Future<Output = ()>>>>;
 
+/// The rest of a body whose head is sent. The next part is made when the reader has taken the one before, so that no
+/// more than one is held. A fault cuts the body off, so that the reader does not take it for whole.
+pub type Parts = Pin<Box<dyn Stream<Item = Result<String, Fault>>>>;
+
 /// The content of a response.
 pub enum Content {
     None,
     Text(String),
+    /// A text that is too long to be held.
+    Parts(Parts),
     /// Server-sent events, which are made after the head was sent.
     Events(Producer),
 }
@@ -59,6 +66,12 @@ impl Response {
     #[must_use]
     pub fn with_body(mut self, body: String) -> Self {
         self.body = Content::Text(body);
+        self
+    }
+
+    #[must_use]
+    pub fn with_parts(mut self, parts: Parts) -> Self {
+        self.body = Content::Parts(parts);
         self
     }
 }

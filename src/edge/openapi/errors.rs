@@ -88,7 +88,10 @@ fn fault(status: u16, id: &str) -> (&'static str, &'static str) {
         429 if id == "respond" => {
             ("quota_exhausted", "Too many requests, or the turns of this billing period are used up.")
         }
-        429 => ("rate_limit_exceeded", "Too many requests; retry after `Retry-After`."),
+        429 => (
+            "rate_limit_exceeded",
+            "Too many requests, or too many answers kept for an `Idempotency-Key`; retry after `Retry-After`.",
+        ),
         502 => ("upstream_error", "The service that makes the answers gave none. The turn is not counted."),
         503 => ("service_unavailable", "Something this needs is out of reach; retry after `Retry-After`."),
         504 => ("turn_timeout", "The answer was not there in time. The turn is not counted."),

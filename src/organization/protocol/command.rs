@@ -5,7 +5,8 @@ use super::audit::{AuditReport, ReadAudit, StartAudit};
 use super::closing::{Close, CloseAgain, ClosingProgress, OrganizationDeletion};
 use super::deletions::{DeleteEndUser, ReadDeletion};
 use super::end_users::{
-    CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
+    CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportEndUser, ExportPart, ExportedPart, NewEndUser,
+    ReadEndUser, UpdateEndUser,
 };
 use super::keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
 use super::principals::{
@@ -91,7 +92,7 @@ commands! {
     Once UpdateEndUser(UpdateEndUser) -> EndUser;
     Repeatable DeleteEndUser(DeleteEndUser) -> Receipt;
     Reads ReadDeletion(ReadDeletion) -> Receipt;
-    /// Return everything that the object holds about a user.
+    /// Return everything that the object holds about a user, as a whole. An edge of an earlier build asks for this.
     Reads ExportEndUser(ExportEndUser) -> json::Text;
     /// Return the record of a user, with the relationships that it shows.
     Reads ReadEndUser(ReadEndUser) -> EndUserView;
@@ -131,6 +132,8 @@ commands! {
     /// Have a closed object remove once more what it had, because a store got it back. It answers whose deletion it was,
     /// if it knows. An open object refuses.
     Repeatable CloseAgain(CloseAgain) -> Option<OrganizationDeletion>;
+    /// Return a bounded part of everything that the object holds about a user.
+    Reads ExportPart(ExportPart) -> ExportedPart;
 }
 
 /// The arguments of [`Command::Admit`].

@@ -1,11 +1,14 @@
 //! End users in calls and replies.
 
 use super::precondition::Precondition;
+use crate::directory::agent::AgentId;
 use crate::directory::end_user::EndUser;
+use crate::directory::identifiers::DeletionId;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::organization::Capacity;
 use crate::directory::relationship::Relationship;
+use crate::directory::timestamp::Timestamp;
 use crate::json;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +43,49 @@ pub struct UpdateEndUser {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ExportEndUser {
     pub user_id: UserId,
+}
+
+/// Which part of an export to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportPart {
+    First {
+        user_id: UserId,
+    },
+    /// The part that follows another one.
+    Next(ExportPlace),
+}
+
+/// The place at which an export goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportPlace {
+    /// The row number of the user. No other user ever has it, so the export ends when the user is erased, also if
+    /// another one is made under the id.
+    pub user: i64,
+    /// When the export began. It shows no answer that had expired by then.
+    pub exported_at: Timestamp,
+    /// The newest kept answer about the user when the export began. Later ones are not shown.
+    pub last_answer: i64,
+    /// The newest change when the export began. Relationships that were made later are not shown.
+    pub last_change: i64,
+    pub list: ExportList,
+}
+
+/// The list in which an export goes on, and the last entry that it has shown. Row numbers are positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportList {
+    KeptAnswers { after: i64 },
+    Relationships { after: i64 },
+    OwnedAgents { after: Option<AgentId> },
+    Deletions { after: Option<DeletionId> },
+}
+
+/// A part of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedPart {
+    /// A piece of the document. All pieces in a row are the document.
+    pub text: String,
+    /// `None` after the last part.
+    pub next: Option<ExportPlace>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -42,8 +42,8 @@ pub use command::{Admit, Answer, Command, Effect, IntoCommand};
 pub use deletions::{DeleteEndUser, ReadDeletion};
 pub use edge_reads::{EdgeCall, Lease};
 pub use end_users::{
-    CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser,
-    UpdateEndUser,
+    CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportEndUser, ExportList, ExportPart,
+    ExportPlace, ExportedPart, NewEndUser, ReadEndUser, UpdateEndUser,
 };
 pub use idempotency::IdempotencyKey;
 pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};

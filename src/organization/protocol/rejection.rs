@@ -47,6 +47,12 @@ pub enum Rejection {
     IdempotencyOfErased,
     /// The organization holds as much as it may.
     OverCapacity(Capacity),
+    /// As many answers as may be are kept for idempotency keys, about one user or agent or in all. The oldest of them
+    /// expires after this time.
+    TooManyKeptAnswers {
+        quota: Quota,
+        retry_after_ms: i64,
+    },
 }
 
 /// What a command does not find. The text is the kind of resource, in words.

@@ -10,7 +10,7 @@ use rollcall::directory::names::Name;
 use rollcall::json;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, DeleteEndUser, Denial, EndUserChange,
-    EndUserView, ExportEndUser, IdempotencyKey, NewEndUser, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply,
+    EndUserView, ExportPart, IdempotencyKey, NewEndUser, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply,
     UpdateEndUser,
 };
 use rollcall::projection::listing::pages::{Direction, Query, Range};
@@ -199,7 +199,7 @@ impl World<'_> {
                     deletion_id: self.random.choice(&known).copied().unwrap_or(unknown),
                 })
             }
-            72..78 => Command::ExportEndUser(ExportEndUser { user_id }),
+            72..78 => Command::ExportPart(ExportPart::First { user_id }),
             // A list.
             78..84 => Command::Admit(Admit),
             // A read.

@@ -6,8 +6,8 @@ use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::EndUser;
 use rollcall::directory::identifiers::{DeletionId, RequestId};
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteEndUser, EndUserChange,
-    ExportEndUser, NewEndUser, Outcome, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply, UpdateEndUser,
+    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteEndUser, EndUserChange, ExportPart,
+    ExportedPart, NewEndUser, Outcome, Precondition, ReadDeletion, ReadEndUser, Rejection, Reply, UpdateEndUser,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -145,7 +145,7 @@ impl World<'_> {
                             if let Ok(Answer::ReadDeletion(receipt)) = outcome { Some(receipt) } else { None };
                         self.oracle.judge_receipt(*deletion_id, receipt)?;
                     }
-                    Command::ExportEndUser(ExportEndUser { user_id }) => {
+                    Command::ExportPart(ExportPart::First { user_id }) => {
                         self.judge_export(self.number(user_id), outcome)?;
                     }
                     Command::ReadEndUser(ReadEndUser { user_id }) => self.judge_read(self.number(user_id), outcome)?,
@@ -331,7 +331,7 @@ impl World<'_> {
     /// An export is the record, the kept answers about it, and its open erasures.
     fn judge_export(&mut self, user: usize, outcome: &Outcome) -> Result<(), Violation> {
         let is = self.holdings.users[user].as_deref();
-        let (Ok(Answer::ExportEndUser(document)), Some(is)) = (outcome, is) else {
+        let (Ok(Answer::ExportPart(ExportedPart { text: document, next: None })), Some(is)) = (outcome, is) else {
             ensure!(
                 matches!(outcome, Err(Rejection::NotFound(_))) && is.is_none(),
                 "user {user}: {is:?}, exported as {outcome:?}"
@@ -339,7 +339,7 @@ impl World<'_> {
             return Ok(());
         };
         let export: Export<'_> =
-            serde_json::from_str(document.as_str()).map_err(|error| Violation(format!("an export: {error}")))?;
+            serde_json::from_str(document).map_err(|error| Violation(format!("an export: {error}")))?;
         let mut kept: Vec<_> = export.kept_answers.into_iter().map(|answer| answer.request_id).collect();
         kept.sort();
         let mut open: Vec<_> = export.deletions.into_iter().map(|receipt| receipt.deletion_id).collect();

@@ -37,3 +37,38 @@ export function respond(init, bytes, stream) {
   const body = bytes === undefined ? stream : bytes.slice();
   return new Response(body, JSON.parse(init));
 }
+
+/** A body of parts. The runtime asks for each when the reader has taken the one before, as the stream has no queue. */
+export function pulled(source, context) {
+  let held = source;
+  const end = () => {
+    held?.free();
+    held = undefined;
+  };
+  const next = () => {
+    try {
+      return held.next();
+    } catch (error) {
+      // A trap: see `tell` in waiting.js.
+      reportError(error);
+      throw error;
+    }
+  };
+  const pull = async (controller) => {
+    try {
+      const part = next();
+      // When the caller hangs up, the part is still made, and its memory freed.
+      context.waitUntil(part.catch(() => {}));
+      const bytes = await part;
+      if (bytes === undefined) {
+        end();
+        controller.close();
+      } else controller.enqueue(bytes);
+    } catch (error) {
+      end();
+      // The runtime cuts the body off.
+      throw error;
+    }
+  };
+  return new ReadableStream({ pull, cancel: end }, { highWaterMark: 0 });
+}

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use futures_util::StreamExt;
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::{ReadableStream, Request, Response};
@@ -11,7 +12,7 @@ use web_sys::{ReadableStream, Request, Response};
 use super::bindings::describe;
 use crate::executor::{fulfilled, promise};
 use rollcall::edge::http::request::{BodyError, Incoming};
-use rollcall::edge::http::response::{self, Content, EventSink, HeaderName, Producer, Response as EdgeResponse};
+use rollcall::edge::http::response::{self, Content, EventSink, HeaderName, Parts, Producer, Response as EdgeResponse};
 use rollcall::fetch::OnChunk;
 use rollcall::json::as_map;
 use serde::Serialize;
@@ -29,6 +30,9 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     fn respond(init: &str, bytes: Option<&[u8]>, stream: Option<ReadableStream>) -> Result<Response, JsValue>;
+
+    /// A stream of the parts of a source, each asked for when the reader wants it. Frees the source at the end.
+    fn pulled(source: PartSource, context: &Context) -> ReadableStream;
 }
 
 #[derive(Debug)]
@@ -148,6 +152,9 @@ pub fn into_response(response: EdgeResponse, context: &Context) -> Result<Respon
         Content::None => respond(&init, None, None),
         // Bytes. A string would be decoded and encoded again.
         Content::Text(text) => respond(&init, Some(text.as_bytes()), None),
+        Content::Parts(parts) => {
+            respond(&init, None, Some(pulled(PartSource(Rc::new(RefCell::new(Some(parts)))), context)))
+        }
         Content::Events(producer) => respond(&init, None, Some(stream(producer, context)?)),
     }
 }
@@ -198,4 +205,29 @@ fn stream(producer: Producer, context: &Context) -> Result<ReadableStream, JsVal
         Ok(JsValue::UNDEFINED)
     }));
     Ok(stream)
+}
+
+/// The parts of a body, for `http.js`.
+#[wasm_bindgen]
+pub struct PartSource(Rc<RefCell<Option<Parts>>>);
+
+#[wasm_bindgen]
+impl PartSource {
+    /// Promises the next part as bytes, or `undefined` after the last one. The promise is rejected when there is no part,
+    /// although the body is not whole. One part is made at a time.
+    pub fn next(&self) -> Promise {
+        let held = Rc::clone(&self.0);
+        promise(async move {
+            let Some(mut parts) = held.take() else { return Err(js_sys::Error::new("the body has ended").into()) };
+            match parts.next().await {
+                Some(Ok(text)) => {
+                    held.replace(Some(parts));
+                    Ok(Uint8Array::from(text.as_bytes()).into())
+                }
+                // What is wrong is in the log.
+                Some(Err(fault)) => Err(js_sys::Error::new(fault.code()).into()),
+                None => Ok(JsValue::UNDEFINED),
+            }
+        })
+    }
 }

@@ -23,7 +23,7 @@ use crate::input::{Fields, both, choice, string};
 use crate::json;
 use crate::organization::copies::CopiedUser;
 use crate::organization::protocol::{
-    Admit, CreatedEndUser, EndUserChange, EndUserView, ExportEndUser, NewEndUser, ReadEndUser, UpdateEndUser,
+    Admit, CreatedEndUser, EndUserChange, EndUserView, NewEndUser, ReadEndUser, UpdateEndUser,
 };
 use crate::projection::listing::pages::{Direction, Page, Position, Query, Range};
 use crate::refusal::Refusal;
@@ -84,12 +84,6 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 /// Answers with a copy: the record alone, as relationships are nowhere but in the object.
 fn from_copy(copy: CopiedUser) -> Result<Response, Fault> {
     Response::json(200, &copy.user)
-}
-
-/// `GET /v1/end-users/{user_id}/export`: everything that Rollcall holds about a user.
-pub fn export<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
-    let user_id = input.path("user_id", UserId::new)?;
-    Ok(Plan::new(ExportEndUser { user_id }, |document| Response::json(200, &document)))
 }
 
 /// `PATCH /v1/end-users/{user_id}`: `application/json` replaces what it names, `application/merge-patch+json` is

@@ -3,6 +3,7 @@
 pub mod deletions;
 pub mod end_users;
 pub mod end_users_batch;
+pub mod export;
 pub mod relationships;
 pub mod respond;
 pub mod turn_events;

@@ -11,7 +11,6 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::{Either, select};
-use serde::Serialize;
 use strum::{IntoStaticStr, VariantArray};
 
 use super::turn_events::{self, StoredTurn, TurnEvent};
@@ -26,6 +25,7 @@ use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
+use crate::edge::log::StreamLine;
 use crate::edge::runtime::Runtime;
 use crate::edge::turn_waiters::Waiter;
 use crate::fault::{CredentialFault, Fault, internal};
@@ -278,24 +278,14 @@ impl<R: Runtime> Turn<R> {
                         fault.code()
                     }
                 };
-                // The request's own log line was written when the stream began.
                 let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-                let line = StreamLine { request_id: self.request_id, stream: outcome, duration_ms };
+                let line = StreamLine { request_id: self.request_id, stream: outcome, duration_ms, reason: None };
                 if let Ok(line) = serde_json::to_string(&line) {
                     self.runtime.log(&line);
                 }
             })
         }))
     }
-}
-
-/// The log line at the end of a stream.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StreamLine {
-    request_id: RequestId,
-    stream: &'static str,
-    duration_ms: i64,
 }
 
 fn turn_answer(asked: &Asked, answer: ResponderAnswer, latency_ms: i64) -> TurnAnswer {

@@ -80,6 +80,10 @@ pub(super) fn all() -> Vec<Operation> {
             .links(deletion_links())
             .errors(&[404, 412]),
         Operation::new(Get, "/v1/end-users/{user_id}/export", "exportEndUser", tag, "Export everything held about a user")
+            .says(
+                "A long document is sent in pieces. If the person is erased before the end, the connection ends without \
+                 the rest.",
+            )
             .answers(200, "One document.", "Export", export, &[])
             .errors(&[404]),
         Operation::new(Get, "/v1/deletions/{deletion_id}", "getDeletion", tag, "Read the receipt of an erasure")
