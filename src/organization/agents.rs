@@ -90,7 +90,13 @@ pub fn find_one(sql: &impl Sql, agent: &AgentRef) -> Result<AgentRow, Failure> {
 
 /// Whether an external id belongs to an agent.
 pub fn has_external_id(sql: &impl Sql, external_id: &UserId) -> Result<bool, SqlError> {
-    sql.exists("SELECT 1 FROM agents WHERE external_id_digest = ?", &[external_id.digest().into()])
+    Ok(with_external_id(sql, external_id)?.is_some())
+}
+
+/// The agent with this external id.
+pub fn with_external_id(sql: &impl Sql, external_id: &UserId) -> Result<Option<AgentId>, SqlError> {
+    let select = "SELECT agent_id FROM agents WHERE external_id_digest = ?";
+    sql.find(select, &[external_id.digest().into()], |row| row.parsed("agent id"))
 }
 
 fn find_by(sql: &impl Sql, column: &str, value: String) -> Result<FoundAgent, SqlError> {
@@ -119,8 +125,10 @@ pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAge
         FoundAgent::Several => Err(Rejection::Ambiguous.into()),
         FoundAgent::One(row) => {
             writer.check_storage_for_change()?;
+            // The platform may repeat the call that made the agent.
+            let created = row.agent.agent_id == new.agent_id;
             let change = AgentChange { name: Some(new.name), metadata: new.metadata, owner: None };
-            Ok(SavedAgent { created: false, view: apply(writer, row, change)? })
+            Ok(SavedAgent { created, view: apply(writer, row, change)? })
         }
         FoundAgent::None => {
             if let Some(external_id) = &new.external_id
@@ -185,7 +193,7 @@ pub fn update(
     if_match: Option<&Precondition>,
 ) -> Result<AgentView, Failure> {
     let row = find_one(writer.sql, agent)?;
-    Precondition::check(if_match, row.version)?;
+    writer.check_version(if_match, row.version)?;
     writer.check_storage_for_change()?;
     apply(writer, row, change)
 }

@@ -274,6 +274,13 @@ impl ChangeLog {
         Ok(())
     }
 
+    /// Whether the current request made the change of this number, in an earlier execution of the same call.
+    pub fn is_own(&self, sql: &impl Sql, version: Version) -> Result<bool, SqlError> {
+        let Some(request_id) = self.origin.request_id else { return Ok(false) };
+        let select = "SELECT 1 FROM changes WHERE sequence = ? AND request_id = ?";
+        sql.exists(select, &[version.sequence().into(), request_id.to_string().into()])
+    }
+
     /// Writes the row of a change, in the transaction of the change. Returns its number as the new version of the
     /// record.
     pub fn append(

@@ -95,8 +95,10 @@ pub fn create(
             if UserRow::find(sql, &new.external_id)?.is_some() {
                 return Err(Rejection::OtherType.into());
             }
-            let created = !agents::has_external_id(sql, &new.external_id)?;
-            if created {
+            let held = agents::with_external_id(sql, &new.external_id)?;
+            // The platform may repeat the call that made the agent.
+            let created = held.is_none_or(|held| held == new.agent_id);
+            if held.is_none() {
                 let agent = Agent {
                     agent_id: new.agent_id,
                     name: new.name,

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{
-    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Precondition, Rejection, Resource, UpdateEndUser,
+    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
 };
 use super::relationships;
 use super::sql::{Sql, SqlError, json_list};
@@ -143,7 +143,7 @@ pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Resul
     let UpdateEndUser { user_id, change, if_match } = update;
     let mut row = UserRow::find(writer.sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
     row.check_takes_writes(writer.sql)?;
-    Precondition::check(if_match.as_ref(), row.user.version)?;
+    writer.check_version(if_match.as_ref(), row.user.version)?;
     let held = row.user.clone();
     apply(&mut row.user, change)
         .map_err(|refusal| Rejection::Invalid { field: "metadata".to_owned(), reason: refusal.0 })?;

@@ -3,7 +3,7 @@
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::copies::Copies;
 use super::failure::Failure;
-use super::protocol::Rejection;
+use super::protocol::{Precondition, Rejection};
 use super::sql::{Sql, SqlError};
 use crate::directory::end_user::Version;
 use crate::directory::organization::{Capacity, Limits};
@@ -23,6 +23,16 @@ impl<S: Sql> Writer<'_, S> {
     /// Writes the row of a change. Returns the new version of the record.
     pub fn append(&mut self, kind: ChangeKind, subject: &Subject, affected: Affected) -> Result<Version, SqlError> {
         self.log.append(self.sql, kind, subject, affected)
+    }
+
+    /// Rejects a version on which the request may not act. The request may act again on what it has made itself: the
+    /// platform repeats a call whose reply it has lost, and the second reply is the one that arrives.
+    pub fn check_version(&self, condition: Option<&Precondition>, version: Version) -> Result<(), Failure> {
+        if Precondition::permits(condition, version) || self.log.is_own(self.sql, version)? {
+            Ok(())
+        } else {
+            Err(Rejection::PreconditionFailed.into())
+        }
     }
 
     /// Refuses a further end user beyond the limits.

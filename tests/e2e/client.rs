@@ -140,7 +140,9 @@ impl Client {
         path: &str,
         body: Option<(&str, &[u8])>,
     ) -> Result<(Response, ureq::Body), ureq::Error> {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        // Most clients send this. Here a compressed body does not read, so no answer of the Worker may be compressed.
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let mut request = request.header("X-Front-Accept-Encoding", "gzip, br");
         if let Some(credential) = &self.credential {
             request = request.header("Authorization", format!("Bearer {credential}"));
         }

@@ -59,6 +59,11 @@ pub fn set_ahead(server: &Server, by: Duration) {
     set(server, &json!({ "ahead_ms": u64::try_from(by.as_millis()).expect("not that far") }));
 }
 
+/// Lets a server's clock and its timers run so many times as fast.
+pub fn set_speed(server: &Server, speed: u32) {
+    set(server, &json!({ "ahead_ms": 0, "speed": speed }));
+}
+
 fn set(server: &Server, setting: &Value) {
     assert_eq!(expect(200, server.anonymous().post("/__clock", setting)), *setting);
 }

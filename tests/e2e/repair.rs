@@ -133,6 +133,18 @@ impl Damaged {
     }
 }
 
+/// Repairs an organization, and asserts that there was nothing to repair.
+pub fn assert_nothing_differs(server: &Server, organization: &Organization) {
+    let path = format!("{}/repair", organization.path());
+    let asked = server.admin().post(&path, &json!({}));
+    assert!([200, 202].contains(&asked.status), "{asked:?}");
+    let report = || expect(200, server.admin().get(&path));
+    let report = wait::until("the end of a repair", report, |report| report["status"] == "completed");
+    for mode in report["modes"].as_array().expect("modes") {
+        assert_eq!(differences(mode), (false, json!([0, 0, 0]), json!([0, 0, 0])), "{report}");
+    }
+}
+
 /// Whether the fence was reset, and the differences of listing and cache.
 fn differences(mode: &Value) -> (bool, Value, Value) {
     let of = |store: &Value| json!([store["missing"], store["outdated"], store["foreign"]]);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 use serde_json::{Value, json};
 use xtask::runtime::Runtime;
@@ -162,6 +163,12 @@ impl Server {
         &self.state
     }
 
+    /// How many calls to stores the front refused because the platform would. `None` when the runtime has ended.
+    fn refused(&self) -> Option<u64> {
+        let answer = self.anonymous().try_send("GET", "/__front", None).ok()?;
+        answer.json()["refused"].as_u64()
+    }
+
     /// Works after a failed assertion too, so that the runtime ends.
     fn runtime(&self) -> MutexGuard<'_, Runtime> {
         self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
@@ -255,8 +262,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // The Worker takes a refusal for a failure of the store, and tries again: no other assertion would see it.
+        let refused = if thread::panicking() { None } else { self.refused() };
         self.kill();
         let _ = std::fs::remove_dir_all(&self.state);
+        assert!(refused.is_none_or(|refused| refused == 0), "the front refused {refused:?} calls to stores");
     }
 }
 

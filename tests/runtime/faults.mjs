@@ -1,22 +1,68 @@
-// The Worker as it ships, with stores that can be made to fail: the shipped
-// entry module, its bindings wrapped. `POST /__faults` with "kv", "d1" or "objects"
-// says which of them fails from now on (true), never answers ("hang") or works again (false), and with "build"
-// that calls to objects come from an edge of another build. "puts" is how many puts KV still takes, as on its free
-// plan; null is no limit. Objects and edge share the isolate, so one variable serves both. `GET /__calls` says how
-// often each method of KV and of objects was called. Its clock can be set as well.
+// The Worker as it ships, with stores and objects that can be made to fail: the shipped
+// entry module, its bindings wrapped. `POST /__faults` sets, from now on:
+//   "kv", "d1", "objects"  whether it works (false), fails (true) or does not answer ("hang") until it is set anew
+//   "build"                whether calls to objects come from an edge of another build
+//   "puts"                 how many puts KV still takes, as on its free plan; null is no limit
+//   "reset"                how likely a call is to end its object: before it, in it, or while others are under way
+//   "overloaded"           how likely an object is to turn a call away
+//   "twice", "lost"        how likely a call is to be repeated by the runtime, or executed and its reply lost
+//   "alarms"               whether alarms are dropped, as after six failures
+//   "seed"                 where the chances begin
+// Objects and edge share the isolate, so one variable serves both. `GET /__calls` says how often each method of KV and
+// of objects was called, and how often each fault happened. Its clock can be set as well.
 import Edge, { Organization as Shipped } from "./clock.mjs";
 
-const failing = { kv: false, d1: false, objects: false, build: false, puts: null };
+const failing = {
+  kv: false,
+  d1: false,
+  objects: false,
+  build: false,
+  puts: null,
+  reset: 0,
+  overloaded: 0,
+  twice: 0,
+  lost: 0,
+  alarms: false,
+};
 const calls = {};
+
+function count(what) {
+  calls[what] = (calls[what] ?? 0) + 1;
+}
+
+// xorshift32: <https://www.jstatsoft.org/article/view/v008i14>
+let state = 1;
+
+/** A number from 0 to below 1. */
+function random() {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  return (state >>> 0) / 2 ** 32;
+}
+
+/** Whether a fault happens this time. */
+function happens(name) {
+  const happened = failing[name] > 0 && random() < failing[name];
+  if (happened) count(name);
+  return happened;
+}
+
+/** Ends when the fault does, with an error. The timer belongs to whoever waits: no request can wake another. */
+async function hang(name) {
+  count(`${name}.hang`);
+  while (failing[name] === "hang") await scheduler.wait(50);
+  throw new Error(`injected fault: ${name} did not answer`);
+}
 
 /** Counts a call. What it gives in the place of an answer, if it is to fail. */
 function fault(name, method) {
-  calls[`${name}.${method}`] = (calls[`${name}.${method}`] ?? 0) + 1;
+  count(`${name}.${method}`);
   if (name === "kv" && method === "put" && failing.puts !== null) {
     if (failing.puts === 0) return Promise.reject(new Error("KV put() limit exceeded for the day."));
     failing.puts -= 1;
   }
-  if (failing[name] === "hang") return new Promise(() => {});
+  if (failing[name] === "hang") return hang(name);
   if (failing[name]) return Promise.reject(new Error(`injected fault: ${name}.${method}`));
 }
 
@@ -43,11 +89,32 @@ function ofAnotherBuild(stub) {
   });
 }
 
-/** Refuses a parameter that D1 refuses, and the local D1 does not. */
-function bound(values) {
-  const bytes = (value) => (typeof value === "string" ? new TextEncoder().encode(value).length : 0);
-  if (values.some((value) => bytes(value) > 2_000_000)) throw new Error("string or blob too big: SQLITE_TOOBIG");
-  return values;
+const METHODS = ["handle", "handleListed", "handleAudited"];
+
+/** An error with which the runtime ends a call, in the place of an answer.
+ * <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/> */
+const platformError = (message, flags) => Object.assign(new Error(message), flags);
+
+// What the runtime does with a call on its way. Each attempt has a stub of its own, as a stub may be broken.
+async function carried(stub, method, call) {
+  if (happens("overloaded")) {
+    throw platformError("Durable Object is overloaded. Too many requests queued.", { overloaded: true, retryable: true });
+  }
+  try {
+    if (happens("twice")) await stub()[method](call);
+    const reply = await stub()[method](call);
+    if (!happens("lost")) return reply;
+  } catch (error) {
+    // Some of the errors of a reset say that the call may be repeated.
+    if (error.durableObjectReset && random() < 0.5) error.retryable = true;
+    throw error;
+  }
+  throw platformError("Network connection lost.", { retryable: true });
+}
+
+function unreliable(stub) {
+  const methods = METHODS.map((method) => [method, (call) => carried(stub, method, call)]);
+  return { ...Object.fromEntries(methods), ping: () => stub().ping() };
 }
 
 // D1 fails where a statement is executed, not where it is prepared.
@@ -55,7 +122,7 @@ function guardStatement(statement) {
   return new Proxy(statement, {
     get(target, property) {
       const value = Reflect.get(target, property, target);
-      if (property === "bind") return (...args) => guardStatement(value.apply(target, bound(args)));
+      if (property === "bind") return (...args) => guardStatement(value.apply(target, args));
       if (typeof value !== "function") return value;
       return (...args) => fault("d1", property) ?? value.apply(target, args);
     },
@@ -71,8 +138,7 @@ function faulty(env) {
         return {
           getByName(name) {
             if (failing.objects === true) throw new Error("injected fault: objects.getByName");
-            const methods = ["handle", "handleListed", "handleAudited"];
-            const stub = guard(value.getByName(name), "objects", methods);
+            const stub = guard(unreliable(() => value.getByName(name)), "objects", METHODS);
             return failing.build ? ofAnotherBuild(stub) : stub;
           },
         };
@@ -93,9 +159,32 @@ function faulty(env) {
   });
 }
 
+// How long after a call its object may end, in milliseconds: while it flushes, or while other calls are under way.
+const RESET_LATER_MS = 40;
+
 export class Organization extends Shipped {
   constructor(ctx, env) {
     super(ctx, faulty(env));
+    count("starts");
+  }
+
+  handle(call) {
+    if (!happens("reset")) return super.handle(call);
+    const when = Math.floor(random() * 3);
+    if (when === 0) this.end();
+    const reply = super.handle(call);
+    if (when === 1) this.end();
+    setTimeout(() => this.end(), random() * RESET_LATER_MS);
+    return reply;
+  }
+
+  end() {
+    this.ctx.abort("injected reset");
+  }
+
+  alarm() {
+    if (!failing.alarms) return super.alarm();
+    count("alarms");
   }
 }
 
@@ -104,7 +193,9 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "/__calls") return Response.json(calls);
     if (pathname !== "/__faults") return Edge.fetch(request, faulty(env), ctx);
-    Object.assign(failing, await request.json());
+    const { seed, ...faults } = await request.json();
+    state = seed ?? state;
+    Object.assign(failing, faults);
     return Response.json(failing);
   },
   scheduled: (controller, env, ctx) => Edge.scheduled(controller, faulty(env), ctx),

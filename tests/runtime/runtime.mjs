@@ -16,8 +16,9 @@ const { Miniflare, convertV4MiniflareOptions } = createRequire(import.meta.url)(
 const { state, vars, entry, ai, edges } = JSON.parse(process.argv[2]);
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
-// The first is served; the clock is there for others to build on.
-const entries = new Set(entry ? [entry, "tests/runtime/clock.mjs"] : []);
+const front = "tests/runtime/front.mjs";
+// The first is served. The clock and the front are there for others to build on.
+const entries = new Set([entry ?? front, "tests/runtime/clock.mjs", front]);
 
 const edge = (name, more) => ({
   name,

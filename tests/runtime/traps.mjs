@@ -1,7 +1,7 @@
 // The Worker as it ships, with a clock that fails when it is told to: `POST /__trap` with
 // {"looks":N} lets it be looked at N times more, and has the next look throw. Nothing expects that of a
 // clock, so the instance of the module that looked is at its end, wherever it was.
-import Edge, { Organization } from "../../worker/src/entry.mjs";
+import Edge, { Organization } from "./front.mjs";
 
 let looks = Infinity;
 const now = Date.now.bind(Date);

@@ -2,7 +2,7 @@
 // hexadecimal) instead of the token's: test vectors have messages of their own.
 // All else about a signature is the Worker's: the key, its parameters, what follows.
 // One request at a time.
-import Edge, { Organization } from "../../worker/src/entry.mjs";
+import Edge, { Organization } from "./front.mjs";
 
 let message = null;
 const prototype = Object.getPrototypeOf(crypto.subtle);

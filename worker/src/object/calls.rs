@@ -22,6 +22,9 @@ use rollcall::organization::sql::SqlError;
 /// then.
 pub const ALARM_FIRST_MS: i64 = 5_000;
 
+/// How late an alarm comes at most, in milliseconds. The platform tries six times in about a minute, and then forgets it.
+const ALARM_LATE_MS: i64 = 60_000;
+
 impl ObjectState {
     /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
     /// one. Starts the flush of what the call changed.
@@ -39,10 +42,9 @@ impl ObjectState {
             });
             reply.inspect_err(|_| state.alarm_at_ms.set(None))
         } else {
-            let is_edge_call = call.edge.is_some();
             let reply = state.core.borrow_mut().handle(&state.sql, call, now);
-            // A user may be copied from now on.
-            if is_edge_call && let Ok(reply) = &reply {
+            // A user may be copied from now on, and an alarm may have been dropped.
+            if let Ok(reply) = &reply {
                 state.set_alarm_for(&state.core.borrow(), reply, now).map_err(js_error)?;
             }
             reply
@@ -71,7 +73,9 @@ impl ObjectState {
         // The alarm that is set may be for an expiry a day from now.
         let Some(work_at) = core.work_at() else { return Ok(()) };
         let wanted_ms = work_at.millis().max(now.millis().saturating_add(ALARM_FIRST_MS));
-        if self.alarm_at_ms.get().is_none_or(|at_ms| at_ms > wanted_ms) {
+        // One that should have come was dropped.
+        let is_set = |at_ms: i64| at_ms <= wanted_ms && at_ms.saturating_add(ALARM_LATE_MS) >= now.millis();
+        if !self.alarm_at_ms.get().is_some_and(is_set) {
             self.set_alarm(wanted_ms)?;
         }
         Ok(())

@@ -1,0 +1,95 @@
+//! The front's own rules (`tests/runtime/front.mjs`). Every other test runs behind them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::agents::make_agent;
+use crate::clock::{self, Clock};
+use crate::edge_reads::{from_edge, near};
+use crate::metering::turns_of_relationships;
+use crate::respond::PATH;
+use crate::server::{Options, Server, expect, roomy, shared};
+use crate::stores::kv_keys;
+use crate::upstream::{Behaviour, Steps, Upstream};
+use crate::wait;
+
+/// How often a rule was applied.
+pub fn applied(server: &Server, rule: &str) -> u64 {
+    let applied = expect(200, server.anonymous().get("/__front"));
+    applied[rule].as_u64().unwrap_or_else(|| panic!("no rule {rule}: {applied}"))
+}
+
+/// The tag and the encoding of a response that a Worker gives.
+fn departed(cache: &str, content_type: &str, etag: &str) -> (String, Option<String>) {
+    let body = "a text of some length ".repeat(20);
+    let answer = json!({ "cache": cache, "type": content_type, "etag": etag, "body": body });
+    let (head, _) = shared().anonymous().open("/__front", &answer);
+    (head.header("etag").to_owned(), head.headers.get("content-encoding").cloned())
+}
+
+#[test]
+fn what_is_compressed_has_a_weak_tag() {
+    let weak = (r#"W/"1""#.to_owned(), Some("br".to_owned()));
+    assert_eq!(departed("no-store", "application/json", r#""1""#), weak);
+    assert_eq!(departed("no-store", "application/json", r#"W/"1""#), weak);
+    let strong = (r#""1""#.to_owned(), None);
+    assert_eq!(departed("no-store, no-transform", "application/json", r#""1""#), strong);
+    assert_eq!(departed("no-store", "application/octet-stream", r#""1""#), strong);
+}
+
+#[test]
+fn a_url_arrives_without_double_slashes_and_an_id_as_it_is() {
+    let client = shared().new_client();
+    expect(201, client.post("//v1///end-users", &json!({ "user_id": "a//b\\c" })));
+    let read = expect(200, client.get("/v1//end-users/a%2F%2Fb%5Cc"));
+    assert_eq!(read["user_id"], "a//b\\c");
+    assert_eq!(client.get("/v1/end-users/a//b").status, 404);
+}
+
+/// The object writes the copies of all of them at once, over six connections.
+#[test]
+fn what_is_beyond_six_connections_waits_for_its_turn() {
+    const USERS: usize = 30;
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let users: Vec<Value> = (0..USERS).map(|index| json!({ "user_id": format!("u{index}") })).collect();
+    expect(200, client.post("/v1/end-users/batch", &json!({ "users": users })));
+    let near = near(&client, 5);
+    let keys = || {
+        for index in 0..USERS {
+            expect(200, near.get(&format!("/v1/end-users/u{index}")));
+        }
+        clock.advance(Duration::from_secs(1));
+        kv_keys(server.state(), &format!("{}/live", organization.id)).len()
+    };
+    wait::until("a copy of everybody", keys, |keys| *keys == USERS);
+    assert!(applied(&server, "queued") > 0);
+    from_edge(&near, "/v1/end-users/u0");
+}
+
+/// A model answers when nobody listens any more. The Worker that asked it has ended by then.
+#[test]
+fn nothing_is_done_thirty_seconds_after_the_caller_has_gone() {
+    let upstream = Upstream::start();
+    let (permit, steps) = Steps::new();
+    upstream.otherwise(move |_| Behaviour::Held(steps.clone()));
+    let vars = [roomy(), vec![("RESPONDER_URL", upstream.url())]].concat();
+    let server = Server::start(Options { vars, entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
+    let client = server.new_client();
+    let agent = make_agent(&client, "Echo");
+    let caller = client.clone().with_header("X-Front-Caller", "ada");
+    let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada", "stream": true });
+    drop(caller.open(PATH, &body));
+    wait::until("the model to be asked", || upstream.asked().len(), |asked| *asked == 1);
+    assert_eq!(server.anonymous().post("/__hang_up", &json!({ "caller": "ada" })).status, 200);
+    wait::until("the end of the connection", || applied(&server, "hung_up"), |hung_up| *hung_up == 1);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(applied(&server, "ended"), 0);
+    permit.send(()).expect("a model that waits");
+    wait::until("what the Worker does then", || applied(&server, "ended"), |ended| *ended > 0);
+    assert_eq!(turns_of_relationships(&client), 0);
+}
