@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::agents::make_agent;
 use crate::clock::{self, Clock};
-use crate::edge_reads::{from_edge, near};
 use crate::metering::turns_of_relationships;
 use crate::respond::PATH;
 use crate::server::{Options, Server, expect, roomy, shared};
-use crate::stores::kv_keys;
 use crate::upstream::{Behaviour, Steps, Upstream};
 use crate::wait;
 
@@ -47,27 +45,14 @@ fn a_url_arrives_without_double_slashes_and_an_id_as_it_is() {
     assert_eq!(client.get("/v1/end-users/a//b").status, 404);
 }
 
-/// The object writes the copies of all of them at once, over six connections.
+/// The front itself asks KV that often at once.
 #[test]
 fn what_is_beyond_six_connections_waits_for_its_turn() {
-    const USERS: usize = 30;
-    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
-    let mut clock = Clock::stop(&server);
-    let organization = server.organization();
-    let client = server.client(&organization, "live", "read_write");
-    let users: Vec<Value> = (0..USERS).map(|index| json!({ "user_id": format!("u{index}") })).collect();
-    expect(200, client.post("/v1/end-users/batch", &json!({ "users": users })));
-    let near = near(&client, 5);
-    let keys = || {
-        for index in 0..USERS {
-            expect(200, near.get(&format!("/v1/end-users/u{index}")));
-        }
-        clock.advance(Duration::from_secs(1));
-        kv_keys(server.state(), &format!("{}/live", organization.id)).len()
-    };
-    wait::until("a copy of everybody", keys, |keys| *keys == USERS);
-    assert!(applied(&server, "queued") > 0);
-    from_edge(&near, "/v1/end-users/u0");
+    const READS: u64 = 20;
+    let server = Server::start(Options { vars: roomy(), entry: None });
+    let read = expect(200, server.anonymous().post("/__reads", &json!({ "reads": READS })));
+    assert_eq!(read, json!({ "reads": READS, "most_at_once": 6 }));
+    assert_eq!(applied(&server, "queued"), READS - 6);
 }
 
 /// A model answers when nobody listens any more. The Worker that asked it has ended by then.

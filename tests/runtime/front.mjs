@@ -5,7 +5,8 @@
 //
 // `GET /__front` says how often each rule was applied. `POST /__front` with {"type":…,"etag":…,"body":…} is answered
 // by that, as by a Worker. `POST /__hang_up` with {"caller":NAME} tells that the caller of the requests with the header
-// `X-Front-Caller: NAME` has gone, because the local runtime tells nobody (cloudflare/workerd#5062).
+// `X-Front-Caller: NAME` has gone, because the local runtime tells nobody (cloudflare/workerd#5062). `POST /__reads`
+// with {"reads":N} reads from KV that often at once.
 import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
 const applied = { compressed: 0, merged: 0, queued: 0, refused: 0, hung_up: 0, ended: 0 };
@@ -213,6 +214,20 @@ function departed(request, response) {
   return new Response(response.body, { status, headers: changed });
 }
 
+/** Reads from KV as often as it is told to, all at once. Says how many reads were under way at most. */
+async function read({ reads }, { RECORDS }) {
+  let [open, most] = [0, 0];
+  const get = async (key) => {
+    open += 1;
+    most = Math.max(most, open);
+    await RECORDS.get(key);
+    open -= 1;
+  };
+  const records = kv({ get }, new Invocation());
+  await Promise.all(Array.from({ length: reads }, () => records.get("a key")));
+  return Response.json({ reads, most_at_once: most }, { headers: { "Cache-Control": "no-transform" } });
+}
+
 async function answer(request) {
   if (request.method === "GET") return Response.json(applied, { headers: { "Cache-Control": "no-transform" } });
   const { type, etag, cache, body } = await request.json();
@@ -228,6 +243,7 @@ export class Organization extends Shipped {
 export default {
   async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
+    if (pathname === "/__reads") return read(await request.json(), env);
     if (pathname === "/__hang_up") {
       gone.add((await request.json()).caller);
       return new Response();
