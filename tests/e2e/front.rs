@@ -45,6 +45,16 @@ fn a_url_arrives_without_double_slashes_and_an_id_as_it_is() {
     assert_eq!(client.get("/v1/end-users/a//b").status, 404);
 }
 
+#[test]
+fn a_message_to_an_object_has_at_most_32_mib() {
+    let error = |bytes: u32| {
+        let answer = expect(200, shared().anonymous().post("/__call", &json!({ "bytes": bytes })));
+        answer["error"].as_str().expect("these are no calls").to_owned()
+    };
+    assert!(error(33 << 20).contains("limited to 32MiB"), "{}", error(33 << 20));
+    assert!(!error(31 << 20).contains("limited to 32MiB"), "{}", error(31 << 20));
+}
+
 /// The front itself asks KV that often at once.
 #[test]
 fn what_is_beyond_six_connections_waits_for_its_turn() {

@@ -1,12 +1,13 @@
 // The Worker as it ships, behind what Cloudflare puts around a Worker and the local runtime does not. Every server of
 // the suite runs behind these rules, and every other entry builds on this one. Each rule names its source; URLs
 // without a host are below https://developers.cloudflare.com. What the local runtime does by itself has no rule
-// here: it refuses an RPC message above 32 MiB, both ways.
+// here: it refuses an RPC message above 32 MiB, both ways (`POST /__call` shows it).
 //
 // `GET /__front` says how often each rule was applied. `POST /__front` with {"type":…,"etag":…,"body":…} is answered
 // by that, as by a Worker. `POST /__hang_up` with {"caller":NAME} tells that the caller of the requests with the header
 // `X-Front-Caller: NAME` has gone, because the local runtime tells nobody (cloudflare/workerd#5062). `POST /__reads`
-// with {"reads":N} reads from KV that often at once.
+// with {"reads":N} reads from KV that often at once, and `POST /__call` with {"bytes":N} calls an object with so many
+// bytes and gives the error.
 import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
 const applied = { compressed: 0, merged: 0, queued: 0, refused: 0, hung_up: 0, ended: 0 };
@@ -214,6 +215,11 @@ function departed(request, response) {
   return new Response(response.body, { status, headers: changed });
 }
 
+async function call({ bytes }, { ORGANIZATIONS }) {
+  const error = await ORGANIZATIONS.getByName("readiness").handle(new Uint8Array(bytes)).catch(({ message }) => message);
+  return Response.json({ error }, { headers: { "Cache-Control": "no-transform" } });
+}
+
 /** Reads from KV as often as it is told to, all at once. Says how many reads were under way at most. */
 async function read({ reads }, { RECORDS }) {
   let [open, most] = [0, 0];
@@ -243,6 +249,7 @@ export class Organization extends Shipped {
 export default {
   async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
+    if (pathname === "/__call") return call(await request.json(), env);
     if (pathname === "/__reads") return read(await request.json(), env);
     if (pathname === "/__hang_up") {
       gone.add((await request.json()).caller);
