@@ -76,11 +76,10 @@ fn nothing_is_done_thirty_seconds_after_the_caller_has_gone() {
     let mut clock = Clock::stop(&server);
     let client = server.new_client();
     let agent = make_agent(&client, "Echo");
-    let caller = client.clone().with_header("X-Front-Caller", "ada");
     let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada", "stream": true });
-    drop(caller.open(PATH, &body));
+    let connection = client.post_unread(PATH, &body);
     wait::until("the model to be asked", || upstream.asked().len(), |asked| *asked == 1);
-    assert_eq!(server.anonymous().post("/__hang_up", &json!({ "caller": "ada" })).status, 200);
+    drop(connection);
     wait::until("the end of the connection", || applied(&server, "hung_up"), |hung_up| *hung_up == 1);
     clock.advance(Duration::from_secs(30));
     assert_eq!(applied(&server, "ended"), 0);

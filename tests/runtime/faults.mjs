@@ -136,9 +136,9 @@ function faulty(env) {
       if (property === "RECORDS") return guard(value, "kv", ["get", "put", "delete", "list"]);
       if (property === "ORGANIZATIONS") {
         return {
-          getByName(name) {
+          getByName(...args) {
             if (failing.objects === true) throw new Error("injected fault: objects.getByName");
-            const stub = guard(unreliable(() => value.getByName(name)), "objects", METHODS);
+            const stub = guard(unreliable(() => value.getByName(...args)), "objects", METHODS);
             return failing.build ? ofAnotherBuild(stub) : stub;
           },
         };

@@ -4,20 +4,18 @@
 // here: it refuses an RPC message above 32 MiB, both ways (`POST /__call` shows it).
 //
 // `GET /__front` says how often each rule was applied. `POST /__front` with {"type":…,"etag":…,"body":…} is answered
-// by that, as by a Worker. `POST /__hang_up` with {"caller":NAME} tells that the caller of the requests with the header
-// `X-Front-Caller: NAME` has gone, because the local runtime tells nobody (cloudflare/workerd#5062). `POST /__reads`
-// with {"reads":N} reads from KV that often at once, and `POST /__call` with {"bytes":N} calls an object with so many
-// bytes and gives the error.
+// by that, as by a Worker. `POST /__reads` with {"reads":N} reads from KV that often at once, and `POST /__call` with
+// {"bytes":N} calls an object with so many bytes and gives the error.
 import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
 const applied = { compressed: 0, merged: 0, queued: 0, refused: 0, hung_up: 0, ended: 0 };
-const gone = new Set();
 
 // An invocation has six connections at once, and those beyond wait for their turn. All events of an object count as
 // one (/workers/platform/limits/#simultaneous-open-connections, /d1/platform/limits/). The Worker's own fetches are
 // not counted, as no request makes more than one at a time.
 const CONNECTIONS_MAX = 6;
-// After a caller has gone, work goes on for 30 seconds (/workers/runtime-apis/context/#waituntil).
+// After a caller has gone, work goes on for 30 seconds (/workers/runtime-apis/context/#waituntil). The local runtime lets
+// it go on for ever. It tells that a caller has gone only if the connection was reset. The seconds are the tests' clock's.
 const GRACE_MS = 30_000;
 
 class Invocation {
@@ -26,6 +24,7 @@ class Invocation {
   #goneAt = Infinity;
 
   hangUp() {
+    applied.hung_up += 1;
     this.#goneAt = Date.now();
   }
 
@@ -130,8 +129,9 @@ function d1(binding, invocation) {
 
 function objects(binding, invocation) {
   return {
-    getByName(name) {
-      const stub = binding.getByName(name);
+    jurisdiction: (name) => objects(binding.jurisdiction(name), invocation),
+    getByName(...args) {
+      const stub = binding.getByName(...args);
       return {
         handle: (call) => invocation.reach(() => stub.handle(call)),
         handleListed: (call) => invocation.reach(() => stub.handleListed(call)),
@@ -164,28 +164,13 @@ function normalized(url) {
 const ADDRESS = "203.0.113.1";
 
 /** The request as it reaches a Worker. */
-function arrived(request, invocation) {
+function arrived(request) {
   const url = normalized(request.url);
-  const caller = request.headers.get("X-Front-Caller");
   const hasAddress = request.headers.has("CF-Connecting-IP");
-  if (url === request.url && caller === null && hasAddress) return request;
-  const signal = caller === null ? undefined : hangUpSignal(caller, invocation);
-  const changed = new Request(new Request(url, request), { signal });
+  if (url === request.url && hasAddress) return request;
+  const changed = new Request(new Request(url, request), { signal: request.signal });
   if (!hasAddress) changed.headers.set("CF-Connecting-IP", ADDRESS);
   return changed;
-}
-
-/** Looks whether the caller has gone. It looks by a timer of the request's own, because one request cannot wake another. */
-function hangUpSignal(caller, invocation) {
-  const controller = new AbortController();
-  const timer = setInterval(() => {
-    if (!gone.has(caller)) return;
-    clearInterval(timer);
-    applied.hung_up += 1;
-    invocation.hangUp();
-    controller.abort();
-  }, 10);
-  return controller.signal;
 }
 
 // What is compressed, for whom: /speed/optimization/content/compression/. The tag of what was compressed is weak
@@ -251,12 +236,9 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "/__call") return call(await request.json(), env);
     if (pathname === "/__reads") return read(await request.json(), env);
-    if (pathname === "/__hang_up") {
-      gone.add((await request.json()).caller);
-      return new Response();
-    }
     const invocation = new Invocation();
-    const incoming = arrived(request, invocation);
+    request.signal.addEventListener("abort", () => invocation.hangUp(), { once: true });
+    const incoming = arrived(request);
     const answered = pathname === "/__front" ? answer(incoming) : Edge.fetch(incoming, limited(env, invocation), ctx);
     return departed(request, await answered);
   },
