@@ -61,7 +61,7 @@ impl Object {
         let core = RefCell::new((OrganizationCore::new(HALF_LIFE_MS_DEFAULT), START_MS));
         let object = Self { sql: Sqlite::new(), listing: Sqlite::over(listing()), tenant, ring, key, text, core };
         let limits = Limits { requests_per_second: 1_000_000, burst: 10_000_000, ..Limits::default() };
-        let settings = Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS) };
+        let settings = Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS), record: None };
         let record = KeyRecord {
             key_id: KeyId::new(Timestamp::from_millis(START_MS), [1; 10]),
             kind: KeyKind::Api,

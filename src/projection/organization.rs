@@ -69,6 +69,6 @@ async fn put(database: &impl Database, organization: &Organization) -> Result<bo
 
 /// The organization without what another one may have taken since the moment to which D1 was restored.
 fn without_claims(organization: Organization) -> Result<Organization, StoreError> {
-    let slug = Slug::derived(&organization.name, organization.id).map_err(|refusal| StoreError(refusal.0.into()))?;
+    let slug = Slug::derived(&organization.name, organization.id).map_err(|refusal| StoreError(refusal.0))?;
     Ok(Organization { slug, clerk_org_id: None, ..organization })
 }

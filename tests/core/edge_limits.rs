@@ -184,7 +184,7 @@ impl Runtime for Edge {
     }
 
     async fn caller_gone(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn log(&self, _: &str) {}
@@ -393,17 +393,17 @@ fn a_change_of_an_organization_is_tried_five_times() {
 }
 
 /// A part of an export that never ends.
-fn part() -> Result<Outcome, CallError> {
+fn part() -> Answer {
     let list = ExportList::KeptAnswers { after: 7 };
     let exported_at = Timestamp::from_millis(START_MS);
     let next = Some(ExportPlace { user: 1, exported_at, last_answer: 9, last_change: 9, list });
-    Ok(Ok(Answer::ExportPart(ExportedPart { text: "x".to_owned(), next })))
+    Answer::ExportPart(ExportedPart { text: "x".to_owned(), next })
 }
 
 /// So the edge holds no more than one part.
 #[test]
 fn an_export_asks_for_a_part_when_the_one_before_is_taken() {
-    let edge = Edge::new(part);
+    let edge = Edge::new(|| Ok(Ok(part())));
     let Response { status, body, .. } = edge.serve(&Request::new("GET", "/v1/end-users/ada/export", ""));
     let Content::Parts(mut parts) = body else { panic!("more parts follow") };
     assert_eq!((status, edge.calls()), (200, 1));

@@ -186,7 +186,7 @@ impl World {
     fn give(&mut self, user: &str) {
         let read = Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(user_id(user)) });
         let Answer::ReadPrincipal(owner) = self.ask(read) else { panic!("another answer") };
-        let id = (*self.random.choice(&self.agents).expect("an agent")).into();
+        let id = *self.random.choice(&self.agents).expect("an agent");
         let change = PrincipalChange { name: None, metadata: None, owner: Some(Some(owner.principal.id)) };
         self.ask(Command::UpdatePrincipal(UpdatePrincipal { id, change, if_match: None }));
     }

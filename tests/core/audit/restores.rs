@@ -222,12 +222,8 @@ impl History {
         assert_eq!(rows.expect("the rows"), [expected]);
 
         let living: BTreeSet<String> = object.users().iter().map(|row| row.user.metadata.as_str().to_owned()).collect();
-        let mut held = String::new();
-        for table in TABLES {
-            for row in self.world.listing.0.rows(&format!("SELECT * FROM {table}"), &[]).expect("the rows") {
-                held.push_str(&format!("{row:?}"));
-            }
-        }
+        let rows = |table| self.world.listing.0.rows(&format!("SELECT * FROM {table}"), &[]).expect("the rows");
+        let held = format!("{:?}", TABLES.map(rows));
         for (index, lives) in &self.lives {
             for life in 1..=*lives {
                 let canary = format!("canary-{index}-{life}.");

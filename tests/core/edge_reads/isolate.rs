@@ -290,7 +290,7 @@ impl Runtime for SimulatedRuntime {
     }
 
     async fn caller_gone(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn log(&self, _: &str) {}

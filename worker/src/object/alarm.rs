@@ -11,18 +11,28 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use super::calls::ALARM_FIRST_MS;
 use super::state::{ObjectState, js_error, log_failure, succeeded};
 use crate::{executor, platform};
 use rollcall::backoff;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::projection::StoreError;
 
+/// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
+/// then.
+pub const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts, in milliseconds.
 const PAUSE_MAX_MS: i64 = 60_000;
 /// How long an audit runs in one alarm, in milliseconds. The platform limits the calls of one
 /// invocation, so the next alarm continues the audit.
 const AUDIT_ALARM_MS: i64 = 5_000;
+
+/// How late an alarm comes at most, in milliseconds. The platform tries six times in about a minute, and then forgets it.
+const LATE_MAX_MS: i64 = 60_000;
+
+/// Whether an alarm was dropped that is still noted as set.
+pub fn is_dropped(alarm_at_ms: i64, now: Timestamp) -> bool {
+    alarm_at_ms.saturating_add(LATE_MAX_MS) < now.millis()
+}
 
 impl ObjectState {
     /// Sets the alarm if none is set. Looks once after each start of the object.
@@ -41,7 +51,8 @@ impl ObjectState {
     }
 
     async fn set_missing_alarm(&self) -> Result<(), JsValue> {
-        let is_set = platform::has_alarm(&self.storage).await? || self.alarm_at_ms.get().is_some();
+        let stored_ms = platform::alarm_at_ms(&self.storage).await?;
+        let is_set = stored_ms.or(self.alarm_at_ms.get()).is_some_and(|at_ms| !is_dropped(at_ms, platform::now()));
         let is_used = self.core.borrow().tenant().is_some() || self.closing().map_err(js_error)?.is_some();
         if is_used && !is_set {
             self.set_alarm(platform::now().plus_ms(ALARM_FIRST_MS).millis()).map_err(js_error)?;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
+use super::alarm::{ALARM_FIRST_MS, is_dropped};
 use super::clearing::LAST_LOOK_MS;
 use super::state::{ObjectState, js_error};
 use crate::platform;
@@ -17,13 +18,6 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{self, Answer, Call, ClosingProgress, Reply};
 use rollcall::organization::sql::SqlError;
-
-/// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
-/// then.
-pub const ALARM_FIRST_MS: i64 = 5_000;
-
-/// How late an alarm comes at most, in milliseconds. The platform tries six times in about a minute, and then forgets it.
-const ALARM_LATE_MS: i64 = 60_000;
 
 impl ObjectState {
     /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
@@ -73,8 +67,7 @@ impl ObjectState {
         // The alarm that is set may be for an expiry a day from now.
         let Some(work_at) = core.work_at() else { return Ok(()) };
         let wanted_ms = work_at.millis().max(now.millis().saturating_add(ALARM_FIRST_MS));
-        // One that should have come was dropped.
-        let is_set = |at_ms: i64| at_ms <= wanted_ms && at_ms.saturating_add(ALARM_LATE_MS) >= now.millis();
+        let is_set = |at_ms| at_ms <= wanted_ms && !is_dropped(at_ms, now);
         if !self.alarm_at_ms.get().is_some_and(is_set) {
             self.set_alarm(wanted_ms)?;
         }

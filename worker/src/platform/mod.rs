@@ -21,4 +21,4 @@ pub use entropy::random;
 pub use http::{Context, HttpRequest, into_response};
 pub use kv::Kv;
 pub use runtime::{WorkerRuntime, configuration};
-pub use sql::{ObjectSql, delete_all, has_alarm, set_alarm, transaction};
+pub use sql::{ObjectSql, alarm_at_ms, delete_all, set_alarm, transaction};

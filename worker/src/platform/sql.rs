@@ -61,10 +61,11 @@ pub fn set_alarm(storage: &JsValue, at_ms: i64) -> Result<(), JsValue> {
     storage.unchecked_ref::<Storage>().set_alarm(at_ms as f64).map(drop)
 }
 
-/// Whether the object's alarm is set. It is not while it runs.
-pub async fn has_alarm(storage: &JsValue) -> Result<bool, JsValue> {
+/// When the object's alarm comes, in milliseconds since the epoch; `None` when none is set, or while it runs.
+pub async fn alarm_at_ms(storage: &JsValue) -> Result<Option<i64>, JsValue> {
     let alarm = storage.unchecked_ref::<Storage>().get_alarm()?;
-    Ok(!fulfilled(&alarm).await?.is_null())
+    #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds since the epoch")]
+    Ok(fulfilled(&alarm).await?.as_f64().map(|at_ms| at_ms as i64))
 }
 
 /// Deletes all data of the object and its alarm, and frees the space. The database is empty when this returns. It

@@ -220,10 +220,7 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
     let slug = fields.optional("slug", |value| Slug::new(string(value)?));
     let clerk_org_id =
         fields.nullable("clerk_org_id", |value| Name::new(string(value)?).map(|name| name.as_str().to_owned()));
-    let location = match new {
-        true => fields.nullable("location", |value| choice(&string(value)?)).flatten(),
-        false => None,
-    };
+    let location = if new { fields.nullable("location", |value| choice(&string(value)?)).flatten() } else { None };
     let mut limits = LimitChanges::default();
     if let Some(mut nested) = fields.object("limits") {
         let mut small = |name: &str, min: u64, max: u32| {

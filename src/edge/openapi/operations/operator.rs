@@ -47,10 +47,8 @@ fn organizations() -> Vec<Operation> {
             })),
         })
     };
-    let mut first_fields = fields();
-    first_fields["location"] = or_null(
-        json!({ "type": "string", "enum": LocationHint::VARIANTS.iter().map(|hint| hint.into_str()).collect::<Vec<_>>() }),
-    );
+    let locations: Vec<&str> = LocationHint::VARIANTS.iter().map(LocationHint::into_str).collect();
+    let location = or_null(json!({ "type": "string", "enum": locations }));
     let parameters = json!({ "organization_id": "$response.body#/id" });
     let links = json!({
         "read": { "operationId": "getOrganization", "parameters": parameters },
@@ -73,7 +71,7 @@ fn organizations() -> Vec<Operation> {
     vec![
         Operation::new(Post, all, "createOrganization", tag, "Make an organization")
             .says("The objects that hold the organization are made near `location`, and do not move.")
-            .request(object(&["name"], first_fields), json!({ "name": "Acme" }))
+            .request(object(&["name"], with(fields(), "location", location)), json!({ "name": "Acme" }))
             .answers(201, "Made.", "Organization", organization(), &["Location", "ETag"])
             .links(links)
             .errors(&[409]),
