@@ -1,5 +1,7 @@
 //! Organizations, as D1 holds them.
 
+use serde::Serialize;
+
 use super::endpoint::AdminInput;
 use super::exchange::Exchange;
 use super::runtime::Runtime;
@@ -35,6 +37,27 @@ pub async fn find(exchange: &mut Exchange<'_, impl Runtime>, id: OrganizationId)
 
 pub fn read(document: &str) -> Result<Organization, Fault> {
     serde_json::from_str(document).map_err(internal)
+}
+
+/// Reads one of several organizations. The others do not wait for one that does not read: the log says which it is.
+pub fn read_one(runtime: &impl Runtime, id: &str, document: &str) -> Option<Organization> {
+    let fault = match read(document) {
+        Ok(organization) => return Some(organization),
+        Err(fault) => fault,
+    };
+    let line = UnreadableLine { unreadable: "organization", id, reason: fault.log_reason() };
+    if let Ok(line) = serde_json::to_string(&line) {
+        runtime.log(&line);
+    }
+    None
+}
+
+/// The log line of a row that does not read.
+#[derive(Serialize)]
+struct UnreadableLine<'a> {
+    unreadable: &'static str,
+    id: &'a str,
+    reason: Option<&'a str>,
 }
 
 /// What the object of one mode has to know of its organization.

@@ -15,6 +15,8 @@ use crate::projection::{Database, Statement};
 /// How long after its last audit an object is overdue, in milliseconds. An object begins an audit every 24 hours by
 /// itself, and needs some time until it does.
 const OVERDUE_MS: i64 = 26 * 60 * 60 * 1_000;
+/// When an object that could not be reached is overdue again, in milliseconds.
+const AGAIN_MS: i64 = 60 * 60 * 1_000;
 
 const SELECT_OVERDUE: &str = "
     SELECT json_array(id, document) AS text FROM organizations WHERE min(live_audited_at, test_audited_at) <= ?1
@@ -62,21 +64,20 @@ async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) 
     let select = Statement::new(SELECT_OVERDUE, [overdue_ms.into(), ORGANIZATIONS_MAX.into()]);
     for text in database.query(&select).await.map_err(store_unavailable)?.rows.iter() {
         let (id, document): (String, String) = serde_json::from_str(text).map_err(internal)?;
-        // The others do not wait for one that does not read or cannot be reached.
-        match organizations::read(&document) {
-            Ok(organization) => match start(runtime, &organization, now).await {
+        // The others do not wait for one that does not read or cannot be reached, at this tick or at the next ones.
+        let mut noted_at = now;
+        let organization = organizations::read_one(runtime, &id, &document);
+        line.unreadable = line.unreadable.saturating_add(usize::from(organization.is_none()));
+        if let Some(organization) = organization {
+            match start(runtime, &organization, now).await {
                 Ok(()) => line.started = line.started.saturating_add(1),
                 Err(fault) => {
                     line.reason = fault.log_reason().map(str::to_owned);
-                    continue;
+                    noted_at = now.plus_ms(AGAIN_MS.saturating_sub(OVERDUE_MS));
                 }
-            },
-            Err(fault) => {
-                line.reason = fault.log_reason().map(|reason| format!("organization {id}: {reason}"));
-                line.unreadable = line.unreadable.saturating_add(1);
             }
         }
-        let note = Statement::new(NOTE, [id.into(), now.into()]);
+        let note = Statement::new(NOTE, [id.into(), noted_at.into()]);
         database.batch(&[note]).await.map_err(store_unavailable)?;
     }
     Ok(())

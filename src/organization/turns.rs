@@ -127,7 +127,7 @@ pub fn reserve(
 }
 
 /// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when the
-/// oldest turn in progress ends. `counted` is without turns in progress, `quota` with them.
+/// oldest turn in progress ends that takes some of it. `counted` is without turns in progress, `quota` with them.
 fn over_quota(
     sql: &impl Sql,
     period: Period,
@@ -140,9 +140,11 @@ fn over_quota(
     if used >= limit {
         return Ok(Rejection::OverQuota { component, quota });
     }
+    let only_new_active = i64::from(component == Component::ActiveRelationships);
     let oldest = sql.find(
-        "SELECT min(expires_at) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
-        &[period.start.into(), now.into()],
+        "SELECT min(expires_at) FROM ledger
+         WHERE state = 'reserved' AND period_start = ? AND expires_at > ? AND is_new_active >= ?",
+        &[period.start.into(), now.into(), only_new_active.into()],
         Row::optional_integer,
     )?;
     let retry_after_ms = oldest.flatten().map_or(0, |ends_at| ends_at.saturating_sub(now.millis()));

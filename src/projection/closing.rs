@@ -93,20 +93,24 @@ async fn clear_cache(object: &impl ClosedObject, tenant: Tenant, store: &impl Ca
     let mut cursor = String::new();
     for _ in 0..STEPS_MAX {
         let known = object.copies()?;
-        let last = known.last().map(|copy| copy.number);
-        let (keys, next) = if known.is_empty() {
-            store.list(&prefix, &cursor, KEYS_MAX).await?
-        } else {
-            (known.iter().map(|copy| cache::key(tenant, copy.epoch, &copy.digest)).collect(), None)
-        };
+        // KV takes one write a second for each key, so what is removed is not removed again after a failure.
+        for copies in known.chunks(flush::PUTS_AT_ONCE) {
+            let keys: Vec<String> = copies.iter().map(|copy| cache::key(tenant, copy.epoch, &copy.digest)).collect();
+            store.delete_all(&keys).await?;
+            copies.last().map_or(Ok(()), |last| object.advance(last.number))?;
+            object.pause().await;
+        }
+        if !known.is_empty() {
+            continue;
+        }
+        let (keys, next) = store.list(&prefix, &cursor, KEYS_MAX).await?;
         for keys in keys.chunks(flush::PUTS_AT_ONCE) {
             store.delete_all(keys).await?;
             object.pause().await;
         }
-        match (last, next) {
-            (Some(number), _) => object.advance(number)?,
-            (None, Some(next)) => cursor = next,
-            (None, None) => return Ok(true),
+        match next {
+            Some(next) => cursor = next,
+            None => return Ok(true),
         }
     }
     Ok(false)

@@ -344,6 +344,19 @@ fn a_tick_begins_at_most_a_hundred_audits() {
     assert_eq!([begun(), begun(), begun()], [(200, 100), (202, 101), (202, 101)]);
 }
 
+/// The others are told at the next tick, and it is told again after an hour.
+#[test]
+fn an_object_that_cannot_be_reached_holds_no_other_up() {
+    let edge = Edge::new(|| failed(false, false));
+    organize(&edge, 101);
+    let calls_at = |minutes: i64| {
+        edge.0.now_ms.set(START_MS + minutes * 60_000);
+        ready(scheduled::tick(&edge));
+        edge.calls()
+    };
+    assert_eq!([calls_at(0), calls_at(15), calls_at(59), calls_at(60)], [100, 101, 101, 201]);
+}
+
 #[test]
 fn an_object_that_has_not_audited_itself_for_26_hours_is_told_to() {
     const OVERDUE_MS: i64 = 26 * 60 * 60 * 1_000;

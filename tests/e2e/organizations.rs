@@ -28,7 +28,7 @@ fn an_organization_is_made_read_and_changed() {
     assert!(!created.headers.contains_key("vary"), "no CORS for the operator");
     let created_at = &organization["created_at"];
     let expected = json!({
-        "id": id, "name": "Acme", "slug": slug, "clerk_org_id": null,
+        "id": id, "name": "Acme", "slug": slug, "clerk_org_id": null, "location": null,
         "limits": {
             "requests_per_second": 50, "burst": 7, "turns_per_period": 10_000, "active_relationships": 1_000,
             "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000,

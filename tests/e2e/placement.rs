@@ -66,6 +66,8 @@ fn a_jurisdiction_binds_every_object_and_ends_reads_at_the_edge() {
 #[test]
 fn a_jurisdiction_that_the_platform_does_not_know_serves_nothing() {
     let server = server(Some("mars"));
-    assert_eq!(server.anonymous().get("/ready").status, 503);
+    let ready = expect(503, server.anonymous().get("/ready"));
+    assert_eq!(ready["checks"]["configuration"]["ok"], false, "{ready}");
+    assert_eq!(server.anonymous().get("/health").status, 200);
     assert_eq!(server.admin().get(PATH).status, 500);
 }

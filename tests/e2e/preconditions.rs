@@ -136,3 +136,45 @@ fn a_relationship_has_a_tag() {
     let known = client.clone().with_header("If-None-Match", moody.header("etag"));
     assert_eq!(known.get(&path).status, 200, "a mood decays without a version");
 }
+
+/// A mood decays with time and without a new version. So a tag is weak while a user has relationships, and answers no 304;
+/// it guards a change as well as a strong one.
+#[test]
+fn a_user_with_relationships_has_a_weak_tag_and_is_always_sent() {
+    let client = shared().new_client();
+    let agent = make_agent(&client, "Kind");
+    feel(&client, &agent, "ada", &json!({ "valence": 0.5, "arousal": 0.5 }));
+    let tag = client.get("/v1/end-users/ada").header("etag").to_owned();
+    assert!(tag.starts_with("W/\""), "{tag}");
+    for held in [tag.as_str(), tag.trim_start_matches("W/"), "*"] {
+        let read = client.clone().with_header("If-None-Match", held).get("/v1/end-users/ada");
+        assert_eq!((read.status, read.header("etag")), (200, tag.as_str()), "{read:?}");
+    }
+    let guarded = client.clone().with_header("If-Match", &tag);
+    let changed = guarded.patch("/v1/end-users/ada", &json!({ "display_name": "Ada" }));
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(guarded.patch("/v1/end-users/ada", &json!({ "display_name": "Eve" })).status, 412);
+}
+
+/// Proxies weaken tags, of every resource.
+#[test]
+fn a_weak_tag_guards_a_change_of_anything() {
+    let client = shared().new_client();
+    let organization = shared().organization();
+    let service = shared().service(&organization, "live", "read_write");
+    let agent = expect(201, client.post("/api/v1/agents", &json!({ "name": "Kind" })));
+    let principal = json!({ "external_id": "ada", "type": "human", "name": "Ada" });
+    let principal = expect(201, service.post("/api/v1/principals", &principal));
+    let paths = [
+        (&client, format!("/api/v1/agents/{}", agent["agent_id"].as_str().expect("an id"))),
+        (&service, format!("/api/v1/principals/{}", principal["result"]["id"].as_str().expect("an id"))),
+        (&shared().admin(), organization.path()),
+    ];
+    for (client, path) in paths {
+        let read = client.get(&path);
+        let weak = format!("W/{}", read.header("etag").trim_start_matches("W/"));
+        let guarded = client.clone().with_header("If-Match", &weak);
+        assert_eq!(guarded.patch(&path, &json!({ "name": "Other" })).status, 200, "{path}");
+        assert_eq!(guarded.patch(&path, &json!({ "name": "Another" })).status, 412, "{path}");
+    }
+}

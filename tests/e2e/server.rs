@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -41,6 +41,7 @@ pub struct Server {
     runtime: Mutex<Runtime>,
     /// Log lines that have arrived and were not read yet.
     log: Mutex<Vec<String>>,
+    refusals_are_expected: AtomicBool,
 }
 
 /// A folder for state, removed after the test. It is in memory where the machine has such a folder, because a local
@@ -129,7 +130,8 @@ impl Server {
         copy_migrated_state(&state);
         let (runtime, url, others) = start_runtime(&state, &options, edges, &key_secret, &admin_token);
         let (runtime, log) = (Mutex::new(runtime), Mutex::default());
-        Self { url, others, admin_token, key_secret, state, options, edges, runtime, log }
+        let refusals_are_expected = AtomicBool::default();
+        Self { url, others, admin_token, key_secret, state, options, edges, runtime, log, refusals_are_expected }
     }
 
     /// Kills the runtime with everything in it and starts it again on the same state.
@@ -161,6 +163,11 @@ impl Server {
     /// The folder in which the runtime keeps its stores.
     pub fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// Says that the front may refuse calls to stores. The Worker repeats them.
+    pub fn expect_refusals(&self) {
+        self.refusals_are_expected.store(true, Ordering::Relaxed);
     }
 
     /// How many calls to stores the front refused because the platform would. `None` when the runtime has ended.
@@ -263,7 +270,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The Worker takes a refusal for a failure of the store, and tries again: no other assertion would see it.
-        let refused = if thread::panicking() { None } else { self.refused() };
+        let is_silent = thread::panicking() || self.refusals_are_expected.load(Ordering::Relaxed);
+        let refused = if is_silent { None } else { self.refused() };
         self.kill();
         let _ = std::fs::remove_dir_all(&self.state);
         assert!(refused.is_none_or(|refused| refused == 0), "the front refused {refused:?} calls to stores");

@@ -298,7 +298,8 @@ impl Oracle {
         if is_used_up {
             return Rejection::OverQuota { component, quota };
         }
-        let oldest = self.live(self.period(now_ms), now_ms).map(|turn| turn.expires_ms).min();
+        let takes = |turn: &&Turn| component == Component::Turns || turn.is_new;
+        let oldest = self.live(self.period(now_ms), now_ms).filter(takes).map(|turn| turn.expires_ms).min();
         Rejection::QuotaReserved { quota, retry_after_ms: oldest.map_or(0, |ends_ms| ends_ms - now_ms) }
     }
 

@@ -50,10 +50,17 @@ impl ObjectState {
         }));
     }
 
+    /// Whether the last alarm has failed, and the next one comes after a pause.
+    pub(super) fn is_waiting_after_failure(&self, now: Timestamp) -> bool {
+        let is_soon = |at_ms: i64| !is_dropped(at_ms, now) && at_ms <= now.plus_ms(PAUSE_MAX_MS).millis();
+        self.alarm_failures.get() > 0 && self.alarm_at_ms.get().is_some_and(is_soon)
+    }
+
     async fn set_missing_alarm(&self) -> Result<(), JsValue> {
         let stored_ms = platform::alarm_at_ms(&self.storage).await?;
         let is_set = stored_ms.or(self.alarm_at_ms.get()).is_some_and(|at_ms| !is_dropped(at_ms, platform::now()));
-        let is_used = self.core.borrow().tenant().is_some() || self.closing().map_err(js_error)?.is_some();
+        let is_closing = self.closing().map_err(js_error)?.is_some_and(|closing| closing.completed_at.is_none());
+        let is_used = self.core.borrow().tenant().is_some() || is_closing;
         if is_used && !is_set {
             self.set_alarm(platform::now().plus_ms(ALARM_FIRST_MS).millis()).map_err(js_error)?;
         }

@@ -61,6 +61,8 @@ impl ObjectState {
             Ok(Answer::Close(ClosingProgress { completed_at: Some(_), .. })) => {
                 self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))?;
             }
+            // After a failure the alarm waits, however often somebody asks how far the removal is.
+            Ok(Answer::Close(_) | Answer::CloseAgain(_)) if self.is_waiting_after_failure(now) => {}
             Ok(Answer::Close(_) | Answer::CloseAgain(_)) => self.set_alarm(now.millis())?,
             _ => {}
         }
