@@ -34,6 +34,8 @@ fn faulty() -> Server {
 
 /// Requests the deletion, and returns the receipt's id.
 fn delete(server: &Server, organization: &Organization) -> String {
+    // The copies were written a moment ago. KV takes one write a second for each key, and the object tries again.
+    server.expect_refusals();
     let accepted = server.admin().delete(&organization.path());
     assert_eq!(accepted.status, 202, "{accepted:?}");
     let deletion_id = accepted.json()["deletion_id"].as_str().expect("an id").to_owned();
@@ -538,13 +540,13 @@ fn what_comes_late_to_kv_is_found_by_a_last_look() {
     let late = format!("{}/live/end-users/late", organization.id);
     let move_late = "UPDATE _mf_entries SET key = ?1 WHERE substr(key, 1, length(?2)) = ?2";
     assert_eq!(change(Store::Kv, move_late, &[&late, &other.id]), 1);
-    // The last look comes five minutes after the end. Only the alarm of the other organization is so late.
+    // The last look comes five minutes after the end. Only the alarms of the other organization are so late.
     let in_a_minute = (now_ms() + 60_000) * 1_000_000;
     let advance = "UPDATE _cf_ALARM SET scheduled_time = 1 WHERE scheduled_time > ?1";
-    assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 3, "one for each mode, and the other's");
+    assert!(change(Store::Objects, advance, &[&in_a_minute]) >= 3, "one for each mode, and the other's");
     // The object stores the time too.
     let advance = "UPDATE _cf_METADATA SET value = 1 WHERE key = 1 AND value > ?1";
-    assert_eq!(change(Store::Objects, advance, &[&in_a_minute]), 3, "one for each mode, and the other's");
+    assert!(change(Store::Objects, advance, &[&in_a_minute]) >= 3, "one for each mode, and the other's");
     assert_eq!(kv_keys(server.state(), &format!("{}/live", organization.id)).len(), 1);
     server.restart();
     assert_empty_eventually(&server, &organization);
