@@ -22,7 +22,23 @@ const AGENTS: usize = 3;
 /// Every table of D1 but the ones that mirror Clerk, which nothing of an object's can bring back.
 const TABLES: [&str; 5] = ["projections", "end_users", "agent_users", "organizations", "organization_deletions"];
 
-type Backup = Vec<(&'static str, Vec<Vec<SqlValue<'static>>>)>;
+/// The rows of each table.
+type Backup = Vec<(String, Vec<Vec<SqlValue<'static>>>)>;
+
+fn back_up(database: &Sqlite, tables: impl IntoIterator<Item = String>) -> Backup {
+    let rows = |table: &str| database.rows(&format!("SELECT * FROM {table}"), &[]).expect("the rows");
+    tables.into_iter().map(|table| (table.clone(), rows(&table))).collect()
+}
+
+fn restore(database: &Sqlite, backup: &Backup) {
+    for (table, rows) in backup {
+        database.execute(&format!("DELETE FROM {table}"));
+        for row in rows {
+            let places = vec!["?"; row.len()].join(", ");
+            database.rows(&format!("INSERT INTO {table} VALUES ({places})"), row).expect("a row");
+        }
+    }
+}
 
 struct History {
     world: World,
@@ -182,19 +198,12 @@ impl History {
     }
 
     fn back_up(&mut self) {
-        let all = |table| self.world.listing.0.rows(&format!("SELECT * FROM {table}"), &[]).expect("the rows");
-        self.backups.push(TABLES.map(|table| (table, all(table))).into());
+        self.backups.push(back_up(&self.world.listing.0, TABLES.map(str::to_owned)));
     }
 
     fn restore(&mut self) {
         let backup = self.world.random.usize(..self.backups.len());
-        for (table, rows) in self.backups.swap_remove(backup) {
-            self.world.execute(&format!("DELETE FROM {table}"));
-            for row in rows {
-                let places = vec!["?"; row.len()].join(", ");
-                self.world.listing.0.rows(&format!("INSERT INTO {table} VALUES ({places})"), &row).expect("a row");
-            }
-        }
+        restore(&self.world.listing.0, &self.backups.swap_remove(backup));
     }
 
     /// The users of the listing, and whose relationships it holds, with the texts that are shown.
@@ -256,4 +265,29 @@ fn a_listing_restored_to_any_moment_becomes_what_the_object_holds() {
         history.check();
     }
     assert!(u64::from(changed) > HISTORIES / 2, "{changed} restores changed something");
+}
+
+/// An object is restored twice to the same moment, at which the listing lacked a change. It brings the listing up to date
+/// with that change after each restoration. So what it finds there the second time it has not written itself.
+#[test]
+fn an_object_that_is_restored_twice_notices_twice() {
+    let (world, user_id) = copied_world();
+    let mut history = History { world, ..History::new(1) };
+    history.world.update(&user_id);
+    let object = &history.world.object;
+    let tables = object.storage.list("SELECT name FROM sqlite_schema WHERE type = 'table'", &[], Row::text);
+    let moment = back_up(&object.storage, tables.expect("the tables"));
+    history.world.flush();
+    history.world.update(&user_id);
+    history.world.flush();
+    let mut epochs = BTreeSet::from([history.world.object.epoch().number()]);
+    for _ in 0..2 {
+        let object = &history.world.object;
+        restore(&object.storage, &moment);
+        *object.core.borrow_mut() = OrganizationCore::default();
+        object.command(Command::Admit(Admit));
+        history.settle();
+        epochs.insert(history.world.object.epoch().number());
+    }
+    assert_eq!(epochs.len(), 3, "what KV holds of either lost history is under another epoch");
 }
