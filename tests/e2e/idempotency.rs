@@ -208,7 +208,8 @@ fn no_repetition_makes_an_erased_person_anew_or_tells_of_them() {
     faults::set(&server, &json!({ "d1": true }));
     let receipt = expect(202, api.delete("/v1/end-users/ada"));
     let deletion_id = receipt["deletion_id"].as_str().expect("an id");
-    assert_refused(&requests, "deletion_pending", "This is being erased and takes no change.");
+    let message = format!("This is being erased and takes no change. Its receipt is {deletion_id}.");
+    assert_refused(&requests, "deletion_pending", &message);
 
     faults::set(&server, &json!({ "d1": false }));
     completed(&api, deletion_id);
