@@ -88,6 +88,8 @@ pub struct Oracle {
     excess: (u32, i64),
     /// Tokens out, and when they lapse.
     out: Vec<(i64, u32)>,
+    /// Those of a future that is lost since the object was restored. It does not count them.
+    lost: Vec<(i64, u32)>,
     known: BTreeMap<(usize, usize), Known>,
     /// The persons that the object holds: their number, their index and their principal id.
     persons: BTreeMap<i64, (usize, String)>,
@@ -104,6 +106,10 @@ pub struct Oracle {
     purged: Vec<(usize, String)>,
 }
 
+fn live_tokens(out: &[(i64, u32)], now_ms: i64) -> u32 {
+    out.iter().filter(|(lapses_ms, _)| now_ms < *lapses_ms).map(|(_, tokens)| tokens).sum()
+}
+
 impl Oracle {
     pub fn new(bench: Rc<Bench>, object_skew_ms: i64) -> Self {
         let (users, keys) = (bench.user_ids.len(), bench.keys.len());
@@ -118,6 +124,7 @@ impl Oracle {
             bound: None,
             excess: (0, 0),
             out: Vec::new(),
+            lost: Vec::new(),
             known: BTreeMap::new(),
             persons: BTreeMap::new(),
             copies: BTreeMap::new(),
@@ -169,9 +176,11 @@ impl Oracle {
     /// The limits have changed, or the object is restored and does not know what it has admitted: what is out then is
     /// beyond the new interval's bound.
     fn begin_interval(&mut self, rate: Rate, now_ms: i64, is_restored: bool) {
-        let out = self.out.iter().filter(|(lapses_ms, _)| now_ms < *lapses_ms).map(|(_, tokens)| tokens).sum::<u32>();
-        let within = if is_restored { 0 } else { rate.burst() };
-        self.excess = (out.saturating_sub(within), now_ms + LEASE_MAX_MS);
+        if is_restored {
+            self.lost.append(&mut self.out);
+        }
+        let out = live_tokens(&self.out, now_ms).saturating_sub(rate.burst());
+        self.excess = (live_tokens(&self.lost, now_ms).saturating_add(out), now_ms + LEASE_MAX_MS);
         self.rate = Some(rate);
         self.bound = Some(Bound::new(rate, now_ms * 1_000));
     }
@@ -352,7 +361,7 @@ impl Oracle {
     }
 
     pub fn tokens_out(&self, now_ms: i64) -> u32 {
-        self.out.iter().filter(|(lapses_ms, _)| now_ms < *lapses_ms).map(|(_, tokens)| tokens).sum()
+        live_tokens(&self.out, now_ms) + live_tokens(&self.lost, now_ms)
     }
 
     pub fn copies_held(&self) -> usize {
