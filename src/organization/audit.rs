@@ -220,14 +220,14 @@ pub fn start(sql: &impl Sql, now: Timestamp) -> Result<AuditReport, SqlError> {
 
 /// Starts the audit that is due, and returns when the next one is. The first is due a day after the alarm first asks.
 pub fn start_if_due(sql: &impl Sql, now: Timestamp) -> Result<Timestamp, SqlError> {
-    let due_at = schema::read(sql, DUE_AT)?;
-    if (1..=now.millis()).contains(&due_at) {
+    let (due_at, next_at) = (Timestamp::from_millis(schema::read(sql, DUE_AT)?), now.plus_ms(INTERVAL_MS));
+    if due_at > now {
+        return Ok(due_at.min(next_at));
+    }
+    if due_at > Timestamp::EPOCH {
         start(sql, now)?;
     }
-    let next_at = now.plus_ms(INTERVAL_MS);
-    if due_at > now.millis() {
-        return Ok(Timestamp::from_millis(due_at).min(next_at));
-    }
+    // Also when an audit was running already.
     schema::write(sql, DUE_AT, next_at.millis())?;
     Ok(next_at)
 }
