@@ -188,6 +188,14 @@ impl Copies {
         sql.exists(select, &[user.into(), self.epoch.number().into(), now.into()])
     }
 
+    /// Whether KV must show the copy of a user everywhere.
+    pub fn is_settled(&self, sql: &impl Sql, user: i64, now: Timestamp) -> Result<bool, SqlError> {
+        let select = "SELECT 1 FROM copies
+                      WHERE user = ? AND epoch = ? AND due_at IS NULL AND listed_until <= ? AND written_at <= ?";
+        let since = now.millis().saturating_sub(SPREAD_MS);
+        sql.exists(select, &[user.into(), self.epoch.number().into(), now.into(), since.into()])
+    }
+
     /// Whether KV still has to be told something of a user.
     pub fn is_to_be_written(&self, sql: &impl Sql, user: i64) -> Result<bool, SqlError> {
         let select = "SELECT 1 FROM copies WHERE user = ? AND due_at IS NOT NULL";

@@ -13,7 +13,8 @@ use crate::directory::timestamp::Timestamp;
 /// Most copies of one batch. Each has at most 17 KB.
 const BATCH_MAX: i64 = 25;
 
-/// Notes that a reader at the edge found no copy of a user. At the second time the user is copied.
+/// Notes that a reader at the edge found no copy of a user. At the second time the user is copied, or copied again if KV
+/// has lost what it confirmed, or has it from a future that the object lost when it was restored.
 pub fn miss(writer: &mut Writer<'_, impl Sql>, user_id: &UserId) -> Result<(), SqlError> {
     let (sql, now, digest) = (writer.sql, writer.now, user_id.digest());
     if !writer.copies.is_missed_again(&digest) {
@@ -22,7 +23,8 @@ pub fn miss(writer: &mut Writer<'_, impl Sql>, user_id: &UserId) -> Result<(), S
     let row = UserRow::of_digest(sql, &digest)?.filter(|row| row.user.status == Status::Active);
     let Some(row) = row else { return Ok(()) };
     if writer.copies.is_copied(sql, row.number, now)? {
-        return Ok(());
+        let is_lost = writer.copies.is_settled(sql, row.number, now)?;
+        return if is_lost { writer.copies.rewrite(sql, row.number, now) } else { Ok(()) };
     }
     let sequence = writer.append(ChangeKind::CopiesChanged, &row.subject(), Affected::Nothing)?.sequence();
     writer.copies.begin(sql, &digest, (row.number, row.user.version), sequence, now)

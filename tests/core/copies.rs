@@ -241,6 +241,25 @@ fn a_user_is_copied_at_the_second_miss_and_not_at_the_first() {
     assert_eq!(world.listed(), [], "there is no older copy");
 }
 
+/// A restored object can hold a copy for written that it has removed in the future that it lost.
+#[test]
+fn a_copy_that_kv_has_lost_is_written_again() {
+    let user = id("ada");
+    let mut world = World::with_copy(&user);
+    world.miss(&user);
+    assert_eq!(world.write(), [""; 0], "once may be chance");
+    world.miss(&user);
+    assert_eq!(world.write(), [user.digest()]);
+    world.pass(SPREAD_MS - 1);
+    world.miss(&user);
+    world.miss(&user);
+    assert_eq!(world.write(), [""; 0], "KV may not show it yet");
+    world.pass(1);
+    world.miss(&user);
+    world.miss(&user);
+    assert_eq!(world.write(), [user.digest()]);
+}
+
 #[test]
 fn nobody_is_copied_who_is_not_there_or_is_being_erased() {
     let (mut world, ada) = (World::new(), id("ada"));
