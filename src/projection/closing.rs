@@ -29,7 +29,9 @@ const CLOSE_FENCE: &str = "
 /// The statements overwrite a row in place before they remove it: see
 /// [`crate::organization::overwriting`].
 const OVERWRITE_USERS: &str = "
-    UPDATE end_users SET document = printf('%*s', octet_length(document), '') WHERE tenant = ?1
+    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
+      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
+    WHERE tenant = ?1
     AND user_id IN (SELECT user_id FROM end_users WHERE tenant = ?1 ORDER BY user_id LIMIT ?2)";
 
 const REMOVE_USERS: &str = "

@@ -10,7 +10,9 @@ use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope}
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::epoch::Epoch;
-use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::identifiers::{
+    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
@@ -187,9 +189,16 @@ impl Object {
         self.send(Caller::Operator, None, command);
     }
 
+    fn random(&self) -> [u8; 10] {
+        self.random.borrow_mut().u128(..).to_be_bytes()[..10].try_into().expect("10 bytes")
+    }
+
+    pub fn relationship_id(&self) -> RelationshipId {
+        RelationshipId::new(self.now(), self.random())
+    }
+
     pub fn send(&self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Reply {
-        let random = self.random.borrow_mut().u128(..).to_be_bytes();
-        let request_id = RequestId::new(self.now(), random[..10].try_into().expect("10 bytes"));
+        let request_id = RequestId::new(self.now(), self.random());
         let call = Call { request_id, repeated: false, caller, idempotency: None, edge, command };
         self.transaction(|core, sql| core.handle(sql, call, self.now()))
     }
@@ -477,7 +486,7 @@ impl World {
                     found.listing.outdated += 1;
                 }
                 1 if !pending => {
-                    self.execute(&format!("DELETE FROM end_users WHERE user_id = '{id}'"));
+                    self.listing.0.lose("end_users", &format!("user_id = '{id}'"));
                     found.listing.missing += 1;
                 }
                 _ => {}

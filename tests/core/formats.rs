@@ -430,6 +430,8 @@ fn rejections() -> Vec<Rejection> {
         Rejection::IdempotencyOfErased,
         Rejection::OverCapacity(Capacity::EndUsers),
         Rejection::OverCapacity(Capacity::Storage),
+        Rejection::OverCapacity(Capacity::RelationshipsOfUser),
+        Rejection::OverCapacity(Capacity::AgentsOfOwner),
         Rejection::TooManyKeptAnswers { quota: quota(), retry_after_ms: 5 },
     ]);
     rejections
@@ -670,7 +672,8 @@ impl World {
 /// All tables of a database as SQL.
 fn dump(database: &Sqlite) -> String {
     let mut dump = String::new();
-    let tables = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name";
+    let tables =
+        "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type <> 'trigger' ORDER BY type DESC, name";
     let mut names = Vec::new();
     for row in database.rows(tables, &[]).expect("the schema") {
         let [SqlValue::Text(name), SqlValue::Text(sql)] = row.as_slice() else { panic!("a table: {row:?}") };

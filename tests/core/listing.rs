@@ -121,7 +121,7 @@ fn a_batch_touches_no_rows_but_its_own() {
     batch.changes[2].record = None;
     let application = Application::new(&batch).expect("JSON");
     let statements = application.statements();
-    assert_eq!(statements.len(), 6, "the fence, and five for rows");
+    assert_eq!(statements.len(), 7, "the fence, and six for rows");
     for statement in statements {
         let plan = database.plan(&statement.sql);
         // Every search of a table uses the tenant and one more column. `projections` has one row per tenant.

@@ -15,6 +15,13 @@ const STATEMENTS_KEPT: usize = 256;
 /// The injected failure.
 pub const INJECTED: &str = "injected fault";
 
+/// Why a statement is refused that would leave text about a person in the file.
+const NOT_OVERWRITTEN: &str = "text about a person is not overwritten";
+
+/// The columns of the listing that hold text about a person, and are no part of a key.
+const ABOUT_PERSONS: &[(&str, &str)] =
+    &[("end_users", "display_name"), ("end_users", "metadata"), ("end_users", "document"), ("agent_users", "entry")];
+
 /// A database in memory. A test can make it fail at a statement.
 pub struct Sqlite {
     connection: Connection,
@@ -61,7 +68,8 @@ impl Sqlite {
         Self { connection, fail_after: Cell::new(None), recorded: RefCell::new(None) }
     }
 
-    /// A database with the listing's migrations.
+    /// A database with the listing's migrations. It refuses a statement that deletes or replaces text about a person which
+    /// was not overwritten before.
     pub fn listing() -> Self {
         let database = Self::new();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
@@ -72,7 +80,25 @@ impl Sqlite {
             let statements = std::fs::read_to_string(migration).expect("a migration");
             database.connection.execute_batch(&statements).expect("a migration");
         }
+        for (table, column) in ABOUT_PERSONS {
+            let triggers = format!(
+                "CREATE TRIGGER {table}_{column}_deleted BEFORE DELETE ON {table} WHEN trim(OLD.{column}) <> ''
+                 BEGIN SELECT RAISE(ABORT, '{NOT_OVERWRITTEN}'); END;
+                 CREATE TRIGGER {table}_{column}_replaced BEFORE UPDATE OF {column} ON {table}
+                 WHEN trim(OLD.{column}) <> '' AND trim(NEW.{column}) <> '' AND OLD.{column} <> NEW.{column}
+                 BEGIN SELECT RAISE(ABORT, '{NOT_OVERWRITTEN}'); END;"
+            );
+            database.connection.execute_batch(&triggers).expect("triggers");
+        }
         database
+    }
+
+    /// Removes rows of a table, as damage does.
+    pub fn lose(&self, table: &str, condition: &str) {
+        for (_, column) in ABOUT_PERSONS.iter().filter(|(holder, _)| *holder == table) {
+            self.execute(&format!("UPDATE {table} SET {column} = '' WHERE {condition}"));
+        }
+        self.execute(&format!("DELETE FROM {table} WHERE {condition}"));
     }
 
     /// Runs a body in one transaction, which is rolled back when the body fails. It is a savepoint, so that it may

@@ -40,16 +40,26 @@ const REMOVE: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
+/// Overwrites the entries of some users in place. The entries that they still have come again with [`RELATE`].
+///
 /// Names the index. Without it the planner uses the primary key, which starts with the tenant, and
 /// reads every row of the tenant.
-const UNRELATE: &str = "
-    DELETE FROM agent_users INDEXED BY agent_users_by_user WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+const BLANK_RELATIONS: &str = "
+    UPDATE agent_users INDEXED BY agent_users_by_user SET entry = printf('%*s', octet_length(entry), '')
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
 const RELATE: &str = "
-    INSERT OR REPLACE INTO agent_users (tenant, agent_id, user_id, entry)
+    INSERT INTO agent_users (tenant, agent_id, user_id, entry)
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)
-    WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
+    WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)
+    ON CONFLICT (tenant, agent_id, user_id) DO UPDATE SET entry = excluded.entry";
+
+/// Removes the entries that are still blank: the user has no such relationship any more.
+const UNRELATE: &str = "
+    DELETE FROM agent_users INDEXED BY agent_users_by_user
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2)) AND trim(entry) = ''
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
 /// A batch as text, ready to bind. Each list is in as many pieces as its length needs, and a piece is a statement: most
 /// batches have no more than one of each.
@@ -61,8 +71,8 @@ pub struct Application {
     to: ListingPosition,
     /// The rows to write.
     rows: Vec<String>,
-    /// The ids whose rows the batch replaces or removes.
-    overwritten: Vec<String>,
+    /// The ids whose rows the batch makes, replaces or removes.
+    written: Vec<String>,
     /// The ids whose rows the batch removes.
     removed: Vec<String>,
     /// The ids whose relationships the batch replaces, and the new relationships.
@@ -73,13 +83,11 @@ pub struct Application {
 impl Application {
     pub fn new(batch: &Batch) -> serde_json::Result<Self> {
         let mut rows = Vec::with_capacity(batch.changes.len());
-        let (mut overwritten, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut written, mut removed, mut related) = (Vec::new(), Vec::new(), Vec::new());
         let mut relations: Vec<(&AgentId, &UserId, &str)> = Vec::new();
         for change in &batch.changes {
-            if !change.is_first {
-                overwritten.push(&change.user_id);
-            }
-            // A listing that was restored may hold relationships of an erased user of the same id.
+            // A listing that was restored may hold an erased user of the same id, with relationships.
+            written.push(&change.user_id);
             if change.is_first || change.relationships.is_some() || change.record.is_none() {
                 related.push(&change.user_id);
             }
@@ -101,7 +109,7 @@ impl Application {
             from: batch.from.clone(),
             to: batch.to.clone(),
             rows: pieces(&rows)?,
-            overwritten: pieces(&overwritten)?,
+            written: pieces(&written)?,
             removed: pieces(&removed)?,
             related: pieces(&related)?,
             relations: pieces(&relations)?,
@@ -127,10 +135,11 @@ impl Application {
             ],
         );
         let lists = [
-            (OVERWRITE, &self.overwritten),
+            (OVERWRITE, &self.written),
             (UPSERT, &self.rows),
-            (UNRELATE, &self.related),
+            (BLANK_RELATIONS, &self.related),
             (RELATE, &self.relations),
+            (UNRELATE, &self.related),
             (REMOVE, &self.removed),
         ];
         let changes = lists.into_iter().flat_map(|(sql, pieces)| {

@@ -34,6 +34,11 @@ const REMOVE_FOREIGN: &str = "
     DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
+const BLANK_FOREIGN_RELATIONS: &str = "
+    UPDATE agent_users INDEXED BY agent_users_by_user SET entry = printf('%*s', octet_length(entry), '')
+    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
+
 const UNRELATE_FOREIGN: &str = "
     DELETE FROM agent_users INDEXED BY agent_users_by_user
     WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
@@ -101,7 +106,7 @@ pub async fn remove_foreign(
     sequence: i64,
 ) -> Result<u64, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
-    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN, UNRELATE_FOREIGN]
+    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN, BLANK_FOREIGN_RELATIONS, UNRELATE_FOREIGN]
         .map(|sql| Statement::new(sql, [tenant.as_str().into(), ids.as_str().into(), sequence.into()]));
     let changed = database.batch(&statements).await?;
     Ok(changed.get(1).copied().unwrap_or_default())
