@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::directory::identifiers::DeletionId;
-use crate::directory::organization::Capacity;
+use crate::directory::organization::{AGENTS_OF_OWNER_MAX, Capacity, RELATIONSHIPS_OF_USER_MAX};
 use crate::directory::quota::{Component, Quota};
 use crate::json::{self, RawValue};
 use crate::refusal::Refusal;
@@ -86,7 +86,7 @@ pub enum Fault {
         quota: Quota,
         now_ms: i64,
     },
-    /// The organization holds as much as it may.
+    /// There is as much as there may be.
     OverCapacity(Capacity),
     /// Only turns in progress stand between the caller and the quota.
     QuotaReserved {
@@ -199,6 +199,8 @@ impl Fault {
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
             Self::OverCapacity(Capacity::EndUsers) => "end_user_limit_reached",
             Self::OverCapacity(Capacity::Storage) => "storage_limit_reached",
+            Self::OverCapacity(Capacity::RelationshipsOfUser) => "relationship_limit_reached",
+            Self::OverCapacity(Capacity::AgentsOfOwner) => "owned_agent_limit_reached",
             Self::QuotaReserved { .. } => "quota_reserved",
             Self::DeletionPending { .. } => "deletion_pending",
             Self::PreconditionFailed => "precondition_failed",
@@ -298,6 +300,12 @@ impl Fault {
             }
             Self::OverCapacity(Capacity::EndUsers) => "The organization has as many end users as it may.".to_owned(),
             Self::OverCapacity(Capacity::Storage) => "The organization stores as much as it may.".to_owned(),
+            Self::OverCapacity(Capacity::RelationshipsOfUser) => {
+                format!("The end user has {RELATIONSHIPS_OF_USER_MAX} relationships, and may have no more.")
+            }
+            Self::OverCapacity(Capacity::AgentsOfOwner) => {
+                format!("The human owns {AGENTS_OF_OWNER_MAX} agents, and may own no more.")
+            }
             Self::QuotaReserved { .. } => {
                 "Turns in progress hold the rest of the quota; retry after the time in Retry-After.".to_owned()
             }
@@ -339,7 +347,9 @@ impl Fault {
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
             Self::IdempotencyOfErased => "If the erased is to be made anew, use a new Idempotency-Key.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
-            Self::OverCapacity(_) => {
+            Self::OverCapacity(Capacity::RelationshipsOfUser) => "Erase relationships that are no longer needed.",
+            Self::OverCapacity(Capacity::AgentsOfOwner) => "Name another owner, or none.",
+            Self::OverCapacity(Capacity::EndUsers | Capacity::Storage) => {
                 "Ask for a larger limit, or erase what is no longer needed: it takes room until 30 days later."
             }
             Self::Conflict(_) => "Read the resource as it is now, then decide.",

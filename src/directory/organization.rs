@@ -48,11 +48,19 @@ pub struct Limits {
     pub storage_bytes: u64,
 }
 
-/// Something that an organization may hold only so much of.
+/// Most relationships of one end user. What happens to all of them is one transaction, and the listing gets all of them
+/// at once.
+pub const RELATIONSHIPS_OF_USER_MAX: u64 = 5_000;
+/// Most agents that one human owns. The request to erase the human leaves all of them without an owner at once.
+pub const AGENTS_OF_OWNER_MAX: u64 = 5_000;
+
+/// Something of which there may be only so much. The limits of the organization bound the first two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Capacity {
     EndUsers,
     Storage,
+    RelationshipsOfUser,
+    AgentsOfOwner,
 }
 
 /// Of an organization that was stored before there was this limit.

@@ -5,6 +5,7 @@
 //! - An agent has one row. Several agents may have the same name.
 //! - An external id belongs to at most one agent, and to none while it is a user's id.
 //! - Creation is idempotent by external id, or by name when the caller gives no external id.
+//! - A human owns at most [`AGENTS_OF_OWNER_MAX`] agents.
 //! - Names and external ids may be about persons, and SQLite does not overwrite the keys of an index. So the indexes
 //!   hold digests of them.
 
@@ -21,6 +22,7 @@ use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Version;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
+use crate::directory::organization::{AGENTS_OF_OWNER_MAX, Capacity};
 
 /// Most agents that a list counts: each costs a row.
 const COUNTED_MAX: i64 = 10_000;
@@ -207,6 +209,9 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
         if length(&row.agent) > length(&held.agent) {
             writer.check_storage()?;
         }
+        if let Some(owner) = row.owner.filter(|_| row.owner != held.owner) {
+            check_room_of_owner(writer.sql, owner)?;
+        }
         row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
         overwrite(writer.sql, "agents", &["name", "metadata"], "number = ?", &[row.number.into()])?;
@@ -225,6 +230,13 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
         )?;
     }
     Ok(row.view())
+}
+
+fn check_room_of_owner(sql: &impl Sql, owner: i64) -> Result<(), Failure> {
+    if sql.count("SELECT count(*) FROM agents WHERE owner = ?", &[owner.into()])? >= AGENTS_OF_OWNER_MAX {
+        return Err(Rejection::OverCapacity(Capacity::AgentsOfOwner).into());
+    }
+    Ok(())
 }
 
 /// Removes an agent's row.

@@ -28,6 +28,15 @@ use crate::directory::identifiers::DeletionId;
 /// Most erasures that one transaction completes, and most relationships of an agent that it removes.
 pub const BATCH_MAX: i64 = 100;
 
+/// A transaction completes no further erasure when the persons have so much: see [`WEIGHT`].
+pub const WEIGHT_MAX: i64 = 1_000;
+
+/// What the erasure of a person costs: rows, and the pages of 4 KiB that are overwritten in kept answers.
+const WEIGHT: &str = "(SELECT count(*) FROM relationships r WHERE r.user = d.user)
+    + (SELECT count(*) FROM active_relationships a WHERE a.user = d.user)
+    + (SELECT coalesce(sum(1 + octet_length(i.document) / 4096), 0) FROM users u JOIN idempotency i ON i.about = u.digest
+       WHERE u.number = d.user)";
+
 /// Stands for the number of the change that the listing must confirm, as long as KV may hold a copy of the person. It is
 /// below 2^53, and later than every change. So the erasures that wait for KV cost those that do not nothing.
 const AFTER_KV: i64 = 9_000_000_000_000_000;
@@ -68,6 +77,7 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
         Cascade::MemoryOnly => {
             erased = relationships::count(sql, row.number)?;
             turns::detach(sql, &user)?;
+            idempotency::purge_turns(sql, &user)?;
             relationships::purge_users(sql, &user)?;
             ChangeKind::EndUserUpdated
         }
@@ -242,25 +252,32 @@ pub fn is_due(sql: &impl Sql, log: &ChangeLog) -> Result<bool, SqlError> {
     sql.exists(&select, &[log.acknowledged().into()])
 }
 
-/// Completes the erasures that the listing and KV have confirmed, and returns whether there may be more.
+/// Completes the erasures that the listing and KV have confirmed, at most [`BATCH_MAX`], and fewer where the persons have
+/// much to erase. Returns whether there may be more.
 fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let Writer { sql, now, .. } = *writer;
     let due = sql.run(
-        &format!("SELECT deletion_id, user, cascade FROM deletions WHERE {CONFIRMED} ORDER BY sequence LIMIT ?"),
+        &format!(
+            "SELECT deletion_id, user, cascade, {WEIGHT} FROM deletions d WHERE {CONFIRMED} ORDER BY sequence LIMIT ?"
+        ),
         &[writer.log.acknowledged().into(), BATCH_MAX.into()],
     )?;
-    let mut deletions = Vec::with_capacity(due.len());
-    let mut persons = Vec::new();
+    let (mut deletions, mut persons) = (Vec::with_capacity(due.len()), Vec::new());
+    let (mut weight, mut is_more) = (0_i64, i64::try_from(due.len()).is_ok_and(|length| length == BATCH_MAX));
     for mut row in due {
+        if weight >= WEIGHT_MAX {
+            is_more = true;
+            break;
+        }
         deletions.push(row.text()?);
         if let (Some(user), true) = (row.optional_integer()?, row.parsed::<Cascade>("cascade")? == Cascade::All) {
             persons.push(user);
+            weight = weight.saturating_add(row.integer()?);
         }
     }
     if deletions.is_empty() {
         return Ok(false);
     }
-    let completed = i64::try_from(deletions.len()).unwrap_or(i64::MAX);
     let deletions = json_list(&deletions)?;
     sql.execute(
         "UPDATE deletions SET completed_at = ?2,
@@ -278,7 +295,7 @@ fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> 
         &[deletions.as_str().into()],
     )?;
     purge_users(writer, &persons)?;
-    Ok(completed == BATCH_MAX)
+    Ok(is_more)
 }
 
 /// Removes everything that the object holds about some users. A few statements remove all of them: a hundred

@@ -203,7 +203,7 @@ const fn expiry(now: Timestamp) -> i64 {
 /// Leaves tombstones in the place of the answers about some users, and of those that turns in progress may still get.
 /// `users` is a JSON list of row numbers.
 pub fn purge_users(sql: &impl Sql, users: &str, now: Timestamp) -> Result<(), SqlError> {
-    bury(sql, user_row::DIGESTS, users)?;
+    bury(sql, &format!("about {}", user_row::DIGESTS), users)?;
     let in_progress = format!(
         "FROM ledger WHERE state = 'reserved' AND expires_at > ?2 AND digest IS NOT NULL AND about {}",
         user_row::DIGESTS
@@ -221,14 +221,33 @@ pub fn purge_users(sql: &impl Sql, users: &str, now: Timestamp) -> Result<(), Sq
 
 /// Leaves tombstones in the place of the answers about an agent.
 pub fn purge_agent(sql: &impl Sql, agent_id: AgentId) -> Result<(), SqlError> {
-    bury(sql, "= ?", &agent_id.to_string())
+    bury(sql, "about = ?", &agent_id.to_string())
 }
 
-/// Overwrites the answers about something, and keeps the digests of their keys until the answers expire.
-fn bury(sql: &impl Sql, about: &str, parameter: &str) -> Result<(), SqlError> {
-    overwrite(sql, &format!("about {about}"), &[parameter.into()])?;
+/// Leaves tombstones in the place of the answers to turns that name some users. `users` is a JSON list of row numbers.
+pub fn purge_turns(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
+    let turn = json_text("an answer", &KeptOutcome::Turn)?;
+    bury(sql, &format!("about {} AND outcome = '{}'", user_row::DIGESTS, turn.as_str()), users)?;
+    // The others are fewer now: see `super::answer_bounds`.
+    let recounted = format!(
+        "SELECT number, row_number() OVER earlier AS count, sum(octet_length(document)) OVER earlier AS bytes
+         FROM idempotency WHERE about {} WINDOW earlier AS (PARTITION BY about ORDER BY number)",
+        user_row::DIGESTS
+    );
+    sql.execute(
+        &format!(
+            "UPDATE idempotency SET about_count = held.count, about_bytes = held.bytes - octet_length(document)
+             FROM ({recounted}) held WHERE idempotency.number = held.number"
+        ),
+        &[users.into()],
+    )
+}
+
+/// Overwrites answers, and keeps the digests of their keys until the answers expire.
+fn bury(sql: &impl Sql, condition: &str, parameter: &str) -> Result<(), SqlError> {
+    overwrite(sql, condition, &[parameter.into()])?;
     let emptied = "fingerprint = NULL, request_id = '', outcome = '', document = '', about = NULL";
-    sql.execute(&format!("UPDATE idempotency SET {emptied} WHERE about {about}"), &[parameter.into()])
+    sql.execute(&format!("UPDATE idempotency SET {emptied} WHERE {condition}"), &[parameter.into()])
 }
 
 /// A kept answer in a user's export.

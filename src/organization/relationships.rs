@@ -1,6 +1,9 @@
 //! The relationships of a tenant: one row for each pair of a user and an agent that talk.
 //!
-//! Invariant: a pair has at most one row. The object removes it with its user or its agent.
+//! Invariants:
+//!
+//! - A pair has at most one row. The object removes it with its user or its agent.
+//! - A user has at most [`RELATIONSHIPS_OF_USER_MAX`] of them.
 
 use std::cmp::Reverse;
 
@@ -17,6 +20,7 @@ use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::{Status, Version};
 use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, Decay, Levels, Mood};
+use crate::directory::organization::{Capacity, RELATIONSHIPS_OF_USER_MAX};
 use crate::directory::relationship::Relationship;
 
 /// Most relationships that the record of a single user shows.
@@ -59,11 +63,27 @@ pub fn forgotten(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), Sql
     row.store_changed(writer, ChangeKind::EndUserUpdated, Affected::UserAndRelationships(user))
 }
 
+/// Refuses a relationship that a user does not have yet, if there is no room for it.
+pub fn check_room(writer: &Writer<'_, impl Sql>, user: i64, agent: i64) -> Result<(), Failure> {
+    if find_pair(writer.sql, user, agent)?.is_some() {
+        return Ok(());
+    }
+    let count = "SELECT count(*) FROM relationships WHERE user = ?";
+    if writer.sql.count(count, &[user.into()])? >= RELATIONSHIPS_OF_USER_MAX {
+        return Err(Rejection::OverCapacity(Capacity::RelationshipsOfUser).into());
+    }
+    writer.check_storage()
+}
+
+fn find_pair(sql: &impl Sql, user: i64, agent: i64) -> Result<Option<i64>, SqlError> {
+    let select = "SELECT number FROM relationships WHERE user = ? AND agent = ?";
+    sql.find(select, &[user.into(), agent.into()], Row::integer)
+}
+
 /// Finds or creates the row of a pair, and returns its number.
 pub fn ensure(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, SqlError> {
     let Writer { sql, now, .. } = *writer;
-    let select = "SELECT number FROM relationships WHERE user = ? AND agent = ?";
-    if let Some(number) = sql.find(select, &[user.into(), agent.into()], Row::integer)? {
+    if let Some(number) = find_pair(sql, user, agent)? {
         return Ok(number);
     }
     let number = writer.log.next_sequence();

@@ -39,8 +39,12 @@ use crate::directory::timestamp::Timestamp;
 const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
 
-/// Most rows that one sweep removes.
+/// Most rows of each table that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
+
+/// How long a relationship stays in the set of those that were active, from the start of the period on, in milliseconds:
+/// 100 days. It is longer than a period by more than any clock errs.
+pub const ACTIVE_KEPT_MS: i64 = 100 * 24 * 60 * 60 * 1_000;
 
 /// How long a row stays after its expiry, in milliseconds. It is longer than any copy of a call lives: the edge repeats a
 /// call once, within two seconds, and the platform starts copies of either for ten.
@@ -115,7 +119,10 @@ pub fn reserve(
             }
         }
         let number = match held {
-            Some(number) => number,
+            Some(number) => {
+                relationships::check_room(writer, number, agent.number)?;
+                number
+            }
             None if agents::has_external_id(sql, &user_id)? => return Err(Rejection::OtherType.into()),
             None => create_user(writer, request_id, user_id)?,
         };
@@ -360,9 +367,25 @@ pub fn release(sql: &impl Sql, operation: RequestId) -> Result<(), SqlError> {
     sql.execute("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().into()])
 }
 
-/// Removes turns whose expiry is [`KEPT_AFTER_EXPIRY_MS`] ago, at most [`SWEEP_MAX`], and returns when the next one
-/// goes.
+/// Removes turns whose expiry is [`KEPT_AFTER_EXPIRY_MS`] ago, and the relationships of periods that began
+/// [`ACTIVE_KEPT_MS`] ago, at most [`SWEEP_MAX`] of each. Returns when the next one goes.
 pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    let turn_at = sweep_turns(sql, now)?;
+    let relationship_at = sweep_active(sql, now)?;
+    Ok([turn_at, relationship_at].into_iter().flatten().min())
+}
+
+fn sweep_active(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
+    sql.execute(
+        "DELETE FROM active_relationships WHERE (period_start, user, agent) IN
+         (SELECT period_start, user, agent FROM active_relationships WHERE period_start <= ? ORDER BY period_start LIMIT ?)",
+        &[now.millis().saturating_sub(ACTIVE_KEPT_MS).into(), SWEEP_MAX.into()],
+    )?;
+    let oldest = sql.find("SELECT min(period_start) FROM active_relationships", &[], Row::optional_integer)?.flatten();
+    Ok(oldest.map(|period_start| Timestamp::from_millis(period_start.saturating_add(ACTIVE_KEPT_MS))))
+}
+
+fn sweep_turns(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     sql.execute(
         "DELETE FROM ledger WHERE operation IN
          (SELECT operation FROM ledger WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",

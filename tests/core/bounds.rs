@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use rollcall::clerk::people::{PersonLookup, signed_in};
+use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::organization::Capacity;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::fault::Fault;
@@ -18,13 +20,13 @@ use rollcall::organization::copies::SPREAD_MS;
 use rollcall::organization::limiter::{Limiter, OUT_AFTER_START_MS, Rate};
 use rollcall::organization::protocol::{
     Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, IssueKey, KeyRecord,
-    ListAgents, NewEndUser, StartAudit,
+    ListAgents, NewEndUser, NewTurn, PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
 };
-use rollcall::organization::sql::Sql;
-use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
+use rollcall::organization::sql::{Row, Sql};
+use rollcall::organization::turns::{ACTIVE_KEPT_MS, KEPT_AFTER_EXPIRY_MS};
 use rollcall::projection::{audit, flush};
 
-use crate::audit::{Listing, World, ready};
+use crate::audit::{Listing, Object, World, ready};
 use crate::sqlite::Sqlite;
 
 fn id(number: usize) -> UserId {
@@ -254,6 +256,124 @@ fn a_list_counts_at_most_10000_agents() {
     };
     let totals = [total_with(1, 9_999), total_with(10_000, 10_000), total_with(10_001, 10_001)];
     assert_eq!(totals, [9_999, 10_000, 10_000]);
+}
+
+/// Makes agents with relationships to a user, or owned by one, without the calls that make them.
+fn insert_agents(storage: &Sqlite, numbers: &str, owner: Option<i64>) {
+    let owner = owner.map_or("NULL".to_owned(), |owner| owner.to_string());
+    storage.execute(&format!(
+        "{numbers} INSERT INTO agents SELECT 1000000 + n, printf('20000000-0000-7000-8000-%012d', n), NULL, NULL, 'agent',
+           'd', '{{}}', 1, 1, 1, {owner} FROM n"
+    ));
+}
+
+fn insert_relationships(storage: &Sqlite, numbers: &str, user: i64) {
+    storage.execute(&format!(
+        "{numbers} INSERT INTO relationships (number, relationship_id, user, agent, role, turns, created_at)
+         SELECT {user} * 1000000 + n, printf('2%07d-0000-7000-8000-%012d', {user}, n), {user}, 1000000 + n, 'user', 0, 1
+         FROM n"
+    ));
+}
+
+fn agent(number: u32) -> AgentId {
+    format!("20000000-0000-7000-8000-{number:012}").parse().expect("an id")
+}
+
+fn number_of(object: &Object, user_id: &UserId) -> i64 {
+    let select = "SELECT number FROM users WHERE user_id = ?";
+    let found = object.storage.find(select, &[user_id.as_str().into()], Row::integer);
+    found.expect("an answer").expect("a user")
+}
+
+/// The refusal of a turn of a user with an agent.
+fn turn(object: &Object, user_id: &UserId, agent: AgentId) -> Option<Rejection> {
+    object
+        .send(
+            Caller::Operator,
+            None,
+            Command::ReserveTurn(NewTurn {
+                agent: AgentRef::Id(agent),
+                user_id: Some(user_id.clone()),
+                is_stateful: true,
+                relationship_id: object.relationship_id(),
+                expires_in_ms: 60_000,
+            }),
+        )
+        .outcome
+        .err()
+}
+
+#[test]
+fn a_user_has_at_most_5000_relationships() {
+    let World { object, .. } = world(2, &Metadata::default());
+    let user = number_of(&object, &id(0));
+    insert_agents(&object.storage, &numbers(1, 5_001), None);
+    insert_relationships(&object.storage, &numbers(1, 4_999), user);
+    assert_eq!(turn(&object, &id(0), agent(5_000)), None);
+    let refusal = Some(Rejection::OverCapacity(Capacity::RelationshipsOfUser));
+    assert_eq!(turn(&object, &id(0), agent(5_001)), refusal);
+    assert_eq!(turn(&object, &id(0), agent(1)), None, "an old relationship goes on");
+    assert_eq!(turn(&object, &id(1), agent(5_001)), None, "and so does another user");
+}
+
+#[test]
+fn a_human_owns_at_most_5000_agents() {
+    let World { object, .. } = world(2, &Metadata::default());
+    insert_agents(&object.storage, &numbers(1, 4_999), Some(number_of(&object, &id(0))));
+    insert_agents(&object.storage, &numbers(5_000, 5_001), None);
+    let principal = |user: usize| {
+        let select = "SELECT principal_id FROM users WHERE user_id = ?";
+        let found = object.storage.find(select, &[id(user).as_str().into()], |row| row.parsed("principal id"));
+        found.expect("an answer").expect("a user")
+    };
+    let own = |number: u32, user: usize| {
+        let change = PrincipalChange { name: None, metadata: None, owner: Some(Some(principal(user))) };
+        let update = UpdatePrincipal { id: agent(number), change, if_match: None };
+        object.send(Caller::Operator, None, Command::UpdatePrincipal(update)).outcome.err()
+    };
+    assert_eq!(own(5_000, 0), None);
+    assert_eq!(own(5_001, 0), Some(Rejection::OverCapacity(Capacity::AgentsOfOwner)));
+    assert_eq!([own(1, 0), own(5_001, 1)], [None, None], "who owns an agent goes on to, and so may another human");
+}
+
+/// A step completes no further erasure when the persons have a thousand relationships.
+#[test]
+fn a_step_erases_a_thousand_relationships_and_those_of_one_more_person() {
+    let World { object, listing, .. } = world(3, &Metadata::default());
+    insert_agents(&object.storage, &numbers(1, 999), None);
+    for number in 0..3 {
+        insert_relationships(&object.storage, &numbers(1, 999), number_of(&object, &id(number)));
+    }
+    for number in 0..3_u8 {
+        object.command(Command::DeleteEndUser(DeleteEndUser {
+            user_id: id(number.into()),
+            deletion_id: DeletionId::new(object.now(), [number; 10]),
+            cascade: Cascade::All,
+            reason: None,
+            if_match: None,
+        }));
+    }
+    ready(flush::listing(&object, &listing)).expect("a flush");
+    let purge = || {
+        let has_more = object.transaction(|core, sql| core.purge(sql, object.now()));
+        (has_more, count(&object.storage, "relationships"))
+    };
+    assert_eq!([purge(), purge()], [(true, 999), (false, 0)]);
+}
+
+#[test]
+fn a_relationship_is_in_the_set_of_the_active_for_100_days_and_a_sweep_takes_500() {
+    let world = World::new(1);
+    world.object.storage.execute(&format!(
+        "{} INSERT INTO active_relationships SELECT {}, n, n FROM n",
+        numbers(1, 501),
+        world.object.now().millis()
+    ));
+    let kept = |millis: i64| {
+        world.pass(millis);
+        count(&world.object.storage, "active_relationships")
+    };
+    assert_eq!([kept(ACTIVE_KEPT_MS - 1), kept(1), kept(1)], [501, 1, 0]);
 }
 
 /// A key that the object does not remember costs a read of its row.

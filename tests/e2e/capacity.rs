@@ -69,8 +69,9 @@ fn a_full_storage_takes_nothing_more_and_gives_back() {
     let organization = organization(&json!({}));
     let client = shared().client(&organization, "live", "read_write");
     let service = shared().service(&organization, "live", "read_write");
-    let agent = make_agent(&client, "tutor");
+    let [agent, stranger] = ["tutor", "stranger"].map(|name| make_agent(&client, name));
     assert_eq!([create(&client, "a"), create(&client, "b")], [201, 201]);
+    turn(&client, &agent, "a");
     expect(200, client.patch("/v1/end-users/a", &json!({ "metadata": { "x": "yy" } })));
     // An object with next to nothing in it has more than this, and less than twice as much.
     limit(&organization, &json!({ "storage_bytes": SMALL }));
@@ -92,6 +93,12 @@ fn a_full_storage_takes_nothing_more_and_gives_back() {
     let message = json!({ "message": "hello", "personality_id": agent, "user_id": "a" });
     full(&client.clone().with_header("Idempotency-Key", "kept").post(RESPOND, &message));
     turn(&client, &agent, "a");
+    for (agent, user) in [(&stranger, "a"), (&agent, "c")] {
+        let message = json!({ "message": "hello", "personality_id": agent, "user_id": user });
+        full(&client.post(RESPOND, &message));
+    }
+    let usage = expect(200, client.get("/v1/usage"));
+    assert_eq!(usage["turns"]["used"], 2, "a refused turn is not counted: {usage}");
     assert_eq!(client.get("/v1/end-users/a").status, 200);
     limit(&organization, &json!({ "storage_bytes": SMALL / 2 }));
     full(&client.patch("/v1/end-users/a", &json!({ "metadata": { "x": "yy" } })));

@@ -266,6 +266,24 @@ fn an_answer_that_named_a_person_before_they_were_registered_goes_with_them() {
     assert_eq!(expect(409, keyed.post(RESPOND, &turn))["error"]["code"], "idempotency_of_erased");
 }
 
+/// What a person said is gone with their relationships. Answers that hold nothing of a turn stay.
+#[test]
+fn who_forgets_the_relationships_of_a_user_forgets_the_answers_to_their_turns() {
+    let client = shared().new_client();
+    make_agent(&client, "Tutor");
+    let (made, said) = (with_key(&client, "a"), with_key(&client, "b"));
+    let (user, turn) =
+        (json!({ "user_id": "eve" }), json!({ "message": "hi", "personality_id": "Tutor", "user_id": "eve" }));
+    assert_eq!(made.post(PATH, &user).status, 201);
+    expect(200, said.post(RESPOND, &turn));
+    let forget = json!({ "cascade": "memory_only" }).to_string();
+    expect(202, client.send("DELETE", "/v1/end-users/eve", Some(("application/json", forget.as_bytes()))));
+    assert_eq!(expect(409, said.post(RESPOND, &turn))["error"]["code"], "idempotency_of_erased");
+    let export = expect(200, client.get("/v1/end-users/eve/export"));
+    assert_eq!(export["kept_answers"].as_array().map(Vec::len), Some(1), "{export}");
+    assert!(replayed(&made.post(PATH, &user)));
+}
+
 #[test]
 fn no_repetition_makes_a_deleted_agent_anew() {
     let server = shared();

@@ -17,7 +17,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
-use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
+use rollcall::organization::turns::{ACTIVE_KEPT_MS, KEPT_AFTER_EXPIRY_MS};
 
 use super::calendar;
 use crate::simulation::{Violation, ensure};
@@ -117,6 +117,13 @@ struct Kept {
     expires_ms: i64,
 }
 
+/// Leaves tombstones of the answers about some users.
+fn forget_answers(kept: &mut BTreeMap<String, Kept>, is_about: impl Fn(Option<usize>) -> bool) {
+    for kept in kept.values_mut() {
+        kept.answer.take_if(|answer| is_about(answer.about));
+    }
+}
+
 #[derive(Debug)]
 struct KeptAnswer {
     fingerprint: String,
@@ -150,6 +157,8 @@ pub struct Oracle {
     counted: BTreeMap<i64, BTreeSet<RequestId>>,
     /// People who were active in each period, with the erased ones.
     active: BTreeMap<i64, BTreeSet<(Person, usize)>>,
+    /// The start of the first period of which storage still holds who was active.
+    active_since_ms: i64,
 }
 
 /// The document that answers a turn.
@@ -391,6 +400,7 @@ impl Oracle {
         if let Some(known) = self.deletions.get(&id) {
             return Some((id, known.erased));
         }
+        let named = user;
         let user = self.users.get_mut(&user)?;
         let person = user.person;
         if user.is_pending {
@@ -410,6 +420,7 @@ impl Oracle {
                 for turn in self.ledger.values_mut().filter(|turn| turn.person == Some(person)) {
                     turn.agent = None;
                 }
+                forget_answers(&mut self.kept, |about| about == Some(named));
             }
             Cascade::ModelOnly => self.relationships.range_mut(pairs).for_each(|(_, held)| held.has_mood = false),
         }
@@ -438,10 +449,7 @@ impl Oracle {
         let erased: BTreeSet<usize> = erased.map(|(user, _)| user).collect();
         let is_erased = |user: Option<usize>| user.is_some_and(|user| erased.contains(&user));
         self.relationships.retain(|(person, _), _| !gone.contains(person));
-        for kept in self.kept.values_mut().filter(|kept| kept.answer.as_ref().is_some_and(|held| is_erased(held.about)))
-        {
-            kept.answer = None;
-        }
+        forget_answers(&mut self.kept, is_erased);
         for turn in self.ledger.values_mut().filter(|turn| is_erased(turn.named)) {
             (turn.person, turn.agent, turn.named) = (None, None, None);
             if let Some((digest, _)) = turn.key.take()
@@ -459,8 +467,14 @@ impl Oracle {
     pub fn sweep(&mut self, now_ms: i64) -> Option<Timestamp> {
         self.ledger.retain(|_, turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS > now_ms);
         self.kept.retain(|_, kept| kept.expires_ms > now_ms);
+        self.active_since_ms = self.active_since_ms.max(now_ms - ACTIVE_KEPT_MS + 1);
+        let living: BTreeSet<Person> = self.users.values().map(|user| user.person).collect();
+        let is_held = |active: &BTreeSet<(Person, usize)>| active.iter().any(|(person, _)| living.contains(person));
+        let active = self.active.range(self.active_since_ms..).find(|(_, active)| is_held(active));
         let turns = self.ledger.values().map(|turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS);
-        turns.chain(self.kept.values().map(|kept| kept.expires_ms)).min().map(Timestamp::from_millis)
+        let answers = self.kept.values().map(|kept| kept.expires_ms);
+        let active = active.map(|(period_ms, _)| period_ms + ACTIVE_KEPT_MS);
+        turns.chain(answers).chain(active).min().map(Timestamp::from_millis)
     }
 
     /// All lines that storage must hold, in order. It must hold no others.
@@ -496,7 +510,8 @@ impl Oracle {
         }
         for (period_ms, active) in &self.active {
             lines.push(format!("counter active_relationships {period_ms} {}", active.len()));
-            for (person, agent) in active.iter().filter(|(person, _)| names.contains_key(person)) {
+            let is_held = |person| *period_ms >= self.active_since_ms && names.contains_key(person);
+            for (person, agent) in active.iter().filter(|(person, _)| is_held(person)) {
                 lines.push(format!("active {period_ms} {} {}", name(Some(*person)), agent + 1));
             }
         }
