@@ -61,6 +61,7 @@ impl<'a, C> Input<'a, C> {
         parameters: &'a [&'a str],
         body: Body,
     ) -> Result<Self, Fault> {
+        conditional::check_supported(exchange.incoming.header("If-Unmodified-Since").as_deref())?;
         Ok(Self {
             caller,
             request_id: exchange.request_id,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::agents::{PATH as AGENTS, assert_problem, make_agent};
 use crate::client::Client;
 use crate::delete_end_user::completed;
-use crate::respond::{PATH as RESPOND, assert_error, turn};
+use crate::respond::{PATH as RESPOND, assert_error, turn, used};
 use crate::server::{Organization, expect, shared};
 
 const USERS: &str = "/v1/end-users";
@@ -97,8 +97,7 @@ fn a_full_storage_takes_nothing_more_and_gives_back() {
         let message = json!({ "message": "hello", "personality_id": agent, "user_id": user });
         full(&client.post(RESPOND, &message));
     }
-    let usage = expect(200, client.get("/v1/usage"));
-    assert_eq!(usage["turns"]["used"], 2, "a refused turn is not counted: {usage}");
+    assert_eq!(used(&client), (2, 1), "a refused turn is not counted");
     assert_eq!(client.get("/v1/end-users/a").status, 200);
     limit(&organization, &json!({ "storage_bytes": SMALL / 2 }));
     full(&client.patch("/v1/end-users/a", &json!({ "metadata": { "x": "yy" } })));

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -91,18 +92,35 @@ impl Client {
 
     /// Sends the head of a `POST`, and nothing of the body that it announces. Returns the status of the answer, which
     /// never comes from a server that reads the body first.
-    pub fn post_head(&self, path: &str) -> u16 {
-        let connection = self.connect(path, 1_000);
-        connection.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
-        let mut line = String::new();
-        BufReader::new(connection).read_line(&mut line).expect("an answer before the body");
-        line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {line}"))
+    pub fn post_head(&self, path: &str, content_length: usize) -> u16 {
+        read_status(self.connect(path, &format!("Content-Length: {content_length}")))
+    }
+
+    /// Sends a `POST` whose body has no length and no end, until the server has had enough. Returns the status of the
+    /// answer.
+    pub fn post_endless(&self, path: &str) -> u16 {
+        const CHUNK_BYTES: usize = 64 * 1024;
+        // Several times what a server may read.
+        const CHUNKS_MAX: usize = 1_024;
+        let connection = self.connect(path, "Transfer-Encoding: chunked");
+        let mut sender = connection.try_clone().expect("a second handle");
+        sender.set_write_timeout(Some(wait::LIMIT)).expect("a timeout");
+        let chunk = format!("{CHUNK_BYTES:x}\r\n{}\r\n", " ".repeat(CHUNK_BYTES));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let has_room = (0..CHUNKS_MAX).all(|_| sender.write_all(chunk.as_bytes()).is_ok());
+                assert!(!has_room, "the server took {CHUNKS_MAX} chunks");
+            });
+            let status = read_status(connection.try_clone().expect("a third handle"));
+            connection.shutdown(Shutdown::Both).expect("the end");
+            status
+        })
     }
 
     /// Sends JSON and reads no answer. The caller hangs up when the connection is dropped.
     pub fn post_unread(&self, path: &str, body: &Value) -> TcpStream {
         let body = body.to_string();
-        let mut connection = self.connect(path, body.len());
+        let mut connection = self.connect(path, &format!("Content-Length: {}", body.len()));
         connection.write_all(body.as_bytes()).expect("the body is sent");
         // Ends the connection by a reset. The local runtime takes an orderly end for a caller who has sent everything
         // and still listens.
@@ -111,10 +129,10 @@ impl Client {
     }
 
     /// Opens a connection and sends the head of a `POST`.
-    fn connect(&self, path: &str, content_length: usize) -> TcpStream {
+    fn connect(&self, path: &str, framing: &str) -> TcpStream {
         let host = self.url.strip_prefix("http://").expect("an address");
         let mut head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
-        write!(head, "Content-Length: {content_length}\r\n").expect("a string takes it");
+        write!(head, "{framing}\r\n").expect("a string takes it");
         let credential = self.credential.as_ref().map(|key| ("Authorization".to_owned(), format!("Bearer {key}")));
         for (name, value) in self.headers.iter().cloned().chain(credential) {
             write!(head, "{name}: {value}\r\n").expect("a string takes it");
@@ -185,6 +203,13 @@ impl Response {
         let given: Vec<&str> = self.headers.keys().map(String::as_str).collect();
         assert_eq!(given, expected, "{self:?}");
     }
+}
+
+fn read_status(connection: TcpStream) -> u16 {
+    connection.set_read_timeout(Some(wait::LIMIT)).expect("a timeout");
+    let mut line = String::new();
+    BufReader::new(connection).read_line(&mut line).expect("an answer before the end of the body");
+    line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status: {line}"))
 }
 
 /// Percent-encodes everything but unreserved characters.

@@ -212,6 +212,8 @@ fn a_body_over_64_kib_is_413_whatever_its_length_says() {
     assert!(large.len() > 5_000_000);
     assert_eq!(send(&client, "application/json", large.as_bytes()).status, 413);
     assert_eq!(send(&chunked, "application/json", large.as_bytes()).status, 413);
+    assert_eq!(client.post_head(PATH, 9 * 1024 * 1024), 413, "it is not waited for");
+    assert_eq!(client.post_endless(PATH), 413, "without a length the server reads up to a bound");
     let exactly = json!({ "user_id": "a", "x": "" }).to_string();
     let exactly = json!({ "user_id": "a", "x": "y".repeat(64 * 1024 - exactly.len()) }).to_string();
     assert_eq!(exactly.len(), 64 * 1024);

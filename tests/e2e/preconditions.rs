@@ -74,6 +74,15 @@ fn nothing_is_deleted_in_another_version() {
 }
 
 #[test]
+fn a_precondition_by_date_is_refused() {
+    for resource in resources() {
+        let dated = resource.client.clone().with_header("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!([dated.get(&resource.path), dated.delete(&resource.path)].map(|refused| refused.status), [400, 400]);
+        assert_eq!(resource.client.get(&resource.path).status, 200, "{}", resource.path);
+    }
+}
+
+#[test]
 fn any_version_is_deleted_if_it_is_there() {
     for resource in resources() {
         assert_eq!(resource.delete_if("*").status, 202, "{}", resource.path);

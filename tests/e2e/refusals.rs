@@ -48,7 +48,7 @@ fn a_bad_key_that_was_refused_a_moment_ago_is_refused_unread_and_without_the_obj
         assert_eq!(again.status, status, "{again:?}");
         let names = |response: &Response| response.headers.keys().cloned().collect::<Vec<_>>();
         assert_eq!((names(&again), &again.json()["error"]["code"]), (names(&told), &told.json()["error"]["code"]));
-        assert_eq!(bad.post_head(PATH), status, "the body is not waited for");
+        assert_eq!(bad.post_head(PATH, 1_000), status, "the body is not waited for");
         let row = json!({ "users": [{ "user_id": "ada" }] });
         assert_eq!(bad.post("/v1/end-users/batch", &row).status, status, "whatever the request costs");
         assert_eq!(create(&good).status, 503, "of any other key the object knows");
@@ -96,7 +96,7 @@ fn from_an_address_without_tokens_no_body_of_a_bad_key_is_read() {
     let statuses: Vec<u16> = (0..4).map(|_| create(&guesser).status).collect();
     assert_eq!(statuses, [401, 401, 401, 429]);
     for (bad, _) in bad {
-        assert_eq!(bad.with_header("CF-Connecting-IP", "192.0.2.1").post_head(PATH), 429);
+        assert_eq!(bad.with_header("CF-Connecting-IP", "192.0.2.1").post_head(PATH, 1_000), 429);
     }
     let remaining = |response: &Response| response.header("x-ratelimit-remaining").parse::<u64>().expect("a number");
     let made = create(&good);

@@ -317,7 +317,7 @@ fn forgers_are_limited_and_the_sender_is_not() {
 /// The status for a delivery of which only the head arrives.
 fn announced(client: &Client, timestamp: &str) -> u16 {
     let headers = [("svix-id", "msg_1"), ("svix-timestamp", timestamp), ("svix-signature", "v1,x")];
-    headers.iter().fold(client.clone(), |client, (name, value)| client.with_header(name, value)).post_head(PATH)
+    headers.iter().fold(client.clone(), |client, (name, value)| client.with_header(name, value)).post_head(PATH, 1_000)
 }
 
 #[test]

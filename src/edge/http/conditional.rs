@@ -4,6 +4,7 @@ use super::response::Response;
 use crate::directory::end_user::Version;
 use crate::fault::Fault;
 use crate::organization::protocol::Precondition;
+use crate::refusal::Refusal;
 
 /// The most tags of a header that are read.
 const TAGS_MAX: usize = 32;
@@ -35,6 +36,12 @@ impl Conditions {
         let is_held = is_whole && self.if_none_match.is_some_and(|condition| condition.holds(version));
         Ok(is_held.then(|| Response::new(304).with("ETag", entity_tag(version))))
     }
+}
+
+/// Refuses a precondition by date. A record can change twice within a second, so a date does not name a version.
+pub fn check_supported(if_unmodified_since: Option<&str>) -> Result<(), Fault> {
+    let reason = "If-Unmodified-Since is not supported: send If-Match with the ETag that you have read";
+    if_unmodified_since.map_or(Ok(()), |_| Err(Fault::Malformed(Refusal::new(reason))))
 }
 
 /// Reads `If-Match` or `If-None-Match`: `*`, or tags. The weak form of a tag names the same version: proxies weaken

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::response::Response;
-use crate::fault::Fault;
+use crate::fault::{Fault, FieldFault, Location};
 use crate::input::{QueryFields, query_integer};
+use crate::refusal::Refusal;
 
 /// The most items on a page. Where these are more than [`crate::organization::page::PAGE_BYTES_MAX`], it has fewer.
 pub const LIMIT_MAX: u32 = 200;
@@ -23,6 +24,17 @@ pub fn cut<T>(records: &mut Vec<T>, limit: u32) -> bool {
     let has_more = records.len() > limit;
     records.truncate(limit);
     has_more
+}
+
+/// Refuses a page at an offset that would end before its limit: a caller who goes on at the offset and the limit would
+/// miss the rows between.
+pub fn check_whole(offset: Option<u32>, limit: u32, length: usize, has_more: bool) -> Result<(), Fault> {
+    let is_short = has_more && u32::try_from(length).is_ok_and(|length| length < limit);
+    if !is_short || offset.is_none() {
+        return Ok(());
+    }
+    let reason = format!("leads to rows of which only {length} fit on a page: ask for no more, or use a cursor");
+    Err(Fault::Invalid(vec![FieldFault::new(Location::Query, "offset", Refusal::new(reason), None)]))
 }
 
 /// A page. `next_cursor` is `null` on the last one, where the pagers of existing clients stop.

@@ -116,7 +116,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let binding = Binding::new(&[&tenant.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
-    let command = ListAgents { after, offset, limit: limit.saturating_add(1) };
+    let command = ListAgents { after, offset: offset.unwrap_or_default(), limit: limit.saturating_add(1) };
     Ok(Plan::new(command, move |AgentPage { items: mut agents, total: total_count }| {
         let has_more = pages::cut(&mut agents, limit);
         let last = agents.last().filter(|_| has_more);

@@ -12,7 +12,7 @@ const PAGE_SIZE_DEFAULT: u32 = 100;
 pub struct PageRequest {
     pub limit: u32,
     /// Where the page begins, if it does not begin at a cursor: after so many rows.
-    pub offset: u32,
+    pub offset: Option<u32>,
     pub cursor: Option<String>,
 }
 
@@ -30,5 +30,5 @@ pub fn read(query: &mut QueryFields, order: &'static str) -> PageRequest {
         query.refuse("offset", Refusal::new("must not be given with a cursor"), None);
     }
     let limit = page_size.or(limit).unwrap_or(PAGE_SIZE_DEFAULT);
-    PageRequest { limit, offset: offset.unwrap_or_default(), cursor }
+    PageRequest { limit, offset, cursor }
 }

@@ -62,6 +62,7 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
             Style::Offset(offset) => Some(offset),
             Style::Forward | Style::Backward => None,
         };
+        pages::check_whole(offset, limit, items.len(), has_more)?;
         let meta = Meta {
             has_more,
             after: encode(items.last().filter(|_| is_more_after)),
