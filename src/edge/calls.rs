@@ -63,13 +63,15 @@ impl<R: Runtime> Exchange<'_, R> {
         Ok((self.execute_as(holder, request).await?, read))
     }
 
-    /// Checks the caller before its body is read, if the object refused the key a moment ago, or if the client's
-    /// address has no token left, so that a refused key costs the edge nothing more. A caller who is let in takes no
-    /// token here.
-    pub async fn check_before_body(&mut self, holder: &KeyHolder) -> Result<(), Fault> {
-        let now = || self.runtime.now();
-        let is_denied = self.runtime.denial_cache().borrow().find(&holder.caller(0), now).is_some();
-        if is_denied || !self.has_public_token()? {
+    /// Checks the caller before its body is read, if the object refused the key or so many tokens a moment ago, or if the
+    /// client's address has no token left, so that a refused caller costs the edge nothing more. A caller who is let in
+    /// takes no token here.
+    pub async fn check_before_body(&mut self, holder: &KeyHolder, cost: u32) -> Result<(), Fault> {
+        let denied = self.runtime.denial_cache().borrow().find(&holder.caller(cost), || self.runtime.now());
+        if let Some(refusal) = denied {
+            return self.receive(refusal).map(drop);
+        }
+        if !self.has_public_token()? {
             self.execute(holder, Request { cost: 0, ..Request::new(Admit.into_command()) }).await?;
         }
         Ok(())
@@ -100,6 +102,11 @@ impl<R: Runtime> Exchange<'_, R> {
         let (request_id, caller) = (self.request_id, holder.caller(cost));
         let call = Call { request_id, repeated: false, caller, idempotency, edge, command };
         let reply = self.ask(holder.tenant, method, call).await?;
+        self.receive(reply)
+    }
+
+    /// Notes what a reply says besides its answer.
+    fn receive(&mut self, reply: Reply) -> Result<Answer, Fault> {
         if let Some(admission) = reply.admission {
             self.charged = Some(Charged::Organization(admission));
         }

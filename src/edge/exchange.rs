@@ -172,7 +172,7 @@ impl<R: Runtime> Exchange<'_, R> {
     pub async fn read_body(&self, kind: BodyKind) -> Result<Body, Fault> {
         let (bytes_max, optional) = match kind {
             BodyKind::None => return Ok(Body::Empty),
-            BodyKind::Json { bytes_max } => (bytes_max, false),
+            BodyKind::Json { bytes_max } | BodyKind::Batch { bytes_max } => (bytes_max, false),
             BodyKind::Optional { bytes_max } => (bytes_max, true),
         };
         let body = self.body(bytes_max).await?;

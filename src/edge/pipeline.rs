@@ -179,7 +179,9 @@ async fn answer_holder(
 ) -> Result<Response, Fault> {
     let configuration = exchange.configuration()?;
     if endpoint.body != BodyKind::None {
-        exchange.check_before_body(holder).await?;
+        // A batch that the bucket cannot pay for is told when it can.
+        let cost = if let BodyKind::Batch { .. } = endpoint.body { 0 } else { 1 };
+        exchange.check_before_body(holder, cost).await?;
     }
     let body = exchange.read_body(endpoint.body).await;
     let input = body.and_then(|body| {

@@ -104,7 +104,7 @@ use Scope::{Read, ReadWrite};
 
 const NO_BODY: BodyKind = BodyKind::None;
 const JSON: BodyKind = BodyKind::Json { bytes_max: BODY_BYTES_MAX };
-const BATCH: BodyKind = BodyKind::Json { bytes_max: BATCH_BODY_BYTES_MAX };
+const BATCH: BodyKind = BodyKind::Batch { bytes_max: BATCH_BODY_BYTES_MAX };
 const OPTIONAL: BodyKind = BodyKind::Optional { bytes_max: BODY_BYTES_MAX };
 
 pub static ROUTES: &[Route] = &[

@@ -105,6 +105,20 @@ fn from_an_address_without_tokens_no_body_of_a_bad_key_is_read() {
 }
 
 #[test]
+fn a_request_beyond_the_rate_is_refused_unread_for_a_moment() {
+    let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
+    let mut clock = Clock::stop(&server);
+    let organization = server.organization_with(&json!({ "requests_per_second": 1, "burst": 1 }));
+    let client = server.client(&organization, "live", "read_write");
+    assert_eq!([create(&client), create(&client)].map(|answer| answer.status), [201, 429]);
+    let told = create(&client);
+    assert_eq!(client.post_head(PATH, 1_000), 429, "the body is not waited for");
+    assert_eq!((told.status, told.header("retry-after")), (429, "1"));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!([create(&client), create(&client)].map(|answer| answer.status), [200, 429]);
+}
+
+#[test]
 fn a_batch_that_was_refused_a_moment_ago_is_refused_without_the_object() {
     let server = Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
     let mut clock = Clock::stop(&server);

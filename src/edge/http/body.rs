@@ -10,6 +10,8 @@ pub enum BodyKind {
     None,
     /// `application/json`, at most this many bytes.
     Json { bytes_max: usize },
+    /// The same. What the request costs depends on it.
+    Batch { bytes_max: usize },
     /// Either media type of a `PATCH`, or no body.
     Optional { bytes_max: usize },
 }

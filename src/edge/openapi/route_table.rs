@@ -37,7 +37,7 @@ pub fn body_types(route: &Route) -> (&'static [&'static str], bool) {
     };
     match body {
         BodyKind::None => (&[], false),
-        BodyKind::Json { .. } => (&["application/json"], true),
+        BodyKind::Json { .. } | BodyKind::Batch { .. } => (&["application/json"], true),
         BodyKind::Optional { .. } => (&["application/json"], false),
     }
 }
