@@ -199,7 +199,7 @@ impl Fault {
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
             Self::OverCapacity(Capacity::EndUsers) => "end_user_limit_reached",
             Self::OverCapacity(Capacity::Storage) => "storage_limit_reached",
-            Self::OverCapacity(Capacity::RelationshipsOfUser) => "relationship_limit_reached",
+            Self::OverCapacity(Capacity::RelationshipsOfUser) => "end_user_relationship_limit_reached",
             Self::OverCapacity(Capacity::AgentsOfOwner) => "owned_agent_limit_reached",
             Self::QuotaReserved { .. } => "quota_reserved",
             Self::DeletionPending { .. } => "deletion_pending",

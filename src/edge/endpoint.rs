@@ -6,6 +6,7 @@ use super::edge_reads::CopyPlan;
 use super::exchange::{Exchange, Operator};
 use super::http::body::{Body, BodyKind};
 use super::http::conditional::{self, Conditions};
+use super::http::reader::Reader;
 use super::http::request::Incoming;
 use super::http::response::Response;
 use super::runtime::Runtime;
@@ -38,6 +39,7 @@ pub struct Input<'a, C = Tenant> {
     pub parameters: &'a [&'a str],
     pub query: QueryFields,
     pub body: Body,
+    pub reader: Reader<'a>,
     /// Bytes for the id of what this request makes.
     pub random: [u8; 10],
     /// Bytes for the secret of a key that it makes.
@@ -55,7 +57,7 @@ pub type AdminInput<'a> = Input<'a, Operator>;
 
 impl<'a, C> Input<'a, C> {
     pub fn new(
-        exchange: &Exchange<'_, impl Runtime>,
+        exchange: &Exchange<'a, impl Runtime>,
         caller: C,
         configuration: &'a Configuration,
         parameters: &'a [&'a str],
@@ -70,6 +72,7 @@ impl<'a, C> Input<'a, C> {
             parameters,
             query: QueryFields::parse(exchange.target.query)?,
             body,
+            reader: exchange.reader(),
             random: exchange.random()?,
             secret: exchange.random()?,
             is_safe: matches!(exchange.incoming.method(), "GET" | "HEAD"),

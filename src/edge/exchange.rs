@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::configuration::Configuration;
 use super::http::body::{Body, BodyKind};
+use super::http::dialect::Dialect;
 use super::http::headers::{self, Charged};
+use super::http::reader::Reader;
 use super::http::request::{BodyError, Incoming, Target};
 use super::leases::LeaseKey;
 use super::public_limiter::Client;
@@ -80,7 +82,15 @@ impl Operator {
     }
 }
 
-impl<R: Runtime> Exchange<'_, R> {
+impl<'a, R: Runtime> Exchange<'a, R> {
+    /// How the caller reads the bodies of dialect 2.
+    pub fn reader(&self) -> Reader<'a> {
+        if Dialect::of_path(self.target.path) != Dialect::Agents {
+            return Reader::Any;
+        }
+        Reader::of(self.incoming.header("User-Agent").as_deref(), self.target.origin)
+    }
+
     /// The state of the organization's bucket, if the object asked it.
     pub const fn admission(&self) -> Option<Admission> {
         if let Some(Charged::Organization(admission)) = self.charged { Some(admission) } else { None }

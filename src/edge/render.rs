@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::http::dialect::Dialect;
+use super::http::reader::Reader;
 use super::http::response::Response;
 use super::http::schema::{self, Described, Schema};
 use crate::directory::identifiers::{DeletionId, RequestId};
@@ -176,7 +177,7 @@ fn problem(fault: &Fault, request_id: RequestId) -> serde_json::Result<String> {
         instance: format!("urn:ulid:{request_id}"),
         errors,
     };
-    serde_json::to_string(&Described::new(Schema::Problem, problem))
+    serde_json::to_string(&Described::new(Schema::Problem, Reader::Any, problem))
 }
 
 /// An error of dialect 3.

@@ -748,7 +748,9 @@ fn a_go_makes_a_bounded_number_of_calls() {
 fn a_go_removes_a_bounded_number_of_rows() {
     let world = World::new(0);
     let (object, tenant) = (&world.object, world.object.tenant);
-    ["end_users", "agent_users"].map(|table| world.listing.0.lose(table, "true"));
+    for table in ["end_users", "agent_users"] {
+        world.listing.0.lose(table, "true");
+    }
     world.listing.0.execute(&format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 4001)
          INSERT INTO end_users SELECT '{tenant}', 'user ' || n, 1, n, NULL, '{{}}', '{{}}' FROM n;"

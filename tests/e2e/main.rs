@@ -41,6 +41,7 @@ mod preconditions;
 mod principals;
 mod production_faults;
 mod public;
+mod published_client;
 mod rate_limit;
 mod reads;
 mod refusals;

@@ -10,11 +10,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::demo::Admin;
-use crate::dev::{self, Options, Served};
-use crate::{Result, process, root, secrets, step, tools};
+use crate::dev::Served;
+use crate::{Result, fresh, process, python, root, secrets, step};
 
 /// Cases when no number is given.
 pub const CASES_DEFAULT: u32 = 10_000;
@@ -29,16 +28,11 @@ const PER_OPERATION_MAX: u32 = 50;
 /// Sends at least this many cases. The first seed is `ROLLCALL_SEED` where it is set.
 pub fn run(cases: u32) -> Result<()> {
     let seed = seed()?;
-    let schemathesis = tools::ensure_schemathesis()?;
-    let state = env::temp_dir().join(format!("rollcall-fuzz-{}", std::process::id()));
-    let found = (|| {
-        let (served, mut runtime) = dev::start(&Options { port: 0, state: Some(state.clone()) })?;
-        let fuzzer = Fuzzer { schemathesis: &schemathesis, served: &served, state: &state };
-        let found = prepare(&served, &state).and_then(|()| fuzzer.run(cases, seed));
-        runtime.stop();
-        found
-    })();
-    let _ = fs::remove_dir_all(state);
+    let schemathesis = python::ensure(&python::SCHEMATHESIS)?.join("schemathesis");
+    let found = fresh::serve("fuzz", |served, state| {
+        configure(served, state)?;
+        Fuzzer { schemathesis: &schemathesis, served, state }.run(cases, seed)
+    });
     found.map_err(|error| format!("{error}\nThe same again: ROLLCALL_SEED={seed} cargo xtask fuzz {cases}").into())
 }
 
@@ -50,15 +44,9 @@ fn seed() -> Result<u32> {
     }
 }
 
-/// Sets wide limits, so that only the requests decide the answers, and passes the credentials on.
-fn prepare(served: &Served, state: &Path) -> Result<()> {
-    let Served { url, secrets, demo, session_token } = served;
-    // An empty bucket would hide every later check.
-    let limits = json!({
-        "requests_per_second": 1_000_000, "burst": 10_000_000, "turns_per_period": 1_000_000_000,
-        "active_relationships": 1_000_000_000,
-    });
-    Admin::new(url, &secrets.admin_token).change_organization(&demo.organization_id, &json!({ "limits": limits }))?;
+/// Passes the credentials on.
+fn configure(served: &Served, state: &Path) -> Result<()> {
+    let Served { secrets, demo, session_token, .. } = served;
     let bearer = |scheme: &str, token: &str| format!("[auth.openapi.{scheme}]\nbearer = \"{token}\"\n");
     let api_key = |scheme: &str, key: &str| format!("[auth.openapi.{scheme}]\napi_key = \"{key}\"\n");
     let configuration = [

@@ -2,9 +2,11 @@
 //! do.
 
 pub mod browser;
+pub mod clients;
 pub mod demo;
 pub mod dev;
 pub mod fingerprint;
+pub mod fresh;
 pub mod fuzz;
 pub mod import;
 pub mod interrupt;
@@ -13,6 +15,7 @@ pub mod lock;
 pub mod migrations;
 pub mod openapi;
 pub mod process;
+pub mod python;
 pub mod reference;
 pub mod runtime;
 pub mod screenshots;

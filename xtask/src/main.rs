@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Error, Result, dev, fuzz, import, interrupt, openapi, prepare_with, screenshots, simulate, wasm};
+use xtask::{Error, Result, clients, dev, fuzz, import, interrupt, openapi, prepare_with, screenshots, simulate, wasm};
 
 const USAGE: &str = "\
 usage:
@@ -12,6 +12,7 @@ usage:
   cargo xtask build [--out FOLDER] [--opt-level L]
                                        build the Worker if anything changed, into build/ unless told;
                                        L is one of 0, 1, 2, 3, s, z, that of Cargo.toml unless told
+  cargo xtask clients                  drive a fresh server with the published Python clients
   cargo xtask dev                      the same as cargo dev
   cargo xtask fuzz [CASES]             send a fresh server what the OpenAPI document allows and what it
                                        does not, in at least so many cases, 10,000 unless told;
@@ -46,6 +47,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let done = match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
         "build" => prepare_with(&build_options(options)?).map(drop),
+        "clients" if options.is_empty() => clients::run(),
         "fuzz" => fuzz::run(match options {
             [] => fuzz::CASES_DEFAULT,
             [cases] => cases.parse().map_err(|_| "fuzz takes a number of cases")?,
@@ -62,7 +64,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             [seeds] => seeds.parse().map_err(|_| "simulate takes a number of seeds")?,
             _ => return Err(USAGE.into()),
         }),
-        "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),
+        "clients" | "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),
         _ => Err(format!("there is no command {command}\n{USAGE}").into()),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! The tools that build and run Rollcall, each installed once.
 //!
 //! A machine needs Rust and Node with npm. rustup installs the wasm target. npm installs wrangler, binaryen
-//! (wasm-opt) and a recent Node. A browser and Schemathesis, which only some commands need, go into a cache outside
+//! (wasm-opt) and a recent Node. A browser and Python packages, which only some commands need, go into a cache outside
 //! `target/` that outlives checkouts.
 //!
 //! Invariants:
@@ -64,7 +64,7 @@ pub fn ensure() -> Result<Tools> {
 }
 
 /// The cache of tools: `ROLLCALL_TOOLS`, or `rollcall` in the user's cache folder.
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("ROLLCALL_TOOLS")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("rollcall")))
@@ -129,7 +129,7 @@ fn try_native(name: &str) -> Result<()> {
 }
 
 /// Installs into a folder, unless the installation is complete already.
-fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result<()>) -> Result<()> {
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -220,52 +220,8 @@ fn ensure_bundled_browser() -> Result<BrowserTool> {
 const CHROMIUM: &str = "xtask/chromium";
 
 /// Each version has a folder of its own, so checkouts of different ages can share the cache.
-fn folder_name(name: &str, fingerprint: &str) -> String {
+pub fn folder_name(name: &str, fingerprint: &str) -> String {
     format!("{name}-{}", fingerprint.get(..12).unwrap_or(fingerprint))
-}
-
-/// Schemathesis in a Python environment of its own. Uses an installed Python, or else one that an installed uv
-/// downloads and verifies.
-pub fn ensure_schemathesis() -> Result<PathBuf> {
-    let fingerprint = fingerprint::of(&root(), &[REQUIREMENTS], &[])?;
-    let environment = cache()?.join(folder_name("schemathesis", &fingerprint));
-    install(&environment, &fingerprint, || {
-        step("Installing Schemathesis from PyPI (once)");
-        let mut pip = if has_python() {
-            let mut python = Command::new("python3");
-            python.args(["-m", "venv"]).arg(&environment);
-            process::run_quietly(&mut python, "Making a Python environment")?;
-            let mut pip = Command::new(environment.join("bin/pip"));
-            pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-            pip
-        } else {
-            let mut python = Command::new("uv");
-            python.args(["venv", "--quiet", "--allow-existing", "--python", PYTHONS]).arg(&environment);
-            process::run_quietly(&mut python, "Making a Python environment")
-                .map_err(|error| format!("{error}\n{NO_PYTHON}"))?;
-            let mut pip = Command::new("uv");
-            pip.args(["pip", "install", "--quiet", "--python"]).arg(environment.join("bin/python"));
-            pip
-        };
-        // Building a package would need other packages, which have no hash here.
-        pip.args(["--require-hashes", "--only-binary", ":all:", "--requirement"]).arg(root().join(REQUIREMENTS));
-        process::run_quietly(&mut pip, "Installing Schemathesis").map(drop)
-    })?;
-    Ok(environment.join("bin/schemathesis"))
-}
-
-/// Schemathesis and all of its dependencies, with versions and hashes.
-const REQUIREMENTS: &str = "tests/schemathesis/requirements.txt";
-/// The Python versions that Schemathesis supports.
-const PYTHONS: &str = ">=3.11";
-const NO_PYTHON: &str = "Schemathesis needs Python 3.11 or newer with venv (python3-venv where that is a package of its \
-                         own), or uv: https://docs.astral.sh/uv";
-
-/// Whether there is a recent enough Python that can create environments.
-fn has_python() -> bool {
-    let mut python = Command::new("python3");
-    python.args(["-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]);
-    process::run_quietly(&mut python, "Trying Python").is_ok()
 }
 
 #[cfg(test)]

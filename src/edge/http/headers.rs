@@ -20,8 +20,8 @@ const EXPOSED: &str = "X-Request-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X
     RateLimit, Retry-After, Age, X-Rollcall-Source, X-Quota-Turns-Used, X-Quota-Turns-Limit, X-Quota-Relationships-Used, \
     X-Quota-Relationships-Limit, X-Quota-Reset, WWW-Authenticate, Allow, Location, ETag, Link, Idempotency-Replayed";
 
-/// The request headers that a browser on an allowed origin may send. The header of service keys is not among them. The
-/// last three are never read, but published clients send them.
+/// The request headers that a browser on an allowed origin may send. The header of service keys is not among them.
+/// Published clients send the last three, whether they are read or not.
 const ALLOWED: &str = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, User-Agent, X-API-Key, \
     X-Uniqos-Sdk";
 

@@ -1,7 +1,10 @@
 //! The bodies of dialect 2. Each names its JSON Schema, in the body and in a `Link` header.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use super::reader::Reader;
 use super::response::Response;
 use crate::fault::Fault;
 
@@ -26,18 +29,18 @@ pub fn linked(response: Response, schema: Schema) -> Response {
 #[derive(Serialize)]
 pub struct Described<T> {
     #[serde(rename = "$schema")]
-    schema: &'static str,
+    schema: Cow<'static, str>,
     #[serde(flatten)]
     body: T,
 }
 
 impl<T> Described<T> {
-    pub const fn new(schema: Schema, body: T) -> Self {
-        Self { schema: schema.into_str(), body }
+    pub fn new(schema: Schema, reader: Reader<'_>, body: T) -> Self {
+        Self { schema: reader.schema_url(schema.into_str()), body }
     }
 }
 
 /// A response with a body that names its schema.
-pub fn described(status: u16, schema: Schema, body: impl Serialize) -> Result<Response, Fault> {
-    Ok(linked(Response::json(status, &Described::new(schema, body))?, schema))
+pub fn described(status: u16, schema: Schema, reader: Reader<'_>, body: impl Serialize) -> Result<Response, Fault> {
+    Ok(linked(Response::json(status, &Described::new(schema, reader, body))?, schema))
 }

@@ -20,7 +20,7 @@ pub fn compose(schemas: &mut Map<String, Value>) {
     for (schema, body, name) in DESCRIBED {
         let mut described = schemas.get(body).cloned().unwrap_or_default();
         if let Some(properties) = described.get_mut("properties").and_then(Value::as_object_mut) {
-            properties.insert("$schema".to_owned(), json!({ "const": schema.into_str() }));
+            properties.insert("$schema".to_owned(), schema_url(schema.into_str()));
         }
         if let Some(required) = described.get_mut("required").and_then(Value::as_array_mut) {
             required.insert(0, json!("$schema"));
@@ -31,6 +31,12 @@ pub fn compose(schemas: &mut Map<String, Value>) {
     if let Some(data) = schemas.remove("TurnEvent") {
         schemas.insert("TurnEvent".to_owned(), turn_event(&data));
     }
+}
+
+/// The path of the schema. One client gets it behind the server's origin: see [`crate::edge::http::reader`].
+fn schema_url(path: &str) -> Value {
+    let pattern = format!("^(https?://[^/]+)?{}$", path.replace('.', "\\."));
+    json!({ "type": "string", "pattern": pattern })
 }
 
 /// An event of a streamed turn. `OpenAPI` 3.1 describes a stream by the schema of one event.

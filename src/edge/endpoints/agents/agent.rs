@@ -11,8 +11,9 @@ use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
-use crate::edge::http::conditional::entity_tag;
+use crate::edge::http::conditional::{entity_tag, weak_entity_tag};
 use crate::edge::http::pages;
+use crate::edge::http::reader::Reader;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::fault::{Fault, internal};
@@ -24,8 +25,9 @@ use crate::organization::protocol::{
 /// `POST /api/v1/agents`: 201 when this request created the agent, 200 when it changed an existing one.
 pub fn save<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let new = read_new(&input.body, AgentId::new(input.received_at, input.random))?;
-    Ok(Plan::new(new, |SavedAgent { created, view }| {
-        let response = respond(if created { 201 } else { 200 }, &view)?;
+    let reader = input.reader;
+    Ok(Plan::new(new, move |SavedAgent { created, view }| {
+        let response = respond(if created { 201 } else { 200 }, reader, &view)?;
         let location = || format!("/api/v1/agents/{}", view.agent.agent_id);
         Ok(if created { response.with("Location", location()) } else { response })
     }))
@@ -45,8 +47,11 @@ fn read_new(body: &Body, agent_id: AgentId) -> Result<NewAgent, Fault> {
 pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let agent = input.path("agent_id", AgentRef::new)?;
     let conditions = input.conditions();
+    let reader = input.reader;
     Ok(Plan::new(ReadAgent { agent }, move |view| {
-        conditions.judge(view.version, true)?.map_or_else(|| respond(200, &view), Ok)
+        // The version alone does not fix the body for a client that has a form of its own.
+        let is_whole = reader == Reader::Any;
+        conditions.judge(view.version, is_whole)?.map_or_else(|| respond(200, reader, &view), Ok)
     }))
 }
 
@@ -54,7 +59,8 @@ pub fn get<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
 pub fn update<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (name, metadata)) = both(input.path("agent_id", AgentRef::new), read_changes(&input.body))?;
     let if_match = input.if_match.take();
-    Ok(Plan::new(UpdateAgent { agent, name, metadata, if_match }, |view| respond(200, &view)))
+    let reader = input.reader;
+    Ok(Plan::new(UpdateAgent { agent, name, metadata, if_match }, move |view| respond(200, reader, &view)))
 }
 
 fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> {
@@ -65,8 +71,13 @@ fn read_changes(body: &Body) -> Result<(Option<Name>, Option<Metadata>), Fault> 
     Ok((name, metadata))
 }
 
-fn respond(status: u16, view: &AgentView) -> Result<Response, Fault> {
-    Ok(described(status, Schema::Agent, &view.agent)?.with("ETag", entity_tag(view.version)))
+fn respond(status: u16, reader: Reader<'_>, view: &AgentView) -> Result<Response, Fault> {
+    // A strong tag names one body (RFC 9110, section 8.8.1), and this one is that of any reader.
+    let tag = match reader {
+        Reader::Any => entity_tag(view.version),
+        Reader::Sonzai { .. } => weak_entity_tag(view.version),
+    };
+    Ok(described(status, Schema::Agent, reader, &view.agent)?.with("ETag", tag))
 }
 
 /// An agent in a list. Readers refuse any member that they do not know, so this has the members that published clients
@@ -112,7 +123,7 @@ pub struct AgentList {
 pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let PageRequest { limit, offset, cursor } = page_request::read(&mut input.query, "created_at");
     input.query.finish()?;
-    let tenant = input.caller;
+    let (tenant, reader) = (input.caller, input.reader);
     let binding = Binding::new(&[&tenant.to_string(), "agents"]);
     let after = input.number_cursor(cursor, &binding)?;
     let ring = &input.configuration.key_ring;
@@ -122,6 +133,6 @@ pub fn list<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
         let last = agents.last().filter(|_| has_more);
         let next_cursor = last.map(|agent| cursor::encode(&agent.number.to_string(), &binding, ring));
         let items = agents.into_iter().map(|agent| AgentEntry::of(agent, tenant)).collect();
-        described(200, Schema::AgentList, AgentList { items, has_more, next_cursor, total_count })
+        described(200, Schema::AgentList, reader, AgentList { items, has_more, next_cursor, total_count })
     }))
 }

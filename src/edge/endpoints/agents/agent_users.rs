@@ -8,13 +8,14 @@ use super::page_request::{self, PageRequest};
 use crate::directory::agent::{AgentId, AgentRef};
 use crate::directory::cursor::{self, Binding};
 use crate::directory::identifiers::Tenant;
-use crate::directory::mood::{Decay, Mood, MoodBody};
+use crate::directory::mood::{Decay, Level, Mood, MoodBody};
 use crate::directory::names::{Name, UserId};
 use crate::directory::timestamp::Timestamp;
 use crate::edge::calls::Request;
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::pages;
+use crate::edge::http::reader::Reader;
 use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
@@ -40,8 +41,47 @@ pub struct UserEntry<'a> {
     last_interaction_at: Option<Timestamp>,
     metadata: Contact<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "MoodBody<'a>")]
-    mood: Option<MoodBody<'a>>,
+    #[schemars(with = "EntryMood<'a>")]
+    mood: Option<EntryMood<'a>>,
+}
+
+/// A mood in the form that the reader knows.
+#[derive(Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum EntryMood<'a> {
+    Plain(MoodBody<'a>),
+    WithUserBaselines(MoodWithUserBaselines<'a>),
+}
+
+impl<'a> EntryMood<'a> {
+    fn of(mood: MoodBody<'a>, reader: Reader<'_>) -> Self {
+        if reader.needs_user_baselines() { Self::WithUserBaselines(mood.into()) } else { Self::Plain(mood) }
+    }
+}
+
+/// The mood of a user with an agent, as the client `sonzai-python` requires it from version 1.5.3 on. A relationship
+/// has one set of baselines, which are the user's.
+#[derive(Serialize, schemars::JsonSchema)]
+struct MoodWithUserBaselines<'a> {
+    #[serde(flatten)]
+    mood: MoodBody<'a>,
+    user_baseline_valence: Level,
+    user_baseline_arousal: Level,
+    user_baseline_tension: Level,
+    user_baseline_affiliation: Level,
+}
+
+impl<'a> From<MoodBody<'a>> for MoodWithUserBaselines<'a> {
+    fn from(mood: MoodBody<'a>) -> Self {
+        Self {
+            user_baseline_valence: mood.baseline_valence,
+            user_baseline_arousal: mood.baseline_arousal,
+            user_baseline_tension: mood.baseline_tension,
+            user_baseline_affiliation: mood.baseline_affiliation,
+            mood,
+        }
+    }
 }
 
 /// The user's metadata as this list shows it: two members by name, the others as text.
@@ -118,15 +158,16 @@ pub async fn list(
     let rows: Vec<AgentUserRow<'_>> = rows.collect::<Result<_, _>>().map_err(internal)?;
     let last = rows.last().filter(|_| has_more);
     let next_cursor = last.map(|row| cursor::encode(row.0.as_str(), &binding, &input.configuration.key_ring));
-    let users = rows.iter().map(|row| entry(row, agent_id, input.decay())).collect();
-    described(200, Schema::AgentUserList, AgentUserList { users, has_more, next_cursor })
+    let reader = input.reader;
+    let users = rows.iter().map(|row| entry(row, agent_id, input.decay(), reader)).collect();
+    described(200, Schema::AgentUserList, reader, AgentUserList { users, has_more, next_cursor })
 }
 
 fn binding(tenant: Tenant, agent_id: AgentId) -> Binding {
     Binding::new(&[&tenant.to_string(), "agent-users", &agent_id.to_string()])
 }
 
-fn entry<'a>(row: &'a AgentUserRow<'a>, agent_id: AgentId, decay: Decay) -> UserEntry<'a> {
+fn entry<'a>(row: &'a AgentUserRow<'a>, agent_id: AgentId, decay: Decay, reader: Reader<'_>) -> UserEntry<'a> {
     let AgentUserRow(user_id, display_name, metadata, relationship) = row;
     let RelationshipEntry(role, created_ms, last_ms, mood) = relationship;
     UserEntry {
@@ -136,7 +177,7 @@ fn entry<'a>(row: &'a AgentUserRow<'a>, agent_id: AgentId, decay: Decay) -> User
         display_name: display_name.as_ref(),
         last_interaction_at: last_ms.map(Timestamp::from_millis),
         metadata: Contact::of(metadata),
-        mood: mood.as_ref().map(|mood| Mood::from(mood).body(agent_id, user_id, decay)),
+        mood: mood.as_ref().map(|mood| EntryMood::of(Mood::from(mood).body(agent_id, user_id, decay), reader)),
     }
 }
 
@@ -152,7 +193,7 @@ mod tests {
         let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
         let decay = Decay { now: Timestamp::EPOCH, half_life_ms: 1 };
         assert_eq!(
-            serde_json::to_string(&entry(&row, agent_id, decay)).unwrap(),
+            serde_json::to_string(&entry(&row, agent_id, decay, Reader::Any)).unwrap(),
             "{\"user_id\":\"a/b \\\"🦀\\\"\",\"role\":\"user\",\"created_at\":\"2023-11-14T22:13:20.123Z\",\
              \"display_name\":\"Ada \\\"é\\\"\",\"last_interaction_at\":\"2023-11-14T22:13:20.124Z\",\
              \"metadata\":{\"email\":\"a@b\",\"custom\":{\"phone\":\"7\",\"n\":\"1e999\",\"s\":\"\\u00e9\",\
@@ -166,10 +207,31 @@ mod tests {
     }
 
     #[test]
+    fn a_mood_has_the_users_baselines_for_the_client_that_requires_them() {
+        let row = r#"["a",null,{},["user",0,null,[[1,2,3,4],[250000,-250000,500000,-500000],[7,7,7,7]]]]"#;
+        let row: AgentUserRow<'_> = serde_json::from_str(row).unwrap();
+        let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
+        let decay = Decay { now: Timestamp::EPOCH, half_life_ms: 1 };
+        let mood = |user_agent| {
+            let reader = Reader::of(Some(user_agent), "https://h");
+            let mut entry = serde_json::to_value(entry(&row, agent_id, decay, reader)).unwrap();
+            entry["mood"].as_object_mut().unwrap().clone()
+        };
+        let mut required = mood("sonzai-python/1.5.3");
+        for (level, expected) in [("valence", 0.25), ("arousal", -0.25), ("tension", 0.5), ("affiliation", -0.5)] {
+            assert_eq!(required.remove(&format!("user_baseline_{level}")), Some(expected.into()), "{level}");
+        }
+        assert_eq!(required.len(), 15);
+        for user_agent in ["sonzai-python/1.5.2", "curl/8.5.0"] {
+            assert_eq!(mood(user_agent), required, "{user_agent}");
+        }
+    }
+
+    #[test]
     fn what_is_unknown_is_left_out() {
         let row: AgentUserRow<'_> = serde_json::from_str(r#"["a",null,{},["user",0,null,null]]"#).unwrap();
         let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
-        let entry = entry(&row, agent_id, Decay { now: Timestamp::EPOCH, half_life_ms: 1 });
+        let entry = entry(&row, agent_id, Decay { now: Timestamp::EPOCH, half_life_ms: 1 }, Reader::Any);
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
             r#"{"user_id":"a","role":"user","created_at":"1970-01-01T00:00:00.000Z","metadata":{}}"#
@@ -192,7 +254,8 @@ mod tests {
                 let read: AgentUserRow<'_> = serde_json::from_str(&row).unwrap();
                 let agent_id = "07070707-0707-4707-8707-070707070707".parse().unwrap();
                 let decay = Decay { now: Timestamp::EPOCH, half_life_ms: 1 };
-                let entry = serde_json::to_string(&entry(&read, agent_id, decay)).unwrap();
+                let reader = Reader::of(Some("sonzai-python/1.8.0"), "");
+                let entry = serde_json::to_string(&entry(&read, agent_id, decay, reader)).unwrap();
                 assert!(entry.len() < 2 * row.len() + 1_000, "{} of {}", entry.len(), row.len());
             }
         }

@@ -20,8 +20,8 @@ pub async fn get(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, 
     let (person, rows_read) = answer.map_err(store_unavailable)?;
     exchange.rows_read = Some(rows_read);
     match person {
-        PersonLookup::Known(person) => described(200, Schema::Me, person),
-        PersonLookup::Unknown => described(200, Schema::Me, of_token(&session)),
+        PersonLookup::Known(person) => described(200, Schema::Me, exchange.reader(), person),
+        PersonLookup::Unknown => described(200, Schema::Me, exchange.reader(), of_token(&session)),
         PersonLookup::Gone => Err(exchange.refuse_credential(CredentialFault::Invalid)),
     }
 }

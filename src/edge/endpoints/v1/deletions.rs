@@ -50,8 +50,9 @@ pub fn request_agent<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let (agent, (_, reason)) = both(input.path("agent_id", AgentRef::new), options)?;
     let deletion_id = DeletionId::new(input.received_at, input.random);
     let if_match = input.if_match.take();
-    Ok(Plan::new(DeleteAgent { agent, deletion_id, reason, if_match }, |receipt| {
-        described(202, Schema::Deletion, AgentDeletion { success: true, accepted: Accepted::of(&receipt) })
+    let reader = input.reader;
+    Ok(Plan::new(DeleteAgent { agent, deletion_id, reason, if_match }, move |receipt| {
+        described(202, Schema::Deletion, reader, AgentDeletion { success: true, accepted: Accepted::of(&receipt) })
     }))
 }
 

@@ -70,7 +70,7 @@ pub(super) fn all() -> Vec<Operation> {
             .bare(304, "Still in the version that was named.", &["ETag"])
             .errors(&[404, 409]),
         Operation::new(Get, "/api/v1/agents/{agent_id}/users", "listAgentUsers", tag, "List an agent's users")
-            .says("In byte order of `user_id`, by keyset: what a page costs does not depend on its depth.")
+            .says(AGENT_USERS)
             .query(page_parameters("user_id"))
             .answers(200, "A page.", "AgentUserList", described("AgentUserList", users), &["Link"])
             .errors(&[404, 409]),
@@ -99,5 +99,7 @@ pub(super) fn all() -> Vec<Operation> {
     ]
 }
 
+const AGENT_USERS: &str = "In byte order of `user_id`, by keyset: what a page costs does not depend on its depth. A mood \
+    has the user's baselines only if `User-Agent` names `sonzai-python` 1.5.3 or a later version.";
 const AGENT_CREATED: &[&str] = &["Location", "ETag", "Link", "Idempotency-Replayed"];
 const AGENT_FOUND: &[&str] = &["ETag", "Link", "Idempotency-Replayed"];
