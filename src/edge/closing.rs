@@ -191,8 +191,8 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
 }
 
 /// Deletes an organization again whose objects are closed. Its receipt is pending until they have removed once more
-/// what the stores have got back.
-pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: OrganizationId) -> Result<(), Fault> {
+/// what the stores have got back. Returns whether they are closed.
+pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: OrganizationId) -> Result<bool, Fault> {
     let (mut is_closed, mut deletion) = (false, None);
     for mode in Mode::ALL {
         let tenant = Tenant { organization: id, mode };
@@ -204,7 +204,7 @@ pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: Orga
         }
     }
     if !is_closed {
-        return Ok(());
+        return Ok(false);
     }
     let now = runtime.now();
     let anew = DeletionId::new(now, runtime.random().map_err(internal)?);
@@ -218,7 +218,8 @@ pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: Orga
         Statement::new(REMOVE, [id.as_str().into()]),
     ];
     let database = runtime.database().map_err(internal)?;
-    database.batch(&changes).await.map(drop).map_err(store_unavailable)
+    database.batch(&changes).await.map_err(store_unavailable)?;
+    Ok(true)
 }
 
 /// Continues the deletions that are not completed: a bounded number, the oldest first. Returns how many are

@@ -91,7 +91,7 @@ async fn start(runtime: &impl Runtime, organization: &Organization, now: Timesta
         let tenant = settings.tenant;
         let started = ask_as_operator(runtime, request_id, tenant, StartAudit { settings, is_repair: false }).await?;
         if let Err(Rejection::Closed) = started {
-            return closing::close_again(runtime, request_id, organization.id).await;
+            return closing::close_again(runtime, request_id, organization.id).await.map(drop);
         }
     }
     Ok(())

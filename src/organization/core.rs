@@ -1,5 +1,6 @@
 //! The core of one tenant's object: everything that the object decides, without the platform.
 
+use super::active_relationships;
 use super::audit::{self, AuditFinding, AuditStep, PendingUsers};
 use super::batches::{self, Batch};
 use super::change_log::{ListingPosition, Origin};
@@ -270,6 +271,7 @@ impl OrganizationCore {
                 audit_at,
                 idempotency::sweep(sql, now)?,
                 turns::sweep(sql, now)?,
+                active_relationships::sweep(sql, now)?,
                 memory.copies.sweep(sql, now)?,
                 memory.log.sweep(sql, now)?,
             ];

@@ -10,6 +10,7 @@
 //!   of the old one for a state of the new one.
 //! - Every step can run again. The receipt outlives the data and names no person.
 
+use super::active_relationships;
 use super::agents;
 use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::copies::Copy;
@@ -305,6 +306,7 @@ fn purge_users(writer: &mut Writer<'_, impl Sql>, users: &[i64]) -> Result<(), S
     let (sql, users) = (writer.sql, users.as_str());
     idempotency::purge_users(sql, users, writer.now)?;
     turns::purge_users(sql, users)?;
+    active_relationships::purge_users(sql, users)?;
     relationships::purge_users(sql, users)?;
     user_row::overwrite(sql, users)?;
     let delete = "DELETE FROM users WHERE number IN (SELECT value FROM json_each(?)) RETURNING number, principal_id";

@@ -18,6 +18,7 @@
 //!
 //! Everything here is synchronous, and pure except for the SQL that it receives.
 
+pub mod active_relationships;
 mod admission;
 pub mod agents;
 pub mod answer_bounds;

@@ -7,8 +7,7 @@
 //! - The object counts a turn exactly when it commits the turn, in one transaction with the answer that it keeps
 //!   for a retry. It never counts a released or expired turn. It refuses a commit that comes too late, and the
 //!   caller does not get the answer.
-//! - The relationships that are active in a period are a set. So a relationship counts once, however many turns
-//!   it has.
+//! - The relationships that are active in a period are a set ([`super::active_relationships`]).
 //! - No reservation outlives its expiry: every query ignores an expired one, and the sweep removes it later.
 //! - A request counts once, although its calls may be repeated. A call can arrive after the commit, and the commit may
 //!   come just before the expiry. So a row stays for [`KEPT_AFTER_EXPIRY_MS`]: until then a repeated commit gets the
@@ -16,6 +15,7 @@
 
 use serde::Serialize;
 
+use super::active_relationships;
 use super::agents;
 use super::change_log::{Affected, ChangeKind};
 use super::failure::Failure;
@@ -39,12 +39,8 @@ use crate::directory::timestamp::Timestamp;
 const RESERVED: &str = "reserved";
 const COMMITTED: &str = "committed";
 
-/// Most rows of each table that one sweep removes.
+/// Most rows that one sweep removes.
 pub const SWEEP_MAX: i64 = 500;
-
-/// How long a relationship stays in the set of those that were active, from the start of the period on, in milliseconds:
-/// 100 days. It is longer than a period by more than any clock errs.
-pub const ACTIVE_KEPT_MS: i64 = 100 * 24 * 60 * 60 * 1_000;
 
 /// How long a row stays after its expiry, in milliseconds. It is longer than any copy of a call lives: the edge repeats a
 /// call once, within two seconds, and the platform starts copies of either for ten.
@@ -109,7 +105,7 @@ pub fn reserve(
     let mut reservation = Reservation { period, relationship: None, user: None, named, is_new_active: false };
     if let Some(user_id) = user_id {
         let held = user.as_ref().map(|row| row.number);
-        reservation.is_new_active = !is_active(sql, period, held, agent.number)?;
+        reservation.is_new_active = !active_relationships::contains(sql, period, held, agent.number)?;
         if reservation.is_new_active {
             let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
             let relationships_used = quota.relationships_used.saturating_add(reserved);
@@ -208,12 +204,6 @@ fn turns_reserved(sql: &impl Sql, period: Period, now: Timestamp) -> Result<u64,
         "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
         &[period.start.into(), now.into()],
     )
-}
-
-fn is_active(sql: &impl Sql, period: Period, user: Option<i64>, agent: i64) -> Result<bool, SqlError> {
-    let Some(user) = user else { return Ok(false) };
-    let select = "SELECT 1 FROM active_relationships WHERE period_start = ? AND user = ? AND agent = ?";
-    sql.exists(select, &[period.start.into(), user.into(), agent.into()])
 }
 
 /// How many relationships the turns in progress would make active, without this one.
@@ -351,11 +341,7 @@ fn interact(
     row.interacted(decay.now);
     let affected = Affected::UserAndRelationships(row.number);
     row.store_changed(writer, ChangeKind::Turn, affected)?;
-    let is_new = sql.exists(
-        "INSERT INTO active_relationships (period_start, user, agent) VALUES (?, ?, ?)
-         ON CONFLICT DO NOTHING RETURNING 1",
-        &[pair.period_start.into(), pair.user.into(), agent.into()],
-    )?;
+    let is_new = active_relationships::add(sql, pair.period_start, pair.user, agent)?;
     if is_new {
         quotas::add(sql, quotas::ACTIVE_RELATIONSHIPS, pair.period_start, 1)?;
     }
@@ -367,25 +353,9 @@ pub fn release(sql: &impl Sql, operation: RequestId) -> Result<(), SqlError> {
     sql.execute("DELETE FROM ledger WHERE operation = ? AND state = 'reserved'", &[operation.to_string().into()])
 }
 
-/// Removes turns whose expiry is [`KEPT_AFTER_EXPIRY_MS`] ago, and the relationships of periods that began
-/// [`ACTIVE_KEPT_MS`] ago, at most [`SWEEP_MAX`] of each. Returns when the next one goes.
+/// Removes turns whose expiry is [`KEPT_AFTER_EXPIRY_MS`] ago, at most [`SWEEP_MAX`], and returns when the next one
+/// goes.
 pub fn sweep(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    let turn_at = sweep_turns(sql, now)?;
-    let relationship_at = sweep_active(sql, now)?;
-    Ok([turn_at, relationship_at].into_iter().flatten().min())
-}
-
-fn sweep_active(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    sql.execute(
-        "DELETE FROM active_relationships WHERE (period_start, user, agent) IN
-         (SELECT period_start, user, agent FROM active_relationships WHERE period_start <= ? ORDER BY period_start LIMIT ?)",
-        &[now.millis().saturating_sub(ACTIVE_KEPT_MS).into(), SWEEP_MAX.into()],
-    )?;
-    let oldest = sql.find("SELECT min(period_start) FROM active_relationships", &[], Row::optional_integer)?.flatten();
-    Ok(oldest.map(|period_start| Timestamp::from_millis(period_start.saturating_add(ACTIVE_KEPT_MS))))
-}
-
-fn sweep_turns(sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
     sql.execute(
         "DELETE FROM ledger WHERE operation IN
          (SELECT operation FROM ledger WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
@@ -402,12 +372,9 @@ pub fn detach(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     sql.execute(&update, &[users.into()])
 }
 
-/// Removes some users from the turns and from the set of active relationships. The counters stay. `users` is a
-/// JSON list of row numbers.
+/// Removes some users from the turns. The counters stay. `users` is a JSON list of row numbers.
 pub fn purge_users(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     // Without its key a turn in progress keeps no answer, which would be about an erased person.
     let blank = "user = NULL, relationship = NULL, digest = NULL, fingerprint = NULL, about = NULL";
-    sql.execute(&format!("UPDATE ledger SET {blank} WHERE about {}", user_row::DIGESTS), &[users.into()])?;
-    let delete = "DELETE FROM active_relationships WHERE user IN (SELECT value FROM json_each(?))";
-    sql.execute(delete, &[users.into()])
+    sql.execute(&format!("UPDATE ledger SET {blank} WHERE about {}", user_row::DIGESTS), &[users.into()])
 }

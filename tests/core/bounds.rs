@@ -15,15 +15,17 @@ use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::fault::Fault;
 use rollcall::input::{Fields, QueryFields};
+use rollcall::organization::active_relationships;
 use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::copies::SPREAD_MS;
+use rollcall::organization::idempotency;
 use rollcall::organization::limiter::{Limiter, OUT_AFTER_START_MS, Rate};
 use rollcall::organization::protocol::{
     Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, IssueKey, KeyRecord,
     ListAgents, NewEndUser, NewTurn, PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql};
-use rollcall::organization::turns::{ACTIVE_KEPT_MS, KEPT_AFTER_EXPIRY_MS};
+use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 use rollcall::projection::{audit, flush};
 
 use crate::audit::{Listing, Object, World, ready};
@@ -124,6 +126,22 @@ fn a_turn_is_kept_for_a_minute_after_its_expiry_and_a_sweep_takes_500() {
         count(&world.object.storage, "ledger")
     };
     assert_eq!([kept(KEPT_AFTER_EXPIRY_MS - 1), kept(1), kept(1)], [501, 1, 0]);
+}
+
+#[test]
+fn an_answer_is_kept_for_a_day_and_a_sweep_takes_500() {
+    let world = World::new(1);
+    world.object.storage.execute(&format!(
+        "{} INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, expires_at)
+         SELECT 'd' || n, 'f', '', '', '', {} FROM n",
+        numbers(1, 501),
+        world.object.now().plus_ms(idempotency::KEPT_MS).millis()
+    ));
+    let kept = |millis: i64| {
+        world.pass(millis);
+        count(&world.object.storage, "idempotency")
+    };
+    assert_eq!([kept(idempotency::KEPT_MS - 1), kept(1), kept(1)], [501, 1, 0]);
 }
 
 #[test]
@@ -373,7 +391,7 @@ fn a_relationship_is_in_the_set_of_the_active_for_100_days_and_a_sweep_takes_500
         world.pass(millis);
         count(&world.object.storage, "active_relationships")
     };
-    assert_eq!([kept(ACTIVE_KEPT_MS - 1), kept(1), kept(1)], [501, 1, 0]);
+    assert_eq!([kept(active_relationships::KEPT_MS - 1), kept(1), kept(1)], [501, 1, 0]);
 }
 
 /// A key that the object does not remember costs a read of its row.

@@ -421,7 +421,7 @@ fn the_cron_trigger_delivers_a_deletion_that_no_object_has_heard_of() {
 }
 
 /// D1 is restored to a moment before the deletion, so the organization is in it again, with all its rows and without the
-/// receipt. Its objects know better, and say so to the cron trigger and to a repair.
+/// receipt. Its objects know better, and say so to the cron trigger, to a repair and to a reader.
 #[test]
 fn a_restored_d1_does_not_bring_an_organization_back() {
     let mut server = Server::start(Options { vars: roomy(), entry: None });
@@ -438,7 +438,7 @@ fn a_restored_d1_does_not_bring_an_organization_back() {
     let deletion_id = expect(202, accepted)["deletion_id"].as_str().expect("an id").to_owned();
     let first = completed(&server, &deletion_id);
     assert_empty_eventually(&server, &organization);
-    for is_repaired in [false, true] {
+    for asked_by in ["the cron trigger", "a repair", "a reader"] {
         server.kill();
         for file in files(&database) {
             std::fs::remove_file(file).expect("a file");
@@ -448,13 +448,15 @@ fn a_restored_d1_does_not_bring_an_organization_back() {
         }
         server.restart();
         client.move_to(server.url());
-        assert_eq!(server.admin().get(&organization.path()).status, 200, "D1 was restored");
+        let listed = expect(200, server.admin().get("/admin/v1/organizations"));
+        assert_eq!(listed["data"][0]["id"], organization.id, "D1 was restored");
         assert_eq!(client.get("/v1/end-users").status, 401, "the object stays closed");
-        if is_repaired {
-            assert_eq!(server.admin().post(&format!("{}/repair", organization.path()), &json!({})).status, 404);
-        } else {
-            assert_eq!(server.anonymous().get("/cdn-cgi/local/scheduled").status, 200);
-        }
+        let told = match asked_by {
+            "a reader" => server.admin().get(&organization.path()),
+            "a repair" => server.admin().post(&format!("{}/repair", organization.path()), &json!({})),
+            _ => server.anonymous().get("/cdn-cgi/local/scheduled"),
+        };
+        assert_eq!(told.status, if asked_by == "the cron trigger" { 200 } else { 404 }, "{asked_by}");
         let mut again = completed(&server, &deletion_id);
         assert_eq!(again["reason"], "contract ended");
         again["completed_at"] = first["completed_at"].clone();

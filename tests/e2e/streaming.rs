@@ -273,6 +273,21 @@ fn an_upstream_that_refuses_is_an_error_in_the_stream() {
     assert_eq!(used(&setting.client), (0, 0));
 }
 
+/// A stream has room for much that is no text. Beyond that it is cut off, whatever would have followed.
+#[test]
+fn a_stream_has_at_most_four_mebibytes() {
+    let setting = Setting::new(BUDGET_MS);
+    let comments = |bytes: usize| format!(":{}\n", " ".repeat(1_022)).repeat(bytes / 1_024);
+    let said = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\ndata: [DONE]\n\n";
+    for (bytes, expected) in [(4 * 1024 * 1024 - 64 * 1024, "completion"), (4 * 1024 * 1024, "error")] {
+        setting.upstream.next(Behaviour::Body(format!("{}\n{said}", comments(bytes))));
+        let mut events = Events::open(&setting.client, &setting.body);
+        let last = std::iter::from_fn(|| events.next()).last().expect("an event");
+        assert_eq!(last["type"], expected, "{bytes} bytes: {last}");
+    }
+    assert_eq!(used(&setting.client), (1, 1));
+}
+
 #[test]
 fn an_answer_that_stands_still_is_an_error_in_time() {
     let setting = Setting::new(SHORT_BUDGET_MS);

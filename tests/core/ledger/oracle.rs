@@ -15,9 +15,10 @@ use rollcall::directory::quota::Component;
 use rollcall::directory::quota::Quota;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
+use rollcall::organization::active_relationships;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
-use rollcall::organization::turns::{ACTIVE_KEPT_MS, KEPT_AFTER_EXPIRY_MS};
+use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 
 use super::calendar;
 use crate::simulation::{Violation, ensure};
@@ -467,13 +468,13 @@ impl Oracle {
     pub fn sweep(&mut self, now_ms: i64) -> Option<Timestamp> {
         self.ledger.retain(|_, turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS > now_ms);
         self.kept.retain(|_, kept| kept.expires_ms > now_ms);
-        self.active_since_ms = self.active_since_ms.max(now_ms - ACTIVE_KEPT_MS + 1);
+        self.active_since_ms = self.active_since_ms.max(now_ms - active_relationships::KEPT_MS + 1);
         let living: BTreeSet<Person> = self.users.values().map(|user| user.person).collect();
         let is_held = |active: &BTreeSet<(Person, usize)>| active.iter().any(|(person, _)| living.contains(person));
         let active = self.active.range(self.active_since_ms..).find(|(_, active)| is_held(active));
         let turns = self.ledger.values().map(|turn| turn.expires_ms + KEPT_AFTER_EXPIRY_MS);
         let answers = self.kept.values().map(|kept| kept.expires_ms);
-        let active = active.map(|(period_ms, _)| period_ms + ACTIVE_KEPT_MS);
+        let active = active.map(|(period_ms, _)| period_ms + active_relationships::KEPT_MS);
         turns.chain(answers).chain(active).min().map(Timestamp::from_millis)
     }
 

@@ -16,6 +16,7 @@ use crate::directory::organization::{
 };
 use crate::directory::placement::LocationHint;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::closing;
 use crate::edge::endpoint::AdminInput;
 use crate::edge::exchange::{Exchange, Operator};
 use crate::edge::http::body::Body;
@@ -80,10 +81,14 @@ pub async fn list(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInp
     pages::respond(organizations, next_cursor)
 }
 
-/// `GET /admin/v1/organizations/{organization_id}`.
+/// `GET /admin/v1/organizations/{organization_id}`. 404 for an organization that was deleted and is in D1 again, if its
+/// objects can be asked: it is deleted once more.
 pub async fn get(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInput<'_>) -> Result<Response, Fault> {
     let conditions = input.conditions();
     let organization = organizations::find_named(exchange, &mut input).await?;
+    if let Ok(true) = closing::close_again(exchange.runtime, exchange.request_id, organization.id).await {
+        return Err(Fault::NotFound("organization"));
+    }
     let version = organizations::version(&organization);
     conditions.judge(version, true)?.map_or_else(|| respond(200, &organization), Ok)
 }
