@@ -29,6 +29,9 @@ use crate::directory::identifiers::DeletionId;
 /// Most erasures that one transaction completes, and most relationships of an agent that it removes.
 pub const BATCH_MAX: i64 = 100;
 
+/// Most steps of one purge, because an invocation is limited. The next alarm continues.
+pub const STEPS_MAX: u32 = 1_000;
+
 /// A transaction completes no further erasure when the persons have so much: see [`WEIGHT`].
 pub const WEIGHT_MAX: i64 = 1_000;
 
@@ -189,6 +192,17 @@ fn store(writer: &Writer<'_, impl Sql>, erasure: Erasure) -> Result<(), SqlError
             erasure.erased.moods.into(),
         ],
     )
+}
+
+/// Takes steps of all erasures, at most [`STEPS_MAX`], with pauses in which callers have their turn.
+pub async fn purge_in_steps(step: impl Fn() -> Result<bool, SqlError>, pause: impl AsyncFn()) -> Result<(), SqlError> {
+    for _ in 0..STEPS_MAX {
+        if !step()? {
+            break;
+        }
+        pause().await;
+    }
+    Ok(())
 }
 
 /// One step of all erasures: removes relationships of an erased agent and completes the erasures of persons, at most

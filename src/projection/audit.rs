@@ -1,4 +1,4 @@
-//! One step of an audit: compares what the stores hold with what the object expects. See
+//! The steps of an audit: each compares what the stores hold with what the object expects. See
 //! [`crate::organization::audit`].
 
 use std::collections::{HashMap, HashSet};
@@ -22,6 +22,9 @@ use crate::organization::copies::CopiedUser;
 /// Keys of the cache that one step reads: KV returns at most 100 values at once.
 const CACHE_KEYS_MAX: u32 = 100;
 
+/// How long an audit runs in one invocation, whose calls the platform limits, in milliseconds. The next alarm goes on.
+pub const RUN_MS: i64 = 5_000;
+
 /// The object, as an audit uses it.
 pub trait AuditSource: flush::CopySource {
     /// The organization's record, if the object has it.
@@ -38,6 +41,24 @@ pub trait AuditSource: flush::CopySource {
     /// The digests among these of which the object keeps no copy in this epoch.
     fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError>;
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError>;
+}
+
+/// Takes steps for at most [`RUN_MS`], and ends the one that has begun by then. `flush` brings the listing up to date before
+/// each, so that as few changes as possible are on their way.
+pub async fn run(
+    source: &impl AuditSource,
+    database: &impl Database,
+    store: &impl Cache,
+    flush: impl AsyncFn(),
+) -> Result<(), StoreError> {
+    let until = source.now().plus_ms(RUN_MS);
+    while source.now() < until {
+        flush().await;
+        if !step(source, database, store).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Takes one step and returns whether there may be more. The caller flushes first.

@@ -1,6 +1,7 @@
 //! The work of one step is bounded, however much there is to do: a step does as much as its bound allows, and leaves what is
 //! beyond it to the next one. docs/operating.md lists the bounds.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use rollcall::clerk::people::{PersonLookup, signed_in};
@@ -18,6 +19,7 @@ use rollcall::input::{Fields, QueryFields};
 use rollcall::organization::active_relationships;
 use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::copies::SPREAD_MS;
+use rollcall::organization::erasure;
 use rollcall::organization::idempotency;
 use rollcall::organization::limiter::{Limiter, OUT_AFTER_START_MS, Rate};
 use rollcall::organization::protocol::{
@@ -164,6 +166,18 @@ fn a_step_completes_at_most_a_hundred_erasures() {
     assert_eq!([purge(), purge()], [(true, 100), (false, 101)]);
 }
 
+#[test]
+fn a_purge_takes_at_most_a_thousand_steps() {
+    let (steps, pauses) = (Cell::new(0), Cell::new(0));
+    let step = || {
+        steps.set(steps.get() + 1);
+        Ok(true)
+    };
+    let pause = async || pauses.set(pauses.get() + 1);
+    ready(erasure::purge_in_steps(step, pause)).expect("no step fails");
+    assert_eq!((steps.get(), pauses.get()), (1_000, 1_000));
+}
+
 fn begin_audit(world: &World) {
     let settings = world.object.settings();
     world.object.command(Command::StartAudit(StartAudit { settings, is_repair: false }));
@@ -229,6 +243,20 @@ fn a_step_of_an_audit_reads_at_most_500_rows_of_the_listing() {
         count(&world.listing.0, "end_users")
     };
     assert_eq!([left(), left()], [1, 0]);
+}
+
+#[test]
+fn an_audit_runs_for_five_seconds() {
+    let world = world(601, &Metadata::default());
+    world.flush();
+    audit_until(&world, AuditPhase::Users);
+    let compared = || {
+        // Each step takes a second.
+        let flush = async || world.pass(1_000);
+        ready(audit::run(&world.object, &world.listing, &world.kv, flush)).expect("steps");
+        report(&world).users
+    };
+    assert_eq!([compared(), compared()], [500, 601]);
 }
 
 #[test]

@@ -162,6 +162,42 @@ fn what_kv_does_not_take_holds_nothing_up() {
     assert!(ended.len() == 1 && ended[0].contains("takes writes again"), "one line for its end: {ended:?}");
 }
 
+/// A write that KV does not answer is given up after ten seconds, and made again later.
+#[test]
+fn a_write_that_kv_does_not_answer_holds_nothing_up() {
+    let server = server();
+    let client = server.client(&server.organization(), "live", "read_write");
+    make(&client, 0..1);
+    let near = near(&client, 5);
+    from_edge(&near, &path(0));
+    faults::set(&server, &json!({ "kv": "hang" }));
+    set_ahead(&server, REWRITTEN_AFTER);
+    expect(200, client.patch(&path(0), &json!({ "display_name": "Ada" })));
+    let mut lines = Vec::new();
+    let told = || {
+        // Each change looks whether a copy is due.
+        make_again(&client);
+        lines.extend(copies_lines(&server));
+        lines.len()
+    };
+    wait::until("the end of the write", told, |lines| *lines > 0);
+    assert_eq!(expect(200, client.get("/v1/end-users"))["data"][0]["display_name"], "Ada");
+
+    faults::set(&server, &json!({ "kv": false }));
+    set_ahead(&server, REWRITTEN_AFTER + Duration::from_mins(20));
+    let look = || {
+        make_again(&client);
+        let read = near.get(&path(0));
+        (is_from_edge(&read), read.json()["display_name"].clone())
+    };
+    wait::until("the copy", look, |found| *found == (true, json!("Ada")));
+}
+
+/// Makes a user who is there.
+fn make_again(client: &Client) {
+    assert_eq!(client.post("/v1/end-users", &json!({ "user_id": user(0) })).status, 200);
+}
+
 /// The edge counts its failures, and leaves KV alone for a second, then for two. Then one read tries it, and no other
 /// waits for KV. The clock stands still.
 #[test]

@@ -22,9 +22,6 @@ use rollcall::projection::StoreError;
 pub const ALARM_FIRST_MS: i64 = 5_000;
 /// Longest pause between two attempts, in milliseconds.
 const PAUSE_MAX_MS: i64 = 60_000;
-/// How long an audit runs in one alarm, in milliseconds. The platform limits the calls of one
-/// invocation, so the next alarm continues the audit.
-const AUDIT_ALARM_MS: i64 = 5_000;
 
 /// How late an alarm comes at most, in milliseconds. The platform tries six times in about a minute, and then forgets it.
 const LATE_MAX_MS: i64 = 60_000;
@@ -82,7 +79,7 @@ impl ObjectState {
         let flushed = succeeded(Self::flush_listing(state)).await;
         // KV holds nothing up: the core says when it is tried again.
         let copies = Self::flush_copies(state);
-        let audited = state.audit(AUDIT_ALARM_MS).await;
+        let audited = state.audit().await;
         let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { state.alarm_failures.get().saturating_add(1) };
         state.alarm_failures.set(failures);

@@ -12,34 +12,29 @@ use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use rollcall::organization::change_log::ListingPosition;
 use rollcall::projection::{StoreError, audit};
 
-/// How long a step may take beyond the limit of the audit, in milliseconds.
+/// How long the last step of an audit may take, in milliseconds. Then another audit may run.
 const AUDIT_GRACE_MS: i64 = 60_000;
 
 impl ObjectState {
-    /// Takes steps of the audit that is under way, for `limit_ms`. Before each step it flushes, so that as
-    /// few changes as possible are on their way to the stores.
-    pub(super) async fn audit(self: &Rc<Self>, limit_ms: i64) -> Result<(), StoreError> {
-        if platform::now().millis() < self.audited_until_ms.get() {
+    /// Takes steps of the audit that is under way, if there is one.
+    pub(super) async fn audit(self: &Rc<Self>) -> Result<(), StoreError> {
+        let now_ms = platform::now().millis();
+        if now_ms < self.audited_until_ms.get() || !self.core.borrow().is_audited() {
             return Ok(());
         }
-        let until_ms = platform::now().millis().saturating_add(limit_ms);
-        self.audited_until_ms.set(until_ms.saturating_add(AUDIT_GRACE_MS));
-        let result = self.audit_until(until_ms).await;
+        self.audited_until_ms.set(now_ms.saturating_add(audit::RUN_MS).saturating_add(AUDIT_GRACE_MS));
+        let result = self.run_audit().await;
         self.audited_until_ms.set(0);
         result
     }
 
-    async fn audit_until(self: &Rc<Self>, until_ms: i64) -> Result<(), StoreError> {
-        while self.core.borrow().is_audited() && platform::now().millis() < until_ms {
-            // A fence that is lost makes flushes fail until the audit has mended it.
+    async fn run_audit(self: &Rc<Self>) -> Result<(), StoreError> {
+        let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
+        // A fence that is lost makes flushes fail until the audit has mended it.
+        let flush = async || {
             succeeded(Self::flush_listing(self)).await;
-            let database = D1::of(&self.env)?;
-            let cache = Kv::of(&self.env)?;
-            if !audit::step(&**self, &database, &cache).await? {
-                break;
-            }
-        }
-        Ok(())
+        };
+        audit::run(&**self, &database, &cache, flush).await
     }
 }
 

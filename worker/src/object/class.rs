@@ -13,9 +13,6 @@ use crate::platform;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{self, Answer, Rejection, Reply};
 
-/// How long an audit goes on while a caller waits, in milliseconds.
-const AUDIT_WAIT_MS: i64 = 5_000;
-
 /// The object. `entry.mjs` wraps it in a class that RPC reaches.
 #[wasm_bindgen]
 pub struct OrganizationObject {
@@ -74,7 +71,7 @@ impl OrganizationObject {
         executor::promise(async move {
             let mut reply: Reply = protocol::decode(&reply).map_err(js_error)?;
             // The alarm tries again what cannot be reached now.
-            if let Err(error) = state.audit(AUDIT_WAIT_MS).await {
+            if let Err(error) = state.audit().await {
                 log_failure("Audit", &error);
             }
             // The object may have been closed meanwhile, or before.

@@ -11,6 +11,7 @@ use super::state::{ObjectState, log_failure, succeeded};
 use crate::executor;
 use crate::platform::{self, D1, Kv};
 use rollcall::organization::closing::{self, Closing, KnownCopy};
+use rollcall::organization::erasure;
 use rollcall::projection::{StoreError, closing as removal, flush};
 
 /// When a closed and emptied object clears KV once more, in milliseconds. A put that timed out may have
@@ -19,8 +20,6 @@ pub const LAST_LOOK_MS: i64 = 300_000;
 /// Pause between two transactions that complete erasures, in milliseconds. The object does one thing at
 /// a time, and callers go before a purge of thousands.
 const PURGE_PAUSE_MS: u32 = 10;
-/// Most such transactions of one purge, because an invocation is limited. The next alarm continues.
-const PURGE_STEPS_MAX: u32 = 1_000;
 
 impl ObjectState {
     /// Completes erasures that are due, in bounded transactions with pauses for callers. Joins the purge that is
@@ -28,15 +27,11 @@ impl ObjectState {
     pub(super) fn purge(state: &Rc<Self>) -> js_sys::Promise {
         let purging = Rc::clone(state);
         state.purge.share(async move {
-            for _ in 0..PURGE_STEPS_MAX {
-                match purging.transaction(|core| core.purge(&purging.sql, platform::now())) {
-                    Ok(true) => executor::pause(PURGE_PAUSE_MS).await,
-                    Ok(false) => break,
-                    Err(error) => {
-                        log_failure("Purge", &error.into());
-                        return false;
-                    }
-                }
+            let step = || purging.transaction(|core| core.purge(&purging.sql, platform::now()));
+            let pause = async || executor::pause(PURGE_PAUSE_MS).await;
+            if let Err(error) = erasure::purge_in_steps(step, pause).await {
+                log_failure("Purge", &error.into());
+                return false;
             }
             // The purge of an agent makes changes. Flushing them completes the agent's erasure.
             if purging.core.borrow().is_behind() {
