@@ -67,7 +67,8 @@ impl Users {
     const fn count(self) -> usize {
         match self {
             Self::Full => 130,
-            Self::Middle | Self::Short => 510,
+            Self::Middle => 510,
+            Self::Short => 210,
         }
     }
 }

@@ -25,7 +25,7 @@ impl Probes<'_> {
     /// The requests that go out at once. What they need is made first.
     pub fn asks(&mut self, operation: &Operation, sizes: Sizes) -> Result<Vec<Ask>> {
         self.model.set(Manner { letters: sizes.letters, bytes: sizes.bytes.min(ANSWER - 100), delay: Duration::ZERO });
-        let repeated = self.number;
+        let repeated = self.number + 1;
         let mut asks = Vec::with_capacity(sizes.together);
         for _ in 0..sizes.together.max(1) {
             self.number += 1;
