@@ -6,29 +6,23 @@ import { createInterface } from "node:readline";
 import { connect } from "./inspector.mjs";
 
 /** How long it looks away, in times of a look, so that the isolate has time for its work. */
-const PAUSE = 4;
+const PAUSE = 6;
 /** The isolate does not work so long without a pause. */
-const LATE_MS = 3000;
+const LATE_MS = 5000;
 
-const port = process.argv[2];
-let call;
+const call = await connect(process.argv[2]);
 
-async function begin() {
-  call = await connect(port);
-  await call("HeapProfiler.enable");
-  // No allocation is sampled. The profile is asked for because V8 collects all garbage before it makes one.
-  await call("HeapProfiler.startSampling", { samplingInterval: 2 ** 30 });
+/** Ends the process when there is no answer: now and then the runtime stops to answer, and has to be started again. */
+async function ask(method, params) {
+  const late = setTimeout(() => process.exit(1), LATE_MS);
+  const answer = await call(method, params);
+  clearTimeout(late);
+  return answer;
 }
 
-/** Asks again over a new connection when there is no answer: the runtime loses a message now and then. */
-async function ask(method) {
-  for (;;) {
-    const late = new Promise((over) => setTimeout(over, LATE_MS));
-    const answer = await Promise.race([call(method), late]);
-    if (answer !== undefined) return answer;
-    await Promise.race([begin(), new Promise((over) => setTimeout(over, LATE_MS))]);
-  }
-}
+await ask("HeapProfiler.enable");
+// No allocation is sampled. The profile is asked for because V8 collects all garbage before it makes one.
+await ask("HeapProfiler.startSampling", { samplingInterval: 2 ** 30 });
 
 /** Twice, as V8 frees the buffers of one collection by itself, and waits for that before the next one. */
 async function collect() {
@@ -41,7 +35,6 @@ async function usedBytes() {
   return usedSize + embedderHeapUsedSize + backingStorageSize;
 }
 
-await begin();
 let live = 0;
 let withGarbage = 0;
 let watching = false;

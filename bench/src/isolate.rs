@@ -69,6 +69,12 @@ impl Isolate {
         Ok(())
     }
 
+    /// [`Self::take`] in a new instance.
+    pub fn take_anew(&mut self, asks: &[Ask], settles: bool) -> Result<(Taken, Vec<Answer>)> {
+        self.begin_anew()?;
+        self.take(asks, settles)
+    }
+
     /// Sends requests at the same time, and says what the isolate took until they were answered, and with `settles` until
     /// the work was done that follows an answer.
     pub fn take(&mut self, asks: &[Ask], settles: bool) -> Result<(Taken, Vec<Answer>)> {

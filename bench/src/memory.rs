@@ -33,6 +33,8 @@ const CROWDS: [usize; 3] = [12, 24, 48];
 const CROWDED: usize = 6;
 /// Repetitions of the worst request, whose work is waited for.
 const CONFIRMATIONS: usize = 3;
+/// How often a try may lose the runtime.
+const LOST_MAX: usize = 3;
 /// Rounds of all worst requests in one instance.
 const LONG_ROUNDS: usize = 3;
 /// So many tries of each operation make the published page.
@@ -49,7 +51,9 @@ struct Worst {
 }
 
 struct Search<'a> {
-    isolate: Isolate,
+    start: &'a dyn Fn() -> Result<Isolate>,
+    /// `None` while it is started again.
+    isolate: Option<Isolate>,
     probes: Probes<'a>,
     rng: Rng,
     tries: usize,
@@ -61,19 +65,39 @@ impl Search<'_> {
         if interrupt::happened() {
             return Err("interrupted".into());
         }
+        let mut lost = 0;
         let (taken, answers) = loop {
             let asks = self.probes.asks(operation, sizes)?;
-            self.isolate.begin_anew()?;
-            let (taken, answers) = self.isolate.take(&asks, settles)?;
             self.tries += 1;
-            // The local runtime now and then loses a connection to the model.
-            if answers.iter().all(|answer| answer.status != 502) {
-                break (taken, answers);
+            match self.isolate()?.take_anew(&asks, settles) {
+                // The local runtime now and then loses a connection to the model.
+                Ok((taken, answers)) if answers.iter().all(|answer| answer.status != 502) => break (taken, answers),
+                Ok(_) => {}
+                Err(error) if lost == LOST_MAX => return Err(error),
+                Err(error) => {
+                    lost += 1;
+                    self.start_again(operation, sizes, &error)?;
+                }
             }
         };
         let status = answers.iter().map(|answer| answer.status).max().unwrap_or_default();
         check(operation, sizes, &answers)?;
         Ok(Worst { operation, sizes, taken, status })
+    }
+
+    /// Starts the runtime again on the same state: now and then its inspector stops to answer.
+    fn start_again(&mut self, operation: &Operation, sizes: Sizes, error: &xtask::Error) -> Result<()> {
+        step(format!("{} {sizes:?}: {error}; starting the runtime again", operation.name));
+        // Two runtimes cannot have one state.
+        self.isolate = None;
+        let isolate = (self.start)()?;
+        isolate.host.authority().clone_into(&mut self.probes.largest.authority);
+        self.isolate = Some(isolate);
+        Ok(())
+    }
+
+    fn isolate(&mut self) -> Result<&mut Isolate> {
+        self.isolate.as_mut().ok_or_else(|| "the runtime is not running".into())
     }
 
     /// Tries everything at its largest in each shape and kind of letters, then varies the worst.
@@ -128,15 +152,17 @@ impl Search<'_> {
 
     /// All worst requests in any order, again and again, in one instance.
     fn long(&mut self, worst: &[Worst]) -> Result<Taken> {
-        self.isolate.begin_anew()?;
+        self.isolate()?.begin_anew()?;
         let mut most = Taken::default();
         for _ in 0..LONG_ROUNDS {
             let mut order: Vec<&Worst> = worst.iter().collect();
             self.rng.shuffle(&mut order);
             for Worst { operation, sizes, .. } in order {
                 let asks = self.probes.asks(operation, *sizes)?;
-                let (taken, _) = self.isolate.take(&asks, false)?;
-                most = most.most(taken);
+                match self.isolate()?.take(&asks, false) {
+                    Ok((taken, _)) => most = most.most(taken),
+                    Err(error) => self.start_again(operation, *sizes, &error)?,
+                }
             }
         }
         Ok(most)
@@ -192,11 +218,14 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
         ("CLERK_JWT_KEY", &key.public_pem()?),
         ("CLERK_AUTHORIZED_PARTIES", "*"),
     ];
-    let host = Host::start_observed(tools, artefact, &state, Around::Memory { settings: &settings })?;
+    let start = || Host::start_observed(tools, artefact, &state, Around::Memory { settings: &settings });
+    let host = start()?;
     let largest = Largest::make(host.authority(), secret.clone(), key.clone())?;
     host.settle(true)?;
-    let probes = Probes { largest: &largest, model: &model, number: 0 };
-    let mut search = Search { isolate: Isolate::new(tools, host)?, probes, rng: Rng::with_seed(seed), tries: 0 };
+    let start = || Isolate::new(tools, start()?);
+    let probes = Probes { largest, model: &model, number: 0 };
+    let isolate = Some(Isolate::new(tools, host)?);
+    let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0 };
     let mut all = OPERATIONS.iter().map(|operation| search.worst(operation, tries)).collect::<Result<Vec<_>>>()?;
     let tried = search.tries;
     let long = search.long(&all)?;

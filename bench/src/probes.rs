@@ -15,7 +15,7 @@ use crate::sizes::{ANSWER, HEADER_BYTES, IGNORED, Operation, Shape, Sizes};
 /// Makes the requests of an operation against the largest state.
 #[derive(Debug)]
 pub struct Probes<'a> {
-    pub largest: &'a Largest,
+    pub largest: Largest,
     pub model: &'a Model,
     /// Of ids and keys that were not used before.
     pub number: usize,
@@ -106,7 +106,7 @@ impl Probes<'_> {
 
     /// The path of a request, and its query. A record that the request takes away is made.
     fn path(&self, operation: &Operation, sizes: Sizes, number: usize) -> Result<String> {
-        let largest = self.largest;
+        let largest = &self.largest;
         let (letters, users) = (sizes.letters, Users::of_bytes(sizes.bytes));
         let named = letters.of_name();
         let mut path = operation.path().to_owned();
