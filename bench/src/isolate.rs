@@ -31,6 +31,7 @@ pub struct Taken {
 
 impl Taken {
     /// The most of two.
+    #[must_use]
     pub fn most(self, other: Self) -> Self {
         Self {
             wasm: self.wasm.max(other.wasm),

@@ -52,6 +52,7 @@ impl Users {
     }
 
     /// An agent has users of two kinds.
+    #[must_use]
     pub fn or_middle(self) -> Self {
         if self == Self::Full { Self::Full } else { Self::Middle }
     }

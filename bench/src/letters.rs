@@ -37,6 +37,7 @@ impl Letters {
     }
 
     /// The kind of a name that comes next to this one.
+    #[must_use]
     pub const fn of_name(self) -> Self {
         match self {
             Self::Quotes | Self::Digits | Self::Plain => Self::Quotes,

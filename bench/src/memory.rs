@@ -227,7 +227,7 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     let isolate = Some(Isolate::new(tools, host)?);
     let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0 };
     let mut all = OPERATIONS.iter().map(|operation| search.worst(operation, tries)).collect::<Result<Vec<_>>>()?;
-    let tried = search.tries;
+    let in_all = search.tries;
     let long = search.long(&all)?;
     all.sort_by_key(|worst| std::cmp::Reverse(worst.taken.sum()));
     let mut crowds = Vec::new();
@@ -236,7 +236,7 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
         let of = CROWDS.map(|together| search.attempt(worst.operation, crowd(together), worst.operation.writes));
         crowds.push((*worst, of.into_iter().collect::<Result<Vec<_>>>()?));
     }
-    Ok(page(seed, tried, &all, long, &crowds))
+    Ok(page(seed, in_all, &all, long, &crowds))
 }
 
 /// Every operation that is published is searched, and no other one.

@@ -35,11 +35,13 @@ impl Ask {
         Self { method, path: path.into(), headers: Vec::new(), body: Vec::new(), is_chunked: false }
     }
 
+    #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
+    #[must_use]
     pub fn json(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self }.with("content-type", "application/json")
     }

@@ -1,7 +1,7 @@
 //! The records in requests: what a legal body holds, and what a request takes away.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use serde_json::{Value, json};
 use xtask::Result;
@@ -162,6 +162,6 @@ fn made(largest: &Largest, ask: &Ask, pointer: &str) -> Result<String> {
 }
 
 /// A record of the largest state.
-pub fn of<K: Hash + Eq, V: ToString>(map: &HashMap<K, V>, key: &K) -> Result<String> {
+pub fn of<K: Hash + Eq, V: ToString, S: BuildHasher>(map: &HashMap<K, V, S>, key: &K) -> Result<String> {
     Ok(map.get(key).ok_or("the state lacks a record")?.to_string())
 }
