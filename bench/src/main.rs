@@ -52,7 +52,7 @@ fn run() -> Result<()> {
     if let Some(tries) = options.memory {
         let state = State::make(options.disk)?;
         let page = memory::markdown(&tools, rollcall(&artefacts, "--memory")?, tries, &state.folder)?;
-        return publish("memory.md", &page, tries >= memory::TRIES_MIN);
+        return publish("memory.md", &page, memory::is_whole(tries));
     }
     if options.hostile {
         let state = State::make(options.disk)?;

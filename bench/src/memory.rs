@@ -38,7 +38,7 @@ const LOST_MAX: usize = 3;
 /// Rounds of all worst requests in one instance.
 const LONG_ROUNDS: usize = 3;
 /// So many tries of each operation make the published page.
-pub const TRIES_MIN: usize = 30;
+const TRIES_MIN: usize = 30;
 const SEED_DEFAULT: u64 = 1;
 
 /// The worst request of an operation.
@@ -199,6 +199,11 @@ fn check(operation: &Operation, sizes: Sizes, answers: &[Answer]) -> Result<()> 
         }
         None => Ok(()),
     }
+}
+
+/// Whether a search with so many tries is of all operations, and long enough for the published page.
+pub fn is_whole(tries: usize) -> bool {
+    tries >= TRIES_MIN && std::env::var_os("ROLLCALL_OPERATIONS").is_none()
 }
 
 /// Searches every operation, and returns the page.
