@@ -8,7 +8,7 @@ import { connect } from "./inspector.mjs";
 /** How long it looks away, in times of a look, so that the isolate has time for its work. */
 const PAUSE = 6;
 /** The isolate does not work so long without a pause. */
-const LATE_MS = 5000;
+const LATE_MS = 20_000;
 
 const call = await connect(process.argv[2]);
 

@@ -33,7 +33,7 @@ const CROWDS: [usize; 3] = [12, 24, 48];
 const CROWDED: usize = 6;
 /// Repetitions of the worst request, whose work is waited for.
 const CONFIRMATIONS: usize = 3;
-/// How often a try may lose the runtime.
+/// How often a try may lose the runtime before it is left out.
 const LOST_MAX: usize = 3;
 /// Rounds of all worst requests in one instance.
 const LONG_ROUNDS: usize = 3;
@@ -73,7 +73,10 @@ impl Search<'_> {
                 // The local runtime now and then loses a connection to the model.
                 Ok((taken, answers)) if answers.iter().all(|answer| answer.status != 502) => break (taken, answers),
                 Ok(_) => {}
-                Err(error) if lost == LOST_MAX => return Err(error),
+                Err(error) if lost == LOST_MAX => {
+                    step(format!("{} {sizes:?}: {error}; left out", operation.name));
+                    return Ok(Worst { operation, sizes, taken: Taken::default(), status: 0 });
+                }
                 Err(error) => {
                     lost += 1;
                     self.start_again(operation, sizes, &error)?;
