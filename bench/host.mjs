@@ -44,6 +44,6 @@ function wrappedModules() {
     path: join(dirname(main), name),
     contents: readFileSync(file, "utf8"),
   });
-  const wrapping = join(dirname(around), "wrapping.mjs");
-  return [module(around, "around.mjs"), module(wrapping, "wrapping.mjs"), module(main, "contender.mjs")];
+  const beside = (name) => module(join(dirname(around), name), name);
+  return [module(around, "around.mjs"), beside("wrapping.mjs"), beside("instances.mjs"), module(main, "contender.mjs")];
 }

@@ -31,6 +31,10 @@ pub enum Around<'a> {
     Home,
     /// Has an edge whose objects are in the process with this URL.
     Away { home: &'a str },
+    /// Says how much memory the module has, with these settings of the contender.
+    Memory { settings: &'a [(&'a str, &'a str)] },
+    /// Takes CPU as it is asked to, with these settings of the contender.
+    Hostile { settings: &'a [(&'a str, &'a str)] },
 }
 
 impl Around<'_> {
@@ -40,6 +44,8 @@ impl Around<'_> {
             Self::Distance { .. } => "bench/distance.mjs",
             Self::Home => "bench/home.mjs",
             Self::Away { .. } => "bench/away.mjs",
+            Self::Memory { .. } => "bench/memory.mjs",
+            Self::Hostile { .. } => "bench/hostile.mjs",
         }
     }
 }
@@ -67,9 +73,12 @@ impl Host {
 
     /// Starts a runtime with an inspector for profiles.
     pub fn start_inspected(tools: &Tools, artefact: &Artefact, state: &Path) -> Result<Self> {
-        // Takes a port that was free a moment ago, because the inspector cannot choose one.
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Self::start_with(tools, artefact, state, Some(port), None)
+        Self::start_with(tools, artefact, state, Some(free_port()?), None)
+    }
+
+    /// Starts a runtime with an entry module of the benchmark and an inspector.
+    pub fn start_observed(tools: &Tools, artefact: &Artefact, state: &Path, around: Around<'_>) -> Result<Self> {
+        Self::start_with(tools, artefact, state, Some(free_port()?), Some(around))
     }
 
     fn start_with(
@@ -89,6 +98,11 @@ impl Host {
         match around {
             Some(Around::Distance { ms }) => variables["DISTANCE_MS"] = ms.into(),
             Some(Around::Away { home }) => variables["HOME"] = home.into(),
+            Some(Around::Memory { settings } | Around::Hostile { settings }) => {
+                for (name, value) in settings {
+                    variables[*name] = (*value).into();
+                }
+            }
             Some(Around::Counting | Around::Home) | None => {}
         }
         fs::create_dir_all(state)?;
@@ -161,6 +175,11 @@ impl Host {
     pub fn stop(mut self) {
         self.runtime.stop();
     }
+}
+
+/// A port that was free a moment ago, because the inspector cannot choose one.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// CPU time of a thread, in seconds. The argument is its folder in `/proc`.

@@ -10,7 +10,7 @@ use bench::line::Line;
 use bench::measure::{self, Subject};
 use bench::options::{CLIENTS, Options};
 use bench::report::Results;
-use bench::{costs, counts, distance, hot, plot, profile, seed, setup, start};
+use bench::{costs, counts, distance, hostile, hot, memory, plot, profile, seed, setup, start};
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, root, step};
 
@@ -46,10 +46,18 @@ fn run() -> Result<()> {
     }
     if !options.hot.is_empty() {
         let state = State::make(options.disk)?;
-        let rollcall = artefacts.iter().find(|artefact| artefact.contender == Contender::Rollcall);
-        let rollcall = rollcall.ok_or("--hot measures rollcall, which --contenders leaves out")?;
-        let page = hot::markdown(&tools, rollcall, options.plan(), &options.hot, &state.folder)?;
+        let page = hot::markdown(&tools, rollcall(&artefacts, "--hot")?, options.plan(), &options.hot, &state.folder)?;
         return publish("hot.md", &page, options.hot == hot::ISOLATES);
+    }
+    if let Some(tries) = options.memory {
+        let state = State::make(options.disk)?;
+        let page = memory::markdown(&tools, rollcall(&artefacts, "--memory")?, tries, &state.folder)?;
+        return publish("memory.md", &page, memory::is_whole(tries));
+    }
+    if options.hostile {
+        let state = State::make(options.disk)?;
+        let page = hostile::markdown(&tools, rollcall(&artefacts, "--hostile")?, options.plan(), &state.folder)?;
+        return publish("hostile.md", &page, options.seconds >= hostile::SECONDS_MIN);
     }
     if options.profile {
         return profile_all(&tools, &artefacts, &options);
@@ -68,6 +76,12 @@ fn run() -> Result<()> {
         measure_all(&tools, &artefacts, &on_disk, 1, &mut results)?;
     }
     write(&results)
+}
+
+/// The contender that an option measures alone.
+fn rollcall<'a>(artefacts: &'a [Artefact], option: &str) -> Result<&'a Artefact> {
+    let rollcall = artefacts.iter().find(|artefact| artefact.contender == Contender::Rollcall);
+    rollcall.ok_or_else(|| format!("{option} measures rollcall, which --contenders leaves out").into())
 }
 
 /// Counts every line of every contender, in one organization. The counts of all of them go to the published pages.

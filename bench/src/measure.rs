@@ -175,12 +175,7 @@ impl Series {
     /// The ratio of this to another in the same round, over all rounds.
     pub fn ratio(&self, other: &Self, of: impl Fn(&Sample) -> f64) -> Ratio {
         let rounds = self.samples.iter().zip(&other.samples);
-        let ratios: Vec<f64> = rounds.map(|(mine, theirs)| of(mine) / of(theirs)).collect();
-        Ratio {
-            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
-            greatest: ratios.iter().copied().fold(0.0, f64::max),
-            median: median(ratios),
-        }
+        Ratio::of(rounds.map(|(mine, theirs)| of(mine) / of(theirs)).collect())
     }
 }
 
@@ -190,6 +185,16 @@ pub struct Ratio {
     pub median: f64,
     pub least: f64,
     pub greatest: f64,
+}
+
+impl Ratio {
+    pub fn of(ratios: Vec<f64>) -> Self {
+        Self {
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            greatest: ratios.iter().copied().fold(0.0, f64::max),
+            median: median(ratios),
+        }
+    }
 }
 
 impl fmt::Display for Ratio {

@@ -10,7 +10,7 @@ use crate::measure::Plan;
 
 const USAGE: &str = "cargo bench-edge [--lines a,b] [--contenders a,b] [--against FOLDER]... [--users 1000,100000] \
                      [--organizations 1,64] [--rounds N] [--seconds N] [--warm-up SECONDS] [--disk] [--counts] \
-                     [--distance MS] [--hot 1,4] [--profile] [--report]";
+                     [--distance MS] [--hot 1,4] [--memory TRIES] [--hostile] [--profile] [--report]";
 
 /// Connections of the load generator to each contender.
 pub const CLIENTS: usize = 32;
@@ -35,6 +35,10 @@ pub struct Options {
     pub distance: Option<u32>,
     /// Measures one hot organization, with each of these numbers of edges.
     pub hot: Vec<usize>,
+    /// Searches for the requests that take most memory, with so many tries of each operation besides the first ones.
+    pub memory: Option<usize>,
+    /// Measures a tenant beside a hostile one.
+    pub hostile: bool,
     /// Profiles the contenders instead of measuring them.
     pub profile: bool,
     /// Measures nothing and writes the tables of the last results.
@@ -67,6 +71,8 @@ impl Options {
             counts: false,
             distance: None,
             hot: Vec::new(),
+            memory: None,
+            hostile: false,
             profile: false,
             only_report: false,
             is_whole: true,
@@ -89,6 +95,8 @@ impl Options {
                 "--counts" => options.counts = true,
                 "--distance" => options.distance = Some(value()?.parse()?),
                 "--hot" => options.hot = each(&value()?, |text| text.parse().ok().filter(|isolates| *isolates > 0))?,
+                "--memory" => options.memory = Some(value()?.parse()?),
+                "--hostile" => options.hostile = true,
                 "--profile" => options.profile = true,
                 "--report" => options.only_report = true,
                 _ => return Err(format!("{name} is unknown\n{USAGE}").into()),
