@@ -57,6 +57,8 @@ struct Search<'a> {
     probes: Probes<'a>,
     rng: Rng,
     tries: usize,
+    /// Tries that lost the runtime each time.
+    left_out: usize,
 }
 
 impl Search<'_> {
@@ -71,10 +73,11 @@ impl Search<'_> {
             self.tries += 1;
             match self.isolate()?.take_anew(&asks, settles) {
                 // The local runtime now and then loses a connection to the model.
-                Ok((taken, answers)) if answers.iter().all(|answer| answer.status != 502) => break (taken, answers),
-                Ok(_) => {}
+                Ok((_, answers)) if lost < LOST_MAX && answers.iter().any(|answer| answer.status == 502) => lost += 1,
+                Ok(found) => break found,
                 Err(error) if lost == LOST_MAX => {
                     step(format!("{} {sizes:?}: {error}; left out", operation.name));
+                    self.left_out += 1;
                     return Ok(Worst { operation, sizes, taken: Taken::default(), status: 0 });
                 }
                 Err(error) => {
@@ -124,7 +127,7 @@ impl Search<'_> {
             let sizes = self.varied(operation, from.sizes);
             worst = Some(worse(worst, self.attempt(operation, sizes, false)?));
         }
-        let mut worst = worst.ok_or("there was no try")?;
+        let mut worst = worst.filter(|worst| worst.status != 0).ok_or("no try was answered")?;
         for _ in 0..CONFIRMATIONS {
             worst = worse(Some(worst), self.attempt(operation, worst.sizes, operation.writes)?);
         }
@@ -233,7 +236,7 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     let start = || Isolate::new(tools, start()?);
     let probes = Probes { largest, model: &model, number: 0 };
     let isolate = Some(Isolate::new(tools, host)?);
-    let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0 };
+    let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0, left_out: 0 };
     let chosen = std::env::var("ROLLCALL_OPERATIONS").unwrap_or_default();
     let chosen = OPERATIONS.iter().filter(|operation| chosen.split(',').any(|part| operation.name.contains(part)));
     let mut all = chosen.map(|operation| search.worst(operation, tries)).collect::<Result<Vec<_>>>()?;
@@ -246,7 +249,9 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
         let of = CROWDS.map(|together| search.attempt(worst.operation, crowd(together), worst.operation.writes));
         crowds.push((*worst, of.into_iter().collect::<Result<Vec<_>>>()?));
     }
-    Ok(page(seed, in_all, &all, long, &crowds))
+    let tries =
+        format!("{in_all} tries in all, of which {} lost the runtime's inspector and are left out", search.left_out);
+    Ok(page(seed, &tries, &all, long, &crowds))
 }
 
 /// Every operation that is published is searched, and no other one.
@@ -266,11 +271,11 @@ fn check_operations() -> Result<()> {
     if differ.is_empty() { Ok(()) } else { Err(format!("src/sizes.rs and www/openapi.json differ: {differ:?}").into()) }
 }
 
-fn page(seed: u64, tries: usize, all: &[Worst], long: Taken, crowds: &[(Worst, Vec<Worst>)]) -> String {
+fn page(seed: u64, tries: &str, all: &[Worst], long: Taken, crowds: &[(Worst, Vec<Worst>)]) -> String {
     let mut out = format!(
         "# How much memory a request takes\n\nMade by `cargo bench-edge --memory`: do not edit. \
          [How to read it](../benchmarks.md#memory).\n\n\
-         The worst of {tries} tries in all, of at most {} requests at once, seed {seed}. An isolate has 128 MiB; the bound of \
+         The worst of {tries}, of at most {} requests at once, seed {seed}. An isolate has 128 MiB; the bound of \
          this table is {LIMIT_MIB:.0}. Edge and object share the isolate. The heap is the most \
          that was in use between two turns of the event loop; V8 collects garbage when the limit is near.\n\n\
          | operation | worst request found | status | wasm, MiB | heap, MiB | together | garbage besides |\n|---|---|--:|--:|--:|--:|--:|\n",
