@@ -13,6 +13,7 @@ pub mod interrupt;
 pub mod issuer;
 pub mod lock;
 pub mod migrations;
+pub mod mutants;
 pub mod openapi;
 pub mod process;
 pub mod python;

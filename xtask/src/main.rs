@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::{Error, Result, clients, dev, fuzz, import, interrupt, openapi, prepare_with, screenshots, simulate, wasm};
+use xtask::{
+    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, prepare_with, screenshots, simulate, wasm,
+};
 
 const USAGE: &str = "\
 usage:
@@ -21,6 +23,9 @@ usage:
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
                                        Ends with 3 when lines were refused.
+  cargo xtask mutants [--shard K/N]    change the core in small ways, one at a time, and say which changes
+                                       no test notices; of all changes, or of the Kth of N parts, counted
+                                       from 0. Ends with 3 when there are some.
   cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
   cargo xtask screenshots              make the README's pictures of the demo page
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
@@ -56,6 +61,14 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "import" => {
             let imported = import::run(&import_options(options)?)?;
             return Ok(if imported.refused > 0 { ExitCode::from(import::REFUSED_CODE) } else { ExitCode::SUCCESS });
+        }
+        "mutants" => {
+            let shard = match options {
+                [] => None,
+                [flag, shard] if flag == "--shard" => Some(shard.as_str()),
+                _ => return Err(USAGE.into()),
+            };
+            return Ok(if mutants::run(shard)? { ExitCode::SUCCESS } else { ExitCode::from(mutants::MISSED_CODE) });
         }
         "openapi" if options.is_empty() => openapi::run(),
         "screenshots" if options.is_empty() => screenshots::run(),

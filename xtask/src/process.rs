@@ -15,12 +15,20 @@ const REPORT_MIN: Duration = Duration::from_secs(2);
 
 /// Runs a command to its end and passes its output on to the terminal's error stream. The error names `purpose`.
 pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
+    run_accepting(command, purpose, &[]).map(drop)
+}
+
+/// The same for a program that says something by its exit code. Returns 0 or one of the codes that are accepted.
+pub fn run_accepting(command: &mut Command, purpose: &str, accepted: &[i32]) -> Result<i32> {
     let program = command.get_program().to_string_lossy().into_owned();
     let child = in_group(command.stdin(Stdio::null()).stdout(std::io::stderr())).spawn();
     let mut child = child.map_err(|error| not_started(purpose, &program, error))?;
     // On a terminal such programs show their own progress.
     let status = wait(&mut child, (!std::io::stderr().is_terminal()).then_some(purpose))?;
-    if status.success() { Ok(()) } else { Err(format!("{purpose} failed ({program}: {status})").into()) }
+    match status.code() {
+        Some(code) if code == 0 || accepted.contains(&code) => Ok(code),
+        _ => Err(format!("{purpose} failed ({program}: {status})").into()),
+    }
 }
 
 /// Runs a command and shows its output only when it fails.
