@@ -238,7 +238,7 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     let isolate = Some(Isolate::new(tools, host)?);
     let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0, left_out: 0 };
     let chosen = std::env::var("ROLLCALL_OPERATIONS").unwrap_or_default();
-    let chosen = OPERATIONS.iter().filter(|operation| chosen.split(',').any(|part| operation.name.contains(part)));
+    let chosen = OPERATIONS.iter().filter(|operation| chosen.split(',').any(|part| operation.name.ends_with(part)));
     let mut all = chosen.map(|operation| search.worst(operation, tries)).collect::<Result<Vec<_>>>()?;
     let in_all = search.tries;
     let long = search.long(&all)?;

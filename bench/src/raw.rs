@@ -80,6 +80,7 @@ impl Ask {
         } else {
             sent.extend_from_slice(&self.body);
         }
+        stream.set_write_timeout(Some(LIMIT))?;
         // A server that refuses a body may close before it has read it.
         let written = stream.write_all(&sent);
         let mut received = Vec::new();

@@ -9,9 +9,9 @@ mod answer;
 mod ask;
 mod chat;
 mod chat_request;
-mod completion;
+pub mod completion;
 mod echo;
-mod events;
+pub mod events;
 mod prompt;
 pub mod settings;
 

@@ -18,6 +18,7 @@ mod ledger;
 mod limiter;
 mod listing;
 mod mirror;
+mod parsers;
 mod plans;
 mod purging;
 mod simulation;

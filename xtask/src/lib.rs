@@ -15,6 +15,7 @@ pub mod lock;
 pub mod migrations;
 pub mod mutants;
 pub mod openapi;
+pub mod parsers;
 pub mod process;
 pub mod python;
 pub mod reference;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use xtask::{
-    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, prepare_with, screenshots, simulate, wasm,
+    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, parsers, prepare_with, screenshots,
+    simulate, wasm,
 };
 
 const USAGE: &str = "\
@@ -27,6 +28,8 @@ usage:
                                        no test notices; of all changes, or of the Kth of N parts, counted
                                        from 0. Ends with 3 when there are some.
   cargo xtask openapi                  write www/openapi.json and the JSON Schemas anew
+  cargo xtask parsers [SECONDS]        look for bytes that a parser takes amiss (libFuzzer), for so long with
+                                       each, 600 unless told
   cargo xtask screenshots              make the README's pictures of the demo page
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
 ";
@@ -71,6 +74,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             return Ok(if mutants::run(shard)? { ExitCode::SUCCESS } else { ExitCode::from(mutants::MISSED_CODE) });
         }
         "openapi" if options.is_empty() => openapi::run(),
+        "parsers" => parsers::run(match options {
+            [] => parsers::SECONDS_DEFAULT,
+            [seconds] => seconds.parse().map_err(|_| "parsers takes a number of seconds")?,
+            _ => return Err(USAGE.into()),
+        }),
         "screenshots" if options.is_empty() => screenshots::run(),
         "simulate" => simulate::run(match options {
             [] => simulate::SEEDS_DEFAULT,

@@ -1,10 +1,9 @@
 //! `cargo xtask mutants`: changes the core in small ways, one at a time, and says which changes no test notices
 //! (<https://mutants.rs>). The native tests judge each change. The end-to-end tests judge those that are left.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Result, fingerprint, process, root, step, tools};
+use crate::{Result, process, root, step, tools};
 
 const VERSION: &str = "27.1.0";
 
@@ -22,7 +21,7 @@ const TIMED_OUT: i32 = 3;
 
 /// Judges all changes, or those of one of several shards, such as `0/10`. Returns whether the tests noticed all of them.
 pub fn run(shard: Option<&str>) -> Result<bool> {
-    let mutants = ensure()?;
+    let mutants = tools::ensure_cargo("cargo-mutants", VERSION)?;
     let folder = root().join("target/mutants");
     let judge = |name: &str, tests: &[&str], is_again: bool| {
         step(format!("Changing the core, judged by {name}"));
@@ -40,17 +39,4 @@ pub fn run(shard: Option<&str>) -> Result<bool> {
     let is_complete = judge("the end-to-end tests", &["--test", "e2e"], true)? == 0;
     step(format!("{} has what was changed, and missed.txt what no test noticed", folder.join("mutants.out").display()));
     Ok(is_complete)
-}
-
-/// cargo-mutants, built from crates.io. Cargo verifies what it downloads by the lock file of the package.
-fn ensure() -> Result<PathBuf> {
-    let fingerprint = fingerprint::of(&root(), &["rust-toolchain.toml"], &[VERSION.to_owned()])?;
-    let folder = tools::cache()?.join(tools::folder_name("mutants", &fingerprint));
-    tools::install(&folder, &fingerprint, || {
-        step(format!("Building cargo-mutants {VERSION} (once)"));
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["install", "cargo-mutants", "--version", VERSION, "--locked", "--quiet", "--root"]);
-        process::run_quietly(cargo.arg(&folder), "Building cargo-mutants").map(drop)
-    })?;
-    Ok(folder.join("bin/cargo-mutants"))
 }

@@ -145,6 +145,19 @@ pub fn install(folder: &Path, fingerprint: &str, action: impl FnOnce() -> Result
     })
 }
 
+/// A command of cargo's from crates.io, built once. Cargo verifies what it downloads by the lock file of the package.
+pub fn ensure_cargo(name: &str, version: &str) -> Result<PathBuf> {
+    let fingerprint = fingerprint::of(&root(), &["rust-toolchain.toml"], &[name.to_owned(), version.to_owned()])?;
+    let folder = cache()?.join(folder_name(name, &fingerprint));
+    install(&folder, &fingerprint, || {
+        step(format!("Building {name} {version} (once)"));
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["install", name, "--version", version, "--locked", "--quiet", "--root"]);
+        process::run_quietly(cargo.arg(&folder), &format!("Building {name}")).map(drop)
+    })?;
+    Ok(folder.join("bin").join(name))
+}
+
 /// A browser, and the environment variables that it needs.
 #[derive(Debug, Clone)]
 pub struct BrowserTool {
