@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../tests/core/parsers/mod.rs"]
+#[path = "../../tests/core/parsers.rs"]
 mod parsers;
 
 static PARSER: LazyLock<parsers::Parser> = LazyLock::new(|| {

@@ -1,5 +1,5 @@
-//! `cargo xtask parsers`: has libFuzzer look for bytes that a parser takes amiss. The parsers, what must be true of them, and
-//! the inputs to begin with are in `tests/core/parsers`.
+//! `cargo xtask parsers`: has libFuzzer look for bytes that a parser takes amiss. `tests/core/parsers.rs` has the parsers and what
+//! must be true of them, `fuzz/corpus` the inputs to begin with.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ const BYTES_MAX: u32 = 20_000;
 /// Looks at each parser for this long.
 pub fn run(seconds: u32) -> Result<()> {
     let fuzz = tools::ensure_cargo("cargo-fuzz", VERSION)?;
-    let mut parsers: Vec<PathBuf> = fs::read_dir(root().join("tests/core/parsers/corpus"))?
+    let mut parsers: Vec<PathBuf> = fs::read_dir(root().join("fuzz/corpus"))?
         .map(|folder| folder.map(|folder| folder.path()))
         .collect::<std::io::Result<_>>()?;
     parsers.sort();

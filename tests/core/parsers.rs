@@ -1,4 +1,4 @@
-//! The parsers of what comes from outside, held against bytes that nobody chose. `corpus/` has an input to begin with, or
+//! The parsers of what comes from outside, held against bytes that nobody chose. `fuzz/corpus` has an input to begin with, or
 //! more, for each. A short run in `cargo test` changes them at random; `cargo xtask parsers` has libFuzzer look for bytes
 //! that take another way through the code.
 //!
@@ -259,7 +259,7 @@ fn events(data: &[u8]) {
 
 #[cfg(test)]
 fn folder(parser: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/core/parsers/corpus").join(parser)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(parser)
 }
 
 /// Changes an input in one to four places: a bit, a byte, a piece that is left out, repeated, or taken from another input.
