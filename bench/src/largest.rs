@@ -197,8 +197,8 @@ impl Largest {
         let send = |asks: &[Ask]| {
             // The local runtime now and then loses a connection to the model.
             let send = |ask: &Ask| {
-                let answer = ask.expect(&self.authority).or_else(|_| ask.expect(&self.authority));
-                answer.map_err(|error| error.to_string())
+                let again = |_| ask.expect(&self.authority);
+                ask.expect(&self.authority).or_else(again).or_else(again).map_err(|error| error.to_string())
             };
             asks.iter().map(send).collect::<std::result::Result<Vec<_>, _>>()
         };

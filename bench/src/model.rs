@@ -13,7 +13,7 @@ use crate::letters::Letters;
 /// Pieces of a streamed answer.
 const PIECES: usize = 64;
 /// The longest wait for the rest of a request.
-const READ_LIMIT: Duration = Duration::from_secs(5);
+const READ_LIMIT: Duration = Duration::from_mins(1);
 
 /// How the model answers.
 #[derive(Debug, Clone, Copy)]

@@ -74,8 +74,10 @@ fn batch(Sizes { letters, bytes, rows, .. }: Sizes, number: usize) -> String {
 fn turn(Sizes { letters, rows, shape, .. }: Sizes) -> String {
     let message = Value::from(letters.characters(rows.clamp(1, 32_000)));
     let mut message = message.to_string();
-    if message.len() > BODY_BYTES - TURN_BYTES * 2 {
-        message = letters.of_name().string(BODY_BYTES - TURN_BYTES * 2);
+    // The user's id and the agent's name have up to 1 KiB each.
+    let room = BODY_BYTES - TURN_BYTES - 4 * 1_024;
+    if message.len() > room {
+        message = letters.of_name().string(room);
     }
     let user_id = Value::from(largest::user_id(letters, largest::Users::Full, 0));
     let agent = Value::from(letters.of_name().filled(&format!("of {:?} Full", letters.of_name())));
