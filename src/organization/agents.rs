@@ -214,10 +214,10 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
         }
         row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
-        overwrite(writer.sql, "agents", &["name", "metadata"], "number = ?", &[row.number.into()])?;
+        blank(writer.sql, row.number)?;
         writer.sql.execute(
-            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6, name_digest = ?7
-             WHERE number = ?1",
+            "UPDATE agents SET name = ?2, metadata = ?3, version = ?4, updated_at = ?5, owner = ?6, name_digest = ?7,
+             external_id = ?8 WHERE number = ?1",
             &[
                 row.number.into(),
                 row.agent.name.as_str().into(),
@@ -226,6 +226,7 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
                 row.agent.updated_at.into(),
                 row.owner.into(),
                 row.agent.name.digest().into(),
+                row.agent.external_id.as_ref().map(UserId::as_str).into(),
             ],
         )?;
     }
@@ -239,9 +240,15 @@ fn check_room_of_owner(sql: &impl Sql, owner: i64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Overwrites the text in an agent's row, before the object replaces or deletes the row: a row that gets longer is
+/// written elsewhere, and leaves all of its text behind.
+fn blank(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
+    overwrite(sql, "agents", &["name", "metadata", "external_id"], "number = ?", &[number.into()])
+}
+
 /// Removes an agent's row.
 pub fn remove(sql: &impl Sql, number: i64) -> Result<(), SqlError> {
-    overwrite(sql, "agents", &["name", "metadata", "external_id"], "number = ?", &[number.into()])?;
+    blank(sql, number)?;
     sql.execute("DELETE FROM agents WHERE number = ?", &[number.into()])
 }
 

@@ -8,8 +8,8 @@ use rollcall::directory::names::Name;
 use rollcall::directory::principal::PrincipalType;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::protocol::{
-    Command, ExportPart, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, PrincipalRef,
-    PrincipalsFrom, ReadAgent, ReadEndUser, ReadPrincipal, ReadUsage,
+    Command, EndUserChange, ExportPart, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent,
+    Precondition, PrincipalRef, PrincipalsFrom, ReadAgent, ReadEndUser, ReadPrincipal, ReadUsage, UpdateEndUser,
 };
 
 use crate::formats::{World, id, tutor};
@@ -70,6 +70,11 @@ fn no_statement_walks_through_a_table_that_grows() {
     let mut world = World::lived_in(object);
     for (number, read) in (100..).zip(reads()) {
         world.call(100, number, None, read);
+    }
+    // The platform repeats a call. The object looks in its log whether the call has made the version that is there.
+    for if_match in [None, Some(Precondition::Versions(Vec::new()))] {
+        let change = EndUserChange::Replace { display_name: Some(Name::new("Joe").ok()), metadata: None };
+        world.call(100, 99, None, Command::UpdateEndUser(UpdateEndUser { user_id: id("joe"), change, if_match }));
     }
     let statements = world.object.recorded.borrow_mut().take().unwrap_or_default();
     println!("{} statements", statements.len());

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, types::ValueRef};
 use serde_json::json;
 
+use crate::agents::make_agent;
 use crate::client::{Client, encode};
 use crate::clock::{self, set_ahead};
 use crate::delete_end_user::completed;
 use crate::edge_reads::{REWRITTEN_AFTER, from_edge, near};
+use crate::respond::{feel, turn};
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores::{Store, kv_holds};
 use crate::wait;
@@ -26,6 +28,10 @@ const AGENT: [&str; 5] = [
     "canary-first-role",
     "canary-of-the-second-role",
 ];
+
+/// The first level of a mood as stores hold it: a turn moves it from 0 by a quarter of [`VALENCE`].
+const MOOD: &str = "[[123457,";
+const VALENCE: f64 = 0.493_828;
 
 /// Every file below a folder.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
@@ -71,6 +77,10 @@ fn live(client: &Client) {
     let body = json!({ "user_id": ID, "display_name": SECRETS[0], "metadata": { "plan": SECRETS[1] } });
     assert_eq!(keyed.post("/v1/end-users", &body).status, 201);
     assert_eq!(keyed.post("/v1/end-users", &body).header("idempotency-replayed"), "true");
+    let agent = make_agent(client, "kind");
+    feel(client, &agent, ID, &json!({ "valence": VALENCE, "arousal": 0 }));
+    // Its neighbour keeps SQLite from writing over the row by chance.
+    turn(client, &agent, "other-00");
     expect(200, client.get("/v1/end-users"));
     // Each value is longer than the last, so that the old one stays behind in the file, and the last one needs
     // further pages.
@@ -92,6 +102,7 @@ fn live_as_agent(client: &Client) -> String {
     let body = json!({ "external_id": external_id, "name": name, "metadata": { "role": role } });
     let agent = expect(201, client.post("/api/v1/agents", &body));
     let path = format!("/api/v1/agents/{}", agent["agent_id"].as_str().expect("an id"));
+    make_agent(client, "neighbour");
     let change = json!({ "name": second_name, "metadata": { "role": second_role } });
     expect(200, client.patch(&path, &change));
     path
@@ -117,6 +128,7 @@ fn what_is_erased_leaves_no_trace() {
     };
     held(ID);
     held(SECRETS[3]);
+    held(MOOD);
     held(AGENT[0]);
     held(AGENT[4]);
     assert!(kv_holds(server.state(), SECRETS[3]), "the copy is there");
@@ -132,7 +144,7 @@ fn what_is_erased_leaves_no_trace() {
     wait::until("KV to hold nothing", || kv_holds(server.state(), SECRETS[3]), |is_held| !is_held);
     server.kill();
 
-    let canaries = [&[ID], SECRETS.as_slice(), AGENT.as_slice()].concat();
+    let canaries = [&[ID, MOOD], SECRETS.as_slice(), AGENT.as_slice()].concat();
     for (place, value) in databases(server.state()).iter().flat_map(|file| values(file)) {
         for canary in &canaries {
             assert!(!contains(&value, canary), "{canary} is left in {place}");

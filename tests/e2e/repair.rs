@@ -275,6 +275,7 @@ fn nobody_inherits_what_a_restored_listing_holds_of_an_erased_person() {
     damaged.damage(Store::D1, "end_users", &[row, &relationship("erased"), &relationship("made-again")]);
     assert_eq!(damaged.client.post("/v1/end-users", &json!({ "user_id": "made-again" })).status, 201);
     expect(200, damaged.client.get("/v1/end-users"));
+    assert_eq!(users(&damaged), ["erased", "u000"], "who is made again begins with no relationships, repaired or not");
     assert_eq!(damaged.repair()["listing"]["foreign"], 1);
     assert_eq!(users(&damaged), ["u000"]);
     let related = "SELECT user_id AS text FROM agent_users WHERE tenant = ?1";
