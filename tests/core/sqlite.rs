@@ -85,7 +85,8 @@ impl Sqlite {
                 "CREATE TRIGGER {table}_{column}_deleted BEFORE DELETE ON {table} WHEN trim(OLD.{column}) <> ''
                  BEGIN SELECT RAISE(ABORT, '{NOT_OVERWRITTEN}'); END;
                  CREATE TRIGGER {table}_{column}_replaced BEFORE UPDATE OF {column} ON {table}
-                 WHEN trim(OLD.{column}) <> '' AND trim(NEW.{column}) <> '' AND OLD.{column} <> NEW.{column}
+                 WHEN trim(OLD.{column}) <> '' AND OLD.{column} <> NEW.{column}
+                   AND (trim(NEW.{column}) <> '' OR octet_length(NEW.{column}) <> octet_length(OLD.{column}))
                  BEGIN SELECT RAISE(ABORT, '{NOT_OVERWRITTEN}'); END;"
             );
             database.connection.execute_batch(&triggers).expect("triggers");
@@ -96,7 +97,8 @@ impl Sqlite {
     /// Removes rows of a table, as damage does.
     pub fn lose(&self, table: &str, condition: &str) {
         for (_, column) in ABOUT_PERSONS.iter().filter(|(holder, _)| *holder == table) {
-            self.execute(&format!("UPDATE {table} SET {column} = '' WHERE {condition}"));
+            let blank = format!("printf('%*s', octet_length({column}), '')");
+            self.execute(&format!("UPDATE {table} SET {column} = {blank} WHERE {condition}"));
         }
         self.execute(&format!("DELETE FROM {table} WHERE {condition}"));
     }
