@@ -8,6 +8,7 @@ const names = [
   "Idempotency-Key",
   "If-Match",
   "If-None-Match",
+  "If-Unmodified-Since",
   "Origin",
 ];
 
