@@ -146,10 +146,9 @@ fn an_answer_is_kept_for_a_day_and_a_sweep_takes_500() {
     assert_eq!([kept(idempotency::KEPT_MS - 1), kept(1), kept(1)], [501, 1, 0]);
 }
 
-#[test]
-fn a_step_completes_at_most_a_hundred_erasures() {
-    let World { object, listing, .. } = world(101, &Metadata::default());
-    for number in 0..101_u8 {
+/// Requests the erasure of the first so many users of a [`world`].
+fn request_erasures(object: &Object, users: u8) {
+    for number in 0..users {
         object.command(Command::DeleteEndUser(DeleteEndUser {
             user_id: id(number.into()),
             deletion_id: DeletionId::new(object.now(), [number; 10]),
@@ -158,9 +157,20 @@ fn a_step_completes_at_most_a_hundred_erasures() {
             if_match: None,
         }));
     }
+}
+
+/// Takes a step of the purge, and returns whether there may be more.
+fn purge(object: &Object) -> bool {
+    object.transaction(|core, sql| core.purge(sql, object.now()))
+}
+
+#[test]
+fn a_step_completes_at_most_a_hundred_erasures() {
+    let World { object, listing, .. } = world(101, &Metadata::default());
+    request_erasures(&object, 101);
     ready(flush::listing(&object, &listing)).expect("a flush");
     let purge = || {
-        let has_more = object.transaction(|core, sql| core.purge(sql, object.now()));
+        let has_more = purge(&object);
         (has_more, count(&object.storage, "deletions WHERE completed_at IS NOT NULL"))
     };
     assert_eq!([purge(), purge()], [(true, 100), (false, 101)]);
@@ -390,18 +400,10 @@ fn a_step_erases_a_thousand_relationships_and_those_of_one_more_person() {
     for number in 0..3 {
         insert_relationships(&object.storage, &numbers(1, 999), number_of(&object, &id(number)));
     }
-    for number in 0..3_u8 {
-        object.command(Command::DeleteEndUser(DeleteEndUser {
-            user_id: id(number.into()),
-            deletion_id: DeletionId::new(object.now(), [number; 10]),
-            cascade: Cascade::All,
-            reason: None,
-            if_match: None,
-        }));
-    }
+    request_erasures(&object, 3);
     ready(flush::listing(&object, &listing)).expect("a flush");
     let purge = || {
-        let has_more = object.transaction(|core, sql| core.purge(sql, object.now()));
+        let has_more = purge(&object);
         (has_more, count(&object.storage, "relationships"))
     };
     assert_eq!([purge(), purge()], [(true, 999), (false, 0)]);
