@@ -12,6 +12,9 @@ use crate::{Result, interrupt};
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Shortest run whose duration is reported.
 const REPORT_MIN: Duration = Duration::from_secs(2);
+/// Longest wait for a killed process group to be gone.
+#[cfg(unix)]
+const GROUP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a command to its end and passes its output on to the terminal's error stream. The error names `purpose`.
 pub fn run(command: &mut Command, purpose: &str) -> Result<()> {
@@ -69,15 +72,33 @@ pub fn in_group(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Kills a child that leads a group, with the group, and waits until it is gone.
+/// Kills a child that leads a group, with the group, and waits until all of it is gone. What the child had started may
+/// take longer to end than the child itself, and holds its files and their locks until then.
 pub fn kill_group(child: &mut Child) {
     #[cfg(unix)]
     {
-        let group = format!("-{}", child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let group = child.id();
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+        let deadline = Instant::now() + GROUP_LIMIT;
+        while group_runs(group) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
     }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Whether a process of a group still runs. One that has ended and that nobody has waited for holds nothing. Without
+/// `ps` nobody knows, and it counts as ended.
+#[cfg(unix)]
+fn group_runs(group: u32) -> bool {
+    let listed = Command::new("ps").args(["-A", "-o", "pgid=", "-o", "stat="]).stderr(Stdio::null()).output();
+    let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let group = group.to_string();
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(&group) && words.next().is_some_and(|state| !state.starts_with('Z'))
+    })
 }
 
 /// Waits for the end of a child. With a purpose, reports at intervals that it still runs.
@@ -107,6 +128,20 @@ fn wait(child: &mut Child, purpose: Option<&str>) -> Result<ExitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_killed_group_is_gone_with_everything_it_started() {
+        let mut command = Command::new("sh");
+        let command = command.args(["-c", "sleep 600 & echo started; wait"]).stdout(Stdio::piped());
+        let mut child = in_group(command).spawn().expect("a shell");
+        let group = child.id();
+        let mut output = child.stdout.take().expect("its output");
+        output.read_exact(&mut [0; 8]).expect("a line");
+        assert!(group_runs(group));
+        kill_group(&mut child);
+        assert!(!group_runs(group));
+    }
 
     #[test]
     fn a_failure_shows_what_was_printed() {
