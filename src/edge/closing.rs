@@ -11,6 +11,7 @@
 //! - An organization whose objects are closed is deleted, whatever D1 says: D1 may have been restored to a moment before
 //!   the deletion. Whoever finds its row removes it again, and writes the receipt that the objects keep.
 
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{ask_as_operator, fault_of};
@@ -22,7 +23,7 @@ use crate::directory::identifiers::{DeletionId, Mode, OrganizationId, RequestId,
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{Fault, internal, store_unavailable};
 use crate::organization::protocol::{
-    Close, CloseAgain, ClosingProgress, OrganizationDeletion, Precondition, Rejection,
+    Close, CloseAgain, ClosingProgress, IntoCommand, OrganizationDeletion, Precondition, Rejection,
 };
 use crate::organization::sql::SqlValue;
 use crate::projection::{Database, Statement};
@@ -157,13 +158,25 @@ async fn read(
     serde_json::from_str(texts.rows.first().ok_or(Fault::NotFound(what))?).map_err(internal)
 }
 
+/// Asks the objects of both modes at once.
+async fn ask_both<C: IntoCommand>(
+    runtime: &impl Runtime,
+    request_id: RequestId,
+    organization: OrganizationId,
+    command: impl Fn(Tenant) -> C,
+) -> [Result<Result<C::Answer, Rejection>, Fault>; 2] {
+    let [live, test] = Mode::ALL.map(|mode| Tenant { organization, mode });
+    let ask = |tenant| ask_as_operator(runtime, request_id, tenant, command(tenant));
+    join(ask(live), ask(test)).await.into()
+}
+
 /// Tells both objects to close. Completes the receipt when both are empty, and says whether they are.
 async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &ClosingReceipt) -> Result<bool, Fault> {
     let (mut completed_at, mut pending, mut unreachable) = (Timestamp::EPOCH, false, None);
     let mut sums = [0_i64; 3];
-    for mode in Mode::ALL {
-        let tenant = Tenant { organization: receipt.organization_id, mode };
-        match ask_as_operator(runtime, request_id, tenant, Close { tenant, deletion: receipt.deletion() }).await {
+    let close = |tenant| Close { tenant, deletion: receipt.deletion() };
+    for answer in ask_both(runtime, request_id, receipt.organization_id, close).await {
+        match answer {
             Ok(Ok(ClosingProgress { completed_at: Some(at), erased })) => {
                 let Erased { records, relationships, moods } = erased;
                 completed_at = completed_at.max(at);
@@ -173,7 +186,7 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
             }
             Ok(Ok(ClosingProgress { completed_at: None, .. })) => pending = true,
             Ok(Err(rejection)) => return Err(fault_of(rejection, runtime.now())),
-            // The other object is told all the same.
+            // The other object has been told all the same.
             Err(fault) => unreachable = Some(fault),
         }
     }
@@ -194,9 +207,8 @@ async fn settle(runtime: &impl Runtime, request_id: RequestId, receipt: &Closing
 /// what the stores have got back. Returns whether they are closed.
 pub async fn close_again(runtime: &impl Runtime, request_id: RequestId, id: OrganizationId) -> Result<bool, Fault> {
     let (mut is_closed, mut deletion) = (false, None);
-    for mode in Mode::ALL {
-        let tenant = Tenant { organization: id, mode };
-        match ask_as_operator(runtime, request_id, tenant, CloseAgain).await? {
+    for answer in ask_both(runtime, request_id, id, |_| CloseAgain).await {
+        match answer? {
             Ok(found) => (is_closed, deletion) = (true, found.or(deletion)),
             // Open: the deletion had not reached this object. The receipt closes it.
             Err(Rejection::NotFound(_)) => {}
