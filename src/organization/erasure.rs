@@ -36,10 +36,10 @@ pub const STEPS_MAX: u32 = 1_000;
 pub const WEIGHT_MAX: i64 = 1_000;
 
 /// What the erasure of a person costs: rows, and the pages of 4 KiB that are overwritten in kept answers.
-const WEIGHT: &str = "(SELECT count(*) FROM relationships r WHERE r.user = d.user)
-    + (SELECT count(*) FROM active_relationships a WHERE a.user = d.user)
+const WEIGHT: &str = "SELECT (SELECT count(*) FROM relationships WHERE user = ?1)
+    + (SELECT count(*) FROM active_relationships WHERE user = ?1)
     + (SELECT coalesce(sum(1 + octet_length(i.document) / 4096), 0) FROM users u JOIN idempotency i ON i.about = u.digest
-       WHERE u.number = d.user)";
+       WHERE u.number = ?1)";
 
 /// Stands for the number of the change that the listing must confirm, as long as KV may hold a copy of the person. It is
 /// below 2^53, and later than every change. So the erasures that wait for KV cost those that do not nothing.
@@ -271,23 +271,22 @@ pub fn is_due(sql: &impl Sql, log: &ChangeLog) -> Result<bool, SqlError> {
 /// much to erase. Returns whether there may be more.
 fn purge_confirmed(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let Writer { sql, now, .. } = *writer;
-    let due = sql.run(
-        &format!(
-            "SELECT deletion_id, user, cascade, {WEIGHT} FROM deletions d WHERE {CONFIRMED} ORDER BY sequence LIMIT ?"
-        ),
-        &[writer.log.acknowledged().into(), BATCH_MAX.into()],
-    )?;
-    let (mut deletions, mut persons) = (Vec::with_capacity(due.len()), Vec::new());
-    let (mut weight, mut is_more) = (0_i64, i64::try_from(due.len()).is_ok_and(|length| length == BATCH_MAX));
-    for mut row in due {
+    let select =
+        format!("SELECT deletion_id, user, cascade FROM deletions WHERE {CONFIRMED} ORDER BY sequence LIMIT ?");
+    let due = sql.list(&select, &[writer.log.acknowledged().into(), BATCH_MAX.into()], |row| {
+        Ok((row.text()?, row.optional_integer()?, row.parsed::<Cascade>("cascade")?))
+    })?;
+    let mut is_more = i64::try_from(due.len()).is_ok_and(|length| length == BATCH_MAX);
+    let (mut deletions, mut persons, mut weight) = (Vec::with_capacity(due.len()), Vec::new(), 0_i64);
+    for (deletion_id, user, cascade) in due {
         if weight >= WEIGHT_MAX {
             is_more = true;
             break;
         }
-        deletions.push(row.text()?);
-        if let (Some(user), true) = (row.optional_integer()?, row.parsed::<Cascade>("cascade")? == Cascade::All) {
+        deletions.push(deletion_id);
+        if let (Some(user), Cascade::All) = (user, cascade) {
             persons.push(user);
-            weight = weight.saturating_add(row.integer()?);
+            weight = weight.saturating_add(sql.find(WEIGHT, &[user.into()], Row::integer)?.unwrap_or_default());
         }
     }
     if deletions.is_empty() {
