@@ -63,11 +63,8 @@ pub fn forgotten(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), Sql
     row.store_changed(writer, ChangeKind::EndUserUpdated, Affected::UserAndRelationships(user))
 }
 
-/// Refuses a relationship that a user does not have yet, if there is no room for it.
-pub fn check_room(writer: &Writer<'_, impl Sql>, user: i64, agent: i64) -> Result<(), Failure> {
-    if find_pair(writer.sql, user, agent)?.is_some() {
-        return Ok(());
-    }
+/// Refuses one more relationship of a user, if there is no room for it.
+fn check_room(writer: &Writer<'_, impl Sql>, user: i64) -> Result<(), Failure> {
     let count = "SELECT count(*) FROM relationships WHERE user = ?";
     if writer.sql.count(count, &[user.into()])? >= RELATIONSHIPS_OF_USER_MAX {
         return Err(Rejection::OverCapacity(Capacity::RelationshipsOfUser).into());
@@ -81,11 +78,17 @@ fn find_pair(sql: &impl Sql, user: i64, agent: i64) -> Result<Option<i64>, SqlEr
 }
 
 /// Finds or creates the row of a pair, and returns its number.
-pub fn ensure(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, SqlError> {
-    let Writer { sql, now, .. } = *writer;
-    if let Some(number) = find_pair(sql, user, agent)? {
+pub fn ensure(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, Failure> {
+    if let Some(number) = find_pair(writer.sql, user, agent)? {
         return Ok(number);
     }
+    check_room(writer, user)?;
+    Ok(create(writer, new, user, agent)?)
+}
+
+/// Creates the row of a pair that has none, and returns its number.
+pub fn create(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64, agent: i64) -> Result<i64, SqlError> {
+    let Writer { sql, now, .. } = *writer;
     let number = writer.log.next_sequence();
     sql.execute(
         "INSERT INTO relationships (number, relationship_id, user, agent, role, turns, created_at)

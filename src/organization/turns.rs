@@ -114,16 +114,16 @@ pub fn reserve(
                 return Err(over_quota(sql, period, Component::ActiveRelationships, quota, shown, now)?.into());
             }
         }
-        let number = match held {
-            Some(number) => {
-                relationships::check_room(writer, number, agent.number)?;
-                number
-            }
+        let (number, relationship) = match held {
+            Some(number) => (number, relationships::ensure(writer, turn.relationship_id, number, agent.number)?),
             None if agents::has_external_id(sql, &user_id)? => return Err(Rejection::OtherType.into()),
-            None => create_user(writer, request_id, user_id)?,
+            None => {
+                let number = create_user(writer, request_id, user_id)?;
+                (number, relationships::create(writer, turn.relationship_id, number, agent.number)?)
+            }
         };
         reservation.user = Some(number);
-        reservation.relationship = Some(relationships::ensure(writer, turn.relationship_id, number, agent.number)?);
+        reservation.relationship = Some(relationship);
     }
     reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
     Ok(reserved)
