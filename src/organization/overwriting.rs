@@ -10,8 +10,7 @@
 
 use super::sql::{Sql, SqlError, SqlValue};
 
-/// Fills columns with blanks, as many bytes as each has, in the rows of a table for which the condition holds. `NULL`
-/// becomes the empty text, which has the same size.
+/// Overwrites columns in the rows of a table for which the condition holds.
 pub fn overwrite(
     sql: &impl Sql,
     table: &str,
@@ -19,7 +18,12 @@ pub fn overwrite(
     condition: &str,
     parameters: &[SqlValue<'_>],
 ) -> Result<(), SqlError> {
+    sql.execute(&format!("UPDATE {table} SET {} WHERE {condition}", blanks(columns)), parameters)
+}
+
+/// What an `UPDATE` sets to fill columns with blanks, as many bytes as each has. `NULL` becomes the empty text, which has
+/// the same size.
+pub fn blanks(columns: &[&str]) -> String {
     let blank = |column: &&str| format!("{column} = printf('%*s', octet_length({column}), '')");
-    let blanks = columns.iter().map(blank).collect::<Vec<_>>().join(", ");
-    sql.execute(&format!("UPDATE {table} SET {blanks} WHERE {condition}"), parameters)
+    columns.iter().map(blank).collect::<Vec<_>>().join(", ")
 }

@@ -9,6 +9,7 @@
 
 use super::cache;
 use super::flush;
+use super::listing::removal;
 use super::stores::{Cache, Database, Statement, StoreError};
 use crate::directory::identifiers::Tenant;
 use crate::organization::closing::KnownCopy;
@@ -26,24 +27,10 @@ const CLOSE_FENCE: &str = "
     INSERT INTO projections (tenant, sequence, batch) VALUES (?1, -2, 'closed')
     ON CONFLICT (tenant) DO UPDATE SET sequence = excluded.sequence, batch = excluded.batch";
 
-/// The statements overwrite a row in place before they remove it: see
-/// [`crate::organization::overwriting`].
-const OVERWRITE_USERS: &str = "
-    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
-      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
-    WHERE tenant = ?1
-    AND user_id IN (SELECT user_id FROM end_users WHERE tenant = ?1 ORDER BY user_id LIMIT ?2)";
-
-const REMOVE_USERS: &str = "
-    DELETE FROM end_users WHERE tenant = ?1
-    AND user_id IN (SELECT user_id FROM end_users WHERE tenant = ?1 ORDER BY user_id LIMIT ?2)";
-
-const OVERWRITE_RELATIONSHIPS: &str = "
-    UPDATE agent_users SET entry = printf('%*s', octet_length(entry), '') WHERE tenant = ?1 AND (agent_id, user_id) IN
-    (SELECT agent_id, user_id FROM agent_users WHERE tenant = ?1 ORDER BY agent_id, user_id LIMIT ?2)";
-
-const REMOVE_RELATIONSHIPS: &str = "
-    DELETE FROM agent_users WHERE tenant = ?1 AND (agent_id, user_id) IN
+/// So many rows of a tenant.
+const USERS: &str =
+    "tenant = ?1 AND user_id IN (SELECT user_id FROM end_users WHERE tenant = ?1 ORDER BY user_id LIMIT ?2)";
+const ENTRIES: &str = "tenant = ?1 AND (agent_id, user_id) IN
     (SELECT agent_id, user_id FROM agent_users WHERE tenant = ?1 ORDER BY agent_id, user_id LIMIT ?2)";
 
 /// The closed object, as the removal uses it.
@@ -71,13 +58,13 @@ pub async fn clear(
 }
 
 async fn clear_listing(object: &impl ClosedObject, tenant: &str, database: &impl Database) -> Result<bool, StoreError> {
-    let bounded = |sql: &'static str| Statement::new(sql, [tenant.into(), ROWS_MAX.into()]);
+    let bounded = |sql: String| Statement::new(sql, [tenant.into(), ROWS_MAX.into()]);
     let statements = [
         Statement::new(CLOSE_FENCE, [tenant.into()]),
-        bounded(OVERWRITE_USERS),
-        bounded(REMOVE_USERS),
-        bounded(OVERWRITE_RELATIONSHIPS),
-        bounded(REMOVE_RELATIONSHIPS),
+        bounded(removal::overwrite_users(USERS)),
+        bounded(removal::remove_users(USERS)),
+        bounded(removal::overwrite_entries("", ENTRIES)),
+        bounded(removal::remove_entries("", ENTRIES)),
     ];
     for _ in 0..STEPS_MAX {
         let changed = database.batch(&statements).await?;

@@ -1,8 +1,10 @@
 //! The statements that apply a batch.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use super::fence;
+use super::{fence, removal};
 use crate::directory::agent::AgentId;
 use crate::directory::names::UserId;
 use crate::guards::{self, Guard};
@@ -28,25 +30,8 @@ const UPSERT: &str = "
       created_at = excluded.created_at, display_name = excluded.display_name, metadata = excluded.metadata,
       document = excluded.document";
 
-/// Overwrites a record in place, with as many blanks, before the batch replaces or removes it: see
-/// [`crate::organization::overwriting`].
-const OVERWRITE: &str = "
-    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
-      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
-
-const REMOVE: &str = "
-    DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
-
-/// Overwrites the entries of some users in place. The entries that they still have come again with [`RELATE`].
-///
-/// Names the index. Without it the planner uses the primary key, which starts with the tenant, and
-/// reads every row of the tenant.
-const BLANK_RELATIONS: &str = "
-    UPDATE agent_users INDEXED BY agent_users_by_user SET entry = printf('%*s', octet_length(entry), '')
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+/// The rows of some users, if this attempt has moved the fence.
+const OF_USERS: &str = "tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
 const RELATE: &str = "
@@ -54,12 +39,6 @@ const RELATE: &str = "
     SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2)
     WHERE EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)
     ON CONFLICT (tenant, agent_id, user_id) DO UPDATE SET entry = excluded.entry";
-
-/// Removes the entries that are still blank: the user has no such relationship any more.
-const UNRELATE: &str = "
-    DELETE FROM agent_users INDEXED BY agent_users_by_user
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2)) AND trim(entry) = ''
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND batch = ?3)";
 
 /// A batch as text, ready to bind. Each list is in as many pieces as its length needs, and a piece is a statement: most
 /// batches have no more than one of each.
@@ -134,16 +113,20 @@ impl Application {
                 from.mark.as_str().into(),
             ],
         );
-        let lists = [
-            (OVERWRITE, &self.written),
-            (UPSERT, &self.rows),
-            (BLANK_RELATIONS, &self.related),
-            (RELATE, &self.relations),
-            (UNRELATE, &self.related),
-            (REMOVE, &self.removed),
+        // What is still blank in the end is of a relationship that the user has no more.
+        let is_blank = format!("{OF_USERS} AND trim(entry) = ''");
+        let lists: [(Cow<'static, str>, &Vec<String>); 6] = [
+            (removal::overwrite_users(OF_USERS).into(), &self.written),
+            (UPSERT.into(), &self.rows),
+            (removal::overwrite_entries(removal::BY_USER, OF_USERS).into(), &self.related),
+            (RELATE.into(), &self.relations),
+            (removal::remove_entries(removal::BY_USER, &is_blank).into(), &self.related),
+            (removal::remove_users(OF_USERS).into(), &self.removed),
         ];
         let changes = lists.into_iter().flat_map(|(sql, pieces)| {
-            pieces.iter().map(move |piece| Statement::new(sql, [tenant.into(), piece.as_str().into(), id.into()]))
+            let statement =
+                move |piece| Statement::new(sql.clone(), [tenant.into(), String::as_str(piece).into(), id.into()]);
+            pieces.iter().map(statement)
         });
         [fence].into_iter().chain(changes).collect()
     }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keyset::just_after;
+use super::removal;
 use crate::directory::end_user::Version;
 use crate::directory::identifiers::Tenant;
 use crate::directory::names::{Name, UserId};
@@ -24,24 +25,8 @@ const BY_CREATION: &str = "
     WHERE tenant = ?1 AND created_at >= ?2 AND (created_at, user_id) >= (?2, ?3)
     ORDER BY created_at, user_id LIMIT ?4";
 
-const OVERWRITE_FOREIGN: &str = "
-    UPDATE end_users SET display_name = printf('%*s', octet_length(display_name), ''),
-      metadata = printf('%*s', octet_length(metadata), ''), document = printf('%*s', octet_length(document), '')
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
-
-const REMOVE_FOREIGN: &str = "
-    DELETE FROM end_users WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
-
-const BLANK_FOREIGN_RELATIONS: &str = "
-    UPDATE agent_users INDEXED BY agent_users_by_user SET entry = printf('%*s', octet_length(entry), '')
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
-    AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
-
-const UNRELATE_FOREIGN: &str = "
-    DELETE FROM agent_users INDEXED BY agent_users_by_user
-    WHERE tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
+/// The rows of some users, unless the listing has moved.
+const FOREIGN: &str = "tenant = ?1 AND user_id IN (SELECT value FROM json_each(?2))
     AND EXISTS (SELECT 1 FROM projections WHERE tenant = ?1 AND sequence = ?3)";
 
 /// A row of the listing.
@@ -106,8 +91,13 @@ pub async fn remove_foreign(
     sequence: i64,
 ) -> Result<u64, StoreError> {
     let (tenant, ids) = (tenant.to_string(), write(&ids)?);
-    let statements = [OVERWRITE_FOREIGN, REMOVE_FOREIGN, BLANK_FOREIGN_RELATIONS, UNRELATE_FOREIGN]
-        .map(|sql| Statement::new(sql, [tenant.as_str().into(), ids.as_str().into(), sequence.into()]));
+    let statements = [
+        removal::overwrite_users(FOREIGN),
+        removal::remove_users(FOREIGN),
+        removal::overwrite_entries(removal::BY_USER, FOREIGN),
+        removal::remove_entries(removal::BY_USER, FOREIGN),
+    ]
+    .map(|sql| Statement::new(sql, [tenant.as_str().into(), ids.as_str().into(), sequence.into()]));
     let changed = database.batch(&statements).await?;
     Ok(changed.get(1).copied().unwrap_or_default())
 }

@@ -17,4 +17,5 @@ pub mod fence;
 mod keyset;
 pub mod page;
 pub mod pages;
+pub mod removal;
 pub mod schema;
