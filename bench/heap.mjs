@@ -5,10 +5,12 @@
 import { createInterface } from "node:readline";
 import { connect } from "./inspector.mjs";
 
-/** How long it looks away, in times of a look, so that the isolate has time for its work. */
+/** How long it looks away, in times of a look, so that the isolate has time for its work. A look that had to wait for the
+ * isolate is no reason to look away for longer. */
 const PAUSE = 6;
+const PAUSE_MAX_MS = 250;
 /** The isolate does not work so long without a pause. */
-const LATE_MS = 20_000;
+const LATE_MS = 60_000;
 
 const call = await connect(process.argv[2]);
 
@@ -51,7 +53,7 @@ async function lookOn() {
   while (watching) {
     const began = performance.now();
     await look();
-    const pauseMs = PAUSE * (performance.now() - began);
+    const pauseMs = Math.min(PAUSE * (performance.now() - began), PAUSE_MAX_MS);
     await new Promise((over) => setTimeout(over, pauseMs));
   }
 }
