@@ -20,7 +20,7 @@ use crate::clerk::token::SessionToken;
 
 use super::exchange::Exchange;
 use super::runtime::Runtime;
-use crate::fault::{CredentialFault, Fault, internal};
+use crate::fault::{CredentialFault, Fault, store_unavailable};
 use crate::fetch::{Fetch, FetchError, Outgoing};
 
 /// How long to wait before looking again for keys that another request is fetching, in milliseconds.
@@ -53,7 +53,7 @@ async fn find(exchange: &Exchange<'_, impl Runtime>) -> Result<Rc<Session>, Faul
     let session = Session::read(&token.claims, issuer, received_at).ok_or(INVALID)?;
     let key = key(exchange, issuer, token.key_id.as_deref()).await?;
     let genuine = key.may_have_made(&token.signature)
-        && runtime.verify_rs256(&key, token.signed.as_bytes(), &token.signature).await.map_err(internal)?;
+        && runtime.verify_rs256(&key, token.signed.as_bytes(), &token.signature).await.map_err(store_unavailable)?;
     if !genuine {
         return Err(INVALID);
     }

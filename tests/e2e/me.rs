@@ -10,6 +10,7 @@ use xtask::session::{SigningKey, key_set};
 
 use crate::client::Response;
 use crate::clock::{self, Clock, now_ms, set_ahead};
+use crate::faults;
 use crate::server::{Options, Server, expect, roomy, shared};
 use crate::stores::Store;
 use crate::upstream::{Behaviour, Upstream};
@@ -432,6 +433,22 @@ fn a_key_set_that_is_not_there_is_no_fault_of_the_caller() {
     let response = world.me(&key().sign(&claims));
     assert_eq!(response.status, 503, "{response:?}");
     assert!(response.headers.contains_key("retry-after"));
+}
+
+/// A check that fails or never ends says nothing of the token.
+#[test]
+fn a_signature_that_cannot_be_checked_is_503_in_time() {
+    let world = World::start_with(&[], Some("tests/runtime/faults.mjs"));
+    let token = token("user_1");
+    for fault in [json!(true), json!("hang")] {
+        faults::set(&world.server, &json!({ "crypto": fault }));
+        let response = world.me(&token);
+        assert_eq!((response.status, response.header("retry-after")), (503, "1"), "{fault}: {response:?}");
+    }
+    faults::set(&world.server, &json!({ "crypto": false }));
+    assert_eq!(world.me(&token).status, 200);
+    let calls = expect(200, world.server.anonymous().get("/__calls"));
+    assert_eq!((&calls["crypto.verify"], &calls["crypto.hang"]), (&json!(3), &json!(1)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 // The Worker as it ships, with stores and objects that can be made to fail: the shipped
 // entry module, its bindings wrapped. `POST /__faults` sets, from now on:
 //   "kv", "d1", "objects"  whether it works (false), fails (true) or does not answer ("hang") until it is set anew
+//   "crypto"               the same of checks of signatures
 //   "build"                whether calls to objects come from an edge of another build
 //   "puts"                 how many puts KV still takes, as on its free plan; null is no limit
 //   "reset"                how likely a call is to end its object: before it, in it, or while others are under way
@@ -16,6 +17,7 @@ const failing = {
   kv: false,
   d1: false,
   objects: false,
+  crypto: false,
   build: false,
   puts: null,
   reset: 0,
@@ -77,6 +79,11 @@ function guard(binding, name, methods) {
     },
   });
 }
+
+const { verify } = SubtleCrypto.prototype;
+SubtleCrypto.prototype.verify = function (...args) {
+  return fault("crypto", "verify") ?? verify.apply(this, args);
+};
 
 // The first byte of a call is the version of the protocol.
 function ofAnotherBuild(stub) {
