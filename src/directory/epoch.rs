@@ -7,7 +7,7 @@ use super::identifiers::RequestId;
 
 /// Copies of two epochs have nothing to do with each other, even if they name the same user and version. An object
 /// draws a new one when it or its listing may have been restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(i64);
 
 impl Epoch {

@@ -56,7 +56,6 @@ pub enum AuditStep {
     /// The keys of the cache from this cursor of KV's on; empty at the start.
     Cache {
         cursor: String,
-        epoch: Epoch,
     },
 }
 
@@ -257,7 +256,7 @@ pub fn next_step(sql: &impl Sql, copies: &Copies, now: Timestamp) -> Result<Opti
         Some(AuditPhase::Fence) => Some(AuditStep::Fence),
         Some(AuditPhase::Users) => Some(AuditStep::Users(expected(sql, number(), copies.epoch(), now)?)),
         Some(AuditPhase::Listing) => Some(AuditStep::Listing { from_ms: number() }),
-        Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position, epoch: copies.epoch() }),
+        Some(AuditPhase::Cache) => Some(AuditStep::Cache { cursor: audit.position }),
     })
 }
 

@@ -45,6 +45,9 @@ pub const COPIED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The shortest time between two writes of one copy, in milliseconds. A user who changes all the time costs one write
 /// a minute.
 pub const REWRITE_MS: i64 = 60_000;
+/// KV takes one write a second for each key, in milliseconds
+/// (<https://developers.cloudflare.com/kv/platform/limits/>). What must go soon is written after this.
+const KV_PAUSE_MS: i64 = 2_000;
 /// A copy that ends sooner is not written again, in milliseconds. KV keeps a value for a minute at least
 /// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>), and a batch takes a while.
 pub const WRITE_LAST_MS: i64 = 120_000;
@@ -166,7 +169,8 @@ impl Copies {
         schema::write(sql, EPOCH, epoch.number())?;
         self.epoch = epoch;
         self.missed.clear();
-        sql.execute("UPDATE copies SET due_at = ?, listed_until = 0", &[now.into()])?;
+        let remove = "UPDATE copies SET due_at = max(?, written_at + ?), listed_until = 0";
+        sql.execute(remove, &[now.into(), KV_PAUSE_MS.into()])?;
         self.find_due(sql, now)
     }
 
@@ -304,8 +308,14 @@ impl Copies {
         began_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Outage>, SqlError> {
-        // What was written under an epoch that is over meanwhile is still to be removed.
-        for copy in written.iter().filter(|copy| copy.epoch == self.epoch || copy.user.is_none()) {
+        for copy in written {
+            if copy.epoch != self.epoch && copy.user.is_some() {
+                // The epoch is over since, and the copy is still to be removed.
+                let remove = "UPDATE copies SET written_at = ?2, is_sent = 0, due_at = max(due_at, ?2 + ?3)
+                              WHERE number = ?1";
+                sql.execute(remove, &[copy.number.into(), began_at.into(), KV_PAUSE_MS.into()])?;
+                continue;
+            }
             // A user who changed meanwhile is written again, and so is one of whom an older write may still arrive.
             // KV holds nothing of an erased user any more, so their row ends.
             sql.execute(
@@ -380,9 +390,19 @@ impl Copies {
     }
 }
 
-/// The digests of a KV page that have no copy under the present epoch.
-pub fn foreign(sql: &impl Sql, epoch: Epoch, digests: &[String]) -> Result<Vec<String>, SqlError> {
-    let select = "SELECT value FROM json_each(?1)
-                  WHERE NOT EXISTS (SELECT 1 FROM copies WHERE epoch = ?2 AND digest = value)";
-    sql.list(select, &[json_list(digests)?.as_str().into(), epoch.number().into()], Row::text)
+/// The places among these, each an epoch and a digest, at which the object has no copy, and has not just written or will
+/// write that it has none.
+pub fn foreign(
+    sql: &impl Sql,
+    epoch: Epoch,
+    places: &[(Epoch, String)],
+    now: Timestamp,
+) -> Result<Vec<(Epoch, String)>, SqlError> {
+    let select = "SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE NOT EXISTS
+                  (SELECT 1 FROM copies WHERE epoch = value ->> 0 AND digest = value ->> 1 AND
+                   (epoch = ?2 OR due_at IS NOT NULL AND ends_at >= ?3 OR written_at > ?4))";
+    let (last, since) = (now.plus_ms(WRITE_LAST_MS), now.millis().saturating_sub(KV_PAUSE_MS));
+    let places = json_list(places)?;
+    let parameters = [places.as_str().into(), epoch.number().into(), last.into(), since.into()];
+    sql.list(select, &parameters, |row| Ok((Epoch::of_number(row.integer()?), row.text()?)))
 }

@@ -319,14 +319,14 @@ impl OrganizationCore {
         })
     }
 
-    /// The keys among these that belong to no copy of the object. A closed object returns none.
+    /// The places of copies among these that the object does not know. A closed object returns none.
     pub fn foreign_copies(
         &mut self,
         sql: &impl Sql,
-        digests: &[String],
+        places: &[(Epoch, String)],
         now: Timestamp,
-    ) -> Result<Vec<String>, SqlError> {
-        self.with_memory(sql, now, Vec::new(), |memory| copies::foreign(sql, memory.copies.epoch(), digests))
+    ) -> Result<Vec<(Epoch, String)>, SqlError> {
+        self.with_memory(sql, now, Vec::new(), |memory| copies::foreign(sql, memory.copies.epoch(), places, now))
     }
 
     /// Records what a step of the audit found. `before` are the pending users when the step began. Must run

@@ -38,8 +38,8 @@ pub trait AuditSource: flush::CopySource {
     /// The digests among these that belong to no user, and the position of the listing for which
     /// that is true.
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError>;
-    /// The digests among these of which the object keeps no copy in this epoch.
-    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError>;
+    /// The places of copies among these, each an epoch and a digest, that the object does not know.
+    fn foreign_copies(&self, places: &[(Epoch, String)]) -> Result<Vec<(Epoch, String)>, StoreError>;
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError>;
 }
 
@@ -73,7 +73,7 @@ pub async fn step(source: &impl AuditSource, database: &impl Database, store: &i
         }
         AuditStep::Users(users) => compare(database, store, tenant, &users).await?,
         AuditStep::Listing { from_ms } => clear_listing(source, database, tenant, from_ms).await?,
-        AuditStep::Cache { cursor, epoch } => clear_cache(source, store, tenant, epoch, &cursor).await?,
+        AuditStep::Cache { cursor } => clear_cache(source, store, tenant, &cursor).await?,
     };
     source.record(&before, finding)?;
     Ok(true)
@@ -209,20 +209,18 @@ async fn clear_listing(
     }
 }
 
-/// Removes keys of the tenant under which the object keeps no copy: those of users who are gone, of earlier epochs and
-/// of earlier builds.
+/// Removes keys of the tenant under which the object has no copy: those of users who are gone and of earlier builds, and
+/// what came late to an earlier epoch.
 async fn clear_cache(
     source: &impl AuditSource,
     store: &impl Cache,
     tenant: Tenant,
-    epoch: Epoch,
     cursor: &str,
 ) -> Result<AuditFinding, StoreError> {
     let (keys, next) = store.list(&cache::prefix(tenant), cursor, CACHE_KEYS_MAX).await?;
-    let prefix = cache::epoch_prefix(tenant, epoch);
-    let digests: Vec<String> = keys.iter().filter_map(|key| Some(key.strip_prefix(&prefix)?.to_owned())).collect();
-    let strangers: HashSet<String> = source.foreign_copies(&digests)?.into_iter().collect();
-    let is_foreign = |key: &String| key.strip_prefix(&prefix).is_none_or(|digest| strangers.contains(digest));
+    let places: Vec<_> = keys.iter().filter_map(|key| cache::place(tenant, key)).collect();
+    let strangers: HashSet<_> = source.foreign_copies(&places)?.into_iter().collect();
+    let is_foreign = |key: &String| cache::place(tenant, key).is_none_or(|place| strangers.contains(&place));
     let keys: Vec<String> = keys.into_iter().filter(is_foreign).collect();
     let values = if keys.is_empty() { Vec::new() } else { store.get_many(&keys).await? };
     // Tombstones expire.

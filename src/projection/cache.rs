@@ -15,17 +15,19 @@ use crate::organization::copies::{CopiedUser, Copy, SPREAD_MS};
 /// (512 bytes, <https://developers.cloudflare.com/kv/platform/limits/>). The tenant is not hashed, so
 /// that an audit can list the copies of one tenant by prefix.
 pub fn key(tenant: Tenant, epoch: Epoch, digest: &str) -> String {
-    format!("{}{digest}", epoch_prefix(tenant, epoch))
+    format!("{tenant}/copies/{epoch}/{digest}")
+}
+
+/// The epoch and the digest of a key; `None` if it is no key of a copy.
+pub fn place(tenant: Tenant, text: &str) -> Option<(Epoch, String)> {
+    let (epoch, digest) = text.strip_prefix(&format!("{tenant}/copies/"))?.split_once('/')?;
+    let place = (Epoch::of_number(epoch.parse().ok()?), digest.to_owned());
+    (key(tenant, place.0, digest) == text).then_some(place)
 }
 
 /// The prefix of all keys of a tenant, those of earlier builds included.
 pub fn prefix(tenant: Tenant) -> String {
     format!("{tenant}/")
-}
-
-/// The prefix of the keys of an epoch.
-pub fn epoch_prefix(tenant: Tenant, epoch: Epoch) -> String {
-    format!("{tenant}/copies/{epoch}/")
 }
 
 /// The value in the place of an erased record. It states that there is no record. A missing key does
@@ -69,6 +71,12 @@ mod tests {
             key(Tenant { organization, mode: Mode::Live }, Epoch::of_number(7), &user_id.digest()),
             "00000000000000000000000000/live/copies/7/_e5DDUC9V97qwYbNl5ADPQ8G-QmogG585ucXq3x9UCk"
         );
+        let tenant = Tenant { organization, mode: Mode::Live };
+        for (text, found) in [("copies/7/x", true), ("copies/07/x", false), ("copies/x", false), ("end-users/x", false)]
+        {
+            let place = found.then(|| (Epoch::of_number(7), "x".to_owned()));
+            assert_eq!(place, super::place(tenant, &format!("{tenant}/{text}")), "{text}");
+        }
         let user = EndUser {
             user_id,
             display_name: None,

@@ -329,8 +329,8 @@ impl AuditSource for Object {
         Ok(self.transaction(|core, sql| core.foreign_digests(sql, digests, self.now())))
     }
 
-    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
-        Ok(self.transaction(|core, sql| core.foreign_copies(sql, digests, self.now())))
+    fn foreign_copies(&self, places: &[(Epoch, String)]) -> Result<Vec<(Epoch, String)>, StoreError> {
+        Ok(self.transaction(|core, sql| core.foreign_copies(sql, places, self.now())))
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
@@ -589,7 +589,6 @@ impl World {
                 self.object.command(Command::Admit(Admit));
             }
         }
-        self.flush();
         let report = self.object.transaction(|core, sql| core.report(sql, self.object.now())).expect("a report");
         assert_eq!(report.phase, None, "the audit ends");
         Found { is_reset: report.fence_reset, listing: report.listing, cache: report.cache }
@@ -643,8 +642,12 @@ fn damage_is_found_counted_and_mended() {
         println!("seed {seed}");
         let mut world = World::new(seed);
         world.populate();
+        // An audit leaves alone what KV has just taken, and an end of an epoch waits for it.
+        world.pass(2_000);
         let expected = world.damage();
         assert_eq!(world.audit(false), expected);
+        world.pass(2_000);
+        world.flush();
         world.assert_mended();
         let before = world.kv.calls.get();
         assert_eq!(world.audit(false), Found::default());
@@ -739,6 +742,60 @@ fn a_repair_looks_at_kv_and_begins_an_epoch() {
     assert_eq!(world.kv.value(&key), None);
     let rows = world.object.storage.count("SELECT count(*) FROM copies", &[]);
     assert_eq!(rows, Ok(1), "only the copy under the new epoch");
+}
+
+/// KV takes one write a second for each key. So the audit leaves alone what the flush will overwrite, or has just written.
+#[test]
+fn an_audit_leaves_to_the_flush_what_it_will_overwrite() {
+    let (world, user_id) = copied_world();
+    let (object, key) = (&world.object, world.key(&user_id));
+    let place = cache::place(object.tenant, &key).expect("a place");
+    let is_foreign = || {
+        let foreign = object.foreign_copies(std::slice::from_ref(&place)).expect("an answer");
+        foreign == [place.clone()]
+    };
+    assert!(!is_foreign(), "a copy of the object's own");
+    object.diverge().expect("a position");
+    assert!(!is_foreign(), "the flush removes it");
+    world.flush();
+    assert_eq!(world.kv.value(&key).as_deref(), Some("{}"));
+    assert!(!is_foreign(), "the flush has just removed it");
+    world.pass(2_000);
+    assert!(is_foreign(), "whatever is there now came from elsewhere");
+}
+
+/// A copy under an epoch that is over is not removed within two seconds of its last write.
+#[test]
+fn a_copy_that_kv_has_just_taken_is_removed_after_a_pause() {
+    let (mut world, user_id) = copied_world();
+    let key = world.key(&user_id);
+    let is_removed = |world: &World| world.kv.value(&key).as_deref() == Some("{}");
+    world.update(&user_id);
+    world.flush();
+    world.object.diverge().expect("a position");
+    for (millis, expected) in [(0, false), (1_999, false), (1, true)] {
+        world.pass(millis);
+        world.flush();
+        assert_eq!(is_removed(&world), expected, "{millis} ms later");
+    }
+}
+
+/// The same when the epoch ends while KV takes the write.
+#[test]
+fn a_copy_whose_epoch_ends_while_it_is_written_is_removed_after_a_pause() {
+    let (mut world, user_id) = copied_world();
+    world.update(&user_id);
+    ready(flush::listing(&world.object, &world.listing)).expect("a flush");
+    let (object, began_at) = (&world.object, world.object.now());
+    let written = object.due_copies().expect("the copies");
+    assert_eq!(written.iter().filter(|copy| copy.user.is_some()).count(), 1);
+    object.diverge().expect("a position");
+    object.confirm_copies(&written, began_at).expect("it is noted");
+    let removed = || object.due_copies().expect("the copies").iter().filter(|copy| copy.user.is_none()).count();
+    for (millis, expected) in [(0, 0), (1_999, 0), (1, 1)] {
+        world.pass(millis);
+        assert_eq!(removed(), expected, "{millis} ms later");
+    }
 }
 
 /// A copy that KV may not show everywhere yet, and one that is about to be written, are left alone. They are compared when

@@ -599,7 +599,7 @@ fn nothing_brings_a_closed_object_back() {
                 assert!(core.foreign_digests(sql, &["digest".to_owned()], now())?.0.is_empty());
                 let finding = rollcall::organization::audit::AuditFinding::Fence { reset: true };
                 core.record_audit(sql, &PendingUsers::default(), finding, now())?;
-                assert!(core.foreign_copies(sql, &["digest".to_owned()], now())?.is_empty());
+                assert!(core.foreign_copies(sql, &[(Epoch::of_number(0), "digest".to_owned())], now())?.is_empty());
                 assert_eq!((core.work_at(), core.work_left_at(sql)?), (None, None));
                 Ok(())
             });

@@ -570,6 +570,7 @@ fn a_new_epoch_begins_with_no_copies() {
     assert_eq!(lease.changed, [], "nobody reads the former copies");
     // A flush that was under way has written into the former epoch. That is to be removed as well.
     world.confirm(&under_way, world.now_ms);
+    world.pass(2_000);
     let copies = world.due();
     assert_eq!(copies.iter().map(|copy| (copy.epoch, &copy.user)).collect::<Vec<_>>(), [(before, &None)]);
     world.confirm(&copies, world.now_ms);

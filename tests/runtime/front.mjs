@@ -8,7 +8,7 @@
 // {"bytes":N} calls an object with so many bytes and gives the error.
 import Edge, { Organization as Shipped } from "../../worker/src/entry.mjs";
 
-const applied = { compressed: 0, merged: 0, queued: 0, refused: 0, hung_up: 0, ended: 0 };
+const applied = { compressed: 0, merged: 0, queued: 0, refused: [], hung_up: 0, ended: 0 };
 
 // An invocation has six connections at once, and those beyond wait for their turn. All events of an object count as
 // one (/workers/platform/limits/#simultaneous-open-connections, /d1/platform/limits/). The Worker's own fetches are
@@ -55,8 +55,11 @@ class Invocation {
   }
 }
 
-function refuse(message) {
-  applied.refused += 1;
+const REFUSED_SHOWN = 20;
+
+/** Refuses a call, of which `what` is shown to whoever did not expect it. */
+function refuse(message, what = message) {
+  if (applied.refused.length < REFUSED_SHOWN) applied.refused.push(what);
   throw new Error(message);
 }
 
@@ -68,7 +71,10 @@ const writtenAt = new Map();
 
 function noteWrite(key, method) {
   const now = Date.now();
-  if (Math.abs(now - writtenAt.get(key)) < WRITE_PAUSE_MS) refuse(`KV ${method} failed: 429 Too Many Requests`);
+  const sinceMs = Math.abs(now - writtenAt.get(key));
+  if (sinceMs < WRITE_PAUSE_MS) {
+    refuse(`KV ${method} failed: 429 Too Many Requests`, `${method} ${key} ${sinceMs} ms after another write`);
+  }
   if (writtenAt.size >= WRITES_KEPT) writtenAt.clear();
   writtenAt.set(key, now);
 }

@@ -461,8 +461,8 @@ impl AuditSource for Host {
         Ok(self.0.transaction(|core, sql| core.foreign_digests(sql, digests, self.0.object_now()))?)
     }
 
-    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
-        Ok(self.0.transaction(|core, sql| core.foreign_copies(sql, digests, self.0.object_now()))?)
+    fn foreign_copies(&self, places: &[(Epoch, String)]) -> Result<Vec<(Epoch, String)>, StoreError> {
+        Ok(self.0.transaction(|core, sql| core.foreign_copies(sql, places, self.0.object_now()))?)
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {

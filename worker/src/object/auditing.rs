@@ -61,8 +61,8 @@ impl audit::AuditSource for ObjectState {
         Ok(self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()))?)
     }
 
-    fn foreign_copies(&self, digests: &[String]) -> Result<Vec<String>, StoreError> {
-        Ok(self.transaction(|core| core.foreign_copies(&self.sql, digests, platform::now()))?)
+    fn foreign_copies(&self, places: &[(Epoch, String)]) -> Result<Vec<(Epoch, String)>, StoreError> {
+        Ok(self.transaction(|core| core.foreign_copies(&self.sql, places, platform::now()))?)
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
