@@ -65,7 +65,7 @@ impl Users {
         }
     }
 
-    const fn count(self) -> usize {
+    pub const fn count(self) -> usize {
         match self {
             Self::Full => 130,
             Self::Middle => 510,
@@ -83,8 +83,9 @@ pub struct Largest {
     pub service_key: String,
     pub webhook_secret: String,
     pub signing_key: SigningKey,
-    /// How many principals come before the users of a kind.
-    pub principals_before: HashMap<(Letters, Users), usize>,
+    /// What a query adds so that the list of principals begins with the users of a kind. See
+    /// [`crate::principals::places`].
+    pub principals_from: HashMap<(Letters, Users), String>,
     /// How many agents come before those whose names are of a kind.
     pub agents_before: HashMap<Letters, usize>,
     /// The agents with these names, and the one with the largest metadata.
@@ -144,7 +145,7 @@ impl Largest {
             organization_id,
             webhook_secret,
             signing_key,
-            principals_before: HashMap::new(),
+            principals_from: HashMap::new(),
             agents_before: HashMap::new(),
             agents: HashMap::new(),
             full_agent: HashMap::new(),
@@ -214,11 +215,8 @@ impl Largest {
     }
 
     fn make_users(&mut self) -> Result<()> {
-        let mut before = 0;
         for letters in Letters::ALL {
             for users in Users::ALL {
-                self.principals_before.insert((letters, users), before);
-                before += users.count();
                 let rows = (0..users.count())
                     .map(|number| new_user(&user_id(letters, users, number), letters, users.metadata_bytes()));
                 for batch in batches(rows) {
@@ -226,7 +224,6 @@ impl Largest {
                 }
             }
             let principal = self.create_principal(letters)?;
-            before += 1;
             self.full_principal.insert(letters, principal);
         }
         Ok(())

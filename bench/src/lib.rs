@@ -20,6 +20,7 @@ pub mod model;
 pub mod options;
 pub mod plot;
 pub mod prices;
+pub mod principals;
 pub mod probes;
 pub mod profile;
 pub mod raw;

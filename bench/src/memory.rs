@@ -20,6 +20,7 @@ use crate::isolate::{Isolate, Taken, mib};
 use crate::largest::{ISSUER, Largest};
 use crate::letters::Letters;
 use crate::model::{Manner, Model};
+use crate::principals;
 use crate::probes::Probes;
 use crate::raw::Answer;
 use crate::seed;
@@ -231,7 +232,8 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     ];
     let start = || Host::start_observed(tools, artefact, &state, Around::Memory { settings: &settings });
     let host = start()?;
-    let largest = Largest::make(host.authority(), secret.clone(), key.clone())?;
+    let mut largest = Largest::make(host.authority(), secret.clone(), key.clone())?;
+    largest.principals_from = principals::places(&largest)?;
     host.settle(true)?;
     let start = || Isolate::new(tools, start()?);
     let probes = Probes { largest, model: &model, number: 0 };

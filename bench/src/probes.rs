@@ -151,8 +151,8 @@ impl Probes<'_> {
             }
             "GET /api/v1/agents/{agent_id}/users" => format!("?page_size={rows}"),
             "GET /api/v1/principals" => {
-                let before = of(&self.largest.principals_before, &(letters, users))?;
-                format!("?type=human&limit={rows}&offset={before}")
+                let from = of(&self.largest.principals_from, &(letters, users))?;
+                format!("?type=human&limit={rows}{from}")
             }
             "GET /admin/v1/organizations" | "GET /admin/v1/organizations/{organization_id}/keys" => {
                 format!("?limit={rows}")
