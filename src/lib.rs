@@ -23,6 +23,7 @@ pub mod fetch;
 pub mod guards;
 pub mod input;
 pub mod json;
+pub mod object;
 pub mod organization;
 pub mod projection;
 pub mod refusal;

@@ -22,6 +22,7 @@ const LAYERS: &[&str] = &[
     "input",
     "organization",
     "projection",
+    "object",
     "clerk",
     "responder",
     "edge",

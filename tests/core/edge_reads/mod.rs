@@ -1,6 +1,6 @@
 //! Seeded simulation of reads at the edge: one tenant's object, one to four isolates at up to three locations of KV,
 //! D1, and clients who read and write through them. All of it is the shipped code; only the platform is not: the time,
-//! the network, KV, and the alarm (`object.rs` follows `worker/src/object` line by line).
+//! the network, KV, and the alarm (`object.rs` follows `src/object` line by line).
 //!
 //! The clocks of the object and of each isolate differ by hours. Calls and replies take seconds, are lost, or come late.
 //! KV shows a write at each location at some moment within five minutes, and lands a write that it did not answer within

@@ -1,4 +1,4 @@
-//! The object: the shipped core over SQLite, with its flushes, audits and alarm in the order in which `worker/src/object`
+//! The object: the shipped core over SQLite, with its flushes, audits and alarm in the order in which `src/object`
 //! starts them.
 
 use std::cell::{Cell, RefCell};

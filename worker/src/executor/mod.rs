@@ -7,10 +7,6 @@ mod scheduler;
 
 #[cfg(target_arch = "wasm32")]
 mod promise;
-#[cfg(target_arch = "wasm32")]
-mod shared;
 
 #[cfg(target_arch = "wasm32")]
-pub use promise::{PromiseError, fulfilled, pause, promise, settle};
-#[cfg(target_arch = "wasm32")]
-pub use shared::SharedWork;
+pub use promise::{PromiseError, fulfilled, pause, promise, settle, spawn};

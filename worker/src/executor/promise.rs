@@ -62,25 +62,20 @@ pub type PromiseError = WaitError<JsValue>;
 /// Makes a promise of a future's result, and polls the future at once. When this returns, the future has
 /// reached its first wait or its end.
 pub fn promise(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    let (promise, start) = prepare(future);
-    start.now();
+    let task = SCHEDULER.with(|scheduler| scheduler.add(Box::pin(future)));
+    // Before the first poll, as the future may end within it.
+    let promise = promised(task);
+    SCHEDULER.with(|scheduler| scheduler.run(task));
     promise
 }
 
-/// Makes a promise of a future's result without polling the future, for a caller that needs the promise first.
-pub fn prepare(future: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> (Promise, Start) {
-    let task = SCHEDULER.with(|scheduler| scheduler.add(Box::pin(future)));
-    (promised(task), Start(task))
-}
-
-/// A task that has not started.
-#[must_use = "the task starts with `now`"]
-pub struct Start(u32);
-
-impl Start {
-    pub fn now(self) {
-        SCHEDULER.with(|scheduler| scheduler.run(self.0));
-    }
+/// Runs a future whose end no promise tells, and polls it at once.
+pub fn spawn(future: impl Future<Output = ()> + 'static) {
+    let work = async move {
+        future.await;
+        Ok(JsValue::UNDEFINED)
+    };
+    SCHEDULER.with(|scheduler| scheduler.run(scheduler.add(Box::pin(work))));
 }
 
 /// Receives the result of a wait from `waiting.js`. `how` is 0 for a value, 1 for the reason of a rejection, and

@@ -1,10 +1,4 @@
-//! The Durable Object around the core. Each file keeps its own part of the work on [`state`].
+//! The Durable Object: the class that the runtime knows, and the platform around [`rollcall::object`].
 
-mod alarm;
-mod auditing;
-mod calls;
 mod class;
-mod clearing;
-mod flushes;
-mod flushing;
-mod state;
+mod surroundings;

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use crate::executor::SharedWork;
-use rollcall::directory::timestamp::Timestamp;
+use super::shared_work::SharedWork;
+use crate::directory::timestamp::Timestamp;
 
 /// The flushes of one object.
 #[derive(Default)]

@@ -10,15 +10,15 @@
 
 use std::rc::Rc;
 
-use super::state::{ObjectState, begun_again, log_failure, log_recovery, succeeded};
-use crate::executor;
-use crate::platform::{self, D1, Kv};
-use rollcall::directory::identifiers::{BatchId, Tenant};
-use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::batches::Batch;
-use rollcall::organization::change_log::{ChangeLog, ListingPosition};
-use rollcall::organization::copies::Copy;
-use rollcall::projection::{StoreError, audit, flush};
+use super::platform::ObjectPlatform;
+use super::shared_work::JoinedWork;
+use super::state::{ObjectState, begun_again};
+use crate::directory::identifiers::{BatchId, Tenant};
+use crate::directory::timestamp::Timestamp;
+use crate::organization::batches::Batch;
+use crate::organization::change_log::{ChangeLog, ListingPosition};
+use crate::organization::copies::Copy;
+use crate::projection::{StoreError, audit, flush};
 
 /// How long a flush gathers changes, in milliseconds, unless a batch is full or a reader waits. A batch
 /// of many changes is one transaction of the store, as a batch of one is.
@@ -33,13 +33,13 @@ const PAUSE_MAX_MS: u32 = 50;
 /// change, and two more, because each is bounded.
 const FLUSHES_AWAITED: usize = 3;
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
     /// Waits until the listing holds every change up to now.
     pub(super) async fn list_everything(state: &Rc<Self>) -> bool {
         let goal = state.core.borrow().last_sequence();
         let reached = || state.core.borrow().acknowledged() >= goal;
         for _ in 0..FLUSHES_AWAITED {
-            if reached() || !succeeded(Self::flush_listing(state)).await {
+            if reached() || !Self::flush_listing(state).await {
                 break;
             }
         }
@@ -56,10 +56,10 @@ impl ObjectState {
             drop(Self::flush_listing(state));
         }
         let waiting = Rc::clone(state);
-        drop(state.flushes.gathering.share(async move {
+        drop(state.share(&state.flushes.gathering, async move {
             // Changes that came during a flush have waited already.
-            executor::pause(if has_batch { PAUSE_MAX_MS } else { gather_ms() }).await;
-            let now = platform::now();
+            waiting.platform.pause(if has_batch { PAUSE_MAX_MS } else { waiting.gather_ms() }).await;
+            let now = waiting.platform.now();
             if waiting.listing_is_due(now) {
                 drop(Self::flush_listing(&waiting));
             }
@@ -68,6 +68,14 @@ impl ObjectState {
             }
             true
         }));
+    }
+
+    /// A time between half of [`GATHER_MS`] and all of it. It is random, so that objects that begin to write
+    /// at the same moment do not all call the stores at the same moment.
+    fn gather_ms(&self) -> u32 {
+        const HALF_MS: u32 = GATHER_MS / 2;
+        let [random] = self.platform.random().unwrap_or_default();
+        HALF_MS.saturating_add(HALF_MS.saturating_mul(u32::from(random)) / 256)
     }
 
     /// Whether the listing is behind, and has not just failed.
@@ -80,9 +88,9 @@ impl ObjectState {
     }
 
     /// Starts a flush of the listing, or joins the one under way.
-    pub(super) fn flush_listing(state: &Rc<Self>) -> js_sys::Promise {
+    pub(super) fn flush_listing(state: &Rc<Self>) -> JoinedWork {
         let flushing = Rc::clone(state);
-        state.flushes.listing.share(async move {
+        state.share(&state.flushes.listing, async move {
             let result = flushing.write_listing().await;
             match &result {
                 Ok(()) => Self::go_on(&flushing),
@@ -94,14 +102,14 @@ impl ObjectState {
 
     /// Leaves the listing alone for a moment.
     fn listing_failed(&self, error: &StoreError) {
-        self.flushes.listing_not_before.set(platform::now().plus_ms(FLUSH_PAUSE_MS));
-        log_failure("Listing", error);
+        self.flushes.listing_not_before.set(self.platform.now().plus_ms(FLUSH_PAUSE_MS));
+        self.log_failure("Listing", error);
     }
 
     /// Starts a flush of the copies, or joins the one under way. The core notes a failure, and when to try again.
-    pub(super) fn flush_copies(state: &Rc<Self>) -> js_sys::Promise {
+    pub(super) fn flush_copies(state: &Rc<Self>) -> JoinedWork {
         let flushing = Rc::clone(state);
-        state.flushes.copies.share(async move {
+        state.share(&state.flushes.copies, async move {
             let is_written = flushing.write_copies().await.is_ok();
             if is_written {
                 Self::go_on(&flushing);
@@ -111,15 +119,15 @@ impl ObjectState {
     }
 
     async fn write_listing(&self) -> Result<(), StoreError> {
-        flush::listing(self, &D1::of(&self.env)?).await
+        flush::listing(self, &self.platform.database()?).await
     }
 
     async fn write_copies(&self) -> Result<(), StoreError> {
-        flush::copies(self, &Kv::of(&self.env)?).await
+        flush::copies(self, &self.platform.cache()?).await
     }
 
     async fn finds_own_listing(&self) -> Result<bool, StoreError> {
-        audit::look(self, &D1::of(&self.env)?).await
+        audit::look(self, &self.platform.database()?).await
     }
 
     /// Goes on after a flush: with erasures, which wait for it and for which no caller waits, and with what has changed
@@ -128,7 +136,7 @@ impl ObjectState {
         if state.core.borrow().may_purge() {
             drop(Self::purge(state));
         }
-        Self::flush_soon(state, platform::now());
+        Self::flush_soon(state, state.platform.now());
     }
 
     /// Looks once where the listing stands, unless that is known, so that the object may give leases.
@@ -137,7 +145,7 @@ impl ObjectState {
             return;
         }
         let looking = Rc::clone(state);
-        drop(state.flushes.look.share(async move {
+        drop(state.share(&state.flushes.look, async move {
             let result = looking.finds_own_listing().await;
             match &result {
                 Ok(true) => looking.core.borrow_mut().listing_is_ours(),
@@ -149,15 +157,15 @@ impl ObjectState {
     }
 }
 
-impl flush::Source for ObjectState {
+impl<P: ObjectPlatform> flush::Source for ObjectState<P> {
     fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
-        let now = platform::now();
-        let random = platform::random().map_err(|refusal| StoreError(refusal.0))?;
-        Ok(self.transaction(|core| core.next_batch(&self.sql, BatchId::new(now, random), now))?)
+        let now = self.platform.now();
+        let random = self.platform.random().map_err(|refusal| StoreError(refusal.0))?;
+        Ok(self.transaction(|core| core.next_batch(self.platform.sql(), BatchId::new(now, random), now))?)
     }
 
     fn acknowledge(&self, position: ListingPosition) -> Result<(), StoreError> {
-        Ok(self.transaction(|core| core.acknowledge(&self.sql, position, platform::now()))?)
+        Ok(self.transaction(|core| core.acknowledge(self.platform.sql(), position, self.platform.now()))?)
     }
 
     fn last_sequence(&self) -> Result<i64, StoreError> {
@@ -165,57 +173,50 @@ impl flush::Source for ObjectState {
     }
 
     fn owns(&self, found: Option<&ListingPosition>, since: &ListingPosition) -> Result<bool, StoreError> {
-        Ok(ChangeLog::owns(&self.sql, found, since)?)
+        Ok(ChangeLog::owns(self.platform.sql(), found, since)?)
     }
 
     async fn pause(&self) {
-        let busy_ms = platform::now().millis().saturating_sub(self.flushes.resumed_at_ms.get());
-        executor::pause(u32::try_from(busy_ms).unwrap_or_default().clamp(PAUSE_MIN_MS, PAUSE_MAX_MS)).await;
-        self.flushes.resumed_at_ms.set(platform::now().millis());
+        let busy_ms = self.platform.now().millis().saturating_sub(self.flushes.resumed_at_ms.get());
+        self.platform.pause(u32::try_from(busy_ms).unwrap_or_default().clamp(PAUSE_MIN_MS, PAUSE_MAX_MS)).await;
+        self.flushes.resumed_at_ms.set(self.platform.now().millis());
     }
 
     fn suspect_listing(&self) -> Result<(), StoreError> {
         Ok(self.transaction(|core| {
-            core.suspect_listing(&self.sql, platform::now())?;
-            self.set_alarm(platform::now().millis())
+            core.suspect_listing(self.platform.sql(), self.platform.now())?;
+            self.set_alarm(self.platform.now().millis())
         })?)
     }
 }
 
-impl flush::CopySource for ObjectState {
+impl<P: ObjectPlatform> flush::CopySource for ObjectState<P> {
     fn tenant(&self) -> Result<Tenant, StoreError> {
         self.core.borrow().tenant().ok_or_else(begun_again)
     }
 
     fn now(&self) -> Timestamp {
-        platform::now()
+        self.platform.now()
     }
 
     fn due_copies(&self) -> Result<Vec<Copy>, StoreError> {
-        Ok(self.transaction(|core| core.due_copies(&self.sql, platform::now()))?)
+        Ok(self.transaction(|core| core.due_copies(self.platform.sql(), self.platform.now()))?)
     }
 
     fn confirm_copies(&self, written: &[Copy], began_at: Timestamp) -> Result<(), StoreError> {
-        let ends = self.transaction(|core| core.confirm_copies(&self.sql, written, began_at, platform::now()))?;
+        let ends =
+            self.transaction(|core| core.confirm_copies(self.platform.sql(), written, began_at, self.platform.now()))?;
         if ends.is_some() {
-            log_recovery("Copies");
+            self.log_recovery("Copies");
         }
         Ok(())
     }
 
     fn fail_copies(&self, written: &[Copy], error: &StoreError) -> Result<(), StoreError> {
-        let begins = self.transaction(|core| core.fail_copies(&self.sql, written, platform::now()))?;
+        let begins = self.transaction(|core| core.fail_copies(self.platform.sql(), written, self.platform.now()))?;
         if begins.is_some() {
-            log_failure("Copies", error);
+            self.log_failure("Copies", error);
         }
         Ok(())
     }
-}
-
-/// A time between half of [`GATHER_MS`] and all of it. It is random, so that objects that begin to write
-/// at the same moment do not all call the stores at the same moment.
-fn gather_ms() -> u32 {
-    const HALF_MS: u32 = GATHER_MS / 2;
-    let [random] = platform::random().unwrap_or_default();
-    HALF_MS.saturating_add(HALF_MS.saturating_mul(u32::from(random)) / 256)
 }

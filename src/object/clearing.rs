@@ -7,12 +7,12 @@
 
 use std::rc::Rc;
 
-use super::state::{ObjectState, log_failure, succeeded};
-use crate::executor;
-use crate::platform::{self, D1, Kv};
-use rollcall::organization::closing::{self, Closing, KnownCopy};
-use rollcall::organization::erasure;
-use rollcall::projection::{StoreError, closing as removal, flush};
+use super::platform::ObjectPlatform;
+use super::shared_work::JoinedWork;
+use super::state::ObjectState;
+use crate::organization::closing::{self, Closing, KnownCopy};
+use crate::organization::erasure;
+use crate::projection::{StoreError, closing as removal, flush};
 
 /// When a closed and emptied object clears KV once more, in milliseconds. A put that timed out may have
 /// landed after the first clearing, or the list may not have shown it yet.
@@ -21,16 +21,16 @@ pub const LAST_LOOK_MS: i64 = 300_000;
 /// a time, and callers go before a purge of thousands.
 const PURGE_PAUSE_MS: u32 = 10;
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
     /// Completes erasures that are due, in bounded transactions with pauses for callers. Joins the purge that is
     /// under way, if there is one.
-    pub(super) fn purge(state: &Rc<Self>) -> js_sys::Promise {
+    pub(super) fn purge(state: &Rc<Self>) -> JoinedWork {
         let purging = Rc::clone(state);
-        state.purge.share(async move {
-            let step = || purging.transaction(|core| core.purge(&purging.sql, platform::now()));
-            let pause = async || executor::pause(PURGE_PAUSE_MS).await;
+        state.share(&state.purge, async move {
+            let step = || purging.transaction(|core| core.purge(purging.platform.sql(), purging.platform.now()));
+            let pause = async || purging.platform.pause(PURGE_PAUSE_MS).await;
             if let Err(error) = erasure::purge_in_steps(step, pause).await {
-                log_failure("Purge", &error.into());
+                purging.log_failure("Purge", &error.into());
                 return false;
             }
             // The purge of an agent makes changes. Flushing them completes the agent's erasure.
@@ -45,13 +45,13 @@ impl ObjectState {
     /// it never runs twice at once.
     pub(super) async fn clear(self: &Rc<Self>, closing: Closing) -> Result<(), StoreError> {
         // A closed object starts no flush, but one that is under way may still write.
-        succeeded(Self::flush_listing(self)).await;
-        succeeded(Self::flush_copies(self)).await;
-        let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
+        Self::flush_listing(self).await;
+        Self::flush_copies(self).await;
+        let (database, cache) = (self.platform.database()?, self.platform.cache()?);
         let is_all = removal::clear(&**self, closing.tenant, &database, &cache).await?;
         if !is_all {
             // The platform limits the calls of one invocation. The next alarm is another invocation.
-            Ok(self.set_alarm(platform::now().millis())?)
+            Ok(self.set_alarm(self.platform.now().millis())?)
         } else if closing.completed_at.is_none() {
             self.complete(closing)
         } else {
@@ -61,23 +61,23 @@ impl ObjectState {
 
     /// Empties the object's own storage and writes the mark again, without a wait between them.
     fn complete(&self, closing: Closing) -> Result<(), StoreError> {
-        let now = platform::now();
-        platform::delete_all(&self.storage).map_err(|error| StoreError(platform::describe(&error)))?;
+        let now = self.platform.now();
+        self.platform.delete_all()?;
         Ok(self.transaction(|_| {
-            closing.complete(&self.sql, now)?;
+            closing.complete(self.platform.sql(), now)?;
             self.set_alarm(now.millis().saturating_add(LAST_LOOK_MS))
         })?)
     }
 }
 
-impl removal::ClosedObject for ObjectState {
+impl<P: ObjectPlatform> removal::ClosedObject for ObjectState<P> {
     fn copies(&self) -> Result<Vec<KnownCopy>, StoreError> {
         let Some(closing) = self.closing()? else { return Ok(Vec::new()) };
-        Ok(closing.copies(&self.sql)?)
+        Ok(closing.copies(self.platform.sql())?)
     }
 
     fn advance(&self, number: i64) -> Result<(), StoreError> {
-        Ok(closing::advance(&self.sql, number)?)
+        Ok(closing::advance(self.platform.sql(), number)?)
     }
 
     async fn pause(&self) {

@@ -4,21 +4,21 @@
 
 use std::rc::Rc;
 
-use super::state::{ObjectState, begun_again, succeeded};
-use crate::platform::{self, D1, Kv};
-use rollcall::directory::epoch::Epoch;
-use rollcall::json;
-use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers};
-use rollcall::organization::change_log::ListingPosition;
-use rollcall::projection::{StoreError, audit};
+use super::platform::ObjectPlatform;
+use super::state::{ObjectState, begun_again};
+use crate::directory::epoch::Epoch;
+use crate::json;
+use crate::organization::audit::{AuditFinding, AuditStep, PendingUsers};
+use crate::organization::change_log::ListingPosition;
+use crate::projection::{StoreError, audit};
 
 /// How long the last step of an audit may take, in milliseconds. Then another audit may run.
 const AUDIT_GRACE_MS: i64 = 60_000;
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
     /// Takes steps of the audit that is under way, if there is one.
     pub(super) async fn audit(self: &Rc<Self>) -> Result<(), StoreError> {
-        let now_ms = platform::now().millis();
+        let now_ms = self.platform.now().millis();
         if now_ms < self.audited_until_ms.get() || !self.core.borrow().is_audited() {
             return Ok(());
         }
@@ -29,16 +29,16 @@ impl ObjectState {
     }
 
     async fn run_audit(self: &Rc<Self>) -> Result<(), StoreError> {
-        let (database, cache) = (D1::of(&self.env)?, Kv::of(&self.env)?);
+        let (database, cache) = (self.platform.database()?, self.platform.cache()?);
         // A fence that is lost makes flushes fail until the audit has mended it.
         let flush = async || {
-            succeeded(Self::flush_listing(self)).await;
+            Self::flush_listing(self).await;
         };
         audit::run(&**self, &database, &cache, flush).await
     }
 }
 
-impl audit::AuditSource for ObjectState {
+impl<P: ObjectPlatform> audit::AuditSource for ObjectState<P> {
     fn organization_record(&self) -> Result<Option<json::Text>, StoreError> {
         Ok(self.core.borrow().organization_record())
     }
@@ -48,24 +48,24 @@ impl audit::AuditSource for ObjectState {
     }
 
     fn diverge(&self) -> Result<ListingPosition, StoreError> {
-        let epoch = Epoch::draw(platform::random().map_err(|refusal| StoreError(refusal.0))?);
-        let position = self.transaction(|core| core.diverge(&self.sql, epoch, platform::now()))?;
+        let epoch = Epoch::draw(self.platform.random().map_err(|refusal| StoreError(refusal.0))?);
+        let position = self.transaction(|core| core.diverge(self.platform.sql(), epoch, self.platform.now()))?;
         position.ok_or_else(begun_again)
     }
 
     fn next_step(&self) -> Result<Option<(AuditStep, PendingUsers)>, StoreError> {
-        Ok(self.transaction(|core| core.next_audit_step(&self.sql, platform::now()))?)
+        Ok(self.transaction(|core| core.next_audit_step(self.platform.sql(), self.platform.now()))?)
     }
 
     fn foreign_digests(&self, digests: &[String]) -> Result<(Vec<String>, i64), StoreError> {
-        Ok(self.transaction(|core| core.foreign_digests(&self.sql, digests, platform::now()))?)
+        Ok(self.transaction(|core| core.foreign_digests(self.platform.sql(), digests, self.platform.now()))?)
     }
 
     fn foreign_copies(&self, places: &[(Epoch, String)]) -> Result<Vec<(Epoch, String)>, StoreError> {
-        Ok(self.transaction(|core| core.foreign_copies(&self.sql, places, platform::now()))?)
+        Ok(self.transaction(|core| core.foreign_copies(self.platform.sql(), places, self.platform.now()))?)
     }
 
     fn record(&self, before: &PendingUsers, finding: AuditFinding) -> Result<(), StoreError> {
-        Ok(self.transaction(|core| core.record_audit(&self.sql, before, finding, platform::now()))?)
+        Ok(self.transaction(|core| core.record_audit(self.platform.sql(), before, finding, self.platform.now()))?)
     }
 }

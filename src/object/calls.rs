@@ -8,42 +8,41 @@
 
 use std::rc::Rc;
 
-use wasm_bindgen::prelude::*;
-
 use super::alarm::{ALARM_FIRST_MS, is_dropped};
 use super::clearing::LAST_LOOK_MS;
-use super::state::{ObjectState, js_error};
-use crate::platform;
-use rollcall::directory::timestamp::Timestamp;
-use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{self, Answer, Call, ClosingProgress, Reply};
-use rollcall::organization::sql::SqlError;
+use super::platform::ObjectPlatform;
+use super::state::ObjectState;
+use crate::directory::timestamp::Timestamp;
+use crate::organization::core::OrganizationCore;
+use crate::organization::protocol::{self, Answer, Call, ClosingProgress, Reply};
+use crate::organization::sql::SqlError;
+use crate::projection::StoreError;
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
     /// Executes a call in one transaction, which also sets the alarm; a call that only reads runs without
     /// one. Starts the flush of what the call changed.
-    pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, JsValue> {
-        let call: Call = protocol::decode(call).map_err(js_error)?;
+    pub(super) fn commit(state: &Rc<Self>, call: &[u8]) -> Result<Reply, StoreError> {
+        let call: Call = protocol::decode(call).map_err(|error| StoreError(error.to_string()))?;
         let wants_lease = call.edge.as_ref().is_some_and(|edge| edge.used.is_some());
-        let now = platform::now();
+        let now = state.platform.now();
         // A transaction takes longer than everything else that a read does here.
-        let needs_transaction = state.core.borrow().needs_transaction(&state.sql, &call).map_err(js_error)?;
+        let needs_transaction = state.core.borrow().needs_transaction(state.platform.sql(), &call)?;
         let reply = if needs_transaction {
             let reply = state.transaction(|core| {
-                let reply = core.handle(&state.sql, call, now)?;
+                let reply = core.handle(state.platform.sql(), call, now)?;
                 state.set_alarm_for(core, &reply, now)?;
                 Ok(reply)
             });
             reply.inspect_err(|_| state.alarm_at_ms.set(None))
         } else {
-            let reply = state.core.borrow_mut().handle(&state.sql, call, now);
+            let reply = state.core.borrow_mut().handle(state.platform.sql(), call, now);
             // A user may be copied from now on, and an alarm may have been dropped.
             if let Ok(reply) = &reply {
-                state.set_alarm_for(&state.core.borrow(), reply, now).map_err(js_error)?;
+                state.set_alarm_for(&state.core.borrow(), reply, now)?;
             }
             reply
         };
-        let reply = reply.map_err(js_error)?;
+        let reply = reply?;
         if reply.outcome.as_ref().is_ok_and(Answer::is_requested_erasure) {
             drop(Self::purge(state));
         }

@@ -9,13 +9,11 @@
 
 use std::rc::Rc;
 
-use wasm_bindgen::prelude::*;
-
-use super::state::{ObjectState, js_error, log_failure, succeeded};
-use crate::{executor, platform};
-use rollcall::backoff;
-use rollcall::directory::timestamp::Timestamp;
-use rollcall::projection::StoreError;
+use super::platform::ObjectPlatform;
+use super::state::ObjectState;
+use crate::backoff;
+use crate::directory::timestamp::Timestamp;
+use crate::projection::StoreError;
 
 /// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
 /// then.
@@ -31,20 +29,19 @@ pub fn is_dropped(alarm_at_ms: i64, now: Timestamp) -> bool {
     alarm_at_ms.saturating_add(LATE_MAX_MS) < now.millis()
 }
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
     /// Sets the alarm if none is set. Looks once after each start of the object.
     pub(super) fn look_at_alarm(state: &Rc<Self>) {
         if state.alarm_was_looked_at.replace(true) {
             return;
         }
-        let state = Rc::clone(state);
-        drop(executor::promise(async move {
-            if let Err(error) = state.set_missing_alarm().await {
-                log_failure("Alarm", &StoreError(platform::describe(&error)));
-                state.alarm_was_looked_at.set(false);
+        let looking = Rc::clone(state);
+        state.platform.spawn(async move {
+            if let Err(error) = looking.set_missing_alarm().await {
+                looking.log_failure("Alarm", &error);
+                looking.alarm_was_looked_at.set(false);
             }
-            Ok(JsValue::UNDEFINED)
-        }));
+        });
     }
 
     /// Whether the last alarm has failed, and the next one comes after a pause.
@@ -53,46 +50,46 @@ impl ObjectState {
         self.alarm_failures.get() > 0 && self.alarm_at_ms.get().is_some_and(is_soon)
     }
 
-    async fn set_missing_alarm(&self) -> Result<(), JsValue> {
-        let stored_ms = platform::alarm_at_ms(&self.storage).await?;
-        let is_set = stored_ms.or(self.alarm_at_ms.get()).is_some_and(|at_ms| !is_dropped(at_ms, platform::now()));
-        let is_closing = self.closing().map_err(js_error)?.is_some_and(|closing| closing.completed_at.is_none());
+    async fn set_missing_alarm(&self) -> Result<(), StoreError> {
+        let stored_ms = self.platform.alarm_at_ms().await?;
+        let is_set = stored_ms.or(self.alarm_at_ms.get()).is_some_and(|at_ms| !is_dropped(at_ms, self.platform.now()));
+        let is_closing = self.closing()?.is_some_and(|closing| closing.completed_at.is_none());
         let is_used = self.core.borrow().tenant().is_some() || is_closing;
         if is_used && !is_set {
-            self.set_alarm(platform::now().plus_ms(ALARM_FIRST_MS).millis()).map_err(js_error)?;
+            self.set_alarm(self.platform.now().plus_ms(ALARM_FIRST_MS).millis())?;
         }
         Ok(())
     }
 
-    pub(super) async fn wake(state: &Rc<Self>) -> Result<(), JsValue> {
+    /// Does what is due, as the alarm.
+    pub async fn wake(state: &Rc<Self>) -> Result<(), StoreError> {
         state.alarm_at_ms.set(None);
-        if let Some(closing) = state.closing().map_err(js_error)? {
+        if let Some(closing) = state.closing()? {
             if let Err(error) = state.clear(closing).await {
-                log_failure("Clearing", &error);
+                state.log_failure("Clearing", &error);
                 let failures = state.alarm_failures.get().saturating_add(1);
                 state.alarm_failures.set(failures);
-                let again = platform::now().plus_ms(backoff::pause_ms(failures, PAUSE_MAX_MS));
-                state.set_alarm(again.millis()).map_err(js_error)?;
+                let again = state.platform.now().plus_ms(backoff::pause_ms(failures, PAUSE_MAX_MS));
+                state.set_alarm(again.millis())?;
             }
             return Ok(());
         }
-        let flushed = succeeded(Self::flush_listing(state)).await;
+        let flushed = Self::flush_listing(state).await;
         // KV holds nothing up: the core says when it is tried again.
         let copies = Self::flush_copies(state);
         let audited = state.audit().await;
-        let flushed = flushed & audited.inspect_err(|error| log_failure("Audit", error)).is_ok();
+        let flushed = flushed & audited.inspect_err(|error| state.log_failure("Audit", error)).is_ok();
         let failures = if flushed { 0 } else { state.alarm_failures.get().saturating_add(1) };
         state.alarm_failures.set(failures);
-        succeeded(copies).await;
-        let expiry = state.transaction(|core| core.sweep(&state.sql, platform::now())).map_err(js_error)?;
-        succeeded(Self::purge(state)).await;
-        let again = state.transaction(|core| {
-            let now = platform::now();
+        copies.await;
+        let expiry = state.transaction(|core| core.sweep(state.platform.sql(), state.platform.now()))?;
+        Self::purge(state).await;
+        Ok(state.transaction(|core| {
+            let now = state.platform.now();
             let earliest = now.plus_ms(backoff::pause_ms(failures, PAUSE_MAX_MS));
-            let work = core.work_left_at(&state.sql)?.map(|at| at.max(earliest).millis());
+            let work = core.work_left_at(state.platform.sql())?.map(|at| at.max(earliest).millis());
             let next = expiry.map(Timestamp::millis).into_iter().chain(work).min();
             next.map_or(Ok(()), |at_ms| state.set_alarm(at_ms.max(now.millis())))
-        });
-        again.map_err(js_error)
+        })?)
     }
 }

@@ -5,21 +5,17 @@
 use std::cell::{Cell, RefCell};
 
 use serde::Serialize;
-use wasm_bindgen::prelude::*;
-use worker::Env;
 
 use super::flushes::Flushes;
-use crate::executor::{self, SharedWork};
-use crate::platform::{self, ObjectSql};
-use rollcall::organization::closing::Closing;
-use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::sql::SqlError;
-use rollcall::projection::StoreError;
+use super::platform::ObjectPlatform;
+use super::shared_work::{JoinedWork, SharedWork};
+use crate::organization::closing::Closing;
+use crate::organization::core::OrganizationCore;
+use crate::organization::sql::SqlError;
+use crate::projection::StoreError;
 
-pub struct ObjectState {
-    pub(super) storage: JsValue,
-    pub(super) env: Env,
-    pub(super) sql: ObjectSql,
+pub struct ObjectState<P> {
+    pub(super) platform: P,
     pub(super) core: RefCell<OrganizationCore>,
     /// When the alarm is set for, in milliseconds since the epoch; `None` when that is not known.
     pub(super) alarm_at_ms: Cell<Option<i64>>,
@@ -31,7 +27,21 @@ pub struct ObjectState {
     pub(super) purge: SharedWork,
 }
 
-impl ObjectState {
+impl<P: ObjectPlatform> ObjectState<P> {
+    /// The object as it starts.
+    pub fn new(platform: P, core: OrganizationCore) -> Self {
+        Self {
+            platform,
+            core: RefCell::new(core),
+            alarm_at_ms: Cell::new(None),
+            alarm_was_looked_at: Cell::new(false),
+            alarm_failures: Cell::new(0),
+            audited_until_ms: Cell::new(0),
+            flushes: Flushes::default(),
+            purge: SharedWork::default(),
+        }
+    }
+
     /// Runs a body in a transaction, which is rolled back when the body fails. What the core remembers
     /// is dropped then too: the body may have succeeded before the transaction failed.
     pub(super) fn transaction<T>(
@@ -44,7 +54,7 @@ impl ObjectState {
             result = body.take().map(|body| body(&mut core)).transpose()?;
             Ok(())
         };
-        platform::transaction(&self.storage, &mut run).inspect_err(|_| {
+        self.platform.transaction(&mut run).inspect_err(|_| {
             if let Ok(mut core) = self.core.try_borrow_mut() {
                 core.forget();
             }
@@ -54,14 +64,35 @@ impl ObjectState {
 
     /// The mark of a closed object.
     pub(super) fn closing(&self) -> Result<Option<Closing>, SqlError> {
-        self.core.borrow().closing(&self.sql)
+        self.core.borrow().closing(self.platform.sql())
     }
 
     /// Sets the alarm. This belongs into the transaction whose work the alarm is for.
     pub(super) fn set_alarm(&self, at_ms: i64) -> Result<(), SqlError> {
-        platform::set_alarm(&self.storage, at_ms).map_err(|error| SqlError(platform::describe(&error)))?;
+        self.platform.set_alarm(at_ms)?;
         self.alarm_at_ms.set(Some(at_ms));
         Ok(())
+    }
+
+    /// Starts work of the object, or joins it while it runs.
+    pub(super) fn share(&self, shared: &SharedWork, work: impl Future<Output = bool> + 'static) -> JoinedWork {
+        let (joined, run) = shared.join_or_begin(work);
+        if let Some(run) = run {
+            self.platform.spawn(run);
+        }
+        joined
+    }
+
+    /// Tells the operator that a store can be reached again.
+    pub(super) fn log_recovery(&self, what: &str) {
+        let line = FlushLine { flush: what, reason: "it takes writes again" };
+        self.platform.log(&serde_json::to_string(&line).unwrap_or_default());
+    }
+
+    /// Tells the operator that a store could not be reached. The alarm tries again.
+    pub(super) fn log_failure(&self, what: &str, error: &StoreError) {
+        let line = FlushLine { flush: what, reason: &error.0 };
+        self.platform.log_error(&serde_json::to_string(&line).unwrap_or_default());
     }
 }
 
@@ -74,24 +105,4 @@ pub fn begun_again() -> StoreError {
 struct FlushLine<'a> {
     flush: &'a str,
     reason: &'a str,
-}
-
-/// Tells the operator that a store can be reached again.
-pub fn log_recovery(what: &str) {
-    let line = FlushLine { flush: what, reason: "it takes writes again" };
-    worker::console_log!("{}", serde_json::to_string(&line).unwrap_or_default());
-}
-
-/// Tells the operator that a store could not be reached. The alarm tries again.
-pub fn log_failure(what: &str, error: &StoreError) {
-    let line = FlushLine { flush: what, reason: &error.0 };
-    worker::console_error!("{}", serde_json::to_string(&line).unwrap_or_default());
-}
-
-pub async fn succeeded(flush: js_sys::Promise) -> bool {
-    executor::fulfilled(&flush).await.is_ok_and(|success| success.is_truthy())
-}
-
-pub fn js_error(error: impl std::fmt::Display) -> JsValue {
-    js_sys::Error::new(&error.to_string()).into()
 }
