@@ -7,6 +7,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use xtask::tools::Tools;
 use xtask::{Result, process, root};
 
@@ -19,7 +20,7 @@ const FLUSH_MAX: Duration = Duration::from_millis(300);
 const MIB: f64 = 1_048_576.0;
 
 /// What an isolate took, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Taken {
     /// The module's memory, which never shrinks.
     pub wasm: u64,

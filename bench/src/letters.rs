@@ -1,7 +1,9 @@
 //! Kinds of texts: each takes another way through the readers and writers of JSON, or another width in memory.
 
+use serde::{Deserialize, Serialize};
+
 /// What a text consists of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Letters {
     Plain,
     /// `\"`, which grows each time that a text is put into another one.

@@ -30,6 +30,7 @@ pub mod seed;
 pub mod setup;
 pub mod sizes;
 pub mod start;
+pub mod worst;
 
 /// The object's SQL and D1's over SQLite, as in the tests of the core.
 #[path = "../../tests/core/sqlite.rs"]

@@ -25,6 +25,7 @@ use crate::probes::Probes;
 use crate::raw::Answer;
 use crate::seed;
 use crate::sizes::{OPERATIONS, Operation, Shape, Sizes};
+use crate::worst::{Found, Kept, Worst};
 
 /// What an isolate may take in all, and what the project allows itself, in MiB.
 const LIMIT_MIB: f64 = 100.0;
@@ -41,15 +42,6 @@ const LONG_ROUNDS: usize = 3;
 /// So many tries of each operation make the published page.
 const TRIES_MIN: usize = 30;
 const SEED_DEFAULT: u64 = 1;
-
-/// The worst request of an operation.
-#[derive(Debug, Clone, Copy)]
-struct Worst {
-    operation: &'static Operation,
-    sizes: Sizes,
-    taken: Taken,
-    status: u16,
-}
 
 struct Search<'a> {
     start: &'a dyn Fn() -> Result<Isolate>,
@@ -79,7 +71,7 @@ impl Search<'_> {
                 Err(error) if lost == LOST_MAX => {
                     step(format!("{} {sizes:?}: {error}; left out", operation.name));
                     self.left_out += 1;
-                    return Ok(Worst { operation, sizes, taken: Taken::default(), status: 0 });
+                    return Ok(Worst { sizes, taken: Taken::default(), status: 0 });
                 }
                 Err(error) => {
                     lost += 1;
@@ -89,7 +81,7 @@ impl Search<'_> {
         };
         let status = answers.iter().map(|answer| answer.status).max().unwrap_or_default();
         check(operation, sizes, &answers)?;
-        Ok(Worst { operation, sizes, taken, status })
+        Ok(Worst { sizes, taken, status })
     }
 
     /// Starts the runtime again on the same state: now and then its inspector stops to answer.
@@ -108,7 +100,11 @@ impl Search<'_> {
     }
 
     /// Tries everything at its largest in each shape and kind of letters, then varies the worst.
-    fn worst(&mut self, operation: &'static Operation, tries: usize) -> Result<Worst> {
+    fn search(&mut self, operation: &'static Operation, seed: u64, tries: usize) -> Result<Found> {
+        // Each operation has numbers of its own, so that it does not matter which were searched before.
+        self.rng =
+            Rng::with_seed(operation.name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(31) ^ u64::from(byte)));
+        (self.tries, self.left_out) = (0, 0);
         let largest = |shape, letters| Sizes {
             shape,
             letters,
@@ -121,25 +117,27 @@ impl Search<'_> {
         firsts.extend(Letters::ALL.into_iter().skip(1).map(|letters| largest(Shape::Legal, letters)));
         let mut worst: Option<Worst> = None;
         for sizes in firsts {
-            worst = Some(worse(worst, self.attempt(operation, sizes, false)?));
+            let found = self.attempt(operation, sizes, false)?;
+            worst = Some(worst.map_or(found, |worst: Worst| worst.or(found)));
         }
         for _ in 0..tries {
             let Some(from) = worst else { break };
             let sizes = self.varied(operation, from.sizes);
-            worst = Some(worse(worst, self.attempt(operation, sizes, false)?));
+            worst = Some(from.or(self.attempt(operation, sizes, false)?));
         }
         let mut worst = worst.filter(|worst| worst.status != 0).ok_or("no try was answered")?;
         for _ in 0..CONFIRMATIONS {
-            worst = worse(Some(worst), self.attempt(operation, worst.sizes, operation.writes)?);
+            worst = worst.or(self.attempt(operation, worst.sizes, operation.writes)?);
         }
         step(format!(
             "{}: wasm {:.1} MiB, heap {:.1} MiB, {}",
             operation.name,
             mib(worst.taken.wasm),
             mib(worst.taken.heap),
-            described(&worst)
+            described(operation, worst.sizes)
         ));
-        Ok(worst)
+        let (tries, left_out) = (self.tries, self.left_out);
+        Ok(Found { operation: operation.name.to_owned(), worst, tries, left_out })
     }
 
     /// The sizes with one or two of them changed.
@@ -158,13 +156,13 @@ impl Search<'_> {
     }
 
     /// All worst requests in any order, again and again, in one instance.
-    fn long(&mut self, worst: &[Worst]) -> Result<Taken> {
+    fn long(&mut self, worst: &[(&'static Operation, Worst)]) -> Result<Taken> {
         self.isolate()?.begin_anew()?;
         let mut most = Taken::default();
         for _ in 0..LONG_ROUNDS {
-            let mut order: Vec<&Worst> = worst.iter().collect();
+            let mut order: Vec<_> = worst.iter().collect();
             self.rng.shuffle(&mut order);
-            for Worst { operation, sizes, .. } in order {
+            for (operation, Worst { sizes, .. }) in order {
                 let asks = self.probes.asks(operation, *sizes)?;
                 match self.isolate()?.take(&asks, false) {
                     Ok((taken, _)) => most = most.most(taken),
@@ -184,10 +182,6 @@ fn near(rng: &mut Rng, size: usize, max: usize) -> usize {
         2 => max,
         _ => rng.usize(0..=max),
     }
-}
-
-fn worse(one: Option<Worst>, other: Worst) -> Worst {
-    one.filter(|one| one.taken.sum() >= other.taken.sum()).unwrap_or(other)
 }
 
 /// A legal request that is refused would not show what it is to show.
@@ -241,18 +235,28 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     let mut search = Search { start: &start, isolate, probes, rng: Rng::with_seed(seed), tries: 0, left_out: 0 };
     let chosen = std::env::var("ROLLCALL_OPERATIONS").unwrap_or_default();
     let chosen = OPERATIONS.iter().filter(|operation| chosen.split(',').any(|part| operation.name.ends_with(part)));
-    let mut all = chosen.map(|operation| search.worst(operation, tries)).collect::<Result<Vec<_>>>()?;
-    let in_all = search.tries;
-    let long = search.long(&all)?;
-    all.sort_by_key(|worst| std::cmp::Reverse(worst.taken.sum()));
-    let mut crowds = Vec::new();
-    for worst in all.iter().take(CROWDED) {
-        let crowd = |together| Sizes { together, ..worst.sizes };
-        let of = CROWDS.map(|together| search.attempt(worst.operation, crowd(together), worst.operation.writes));
-        crowds.push((*worst, of.into_iter().collect::<Result<Vec<_>>>()?));
+    let (kept, mut all, mut in_all, mut left_out) = (Kept::read(artefact, seed, tries)?, Vec::new(), 0, 0);
+    for operation in chosen {
+        let found = match kept.of(operation.name) {
+            Some(found) => found.clone(),
+            None => {
+                let found = search.search(operation, seed, tries)?;
+                kept.keep(&found)?;
+                found
+            }
+        };
+        (in_all, left_out) = (in_all + found.tries, left_out + found.left_out);
+        all.push((operation, found.worst));
     }
-    let tries =
-        format!("{in_all} tries in all, of which {} lost the runtime's inspector and are left out", search.left_out);
+    let long = search.long(&all)?;
+    all.sort_by_key(|(_, worst)| std::cmp::Reverse(worst.taken.sum()));
+    let mut crowds = Vec::new();
+    for (operation, worst) in all.iter().take(CROWDED) {
+        let crowd = |together| Sizes { together, ..worst.sizes };
+        let of = CROWDS.map(|together| search.attempt(operation, crowd(together), operation.writes));
+        crowds.push((*operation, of.into_iter().collect::<Result<Vec<_>>>()?));
+    }
+    let tries = format!("{in_all} tries in all, of which {left_out} lost the runtime's inspector and are left out");
     Ok(page(seed, &tries, &all, long, &crowds))
 }
 
@@ -273,7 +277,13 @@ fn check_operations() -> Result<()> {
     if differ.is_empty() { Ok(()) } else { Err(format!("src/sizes.rs and www/openapi.json differ: {differ:?}").into()) }
 }
 
-fn page(seed: u64, tries: &str, all: &[Worst], long: Taken, crowds: &[(Worst, Vec<Worst>)]) -> String {
+fn page(
+    seed: u64,
+    tries: &str,
+    all: &[(&Operation, Worst)],
+    long: Taken,
+    crowds: &[(&Operation, Vec<Worst>)],
+) -> String {
     let mut out = format!(
         "# How much memory a request takes\n\nMade by `cargo bench-edge --memory`: do not edit. \
          [How to read it](../benchmarks.md#memory).\n\n\
@@ -283,15 +293,15 @@ fn page(seed: u64, tries: &str, all: &[Worst], long: Taken, crowds: &[(Worst, Ve
          | operation | worst request found | status | wasm, MiB | heap, MiB | together | garbage besides |\n|---|---|--:|--:|--:|--:|--:|\n",
         TOGETHER[TOGETHER.len() - 1],
     );
-    for worst in all {
+    for (operation, worst) in all {
         let Taken { wasm, heap, with_garbage } = worst.taken;
         let sum = mib(worst.taken.sum());
         let mark = if sum > LIMIT_MIB { " **too much**" } else { "" };
         let _ = writeln!(
             out,
             "| `{}` | {} | {} | {:.1} | {:.1} | {sum:.1}{mark} | {:.1} |",
-            worst.operation.name,
-            described(worst),
+            operation.name,
+            described(operation, worst.sizes),
             worst.status,
             mib(wasm),
             mib(heap),
@@ -311,16 +321,15 @@ fn page(seed: u64, tries: &str, all: &[Worst], long: Taken, crowds: &[(Worst, Ve
         let _ = write!(out, " {together} |");
     }
     let _ = writeln!(out, "\n|---|{}", "--:|".repeat(CROWDS.len()));
-    for (worst, crowd) in crowds {
+    for (operation, crowd) in crowds {
         let cells: Vec<String> = crowd.iter().map(|worst| format!("{:.1}", mib(worst.taken.sum()))).collect();
-        let _ = writeln!(out, "| `{}` | {} |", worst.operation.name, cells.join(" | "));
+        let _ = writeln!(out, "| `{}` | {} |", operation.name, cells.join(" | "));
     }
     out
 }
 
 /// The sizes of a request in words.
-fn described(worst: &Worst) -> String {
-    let Worst { operation, sizes, .. } = worst;
+fn described(operation: &Operation, sizes: Sizes) -> String {
     let shape = match sizes.shape {
         Shape::Legal => "legal",
         Shape::Repeated => "with one idempotency key",

@@ -11,8 +11,8 @@ use crate::letters::Letters;
 use crate::raw::Ask;
 use crate::sizes::Sizes;
 
-/// An event's addresses are of this size, so that there are many of them.
-const ADDRESS_BYTES: usize = 80;
+/// Room for what an event holds besides its addresses, the first of them included.
+const EVENT_BYTES: usize = 400;
 /// Room for the members of a turn beside its context.
 const TURN_BYTES: usize = 1_000;
 const BODY_BYTES: usize = 64 * 1024;
@@ -97,7 +97,16 @@ fn event(Sizes { letters, bytes, .. }: Sizes, number: usize) -> String {
         let text = letters.of_name().characters(8);
         json!({ "id": format!("idn_{index}"), "email_address": format!("{text}{index}@example.com") }).to_string()
     };
-    let addresses: Vec<String> = (0..=bytes / ADDRESS_BYTES).map(address).collect();
+    // One at least, and as many as there is room for.
+    let (mut addresses, mut length) = (vec![address(0)], EVENT_BYTES);
+    loop {
+        let next = address(addresses.len());
+        length += next.len() + 1;
+        if length > bytes {
+            break;
+        }
+        addresses.push(next);
+    }
     format!(
         "{{\"type\":\"user.updated\",\"data\":{{\"id\":\"user_new_{number}\",\"primary_email_address_id\":\"idn_0\",\
          \"email_addresses\":[{}],\"updated_at\":{number}}}}}",

@@ -1,10 +1,12 @@
 //! What a search for the worst request varies, and the bounds of it for each operation of the API.
 
+use serde::{Deserialize, Serialize};
+
 use crate::largest::METADATA_BYTES_MAX;
 use crate::letters::Letters;
 
 /// How a request is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shape {
     /// As the API wants it.
     Legal,
@@ -32,7 +34,7 @@ impl Shape {
 }
 
 /// What a search varies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Sizes {
     pub shape: Shape,
     pub letters: Letters,
