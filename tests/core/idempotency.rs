@@ -1,28 +1,21 @@
 //! Kept answers: how long they last, and what the edge's own repetition of a call gets.
 
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
-use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::api_key::Scope;
+use rollcall::directory::identifiers::RequestId;
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
-use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, CreatedEndUser, IdempotencyKey, IssueKey, KeyRecord, NewEndUser, Reply, Settings,
-};
+use rollcall::organization::protocol::{Answer, Call, Command, CreatedEndUser, IdempotencyKey, NewEndUser, Reply};
 use rollcall::organization::sql::Sql;
 
-use crate::sqlite::Sqlite;
-
-const START_MS: i64 = 1_700_000_000_000;
+use crate::tenant::{Object, START_MS};
 
 struct Fixture {
-    sql: Sqlite,
-    object: OrganizationCore,
-    key: KeyDigest,
+    object: Object,
 }
 
 fn request_id(number: u8) -> RequestId {
@@ -31,47 +24,22 @@ fn request_id(number: u8) -> RequestId {
 
 impl Fixture {
     fn new() -> Self {
-        let now = Timestamp::from_millis(START_MS);
-        let tenant = Tenant { organization: OrganizationId::new(now, [1; 10]), mode: Mode::Live };
-        let secret = Secret::new("s".repeat(32)).expect("a secret");
-        let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
-        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now, record: None };
-        let record = KeyRecord {
-            key_id: KeyId::new(now, [1; 10]),
-            kind: KeyKind::Api,
-            scope: Scope::ReadWrite,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_on: None,
-        };
-        let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
-        let command = Command::IssueKey(IssueKey { settings, digest: fixture.key.clone(), key: record });
-        let caller = Caller::Operator;
-        let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, edge: None, command };
-        fixture.handle(call, now);
-        fixture
-    }
-
-    fn handle(&mut self, call: Call, now: Timestamp) -> Reply {
-        let object = &mut self.object;
-        self.sql.transaction(|sql| object.handle(sql, call, now)).expect("a reply")
+        Self { object: Object::new(1, Limits::default()) }
     }
 
     fn create(&mut self, number: u8, repeated: bool, idempotency: Option<&str>, now_ms: i64) -> Reply {
-        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
+        let caller = self.object.holder(Scope::ReadWrite);
         let idempotency =
             idempotency.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "the request".to_owned() });
         let user_id = UserId::new("ada").expect("an id");
         let command = Command::CreateEndUser(NewEndUser { user_id, display_name: None, metadata: Metadata::default() });
         let call = Call { request_id: request_id(number), repeated, caller, idempotency, edge: None, command };
-        self.handle(call, Timestamp::from_millis(now_ms))
+        self.object.now_ms = now_ms;
+        self.object.handle(call)
     }
 
     fn kept(&self) -> i64 {
-        let row = self.sql.first("SELECT count(*) FROM idempotency", &[]).expect("the answers");
+        let row = self.object.storage.first("SELECT count(*) FROM idempotency", &[]).expect("the answers");
         row.expect("a row").integer().expect("a number")
     }
 }
@@ -84,13 +52,13 @@ fn created(reply: &Reply) -> bool {
 fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
     let mut fixture = Fixture::new();
     assert!(created(&fixture.create(1, false, Some("k"), START_MS)));
-    let work_at = fixture.object.work_at();
+    let work_at = fixture.object.core.work_at();
     assert!(work_at.is_some_and(|at| at <= Timestamp::from_millis(START_MS)), "the alarm comes for the expiry");
     let last = fixture.create(2, false, Some("k"), START_MS + KEPT_MS - 1);
     assert!(created(&last) && last.replayed);
     let sweep = |fixture: &mut Fixture, now_ms: i64| {
-        let object = &mut fixture.object;
-        fixture.sql.transaction(|sql| object.sweep(sql, Timestamp::from_millis(now_ms))).expect("a sweep")
+        fixture.object.now_ms = now_ms;
+        fixture.object.transact(OrganizationCore::sweep)
     };
     assert_eq!(sweep(&mut fixture, START_MS + KEPT_MS - 1), Some(Timestamp::from_millis(START_MS + KEPT_MS)));
     assert_eq!(fixture.kept(), 1);
@@ -106,7 +74,7 @@ fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
 fn an_answer_survives_a_restart() {
     let mut fixture = Fixture::new();
     fixture.create(1, false, Some("k"), START_MS);
-    fixture.object = OrganizationCore::default();
+    fixture.object.restart();
     assert!(fixture.create(2, false, Some("k"), START_MS).replayed);
 }
 

@@ -23,6 +23,7 @@ mod plans;
 mod purging;
 mod simulation;
 mod sqlite;
+mod tenant;
 mod versions;
 
 use rollcall::organization::change_log::ListingPosition;
