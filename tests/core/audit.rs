@@ -283,8 +283,9 @@ impl CopySource for Object {
         Ok(())
     }
 
-    fn fail_copies(&self, _: &[Copy], error: &StoreError) -> Result<(), StoreError> {
-        Err(error.clone())
+    fn fail_copies(&self, written: &[Copy], _: &StoreError) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.fail_copies(sql, written, self.now()));
+        Ok(())
     }
 }
 

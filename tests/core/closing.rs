@@ -364,7 +364,7 @@ impl ClosedObject for Object {
 
 /// Both stores, which fail from one call on. The failure comes either before the call does anything, or after it,
 /// so that only its answer is lost.
-struct Stores<'a> {
+pub struct Stores<'a> {
     listing: &'a Listing,
     kv: &'a Kv,
     calls: Cell<u32>,
@@ -377,7 +377,7 @@ struct Stores<'a> {
 }
 
 impl<'a> Stores<'a> {
-    fn sound(listing: &'a Listing, kv: &'a Kv) -> Self {
+    pub fn sound(listing: &'a Listing, kv: &'a Kv) -> Self {
         Self {
             listing,
             kv,
@@ -387,6 +387,11 @@ impl<'a> Stores<'a> {
             is_done_all_the_same: false,
             is_blind: false,
         }
+    }
+
+    /// The same, failing from a call on.
+    pub fn failing(self, failing_from: u32, is_done_all_the_same: bool) -> Self {
+        Self { failing_from, is_done_all_the_same, ..self }
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -747,6 +752,33 @@ fn a_store_out_of_reach_does_not_keep_the_other() {
     assert_eq!((listed(&world.listing, tenant).len(), cached(&world.kv, tenant)), (5, 0));
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
     world.assert_gone();
+}
+
+/// Wherever KV fails, the object takes for removed only what KV has confirmed, and everything is removed only after that.
+#[test]
+fn a_closed_object_waits_until_kv_has_confirmed_every_removal() {
+    for failing_from in 0..STEPS_MAX {
+        let world = World::new(12);
+        let (object, tenant) = (&world.object, world.object.tenant);
+        object.close();
+        let known = || object.transaction(|core, sql| core.closing(sql)?.expect("the mark").copies(sql));
+        let before = known();
+        let stores = Stores { failing_from, ..Stores::sound(&world.listing, &world.kv) };
+        let cleared = ready(clear(object, tenant, &world.listing, &stores));
+        object.restart();
+        let after = known();
+        for copy in before.iter().filter(|copy| !after.contains(copy)) {
+            assert_eq!(world.kv.value(&cache::key(tenant, copy.epoch, &copy.digest)), None, "call {failing_from}");
+        }
+        assert_eq!(cleared == Ok(true), cached(&world.kv, tenant) == 0, "call {failing_from}: {cleared:?}");
+        if cleared == Ok(true) {
+            assert!(failing_from > 3, "KV failed in several places");
+            return;
+        }
+        assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true), "KV is up again");
+        world.assert_gone();
+    }
+    panic!("KV never suffices");
 }
 
 /// A batch that is in flight to the listing when the object closes finds the fence closed.

@@ -1,22 +1,34 @@
 //! A tenant's object as the tests of the core provision it: with settings, one key and a clock in the tests' hand.
 
-use rollcall::directory::agent::AgentRef;
+use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
-use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::deletion::Cascade;
+use rollcall::directory::end_user::EndUser;
+use rollcall::directory::identifiers::{
+    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+};
+use rollcall::directory::metadata::Metadata;
+use rollcall::directory::mood::Affect;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, EdgeCall, IssueKey, KeyRecord, NewTurn, Outcome, Reply, Settings,
+    AgentView, Answer, Call, Caller, Command, DeleteEndUser, EdgeCall, IdempotencyKey, IssueKey, KeyRecord, NewAgent,
+    NewEndUser, NewTurn, Outcome, Reply, Settings, TurnAnswer,
 };
 use rollcall::organization::sql::SqlError;
+use rollcall::projection::listing::batches::Application;
 
+use crate::position;
 use crate::sqlite::Sqlite;
 
 /// The instant at which the tenants begin.
 pub const START_MS: i64 = 1_700_000_000_000;
+
+/// Every secret of the deployment.
+pub const SECRET: &str = "a secret of more than thirty-two characters";
 
 /// The tenant in mode live of the organization with a number.
 pub fn tenant(number: u8) -> Tenant {
@@ -33,10 +45,15 @@ pub fn settings(tenant: Tenant, limits: Limits) -> Settings {
     Settings { tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS), record: None }
 }
 
-/// The digest of the key of a tenant with a number.
+/// The key of a tenant with a number.
+pub fn api_key(tenant: Tenant, number: u8) -> ApiKey {
+    let secret = Secret::new(SECRET.to_owned()).expect("a secret");
+    ApiKey::mint(&KeyPrefix::default(), tenant, [number; 32], &secret)
+}
+
+/// What an object holds of it.
 pub fn digest(tenant: Tenant, number: u8) -> KeyDigest {
-    let secret = Secret::new("s".repeat(32)).expect("a secret");
-    ApiKey::mint(&KeyPrefix::default(), tenant, [number; 32], &secret).digest()
+    api_key(tenant, number).digest()
 }
 
 /// The record of the key with a number, which is good for everything.
@@ -72,6 +89,12 @@ pub fn turn(agent: AgentRef, user_id: UserId, relationship_id: RelationshipId) -
     Command::ReserveTurn(NewTurn { agent, user_id, is_stateful: true, relationship_id, expires_in_ms: 60_000 })
 }
 
+/// The answer of a model that feels nothing.
+pub fn turn_answer() -> TurnAnswer {
+    let (response, provider, model) = ("hello".to_owned(), "echo".to_owned(), "echo".to_owned());
+    TurnAnswer { response, state: None, affect: None, provider, model, latency_ms: 1 }
+}
+
 /// An object with its storage. Its key has the number 1.
 pub struct Object {
     pub core: OrganizationCore,
@@ -83,11 +106,15 @@ pub struct Object {
 
 impl Object {
     pub fn new(seed: u64, limits: Limits) -> Self {
+        Self::of(tenant(1), seed, limits)
+    }
+
+    pub fn of(tenant: Tenant, seed: u64, limits: Limits) -> Self {
         let mut object = Self {
             core: OrganizationCore::default(),
             storage: Sqlite::new(),
             random: fastrand::Rng::with_seed(seed),
-            tenant: tenant(1),
+            tenant,
             now_ms: START_MS,
         };
         object.operator(issue(settings(object.tenant, limits), 1)).expect("a key");
@@ -133,6 +160,67 @@ impl Object {
     /// The holder of the object's key, who is let in by a route of this scope.
     pub fn holder(&self, scope: Scope) -> Caller {
         holder(self.tenant, 1, scope)
+    }
+
+    /// What the operator gets who repeats a request with an idempotency key.
+    pub fn keyed(&mut self, request_id: RequestId, key: &str, command: Command) -> Reply {
+        let idempotency = Some(IdempotencyKey { digest: key.to_owned(), fingerprint: String::new() });
+        let caller = Caller::Operator;
+        self.handle(Call { request_id, repeated: false, caller, idempotency, edge: None, command })
+    }
+
+    /// A user with this id.
+    pub fn create(&mut self, user_id: &UserId) -> EndUser {
+        let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: Metadata::default() };
+        match self.operator(Command::CreateEndUser(new)) {
+            Ok(Answer::CreateEndUser(created)) => created.user,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// An agent with this name.
+    pub fn agent(&mut self, name: &str) -> AgentView {
+        let (agent_id, name) = (AgentId::new(self.now(), self.bytes()), Name::new(name).expect("a name"));
+        match self.operator(Command::SaveAgent(NewAgent { agent_id, external_id: None, name, metadata: None })) {
+            Ok(Answer::SaveAgent(saved)) => saved.view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A whole turn of a user with an agent.
+    pub fn turn(&mut self, agent: AgentId, user_id: &UserId, affect: Option<Affect>) {
+        let (request_id, relationship_id) = (self.request_id(), RelationshipId::new(self.now(), self.bytes()));
+        let answer = TurnAnswer { affect, ..turn_answer() };
+        for command in [turn(AgentRef::Id(agent), user_id.clone(), relationship_id), Command::CommitTurn(answer)] {
+            let caller = Caller::Operator;
+            let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
+            self.handle(call).outcome.expect("an answer");
+        }
+    }
+
+    /// Requests the erasure of a person.
+    pub fn erase(&mut self, user_id: &UserId) {
+        let (user_id, deletion_id) = (user_id.clone(), DeletionId::new(self.now(), self.bytes()));
+        let cascade = Cascade::All;
+        let delete = DeleteEndUser { user_id, deletion_id, cascade, reason: None, if_match: None };
+        self.operator(Command::DeleteEndUser(delete)).expect("a receipt");
+    }
+
+    /// The listing confirms everything, and what is erased is purged.
+    pub fn purge(&mut self) {
+        let to = position(self.core.last_sequence().expect("a loaded memory"));
+        self.transact(|core, sql, now| core.acknowledge(sql, to, now));
+        while self.transact(OrganizationCore::purge) {}
+    }
+
+    /// Brings a listing up to date.
+    pub fn list(&mut self, listing: &Sqlite) {
+        loop {
+            let id = BatchId::new(self.now(), self.bytes());
+            let Some(batch) = self.transact(|core, sql, now| core.next_batch(sql, id, now)) else { return };
+            listing.batch(&Application::new(&batch).expect("JSON").statements()).expect("a batch");
+            self.transact(|core, sql, now| core.acknowledge(sql, batch.to.clone(), now));
+        }
     }
 
     /// The object is started anew, and the alarm comes.
