@@ -502,6 +502,10 @@ fn no_further_answer_is_kept_beyond_the_bound_of_all() {
     renumber(KEPT_MAX - 1);
     assert!(world.create("b\"ob", Some("k3")).outcome.is_ok(), "the last one");
     assert_too_many(&world.create("ada", Some("k4")), KEPT_MS - 3);
+    let users = |world: &World| world.object.storage.count("SELECT count(*) FROM users", &[]).expect("a count");
+    let before = users(&world);
+    assert_too_many(&world.create("new", Some("k4")), KEPT_MS - 4);
+    assert_eq!(users(&world), before, "what is refused does nothing");
     assert!(world.create("ada", Some("k1")).replayed);
     assert!(world.create("ada", None).outcome.is_ok());
     // The first goes with the sweep.

@@ -8,6 +8,7 @@ mod bounds;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
+mod conditions;
 mod copies;
 mod cursors;
 mod edge;

@@ -3,6 +3,7 @@
 use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::{Cascade, ReceiptStatus};
+use rollcall::directory::end_user::Version;
 use rollcall::directory::identifiers::{DeletionId, RelationshipId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
@@ -12,7 +13,8 @@ use rollcall::organization::copies::{COPIED_MS, Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::erasure::BATCH_MAX;
 use rollcall::organization::protocol::{
-    Answer, Command, DeleteAgent, DeleteEndUser, EdgeCall, NewAgent, NewEndUser, ReadDeletion, ReadEndUser,
+    Answer, Command, DeleteAgent, DeleteEndUser, DeletePrincipal, EdgeCall, NewAgent, NewEndUser, Precondition,
+    PrincipalRef, ReadDeletion, ReadEndUser, ReadPrincipal, Rejection,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 
@@ -161,6 +163,36 @@ fn a_person_does_not_wait_for_an_agent_with_many_relationships() {
     assert!(world.is_erased(deletion_id));
     let left = world.relationships_left("popular");
     assert!(left >= i64::from(RELATIONSHIPS) - BATCH_MAX - 1 && left > 0, "{left} are left: a step is bounded");
+}
+
+/// Through either dialect.
+#[test]
+fn a_person_is_erased_only_in_a_version_that_if_match_names() {
+    for is_principal in [false, true] {
+        let mut world = World::new();
+        let user_id = world.person("ada", false);
+        let read = Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(user_id.clone()) });
+        let Answer::ReadPrincipal(view) = world.call(read) else { panic!("another answer") };
+        let held = view.version.sequence();
+        let mut erase = |sequences: &[i64]| {
+            let versions = sequences.iter().map(|sequence| Version::of_sequence(*sequence)).collect();
+            let (deletion_id, reason) = (DeletionId::new(NOW, world.object.bytes()), None);
+            let (user_id, if_match) = (user_id.clone(), Some(Precondition::Versions(versions)));
+            world.object.operator(if is_principal {
+                let id = view.principal.id;
+                Command::DeletePrincipal(DeletePrincipal { id, deletion_id, reason, if_match })
+            } else {
+                let cascade = Cascade::All;
+                Command::DeleteEndUser(DeleteEndUser { user_id, deletion_id, cascade, reason, if_match })
+            })
+        };
+        for sequences in [&[held - 1][..], &[held + 1], &[]] {
+            let outcome = erase(sequences);
+            assert!(matches!(outcome, Err(Rejection::PreconditionFailed)), "{sequences:?}: {outcome:?}");
+        }
+        let outcome = erase(&[held - 1, held]);
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
 }
 
 #[test]
