@@ -27,6 +27,7 @@ pub struct Site {
 /// The server that tests share. It ends with the process, whose end closes a pipe of the server's.
 pub fn site() -> &'static Site {
     static SITE: OnceLock<Site> = OnceLock::new();
+    wait::limit_test();
     SITE.get_or_init(|| {
         let (served, runtime) = dev::start(&dev::Options { port: 0, state: Some(state()) }).expect("a server");
         let tool = tools::ensure_browser().expect("a browser");

@@ -6,17 +6,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt;
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::epoch::Epoch;
-use rollcall::directory::identifiers::{
-    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
-};
+use rollcall::directory::identifiers::{BatchId, DeletionId, RelationshipId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
-use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::audit::{AuditFinding, AuditStep, PendingUsers, distrust_cache};
@@ -25,8 +21,8 @@ use rollcall::organization::change_log::{ChangeLog, ListingPosition};
 use rollcall::organization::copies::{CopiedUser, Copy, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Admit, Call, Caller, Command, DeleteEndUser, Differences, EdgeCall, EndUserChange, IssueKey, KeyRecord, Lease,
-    NewEndUser, ReadEndUser, Reply, Settings, StartAudit, UpdateEndUser,
+    Admit, Call, Caller, Command, DeleteEndUser, Differences, EdgeCall, EndUserChange, Lease, NewEndUser, ReadEndUser,
+    Reply, Settings, StartAudit, UpdateEndUser,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::organization::user_row::{self, UserRow};
@@ -35,6 +31,7 @@ use rollcall::projection::flush::{self, CopySource, Source};
 use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, cache};
 
 use crate::sqlite::Sqlite;
+use crate::tenant::{START_MS, holder, issue, settings, tenant, wide};
 
 const SEEDS: u64 = 300;
 const USERS: usize = 25;
@@ -153,7 +150,6 @@ pub struct Object {
     core: RefCell<OrganizationCore>,
     pub storage: Sqlite,
     pub tenant: Tenant,
-    key: KeyDigest,
     now_ms: Cell<i64>,
     attempts: Cell<u8>,
     random: RefCell<fastrand::Rng>,
@@ -161,14 +157,12 @@ pub struct Object {
 
 impl Object {
     fn new(seed: u64) -> Self {
-        let tenant = Tenant { organization: OrganizationId::new(Timestamp::from_millis(1), [3; 10]), mode: Mode::Live };
-        let secret = Secret::new("s".repeat(32)).expect("a secret");
+        let tenant = tenant(3);
         Self {
             core: RefCell::default(),
             storage: Sqlite::new(),
             tenant,
-            key: ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest(),
-            now_ms: Cell::new(1_700_000_000_000),
+            now_ms: Cell::new(START_MS),
             attempts: Cell::new(0),
             random: RefCell::new(fastrand::Rng::with_seed(!seed)),
         }
@@ -205,7 +199,7 @@ impl Object {
 
     /// What a reader at the edge asks of the object.
     fn read(&self, user_id: &UserId, edge: EdgeCall) -> Option<Lease> {
-        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+        let caller = holder(self.tenant, 1, Scope::Read);
         self.send(caller, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() })).lease
     }
 
@@ -223,23 +217,11 @@ impl Object {
     }
 
     pub fn settings(&self) -> Settings {
-        let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-        Settings { tenant: self.tenant, version: 1, limits, anchor: self.now(), record: None }
+        settings(self.tenant, wide())
     }
 
     fn issue_key(&self) {
-        let key = KeyRecord {
-            key_id: KeyId::new(self.now(), [1; 10]),
-            kind: KeyKind::Api,
-            scope: Scope::Read,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: self.now(),
-            expires_at: None,
-            revoked_at: None,
-            last_used_on: None,
-        };
-        self.command(Command::IssueKey(IssueKey { settings: self.settings(), digest: self.key.clone(), key }));
+        self.command(issue(self.settings(), 1));
     }
 
     fn users(&self) -> Vec<UserRow> {
@@ -301,8 +283,9 @@ impl CopySource for Object {
         Ok(())
     }
 
-    fn fail_copies(&self, _: &[Copy], error: &StoreError) -> Result<(), StoreError> {
-        Err(error.clone())
+    fn fail_copies(&self, written: &[Copy], _: &StoreError) -> Result<(), StoreError> {
+        self.transaction(|core, sql| core.fail_copies(sql, written, self.now()));
+        Ok(())
     }
 }
 

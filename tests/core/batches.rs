@@ -1,14 +1,15 @@
 //! A batch for the listing counts everything that it carries.
 
-use rollcall::directory::identifiers::{BatchId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::identifiers::{BatchId, RequestId};
 use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
-use rollcall::organization::protocol::{Call, Caller, Command, Settings};
+use rollcall::organization::protocol::{Call, Caller, Command};
 use rollcall::organization::sql::SqlValue;
 use rollcall::projection::listing::batches::Application;
 
 use crate::sqlite::Sqlite;
+use crate::tenant::{settings, tenant};
 
 /// Users with ids of the greatest length, each with this many agents, who all changed.
 const USERS: i64 = 44;
@@ -20,8 +21,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn object() -> Sqlite {
     let object = Sqlite::new();
-    let tenant = Tenant { organization: OrganizationId::new(NOW, [3; 10]), mode: Mode::Live };
-    let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: NOW, record: None };
+    let settings = settings(tenant(3), Limits::default());
     let call = Call {
         request_id: RequestId::new(NOW, [0; 10]),
         repeated: false,

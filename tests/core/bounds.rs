@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 
 use rollcall::clerk::people::{PersonLookup, signed_in};
 use rollcall::directory::agent::{AgentId, AgentRef};
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId};
+use rollcall::directory::identifiers::{BatchId, DeletionId};
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Capacity;
-use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::fault::Fault;
 use rollcall::input::{Fields, QueryFields};
@@ -23,8 +22,8 @@ use rollcall::organization::erasure;
 use rollcall::organization::idempotency;
 use rollcall::organization::limiter::{Limiter, OUT_AFTER_START_MS, Rate};
 use rollcall::organization::protocol::{
-    Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, IssueKey, KeyRecord,
-    ListAgents, NewEndUser, NewTurn, PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
+    Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, ListAgents, NewEndUser,
+    PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql};
 use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
@@ -32,6 +31,7 @@ use rollcall::projection::{audit, flush};
 
 use crate::audit::{Listing, Object, World, ready};
 use crate::sqlite::Sqlite;
+use crate::tenant;
 
 fn id(number: usize) -> UserId {
     UserId::new(format!("user {number}")).expect("an id")
@@ -343,20 +343,8 @@ fn number_of(object: &Object, user_id: &UserId) -> i64 {
 
 /// The refusal of a turn of a user with an agent.
 fn turn(object: &Object, user_id: &UserId, agent: AgentId) -> Option<Rejection> {
-    object
-        .send(
-            Caller::Operator,
-            None,
-            Command::ReserveTurn(NewTurn {
-                agent: AgentRef::Id(agent),
-                user_id: Some(user_id.clone()),
-                is_stateful: true,
-                relationship_id: object.relationship_id(),
-                expires_in_ms: 60_000,
-            }),
-        )
-        .outcome
-        .err()
+    let turn = tenant::turn(AgentRef::Id(agent), user_id.clone(), object.relationship_id());
+    object.send(Caller::Operator, None, turn).outcome.err()
 }
 
 #[test]
@@ -428,32 +416,19 @@ fn a_relationship_is_in_the_set_of_the_active_for_100_days_and_a_sweep_takes_500
 #[test]
 fn an_object_remembers_at_most_64_keys() {
     let World { object, .. } = World::new(1);
-    let secret = Secret::new("s".repeat(32)).expect("a secret");
-    let issue = |number: u8| -> KeyDigest {
-        let digest = ApiKey::mint(&KeyPrefix::default(), object.tenant, [number; 32], &secret).digest();
-        let key = KeyRecord {
-            key_id: KeyId::new(object.now(), [number; 10]),
-            kind: KeyKind::Api,
-            scope: Scope::Read,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: object.now(),
-            expires_at: None,
-            revoked_at: None,
-            last_used_on: None,
-        };
-        object.command(Command::IssueKey(IssueKey { settings: object.settings(), digest: digest.clone(), key }));
-        digest
-    };
-    let keys: Vec<KeyDigest> = (100..165).map(issue).collect();
-    let is_read = |digest: &&KeyDigest| {
+    let issue = |number: u8| object.command(tenant::issue(object.settings(), number));
+    let keys: Vec<u8> = (100..165).collect();
+    for number in &keys {
+        issue(*number);
+    }
+    let is_read = |number: &&u8| {
         *object.storage.recorded.borrow_mut() = Some(BTreeSet::new());
-        let caller = Caller::Key { digest: (*digest).clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+        let caller = tenant::holder(object.tenant, **number, Scope::Read);
         object.send(caller, None, Command::Admit(Admit)).outcome.expect("the key is good");
         let ran = object.storage.recorded.borrow_mut().take().unwrap_or_default();
         ran.iter().any(|statement| statement.contains("FROM keys WHERE digest"))
     };
-    let reads = |keys: &[KeyDigest]| keys.iter().filter(is_read).count();
+    let reads = |keys: &[u8]| keys.iter().filter(is_read).count();
     assert_eq!([reads(&keys[..64]), reads(&keys[..64])], [64, 0]);
     assert!(reads(&keys) > 0, "the last one is new");
     assert!(reads(&keys) > 0, "and another one has made room for it");

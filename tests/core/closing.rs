@@ -4,17 +4,13 @@
 use std::cell::{Cell, RefCell};
 
 use rollcall::directory::agent::{AgentId, AgentRef};
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::{Cascade, Erased};
 use rollcall::directory::epoch::Epoch;
-use rollcall::directory::identifiers::{
-    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
-};
+use rollcall::directory::identifiers::{BatchId, DeletionId, KeyId, RelationshipId, RequestId, Tenant};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::principal::{PrincipalId, PrincipalType};
-use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit::PendingUsers;
 use rollcall::organization::change_log::{ChangeLog, ListingPosition};
@@ -24,10 +20,10 @@ use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, CloseAgain, Command, CreateEndUsers, DeleteAgent, DeleteEndUser,
     DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, ExportPart, IdempotencyKey,
-    IssueKey, KeyRecord, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal,
-    NewTurn, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
-    ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, Settings,
-    StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, OrganizationDeletion,
+    Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
+    ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent,
+    UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -38,8 +34,8 @@ use rollcall::projection::{Cache, Database, Put, Statement, StoreError, Texts, c
 use crate::audit::{Kv, Listing, ready};
 use crate::position;
 use crate::sqlite::Sqlite;
+use crate::tenant::{START_MS, holder, issue, settings, tenant, turn, wide};
 
-const START_MS: i64 = 1_700_000_000_000;
 /// Calls that one invocation may make.
 const CALLS_MAX: u32 = 1_000;
 /// More flushes than the changes of any world need.
@@ -51,39 +47,11 @@ fn now() -> Timestamp {
     Timestamp::from_millis(START_MS)
 }
 
-fn tenant(number: u8) -> Tenant {
-    Tenant { organization: OrganizationId::new(now(), [number; 10]), mode: Mode::Live }
-}
-
 fn deletion() -> OrganizationDeletion {
     OrganizationDeletion {
         deletion_id: DeletionId::new(now(), [5; 10]),
         requested_at: now(),
         reason: Some("ended".to_owned()),
-    }
-}
-
-fn settings(tenant: Tenant) -> Settings {
-    let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-    Settings { tenant, version: 9, limits, anchor: now(), record: None }
-}
-
-fn key(tenant: Tenant) -> KeyDigest {
-    let secret = Secret::new("s".repeat(32)).expect("a secret");
-    ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest()
-}
-
-fn new_key(number: u8) -> KeyRecord {
-    KeyRecord {
-        key_id: KeyId::new(now(), [number; 10]),
-        kind: KeyKind::Api,
-        scope: Scope::ReadWrite,
-        prefix: KeyPrefix::default(),
-        name: Name::new("key").expect("a name"),
-        created_at: now(),
-        expires_at: None,
-        revoked_at: None,
-        last_used_on: None,
     }
 }
 
@@ -133,7 +101,7 @@ impl Object {
     /// Readers at the edge ask for a user until the object keeps a copy in KV.
     fn begin_copy(&self, user_id: &UserId) {
         for _ in 0..2 {
-            let caller = Caller::Key { digest: key(self.tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+            let caller = holder(self.tenant, 1, Scope::Read);
             let edge = EdgeCall { missed: Some(user_id.clone()), used: None };
             let read = Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() });
             self.send(caller, None, Some(edge), read).expect("an answer");
@@ -172,12 +140,7 @@ impl Object {
 
     /// Fills an organization in use: users with copies, an agent, relationships with moods, a turn in progress, a key.
     fn populate(&self, users: usize, listing: &Listing, kv: &Kv) {
-        self.operator(Command::IssueKey(IssueKey {
-            settings: settings(self.tenant),
-            digest: key(self.tenant),
-            key: new_key(1),
-        }))
-        .expect("an answer");
+        self.operator(issue(settings(self.tenant, wide()), 1)).expect("an answer");
         for command in self.commands() {
             if matches!(command, Command::SaveAgent(_) | Command::ReserveTurn(_) | Command::CommitTurn(_)) {
                 // The turn belongs to another request, so this commit finds none.
@@ -232,23 +195,17 @@ impl Object {
             Command::ReadDeletion(ReadDeletion { deletion_id }),
             Command::ExportEndUser(ExportEndUser { user_id: id() }),
             Command::ReadEndUser(ReadEndUser { user_id: id() }),
-            Command::Configure(settings(tenant)),
-            Command::IssueKey(IssueKey { settings: settings(tenant), digest: key(tenant), key: new_key(2) }),
+            Command::Configure(settings(tenant, wide())),
+            issue(settings(tenant, wide()), 2),
             Command::ListKeys(ListKeys { after: None, limit: 10 }),
             Command::RevokeKey(RevokeKey { key_id: KeyId::new(now(), [1; 10]) }),
-            Command::StartAudit(StartAudit { settings: settings(tenant), is_repair: true }),
+            Command::StartAudit(StartAudit { settings: settings(tenant, wide()), is_repair: true }),
             Command::ReadAudit(ReadAudit),
             Command::SaveAgent(NewAgent { agent_id, external_id: None, name: name("tutor"), metadata: None }),
             Command::ReadAgent(ReadAgent { agent: agent() }),
             Command::UpdateAgent(UpdateAgent { agent: agent(), name: None, metadata: None, if_match: None }),
             Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 10 }),
-            Command::ReserveTurn(NewTurn {
-                agent: agent(),
-                user_id: Some(id()),
-                is_stateful: true,
-                relationship_id,
-                expires_in_ms: 60_000,
-            }),
+            turn(agent(), id(), relationship_id),
             Command::CommitTurn(answer),
             Command::ReleaseTurn(ReleaseTurn),
             Command::ListRelationships(ListRelationships { user_id: None, agent: None, after: 0, limit: 10 }),
@@ -407,7 +364,7 @@ impl ClosedObject for Object {
 
 /// Both stores, which fail from one call on. The failure comes either before the call does anything, or after it,
 /// so that only its answer is lost.
-struct Stores<'a> {
+pub struct Stores<'a> {
     listing: &'a Listing,
     kv: &'a Kv,
     calls: Cell<u32>,
@@ -420,7 +377,7 @@ struct Stores<'a> {
 }
 
 impl<'a> Stores<'a> {
-    fn sound(listing: &'a Listing, kv: &'a Kv) -> Self {
+    pub fn sound(listing: &'a Listing, kv: &'a Kv) -> Self {
         Self {
             listing,
             kv,
@@ -430,6 +387,11 @@ impl<'a> Stores<'a> {
             is_done_all_the_same: false,
             is_blind: false,
         }
+    }
+
+    /// The same, failing from a call on.
+    pub fn failing(self, failing_from: u32, is_done_all_the_same: bool) -> Self {
+        Self { failing_from, is_done_all_the_same, ..self }
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -570,8 +532,7 @@ fn nothing_brings_a_closed_object_back() {
                 }
             }
             for command in object.commands() {
-                let caller =
-                    Caller::Key { digest: key(object.tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+                let caller = holder(object.tenant, 1, Scope::Read);
                 let idempotency = IdempotencyKey { digest: "k".to_owned(), fingerprint: "f".to_owned() };
                 let described = format!("{command:?}");
                 let outcome = object.call(caller, Some(idempotency), command);
@@ -646,7 +607,7 @@ fn what_a_store_got_back_is_removed_again() {
 #[test]
 fn only_the_operator_closes() {
     let world = World::new(0);
-    let caller = Caller::Key { digest: key(world.object.tenant), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
+    let caller = holder(world.object.tenant, 1, Scope::ReadWrite);
     let outcome =
         world.object.call(caller, None, Command::Close(Close { tenant: world.object.tenant, deletion: deletion() }));
     assert!(matches!(outcome, Err(Rejection::NotFound(_))), "{outcome:?}");
@@ -658,7 +619,7 @@ fn only_the_operator_closes() {
 fn an_object_that_was_never_used_is_closed() {
     let object = Object::new(tenant(1));
     assert_eq!(object.close(), (None, Erased::default()));
-    assert!(matches!(object.operator(Command::Configure(settings(object.tenant))), Err(Rejection::Closed)));
+    assert!(matches!(object.operator(Command::Configure(settings(object.tenant, wide()))), Err(Rejection::Closed)));
     let (listing, kv) = (Listing(Sqlite::listing()), Kv::default());
     assert_eq!(ready(clear(&object, object.tenant, &listing, &kv)), Ok(true));
 }
@@ -793,6 +754,33 @@ fn a_store_out_of_reach_does_not_keep_the_other() {
     world.assert_gone();
 }
 
+/// Wherever KV fails, the object takes for removed only what KV has confirmed, and everything is removed only after that.
+#[test]
+fn a_closed_object_waits_until_kv_has_confirmed_every_removal() {
+    for failing_from in 0..STEPS_MAX {
+        let world = World::new(12);
+        let (object, tenant) = (&world.object, world.object.tenant);
+        object.close();
+        let known = || object.transaction(|core, sql| core.closing(sql)?.expect("the mark").copies(sql));
+        let before = known();
+        let stores = Stores { failing_from, ..Stores::sound(&world.listing, &world.kv) };
+        let cleared = ready(clear(object, tenant, &world.listing, &stores));
+        object.restart();
+        let after = known();
+        for copy in before.iter().filter(|copy| !after.contains(copy)) {
+            assert_eq!(world.kv.value(&cache::key(tenant, copy.epoch, &copy.digest)), None, "call {failing_from}");
+        }
+        assert_eq!(cleared == Ok(true), cached(&world.kv, tenant) == 0, "call {failing_from}: {cleared:?}");
+        if cleared == Ok(true) {
+            assert!(failing_from > 3, "KV failed in several places");
+            return;
+        }
+        assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true), "KV is up again");
+        world.assert_gone();
+    }
+    panic!("KV never suffices");
+}
+
 /// A batch that is in flight to the listing when the object closes finds the fence closed.
 #[test]
 fn no_late_batch_and_no_late_audit_passes_the_closed_fence() {
@@ -827,11 +815,9 @@ fn an_object_that_lost_its_mark_is_closed_again() {
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));
     object.delete_all();
     object.restart();
-    object
-        .operator(Command::IssueKey(IssueKey { settings: settings(tenant), digest: key(tenant), key: new_key(3) }))
-        .expect("an answer");
+    object.operator(issue(settings(tenant, wide()), 3)).expect("an answer");
     assert_eq!(object.close(), (None, Erased::default()), "what it had is not known any more");
-    let caller = Caller::Key { digest: key(tenant), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
+    let caller = holder(tenant, 1, Scope::Read);
     let outcome = object.call(caller, None, Command::Admit(Admit));
     assert!(matches!(outcome, Err(Rejection::Denied(Denial::InvalidKey))), "{outcome:?}");
     assert_eq!(ready(clear(object, tenant, &world.listing, &world.kv)), Ok(true));

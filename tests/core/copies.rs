@@ -1,40 +1,34 @@
 //! The rules by which users are copied to KV, one by one. The simulation of reads at the edge holds them together.
 
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Version;
 use rollcall::directory::epoch::Epoch;
-use rollcall::directory::identifiers::{DeletionId, KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::identifiers::DeletionId;
 use rollcall::directory::metadata::Metadata;
-use rollcall::directory::names::{Name, UserId};
-use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
-use rollcall::directory::secret::Secret;
+use rollcall::directory::names::UserId;
+use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::copies::{BACKOFF_MAX_MS, COPIED_MS, Copy, LISTED_MAX, Outage, REWRITE_MS, SPREAD_MS};
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Call, Caller, Command, DeleteEndUser, EdgeCall, EndUserChange, IssueKey, KeyRecord, Lease, NewEndUser, ReadEndUser,
-    Reply, Settings, StartAudit, UpdateEndUser,
+    Command, DeleteEndUser, EdgeCall, EndUserChange, Lease, NewEndUser, ReadEndUser, Reply, Settings, StartAudit,
+    UpdateEndUser,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::cache;
 
 use crate::position;
 use crate::sqlite::Sqlite;
+use crate::tenant::{self, Object, START_MS};
 
-const START_MS: i64 = 1_700_000_000_000;
 /// Most users of a tenant who are copied.
 const COPIES_MAX: i64 = 10_000;
 /// Most users whom readers missed once, and whom the object remembers.
 const MISSES_MAX: usize = 10_000;
 
 struct World {
-    sql: Sqlite,
-    core: OrganizationCore,
-    random: fastrand::Rng,
-    tenant: Tenant,
-    key: KeyDigest,
-    now_ms: i64,
+    object: Object,
 }
 
 fn id(text: &str) -> UserId {
@@ -43,31 +37,7 @@ fn id(text: &str) -> UserId {
 
 impl World {
     fn new() -> Self {
-        let now = Timestamp::from_millis(START_MS);
-        let tenant = Tenant { organization: OrganizationId::new(now, [1; 10]), mode: Mode::Live };
-        let secret = Secret::new("s".repeat(32)).expect("a secret");
-        let mut world = Self {
-            sql: Sqlite::new(),
-            core: OrganizationCore::default(),
-            random: fastrand::Rng::with_seed(1),
-            tenant,
-            key: ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest(),
-            now_ms: START_MS,
-        };
-        let key = KeyRecord {
-            key_id: KeyId::new(now, [1; 10]),
-            kind: KeyKind::Api,
-            scope: Scope::ReadWrite,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_on: None,
-        };
-        let (settings, digest) = (world.settings(), world.key.clone());
-        world.operator(Command::IssueKey(IssueKey { settings, digest, key }));
-        world
+        Self { object: Object::new(1, tenant::wide()) }
     }
 
     /// A world with a user who is copied, and whose copy KV shows everywhere.
@@ -81,39 +51,23 @@ impl World {
         world
     }
 
-    fn settings(&self) -> Settings {
-        let limits = Limits { requests_per_second: REQUESTS_PER_SECOND_MAX, burst: BURST_MAX, ..Limits::default() };
-        Settings { tenant: self.tenant, version: 1, limits, anchor: Timestamp::from_millis(START_MS), record: None }
-    }
-
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now_ms)
+        self.object.now()
     }
 
     fn pass(&mut self, millis: i64) {
-        self.now_ms += millis;
-    }
-
-    fn bytes(&mut self) -> [u8; 10] {
-        self.random.u128(..).to_be_bytes()[..10].try_into().expect("10 bytes")
+        self.object.now_ms += millis;
     }
 
     fn transact<T>(
         &mut self,
         body: impl FnOnce(&mut OrganizationCore, &Sqlite, Timestamp) -> Result<T, SqlError>,
     ) -> T {
-        let (now, core) = (self.now(), &mut self.core);
-        self.sql.transaction(|sql| body(core, sql, now)).expect("a transaction")
-    }
-
-    fn send(&mut self, caller: Caller, edge: Option<EdgeCall>, command: Command) -> Reply {
-        let request_id = RequestId::new(self.now(), self.bytes());
-        let call = Call { request_id, repeated: false, caller, idempotency: None, edge, command };
-        self.transact(|core, sql, now| core.handle(sql, call, now))
+        self.object.transact(body)
     }
 
     fn operator(&mut self, command: Command) {
-        self.send(Caller::Operator, None, command).outcome.expect("an answer");
+        self.object.operator(command).expect("an answer");
     }
 
     fn create(&mut self, user_id: &UserId) {
@@ -123,14 +77,14 @@ impl World {
 
     /// Changes a user, and returns the new version.
     fn update(&mut self, user_id: &UserId) -> Version {
-        let metadata = Metadata::from_stored(format!("{{\"n\":{}}}", self.random.u64(..))).expect("JSON");
+        let metadata = Metadata::from_stored(format!("{{\"n\":{}}}", self.object.random.u64(..))).expect("JSON");
         let change = EndUserChange::Replace { display_name: None, metadata: Some(metadata) };
         self.operator(Command::UpdateEndUser(UpdateEndUser { user_id: user_id.clone(), change, if_match: None }));
-        Version::of_sequence(self.core.last_sequence().expect("a sequence"))
+        Version::of_sequence(self.object.core.last_sequence().expect("a sequence"))
     }
 
     fn erase(&mut self, user_id: &UserId) -> Version {
-        let deletion_id = DeletionId::new(self.now(), self.bytes());
+        let deletion_id = DeletionId::new(self.now(), self.object.bytes());
         self.operator(Command::DeleteEndUser(DeleteEndUser {
             user_id: user_id.clone(),
             deletion_id,
@@ -138,12 +92,12 @@ impl World {
             reason: None,
             if_match: None,
         }));
-        Version::of_sequence(self.core.last_sequence().expect("a sequence"))
+        Version::of_sequence(self.object.core.last_sequence().expect("a sequence"))
     }
 
     fn read(&mut self, user_id: &UserId, edge: EdgeCall) -> Reply {
-        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::Read, cost: 1 };
-        self.send(caller, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() }))
+        let caller = self.object.holder(Scope::Read);
+        self.object.send(caller, Some(edge), Command::ReadEndUser(ReadEndUser { user_id: user_id.clone() }))
     }
 
     /// A reader at the edge finds no copy of a user.
@@ -158,13 +112,13 @@ impl World {
 
     /// The users whom a lease names.
     fn listed(&mut self) -> Vec<(String, Version)> {
-        self.core.listing_is_ours();
+        self.object.core.listing_is_ours();
         self.lease().expect("a lease").changed
     }
 
     /// The listing confirms every change. KV follows it.
     fn list(&mut self) {
-        let last = self.core.last_sequence().expect("a sequence");
+        let last = self.object.core.last_sequence().expect("a sequence");
         self.transact(|core, sql, now| core.acknowledge(sql, position(last), now));
     }
 
@@ -185,33 +139,32 @@ impl World {
     /// Writes what is due now, and KV confirms it at once. Returns of whom.
     fn write(&mut self) -> Vec<String> {
         let copies = self.due();
-        self.confirm(&copies, self.now_ms);
+        self.confirm(&copies, self.object.now_ms);
         copies.into_iter().map(|copy| copy.digest).collect()
     }
 
     fn due_in_ms(&mut self) -> Option<i64> {
         self.list();
-        self.core.copies_due_at().map(|at| at.millis() - self.now_ms)
+        self.object.core.copies_due_at().map(|at| at.millis() - self.object.now_ms)
     }
 
     fn restart(&mut self) {
-        self.core = OrganizationCore::default();
-        self.transact(OrganizationCore::sweep);
+        self.object.restart();
     }
 
     fn rows(&self) -> i64 {
-        self.sql.find("SELECT count(*) FROM copies", &[], Row::integer).expect("a count").expect("a row")
+        self.object.storage.find("SELECT count(*) FROM copies", &[], Row::integer).expect("a count").expect("a row")
     }
 
     /// Copies so many more users, who are none, all of them changed or none.
     fn fill(&mut self, count: i64, are_listed: bool) {
         let listed_until = if are_listed { i64::MAX >> 10 } else { 0 };
-        self.sql.execute(&format!(
+        self.object.storage.execute(&format!(
             "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
              INSERT INTO copies (epoch, digest, user, version, sequence, due_at, written_at, settles_at, is_sent,
                listed_until, ends_at)
              SELECT 0, 'd' || n, -n, 1, 0, NULL, 0, 0, 0, {listed_until}, {} FROM n",
-            self.now_ms + COPIED_MS
+            self.object.now_ms + COPIED_MS
         ));
         self.restart();
     }
@@ -231,8 +184,8 @@ fn a_user_is_copied_at_the_second_miss_and_not_at_the_first() {
     assert_eq!(copies.len(), 1, "ada alone");
     let user = copies[0].user.as_ref().expect("a user");
     assert_eq!((&user.user.user_id, user.user.version), (&ada, copies[0].version));
-    assert_eq!(copies[0].ends_at, Timestamp::from_millis(world.now_ms + COPIED_MS));
-    world.confirm(&copies, world.now_ms);
+    assert_eq!(copies[0].ends_at, Timestamp::from_millis(world.object.now_ms + COPIED_MS));
+    world.confirm(&copies, world.object.now_ms);
     // Readers far away find nothing for a while. The copy is not begun again.
     for _ in 0..4 {
         world.miss(&ada);
@@ -309,10 +262,10 @@ fn an_object_remembers_a_bounded_number_of_misses() {
 fn nobody_is_copied_and_no_lease_given_where_reads_at_the_edge_are_off() {
     let (mut world, ada) = (World::new(), id("ada"));
     world.create(&ada);
-    let settings = world.settings();
+    let settings = tenant::settings(world.object.tenant, tenant::wide());
     let limits = Limits { edge_stale_s: 0, ..settings.limits };
     world.operator(Command::Configure(Settings { version: 2, limits, ..settings }));
-    world.core.listing_is_ours();
+    world.object.core.listing_is_ours();
     for _ in 0..4 {
         world.miss(&ada);
     }
@@ -330,8 +283,8 @@ fn no_copy_is_written_twice_within_a_minute() {
         let copies = world.due();
         if let Some(copy) = copies.first() {
             assert_eq!((copies.len(), copy.version), (1, version), "the latest state");
-            writes.push((world.now_ms, copy.version));
-            world.confirm(&copies, world.now_ms);
+            writes.push((world.object.now_ms, copy.version));
+            world.confirm(&copies, world.object.now_ms);
         }
     }
     let shortest = writes.windows(2).map(|pair| pair[1].0 - pair[0].0).min();
@@ -354,14 +307,14 @@ fn a_changed_user_is_listed_until_five_minutes_after_kv_confirmed_the_change() {
     let changed = world.update(&ada);
     assert_eq!(world.listed(), [(ada.digest(), changed)], "from the commit on");
     // KV takes ten minutes for the write, and ada changes meanwhile.
-    let (copies, began_ms) = (world.due(), world.now_ms);
+    let (copies, began_ms) = (world.due(), world.object.now_ms);
     world.pass(2 * SPREAD_MS);
     let again = world.update(&ada);
     world.confirm(&copies, began_ms);
     world.pass(2 * SPREAD_MS);
     assert_eq!(world.listed(), [(ada.digest(), again)], "what KV confirmed is older");
     // What counts is the confirmation of the last change, not when its write began.
-    let (copies, began_ms) = (world.due(), world.now_ms);
+    let (copies, began_ms) = (world.due(), world.object.now_ms);
     world.pass(60_000);
     world.confirm(&copies, began_ms);
     world.pass(SPREAD_MS - 1);
@@ -379,11 +332,11 @@ fn an_erased_user_is_listed_as_long_as_a_changed_one() {
     assert_eq!(world.listed(), [(ada.digest(), erased)]);
     let copies = world.due();
     assert_eq!(copies.iter().map(|copy| &copy.user).collect::<Vec<_>>(), [&None], "a tombstone");
-    world.confirm(&copies, world.now_ms);
+    world.confirm(&copies, world.object.now_ms);
     world.list();
     world.transact(OrganizationCore::purge);
     world.create(&ada);
-    let made = Version::of_sequence(world.core.last_sequence().expect("a sequence"));
+    let made = Version::of_sequence(world.object.core.last_sequence().expect("a sequence"));
     world.miss(&ada);
     world.miss(&ada);
     assert_eq!(world.listed(), [(ada.digest(), made)], "KV may show the erased user");
@@ -401,7 +354,7 @@ fn a_lease_names_a_bounded_number_of_users() {
     for (changed, is_given) in [(most, true), (most + 1, false)] {
         let mut world = World::new();
         world.fill(changed, true);
-        world.core.listing_is_ours();
+        world.object.core.listing_is_ours();
         let lease = world.lease();
         assert_eq!(lease.is_some(), is_given, "{changed} have changed");
         assert!(lease.is_none_or(|lease| lease.changed.len() == LISTED_MAX));
@@ -416,20 +369,20 @@ fn a_confirmation_does_not_count_while_an_earlier_write_may_arrive() {
     let changed = world.update(&ada);
     let copies = world.due();
     world.fail(&copies);
-    let settles_ms = world.now_ms + SPREAD_MS;
+    let settles_ms = world.object.now_ms + SPREAD_MS;
     // Confirmed in time, or begun in time and confirmed later: neither counts.
     for (begins_ms, takes_ms) in [(settles_ms - 200_000, 0), (settles_ms - 1, 10)] {
-        world.now_ms = begins_ms;
+        world.object.now_ms = begins_ms;
         let copies = world.due();
-        world.now_ms += takes_ms;
+        world.object.now_ms += takes_ms;
         // The second is not due any more, as the first was confirmed. The flush may have been under way since.
         let copies = if copies.is_empty() { copies_of(&world, changed) } else { copies };
         world.confirm(&copies, begins_ms);
         let again_ms = settles_ms.max(begins_ms + REWRITE_MS);
-        assert_eq!(world.due_in_ms(), Some(again_ms - world.now_ms), "it is written once more");
+        assert_eq!(world.due_in_ms(), Some(again_ms - world.object.now_ms), "it is written once more");
         assert_eq!(world.listed(), [(ada.digest(), changed)]);
     }
-    world.now_ms = settles_ms + SPREAD_MS;
+    world.object.now_ms = settles_ms + SPREAD_MS;
     assert_eq!(world.listed(), [(ada.digest(), changed)], "nothing has counted yet");
     assert_eq!(world.write(), [ada.digest()]);
     assert_eq!(world.due_in_ms(), None);
@@ -440,8 +393,11 @@ fn a_confirmation_does_not_count_while_an_earlier_write_may_arrive() {
 /// The copy that a flush holds which began before.
 fn copies_of(world: &World, version: Version) -> Vec<Copy> {
     let mut other = OrganizationCore::default();
-    let late = Timestamp::from_millis(world.now_ms + SPREAD_MS);
-    let copies = world.sql.trial(|| world.sql.transaction(|sql| other.due_copies(sql, late)).expect("the copies"));
+    let late = Timestamp::from_millis(world.object.now_ms + SPREAD_MS);
+    let copies = world
+        .object
+        .storage
+        .trial(|| world.object.storage.transaction(|sql| other.due_copies(sql, late)).expect("the copies"));
     assert_eq!(copies.iter().map(|copy| copy.version).collect::<Vec<_>>(), [version]);
     copies
 }
@@ -458,10 +414,10 @@ fn after_a_restart_an_unconfirmed_write_counts_as_unanswered() {
     // The flush has taken the copy, and may have sent it.
     assert_eq!(world.due().len(), 1);
     world.restart();
-    let settles_ms = world.now_ms + SPREAD_MS;
+    let settles_ms = world.object.now_ms + SPREAD_MS;
     assert_eq!(world.write(), [ada.digest()], "bob's was confirmed");
-    assert_eq!(world.due_in_ms(), Some(settles_ms - world.now_ms));
-    world.now_ms = settles_ms;
+    assert_eq!(world.due_in_ms(), Some(settles_ms - world.object.now_ms));
+    world.object.now_ms = settles_ms;
     assert_eq!(world.listed(), [(ada.digest(), changed)]);
     assert_eq!(world.write(), [ada.digest()]);
     world.pass(SPREAD_MS);
@@ -489,16 +445,16 @@ fn a_restart_forgets_misses_and_no_copies() {
 fn there_is_no_lease_before_the_listing_was_looked_at() {
     let (mut world, ada) = (World::new(), id("ada"));
     world.create(&ada);
-    assert!(world.core.wants_listing_checked());
+    assert!(world.object.core.wants_listing_checked());
     assert_eq!(world.lease(), None);
     world.transact(|core, sql, now| core.acknowledge(sql, position(1), now));
-    assert!(!world.core.wants_listing_checked());
+    assert!(!world.object.core.wants_listing_checked());
     assert!(world.lease().is_some(), "a confirmed batch says so too");
     world.restart();
     // Half of the bucket counts as out after a start, and then as used.
     world.pass(20_000);
     assert_eq!(world.lease(), None);
-    world.core.listing_is_ours();
+    world.object.core.listing_is_ours();
     assert!(world.lease().is_some());
 }
 
@@ -508,17 +464,17 @@ fn a_copy_ends_after_a_day_and_its_row_five_minutes_later() {
     let mut world = World::with_copy(&ada);
     let ends_ms = START_MS + COPIED_MS;
     // It is written for the last time two minutes before.
-    world.now_ms = ends_ms - 120_000;
+    world.object.now_ms = ends_ms - 120_000;
     let changed = world.update(&ada);
     let copies = world.due();
     assert_eq!(copies.len(), 1);
-    let put = cache::put(world.tenant, &copies[0], world.now()).expect("a put");
+    let put = cache::put(world.object.tenant, &copies[0], world.now()).expect("a put");
     assert_eq!(put.expires_at, Timestamp::from_millis(ends_ms));
     world.pass(1);
     assert_eq!((world.due(), world.due_in_ms()), (Vec::new(), None), "and the alarm does not come for it");
     // KV may show it for some minutes more.
     for now_ms in [ends_ms, ends_ms + SPREAD_MS - 1] {
-        world.now_ms = now_ms;
+        world.object.now_ms = now_ms;
         assert_eq!(world.transact(OrganizationCore::sweep), Some(Timestamp::from_millis(ends_ms + SPREAD_MS)));
         assert_eq!(world.listed(), [(ada.digest(), changed)]);
     }
@@ -536,7 +492,7 @@ fn a_copy_ends_after_a_day_and_its_row_five_minutes_later() {
 fn a_copy_that_follows_another_is_listed() {
     let ada = id("ada");
     let mut world = World::with_copy(&ada);
-    world.now_ms = START_MS + COPIED_MS - 1;
+    world.object.now_ms = START_MS + COPIED_MS - 1;
     world.miss(&ada);
     world.miss(&ada);
     assert_eq!(world.due_in_ms(), None, "the copy has not ended");
@@ -559,21 +515,21 @@ fn a_new_epoch_begins_with_no_copies() {
     let mut world = World::with_copy(&ada);
     world.create(&bob);
     world.miss(&bob);
-    world.core.listing_is_ours();
+    world.object.core.listing_is_ours();
     let before = world.lease().expect("a lease").epoch;
     let changed = world.update(&ada);
     let under_way = world.due();
-    let settings = world.settings();
+    let settings = tenant::settings(world.object.tenant, tenant::wide());
     world.operator(Command::StartAudit(StartAudit { settings, is_repair: true }));
     let lease = world.lease().expect("a lease");
     assert_ne!(lease.epoch, before);
     assert_eq!(lease.changed, [], "nobody reads the former copies");
     // A flush that was under way has written into the former epoch. That is to be removed as well.
-    world.confirm(&under_way, world.now_ms);
+    world.confirm(&under_way, world.object.now_ms);
     world.pass(2_000);
     let copies = world.due();
     assert_eq!(copies.iter().map(|copy| (copy.epoch, &copy.user)).collect::<Vec<_>>(), [(before, &None)]);
-    world.confirm(&copies, world.now_ms);
+    world.confirm(&copies, world.object.now_ms);
     assert_eq!(world.due_in_ms(), None);
     // Misses of before do not count.
     world.miss(&bob);
@@ -582,7 +538,7 @@ fn a_new_epoch_begins_with_no_copies() {
     world.miss(&ada);
     let copies = world.due();
     assert_eq!(copies.iter().map(|copy| (copy.epoch, copy.version)).collect::<Vec<_>>(), [(lease.epoch, changed)]);
-    world.confirm(&copies, world.now_ms);
+    world.confirm(&copies, world.object.now_ms);
     assert_eq!(world.rows(), 2);
     world.pass(SPREAD_MS);
     world.transact(OrganizationCore::sweep);
@@ -640,8 +596,8 @@ fn kv_is_left_alone_while_it_fails() {
     assert_eq!(outages, [(0, Outage::Begins)]);
     let copies = world.due();
     assert_eq!(copies.len(), 2);
-    assert_eq!(world.confirm(&copies, world.now_ms), Some(Outage::Ends));
-    assert_eq!(world.confirm(&[], world.now_ms), None, "once");
+    assert_eq!(world.confirm(&copies, world.object.now_ms), Some(Outage::Ends));
+    assert_eq!(world.confirm(&[], world.object.now_ms), None, "once");
     world.pass(SPREAD_MS);
     let copies = world.due();
     assert_eq!(world.fail(&copies), Some(Outage::Begins), "the next one");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::deletion::Cascade;
-use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{self, Affect, Decay, Level};
 use rollcall::directory::names::{Name, UserId};
@@ -19,14 +19,14 @@ use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
     Answer, Call, Caller, Command, DeleteEndUser, ExportEndUser, ExportPart, ExportPlace, ExportedPart, IdempotencyKey,
     ListRelationships, NewAgent, NewEndUser, NewPrincipal, NewTurn, PrincipalChange, PrincipalRef, ReadDeletion,
-    ReadPrincipal, Rejection, Reply, Settings, TurnAnswer, UpdatePrincipal,
+    ReadPrincipal, Rejection, Reply, TurnAnswer, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Sql, SqlValue};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::position;
-use crate::sqlite::Sqlite;
+use crate::tenant::Object;
 
 const HISTORIES: u64 = 60;
 const STEPS: usize = 120;
@@ -36,10 +36,7 @@ const AGENTS: usize = 6;
 const BETWEEN: [&str; 4] = ["],\"relationships\":[", "],\"owned_agents\":[", "],\"deletions\":[", "]}"];
 
 struct World {
-    random: fastrand::Rng,
-    core: OrganizationCore,
-    storage: Sqlite,
-    now_ms: i64,
+    object: Object,
     agents: Vec<AgentId>,
     deletions: Vec<DeletionId>,
 }
@@ -75,17 +72,8 @@ fn name(text: &str) -> Name {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut world = Self {
-            random: fastrand::Rng::with_seed(seed),
-            core: OrganizationCore::default(),
-            storage: Sqlite::new(),
-            now_ms: 1_700_000_000_000,
-            agents: Vec::new(),
-            deletions: Vec::new(),
-        };
-        let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
-        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: world.now(), record: None };
-        world.ask(Command::Configure(settings));
+        let object = Object::new(seed, Limits::default());
+        let mut world = Self { object, agents: Vec::new(), deletions: Vec::new() };
         for number in 0..AGENTS {
             let new = NewAgent {
                 agent_id: world.agent_id(),
@@ -103,34 +91,27 @@ impl World {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now_ms)
+        self.object.now()
     }
 
     fn decay(&self) -> Decay {
         Decay { now: self.now(), half_life_ms: mood::HALF_LIFE_MS_DEFAULT }
     }
 
-    fn bytes(&mut self) -> [u8; 10] {
-        let mut bytes = [0; 10];
-        self.random.fill(&mut bytes);
-        bytes
-    }
-
     fn agent_id(&mut self) -> AgentId {
-        AgentId::new(self.now(), self.bytes())
+        AgentId::new(self.now(), self.object.bytes())
     }
 
     fn call(&mut self, request_id: RequestId, key: Option<&str>, command: Command) -> Reply {
         let key = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: String::new() });
         let call =
             Call { request_id, repeated: false, caller: Caller::Operator, idempotency: key, edge: None, command };
-        let now = self.now();
-        self.storage.transaction(|sql| self.core.handle(sql, call, now)).expect("a reply")
+        self.object.handle(call)
     }
 
     fn request_id(&mut self) -> RequestId {
-        self.now_ms += 1;
-        RequestId::new(self.now(), self.bytes())
+        self.object.now_ms += 1;
+        self.object.request_id()
     }
 
     fn keyed(&mut self, key: Option<&str>, command: Command) -> Reply {
@@ -144,15 +125,15 @@ impl World {
 
     /// A new key for most requests.
     fn key(&mut self) -> Option<String> {
-        self.random.u8(0..4).ne(&0).then(|| format!("k{}", self.random.u64(..)))
+        self.object.random.u8(0..4).ne(&0).then(|| format!("k{}", self.object.random.u64(..)))
     }
 
     fn user(&mut self) -> &'static str {
-        self.random.choice(USERS).expect("a user")
+        self.object.random.choice(USERS).expect("a user")
     }
 
     fn create(&mut self, user: &str, key: Option<&str>) -> Reply {
-        let metadata = format!("{{\"x\":\"{}\"}}", "\\\"\u{1F980}".repeat(self.random.usize(0..60)));
+        let metadata = format!("{{\"x\":\"{}\"}}", "\\\"\u{1F980}".repeat(self.object.random.usize(0..60)));
         let metadata = Metadata::from_stored(metadata).expect("an object");
         let new = NewEndUser { user_id: user_id(user), display_name: None, metadata };
         self.keyed(key, Command::CreateEndUser(new))
@@ -160,21 +141,21 @@ impl World {
 
     fn turn(&mut self, user: &str, key: Option<&str>) {
         let request_id = self.request_id();
-        let agent = *self.random.choice(&self.agents).expect("an agent");
+        let agent = *self.object.random.choice(&self.agents).expect("an agent");
         let turn = NewTurn {
             agent: AgentRef::Id(agent),
             user_id: Some(user_id(user)),
-            is_stateful: self.random.u8(0..4) > 0,
-            relationship_id: RelationshipId::new(self.now(), self.bytes()),
+            is_stateful: self.object.random.u8(0..4) > 0,
+            relationship_id: RelationshipId::new(self.now(), self.object.bytes()),
             expires_in_ms: 60_000,
         };
         self.call(request_id, key, Command::ReserveTurn(turn)).outcome.expect("a turn");
         let level = |number| Level::from_f64(number).expect("a level");
         let affect = Affect { valence: level(0.5), arousal: level(-0.5), tension: None, affiliation: None };
         let answer = TurnAnswer {
-            response: "\"\u{1}".repeat(self.random.usize(0..40)),
+            response: "\"\u{1}".repeat(self.object.random.usize(0..40)),
             state: None,
-            affect: self.random.bool().then_some(affect),
+            affect: self.object.random.bool().then_some(affect),
             provider: "echo".to_owned(),
             model: "echo".to_owned(),
             latency_ms: 1,
@@ -186,13 +167,13 @@ impl World {
     fn give(&mut self, user: &str) {
         let read = Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(user_id(user)) });
         let Answer::ReadPrincipal(owner) = self.ask(read) else { panic!("another answer") };
-        let id = *self.random.choice(&self.agents).expect("an agent");
+        let id = *self.object.random.choice(&self.agents).expect("an agent");
         let change = PrincipalChange { name: None, metadata: None, owner: Some(Some(owner.principal.id)) };
         self.ask(Command::UpdatePrincipal(UpdatePrincipal { id, change, if_match: None }));
     }
 
     fn delete(&mut self, user: &str, cascade: Cascade) {
-        let deletion_id = DeletionId::new(self.now(), self.bytes());
+        let deletion_id = DeletionId::new(self.now(), self.object.bytes());
         let reason = Some("a \"reason\"".to_owned());
         self.ask(Command::DeleteEndUser(DeleteEndUser {
             user_id: user_id(user),
@@ -206,28 +187,28 @@ impl World {
 
     /// The listing confirms everything, and what waits for that is completed.
     fn confirm(&mut self) {
-        let (to, now) = (self.core.last_sequence().expect("loaded"), self.now());
-        self.storage.transaction(|sql| self.core.acknowledge(sql, position(to), now)).expect("an acknowledgement");
-        while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
+        let to = position(self.object.core.last_sequence().expect("loaded"));
+        self.object.transact(|core, sql, now| core.acknowledge(sql, to, now));
+        while self.object.transact(OrganizationCore::purge) {}
     }
 
     fn sweep(&mut self) {
         let now = self.now();
-        self.storage.transaction(|sql| self.core.sweep(sql, now)).expect("a sweep");
+        self.object.storage.transaction(|sql| self.object.core.sweep(sql, now)).expect("a sweep");
     }
 
     fn step(&mut self) {
         let (user, key) = (self.user(), self.key());
-        match self.random.u8(0..100) {
+        match self.object.random.u8(0..100) {
             0..40 => drop(self.create(user, key.as_deref()).outcome.expect("a user")),
             40..75 => self.turn(user, key.as_deref()),
             75..82 => self.give(user),
             82..88 => {
-                let cascade = if self.random.u8(0..3) == 0 { Cascade::MemoryOnly } else { Cascade::ModelOnly };
+                let cascade = if self.object.random.u8(0..3) == 0 { Cascade::MemoryOnly } else { Cascade::ModelOnly };
                 self.delete(user, cascade);
             }
             88..92 => self.confirm(),
-            92..96 => self.now_ms += self.random.i64(0..KEPT_MS / 2),
+            92..96 => self.object.now_ms += self.object.random.i64(0..KEPT_MS / 2),
             96..98 => {
                 self.delete(user, Cascade::All);
                 self.confirm();
@@ -238,7 +219,7 @@ impl World {
     }
 
     fn texts<const N: usize>(&self, select: &str, parameters: &[SqlValue<'_>]) -> Vec<[String; N]> {
-        let rows = self.storage.run(select, parameters).expect("rows");
+        let rows = self.object.storage.run(select, parameters).expect("rows");
         rows.into_iter().map(|mut row| std::array::from_fn(|_| row.text().expect("a text"))).collect()
     }
 
@@ -247,7 +228,7 @@ impl World {
         let (now, decay) = (self.now(), self.decay());
         let id = user_id(user);
         let Answer::CreateEndUser(read) = self.create(user, None).outcome.expect("the user") else { panic!() };
-        self.now_ms = now.millis();
+        self.object.now_ms = now.millis();
         let kept = self.texts(
             "SELECT request_id, CAST(expires_at AS TEXT), document FROM idempotency
              WHERE about = ? AND expires_at > ? ORDER BY number",
@@ -259,7 +240,7 @@ impl World {
         });
         let list = ListRelationships { user_id: Some(id.clone()), agent: None, after: 0, limit: 1_000 };
         let Answer::ListRelationships(relationships) = self.ask(Command::ListRelationships(list)) else { panic!() };
-        self.now_ms = now.millis();
+        self.object.now_ms = now.millis();
         let relationships = relationships.iter().map(|(_, relationship)| json(&relationship.view(decay)));
         let owned = self.texts(
             "SELECT agent_id FROM agents JOIN users u ON u.number = owner WHERE u.digest = ? ORDER BY agent_id",
@@ -272,7 +253,7 @@ impl World {
         let receipt = |world: &mut Self, deletion_id: &str| {
             let deletion_id = deletion_id.parse().expect("an id");
             let receipt = world.ask(Command::ReadDeletion(ReadDeletion { deletion_id }));
-            world.now_ms = now.millis();
+            world.object.now_ms = now.millis();
             let Answer::ReadDeletion(receipt) = receipt else { panic!("another answer") };
             json(&receipt)
         };
@@ -289,12 +270,12 @@ impl World {
     }
 
     fn part(&self, part: ExportPart, bounds: PartBounds) -> Result<ExportedPart, String> {
-        let last = self.core.last_sequence().expect("loaded");
-        export::part(&self.storage, part, bounds, last, self.decay()).map_err(|failure| format!("{failure:?}"))
+        let last = self.object.core.last_sequence().expect("loaded");
+        export::part(&self.object.storage, part, bounds, last, self.decay()).map_err(|failure| format!("{failure:?}"))
     }
 
     fn bounds(&mut self) -> PartBounds {
-        PartBounds { rows_max: self.random.u32(1..12), bytes_max: self.random.usize(1..6_000) }
+        PartBounds { rows_max: self.object.random.u32(1..12), bytes_max: self.object.random.usize(1..6_000) }
     }
 
     /// The answers of each user and agent are as many as the rows say, and as long.
@@ -353,7 +334,7 @@ fn check_parts(world: &mut World, user: &str) -> usize {
     else {
         panic!("another answer")
     };
-    world.now_ms -= 1;
+    world.object.now_ms -= 1;
     let exported_at = |text: &str| text.split_once(',').map(|(_, rest)| rest.to_owned());
     // It is a millisecond later, in which a mood decays.
     if held.lists[1].is_empty() {
@@ -450,7 +431,7 @@ fn assert_too_many(reply: &Reply, retry_after_ms: i64) {
 /// Pretends that the newest answer follows others, so that there are so many of these bytes.
 fn pretend(world: &World, count: i64, bytes: i64) {
     let update = "UPDATE idempotency SET about_count = ?1, about_bytes = ?2 WHERE number = (SELECT max(number) FROM idempotency)";
-    world.storage.run(update, &[count.into(), bytes.into()]).expect("an update");
+    world.object.storage.run(update, &[count.into(), bytes.into()]).expect("an update");
 }
 
 #[test]
@@ -458,16 +439,16 @@ fn no_further_answer_is_kept_about_one_user_beyond_the_bounds() {
     for (count, bytes) in [(ABOUT_MAX, 1_000), (2, ABOUT_BYTES_MAX)] {
         let mut world = World::new(3);
         world.create("ada", Some("k1"));
-        let first_ms = world.now_ms;
+        let first_ms = world.object.now_ms;
         world.create("ada", Some("k2"));
         pretend(&world, count - i64::from(count == ABOUT_MAX), bytes - 100_000 * i64::from(count == 2));
         assert!(world.create("ada", Some("k3")).outcome.is_ok(), "one less than the bound");
         pretend(&world, count, bytes);
         let refused = world.create("ada", Some("k4"));
-        let left = first_ms + KEPT_MS - world.now_ms;
+        let left = first_ms + KEPT_MS - world.object.now_ms;
         assert_too_many(&refused, left);
         // Whatever else would be about the user is refused, and does nothing.
-        let before = world.core.last_sequence();
+        let before = world.object.core.last_sequence();
         let turn = NewTurn {
             agent: AgentRef::Id(world.agents[0]),
             user_id: Some(user_id("ada")),
@@ -484,13 +465,13 @@ fn no_further_answer_is_kept_about_one_user_beyond_the_bounds() {
             agent_id: AgentId::new(world.now(), [1; 10]),
         };
         assert_too_many(&world.keyed(Some("k6"), Command::CreatePrincipal(human)), left - 2);
-        assert_eq!(world.core.last_sequence(), before);
+        assert_eq!(world.object.core.last_sequence(), before);
         // A repetition, a request without a key, and one about somebody else are not.
         assert!(world.create("ada", Some("k1")).replayed);
         assert!(world.create("ada", None).outcome.is_ok());
         assert!(world.create("b\"ob", Some("k7")).outcome.is_ok());
         // As soon as the oldest has expired, swept or not, there is room.
-        world.now_ms = first_ms + KEPT_MS - 1;
+        world.object.now_ms = first_ms + KEPT_MS - 1;
         assert!(world.create("ada", Some("k8")).outcome.is_ok());
     }
 }
@@ -516,15 +497,19 @@ fn no_further_answer_is_kept_beyond_the_bound_of_all() {
     world.create("ada", Some("k2"));
     let renumber = |number: i64| {
         let update = "UPDATE idempotency SET number = ? WHERE number = (SELECT max(number) FROM idempotency)";
-        world.storage.run(update, &[number.into()]).expect("an update");
+        world.object.storage.run(update, &[number.into()]).expect("an update");
     };
     renumber(KEPT_MAX - 1);
     assert!(world.create("b\"ob", Some("k3")).outcome.is_ok(), "the last one");
     assert_too_many(&world.create("ada", Some("k4")), KEPT_MS - 3);
+    let users = |world: &World| world.object.storage.count("SELECT count(*) FROM users", &[]).expect("a count");
+    let before = users(&world);
+    assert_too_many(&world.create("new", Some("k4")), KEPT_MS - 4);
+    assert_eq!(users(&world), before, "what is refused does nothing");
     assert!(world.create("ada", Some("k1")).replayed);
     assert!(world.create("ada", None).outcome.is_ok());
     // The first goes with the sweep.
-    world.now_ms += KEPT_MS;
+    world.object.now_ms += KEPT_MS;
     world.sweep();
     assert!(world.create("ada", Some("k5")).outcome.is_ok());
 }
@@ -579,7 +564,7 @@ fn an_export_in_one_message_has_at_most_16_mib() {
             command,
         };
         let now = world.now();
-        let reply = world.core.handle(&world.storage, call, now);
+        let reply = world.object.core.handle(&world.object.storage, call, now);
         assert_eq!(reply.is_ok(), fits, "{answers} answers");
     }
 }

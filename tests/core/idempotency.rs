@@ -1,28 +1,26 @@
-//! Kept answers: how long they last, and what the edge's own repetition of a call gets.
+//! Kept answers: how long they last, whom they are about, and what the edge's own repetition of a call gets.
 
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
-use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
+use rollcall::directory::agent::{AgentId, AgentRef};
+use rollcall::directory::api_key::Scope;
+use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::Limits;
-use rollcall::directory::secret::Secret;
+use rollcall::directory::principal::PrincipalType;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, CreatedEndUser, IdempotencyKey, IssueKey, KeyRecord, NewEndUser, Reply, Settings,
+    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteAgent, IdempotencyKey, NewAgent,
+    NewEndUser, NewPrincipal, NewTurn, Rejection, Reply, ReservedTurn,
 };
-use rollcall::organization::sql::Sql;
+use rollcall::organization::sql::{Row, Sql};
 
-use crate::sqlite::Sqlite;
-
-const START_MS: i64 = 1_700_000_000_000;
+use crate::tenant::{self, Object, START_MS};
 
 struct Fixture {
-    sql: Sqlite,
-    object: OrganizationCore,
-    key: KeyDigest,
+    object: Object,
 }
 
 fn request_id(number: u8) -> RequestId {
@@ -31,47 +29,22 @@ fn request_id(number: u8) -> RequestId {
 
 impl Fixture {
     fn new() -> Self {
-        let now = Timestamp::from_millis(START_MS);
-        let tenant = Tenant { organization: OrganizationId::new(now, [1; 10]), mode: Mode::Live };
-        let secret = Secret::new("s".repeat(32)).expect("a secret");
-        let key = ApiKey::mint(&KeyPrefix::default(), tenant, [7; 32], &secret).digest();
-        let settings = Settings { tenant, version: 1, limits: Limits::default(), anchor: now, record: None };
-        let record = KeyRecord {
-            key_id: KeyId::new(now, [1; 10]),
-            kind: KeyKind::Api,
-            scope: Scope::ReadWrite,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_on: None,
-        };
-        let mut fixture = Self { sql: Sqlite::new(), object: OrganizationCore::default(), key };
-        let command = Command::IssueKey(IssueKey { settings, digest: fixture.key.clone(), key: record });
-        let caller = Caller::Operator;
-        let call = Call { request_id: request_id(0), repeated: false, caller, idempotency: None, edge: None, command };
-        fixture.handle(call, now);
-        fixture
-    }
-
-    fn handle(&mut self, call: Call, now: Timestamp) -> Reply {
-        let object = &mut self.object;
-        self.sql.transaction(|sql| object.handle(sql, call, now)).expect("a reply")
+        Self { object: Object::new(1, Limits::default()) }
     }
 
     fn create(&mut self, number: u8, repeated: bool, idempotency: Option<&str>, now_ms: i64) -> Reply {
-        let caller = Caller::Key { digest: self.key.clone(), kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 };
+        let caller = self.object.holder(Scope::ReadWrite);
         let idempotency =
             idempotency.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "the request".to_owned() });
         let user_id = UserId::new("ada").expect("an id");
         let command = Command::CreateEndUser(NewEndUser { user_id, display_name: None, metadata: Metadata::default() });
         let call = Call { request_id: request_id(number), repeated, caller, idempotency, edge: None, command };
-        self.handle(call, Timestamp::from_millis(now_ms))
+        self.object.now_ms = now_ms;
+        self.object.handle(call)
     }
 
     fn kept(&self) -> i64 {
-        let row = self.sql.first("SELECT count(*) FROM idempotency", &[]).expect("the answers");
+        let row = self.object.storage.first("SELECT count(*) FROM idempotency", &[]).expect("the answers");
         row.expect("a row").integer().expect("a number")
     }
 }
@@ -84,13 +57,13 @@ fn created(reply: &Reply) -> bool {
 fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
     let mut fixture = Fixture::new();
     assert!(created(&fixture.create(1, false, Some("k"), START_MS)));
-    let work_at = fixture.object.work_at();
+    let work_at = fixture.object.core.work_at();
     assert!(work_at.is_some_and(|at| at <= Timestamp::from_millis(START_MS)), "the alarm comes for the expiry");
     let last = fixture.create(2, false, Some("k"), START_MS + KEPT_MS - 1);
     assert!(created(&last) && last.replayed);
     let sweep = |fixture: &mut Fixture, now_ms: i64| {
-        let object = &mut fixture.object;
-        fixture.sql.transaction(|sql| object.sweep(sql, Timestamp::from_millis(now_ms))).expect("a sweep")
+        fixture.object.now_ms = now_ms;
+        fixture.object.transact(OrganizationCore::sweep)
     };
     assert_eq!(sweep(&mut fixture, START_MS + KEPT_MS - 1), Some(Timestamp::from_millis(START_MS + KEPT_MS)));
     assert_eq!(fixture.kept(), 1);
@@ -106,7 +79,7 @@ fn an_answer_is_kept_for_a_day_and_swept_afterwards() {
 fn an_answer_survives_a_restart() {
     let mut fixture = Fixture::new();
     fixture.create(1, false, Some("k"), START_MS);
-    fixture.object = OrganizationCore::default();
+    fixture.object.restart();
     assert!(fixture.create(2, false, Some("k"), START_MS).replayed);
 }
 
@@ -124,5 +97,127 @@ fn a_repeated_call_is_no_retry() {
         let other = fixture.create(2, false, None, START_MS);
         assert!(!created(&other));
         assert_eq!(remaining(&other), remaining(&first) - 1);
+    }
+}
+
+fn user(text: &str) -> UserId {
+    UserId::new(text).expect("an id")
+}
+
+/// Every request about Ada of which the answer is kept, in whatever dialect: a name, and the command.
+fn about_ada(object: &mut Object, agent: AgentId) -> Vec<(&'static str, Command)> {
+    let new = || NewEndUser { user_id: user("ada"), display_name: None, metadata: Metadata::default() };
+    let human = NewPrincipal {
+        r#type: PrincipalType::Human,
+        external_id: user("ada"),
+        name: Name::new("Ada").expect("a name"),
+        metadata: Metadata::default(),
+        agent_id: AgentId::new(object.now(), object.bytes()),
+    };
+    let turn = |is_stateful| {
+        let relationship_id = RelationshipId::new(Timestamp::from_millis(START_MS), [1; 10]);
+        let agent = AgentRef::Id(agent);
+        let user_id = Some(user("ada"));
+        Command::ReserveTurn(NewTurn { agent, user_id, is_stateful, relationship_id, expires_in_ms: 60_000 })
+    };
+    vec![
+        ("an end user", Command::CreateEndUser(new())),
+        ("a principal", Command::CreatePrincipal(human)),
+        ("a turn", turn(true)),
+        ("a turn that only names her", turn(false)),
+    ]
+}
+
+/// A request with an idempotency key, and what it gets; a turn is answered too.
+fn execute(object: &mut Object, key: &str, command: Command) -> Reply {
+    let request_id = object.request_id();
+    let reply = object.keyed(request_id, key, command);
+    if let Ok(Answer::ReserveTurn(ReservedTurn::New { .. })) = reply.outcome {
+        let (caller, command) = (Caller::Operator, Command::CommitTurn(tenant::turn_answer()));
+        let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
+        object.handle(call).outcome.expect("an answer");
+    }
+    reply
+}
+
+/// Every answer about a person goes with the person, whichever dialect made it, and those about others stay.
+#[test]
+fn an_answer_about_a_person_goes_with_the_person_in_every_dialect() {
+    for index in 0..4 {
+        let mut object = Object::new(1, Limits::default());
+        let agent = object.agent("tutor").agent.agent_id;
+        let request = |object: &mut Object| about_ada(object, agent).remove(index);
+        let (name, command) = request(&mut object);
+        execute(&mut object, "hers", command).outcome.expect("an answer");
+        object.create(&user("ada"));
+        let others = NewEndUser { user_id: user("bob"), display_name: None, metadata: Metadata::default() };
+        execute(&mut object, "his", Command::CreateEndUser(others)).outcome.expect("an answer");
+        let (_, again) = request(&mut object);
+        assert!(execute(&mut object, "hers", again).replayed, "{name}: it is kept");
+
+        object.erase(&user("ada"));
+        let (_, again) = request(&mut object);
+        let refused = execute(&mut object, "hers", again).outcome;
+        assert!(matches!(refused, Err(Rejection::DeletionPending { .. })), "{name}, being erased: {refused:?}");
+
+        object.purge();
+        let (_, again) = request(&mut object);
+        let refused = execute(&mut object, "hers", again).outcome;
+        assert!(matches!(refused, Err(Rejection::IdempotencyOfErased)), "{name}, erased: {refused:?}");
+        let select = "SELECT digest FROM idempotency WHERE about IS NOT NULL OR trim(document) <> '' ORDER BY digest";
+        let left = object.storage.list(select, &[], Row::text).expect("the answers");
+        assert_eq!(left, ["his"], "{name}: nothing of the answer is left");
+        let ada = object.storage.count("SELECT count(*) FROM users WHERE user_id = 'ada'", &[]).expect("a count");
+        assert_eq!(ada, 0, "{name}: the repetition did not make her anew");
+    }
+}
+
+/// The answer to a batch names nobody. Its repetition says who has been erased since.
+#[test]
+fn a_repeated_batch_says_who_was_erased_since() {
+    let mut object = Object::new(1, Limits::default());
+    let batch = || {
+        let new = |id| NewEndUser { user_id: user(id), display_name: None, metadata: Metadata::default() };
+        Command::CreateEndUsers(CreateEndUsers { users: ["ada", "bob"].map(new).into() })
+    };
+    let created = |object: &mut Object| match execute(object, "k", batch()).outcome {
+        Ok(Answer::CreateEndUsers(creations)) => creations,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(created(&mut object), [Creation::Created, Creation::Created]);
+    object.erase(&user("ada"));
+    assert_eq!(created(&mut object), [Creation::DeletionPending, Creation::Created]);
+    object.purge();
+    assert_eq!(created(&mut object), [Creation::Erased, Creation::Created]);
+    // Who has the id now is somebody else.
+    object.create(&user("ada"));
+    assert_eq!(created(&mut object), [Creation::Erased, Creation::Created]);
+}
+
+/// An agent is gone at once, and the answers about it with it.
+#[test]
+fn an_answer_about_an_agent_goes_with_the_agent_in_every_dialect() {
+    for is_principal in [false, true] {
+        let mut object = Object::new(1, Limits::default());
+        let create = |agent_id: AgentId| {
+            let (external_id, name) = (user("tutor-1"), Name::new("tutor").expect("a name"));
+            if is_principal {
+                let (r#type, metadata) = (PrincipalType::Agent, Metadata::default());
+                Command::CreatePrincipal(NewPrincipal { r#type, external_id, name, metadata, agent_id })
+            } else {
+                Command::SaveAgent(NewAgent { agent_id, external_id: Some(external_id), name, metadata: None })
+            }
+        };
+        let agent_id = AgentId::new(object.now(), [1; 10]);
+        execute(&mut object, "k", create(agent_id)).outcome.expect("an agent");
+        let other = AgentId::new(object.now(), [2; 10]);
+        assert!(execute(&mut object, "k", create(other)).replayed);
+        let deletion_id = DeletionId::new(object.now(), object.bytes());
+        let delete = DeleteAgent { agent: AgentRef::Id(agent_id), deletion_id, reason: None, if_match: None };
+        object.operator(Command::DeleteAgent(delete)).expect("a receipt");
+        let refused = execute(&mut object, "k", create(other)).outcome;
+        assert!(matches!(refused, Err(Rejection::IdempotencyOfErased)), "{refused:?}");
+        let about = "SELECT count(*) FROM idempotency WHERE about IS NOT NULL OR trim(document) <> ''";
+        assert_eq!(object.storage.count(about, &[]), Ok(0));
     }
 }

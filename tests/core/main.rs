@@ -1,28 +1,38 @@
 //! The core, natively: the same statements over SQLite, with any clock, any crash and any order of events that a
 //! seed produces.
 
+mod agents;
 mod audit;
 mod batches;
 mod bounds;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
+mod conditions;
 mod copies;
+mod cursors;
+mod edge;
 mod edge_limits;
 mod edge_reads;
 mod export;
+mod flush;
 mod formats;
 mod idempotency;
+mod keys;
 mod leased_tokens;
 mod ledger;
 mod limiter;
+mod limits;
 mod listing;
+mod merge_patches;
 mod mirror;
+mod moods;
 mod parsers;
 mod plans;
 mod purging;
 mod simulation;
 mod sqlite;
+mod tenant;
 mod versions;
 
 use rollcall::organization::change_log::ListingPosition;

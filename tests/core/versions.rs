@@ -11,20 +11,20 @@ use std::collections::BTreeMap;
 use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::deletion::Cascade;
 use rollcall::directory::end_user::Version;
-use rollcall::directory::identifiers::{DeletionId, Mode, OrganizationId, RelationshipId, RequestId, Tenant};
+use rollcall::directory::identifiers::{DeletionId, RelationshipId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
 use rollcall::directory::organization::{Capacity, Limits};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, DeleteAgent, DeleteEndUser, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome,
-    Precondition, Rejection, Settings, UpdateAgent, UpdateEndUser,
+    Answer, Command, DeleteAgent, DeleteEndUser, EndUserChange, NewAgent, NewEndUser, NewTurn, Outcome, Precondition,
+    Rejection, UpdateAgent, UpdateEndUser,
 };
 use rollcall::organization::sql::{Row, Sql};
 
 use crate::position;
-use crate::sqlite::Sqlite;
+use crate::tenant::Object;
 
 const HISTORIES: u64 = 300;
 const STEPS: usize = 120;
@@ -33,10 +33,7 @@ const IDS: [&str; 3] = ["a", "b", "c"];
 const USERS_MAX: u64 = 2;
 
 struct World {
-    random: fastrand::Rng,
-    core: OrganizationCore,
-    storage: Sqlite,
-    now_ms: i64,
+    object: Object,
     /// Whose version each one is: the kind and id of the record, and which of those under the id it is.
     versions: BTreeMap<Version, (String, usize)>,
     /// How many records an id had that were erased.
@@ -45,43 +42,21 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut world = Self {
-            random: fastrand::Rng::with_seed(seed),
-            core: OrganizationCore::default(),
-            storage: Sqlite::new(),
-            now_ms: 1_700_000_000_000,
-            versions: BTreeMap::new(),
-            erased: BTreeMap::new(),
-        };
-        let tenant = Tenant { organization: OrganizationId::new(world.now(), [1; 10]), mode: Mode::Live };
-        let settings = Settings {
-            tenant,
-            version: 1,
-            limits: Limits { end_users: USERS_MAX, ..Limits::default() },
-            anchor: world.now(),
-            record: None,
-        };
-        world.call(Command::Configure(settings)).expect("an answer");
-        world
+        let object = Object::new(seed, Limits { end_users: USERS_MAX, ..Limits::default() });
+        Self { object, versions: BTreeMap::new(), erased: BTreeMap::new() }
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now_ms)
+        self.object.now()
     }
 
     fn bytes(&mut self) -> [u8; 10] {
-        let mut bytes = [0; 10];
-        self.random.fill(&mut bytes);
-        bytes
+        self.object.bytes()
     }
 
     fn call(&mut self, command: Command) -> Outcome {
-        self.now_ms += 1;
-        let request_id = RequestId::new(self.now(), self.bytes());
-        let call =
-            Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command };
-        let now = self.now();
-        self.storage.transaction(|sql| self.core.handle(sql, call, now)).expect("a reply").outcome
+        self.object.now_ms += 1;
+        self.object.operator(command)
     }
 
     /// Records the version that a record has. No other record, and no earlier one under the id, ever had it.
@@ -92,7 +67,7 @@ impl World {
     }
 
     fn id(&mut self) -> &'static str {
-        self.random.choice(IDS).expect("an id")
+        self.object.random.choice(IDS).expect("an id")
     }
 
     fn user_id(&mut self) -> UserId {
@@ -100,13 +75,13 @@ impl World {
     }
 
     fn metadata(&mut self) -> Metadata {
-        Metadata::from_stored(format!("{{\"n\":{}}}", self.random.u8(..))).expect("an object")
+        Metadata::from_stored(format!("{{\"n\":{}}}", self.object.random.u8(..))).expect("an object")
     }
 
     /// A version that some record had: mostly an old one.
     fn any_version(&mut self) -> Version {
         let known: Vec<Version> = self.versions.keys().copied().collect();
-        self.random.choice(known).unwrap_or(Version::of_sequence(1))
+        self.object.random.choice(known).unwrap_or(Version::of_sequence(1))
     }
 
     fn is_of(&self, record: &str, version: Version) -> bool {
@@ -115,7 +90,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.u8(0..100) {
+        match self.object.random.u8(0..100) {
             0..20 => {
                 let user_id = self.user_id();
                 let new = NewEndUser { user_id: user_id.clone(), display_name: None, metadata: self.metadata() };
@@ -180,25 +155,25 @@ impl World {
             }
             90..95 => self.acknowledge(),
             // A restart: the sequence goes on.
-            _ => self.core = OrganizationCore::default(),
+            _ => self.object.core = OrganizationCore::default(),
         }
     }
 
     fn users(&self) -> u64 {
-        self.storage.count("SELECT count(*) FROM users", &[]).expect("a count")
+        self.object.storage.count("SELECT count(*) FROM users", &[]).expect("a count")
     }
 
     /// The listing confirms any change.
     fn acknowledge(&mut self) {
-        let (now, last) = (self.now(), self.core.last_sequence().unwrap_or_default());
-        let to = position(self.random.i64(0..=last));
-        self.storage.transaction(|sql| self.core.acknowledge(sql, to, now)).expect("an acknowledgement");
+        let last = self.object.core.last_sequence().unwrap_or_default();
+        let to = position(self.object.random.i64(0..=last));
+        self.object.transact(|core, sql, now| core.acknowledge(sql, to, now));
     }
 
     /// Erases a user in every store, or only the user's relationships.
     fn erase_user(&mut self) {
         let (user_id, deletion_id) = (self.user_id(), DeletionId::new(self.now(), self.bytes()));
-        let cascade = *self.random.choice(&[Cascade::All, Cascade::MemoryOnly]).expect("one");
+        let cascade = *self.object.random.choice(&[Cascade::All, Cascade::MemoryOnly]).expect("one");
         let record = format!("user {user_id}");
         let deleted = self.call(Command::DeleteEndUser(DeleteEndUser {
             user_id,
@@ -207,11 +182,9 @@ impl World {
             reason: None,
             if_match: None,
         }));
-        let now = self.now();
-        let last = self.core.last_sequence().expect("a sequence");
-        let acknowledge = |sql: &Sqlite| self.core.acknowledge(sql, position(last), now);
-        self.storage.transaction(acknowledge).expect("an acknowledgement");
-        while self.storage.transaction(|sql| self.core.purge(sql, now)).expect("a purge") {}
+        let last = self.object.core.last_sequence().expect("a sequence");
+        self.object.transact(|core, sql, now| core.acknowledge(sql, position(last), now));
+        while self.object.transact(OrganizationCore::purge) {}
         if deleted.is_ok() && cascade == Cascade::All {
             *self.erased.entry(record).or_default() += 1;
         }
@@ -224,7 +197,7 @@ impl World {
                 "SELECT version, number, (SELECT max(sequence) FROM changes WHERE kind <> 'repair' AND
                    (subject = t.number OR changes.user = t.number)) FROM {table} t"
             );
-            for row in self.storage.rows(&select, &[]).expect("rows") {
+            for row in self.object.storage.rows(&select, &[]).expect("rows") {
                 let mut row = Row::new(row);
                 let (version, number) = (row.integer().expect("a version"), row.integer().expect("a number"));
                 let last = row.optional_integer().expect("a sequence");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const TRANSPORT: &[&str] = &["content-length", "date", "connection", "keep-alive
 
 #[derive(Debug, Clone)]
 pub struct Client {
-    url: String,
+    /// Clones share it.
+    url: Arc<Mutex<String>>,
     credential: Option<String>,
     agent: ureq::Agent,
     headers: Vec<(String, String)>,
@@ -33,6 +35,7 @@ pub struct Response {
 
 impl Client {
     pub fn new(url: &str, credential: Option<&str>) -> Self {
+        wait::limit_test();
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -41,7 +44,24 @@ impl Client {
             .timeout_global(Some(wait::LIMIT))
             .build()
             .into();
-        Self { url: url.to_owned(), credential: credential.map(str::to_owned), agent, headers: Vec::new() }
+        Self {
+            url: Arc::new(Mutex::new(url.to_owned())),
+            credential: credential.map(str::to_owned),
+            agent,
+            headers: Vec::new(),
+        }
+    }
+
+    /// The same client with another credential, which moves with this one.
+    #[must_use]
+    pub fn with_credential(&self, credential: &str) -> Self {
+        Self { credential: Some(credential.to_owned()), ..self.clone() }
+    }
+
+    /// A client that moves with another one.
+    #[must_use]
+    pub fn sharing(self, other: &Self) -> Self {
+        Self { url: Arc::clone(&other.url), ..self }
     }
 
     #[must_use]
@@ -52,7 +72,16 @@ impl Client {
 
     /// Continues with a server that was restarted at another address.
     pub fn move_to(&mut self, url: &str) {
-        url.clone_into(&mut self.url);
+        self.url = Arc::new(Mutex::new(url.to_owned()));
+    }
+
+    /// The same with all clones of this client, while they are in use.
+    pub fn move_all_to(&self, url: &str) {
+        url.clone_into(&mut self.url.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn url(&self) -> String {
+        self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn get(&self, path: &str) -> Response {
@@ -130,7 +159,8 @@ impl Client {
 
     /// Opens a connection and sends the head of a `POST`.
     fn connect(&self, path: &str, framing: &str) -> TcpStream {
-        let host = self.url.strip_prefix("http://").expect("an address");
+        let url = self.url();
+        let host = url.strip_prefix("http://").expect("an address");
         let mut head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
         write!(head, "{framing}\r\n").expect("a string takes it");
         let credential = self.credential.as_ref().map(|key| ("Authorization".to_owned(), format!("Bearer {key}")));
@@ -159,7 +189,7 @@ impl Client {
         body: Option<(&str, &[u8])>,
     ) -> Result<(Response, ureq::Body), ureq::Error> {
         // Most clients send this. Here a compressed body does not read, so no answer of the Worker may be compressed.
-        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url()));
         let mut request = request.header("X-Front-Accept-Encoding", "gzip, br");
         if let Some(credential) = &self.credential {
             request = request.header("Authorization", format!("Bearer {credential}"));

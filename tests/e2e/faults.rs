@@ -24,6 +24,16 @@ pub fn set(server: &Server, faults: &Value) {
     assert_eq!(response.status, 200, "{response:?}");
 }
 
+/// How often a fault has happened. A test that needs a fault asserts that it did.
+pub fn happened(server: &Server, fault: &str) -> u64 {
+    expect(200, server.anonymous().get("/__calls"))[fault].as_u64().unwrap_or_default()
+}
+
+/// Waits until a fault has happened since the server started.
+pub fn wait_until_happened(server: &Server, fault: &str) {
+    wait::until(&format!("{fault} to happen"), || happened(server, fault), |times| *times > 0);
+}
+
 #[test]
 fn kv_down_fails_no_write_and_no_read_and_catches_up() {
     let server = server();
@@ -39,6 +49,7 @@ fn kv_down_fails_no_write_and_no_read_and_catches_up() {
         assert_eq!((client.get(&path).status, near.get(&path).status), (200, 200));
     }
     assert_eq!(expect(200, client.get("/v1/end-users"))["data"].as_array().map(Vec::len), Some(30));
+    assert!(happened(&server, "kv.failed") > 0, "readers asked it");
     assert_eq!(server.anonymous().get("/ready").status, 503);
     set(&server, &json!({ "kv": false }));
     set_ahead(&server, REWRITTEN_AFTER);
@@ -63,6 +74,7 @@ fn d1_down_fails_no_write_and_catches_up() {
     assert_eq!(listed.json()["error"]["code"], "service_unavailable");
     assert!(!listed.body.contains("injected"), "the inside stays inside");
     assert_eq!(server.admin().get("/admin/v1/organizations").status, 503);
+    assert!(happened(&server, "d1.failed") > 1, "the flushes failed too");
     set(&server, &json!({ "d1": false }));
     let page = expect(200, client.get("/v1/end-users"));
     assert_eq!(page["data"].as_array().map(Vec::len), Some(31), "at once, for who asks");
@@ -133,6 +145,7 @@ fn what_never_answers_holds_nobody_up_for_ever() {
     let look = || near.get("/v1/end-users/before");
     assert_eq!(look().status, 200);
     wait::until("an answer of the object", look, |read| read.status == 200 && !is_from_edge(read));
+    assert!(happened(&server, "kv.hang") > 0);
 
     set(&server, &json!({ "kv": false, "d1": "hang" }));
     thread::scope(|scope| {
@@ -169,6 +182,7 @@ fn an_alarm_for_tomorrow_does_not_put_off_the_backstop() {
     wait::until("the alarm to be set for the expiry", alarm, is_far_off);
     set(&server, &json!({ "d1": true }));
     assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "second" })).status, 201);
+    wait_until_happened(&server, "d1.failed");
     set(&server, &json!({ "d1": false }));
     Store::D1.assert_users_eventually(server.state(), &tenant, 2);
 }
@@ -188,6 +202,7 @@ fn a_crash_with_both_stores_down_loses_nothing() {
         let created = client.post("/v1/end-users", &json!({ "user_id": format!("u{index:03}") }));
         assert_eq!(created.status, 201);
     }
+    wait_until_happened(&server, "d1.failed");
     server.kill_and_restart();
     let tenant = format!("{}/live", organization.id);
     for store in [Store::Objects, Store::D1] {
@@ -216,6 +231,7 @@ fn the_relationships_of_many_people_reach_the_listing_whatever_their_size() {
             });
         }
     });
+    assert!(happened(&server, "d1.failed") > 0, "so they change together");
     set(&server, &json!({ "d1": false }));
     let look = || client.get(&format!("/api/v1/agents/{}/users?page_size=500", agents[0]));
     let page = wait::until("the listing to catch up", look, |response| response.status != 503);

@@ -208,6 +208,7 @@ fn no_repetition_makes_an_erased_person_anew_or_tells_of_them() {
     faults::set(&server, &json!({ "d1": true }));
     let receipt = expect(202, api.delete("/v1/end-users/ada"));
     let deletion_id = receipt["deletion_id"].as_str().expect("an id");
+    faults::wait_until_happened(&server, "d1.failed");
     let message = format!("This is being erased and takes no change. Its receipt is {deletion_id}.");
     assert_refused(&requests, "deletion_pending", &message);
 

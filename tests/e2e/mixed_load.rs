@@ -2,6 +2,8 @@
 //! nothing is done twice. While a fault lasts, a caller gets the right answer or 503 with `Retry-After`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,12 +14,15 @@ use crate::agents::{PATH as AGENTS, make_agent};
 use crate::client::{Client, Response};
 use crate::clock::set_ahead;
 use crate::delete_end_user::completed;
+use crate::edge_reads::near;
 use crate::respond::{PATH as TURNS, relationships, used};
 use crate::server::{Organization, Server, expect, list};
 use crate::stores::{self, Store};
 use crate::{repair, wait};
 
 const CALLERS: usize = 4;
+/// How many of its people a caller looks at after a kill. The list shows all of them.
+const LOOKED_AT: usize = 30;
 const USERS: &str = "/v1/end-users";
 
 /// Longer than a turn stays reserved that has no end, and than the object leaves KV alone after it has failed.
@@ -46,20 +51,34 @@ enum Person {
 struct Turn {
     key: String,
     user_id: String,
+    is_streamed: bool,
 }
 
 /// An organization under load.
-pub struct Load<'a> {
-    server: &'a Server,
+pub struct Load {
     organization: Organization,
     client: Client,
     callers: Vec<Caller>,
+    /// How many requests were answered, while they run.
+    answers: Arc<AtomicU64>,
     pub seed: u64,
 }
 
 struct Caller {
     index: usize,
     client: Client,
+    /// The same organization's, in the dialect of principals.
+    service: Client,
+    operator: Client,
+    organization: Organization,
+    answers: Arc<AtomicU64>,
+    /// Whether the runtime may be killed at any moment. Then a request may get no answer.
+    is_killed: bool,
+    batches: usize,
+    /// The limit of turns that was set last, by the one caller who does that.
+    turn_limit: Option<u64>,
+    /// Clients whose keys were revoked.
+    revoked: Vec<Client>,
     agent: String,
     random: Rng,
     people: BTreeMap<String, Person>,
@@ -71,8 +90,8 @@ struct Caller {
     statuses: BTreeMap<u16, u64>,
 }
 
-impl<'a> Load<'a> {
-    pub fn new(server: &'a Server) -> Self {
+impl Load {
+    pub fn new(server: &Server) -> Self {
         let seed = seed();
         // Each restart of the object may take a tenth of the bucket, which is full again after a tenth of a second.
         let organization = server.organization_with(&json!({
@@ -80,9 +99,19 @@ impl<'a> Load<'a> {
         }));
         let client = server.client(&organization, "live", "read_write");
         let agent = make_agent(&client, "Echo");
+        let answers = Arc::<AtomicU64>::default();
+        let service = server.service(&organization, "live", "read_write").sharing(&client);
         let caller = |index: usize| Caller {
             index,
             client: client.clone(),
+            service: service.clone(),
+            operator: server.admin().sharing(&client),
+            organization: organization.clone(),
+            answers: Arc::clone(&answers),
+            is_killed: false,
+            batches: 0,
+            turn_limit: None,
+            revoked: Vec::new(),
             agent: agent.clone(),
             random: Rng::with_seed(seed.wrapping_add(index as u64)),
             people: BTreeMap::new(),
@@ -93,7 +122,7 @@ impl<'a> Load<'a> {
             statuses: BTreeMap::new(),
         };
         let callers = (0..CALLERS).map(caller).collect();
-        Self { server, organization, client, callers, seed }
+        Self { organization, client, callers, answers, seed }
     }
 
     pub const fn client(&self) -> &Client {
@@ -123,9 +152,34 @@ impl<'a> Load<'a> {
         self.callers.iter().filter_map(|caller| caller.statuses.get(&status)).sum()
     }
 
+    /// How many requests were answered, while they run.
+    pub fn answers(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.answers)
+    }
+
+    /// From now on the runtime may be killed at any moment.
+    pub fn expect_kills(&mut self) {
+        self.callers.iter_mut().for_each(|caller| caller.is_killed = true);
+    }
+
+    /// Asserts that what was acknowledged is there, that what was erased is not, and that nothing counts twice. What got no
+    /// answer may have been done or not.
+    pub fn assert_nothing_lost(&mut self) {
+        self.all(Caller::assert_nothing_lost);
+        let active: BTreeSet<String> = self.callers.iter().flat_map(Caller::active).collect();
+        assert_eq!(list(&self.client), active);
+        let sum = |count: fn(&Caller) -> usize| self.callers.iter().map(count).sum::<usize>() as u64;
+        let (asked, unanswered) = (sum(|caller| caller.turns), sum(|caller| caller.unanswered.len()));
+        let counted = used(&self.client).0;
+        assert!((asked - unanswered..=asked).contains(&counted), "{counted} turns of {asked}, {unanswered} unanswered");
+        let agents = sum(|caller| caller.agents) + 1;
+        let listed = expect(200, self.client.get(&format!("{AGENTS}?page_size=1")));
+        assert_eq!(listed["total_count"], agents, "each agent is made once");
+    }
+
     /// Asserts that everything is as the callers know it, in every store, after the faults have ceased.
-    pub fn assert_right(mut self) {
-        set_ahead(self.server, PAUSES_END);
+    pub fn assert_right(mut self, server: &Server) {
+        set_ahead(server, PAUSES_END);
         self.all(|caller| {
             caller.take_unanswered_turns();
             caller.assert_right();
@@ -138,7 +192,7 @@ impl<'a> Load<'a> {
 
         let active: BTreeSet<String> = self.callers.iter().flat_map(Caller::active).collect();
         assert_eq!(list(&self.client), active);
-        let (state, tenant) = (self.server.state(), self.tenant());
+        let (state, tenant) = (server.state(), self.tenant());
         for store in [Store::Objects, Store::D1] {
             store.assert_users_eventually(state, &tenant, i64::try_from(active.len()).expect("few"));
         }
@@ -146,7 +200,7 @@ impl<'a> Load<'a> {
         wait::until("the end of the erasures", pending, |pending| *pending == 0);
         let under_way = || stores::changes_under_way(state, &tenant);
         wait::until("the listing to be confirmed", under_way, |changes| *changes == 0);
-        repair::assert_nothing_differs(self.server, &self.organization);
+        repair::assert_nothing_differs(server, &self.organization);
 
         let mut statuses: BTreeMap<u16, u64> = BTreeMap::new();
         for (status, count) in self.callers.iter().flat_map(|caller| &caller.statuses) {
@@ -157,7 +211,7 @@ impl<'a> Load<'a> {
 }
 
 impl Caller {
-    /// Sends a request. `None` for a 503, which says when to try again.
+    /// Sends a request. `None` for a 503, which says when to try again, and when a kill took the answer.
     fn ask(
         &mut self,
         client: &Client,
@@ -167,7 +221,13 @@ impl Caller {
         right: &[u16],
     ) -> Option<Response> {
         let body = body.map(Value::to_string);
-        let response = client.send(method, path, body.as_ref().map(|body| ("application/json", body.as_bytes())));
+        let sent = client.try_send(method, path, body.as_ref().map(|body| ("application/json", body.as_bytes())));
+        let response = match sent {
+            Ok(response) => response,
+            Err(_) if self.is_killed => return None,
+            Err(error) => panic!("{method} {path}: {error}"),
+        };
+        self.answers.fetch_add(1, Ordering::Relaxed);
         *self.statuses.entry(response.status).or_default() += 1;
         if response.status == 503 {
             let seconds: u64 = response.header("retry-after").parse().expect("seconds");
@@ -201,8 +261,13 @@ impl Caller {
         let someone = self.random.choice(active).filter(|_| self.random.u8(..10) > 2);
         match (someone, self.random.u8(..20)) {
             (None, 0) => self.save_agent(),
+            (None, 1..4) => self.create_batch(),
+            (None, 4..7) => self.create_principal(),
+            (None, 7) => self.issue_and_revoke_key(),
+            (None, 8) => self.set_limit(),
             (None, _) => self.create(),
-            (Some(user_id), 0..6) => self.update(&user_id),
+            (Some(user_id), 0..5) => self.update(&user_id),
+            (Some(user_id), 5) => self.read_nearby(&user_id),
             (Some(user_id), 6) => self.update_a_version_that_never_was(&user_id),
             (Some(user_id), 7..12) => self.take_turn(&user_id),
             (Some(user_id), 12) => self.delete(&user_id),
@@ -231,6 +296,70 @@ impl Caller {
         assert_eq!(created.json()["metadata"]["number"], 0);
         let version = Some(created.header("etag").to_owned());
         self.people.insert(user_id, Person::Active { number: 0, version, turns: 0 });
+    }
+
+    fn create_batch(&mut self) {
+        let number = self.people.len();
+        let ids: Vec<String> = (0..3).map(|n| format!("caller{}-{:03}", self.index, number + n)).collect();
+        let users: Vec<Value> = ids.iter().map(|id| json!({ "user_id": id, "metadata": { "number": 0 } })).collect();
+        let client = self.keyed(&format!("batch-{}", self.batches));
+        self.batches += 1;
+        let body = json!({ "users": users });
+        let made = self.insist(&client, "POST", &format!("{USERS}/batch"), Some(&body), [&[200], &[200]]).json();
+        assert_eq!((&made["created"], &made["failed"]), (&json!(3), &json!(0)), "{made}");
+        for user_id in ids {
+            self.people.insert(user_id, Person::Active { number: 0, version: None, turns: 0 });
+        }
+    }
+
+    fn create_principal(&mut self) {
+        let user_id = format!("caller{}-{:03}", self.index, self.people.len());
+        let body = json!({ "external_id": user_id, "type": "human", "name": "Ada", "metadata": { "number": 0 } });
+        let client = self.service.clone().with_header("Idempotency-Key", &format!("{}-{user_id}", self.index));
+        let created = self.insist(&client, "POST", "/api/v1/principals", Some(&body), [&[201], &[201]]).json();
+        assert_eq!(created["result"]["created"], true, "{created}");
+        self.people.insert(user_id, Person::Active { number: 0, version: None, turns: 0 });
+    }
+
+    /// A key is good until its revocation is answered, and never afterwards.
+    fn issue_and_revoke_key(&mut self) {
+        let path = format!("{}/keys", self.organization.path());
+        let body = json!({ "kind": "api", "mode": "live", "name": "short-lived" });
+        let operator = self.operator.clone();
+        // Without an answer nobody has the key.
+        let Some(issued) = self.ask(&operator, "POST", &path, Some(&body), &[201]) else { return };
+        let issued = issued.json();
+        let client = self.client.with_credential(issued["key"].as_str().expect("a key"));
+        self.insist(&client, "GET", &format!("{USERS}/nobody"), None, [&[404], &[404]]);
+        let path = format!("{path}/{}", issued["id"].as_str().expect("an id"));
+        self.insist(&operator, "DELETE", &path, None, [&[204], &[204]]);
+        self.insist(&client, "GET", &format!("{USERS}/nobody"), None, [&[401], &[401]]);
+        self.revoked.push(client);
+    }
+
+    /// One caller sets the limit of turns, again and again.
+    fn set_limit(&mut self) {
+        if self.index > 0 {
+            return;
+        }
+        let limit = self.turn_limit.unwrap_or(1_000_000) + 1;
+        let body = json!({ "limits": { "turns_per_period": limit } });
+        let operator = self.operator.clone();
+        let path = self.organization.path();
+        let set = self.insist(&operator, "PATCH", &path, Some(&body), [&[200], &[200]]).json();
+        assert_eq!(set["limits"]["turns_per_period"], limit, "{set}");
+        self.turn_limit = Some(limit);
+    }
+
+    /// An answer from nearby is some seconds old at most, so it may show an earlier number.
+    fn read_nearby(&mut self, user_id: &str) {
+        let client = near(&self.client, 5);
+        if let (Some(read), Some(Person::Active { number, .. })) =
+            (self.ask(&client, "GET", &format!("{USERS}/{user_id}"), None, &[200]), self.people.get(user_id))
+        {
+            let found = read.json()["metadata"]["number"].as_u64().expect("a number");
+            assert!(found <= *number, "{user_id} has never had {found}, but {number}");
+        }
     }
 
     fn save_agent(&mut self) {
@@ -262,7 +391,8 @@ impl Caller {
     }
 
     fn take_turn(&mut self, user_id: &str) {
-        let turn = Turn { key: format!("turn-{}", self.turns), user_id: user_id.to_owned() };
+        let is_streamed = self.random.u8(..3) == 0;
+        let turn = Turn { key: format!("turn-{}", self.turns), user_id: user_id.to_owned(), is_streamed };
         self.turns += 1;
         if let Some(Person::Active { version, .. }) = self.people.get_mut(user_id) {
             *version = None;
@@ -274,9 +404,12 @@ impl Caller {
 
     /// Whether the turn was answered.
     fn take(&mut self, turn: &Turn, right: &[u16]) -> bool {
-        let body = json!({ "message": "hello", "personality_id": self.agent, "user_id": turn.user_id });
-        let answered = self.ask(&self.keyed(&turn.key), "POST", TURNS, Some(&body), right);
-        let is_answered = answered.is_some_and(|response| response.status == 200);
+        let Turn { key, user_id, is_streamed } = turn;
+        let body =
+            json!({ "message": "hello", "personality_id": self.agent, "user_id": user_id, "stream": is_streamed });
+        let answered = self.ask(&self.keyed(key), "POST", TURNS, Some(&body), right);
+        let is_whole = |response: &Response| !is_streamed || response.body.contains("event: completion");
+        let is_answered = answered.is_some_and(|response| response.status == 200 && is_whole(&response));
         if let (true, Some(Person::Active { turns, .. })) = (is_answered, self.people.get_mut(&turn.user_id)) {
             *turns += 1;
         }
@@ -340,7 +473,34 @@ impl Caller {
         let page = page.json();
         let listed = page["data"].as_array().expect("data").iter();
         let listed: Vec<&str> = listed.map(|user| user["user_id"].as_str().expect("an id")).collect();
-        assert_eq!(listed, self.active().collect::<Vec<_>>());
+        assert_eq!(listed, self.active().take(200).collect::<Vec<_>>());
+    }
+
+    /// Looks at some of the people, at the keys that were revoked last, and at the limit.
+    fn assert_nothing_lost(&mut self) {
+        let people: Vec<String> = self.people.keys().cloned().collect();
+        for user_id in self.random.choose_multiple(people, LOOKED_AT) {
+            let path = format!("{USERS}/{user_id}");
+            let Some(Person::Active { turns, .. }) = self.people.get(&user_id) else {
+                let read = self.client.get(&path);
+                let is_gone = read.status == 404 || read.json()["status"] == "deletion_pending";
+                assert!(is_gone, "{user_id} was erased: {read:?}");
+                continue;
+            };
+            let least = *turns;
+            let most = least + self.unanswered.iter().filter(|turn| turn.user_id == user_id).count() as u64;
+            self.read(&user_id);
+            let taken = relationships(&self.client, &format!("user_id={user_id}"));
+            let taken: u64 = taken.iter().map(|one| one["turns"].as_u64().expect("a count")).sum();
+            assert!((least..=most).contains(&taken), "{taken} turns of {user_id}, not {least} to {most}");
+        }
+        for client in self.revoked.iter().rev().take(3) {
+            assert_eq!(client.get(&format!("{USERS}/nobody")).status, 401, "a revoked key");
+        }
+        if let Some(limit) = self.turn_limit {
+            let organization = expect(200, self.operator.get(&self.organization.path()));
+            assert_eq!(organization["limits"]["turns_per_period"], limit, "{organization}");
+        }
     }
 
     fn assert_right(&mut self) {

@@ -375,6 +375,7 @@ fn a_deletion_is_completed_though_nobody_asks() {
     populate(&server.client(&organization, "live", "read_write"), 250);
     faults::set(&server, &json!({ "kv": true, "d1": false }));
     let deletion_id = delete(&server, &organization);
+    faults::wait_until_happened(&server, "kv.failed");
     server.kill_and_restart();
     assert_empty_eventually(&server, &organization);
     let noted = |state: &Path| -> bool {
@@ -485,6 +486,7 @@ fn stores_that_are_down_hold_the_removal_up_and_no_longer() {
         faults::set(&server, &json!({ fault: true }));
         assert_eq!(client.get("/v1/end-users").status, 401, "at once, whatever is down");
         if !d1_is_down {
+            faults::wait_until_happened(&server, "kv.failed");
             assert_eq!(receipt(&server, &deletion_id)["status"], "deletion_pending");
         }
         faults::set(&server, &json!({ fault: false }));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clock::{now_ms, set_ahead, set_speed};
 use crate::edge_reads::{from_edge, near};
-use crate::faults;
+use crate::faults::{self, happened};
 use crate::mixed_load::Load;
 use crate::server::{Options, Server, expect, roomy};
 use crate::stores::{changes_under_way, next_alarm_ms};
@@ -18,11 +18,6 @@ const SPEED: u32 = 10;
 
 fn server() -> Server {
     Server::start(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") })
-}
-
-/// How often something was called or went wrong.
-fn count(server: &Server, what: &str) -> u64 {
-    expect(200, server.anonymous().get("/__calls"))[what].as_u64().unwrap_or_default()
 }
 
 /// A load, then the same load with these faults, which must happen, and at the end without them.
@@ -39,12 +34,12 @@ fn assert_survives(chances: &Value) {
     let mut none = json!({});
     for fault in chances.as_object().expect("faults").keys() {
         none[fault] = json!(0);
-        let happened = count(&server, fault);
+        let happened = happened(&server, fault);
         println!("{fault}: {happened} times");
         assert!(happened > 0, "{fault} never happened");
     }
     faults::set(&server, &none);
-    load.assert_right();
+    load.assert_right(&server);
 }
 
 /// A deployment ends objects, and so does an error of the platform: between two calls, in a call before or after its
@@ -84,12 +79,12 @@ fn a_minute_without_an_answer_of_d1_holds_up_lists_and_nothing_else() {
     while !is_over() {
         load.run(5);
     }
-    assert!(count(&server, "d1.hang") > 0);
+    assert!(happened(&server, "d1.hang") > 0);
     let listed = load.client().get("/v1/end-users");
     assert_eq!((listed.status, listed.header("retry-after")), (503, "1"), "{listed:?}");
     faults::set(&server, &json!({ "d1": false }));
     load.run(10);
-    load.assert_right();
+    load.assert_right(&server);
 }
 
 /// As on the free plan, when the day's writes are used up. Reads at the edge go on from the object.
@@ -103,7 +98,7 @@ fn kv_beyond_its_quota_of_a_day_holds_nothing_up() {
     assert_eq!(created.status, 201);
     from_edge(&near, "/v1/end-users/near");
     faults::set(&server, &json!({ "puts": 0 }));
-    let puts = count(&server, "kv.put");
+    let puts = happened(&server, "kv.put");
     set_ahead(&server, Duration::from_mins(2));
     for index in 0..20 {
         expect(200, load.client().patch("/v1/end-users/near", &json!({ "metadata": { "number": index } })));
@@ -111,10 +106,10 @@ fn kv_beyond_its_quota_of_a_day_holds_nothing_up() {
     }
     load.run(40);
     assert_eq!(load.answered(503), 0);
-    wait::until("a write that KV refuses", || count(&server, "kv.put"), |now| *now > puts);
+    wait::until("a write that KV refuses", || happened(&server, "kv.put"), |now| *now > puts);
     expect(202, load.client().delete("/v1/end-users/near"));
     faults::set(&server, &json!({ "puts": null }));
-    load.assert_right();
+    load.assert_right(&server);
 }
 
 /// The platform tries an alarm six times, and then forgets it. The object sets another at the next call, although its
@@ -126,7 +121,7 @@ fn an_alarm_that_was_dropped_is_set_again() {
     load.run(20);
     faults::set(&server, &json!({ "alarms": true, "d1": true }));
     load.run(20);
-    wait::until("an alarm to be dropped", || count(&server, "alarms"), |dropped| *dropped > 0);
+    wait::until("an alarm to be dropped", || happened(&server, "alarms"), |dropped| *dropped > 0);
     // The other mode's object has an alarm for its daily audit.
     let hour_ms = 3_600_000;
     let alarm_soon = || next_alarm_ms(server.state()).filter(|at_ms| *at_ms < now_ms() + hour_ms);
@@ -139,5 +134,5 @@ fn an_alarm_that_was_dropped_is_set_again() {
     faults::set(&server, &json!({ "d1": false }));
     let under_way = || changes_under_way(server.state(), &load.tenant());
     wait::until("the listing to catch up", under_way, |changes| *changes == 0);
-    load.assert_right();
+    load.assert_right(&server);
 }

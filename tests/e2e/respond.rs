@@ -329,6 +329,7 @@ fn whoever_is_being_erased_takes_no_turn() {
     // No store can confirm the removal, so the erasure stays pending.
     faults::set(&server, &json!({ "d1": true }));
     expect(202, client.delete("/v1/end-users/ada"));
+    faults::wait_until_happened(&server, "d1.failed");
     let body = json!({ "message": "hello", "personality_id": agent, "user_id": "ada" });
     assert_error(&client.post(PATH, &body), 409, "deletion_pending", "conflict");
     assert_eq!(used(&client), (1, 1), "the refused turn is not counted, the earlier one still is");

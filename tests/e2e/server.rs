@@ -105,6 +105,7 @@ fn copy_folder(from: &Path, to: &Path) {
 /// The server that tests share. Its public bucket is too large to matter.
 pub fn shared() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
+    wait::limit_test();
     SERVER.get_or_init(|| Server::start(Options { vars: roomy(), entry: None }))
 }
 
@@ -124,6 +125,7 @@ impl Server {
 
     /// Starts a server with several isolates of the edge, over the same stores and objects.
     pub fn start_with_edges(options: Options, edges: usize) -> Self {
+        wait::limit_test();
         let state = new_state();
         let key_secret = secrets::random_secret().expect("entropy");
         let admin_token = secrets::random_secret().expect("entropy");

@@ -65,7 +65,10 @@ function fault(name, method) {
     failing.puts -= 1;
   }
   if (failing[name] === "hang") return hang(name);
-  if (failing[name]) return Promise.reject(new Error(`injected fault: ${name}.${method}`));
+  if (failing[name]) {
+    count(`${name}.failed`);
+    return Promise.reject(new Error(`injected fault: ${name}.${method}`));
+  }
 }
 
 function guard(binding, name, methods) {
@@ -144,7 +147,10 @@ function faulty(env) {
       if (property === "ORGANIZATIONS") {
         return {
           getByName(...args) {
-            if (failing.objects === true) throw new Error("injected fault: objects.getByName");
+            if (failing.objects === true) {
+              count("objects.failed");
+              throw new Error("injected fault: objects.getByName");
+            }
             const stub = guard(unreliable(() => value.getByName(...args)), "objects", METHODS);
             return failing.build ? ofAnotherBuild(stub) : stub;
           },

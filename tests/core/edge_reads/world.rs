@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope};
+use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyPrefix};
 use rollcall::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
-use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::names::UserId;
 use rollcall::directory::organization::Limits;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
@@ -23,6 +23,7 @@ use super::store::Kv;
 use crate::simulation::Violation;
 use crate::simulation::tally::Tally;
 use crate::sqlite::Sqlite;
+use crate::tenant;
 
 /// The true time of every seed begins here.
 const START_MS: i64 = 1_700_000_000_000;
@@ -283,7 +284,7 @@ impl World {
     fn settings(&self) -> Settings {
         self.settings_version.set(self.settings_version.get() + 1);
         let (version, limits) = (self.settings_version.get(), self.limits.get());
-        Settings { tenant: self.bench.tenant, version, limits, anchor: Timestamp::from_millis(START_MS), record: None }
+        Settings { version, ..tenant::settings(self.bench.tenant, limits) }
     }
 
     pub fn configure(self: &Rc<Self>, limits: Limits) {
@@ -303,17 +304,8 @@ impl World {
         let number = u8::try_from(self.keys_issued.get()).expect("few keys");
         self.keys_issued.set(self.keys_issued.get() + 1);
         let now = self.object_now();
-        let record = KeyRecord {
-            key_id: key_id(number),
-            kind: KeyKind::Api,
-            scope: Scope::ReadWrite,
-            prefix: KeyPrefix::default(),
-            name: Name::new("key").expect("a name"),
-            created_at: now,
-            expires_at: lasts_ms.map(|millis| Timestamp::from_millis(now.millis() + millis)),
-            revoked_at: None,
-            last_used_on: None,
-        };
+        let expires_at = lasts_ms.map(|millis| Timestamp::from_millis(now.millis() + millis));
+        let record = KeyRecord { key_id: key_id(number), created_at: now, expires_at, ..tenant::key(number) };
         self.operate(IssueKey { settings: self.settings(), digest: key.digest(), key: record });
     }
 

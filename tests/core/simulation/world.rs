@@ -2,15 +2,14 @@
 
 use std::rc::Rc;
 
-use rollcall::directory::api_key::{KeyKind, KeyPrefix, Scope};
 use rollcall::directory::end_user::Version;
-use rollcall::directory::identifiers::{KeyId, RequestId};
-use rollcall::directory::names::{Name, UserId};
+use rollcall::directory::identifiers::RequestId;
+use rollcall::directory::names::UserId;
 use rollcall::directory::organization::{BURST_MAX, Limits, REQUESTS_PER_SECOND_MAX};
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::limiter::Rate;
-use rollcall::organization::protocol::{Call, Caller, Command, IssueKey, KeyRecord, Reply, Settings};
+use rollcall::organization::protocol::{Call, Caller, Command, IssueKey, Reply, Settings};
 use rollcall::organization::sql::SqlError;
 
 use super::clients::Errand;
@@ -21,6 +20,7 @@ use super::tally::Tally;
 use super::{Violation, ensure};
 use crate::limiter::Bound;
 use crate::sqlite::{INJECTED, Sqlite};
+use crate::tenant;
 
 const CLIENTS: usize = 4;
 /// More than the longest possible run of injected faults.
@@ -93,25 +93,14 @@ impl<'a> World<'a> {
     pub fn provision(&mut self, limits: Limits, version: i64) -> Result<(), Violation> {
         let anchor = Timestamp::from_millis(START_MS);
         for _ in 0..ATTEMPTS_MAX {
-            let settings = Settings { tenant: self.bench.tenant, version, limits, anchor, record: None };
-            let record = KeyRecord {
-                key_id: KeyId::new(anchor, [1; 10]),
-                kind: KeyKind::Api,
-                scope: Scope::ReadWrite,
-                prefix: KeyPrefix::default(),
-                name: Name::new("key").expect("a name"),
-                created_at: anchor,
-                expires_at: None,
-                revoked_at: None,
-                last_used_on: None,
-            };
+            let settings = Settings { version, ..tenant::settings(self.bench.tenant, limits) };
             let call = Call {
                 request_id: RequestId::new(anchor, [0; 10]),
                 repeated: false,
                 caller: Caller::Operator,
                 idempotency: None,
                 edge: None,
-                command: Command::IssueKey(IssueKey { settings, digest: self.bench.key.clone(), key: record }),
+                command: Command::IssueKey(IssueKey { settings, digest: self.bench.key.clone(), key: tenant::key(1) }),
             };
             // Until provisioning succeeds, the tables may be missing.
             if self.handle(call)?.is_some() {

@@ -86,6 +86,7 @@ fn ten_thousand_are_erased_and_nobody_else_waits_for_it() {
 
         phase.store(PURGE, Ordering::SeqCst);
         let started = Instant::now();
+        assert!(faults::happened(&server, "kv.failed") > 0, "the erasures have met it");
         faults::set(&server, &json!({ "kv": false }));
         // A write that KV did not answer may arrive within five minutes, and the pause after failures is shorter.
         set_ahead(&server, REWRITTEN_AFTER + Duration::from_mins(20));

@@ -3,8 +3,8 @@
 
 mod agent_scale;
 mod deliveries_in_no_order;
-mod durability;
 mod import;
+mod kills;
 mod mass_erasure;
 mod metering_by_kill;
 mod scale;
