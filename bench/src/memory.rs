@@ -237,13 +237,12 @@ pub fn markdown(tools: &Tools, artefact: &Artefact, tries: usize, folder: &Path)
     let chosen = OPERATIONS.iter().filter(|operation| chosen.split(',').any(|part| operation.name.ends_with(part)));
     let (kept, mut all, mut in_all, mut left_out) = (Kept::read(artefact, seed, tries)?, Vec::new(), 0, 0);
     for operation in chosen {
-        let found = match kept.of(operation.name) {
-            Some(found) => found.clone(),
-            None => {
-                let found = search.search(operation, seed, tries)?;
-                kept.keep(&found)?;
-                found
-            }
+        let found = if let Some(found) = kept.of(operation.name) {
+            found.clone()
+        } else {
+            let found = search.search(operation, seed, tries)?;
+            kept.keep(&found)?;
+            found
         };
         (in_all, left_out) = (in_all + found.tries, left_out + found.left_out);
         all.push((operation, found.worst));
