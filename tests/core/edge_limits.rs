@@ -26,8 +26,8 @@ use rollcall::edge::turn_waiters::TurnWaiters;
 use rollcall::edge::{pipeline, scheduled};
 use rollcall::fetch::{Fetch, FetchError, Fetcher};
 use rollcall::organization::protocol::{
-    self, Answer, Call, Caller, ClosingProgress, ExportList, ExportPlace, ExportedPart, Outcome, Rejection, Reply,
-    Resource,
+    self, Answer, Call, Caller, ClosingProgress, Denial, ExportList, ExportPlace, ExportedPart, Outcome, Rejection,
+    Reply, Resource,
 };
 use rollcall::organization::sql::Sql;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
@@ -249,6 +249,20 @@ fn failed(retryable: bool, overloaded: bool) -> Result<Outcome, CallError> {
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_ref())
+}
+
+/// A request whose object answers late is refused after requests that came later. The bucket of the client's address goes by
+/// the time of the refusal. By the time of the request it would lack what has flowed back since.
+#[test]
+fn a_refusal_that_comes_late_finds_the_bucket_as_it_is() {
+    let edge = Edge::new(|| Ok(Err(Rejection::Denied(Denial::InvalidKey))));
+    let late = Request::new("GET", "/v1/end-users/ada", "");
+    let unknown = Request { bearer: String::new(), ..Request::new("GET", "/v1/end-users/ada", "") };
+    edge.0.now_ms.set(START_MS + 12_000);
+    assert_eq!(edge.serve(&unknown).status, 401);
+    edge.0.now_ms.set(START_MS);
+    edge.0.call_takes_ms.set(12_000);
+    assert_eq!(edge.serve(&late).status, 401);
 }
 
 /// A call that was lost is repeated once, if nothing happens twice by it and the object is not overloaded.
