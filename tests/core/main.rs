@@ -24,6 +24,7 @@ mod purging;
 mod simulation;
 mod sqlite;
 mod versions;
+mod world;
 
 use rollcall::organization::change_log::ListingPosition;
 
