@@ -78,6 +78,8 @@ impl World {
             match answer.status {
                 200 => {}
                 404 => return self.oracle.borrow_mut().hears_absent(&asked, &answer),
+                // Another agent has the name by now.
+                400 if self.oracle.borrow().stayed(&begun, &[begun.user]).is_empty() => return Ok(()),
                 _ => return self.hear_refusal(&asked, &answer),
             }
             let page = answer.json();
