@@ -118,11 +118,13 @@ impl<'a, R: Runtime> Exchange<'a, R> {
         Ok(self.runtime.public_limiter().borrow().has_token(rate, client, self.received_at))
     }
 
-    /// Takes a token from the client address's bucket.
+    /// Takes a token from the client address's bucket: one of now, as a refusal may come long after its request. By then
+    /// other requests of the client have taken theirs.
     pub fn take_public_token(&mut self) -> Result<(), Fault> {
         let (rate, client) = self.client()?;
-        let decision = self.runtime.public_limiter().borrow_mut().take(rate, client, self.received_at);
-        self.charged = Some(Charged::Client(Admission::new(rate, &decision, self.received_at)));
+        let now = self.runtime.now();
+        let decision = self.runtime.public_limiter().borrow_mut().take(rate, client, now);
+        self.charged = Some(Charged::Client(Admission::new(rate, &decision, now)));
         if decision.allowed {
             Ok(())
         } else {

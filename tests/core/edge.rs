@@ -214,6 +214,11 @@ impl Request {
         Self { method, url: format!("https://edge{path}"), credential, body }
     }
 
+    /// By nobody: without a credential.
+    pub fn by_nobody(self) -> Self {
+        Self { credential: ("", String::new()), ..self }
+    }
+
     pub fn by_operator(self) -> Self {
         Self { credential: bearer(SECRET), ..self }
     }

@@ -9,7 +9,7 @@ use rollcall::edge::http::response::{Content, Response};
 use rollcall::edge::runtime::CallError;
 use rollcall::edge::scheduled;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, ClosingProgress, ExportList, ExportPlace, ExportedPart, Outcome, Rejection, Resource,
+    Answer, Call, Caller, ClosingProgress, Denial, ExportList, ExportPlace, ExportedPart, Outcome, Rejection, Resource,
 };
 use rollcall::projection::Statement;
 
@@ -22,6 +22,18 @@ type ObjectAnswer = fn(Tenant, Call) -> Result<Outcome, CallError>;
 
 fn failed(retryable: bool, overloaded: bool) -> Result<Outcome, CallError> {
     Err(CallError { overloaded, retryable, message: "lost".to_owned() })
+}
+
+/// A request whose object answers late is refused after requests that came later. The bucket of the client's address goes by
+/// the time of the refusal. By the time of the request it would lack what has flowed back since.
+#[test]
+fn a_refusal_that_comes_late_finds_the_bucket_as_it_is() {
+    let edge = Edge::new(|_, _| Ok(Err(Rejection::Denied(Denial::InvalidKey))));
+    edge.now_ms.set(START_MS + 12_000);
+    assert_eq!(edge.serve(&Request::new("GET", "/v1/end-users/ada", "").by_nobody()).status, 401);
+    edge.now_ms.set(START_MS);
+    edge.call_takes_ms.set(12_000);
+    assert_eq!(edge.serve(&Request::new("GET", "/v1/end-users/ada", "")).status, 401);
 }
 
 /// A call that was lost is repeated once, if nothing happens twice by it and the object is not overloaded.

@@ -34,6 +34,7 @@ mod simulation;
 mod sqlite;
 mod tenant;
 mod versions;
+mod world;
 
 use rollcall::organization::change_log::ListingPosition;
 

@@ -24,7 +24,7 @@ const ABOUT_PERSONS: &[(&str, &str)] =
 
 /// A database in memory. A test can make it fail at a statement.
 pub struct Sqlite {
-    connection: Connection,
+    connection: RefCell<Connection>,
     /// Statements until one fails. `None` means that none fails.
     pub fail_after: Cell<Option<u32>>,
     /// The statements that ran, if a test wants to know them.
@@ -65,7 +65,7 @@ impl Sqlite {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         // Otherwise SQLite prepares a statement again whenever its parameters change.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).expect("SQLite");
-        Self { connection, fail_after: Cell::new(None), recorded: RefCell::new(None) }
+        Self { connection: RefCell::new(connection), fail_after: Cell::new(None), recorded: RefCell::new(None) }
     }
 
     /// A database with the listing's migrations. It refuses a statement that deletes or replaces text about a person which
@@ -78,7 +78,7 @@ impl Sqlite {
         migrations.sort();
         for migration in migrations {
             let statements = std::fs::read_to_string(migration).expect("a migration");
-            database.connection.execute_batch(&statements).expect("a migration");
+            database.connection.borrow().execute_batch(&statements).expect("a migration");
         }
         for (table, column) in ABOUT_PERSONS {
             let triggers = format!(
@@ -89,7 +89,7 @@ impl Sqlite {
                    AND (trim(NEW.{column}) <> '' OR octet_length(NEW.{column}) <> octet_length(OLD.{column}))
                  BEGIN SELECT RAISE(ABORT, '{NOT_OVERWRITTEN}'); END;"
             );
-            database.connection.execute_batch(&triggers).expect("triggers");
+            database.connection.borrow().execute_batch(&triggers).expect("triggers");
         }
         database
     }
@@ -124,13 +124,19 @@ impl Sqlite {
     }
 
     fn control(&self, statement: &str) -> Result<(), SqlError> {
-        let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
+        let connection = self.connection.borrow();
+        let mut prepared = connection.prepare_cached(statement).map_err(sql_error)?;
         prepared.execute([]).map(drop).map_err(sql_error)
+    }
+
+    /// Every byte of every page, free ones too.
+    pub fn bytes(&self) -> Result<Vec<u8>, SqlError> {
+        Ok(self.connection.borrow_mut().serialize(rusqlite::MAIN_DB).map_err(sql_error)?.to_vec())
     }
 
     /// Grows with every written row, even if the write is undone.
     pub fn rows_written(&self) -> u64 {
-        self.connection.total_changes()
+        self.connection.borrow().total_changes()
     }
 
     /// Does what `D1Database.batch` does: one transaction. Returns the rows changed by each statement.
@@ -138,7 +144,8 @@ impl Sqlite {
         self.transaction(|database| {
             let run = |statement: &Statement<'_>| {
                 check_parameters(statement)?;
-                let mut prepared = database.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
+                let connection = database.connection.borrow();
+                let mut prepared = connection.prepare_cached(&statement.sql).map_err(sql_error)?;
                 let changed = prepared.execute(params_from_iter(statement.parameters.iter().map(Bound)));
                 changed.map(|rows| rows as u64).map_err(sql_error)
             };
@@ -149,7 +156,8 @@ impl Sqlite {
     /// The column `text` of each row.
     pub fn texts(&self, statement: &Statement<'_>) -> Result<Vec<String>, SqlError> {
         check_parameters(statement)?;
-        let mut prepared = self.connection.prepare_cached(&statement.sql).map_err(sql_error)?;
+        let connection = self.connection.borrow();
+        let mut prepared = connection.prepare_cached(&statement.sql).map_err(sql_error)?;
         let parameters = params_from_iter(statement.parameters.iter().map(Bound));
         let rows = prepared.query_map(parameters, |row| row.get("text")).map_err(sql_error)?;
         rows.collect::<Result<_, _>>().map_err(sql_error)
@@ -163,7 +171,8 @@ impl Sqlite {
     /// Steps of SQLite's virtual machine that a batch takes: a measure of work without a clock.
     pub fn steps(&self, statements: &[Statement<'_>]) -> i32 {
         let run = |statement: &Statement<'_>| {
-            let mut prepared = self.connection.prepare(&statement.sql).expect("a statement");
+            let connection = self.connection.borrow();
+            let mut prepared = connection.prepare(&statement.sql).expect("a statement");
             prepared.execute(params_from_iter(statement.parameters.iter().map(Bound))).expect("a run");
             prepared.get_status(StatementStatus::VmStep)
         };
@@ -172,7 +181,8 @@ impl Sqlite {
 
     /// SQLite's plan for a statement, which does not depend on its parameters.
     pub fn plan(&self, statement: &str) -> String {
-        let mut prepared = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect("a statement");
+        let connection = self.connection.borrow();
+        let mut prepared = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect("a statement");
         let steps = prepared.raw_query().mapped(|row| row.get::<_, String>("detail"));
         steps.map(|step| step.expect("a step")).collect::<Vec<_>>().join("; ")
     }
@@ -181,12 +191,13 @@ impl Sqlite {
 impl Sqlite {
     /// Runs statements, as a script of SQL.
     pub fn execute(&self, script: &str) {
-        self.connection.execute_batch(script).expect("a script");
+        self.connection.borrow().execute_batch(script).expect("a script");
     }
 
     /// All rows of a query. Injected faults do not apply to it.
     pub fn rows(&self, statement: &str, parameters: &[SqlValue<'_>]) -> Result<Vec<Vec<SqlValue<'static>>>, SqlError> {
-        let mut prepared = self.connection.prepare_cached(statement).map_err(sql_error)?;
+        let connection = self.connection.borrow();
+        let mut prepared = connection.prepare_cached(statement).map_err(sql_error)?;
         let columns = prepared.column_count();
         let mut rows = prepared.query(params_from_iter(parameters.iter().map(Bound))).map_err(sql_error)?;
         let mut all = Vec::new();
@@ -205,7 +216,7 @@ impl Sqlite {
 
 impl Sql for Sqlite {
     fn size_bytes(&self) -> Result<u64, SqlError> {
-        let pragma = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pragma = |name: &str| self.connection.borrow().pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let pages = pragma("page_count").and_then(|pages| Ok(pages - pragma("freelist_count")?));
         let bytes =
             pages.and_then(|pages| Ok(pages * pragma("page_size")?)).map_err(|error| SqlError(error.to_string()))?;
