@@ -30,7 +30,10 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 /// Statements that walk through a whole table, and why they may.
 const WHOLE: &[(&str, &str)] = &[
     ("SELECT count(*) FROM copies", "at most 10,000 rows, when an object starts and in its alarm"),
-    ("UPDATE copies SET due_at = ?, listed_until = 0", "at most 10,000 rows, all of an epoch that is over"),
+    (
+        "UPDATE copies SET due_at = max(?, written_at + ?), listed_until = 0",
+        "at most 10,000 rows, all of an epoch that is over",
+    ),
 ];
 
 /// Reads that the history of [`World`] does not make, lists with each filter.
