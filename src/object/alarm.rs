@@ -18,6 +18,8 @@ use crate::projection::StoreError;
 /// From the first change to the alarm, in milliseconds. The alarm takes over if the flush has failed by
 /// then.
 pub const ALARM_FIRST_MS: i64 = 5_000;
+/// While a caller's request audits the object, the alarm looks again after this, in milliseconds.
+const AUDIT_PAUSE_MS: i64 = 1_000;
 /// Longest pause between two attempts, in milliseconds.
 const PAUSE_MAX_MS: i64 = 60_000;
 
@@ -86,7 +88,9 @@ impl<P: ObjectPlatform> ObjectState<P> {
         Self::purge(state).await;
         Ok(state.transaction(|core| {
             let now = state.platform.now();
-            let earliest = now.plus_ms(backoff::pause_ms(failures, PAUSE_MAX_MS));
+            let pause_ms = backoff::pause_ms(failures, PAUSE_MAX_MS);
+            let pause_ms = if state.is_being_audited(now) { pause_ms.max(AUDIT_PAUSE_MS) } else { pause_ms };
+            let earliest = now.plus_ms(pause_ms);
             let work = core.work_left_at(state.platform.sql())?.map(|at| at.max(earliest).millis());
             let next = expiry.map(Timestamp::millis).into_iter().chain(work).min();
             next.map_or(Ok(()), |at_ms| state.set_alarm(at_ms.max(now.millis())))

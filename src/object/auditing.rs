@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::platform::ObjectPlatform;
 use super::state::{ObjectState, begun_again};
 use crate::directory::epoch::Epoch;
+use crate::directory::timestamp::Timestamp;
 use crate::json;
 use crate::organization::audit::{AuditFinding, AuditStep, PendingUsers};
 use crate::organization::change_log::ListingPosition;
@@ -16,13 +17,18 @@ use crate::projection::{StoreError, audit};
 const AUDIT_GRACE_MS: i64 = 60_000;
 
 impl<P: ObjectPlatform> ObjectState<P> {
+    /// Whether somebody takes steps of an audit now.
+    pub(super) fn is_being_audited(&self, now: Timestamp) -> bool {
+        now.millis() < self.audited_until_ms.get()
+    }
+
     /// Takes steps of the audit that is under way, if there is one.
     pub(super) async fn audit(self: &Rc<Self>) -> Result<(), StoreError> {
-        let now_ms = self.platform.now().millis();
-        if now_ms < self.audited_until_ms.get() || !self.core.borrow().is_audited() {
+        let now = self.platform.now();
+        if self.is_being_audited(now) || !self.core.borrow().is_audited() {
             return Ok(());
         }
-        self.audited_until_ms.set(now_ms.saturating_add(audit::RUN_MS).saturating_add(AUDIT_GRACE_MS));
+        self.audited_until_ms.set(now.millis().saturating_add(audit::RUN_MS).saturating_add(AUDIT_GRACE_MS));
         let result = self.run_audit().await;
         self.audited_until_ms.set(0);
         result

@@ -74,7 +74,7 @@ impl Database for Listing {
         let statement = owned(statement);
         let fails = world.d1_is_down() || world.one_in(30);
         let answers_ms = self.lasts_ms(fails);
-        world.time.sleep(world.below(answers_ms + 1)).await;
+        world.time.sleep(world.below(answers_ms + 1) + world.d1_late_ms.get()).await;
         let rows = world.listing.listed(&statement).map_err(|error| StoreError(error.0));
         world.time.sleep(world.below(20)).await;
         if fails {

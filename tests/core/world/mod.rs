@@ -22,6 +22,7 @@
 //! A history is a list of steps (`steps.rs`). A failing one is made short before it is printed (`shrink.rs`).
 //! `ROLLCALL_WORLD_SEEDS=n` runs that many seeds; `ROLLCALL_SEED=n` replays one and prints its events.
 
+mod alarms;
 mod bucket;
 mod clients;
 mod d1;

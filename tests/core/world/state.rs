@@ -72,10 +72,20 @@ impl Bench {
 
     /// Runs steps and undoes their changes.
     pub fn run(&self, plan: &Plan, steps: &[Step], is_traced: bool) -> Result<Tally, Violation> {
+        self.within(plan, is_traced, |world| world.live(steps).and_then(|()| world.heal()))
+    }
+
+    /// Lets something happen in a world and undoes its changes.
+    pub fn within(
+        &self,
+        plan: &Plan,
+        is_traced: bool,
+        body: impl Fn(&Rc<World>) -> Result<(), Violation>,
+    ) -> Result<Tally, Violation> {
         self.listing.trial(|| {
             in_trials(&self.storages, &mut || {
                 let world = World::new(self, plan, is_traced);
-                let result = world.live(steps).and_then(|()| world.heal());
+                let result = body(&world);
                 world.time.clear();
                 world.places.iter().for_each(Place::clear);
                 result.map(|()| world.tally.take())
@@ -102,6 +112,8 @@ pub struct World {
     pub kv: RefCell<Kv>,
     kv_down_until_ms: Cell<i64>,
     d1_down_until_ms: Cell<i64>,
+    /// How much longer than usual each query of D1 takes, in milliseconds.
+    pub d1_late_ms: Cell<i64>,
     pub isolates: Vec<Isolate>,
     pub places: Vec<Place>,
     organizations: RefCell<Vec<OrganizationId>>,
@@ -135,6 +147,7 @@ impl World {
             kv: RefCell::default(),
             kv_down_until_ms: Cell::new(0),
             d1_down_until_ms: Cell::new(0),
+            d1_late_ms: Cell::new(0),
             isolates,
             places,
             organizations: RefCell::default(),
