@@ -74,6 +74,8 @@ struct Caller {
     answers: Arc<AtomicU64>,
     /// Whether the runtime may be killed at any moment. Then a request may get no answer.
     is_killed: bool,
+    /// Whether D1 is down. Then nobody changes limits, because no attempt would succeed.
+    is_without_d1: bool,
     batches: usize,
     /// The limit of turns that was set last, by the one caller who does that.
     turn_limit: Option<u64>,
@@ -109,6 +111,7 @@ impl Load {
             organization: organization.clone(),
             answers: Arc::clone(&answers),
             is_killed: false,
+            is_without_d1: false,
             batches: 0,
             turn_limit: None,
             revoked: Vec::new(),
@@ -160,6 +163,11 @@ impl Load {
     /// From now on the runtime may be killed at any moment.
     pub fn expect_kills(&mut self) {
         self.callers.iter_mut().for_each(|caller| caller.is_killed = true);
+    }
+
+    /// Says whether D1 is down for as long as the next requests take.
+    pub fn set_without_d1(&mut self, is_without: bool) {
+        self.callers.iter_mut().for_each(|caller| caller.is_without_d1 = is_without);
     }
 
     /// Asserts that what was acknowledged is there, that what was erased is not, and that nothing counts twice. What got no
@@ -264,7 +272,7 @@ impl Caller {
             (None, 1..4) => self.create_batch(),
             (None, 4..7) => self.create_principal(),
             (None, 7) => self.issue_and_revoke_key(),
-            (None, 8) => self.set_limit(),
+            (None, 8) if !self.is_without_d1 => self.set_limit(),
             (None, _) => self.create(),
             (Some(user_id), 0..5) => self.update(&user_id),
             (Some(user_id), 5) => self.read_nearby(&user_id),

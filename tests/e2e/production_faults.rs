@@ -75,6 +75,7 @@ fn a_minute_without_an_answer_of_d1_holds_up_lists_and_nothing_else() {
     set_speed(&server, SPEED);
     let begun = Instant::now();
     faults::set(&server, &json!({ "d1": "hang" }));
+    load.set_without_d1(true);
     let is_over = || begun.elapsed() * SPEED >= Duration::from_mins(1);
     while !is_over() {
         load.run(5);
@@ -83,6 +84,7 @@ fn a_minute_without_an_answer_of_d1_holds_up_lists_and_nothing_else() {
     let listed = load.client().get("/v1/end-users");
     assert_eq!((listed.status, listed.header("retry-after")), (503, "1"), "{listed:?}");
     faults::set(&server, &json!({ "d1": false }));
+    load.set_without_d1(false);
     load.run(10);
     load.assert_right(&server);
 }
@@ -120,6 +122,7 @@ fn an_alarm_that_was_dropped_is_set_again() {
     let mut load = Load::new(&server);
     load.run(20);
     faults::set(&server, &json!({ "alarms": true, "d1": true }));
+    load.set_without_d1(true);
     load.run(20);
     wait::until("an alarm to be dropped", || happened(&server, "alarms"), |dropped| *dropped > 0);
     // The other mode's object has an alarm for its daily audit.
