@@ -17,6 +17,8 @@
 //! - KV is never ahead of the listing: a copy is written only after the listing has confirmed its change, and the one
 //!   that says that the user is copied. So an object that was restored to a state before either sees it by the place
 //!   where the listing stands.
+//! - Only the flush writes or removes a copy that the object knows, and not twice within [`KV_PAUSE_MS`]. An audit removes
+//!   what the object does not know ([`foreign`]).
 //! - A copy lies under the epoch of the object. An object that may have been restored, or whose listing may have been,
 //!   draws a new epoch. Nobody reads a copy of an earlier one.
 //!

@@ -66,12 +66,12 @@ mod tests {
     #[test]
     fn golden_key_and_value() {
         let organization = OrganizationId::new(Timestamp::from_millis(0), [0; 10]);
+        let tenant = Tenant { organization, mode: Mode::Live };
         let user_id = UserId::new("ada").unwrap();
         assert_eq!(
-            key(Tenant { organization, mode: Mode::Live }, Epoch::of_number(7), &user_id.digest()),
+            key(tenant, Epoch::of_number(7), &user_id.digest()),
             "00000000000000000000000000/live/copies/7/_e5DDUC9V97qwYbNl5ADPQ8G-QmogG585ucXq3x9UCk"
         );
-        let tenant = Tenant { organization, mode: Mode::Live };
         for (text, found) in [("copies/7/x", true), ("copies/07/x", false), ("copies/x", false), ("end-users/x", false)]
         {
             let place = found.then(|| (Epoch::of_number(7), "x".to_owned()));

@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::clock::{Clock, set_ahead};
 use crate::delete_end_user::completed;
 use crate::edge_reads::{REWRITTEN_AFTER, from_edge, is_from_edge, near};
-use crate::faults;
+use crate::faults::{self, happened};
 use crate::server::{Options, Organization, Server, expect, roomy};
 use crate::stores::{kv_holds, kv_keys};
 use crate::wait;
@@ -20,11 +20,6 @@ fn server() -> Server {
 
 fn tenant(organization: &Organization) -> String {
     format!("{}/live", organization.id)
-}
-
-/// How often a method of KV or of the objects was called.
-fn calls(server: &Server, method: &str) -> u64 {
-    expect(200, server.anonymous().get("/__calls"))[method].as_u64().unwrap_or_default()
 }
 
 fn user(index: usize) -> String {
@@ -70,12 +65,12 @@ fn kv_holds_who_is_read_at_the_edge_and_nobody_else() {
         assert!(!read(&client, index));
     }
     expect(200, client.get("/v1/end-users"));
-    assert_eq!(calls(&server, "kv.put"), 0);
+    assert_eq!(happened(&server, "kv.put"), 0);
     from_edge(&near(&client, 5), &path(7));
     let keys = kv_keys(server.state(), &tenant(&organization));
     let prefix = format!("{}/copies/", tenant(&organization));
     assert!(keys.len() == 1 && keys.iter().all(|key| key.starts_with(&prefix)), "{keys:?}");
-    assert_eq!((calls(&server, "kv.put"), calls(&server, "kv.delete")), (1, 0));
+    assert_eq!((happened(&server, "kv.put"), happened(&server, "kv.delete")), (1, 0));
     assert_eq!(kv_keys(server.state(), &format!("{}/test", organization.id)).len(), 0);
 }
 
@@ -90,10 +85,10 @@ fn a_copy_is_made_at_the_second_miss() {
     let near = near(&client, 5);
     // How many misses a user has is how often KV was asked for it.
     let miss = |index: usize, times: u64| {
-        let asked = calls(&server, "kv.get");
+        let asked = happened(&server, "kv.get");
         let look = || {
             assert!(!read(&near, index));
-            calls(&server, "kv.get") - asked
+            happened(&server, "kv.get") - asked
         };
         wait::until("a miss", look, |misses| *misses == times);
     };
@@ -102,7 +97,7 @@ fn a_copy_is_made_at_the_second_miss() {
     miss(2, 2);
     let keys = || kv_keys(server.state(), &tenant(&organization)).len();
     wait::until("the copy", keys, |keys| *keys > 0);
-    assert_eq!((keys(), calls(&server, "kv.put")), (1, 1), "of the user who was missed twice");
+    assert_eq!((keys(), happened(&server, "kv.put")), (1, 1), "of the user who was missed twice");
     assert!(!read(&near, 0));
     assert!(from_edge(&near, &path(2)).json()["metadata"]["n"] == 2);
 }
@@ -119,7 +114,7 @@ fn what_kv_does_not_take_holds_nothing_up() {
     faults::set(&server, &json!({ "puts": 1_000 }));
     make(&client, 0..USERS);
     let read_all = || -> usize {
-        let before = calls(&server, "objects.handle");
+        let before = happened(&server, "objects.handle");
         let from_kv: usize = thread::scope(|scope| {
             let near = &near;
             let readers: Vec<_> = (0..READERS)
@@ -127,17 +122,17 @@ fn what_kv_does_not_take_holds_nothing_up() {
                 .collect();
             readers.into_iter().map(|reader| reader.join().expect("a reader")).sum()
         });
-        let asked = usize::try_from(calls(&server, "objects.handle") - before).expect("few");
+        let asked = usize::try_from(happened(&server, "objects.handle") - before).expect("few");
         assert_eq!(asked + from_kv, USERS, "one call for each answer of the object, and none for one from KV");
         from_kv
     };
     assert_eq!(read_all(), 0, "nobody is read twice");
-    assert_eq!((calls(&server, "kv.put"), kv_keys(server.state(), &tenant(&organization)).len()), (0, 0));
+    assert_eq!((happened(&server, "kv.put"), kv_keys(server.state(), &tenant(&organization)).len()), (0, 0));
 
     // Everybody is read again, so there is more to write than KV takes.
     let refused = || {
         let from_kv = read_all();
-        (calls(&server, "kv.put"), from_kv)
+        (happened(&server, "kv.put"), from_kv)
     };
     let (puts, _) = wait::until("a write that is refused", refused, |(puts, _)| *puts > 1_000);
     make(&client, USERS..USERS + 500);
@@ -147,7 +142,7 @@ fn what_kv_does_not_take_holds_nothing_up() {
     read_all();
     let begun = copies_lines(&server);
     assert!(begun.len() == 1 && begun[0].contains("limit exceeded"), "one line for the outage: {begun:?}");
-    let tried = calls(&server, "kv.put") - puts;
+    let tried = happened(&server, "kv.put") - puts;
     assert!(tried <= 50, "{tried} more writes were tried");
 
     // The next day. The pause after a failure is 15 minutes at most.
@@ -210,12 +205,12 @@ fn kv_is_not_asked_while_it_fails() {
         let near = near(&client, 5);
         from_edge(&near, &path(0));
         faults::set(&server, &json!({ "kv": fault }));
-        let (asked, called) = (calls(&server, "kv.get"), calls(&server, "objects.handle"));
+        let (asked, called) = (happened(&server, "kv.get"), happened(&server, "objects.handle"));
         let mut reads = 0;
         let fail = || {
             reads += 1;
             assert!(!read(&near, 0));
-            calls(&server, "kv.get") - asked
+            happened(&server, "kv.get") - asked
         };
         wait::until("the first failure", fail, |failures| *failures == 1);
         let mut read_20 = || {
@@ -230,10 +225,10 @@ fn kv_is_not_asked_while_it_fails() {
             read_20();
             clock.advance(Duration::from_millis(pause_ms - 1));
             read_20();
-            assert_eq!(calls(&server, "kv.get") - asked, failures, "{fault}");
+            assert_eq!(happened(&server, "kv.get") - asked, failures, "{fault}");
             clock.advance(Duration::from_millis(1));
         }
-        assert_eq!(calls(&server, "objects.handle") - called, reads, "each is one call, as a strong read is");
+        assert_eq!(happened(&server, "objects.handle") - called, reads, "each is one call, as a strong read is");
         let created = client.post("/v1/end-users", &json!({ "user_id": "meanwhile" }));
         assert_eq!(created.status, 201);
         faults::set(&server, &json!({ "kv": false }));

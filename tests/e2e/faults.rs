@@ -24,7 +24,7 @@ pub fn set(server: &Server, faults: &Value) {
     assert_eq!(response.status, 200, "{response:?}");
 }
 
-/// How often a fault has happened. A test that needs a fault asserts that it did.
+/// How often a store or an object was called, or a fault has happened. A test that needs a fault asserts that it did.
 pub fn happened(server: &Server, fault: &str) -> u64 {
     expect(200, server.anonymous().get("/__calls"))[fault].as_u64().unwrap_or_default()
 }
