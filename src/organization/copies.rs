@@ -18,7 +18,7 @@
 //!   that says that the user is copied. So an object that was restored to a state before either sees it by the place
 //!   where the listing stands.
 //! - Only the flush writes or removes a copy that the object knows, and not twice within [`KV_PAUSE_MS`]. An audit removes
-//!   what the object does not know ([`foreign`]).
+//!   what the object does not know ([`super::copying::foreign`]).
 //! - A copy lies under the epoch of the object. An object that may have been restored, or whose listing may have been,
 //!   draws a new epoch. Nobody reads a copy of an earlier one.
 //!
@@ -49,7 +49,7 @@ pub const COPIED_MS: i64 = 24 * 60 * 60 * 1_000;
 pub const REWRITE_MS: i64 = 60_000;
 /// KV takes one write a second for each key, in milliseconds
 /// (<https://developers.cloudflare.com/kv/platform/limits/>). What must go soon is written after this.
-const KV_PAUSE_MS: i64 = 2_000;
+pub const KV_PAUSE_MS: i64 = 2_000;
 /// A copy that ends sooner is not written again, in milliseconds. KV keeps a value for a minute at least
 /// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>), and a batch takes a while.
 pub const WRITE_LAST_MS: i64 = 120_000;
@@ -390,21 +390,4 @@ impl Copies {
         self.due_at = sql.find(select, &parameters, Row::optional_timestamp)?.flatten();
         Ok(())
     }
-}
-
-/// The places among these, each an epoch and a digest, at which the object has no copy, and has not just written or will
-/// write that it has none.
-pub fn foreign(
-    sql: &impl Sql,
-    epoch: Epoch,
-    places: &[(Epoch, String)],
-    now: Timestamp,
-) -> Result<Vec<(Epoch, String)>, SqlError> {
-    let select = "SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE NOT EXISTS
-                  (SELECT 1 FROM copies WHERE epoch = value ->> 0 AND digest = value ->> 1 AND
-                   (epoch = ?2 OR due_at IS NOT NULL AND ends_at >= ?3 OR written_at > ?4))";
-    let (last, since) = (now.plus_ms(WRITE_LAST_MS), now.millis().saturating_sub(KV_PAUSE_MS));
-    let places = json_list(places)?;
-    let parameters = [places.as_str().into(), epoch.number().into(), last.into(), since.into()];
-    sql.list(select, &parameters, |row| Ok((Epoch::of_number(row.integer()?), row.text()?)))
 }

@@ -1,8 +1,8 @@
 //! Who is copied to KV, and what is to be written there. [`super::copies`] keeps the rows.
 
 use super::change_log::{Affected, ChangeKind};
-use super::copies::{CopiedUser, Copies, Copy, WRITE_LAST_MS};
-use super::sql::{Sql, SqlError};
+use super::copies::{CopiedUser, Copies, Copy, KV_PAUSE_MS, WRITE_LAST_MS};
+use super::sql::{Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::end_user::{Status, Version};
@@ -58,4 +58,21 @@ pub fn due(copies: &mut Copies, sql: &impl Sql, now: Timestamp) -> Result<Vec<Co
         copies.send(sql, &due)?;
     }
     Ok(due)
+}
+
+/// The places among these, each an epoch and a digest, at which the object has no copy, and has not just written or will
+/// write that it has none.
+pub fn foreign(
+    copies: &Copies,
+    sql: &impl Sql,
+    places: &[(Epoch, String)],
+    now: Timestamp,
+) -> Result<Vec<(Epoch, String)>, SqlError> {
+    let select = "SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE NOT EXISTS
+                  (SELECT 1 FROM copies WHERE epoch = value ->> 0 AND digest = value ->> 1 AND
+                   (epoch = ?2 OR due_at IS NOT NULL AND ends_at >= ?3 OR written_at > ?4))";
+    let (last, since) = (now.plus_ms(WRITE_LAST_MS), now.millis().saturating_sub(KV_PAUSE_MS));
+    let places = json_list(places)?;
+    let parameters = [places.as_str().into(), copies.epoch().number().into(), last.into(), since.into()];
+    sql.list(select, &parameters, |row| Ok((Epoch::of_number(row.integer()?), row.text()?)))
 }

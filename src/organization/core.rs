@@ -5,7 +5,7 @@ use super::audit::{self, AuditFinding, AuditStep, PendingUsers};
 use super::batches::{self, Batch};
 use super::change_log::{ListingPosition, Origin};
 use super::closing::{self, Closing};
-use super::copies::{self, Copy, Outage};
+use super::copies::{Copy, Outage};
 use super::copying;
 use super::erasure;
 use super::idempotency;
@@ -326,7 +326,7 @@ impl OrganizationCore {
         places: &[(Epoch, String)],
         now: Timestamp,
     ) -> Result<Vec<(Epoch, String)>, SqlError> {
-        self.with_memory(sql, now, Vec::new(), |memory| copies::foreign(sql, memory.copies.epoch(), places, now))
+        self.with_memory(sql, now, Vec::new(), |memory| copying::foreign(&memory.copies, sql, places, now))
     }
 
     /// Records what a step of the audit found. `before` are the pending users when the step began. Must run
