@@ -235,3 +235,13 @@ impl Sql for Sqlite {
         Ok(self.rows(statement, parameters)?.into_iter().map(Row::new).collect())
     }
 }
+
+/// A statement that outlives what it was made of.
+pub fn owned(statement: &Statement<'_>) -> Statement<'static> {
+    let own = |value: &SqlValue<'_>| match value {
+        SqlValue::Null => SqlValue::Null,
+        SqlValue::Integer(number) => SqlValue::Integer(*number),
+        SqlValue::Text(text) => SqlValue::from(text.to_string()),
+    };
+    Statement::new(statement.sql.clone(), statement.parameters.iter().map(own).collect::<Vec<_>>())
+}

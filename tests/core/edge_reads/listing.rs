@@ -2,24 +2,15 @@
 
 use std::rc::Rc;
 
-use rollcall::organization::sql::SqlValue;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
 
 use super::world::World;
+use crate::sqlite::owned;
 
 /// How long a batch may take that was given up, in milliseconds.
 const LATE_MS: i64 = 60_000;
 
 pub struct Listing(pub Rc<World>);
-
-fn owned(statement: &Statement<'_>) -> Statement<'static> {
-    let own = |value: &SqlValue<'_>| match value {
-        SqlValue::Null => SqlValue::Null,
-        SqlValue::Integer(number) => SqlValue::Integer(*number),
-        SqlValue::Text(text) => SqlValue::from(text.to_string()),
-    };
-    Statement::new(statement.sql.clone(), statement.parameters.iter().map(own).collect::<Vec<_>>())
-}
 
 fn down() -> StoreError {
     StoreError("D1: down".to_owned())

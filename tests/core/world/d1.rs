@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use rollcall::organization::sql::SqlValue;
 use rollcall::projection::{Database, Statement, StoreError, Texts};
 
 use super::state::World;
 use super::time::Later;
+use crate::sqlite::owned;
 
 /// How long a caller waits for D1, in milliseconds.
 const LIMIT_MS: i64 = 10_000;
@@ -14,15 +14,6 @@ const LIMIT_MS: i64 = 10_000;
 const LATE_MS: i64 = 60_000;
 
 pub struct Listing(pub Rc<World>);
-
-fn owned(statement: &Statement<'_>) -> Statement<'static> {
-    let own = |value: &SqlValue<'_>| match value {
-        SqlValue::Null => SqlValue::Null,
-        SqlValue::Integer(number) => SqlValue::Integer(*number),
-        SqlValue::Text(text) => SqlValue::from(text.to_string()),
-    };
-    Statement::new(statement.sql.clone(), statement.parameters.iter().map(own).collect::<Vec<_>>())
-}
 
 fn down() -> StoreError {
     StoreError("D1: no answer in time".to_owned())

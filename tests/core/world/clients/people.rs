@@ -195,9 +195,14 @@ impl World {
     }
 
     pub async fn erase(self: &Rc<Self>, tenant: usize, user: usize) -> Result<(), Violation> {
-        let asked = self.asks(tenant, user);
+        self.erase_by(self.person(tenant, "DELETE", user, ""), tenant, user).await
+    }
+
+    /// Asks to erase a person or an agent.
+    pub async fn erase_by(self: &Rc<Self>, request: Request, tenant: usize, subject: usize) -> Result<(), Violation> {
+        let asked = self.asks(tenant, subject);
         let number = self.oracle.borrow_mut().asks_to_erase(&asked);
-        let Some(answer) = self.ask(self.person(tenant, "DELETE", user, "")).await else { return Ok(()) };
+        let Some(answer) = self.ask(request).await else { return Ok(()) };
         let receipt = answer.json();
         let deletion_id = receipt["deletion_id"].as_str().filter(|_| answer.status == 202);
         self.oracle.borrow_mut().hears_erasure(&asked, number, &answer, deletion_id);

@@ -54,16 +54,7 @@ impl World {
     }
 
     pub async fn erase_agent(self: &Rc<Self>, tenant: usize, agent: usize) -> Result<(), Violation> {
-        let asked = self.asks(tenant, FIRST_AGENT + agent);
-        let number = self.oracle.borrow_mut().asks_to_erase(&asked);
-        let Some(answer) = self.ask(self.agent(tenant, "DELETE", agent, "")).await else { return Ok(()) };
-        let receipt = answer.json();
-        let deletion_id = receipt["deletion_id"].as_str().filter(|_| answer.status == 202);
-        self.oracle.borrow_mut().hears_erasure(&asked, number, &answer, deletion_id);
-        match answer.status {
-            202 | 404 => Ok(()),
-            _ => self.hear_refusal(&asked, &answer),
-        }
+        self.erase_by(self.agent(tenant, "DELETE", agent, ""), tenant, FIRST_AGENT + agent).await
     }
 
     /// Walks through the users of an agent.
