@@ -98,9 +98,9 @@ pub enum Fault {
         quota: Quota,
         retry_after_ms: i64,
     },
-    /// The resource is being erased. A row of a batch names no receipt.
+    /// The resource is being erased.
     DeletionPending {
-        deletion_id: Option<DeletionId>,
+        deletion_id: DeletionId,
     },
     /// The `Idempotency-Key` was used for another request.
     IdempotencyMismatch,
@@ -309,10 +309,9 @@ impl Fault {
             Self::QuotaReserved { .. } => {
                 "Turns in progress hold the rest of the quota; retry after the time in Retry-After.".to_owned()
             }
-            Self::DeletionPending { deletion_id: Some(deletion_id) } => {
+            Self::DeletionPending { deletion_id } => {
                 format!("This is being erased and takes no change. Its receipt is {deletion_id}.")
             }
-            Self::DeletionPending { deletion_id: None } => "This is being erased and takes no change.".to_owned(),
             Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
             Self::PreconditionFailed => "A precondition does not hold, such as the version in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),

@@ -199,7 +199,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         }
         Rejection::NotFound(resource) => Fault::NotFound(resource.into_str()),
         Rejection::PreconditionFailed => Fault::PreconditionFailed,
-        Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: Some(deletion_id) },
+        Rejection::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id },
         Rejection::IdempotencyMismatch => Fault::IdempotencyMismatch,
         Rejection::IdempotencyInFlight => Fault::IdempotencyInFlight,
         Rejection::IdempotencyOfErased => Fault::IdempotencyOfErased,

@@ -112,9 +112,7 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
         | Fault::TooManyKeptAnswers { retry_after_ms, .. } => {
             Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms })
         }
-        Fault::DeletionPending { deletion_id: Some(deletion_id) } => {
-            Some(ErrorDetails::Deletion { deletion_id: *deletion_id })
-        }
+        Fault::DeletionPending { deletion_id } => Some(ErrorDetails::Deletion { deletion_id: *deletion_id }),
         Fault::OverQuota { component, quota, .. } => {
             let (used, limit) = quota.of(*component);
             Some(ErrorDetails::Quota { component: *component, used, limit, resets_at: quota.resets_at })

@@ -134,7 +134,7 @@ pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) ->
     read(sql, deletion_id)
 }
 
-/// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns.
+/// Erases a relationship, or with [`Cascade::MemoryOnly`] what it remembers of turns. The answers to its turns go too.
 pub fn request_relationship(
     writer: &mut Writer<'_, impl Sql>,
     request: DeleteRelationship,
@@ -150,6 +150,7 @@ pub fn request_relationship(
     }
     let removed = relationships::remove(sql, id, cascade, if_match.as_ref())?;
     let RemovedRelationship { subject, user, erased } = removed;
+    idempotency::purge_relationship(sql, subject.number, user)?;
     match cascade {
         Cascade::MemoryOnly => relationships::forgotten(writer, user)?,
         Cascade::All | Cascade::ModelOnly => {

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{
-    AgentView, Answer, Command, CountedTurn, CreatedEndUser, CreatedPrincipal, Creation, ExportPlace, IdempotencyKey,
+    AgentView, Answer, Command, CountedTurn, CreatedEndUser, CreatedPrincipal, ExportPlace, IdempotencyKey,
     PrincipalView, Rejection, ReservedTurn, SavedAgent,
 };
 use super::sql::{Row, Sql, SqlError, SqlValue, json_text};
 use super::user_row::{self, UserRow};
-use super::users;
+use super::users::{self, KeptCreation};
 use super::writer::Writer;
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::Version;
@@ -62,12 +62,7 @@ pub fn find(sql: &impl Sql, key: &IdempotencyKey, command: &Command, now: Timest
         user.check_takes_writes(sql)?;
     }
     let request_id = row.parsed("request id")?;
-    let answer = match (row.json("answer")?, command) {
-        (KeptOutcome::EndUsers { creations, sequence }, Command::CreateEndUsers(new)) => {
-            Answer::CreateEndUsers(users::creations_now(sql, &new.users, creations, sequence)?)
-        }
-        (kept, _) => read_answer(kept, &mut row)?,
-    };
+    let answer = read_answer(sql, &mut row, command)?;
     Ok(Some(Kept { answer, request_id }))
 }
 
@@ -79,7 +74,7 @@ enum KeptOutcome {
         version: Version,
     },
     EndUsers {
-        creations: Vec<Creation>,
+        creations: Vec<KeptCreation>,
         /// The newest change when the batch was answered.
         sequence: i64,
     },
@@ -101,14 +96,9 @@ fn kept(answer: &Answer, sequence: i64) -> Result<Option<(KeptOutcome, json::Tex
         Answer::CreateEndUser(CreatedEndUser { created, user }) => {
             (KeptOutcome::EndUser { created: *created, version: user.version }, json_text("a user", user)?)
         }
-        // The caller may repeat it when there is room.
-        Answer::CreateEndUsers(creations)
-            if creations.iter().any(|creation| matches!(creation, Creation::OverCapacity(_))) =>
-        {
-            return Ok(None);
-        }
         Answer::CreateEndUsers(creations) => {
-            (KeptOutcome::EndUsers { creations: creations.clone(), sequence }, json_text("nothing", &())?)
+            let Some(creations) = creations.iter().copied().map(KeptCreation::of).collect() else { return Ok(None) };
+            (KeptOutcome::EndUsers { creations, sequence }, json_text("nothing", &())?)
         }
         Answer::ReserveTurn(ReservedTurn::Answered(turn)) => (KeptOutcome::Turn, turn.document.clone()),
         Answer::SaveAgent(SavedAgent { created, view }) => {
@@ -125,13 +115,18 @@ fn kept(answer: &Answer, sequence: i64) -> Result<Option<(KeptOutcome, json::Tex
     }))
 }
 
-/// Completes an answer with the record in the next column.
-fn read_answer(kept: KeptOutcome, row: &mut Row) -> Result<Answer, SqlError> {
-    Ok(match kept {
+/// Reads an answer, and the record in the next column.
+fn read_answer(sql: &impl Sql, row: &mut Row, command: &Command) -> Result<Answer, SqlError> {
+    Ok(match row.json("answer")? {
         KeptOutcome::EndUser { created, .. } => {
             Answer::CreateEndUser(CreatedEndUser { created, user: row.json("user")? })
         }
-        KeptOutcome::EndUsers { creations, .. } => Answer::CreateEndUsers(creations),
+        KeptOutcome::EndUsers { creations, sequence } => {
+            let Command::CreateEndUsers(new) = command else {
+                return Err(SqlError("the answer to a batch is kept for another command".to_owned()));
+            };
+            Answer::CreateEndUsers(users::creations_now(sql, &new.users, creations, sequence)?)
+        }
         KeptOutcome::Turn => {
             let document = row.json("turn")?;
             Answer::ReserveTurn(ReservedTurn::Answered(CountedTurn { document, quota: None }))
@@ -163,13 +158,20 @@ fn about(answer: &Answer) -> Option<String> {
     }
 }
 
+/// Whom the answer to a turn is about.
+#[derive(Debug, Default)]
+pub struct AnsweredTurn {
+    /// The digest of the user whom the turn names.
+    pub named: Option<String>,
+    pub relationship: Option<i64>,
+}
+
 /// Stores an answer in the place of an expired one, and returns whether the object keeps this kind of answer.
-/// `named` is the digest of the user whom a turn names.
 pub fn store(
     writer: &Writer<'_, impl Sql>,
     key: &IdempotencyKey,
     request_id: RequestId,
-    named: Option<String>,
+    turn: AnsweredTurn,
     answer: &Answer,
 ) -> Result<bool, SqlError> {
     let Writer { sql, now, .. } = *writer;
@@ -179,7 +181,8 @@ pub fn store(
     sql.execute(
         // What precedes it about the same: see `super::answer_bounds`.
         "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, about, expires_at, about_count,
-         about_bytes) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(count), 0) + 1, coalesce(max(bytes), 0) FROM
+         about_bytes, relationship)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(count), 0) + 1, coalesce(max(bytes), 0), ?8 FROM
          (SELECT about_count AS count, about_bytes + octet_length(document) AS bytes FROM idempotency
           WHERE about = ?6 ORDER BY number DESC LIMIT 1)",
         &[
@@ -188,8 +191,9 @@ pub fn store(
             request_id.to_string().into(),
             kept.as_str().into(),
             document.as_str().into(),
-            named.or_else(|| about(answer)).into(),
+            turn.named.or_else(|| about(answer)).into(),
             expiry(now).into(),
+            turn.relationship.into(),
         ],
     )?;
     Ok(true)
@@ -221,14 +225,24 @@ pub fn purge_users(sql: &impl Sql, users: &str, now: Timestamp) -> Result<(), Sq
 
 /// Leaves tombstones in the place of the answers about an agent.
 pub fn purge_agent(sql: &impl Sql, agent_id: AgentId) -> Result<(), SqlError> {
-    bury(sql, "about = ?", &agent_id.to_string())
+    bury(sql, "about = ?", agent_id.to_string())
 }
 
 /// Leaves tombstones in the place of the answers to turns that name some users. `users` is a JSON list of row numbers.
 pub fn purge_turns(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let turn = json_text("an answer", &KeptOutcome::Turn)?;
     bury(sql, &format!("about {} AND outcome = '{}'", user_row::DIGESTS, turn.as_str()), users)?;
-    // The others are fewer now: see `super::answer_bounds`.
+    recount(sql, users)
+}
+
+/// Leaves tombstones in the place of the answers to turns of a relationship. `user` is the row number of its user.
+pub fn purge_relationship(sql: &impl Sql, relationship: i64, user: i64) -> Result<(), SqlError> {
+    bury(sql, "relationship = ?", relationship)?;
+    recount(sql, &format!("[{user}]"))
+}
+
+/// Counts the answers about some users again, after some were buried: see [`super::answer_bounds`].
+fn recount(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let recounted = format!(
         "SELECT number, row_number() OVER earlier AS count, sum(octet_length(document)) OVER earlier AS bytes
          FROM idempotency WHERE about {} WINDOW earlier AS (PARTITION BY about ORDER BY number)",
@@ -244,10 +258,11 @@ pub fn purge_turns(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
 }
 
 /// Overwrites answers, and keeps the digests of their keys until the answers expire.
-fn bury(sql: &impl Sql, condition: &str, parameter: &str) -> Result<(), SqlError> {
-    overwrite(sql, condition, &[parameter.into()])?;
-    let emptied = "fingerprint = NULL, request_id = '', outcome = '', document = '', about = NULL";
-    sql.execute(&format!("UPDATE idempotency SET {emptied} WHERE {condition}"), &[parameter.into()])
+fn bury<'a>(sql: &impl Sql, condition: &str, parameter: impl Into<SqlValue<'a>>) -> Result<(), SqlError> {
+    let parameters = [parameter.into()];
+    overwrite(sql, condition, &parameters)?;
+    let emptied = "fingerprint = NULL, request_id = '', outcome = '', document = '', about = NULL, relationship = NULL";
+    sql.execute(&format!("UPDATE idempotency SET {emptied} WHERE {condition}"), &parameters)
 }
 
 /// A kept answer in a user's export.

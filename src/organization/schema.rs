@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 3;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS];
+const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS, ANSWERS];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -242,6 +242,12 @@ const BOUNDS: &[&str] = &[
     "CREATE INDEX relationships_by_user ON relationships (user)",
     "DROP INDEX agents_by_owner",
     "CREATE INDEX agents_by_owner ON agents (owner, agent_id) WHERE owner IS NOT NULL",
+];
+
+/// The relationship of a turn whose answer is kept, so that the answer can go with it. None in a row of an earlier build.
+const ANSWERS: &[&str] = &[
+    "ALTER TABLE idempotency ADD COLUMN relationship INTEGER",
+    "CREATE INDEX idempotency_by_relationship ON idempotency (relationship) WHERE relationship IS NOT NULL",
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.

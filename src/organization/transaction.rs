@@ -6,7 +6,7 @@ use super::answer_bounds;
 use super::change_log::{Actor, Origin};
 use super::commands;
 use super::failure::Failure;
-use super::idempotency::{self, Kept};
+use super::idempotency::{self, AnsweredTurn, Kept};
 use super::leases::{self, LeaseLimits};
 use super::memory::Memory;
 use super::protocol::{Answer, Call, Caller, Command, EdgeCall, IdempotencyKey, Lease, Rejection, Reply, ReservedTurn};
@@ -92,7 +92,7 @@ fn execute_once(
     }
     let answer = commands::execute(memory, sql, request_id, command, Some(key), decay)?;
     let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
-    if idempotency::store(&writer, key, request_id, None, &answer)? {
+    if idempotency::store(&writer, key, request_id, AnsweredTurn::default(), &answer)? {
         memory.expiry_is_scheduled = false;
     }
     Ok((answer, false))

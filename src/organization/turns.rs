@@ -19,7 +19,7 @@ use super::active_relationships;
 use super::agents;
 use super::change_log::{Affected, ChangeKind};
 use super::failure::Failure;
-use super::idempotency;
+use super::idempotency::{self, AnsweredTurn};
 use super::protocol::{
     Answer, CountedTurn, IdempotencyKey, NewEndUser, NewTurn, Rejection, ReservedTurn, Resource, Settings, TurnAnswer,
 };
@@ -289,7 +289,7 @@ pub fn commit(
     let turn = respond(sql, settings, operation, answer, counted, now)?;
     if let Some(key) = key {
         let answer = Answer::ReserveTurn(ReservedTurn::Answered(turn.clone()));
-        idempotency::store(writer, &key, operation, named, &answer)?;
+        idempotency::store(writer, &key, operation, AnsweredTurn { named, relationship }, &answer)?;
     }
     Ok(turn)
 }

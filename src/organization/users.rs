@@ -7,6 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{
@@ -17,7 +19,7 @@ use super::sql::{Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status};
-use crate::directory::identifiers::RequestId;
+use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
 use crate::guards::{self, Guard};
@@ -103,7 +105,9 @@ pub fn create_many(
         creations.push(match create(writer, request_id, new) {
             Ok(CreatedEndUser { created, .. }) if created && is_first => Creation::Created,
             Ok(_) => Creation::Existing,
-            Err(Failure::Rejected(Rejection::DeletionPending { .. })) => Creation::DeletionPending,
+            Err(Failure::Rejected(Rejection::DeletionPending { deletion_id })) => {
+                Creation::DeletionPending { deletion_id }
+            }
             Err(Failure::Rejected(Rejection::OtherType)) => Creation::OtherType,
             Err(Failure::Rejected(Rejection::OverCapacity(capacity))) => Creation::OverCapacity(capacity),
             Err(failure) => return Err(failure),
@@ -112,30 +116,53 @@ pub fn create_many(
     Ok(creations)
 }
 
+/// What became of one user of a batch, as the object keeps it for repetitions. [`creations_now`] says who is being
+/// erased by then, or has been erased.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub enum KeptCreation {
+    Created,
+    Existing,
+    DeletionPending,
+    OtherType,
+}
+
+impl KeptCreation {
+    /// `None` for a row that the caller may repeat when there is room.
+    pub const fn of(creation: Creation) -> Option<Self> {
+        match creation {
+            Creation::Created => Some(Self::Created),
+            Creation::Existing => Some(Self::Existing),
+            Creation::DeletionPending { .. } | Creation::Erased => Some(Self::DeletionPending),
+            Creation::OtherType => Some(Self::OtherType),
+            Creation::OverCapacity(_) => None,
+        }
+    }
+}
+
 /// What a repeated batch is answered: the creations of then, but for users who are being erased, or were erased since
 /// `sequence`, the newest change of then.
 pub fn creations_now(
     sql: &impl Sql,
     users: &[NewEndUser],
-    mut creations: Vec<Creation>,
+    kept: Vec<KeptCreation>,
     sequence: i64,
 ) -> Result<Vec<Creation>, SqlError> {
     let digests: Vec<String> = users.iter().map(|new| new.user_id.digest()).collect();
-    let select = "SELECT digest, state FROM users WHERE number <= ? AND digest IN (SELECT value FROM json_each(?))";
+    let select = "SELECT u.digest, d.deletion_id FROM users u
+                  LEFT JOIN deletions d ON d.user = u.number AND d.cascade = 'all'
+                  WHERE u.number <= ? AND u.digest IN (SELECT value FROM json_each(?))";
     let listed = json_list(&digests)?;
     let parameters = [sequence.into(), listed.as_str().into()];
-    let held = sql.list(select, &parameters, |row| Ok((row.text()?, row.parsed::<Status>("user state")?)))?;
-    let held: HashMap<String, Status> = held.into_iter().collect();
-    for (creation, digest) in creations.iter_mut().zip(&digests) {
-        if let Creation::Created | Creation::Existing = creation {
-            match held.get(digest) {
-                Some(Status::Active) => {}
-                Some(Status::DeletionPending) => *creation = Creation::DeletionPending,
-                None => *creation = Creation::Erased,
-            }
-        }
-    }
-    Ok(creations)
+    let held = sql.list(select, &parameters, |row| Ok((row.text()?, row.optional_parsed("deletion id")?)))?;
+    let held: HashMap<String, Option<DeletionId>> = held.into_iter().collect();
+    let creations = kept.into_iter().zip(&digests).map(|(kept, digest)| match (kept, held.get(digest)) {
+        (KeptCreation::OtherType, _) => Creation::OtherType,
+        (_, None) => Creation::Erased,
+        (_, Some(Some(deletion_id))) => Creation::DeletionPending { deletion_id: *deletion_id },
+        (KeptCreation::Created, Some(None)) => Creation::Created,
+        (KeptCreation::Existing | KeptCreation::DeletionPending, Some(None)) => Creation::Existing,
+    });
+    Ok(creations.collect())
 }
 
 /// Changes a user's record. A change that changes nothing makes no new version.

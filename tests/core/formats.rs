@@ -340,7 +340,7 @@ fn answers() -> Vec<Answer> {
         Answer::CreateEndUsers(vec![
             Creation::Created,
             Creation::Existing,
-            Creation::DeletionPending,
+            Creation::DeletionPending { deletion_id: DeletionId::new(at(0), [2; 10]) },
             Creation::OtherType,
             Creation::Erased,
         ]),
@@ -499,7 +499,7 @@ fn calls_are_sent_in_these_bytes() {
     *bytes.last_mut().expect("the command") = beyond;
     bytes.extend(ARGUMENTS);
     assert!(protocol::decode::<Call>(&bytes).is_err(), "a command is missing in this test");
-    assert_golden("protocol-5-calls.txt", &lines);
+    assert_golden("protocol-6-calls.txt", &lines);
 }
 
 #[test]
@@ -522,7 +522,7 @@ fn replies_are_sent_in_these_bytes() {
         assert_eq!(protocol::encode(&read), Ok(bytes.clone()), "{kind}");
         writeln!(lines, "{kind} {}", hexadecimal(&bytes)).expect("a line");
     }
-    assert_golden("protocol-5-replies.txt", &lines);
+    assert_golden("protocol-6-replies.txt", &lines);
 }
 
 /// A command has the same number in calls and in replies, and one more number names nothing.
@@ -699,7 +699,7 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-5.sql", &dump(&world.object));
+    assert_golden("object-6.sql", &dump(&world.object));
     assert_golden("listing-4.sql", &dump(&world.listing));
     assert_golden("cache-3.txt", &world.cache);
 }
@@ -741,12 +741,12 @@ fn assert_served(world: &mut World, moods: usize) {
 }
 
 #[test]
-fn a_state_of_schema_3_4_or_5_is_served() {
-    for file in ["object-3.sql", "object-4.sql", "object-5.sql"] {
+fn a_state_of_schema_3_to_6_is_served() {
+    for file in ["object-3.sql", "object-4.sql", "object-5.sql", "object-6.sql"] {
         let mut world = served(file);
         assert_served(&mut world, 1);
         let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-        assert_eq!((state("schema"), state("served_from")), (5, 3), "{file}");
+        assert_eq!((state("schema"), state("served_from")), (6, 3), "{file}");
         let before = dump(&world.object);
         // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
         world.flush(140);
@@ -770,7 +770,7 @@ fn a_state_of_schema_2_is_migrated_and_served() {
     read_usage(&mut world.core, &world.object).expect("an answer");
     assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
     let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-    assert_eq!((state("schema"), state("served_from")), (5, 3), "no build of version 2 may serve it");
+    assert_eq!((state("schema"), state("served_from")), (6, 3), "no build of version 2 may serve it");
     assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
     assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
     assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);

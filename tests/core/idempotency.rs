@@ -2,6 +2,7 @@
 
 use rollcall::directory::agent::{AgentId, AgentRef};
 use rollcall::directory::api_key::Scope;
+use rollcall::directory::deletion::Cascade;
 use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::names::{Name, UserId};
@@ -12,8 +13,8 @@ use rollcall::organization::audit;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{
-    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteAgent, IdempotencyKey, NewAgent,
-    NewEndUser, NewPrincipal, NewTurn, Rejection, Reply, ReservedTurn,
+    Answer, Call, Caller, Command, CreateEndUsers, CreatedEndUser, Creation, DeleteAgent, DeleteRelationship,
+    IdempotencyKey, NewAgent, NewEndUser, NewPrincipal, NewTurn, Rejection, Reply, ReservedTurn,
 };
 use rollcall::organization::sql::{Row, Sql};
 
@@ -185,13 +186,48 @@ fn a_repeated_batch_says_who_was_erased_since() {
         other => panic!("{other:?}"),
     };
     assert_eq!(created(&mut object), [Creation::Created, Creation::Created]);
-    object.erase(&user("ada"));
-    assert_eq!(created(&mut object), [Creation::DeletionPending, Creation::Created]);
+    let deletion_id = object.erase(&user("ada"));
+    assert_eq!(created(&mut object), [Creation::DeletionPending { deletion_id }, Creation::Created]);
     object.purge();
     assert_eq!(created(&mut object), [Creation::Erased, Creation::Created]);
     // Who has the id now is somebody else.
     object.create(&user("ada"));
     assert_eq!(created(&mut object), [Creation::Erased, Creation::Created]);
+}
+
+/// A relationship that forgets its turns, or goes, takes the answers to them with it. Those to the turns with another
+/// agent stay, and so does what creating the person was answered.
+#[test]
+fn an_answer_to_a_turn_goes_with_what_its_relationship_remembers() {
+    for cascade in [Cascade::MemoryOnly, Cascade::All] {
+        let mut object = Object::new(1, Limits::default());
+        let create = || NewEndUser { user_id: user("ada"), display_name: None, metadata: Metadata::default() };
+        execute(&mut object, "made", Command::CreateEndUser(create())).outcome.expect("an answer");
+        let relationship = |object: &mut Object, name: &'static str, number| {
+            let agent = object.agent(name).agent.agent_id;
+            let id = RelationshipId::new(Timestamp::from_millis(START_MS), [number; 10]);
+            let turn = move || {
+                let (agent, user_id) = (AgentRef::Id(agent), Some(user("ada")));
+                let turn = NewTurn { agent, user_id, is_stateful: true, relationship_id: id, expires_in_ms: 60_000 };
+                Command::ReserveTurn(turn)
+            };
+            execute(object, name, turn()).outcome.expect("an answer");
+            (id, turn)
+        };
+        let (id, tutor) = relationship(&mut object, "tutor", 1);
+        let (_, coach) = relationship(&mut object, "coach", 2);
+        let deletion_id = DeletionId::new(object.now(), object.bytes());
+        let delete = DeleteRelationship { id, deletion_id, cascade, reason: None, if_match: None };
+        object.operator(Command::DeleteRelationship(delete)).expect("a receipt");
+
+        let refused = execute(&mut object, "tutor", tutor()).outcome;
+        assert!(matches!(refused, Err(Rejection::IdempotencyOfErased)), "{cascade:?}: {refused:?}");
+        assert!(execute(&mut object, "coach", coach()).replayed, "{cascade:?}: another agent's");
+        assert!(execute(&mut object, "made", Command::CreateEndUser(create())).replayed, "{cascade:?}: no turn's");
+        let select = "SELECT digest FROM idempotency WHERE trim(document) <> '' ORDER BY digest";
+        let left = object.storage.list(select, &[], Row::text).expect("the answers");
+        assert_eq!(left, ["coach", "made"], "{cascade:?}: nothing of the answer is left");
+    }
 }
 
 /// An agent is gone at once, and the answers about it with it.

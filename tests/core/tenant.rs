@@ -199,11 +199,12 @@ impl Object {
     }
 
     /// Requests the erasure of a person.
-    pub fn erase(&mut self, user_id: &UserId) {
+    pub fn erase(&mut self, user_id: &UserId) -> DeletionId {
         let (user_id, deletion_id) = (user_id.clone(), DeletionId::new(self.now(), self.bytes()));
         let cascade = Cascade::All;
         let delete = DeleteEndUser { user_id, deletion_id, cascade, reason: None, if_match: None };
         self.operator(Command::DeleteEndUser(delete)).expect("a receipt");
+        deletion_id
     }
 
     /// The listing confirms everything, and what is erased is purged.

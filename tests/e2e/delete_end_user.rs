@@ -98,7 +98,8 @@ fn while_an_erasure_is_pending_the_person_is_logically_gone() {
         assert_eq!(response.header("retry-after"), "2");
     }
     let batch = expect(200, client.post("/v1/end-users/batch", &json!({ "users": [{ "user_id": "ada" }] })));
-    assert_eq!(batch["results"][0]["status"], 409);
+    let row = &batch["results"][0];
+    assert_eq!((&row["status"], &row["error"]["details"]["deletion_id"]), (&json!(409), &accepted["deletion_id"]));
     let deletion_id = accepted["deletion_id"].as_str().expect("an id");
     let receipt = expect(200, client.get(&format!("/v1/deletions/{deletion_id}")));
     assert_eq!((&receipt["status"], &receipt["completed_at"]), (&json!("deletion_pending"), &Value::Null));

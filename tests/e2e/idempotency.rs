@@ -286,6 +286,27 @@ fn who_forgets_the_relationships_of_a_user_forgets_the_answers_to_their_turns() 
 }
 
 #[test]
+fn who_forgets_one_relationship_forgets_the_answers_to_its_turns() {
+    let client = shared().new_client();
+    let turns = ["Tutor", "Coach"].map(|agent| {
+        make_agent(&client, agent);
+        let turn = json!({ "message": "hi", "personality_id": agent, "user_id": "eve" });
+        let said = with_key(&client, agent);
+        expect(200, said.post(RESPOND, &turn));
+        (said, turn)
+    });
+    let list = expect(200, client.get("/v1/relationships?user_id=eve&personality_id=Tutor"));
+    let path = format!("/v1/relationships/{}", list["data"][0]["id"].as_str().expect("the tutor's"));
+    let forget = json!({ "cascade": "memory_only" }).to_string();
+    expect(202, client.send("DELETE", &path, Some(("application/json", forget.as_bytes()))));
+    let [(tutor, said_to_tutor), (coach, said_to_coach)] = turns;
+    assert_eq!(expect(409, tutor.post(RESPOND, &said_to_tutor))["error"]["code"], "idempotency_of_erased");
+    assert!(replayed(&coach.post(RESPOND, &said_to_coach)));
+    let export = expect(200, client.get("/v1/end-users/eve/export"));
+    assert_eq!(export["kept_answers"].as_array().map(Vec::len), Some(1), "{export}");
+}
+
+#[test]
 fn no_repetition_makes_a_deleted_agent_anew() {
     let server = shared();
     let organization = server.organization();

@@ -118,7 +118,9 @@ pub enum Creation {
     Created,
     Existing,
     /// The existing user is being erased.
-    DeletionPending,
+    DeletionPending {
+        deletion_id: DeletionId,
+    },
     /// The id is an agent's external id.
     OtherType,
     /// The user has been erased since the batch was answered first.

@@ -213,8 +213,8 @@ impl World<'_> {
             let user = self.number(&new.user_id);
             let was = before.users[user].as_deref();
             let is_own = |held: &Held| held.is_first() && held.created_by == request_id.to_string();
-            let expected = if self.oracle.pending(user).is_some() {
-                Creation::DeletionPending
+            let expected = if let Some(deletion_id) = self.oracle.pending(user) {
+                Creation::DeletionPending { deletion_id }
             } else if users[..place].iter().any(|earlier| earlier.user_id == new.user_id) || !was.is_none_or(is_own) {
                 Creation::Existing
             } else {

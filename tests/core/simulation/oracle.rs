@@ -252,9 +252,9 @@ impl Oracle {
             ensure!(is_refused && !reply.replayed, "{key:?} is of a user who is being erased: {reply:?}");
             return Ok(Some(Vec::new()));
         }
-        let rows = kept.rows.iter().map(|(user, creation)| match creation {
-            Creation::Created | Creation::Existing if self.pending[*user].is_some() => Creation::DeletionPending,
-            creation => *creation,
+        let rows = kept.rows.iter().map(|(user, creation)| match (creation, self.pending[*user]) {
+            (Creation::Created | Creation::Existing, Some(deletion_id)) => Creation::DeletionPending { deletion_id },
+            (creation, _) => *creation,
         });
         let first = if kept.rows.is_empty() {
             kept.outcome.clone()
@@ -377,7 +377,7 @@ impl Oracle {
                 kept.is_erased |= kept.user == Some(*user);
                 kept.user = kept.user.filter(|held| held != user);
                 for (of, creation) in &mut kept.rows {
-                    if of == user && matches!(creation, Creation::Created | Creation::Existing) {
+                    if of == user && *creation != Creation::OtherType {
                         *creation = Creation::Erased;
                     }
                 }

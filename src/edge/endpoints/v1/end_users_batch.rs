@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::end_users::take_new;
+use crate::directory::identifiers::DeletionId;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
@@ -47,6 +48,26 @@ struct RowResult {
 struct RowError {
     code: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RowErrorDetails")]
+    details: Option<RowErrorDetails>,
+}
+
+/// The erasure of the row's user.
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(inline)]
+struct RowErrorDetails {
+    deletion_id: DeletionId,
+}
+
+impl RowError {
+    fn new(fault: &Fault) -> Self {
+        let details = match fault {
+            Fault::DeletionPending { deletion_id } => Some(RowErrorDetails { deletion_id: *deletion_id }),
+            _ => None,
+        };
+        Self { code: fault.code(), message: fault.message(), details }
+    }
 }
 
 /// A row that has been read: its id, if it has one, and the new user or the fault.
@@ -119,15 +140,14 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
                     answer.results.push(RowResult { user_id, status: 200, error: None });
                     continue;
                 }
-                Creation::DeletionPending => Fault::DeletionPending { deletion_id: None },
+                Creation::DeletionPending { deletion_id } => Fault::DeletionPending { deletion_id: *deletion_id },
                 Creation::OtherType => Fault::OtherType,
                 Creation::Erased => Fault::IdempotencyOfErased,
                 Creation::OverCapacity(capacity) => Fault::OverCapacity(*capacity),
             },
         };
         answer.failed = answer.failed.saturating_add(1);
-        let error = RowError { code: fault.code(), message: fault.message() };
-        answer.results.push(RowResult { user_id, status: fault.status(), error: Some(error) });
+        answer.results.push(RowResult { user_id, status: fault.status(), error: Some(RowError::new(&fault)) });
     }
     Response::json(200, &answer)
 }
