@@ -39,7 +39,7 @@ const WRITES: u32 = 4;
 /// The hostile tenant begins so long before, and has then used up its burst.
 const LEAD: Duration = Duration::from_millis(2_500);
 /// Rounds of so many seconds make the published page.
-pub const SECONDS_MIN: f64 = 4.0;
+pub const SECONDS_MIN: f64 = 3.0;
 /// Runs that say what a burned turn costs.
 const BURNED_TURNS: u64 = 2_000_000;
 const BURNS: u32 = 20;

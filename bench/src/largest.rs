@@ -360,7 +360,7 @@ impl Largest {
 }
 
 /// Bodies of batches with these rows.
-fn batches(rows: impl Iterator<Item = String>) -> Vec<String> {
+pub fn batches(rows: impl Iterator<Item = String>) -> Vec<String> {
     let mut batches: Vec<Vec<String>> = vec![Vec::new()];
     let mut bytes = 0;
     for row in rows {

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use serde_json::{Value, json};
 use xtask::Result;
 
-use crate::largest::{self, Largest};
+use crate::largest::{self, Largest, Users};
 use crate::letters::Letters;
 use crate::raw::Ask;
 use crate::sizes::Sizes;
@@ -26,6 +26,11 @@ pub fn legal(operation: &str, sizes: Sizes, number: usize) -> String {
     match operation {
         "POST /v1/end-users" => largest::new_user(&format!("new-{number}"), letters, bytes),
         "POST /v1/end-users/batch" => batch(sizes, number),
+        "POST /v1/end-users/batch-get" => {
+            let users = Users::of_bytes(bytes);
+            ids((0..sizes.rows.max(1)).map(|row| largest::user_id(letters, users, row)))
+        }
+        "POST /v1/end-users/batch-erase" => ids(gone(sizes, number)),
         "PATCH /v1/end-users/{user_id}"
         | "PATCH /api/v1/agents/{agent_id}"
         | "PATCH /api/v1/principals/{principal_id}" => {
@@ -55,6 +60,15 @@ pub fn legal(operation: &str, sizes: Sizes, number: usize) -> String {
     }
 }
 
+fn ids(ids: impl Iterator<Item = String>) -> String {
+    json!({ "user_ids": ids.collect::<Vec<_>>() }).to_string()
+}
+
+/// The users that one request erases.
+fn gone(Sizes { letters, rows, .. }: Sizes, number: usize) -> impl Iterator<Item = String> {
+    (0..rows.max(1)).map(move |row| letters.of_name().filled(&format!("gone-{number}-{row}-")))
+}
+
 /// As many rows as fit into a batch, of users who are not there yet.
 fn batch(Sizes { letters, bytes, rows, .. }: Sizes, number: usize) -> String {
     let mut body = "{\"users\":[".to_owned();
@@ -79,7 +93,7 @@ fn turn(Sizes { letters, rows, shape, .. }: Sizes) -> String {
     if message.len() > room {
         message = letters.of_name().string(room);
     }
-    let user_id = Value::from(largest::user_id(letters, largest::Users::Full, 0));
+    let user_id = Value::from(largest::user_id(letters, Users::Full, 0));
     let agent = Value::from(letters.of_name().filled(&format!("of {:?} Full", letters.of_name())));
     let left =
         (BODY_BYTES - TURN_BYTES).saturating_sub(message.len() + user_id.to_string().len() + agent.to_string().len());
@@ -133,6 +147,13 @@ pub fn taken_away(
             }
             ("{user_id}", id)
         }
+        "POST /v1/end-users/batch-erase" => {
+            let users = gone(sizes, number).map(|id| largest::new_user(&id, letters, bytes));
+            for batch in largest::batches(users) {
+                largest.api("POST", "/v1/end-users/batch").json(batch).expect(&largest.authority)?;
+            }
+            return Ok(None);
+        }
         "DELETE /v1/relationships/{relationship_id}" => {
             let turn = largest.turn(&format!("gone-{number}"), &of(&largest.full_agent, &letters)?);
             turn.expect(&largest.authority)?;
@@ -142,7 +163,7 @@ pub fn taken_away(
             let agent = legal("POST /api/v1/agents", sizes, number);
             let agent = made(largest, &largest.api("POST", "/api/v1/agents").json(agent), "/agent_id")?;
             for user in 0..rows {
-                let user = largest::user_id(Letters::Quotes, largest::Users::Full, user);
+                let user = largest::user_id(Letters::Quotes, Users::Full, user);
                 largest.turn(&user, &agent).expect(&largest.authority)?;
             }
             ("{agent_id}", agent)

@@ -84,6 +84,8 @@ pub const OPERATIONS: &[Operation] = &[
     read("GET /demo.json", 0, 0),
     write("POST /v1/end-users", BODY, RECORD, 0),
     write("POST /v1/end-users/batch", BATCH, RECORD, 500),
+    write("POST /v1/end-users/batch-get", BATCH, RECORD, 100),
+    write("POST /v1/end-users/batch-erase", BATCH, RECORD, 500),
     read("GET /v1/end-users", RECORD, 200),
     read("GET /v1/end-users/{user_id}", RECORD, 0),
     write("PATCH /v1/end-users/{user_id}", BODY, RECORD, 0),

@@ -99,6 +99,12 @@ ulid_identifier! {
     /// An erasure. It does not reveal the erased person.
     DeletionId
 }
+impl DeletionId {
+    /// The id that stands so many places after this one.
+    pub fn following(self, places: usize) -> Self {
+        Self(Ulid(self.0.0.wrapping_add(places as u128)))
+    }
+}
 ulid_identifier! {
     /// A relationship between an agent and a user.
     RelationshipId

@@ -11,6 +11,7 @@ use super::http::distance;
 use super::http::headers::Charged;
 use super::http::request::Incoming;
 use super::runtime::{CallError, ObjectMethod, Runtime};
+use super::waits::Store;
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault, FieldFault, Location, UNAVAILABLE_RETRY_S, internal, store_unavailable};
@@ -149,8 +150,11 @@ impl<R: Runtime> Exchange<'_, R> {
         if let Some(reply) = denied {
             return Ok(reply);
         }
-        self.cover_distance().await;
-        call_object(self.runtime, tenant, method, call).await
+        let work = async {
+            self.cover_distance().await;
+            call_object(self.runtime, tenant, method, call).await
+        };
+        self.waits.note(Store::Object, self.runtime, work).await
     }
 
     /// Waits as long as a call takes over the distance that the request asks for. No deployment does ([`distance`]).
@@ -182,7 +186,8 @@ impl<R: Runtime> Exchange<'_, R> {
     /// Reads from the listing database.
     pub async fn query(&mut self, statement: &Statement<'_>) -> Result<Texts, Fault> {
         let database = self.runtime.database().map_err(internal)?;
-        let texts = database.query(statement).await.map_err(store_unavailable)?;
+        let work = database.query(statement);
+        let texts = self.waits.note(Store::Listing, self.runtime, work).await.map_err(store_unavailable)?;
         self.rows_read = Some(self.rows_read.unwrap_or_default().saturating_add(texts.rows_read));
         Ok(texts)
     }

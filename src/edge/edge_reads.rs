@@ -11,6 +11,7 @@ use super::http::headers::Charged;
 use super::http::response::Response;
 use super::leases::{Access, LeaseKey, Ticket};
 use super::runtime::Runtime;
+use super::waits::Store;
 use crate::directory::names::UserId;
 use crate::fault::Fault;
 use crate::organization::copies::CopiedUser;
@@ -91,7 +92,10 @@ async fn look(
     let runtime = exchange.runtime;
     let digest = plan.user_id.digest();
     let read = match runtime.cache() {
-        Ok(store) => store.get(&cache::key(holder.tenant, ticket.epoch(), &digest)).await.ok(),
+        Ok(store) => {
+            let key = cache::key(holder.tenant, ticket.epoch(), &digest);
+            exchange.waits.note(Store::Records, runtime, store.get(&key)).await.ok()
+        }
         Err(_) => None,
     };
     let now = runtime.now();

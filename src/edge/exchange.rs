@@ -15,6 +15,7 @@ use super::http::request::{BodyError, Incoming, Target};
 use super::leases::LeaseKey;
 use super::public_limiter::Client;
 use super::runtime::Runtime;
+use super::waits::Waits;
 use crate::directory::api_key::{ApiKey, KeyDigest, KeyKind, Scope};
 use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
@@ -40,6 +41,7 @@ pub struct Exchange<'a, R: Runtime> {
     /// What the organization has used of its quotas, where the answer says so.
     pub quota: Option<Quota>,
     pub rows_read: Option<u64>,
+    pub waits: Waits,
     /// The object has answered with what it kept for the `Idempotency-Key`.
     pub is_replayed: bool,
     /// The object has said that the listing holds every change up to its call.

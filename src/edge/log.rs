@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::waits::Waited;
 use crate::directory::identifiers::{OrganizationId, RequestId};
 
 #[derive(Debug, Serialize)]
@@ -22,6 +23,8 @@ pub struct RequestLine<'a> {
     /// `edge` when the answer came from KV.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'static str>,
+    #[serde(flatten)]
+    pub waited: Waited,
     /// Rows the listing database read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_read: Option<u64>,

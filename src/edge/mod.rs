@@ -21,3 +21,4 @@ pub mod runtime;
 pub mod scheduled;
 mod session;
 pub mod turn_waiters;
+mod waits;

@@ -21,6 +21,7 @@ use super::http::request::{Incoming, Target};
 use super::http::response::{Content, Response};
 use super::routes::{self, Action, AdminHandler, KeyHandler, Match, PublicEndpoint, Route};
 use super::runtime::Runtime;
+use super::waits::Waits;
 use super::{log, render};
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
@@ -45,6 +46,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         charged: None,
         quota: None,
         rows_read: None,
+        waits: Waits::default(),
         is_replayed: false,
         listing_is_current: false,
         lease: None,
@@ -78,6 +80,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
         outcome,
         source: exchange.is_from_edge.then_some("edge"),
+        waited: exchange.waits.so_far(),
         rows_read: exchange.rows_read,
         reason,
     };

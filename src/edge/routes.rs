@@ -113,6 +113,8 @@ pub static ROUTES: &[Route] = &[
     public(Get, "/demo.json", PublicEndpoint::Demo),
     api(Post, "/v1/end-users", EndUsers, ReadWrite, JSON, OneCall(end_users::create)),
     api(Post, "/v1/end-users/batch", EndUsers, ReadWrite, BATCH, OneCall(end_users_batch::create)),
+    api(Post, "/v1/end-users/batch-get", EndUsers, Read, BATCH, OneCall(end_users_batch::read_many)),
+    api(Post, "/v1/end-users/batch-erase", EndUsers, ReadWrite, BATCH, OneCall(end_users_batch::erase)),
     api(Get, "/v1/end-users", EndUsers, Read, NO_BODY, ListEndUsers),
     api(Get, "/v1/end-users/{user_id}", EndUsers, Read, NO_BODY, OneCall(end_users::get)),
     api(Patch, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(end_users::update)),

@@ -27,6 +27,9 @@ use crate::directory::organization::{AGENTS_OF_OWNER_MAX, Capacity};
 /// Most agents that a list counts: each costs a row.
 const COUNTED_MAX: i64 = 10_000;
 
+/// How many agents of an erased owner the object reads at once.
+const DISOWNED_AT_ONCE: i64 = 100;
+
 const COLUMNS: &str = "number, version, owner, agent_id, external_id, name, metadata, created_at, updated_at";
 
 /// An agent as the object holds it.
@@ -284,9 +287,14 @@ pub fn owned_by(sql: &impl Sql, user: i64, after: Option<AgentId>, limit: u32) -
 
 /// Leaves the agents of a user without an owner, because the object erases the user.
 pub fn disown(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), Failure> {
-    let select = format!("SELECT {COLUMNS} FROM agents WHERE owner = ?");
-    for row in writer.sql.list(&select, &[user.into()], AgentRow::read)? {
-        apply(writer, row, AgentChange { owner: Some(None), ..AgentChange::default() })?;
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE owner = ? LIMIT {DISOWNED_AT_ONCE}");
+    loop {
+        let owned = writer.sql.list(&select, &[user.into()], AgentRow::read)?;
+        if owned.is_empty() {
+            return Ok(());
+        }
+        for row in owned {
+            apply(writer, row, AgentChange { owner: Some(None), ..AgentChange::default() })?;
+        }
     }
-    Ok(())
 }

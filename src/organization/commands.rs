@@ -58,13 +58,12 @@ fn dispatch(
         Command::CreateEndUsers(new) => Answer::CreateEndUsers(users::create_many(writer, request_id, new.users)?),
         Command::UpdateEndUser(update) => Answer::UpdateEndUser(users::update(writer, update)?),
         Command::ReadEndUser(read) => Answer::ReadEndUser(users::read(sql, &read.user_id)?),
-        Command::ExportEndUser(export) => {
-            Answer::ExportEndUser(export::whole(sql, export.user_id, writer.log.last_sequence(), decay)?)
-        }
+        Command::ReadEndUsers(read) => Answer::ReadEndUsers(users::read_many(sql, &read.user_ids)?),
         Command::ExportPart(part) => {
             Answer::ExportPart(export::part(sql, part, PartBounds::DEFAULT, writer.log.last_sequence(), decay)?)
         }
         Command::DeleteEndUser(delete) => Answer::DeleteEndUser(erasure::request(writer, delete)?),
+        Command::DeleteEndUsers(delete) => Answer::DeleteEndUsers(erasure::request_many(writer, delete)?),
         Command::ReadDeletion(read) => Answer::ReadDeletion(erasure::read(sql, read.deletion_id)?),
         Command::SaveAgent(new) => Answer::SaveAgent(agents::save(writer, new)?),
         Command::ReadAgent(read) => Answer::ReadAgent(agents::read(sql, &read.agent)?),

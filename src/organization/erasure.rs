@@ -16,7 +16,9 @@ use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
 use super::copies::Copy;
 use super::failure::Failure;
 use super::idempotency;
-use super::protocol::{DeleteAgent, DeleteEndUser, DeleteRelationship, Precondition, Rejection, Resource};
+use super::protocol::{
+    DeleteAgent, DeleteEndUser, DeleteEndUsers, DeleteRelationship, Precondition, Rejection, Resource,
+};
 use super::relationships::{self, RemovedRelationship};
 use super::sql::{Row, Sql, SqlError, json_list};
 use super::turns;
@@ -25,6 +27,8 @@ use super::writer::Writer;
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
 use crate::directory::identifiers::DeletionId;
+use crate::directory::names::UserId;
+use crate::directory::organization::AGENTS_OF_OWNER_MAX;
 
 /// Most erasures that one transaction completes, and most relationships of an agent that it removes.
 pub const BATCH_MAX: i64 = 100;
@@ -95,6 +99,33 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
     row.store_changed(writer, kind, affected)?;
     store(writer, Erasure { deletion_id, user: Some(row.number), agent: None, cascade, reason, erased })?;
     read(sql, deletion_id)
+}
+
+/// Marks several persons for erasure, each as [`request`] does. Returns the erasure of each, in the given order; `None` for
+/// a person who is not there. It refuses persons who own too many agents, as each agent changes with its owner.
+pub fn request_many(
+    writer: &mut Writer<'_, impl Sql>,
+    request_many: DeleteEndUsers,
+) -> Result<Vec<Option<DeletionId>>, Failure> {
+    let DeleteEndUsers { user_ids, first_deletion_id, reason } = request_many;
+    let digests: Vec<String> = user_ids.iter().map(UserId::digest).collect();
+    let owned = "SELECT count(*) FROM users u JOIN agents a ON a.owner = u.number
+                 WHERE u.digest IN (SELECT value FROM json_each(?))";
+    if writer.sql.count(owned, &[json_list(&digests)?.as_str().into()])? > AGENTS_OF_OWNER_MAX {
+        let reason = format!("own more than {AGENTS_OF_OWNER_MAX} agents together; erase fewer at once");
+        return Err(Rejection::Invalid { field: "user_ids".to_owned(), reason }.into());
+    }
+    let mut erasures = Vec::with_capacity(user_ids.len());
+    for (place, user_id) in user_ids.into_iter().enumerate() {
+        let (deletion_id, reason) = (first_deletion_id.following(place), reason.clone());
+        let delete = DeleteEndUser { user_id, deletion_id, cascade: Cascade::All, reason, if_match: None };
+        erasures.push(match request(writer, delete) {
+            Ok(receipt) => Some(receipt.deletion_id),
+            Err(Failure::Rejected(Rejection::NotFound(Resource::EndUser))) => None,
+            Err(failure) => return Err(failure),
+        });
+    }
+    Ok(erasures)
 }
 
 /// Returns a receipt.

@@ -57,9 +57,6 @@ impl PartBounds {
     pub const DEFAULT: Self = Self { rows_max: 1_000, bytes_max: 1024 * 1024 };
 }
 
-/// The most bytes of an export in one message. The platform takes 32 MiB, for call and reply together.
-const WHOLE_BYTES_MAX: usize = 16 * 1024 * 1024;
-
 /// Makes a part of an export. `last_change` is the number of the newest change.
 pub fn part(
     sql: &impl Sql,
@@ -91,21 +88,6 @@ pub fn part(
     let mut writer = PartWriter { text, rows: 0, bounds };
     let next = lists.write(&mut writer)?;
     Ok(ExportedPart { text: writer.text, next: next.map(|list| ExportPlace { list, ..place }) })
-}
-
-/// Makes an export as a whole. Fails when it is too long for one message.
-pub fn whole(sql: &impl Sql, user_id: UserId, last_change: i64, decay: Decay) -> Result<json::Text, Failure> {
-    let mut document = String::new();
-    let mut asked = Some(ExportPart::First { user_id });
-    while let Some(next) = asked {
-        let ExportedPart { text, next } = part(sql, next, PartBounds::DEFAULT, last_change, decay)?;
-        document.push_str(&text);
-        if document.len() > WHOLE_BYTES_MAX {
-            return Err(SqlError("an export is too long for one message".to_owned()).into());
-        }
-        asked = next.map(ExportPart::Next);
-    }
-    Ok(json::Text::parse(document).map_err(|error| SqlError(format!("an export is no JSON: {error}")))?)
 }
 
 /// The lists of an export.

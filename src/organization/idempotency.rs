@@ -24,7 +24,7 @@ use super::users::{self, KeptCreation};
 use super::writer::Writer;
 use crate::directory::agent::AgentId;
 use crate::directory::end_user::Version;
-use crate::directory::identifiers::RequestId;
+use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::names::UserId;
 use crate::directory::principal::PrincipalType;
 use crate::directory::timestamp::Timestamp;
@@ -79,6 +79,10 @@ enum KeptOutcome {
         sequence: i64,
     },
     Turn,
+    /// The erasures of a batch, which name nobody.
+    Erasures {
+        erasures: Vec<Option<DeletionId>>,
+    },
     Agent {
         created: bool,
         agent_id: AgentId,
@@ -99,6 +103,9 @@ fn kept(answer: &Answer, sequence: i64) -> Result<Option<(KeptOutcome, json::Tex
         Answer::CreateEndUsers(creations) => {
             let Some(creations) = creations.iter().copied().map(KeptCreation::of).collect() else { return Ok(None) };
             (KeptOutcome::EndUsers { creations, sequence }, json_text("nothing", &())?)
+        }
+        Answer::DeleteEndUsers(erasures) => {
+            (KeptOutcome::Erasures { erasures: erasures.clone() }, json_text("nothing", &())?)
         }
         Answer::ReserveTurn(ReservedTurn::Answered(turn)) => (KeptOutcome::Turn, turn.document.clone()),
         Answer::SaveAgent(SavedAgent { created, view }) => {
@@ -127,6 +134,7 @@ fn read_answer(sql: &impl Sql, row: &mut Row, command: &Command) -> Result<Answe
             };
             Answer::CreateEndUsers(users::creations_now(sql, &new.users, creations, sequence)?)
         }
+        KeptOutcome::Erasures { erasures } => Answer::DeleteEndUsers(erasures),
         KeptOutcome::Turn => {
             let document = row.json("turn")?;
             Answer::ReserveTurn(ReservedTurn::Answered(CountedTurn { document, quota: None }))

@@ -84,8 +84,9 @@ fn execute_once(
         return Ok((answer, answered != request_id));
     }
     let limits = memory.limits();
-    // The answer takes room too. A turn that has been reserved has its room.
-    let room = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now }.check_storage();
+    // The answer takes room too. A turn that has been reserved has its room, and an erasure makes some.
+    let writer = Writer { sql, log: &mut memory.log, copies: &mut memory.copies, limits, now };
+    let room = if let Command::DeleteEndUsers(_) = command { Ok(()) } else { writer.check_storage() };
     let room = room.and_then(|()| answer_bounds::check(sql, memory.settings.as_ref(), &command, now));
     if room.is_err() && !turns::was_reserved(sql, request_id)? {
         room?;

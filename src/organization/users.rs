@@ -225,3 +225,14 @@ pub fn read(sql: &impl Sql, user_id: &UserId) -> Result<EndUserView, Failure> {
     })?;
     Ok(found.ok_or(Rejection::NotFound(Resource::EndUser))?)
 }
+
+/// Returns the records of some users, each once, in the order of their first mention; none for a user who is not there.
+pub fn read_many(sql: &impl Sql, user_ids: &[UserId]) -> Result<Vec<EndUser>, SqlError> {
+    let digests: Vec<String> = user_ids.iter().map(UserId::digest).collect();
+    let select = format!(
+        "SELECT {} FROM (SELECT value, min(key) AS place FROM json_each(?) GROUP BY value) asked
+         JOIN users u ON u.digest = asked.value ORDER BY asked.place",
+        user_row::COLUMNS
+    );
+    sql.list(&select, &[json_list(&digests)?.as_str().into()], |row| Ok(UserRow::read(row)?.user))
+}

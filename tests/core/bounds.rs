@@ -22,8 +22,8 @@ use rollcall::organization::erasure;
 use rollcall::organization::idempotency;
 use rollcall::organization::limiter::{Limiter, OUT_AFTER_START_MS, Rate};
 use rollcall::organization::protocol::{
-    Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, ListAgents, NewEndUser,
-    PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
+    Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, DeleteEndUsers, ListAgents,
+    NewEndUser, PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql};
 use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
@@ -31,7 +31,7 @@ use rollcall::projection::{audit, flush};
 
 use crate::audit::{Listing, Object, World, ready};
 use crate::sqlite::Sqlite;
-use crate::tenant;
+use crate::tenant::{self, START_MS};
 
 fn id(number: usize) -> UserId {
     UserId::new(format!("user {number}")).expect("an id")
@@ -378,6 +378,27 @@ fn a_human_owns_at_most_5000_agents() {
     assert_eq!(own(5_000, 0), None);
     assert_eq!(own(5_001, 0), Some(Rejection::OverCapacity(Capacity::AgentsOfOwner)));
     assert_eq!([own(1, 0), own(5_001, 1)], [None, None], "who owns an agent goes on to, and so may another human");
+}
+
+/// Each agent changes when its owner is erased. One owner may have all of them; two may not have more.
+#[test]
+fn one_request_erases_the_owners_of_at_most_5000_agents() {
+    let World { object, .. } = world(2, &Metadata::default());
+    insert_agents(&object.storage, &numbers(1, 4_999), Some(number_of(&object, &id(0))));
+    insert_agents(&object.storage, &numbers(5_000, 5_001), Some(number_of(&object, &id(1))));
+    let erase = |users: Vec<UserId>| {
+        let first_deletion_id = DeletionId::new(Timestamp::from_millis(START_MS), [9; 10]);
+        let delete = DeleteEndUsers { user_ids: users, first_deletion_id, reason: None };
+        object.send(Caller::Operator, None, Command::DeleteEndUsers(delete)).outcome
+    };
+    let refused = erase(vec![id(0), id(1)]);
+    assert!(matches!(&refused, Err(Rejection::Invalid { field, .. }) if field == "user_ids"), "{refused:?}");
+    let owned = || object.storage.count("SELECT count(*) FROM agents WHERE owner IS NOT NULL", &[]).expect("a count");
+    assert_eq!(owned(), 5_001, "nothing is half done");
+    let erased = erase(vec![id(0), id(0), UserId::new("nobody").expect("an id")]);
+    let Ok(Answer::DeleteEndUsers(erasures)) = erased else { panic!("{erased:?}") };
+    assert!(erasures[0].is_some() && erasures[0] == erasures[1] && erasures[2].is_none(), "{erasures:?}");
+    assert_eq!(owned(), 2);
 }
 
 /// A step completes no further erasure when the persons have a thousand relationships.

@@ -19,11 +19,11 @@ use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, CloseAgain, Command, CreateEndUsers, DeleteAgent, DeleteEndUser,
-    DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, ExportPart, IdempotencyKey,
+    DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportPart, IdempotencyKey,
     ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, OrganizationDeletion,
     Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
-    ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent,
-    UpdateEndUser, UpdatePrincipal,
+    ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit,
+    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -193,7 +193,6 @@ impl Object {
             Command::UpdateEndUser(UpdateEndUser { user_id: id(), change, if_match: None }),
             Command::DeleteEndUser(DeleteEndUser { user_id: id(), deletion_id, cascade, reason: None, if_match: None }),
             Command::ReadDeletion(ReadDeletion { deletion_id }),
-            Command::ExportEndUser(ExportEndUser { user_id: id() }),
             Command::ReadEndUser(ReadEndUser { user_id: id() }),
             Command::Configure(settings(tenant, wide())),
             issue(settings(tenant, wide()), 2),
@@ -237,10 +236,16 @@ impl Object {
             Command::Close(Close { tenant, deletion: deletion() }),
             Command::CloseAgain(CloseAgain),
             Command::ExportPart(ExportPart::First { user_id: id() }),
+            Command::ReadEndUsers(ReadEndUsers { user_ids: vec![id()] }),
+            Command::DeleteEndUsers(DeleteEndUsers {
+                user_ids: vec![id()],
+                first_deletion_id: deletion_id,
+                reason: None,
+            }),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..34).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..35).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -267,34 +272,35 @@ const fn number(command: &Command) -> u32 {
         Command::UpdateEndUser(_) => 3,
         Command::DeleteEndUser(_) => 4,
         Command::ReadDeletion(_) => 5,
-        Command::ExportEndUser(_) => 6,
-        Command::ReadEndUser(_) => 7,
-        Command::Configure(_) => 8,
-        Command::IssueKey(_) => 9,
-        Command::ListKeys(_) => 10,
-        Command::RevokeKey(_) => 11,
-        Command::StartAudit(_) => 12,
-        Command::ReadAudit(_) => 13,
-        Command::SaveAgent(_) => 14,
-        Command::ReadAgent(_) => 15,
-        Command::UpdateAgent(_) => 16,
-        Command::ListAgents(_) => 17,
-        Command::ReserveTurn(_) => 18,
-        Command::CommitTurn(_) => 19,
-        Command::ReleaseTurn(_) => 20,
-        Command::ListRelationships(_) => 21,
-        Command::ReadRelationship(_) => 22,
-        Command::ReadUsage(_) => 23,
-        Command::DeleteAgent(_) => 24,
-        Command::DeleteRelationship(_) => 25,
-        Command::CreatePrincipal(_) => 26,
-        Command::ReadPrincipal(_) => 27,
-        Command::UpdatePrincipal(_) => 28,
-        Command::DeletePrincipal(_) => 29,
-        Command::ListPrincipals(_) => 30,
-        Command::Close(_) => 31,
-        Command::CloseAgain(_) => 32,
-        Command::ExportPart(_) => 33,
+        Command::ReadEndUser(_) => 6,
+        Command::Configure(_) => 7,
+        Command::IssueKey(_) => 8,
+        Command::ListKeys(_) => 9,
+        Command::RevokeKey(_) => 10,
+        Command::StartAudit(_) => 11,
+        Command::ReadAudit(_) => 12,
+        Command::SaveAgent(_) => 13,
+        Command::ReadAgent(_) => 14,
+        Command::UpdateAgent(_) => 15,
+        Command::ListAgents(_) => 16,
+        Command::ReserveTurn(_) => 17,
+        Command::CommitTurn(_) => 18,
+        Command::ReleaseTurn(_) => 19,
+        Command::ListRelationships(_) => 20,
+        Command::ReadRelationship(_) => 21,
+        Command::ReadUsage(_) => 22,
+        Command::DeleteAgent(_) => 23,
+        Command::DeleteRelationship(_) => 24,
+        Command::CreatePrincipal(_) => 25,
+        Command::ReadPrincipal(_) => 26,
+        Command::UpdatePrincipal(_) => 27,
+        Command::DeletePrincipal(_) => 28,
+        Command::ListPrincipals(_) => 29,
+        Command::Close(_) => 30,
+        Command::CloseAgain(_) => 31,
+        Command::ExportPart(_) => 32,
+        Command::ReadEndUsers(_) => 33,
+        Command::DeleteEndUsers(_) => 34,
     }
 }
 

@@ -33,13 +33,13 @@ use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, CloseAgain,
     ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
-    DeleteEndUser, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange, EndUserView,
-    ExportEndUser, ExportList, ExportPart, ExportPlace, ExportedPart, IdempotencyKey, IssueKey, KeyRecord, Lease,
+    DeleteEndUser, DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange,
+    EndUserView, ExportList, ExportPart, ExportPlace, ExportedPart, IdempotencyKey, IssueKey, KeyRecord, Lease,
     ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn,
     OrganizationDeletion, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom,
-    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadPrincipal, ReadRelationship, ReadUsage, Rejection,
-    ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer, UpdateAgent,
-    UpdateEndUser, UpdatePrincipal, Usage,
+    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage,
+    Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer,
+    UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
@@ -171,7 +171,6 @@ fn commands() -> Vec<Command> {
             if_match: Some(precondition()),
         }),
         Command::ReadDeletion(ReadDeletion { deletion_id }),
-        Command::ExportEndUser(ExportEndUser { user_id: id("ada") }),
         Command::ReadEndUser(ReadEndUser { user_id: id("ada") }),
         Command::Configure(settings()),
         Command::IssueKey(IssueKey { settings: settings(), digest: digest(1), key: key(1) }),
@@ -245,6 +244,12 @@ fn commands() -> Vec<Command> {
         Command::Close(Close { tenant: tenant(), deletion: organization_deletion() }),
         Command::CloseAgain(CloseAgain),
         Command::ExportPart(ExportPart::First { user_id: id("ada") }),
+        Command::ReadEndUsers(ReadEndUsers { user_ids: vec![id("ada"), id("eve")] }),
+        Command::DeleteEndUsers(DeleteEndUsers {
+            user_ids: vec![id("ada"), id("eve")],
+            first_deletion_id: DeletionId::new(at(0), [2; 10]),
+            reason: Some("asked for".to_owned()),
+        }),
     ]
 }
 
@@ -347,7 +352,6 @@ fn answers() -> Vec<Answer> {
         Answer::UpdateEndUser(user()),
         Answer::DeleteEndUser(receipt()),
         Answer::ReadDeletion(receipt()),
-        Answer::ExportEndUser(text("{}")),
         Answer::ReadEndUser(EndUserView { user: user(), relationships: vec![relationship()], has_more: true }),
         Answer::Configure(()),
         Answer::IssueKey(()),
@@ -391,6 +395,8 @@ fn answers() -> Vec<Answer> {
         }),
         Answer::CloseAgain(Some(organization_deletion())),
         Answer::ExportPart(ExportedPart { text: "{".to_owned(), next: Some(export_places()[0].clone()) }),
+        Answer::ReadEndUsers(vec![user()]),
+        Answer::DeleteEndUsers(vec![Some(DeletionId::new(at(0), [2; 10])), None]),
         // A second form of the answer to one command.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
     ]

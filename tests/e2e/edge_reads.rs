@@ -86,6 +86,7 @@ fn a_read_at_the_edge_says_where_it_comes_from_and_how_old_it_is() {
     assert!(read.header("ratelimit").starts_with(&format!("\"org\";r={};t=", remaining(&read))), "{read:?}");
     let line = server.log_line(read.header("x-request-id"));
     assert_eq!((&line["status"], &line["source"]), (&json!(200), &json!("edge")), "{line}");
+    assert!(line["recordsMs"].is_u64() && line["objectMs"].is_null(), "{line}");
 
     // A turn makes a relationship, which no copy shows.
     turn(&client, &agents::make_agent(&client, "tutor"), "ada/🦀 @example.org");

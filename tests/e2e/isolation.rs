@@ -94,6 +94,7 @@ fn body(route: &Route) -> Option<Value> {
         (Method::Get | Method::Delete, _) => return None,
         (_, "/v1/end-users") => json!({ "user_id": own }),
         (_, "/v1/end-users/batch") => json!({ "users": [{ "user_id": own }] }),
+        (_, "/v1/end-users/batch-get" | "/v1/end-users/batch-erase") => json!({ "user_ids": [own] }),
         (_, "/v1/respond") => json!({ "message": "hi", "personality_id": format!("{CANARY} tutor") }),
         (_, "/api/v1/agents" | "/admin/v1/organizations") => json!({ "name": own }),
         (_, "/api/v1/principals") => {

@@ -189,6 +189,9 @@ fn every_request_leaves_one_log_line_without_secrets() {
         assert_eq!((&line["method"], &line["route"]), (&json!(method), &json!(route)));
         assert_eq!(line["status"], response.status);
         assert!(line["durationMs"].is_u64());
+        // A key that is none is refused by its tag.
+        assert_eq!(line["objectMs"].is_u64(), response.status != 401 && *route != "unmatched", "{line}");
+        assert!(line["listingMs"].is_null() && line["recordsMs"].is_null(), "{line}");
         let outcome = if response.status < 400 { json!("ok") } else { response.json()["error"]["code"].clone() };
         assert_eq!(line["outcome"], outcome);
         let known = response.status != 401 && *route != "unmatched";
@@ -196,6 +199,9 @@ fn every_request_leaves_one_log_line_without_secrets() {
         let text = line.to_string();
         assert!(!text.contains(canary) && !text.contains(&key), "{text}");
     }
+    let listed = client.get("/v1/end-users");
+    let line = server.log_line(listed.header("x-request-id"));
+    assert!(line["objectMs"].is_u64() && line["listingMs"].is_u64() && line["recordsMs"].is_null(), "{line}");
     let rest = server.log_lines().join("\n");
     assert!(!rest.contains(canary) && !rest.contains(&key), "{rest}");
 }

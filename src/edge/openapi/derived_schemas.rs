@@ -39,6 +39,8 @@ pub fn derived() -> Map<String, Value> {
         EndUserWithRelationships<'_>,
         PageBody<EndUser>,
         end_users_batch::BatchBody,
+        end_users_batch::BatchGetBody,
+        end_users_batch::BatchEraseBody,
         Export,
         Receipt,
         Accepted,

@@ -3,10 +3,10 @@
 use super::agents::{AgentPage, AgentView, DeleteAgent, ListAgents, NewAgent, ReadAgent, SavedAgent, UpdateAgent};
 use super::audit::{AuditReport, ReadAudit, StartAudit};
 use super::closing::{Close, CloseAgain, ClosingProgress, OrganizationDeletion};
-use super::deletions::{DeleteEndUser, ReadDeletion};
+use super::deletions::{DeleteEndUser, DeleteEndUsers, ReadDeletion};
 use super::end_users::{
-    CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportEndUser, ExportPart, ExportedPart, NewEndUser,
-    ReadEndUser, UpdateEndUser,
+    CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportPart, ExportedPart, NewEndUser, ReadEndUser,
+    ReadEndUsers, UpdateEndUser,
 };
 use super::keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
 use super::principals::{
@@ -18,10 +18,10 @@ use super::settings::Settings;
 use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
+use crate::directory::identifiers::DeletionId;
 use crate::directory::placement::LocationHint;
 use crate::directory::principal::PrincipalType;
 use crate::directory::relationship::Relationship;
-use crate::json;
 use serde::{Deserialize, Serialize};
 
 /// What executing a command again does, whatever other commands come in between.
@@ -92,8 +92,6 @@ commands! {
     Once UpdateEndUser(UpdateEndUser) -> EndUser;
     Repeatable DeleteEndUser(DeleteEndUser) -> Receipt;
     Reads ReadDeletion(ReadDeletion) -> Receipt;
-    /// Return everything that the object holds about a user, as a whole. An edge of an earlier build asks for this.
-    Reads ExportEndUser(ExportEndUser) -> json::Text;
     /// Return the record of a user, with the relationships that it shows.
     Reads ReadEndUser(ReadEndUser) -> EndUserView;
     Repeatable Configure(Settings) -> ();
@@ -134,6 +132,10 @@ commands! {
     Repeatable CloseAgain(CloseAgain) -> Option<OrganizationDeletion>;
     /// Return a bounded part of everything that the object holds about a user.
     Reads ExportPart(ExportPart) -> ExportedPart;
+    /// Return the records of several users, in the order asked for, without those who are not there.
+    Reads ReadEndUsers(ReadEndUsers) -> Vec<EndUser>;
+    /// Erase several users in one commit. The answer has an erasure for each; `None` for a user who is not there.
+    Repeatable DeleteEndUsers(DeleteEndUsers) -> Vec<Option<DeletionId>>;
 }
 
 /// The arguments of [`Command::Admit`].
@@ -170,7 +172,11 @@ impl Answer {
     pub const fn is_requested_erasure(&self) -> bool {
         matches!(
             self,
-            Self::DeleteEndUser(_) | Self::DeleteAgent(_) | Self::DeleteRelationship(_) | Self::DeletePrincipal(_)
+            Self::DeleteEndUser(_)
+                | Self::DeleteEndUsers(_)
+                | Self::DeleteAgent(_)
+                | Self::DeleteRelationship(_)
+                | Self::DeletePrincipal(_)
         )
     }
 }

@@ -17,6 +17,15 @@ pub struct DeleteEndUser {
     pub if_match: Option<Precondition>,
 }
 
+/// A request to erase several users with everything that the object holds about them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeleteEndUsers {
+    pub user_ids: Vec<UserId>,
+    /// The erasure of the first user. The others have the ids that follow it.
+    pub first_deletion_id: DeletionId,
+    pub reason: Option<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReadDeletion {
     pub deletion_id: DeletionId,

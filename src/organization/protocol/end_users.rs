@@ -40,9 +40,10 @@ pub struct UpdateEndUser {
     pub if_match: Option<Precondition>,
 }
 
+/// Users to read.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ExportEndUser {
-    pub user_id: UserId,
+pub struct ReadEndUsers {
+    pub user_ids: Vec<UserId>,
 }
 
 /// Which part of an export to make.

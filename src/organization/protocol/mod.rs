@@ -39,11 +39,11 @@ pub use audit::{AuditPhase, AuditReport, Differences, ReadAudit, StartAudit};
 pub use call::{Call, Caller};
 pub use closing::{Close, CloseAgain, ClosingProgress, OrganizationDeletion};
 pub use command::{Admit, Answer, Command, Effect, IntoCommand};
-pub use deletions::{DeleteEndUser, ReadDeletion};
+pub use deletions::{DeleteEndUser, DeleteEndUsers, ReadDeletion};
 pub use edge_reads::{EdgeCall, Lease};
 pub use end_users::{
-    CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportEndUser, ExportList, ExportPart,
-    ExportPlace, ExportedPart, NewEndUser, ReadEndUser, UpdateEndUser,
+    CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportList, ExportPart, ExportPlace,
+    ExportedPart, NewEndUser, ReadEndUser, ReadEndUsers, UpdateEndUser,
 };
 pub use idempotency::IdempotencyKey;
 pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};

@@ -7,6 +7,7 @@ use crate::edge::http::response::Response;
 use crate::edge::http::schema::{Schema, described};
 use crate::edge::runtime::Runtime;
 use crate::edge::session;
+use crate::edge::waits::Store;
 use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 
@@ -16,7 +17,8 @@ pub async fn get(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, 
     let session = session::authenticate(exchange).await?;
     QueryFields::none(exchange.target.query)?;
     let database = exchange.runtime.database().map_err(internal)?;
-    let answer = people::signed_in(&database, session.person_id.as_str()).await;
+    let work = people::signed_in(&database, session.person_id.as_str());
+    let answer = exchange.waits.note(Store::Listing, exchange.runtime, work).await;
     let (person, rows_read) = answer.map_err(store_unavailable)?;
     exchange.rows_read = Some(rows_read);
     match person {

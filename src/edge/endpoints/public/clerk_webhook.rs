@@ -10,6 +10,7 @@ use crate::edge::exchange::Exchange;
 use crate::edge::http::request::Incoming;
 use crate::edge::http::response::Response;
 use crate::edge::runtime::Runtime;
+use crate::edge::waits::Store;
 use crate::fault::{CredentialFault, Fault, internal, store_unavailable};
 use crate::input::QueryFields;
 use crate::projection::Database;
@@ -64,7 +65,9 @@ pub async fn receive(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Respon
     QueryFields::none(exchange.target.query)?;
     if let Some(event) = event::parse(&body)? {
         let database = exchange.runtime.database().map_err(internal)?;
-        database.batch(&event.statements()).await.map_err(store_unavailable)?;
+        let statements = event.statements();
+        let work = database.batch(&statements);
+        exchange.waits.note(Store::Listing, exchange.runtime, work).await.map_err(store_unavailable)?;
     }
     Ok(Response::new(204))
 }

@@ -1,21 +1,28 @@
-//! `POST /v1/end-users/batch`: up to 500 creations in one commit. Each row has a result of its own; a faulty row
-//! does not affect the others.
+//! Requests about many users: up to 500 creations in one commit, up to 500 erasures in one commit, and up to 100 reads
+//! in one call. Each user has a result of its own.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 
 use super::end_users::take_new;
+use crate::directory::deletion;
+use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::DeletionId;
+use crate::directory::names::UserId;
 use crate::edge::endpoint::{Input, Plan};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, string};
 use crate::json::{RawValue, elements};
-use crate::organization::protocol::{CreateEndUsers, Creation, NewEndUser};
+use crate::organization::protocol::{CreateEndUsers, Creation, DeleteEndUsers, NewEndUser, ReadEndUsers, Resource};
 use crate::refusal::Refusal;
 
-/// Most rows of one batch.
+/// Most users that one request creates or erases.
 const ROWS_MAX: usize = 500;
+/// Most users that one request reads. With the longest metadata they make a page of a list.
+const READ_MAX: usize = 100;
 /// Rows for one token. A batch costs less than single requests because its rows share one call, one commit and one
 /// flush.
 const ROWS_PER_TOKEN: usize = 10;
@@ -73,13 +80,19 @@ impl RowError {
 /// A row that has been read: its id, if it has one, and the new user or the fault.
 type BatchRow = (Option<String>, Result<NewEndUser, Fault>);
 
+/// `POST /v1/end-users/batch`: a faulty row does not affect the others.
 pub fn create<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
     let rows = read(&input.body)?;
-    let cost = rows.len().div_ceil(ROWS_PER_TOKEN).max(input.body.bytes().len().div_ceil(BYTES_PER_TOKEN));
-    let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+    let cost = cost(rows.len(), &input.body);
     let (users, rows) = split(rows);
     let plan = Plan::new(CreateEndUsers { users }, |creations| respond(rows, &creations));
     Ok(Plan { cost, ..plan })
+}
+
+/// The tokens that a request takes.
+fn cost(rows: usize, body: &Body) -> u32 {
+    let cost = rows.div_ceil(ROWS_PER_TOKEN).max(body.bytes().len().div_ceil(BYTES_PER_TOKEN));
+    u32::try_from(cost).unwrap_or(u32::MAX)
 }
 
 fn read(body: &Body) -> Result<Vec<BatchRow>, Fault> {
@@ -150,4 +163,86 @@ fn respond(rows: Vec<Judged>, creations: &[Creation]) -> Result<Response, Fault>
         answer.results.push(RowResult { user_id, status: fault.status(), error: Some(RowError::new(&fault)) });
     }
     Response::json(200, &answer)
+}
+
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchGetResult")]
+pub struct BatchGetBody {
+    /// Who is there, each once, in the order given.
+    data: Vec<EndUser>,
+    /// Who is not there, each once, in the order given.
+    not_found: Vec<UserId>,
+}
+
+/// `POST /v1/end-users/batch-get`: strongly consistent, in one call.
+pub fn read_many<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let mut fields = input.body.fields()?;
+    let user_ids = fields.required("user_ids", |value| user_ids(value, READ_MAX));
+    fields.finish()?;
+    let user_ids = user_ids.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    let cost = cost(user_ids.len(), &input.body);
+    let mut not_found = user_ids.clone();
+    let plan = Plan::new(ReadEndUsers { user_ids }, |data| {
+        let mut named: HashSet<UserId> = data.iter().map(|user| user.user_id.clone()).collect();
+        not_found.retain(|user_id| named.insert(user_id.clone()));
+        Response::json(200, &BatchGetBody { data, not_found })
+    });
+    Ok(Plan { cost, ..plan })
+}
+
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchEraseResult")]
+pub struct BatchEraseBody {
+    results: Vec<ErasureResult>,
+    accepted: usize,
+    failed: usize,
+}
+
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "BatchEraseRow")]
+struct ErasureResult {
+    user_id: UserId,
+    status: u16,
+    /// The receipt's id; the same again while the erasure lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DeletionId")]
+    deletion_id: Option<DeletionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RowError")]
+    error: Option<RowError>,
+}
+
+/// `POST /v1/end-users/batch-erase`: erases each person and everything about them, as `DELETE` does.
+pub fn erase<'a>(input: &mut Input<'a>) -> Result<Plan<'a>, Fault> {
+    let mut fields = input.body.fields()?;
+    let user_ids = fields.required("user_ids", |value| user_ids(value, ROWS_MAX));
+    let reason = fields.nullable("reason", |value| deletion::reason(string(value)?));
+    fields.finish()?;
+    let user_ids = user_ids.ok_or_else(|| internal("a required field is missing without a fault"))?;
+    let cost = cost(user_ids.len(), &input.body);
+    let first_deletion_id = DeletionId::new(input.received_at, input.random);
+    let asked = user_ids.clone();
+    let command = DeleteEndUsers { user_ids, first_deletion_id, reason: reason.flatten() };
+    let plan = Plan::new(command, |erasures| respond_erased(asked, erasures));
+    Ok(Plan { cost, ..plan })
+}
+
+fn respond_erased(user_ids: Vec<UserId>, erasures: Vec<Option<DeletionId>>) -> Result<Response, Fault> {
+    let results = user_ids.into_iter().zip(erasures).map(|(user_id, deletion_id)| {
+        let fault = deletion_id.is_none().then(|| Fault::NotFound(Resource::EndUser.into_str()));
+        let status = fault.as_ref().map_or(202, Fault::status);
+        ErasureResult { user_id, status, deletion_id, error: fault.as_ref().map(RowError::new) }
+    });
+    let results: Vec<_> = results.collect();
+    let failed = results.iter().filter(|result| result.error.is_some()).count();
+    let accepted = results.len().saturating_sub(failed);
+    Response::json(200, &BatchEraseBody { results, accepted, failed })
+}
+
+fn user_ids(value: &RawValue, most: usize) -> Result<Vec<UserId>, Refusal> {
+    let ids = elements(value).ok_or_else(|| Refusal::new("must be an array of user ids"))?;
+    if !(1..=most).contains(&ids.len()) {
+        return Err(Refusal::new(format!("must hold 1 to {most} user ids")));
+    }
+    ids.into_iter().map(|id| UserId::new(string(id)?)).collect()
 }

@@ -10,8 +10,14 @@ use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation, READ, READ_SAME};
 use crate::edge::openapi::parts::with;
 
+const TAG: &str = "End users";
+
 pub(super) fn all() -> Vec<Operation> {
-    let tag = "End users";
+    of_one().into_iter().chain(of_many()).collect()
+}
+
+fn of_one() -> Vec<Operation> {
+    let tag = TAG;
     let users = "/v1/end-users";
     let user = "/v1/end-users/{user_id}";
     let instant = || json!({ "type": "string", "format": "date-time" });
@@ -21,11 +27,6 @@ pub(super) fn all() -> Vec<Operation> {
         "exported_at": THEN, "end_user": end_user(), "kept_answers": [], "relationships": [relationship()],
         "owned_agents": [], "deletions": [],
     });
-    let batch = json!({
-        "results": [{ "user_id": "ada", "status": 201 }, { "user_id": "eve", "status": 200 }],
-        "created": 1, "existing": 1, "failed": 0,
-    });
-    let users_schema = json!({ "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() });
     vec![
         Operation::new(Post, users, "createEndUser", tag, "Register an end user")
             .says("Idempotent by `user_id`: among any number of racing requests exactly one answers 201.")
@@ -36,17 +37,6 @@ pub(super) fn all() -> Vec<Operation> {
             .answers(200, "Already there: the stored record, whatever was supplied.", "EndUser", end_user(), FOUND)
             .links(user_links())
             .errors(&[409]),
-        Operation::new(Post, "/v1/end-users/batch", "createEndUsers", tag, "Register up to 500 end users")
-            .says(
-                "As many creations in one commit, each judged by itself: a row that is wrong is refused in its place, with \
-                 422 as its `status`, and spoils no other. A token for ten rows or 16 KiB, whichever is more. At most 1 MiB.",
-            )
-            .conditions(&["Idempotency-Key"])
-            .request(
-                object(&["users"], json!({ "users": users_schema })),
-                json!({ "users": [{ "user_id": "ada" }, { "user_id": "eve" }] }),
-            )
-            .answers(200, "What became of each, in the order given.", "BatchResult", batch, &["Idempotency-Replayed"]),
         Operation::new(Get, users, "listEndUsers", tag, "List end users")
             .says("Keyset pages, in byte order of `user_id` or in order of creation, with everything written before.")
             .query(vec![
@@ -90,6 +80,55 @@ pub(super) fn all() -> Vec<Operation> {
             .says("It outlives what was erased, and names nobody.")
             .answers(200, "The receipt.", "Receipt", receipt(), &[])
             .errors(&[404]),
+    ]
+}
+
+fn of_many() -> Vec<Operation> {
+    let tag = TAG;
+    let created = json!({
+        "results": [{ "user_id": "ada", "status": 201 }, { "user_id": "eve", "status": 200 }],
+        "created": 1, "existing": 1, "failed": 0,
+    });
+    let users = json!({ "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() });
+    let ids = |most: usize| json!({ "type": "array", "minItems": 1, "maxItems": most, "items": id() });
+    let erased = json!({
+        "results": [{ "user_id": "ada", "status": 202, "deletion_id": accepted()["deletion_id"] }],
+        "accepted": 1, "failed": 0,
+    });
+    let reason_schema = json!({ "type": ["string", "null"], "maxLength": 500 });
+    vec![
+        Operation::new(Post, "/v1/end-users/batch", "createEndUsers", tag, "Register up to 500 end users")
+            .says(
+                "As many creations in one commit, each judged by itself: a row that is wrong is refused in its place, with \
+                 422 as its `status`, and spoils no other. A token for ten rows or 16 KiB, whichever is more. At most 1 MiB.",
+            )
+            .conditions(&["Idempotency-Key"])
+            .request(
+                object(&["users"], json!({ "users": users })),
+                json!({ "users": [{ "user_id": "ada" }, { "user_id": "eve" }] }),
+            )
+            .answers(200, "What became of each, in the order given.", "BatchResult", created, &["Idempotency-Replayed"]),
+        Operation::new(Post, "/v1/end-users/batch-get", "getEndUsers", tag, "Read up to 100 end users")
+            .says("Strongly consistent, in one call. A token for ten ids or 16 KiB, whichever is more.")
+            .request(object(&["user_ids"], json!({ "user_ids": ids(100) })), json!({ "user_ids": ["ada", "eve"] }))
+            .answers(
+                200,
+                "Each record once, in the order given, and who is not there.",
+                "BatchGetResult",
+                json!({ "data": [end_user()], "not_found": ["eve"] }),
+                &[],
+            ),
+        Operation::new(Post, "/v1/end-users/batch-erase", "deleteEndUsers", tag, "Erase up to 500 end users")
+            .says(
+                "Each person and everything about them, as `DELETE` does, in one commit. A token for ten ids or 16 KiB, \
+                 whichever is more.",
+            )
+            .conditions(&["Idempotency-Key"])
+            .request(
+                object(&["user_ids"], json!({ "user_ids": ids(500), "reason": reason_schema })),
+                json!({ "user_ids": ["ada"] }),
+            )
+            .answers(200, "A receipt's id for each, in the order given.", "BatchEraseResult", erased, &["Idempotency-Replayed"]),
     ]
 }
 
