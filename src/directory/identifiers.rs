@@ -101,6 +101,7 @@ ulid_identifier! {
 }
 impl DeletionId {
     /// The id that stands so many places after this one.
+    #[must_use]
     pub fn following(self, places: usize) -> Self {
         Self(Ulid(self.0.0.wrapping_add(places as u128)))
     }

@@ -19,14 +19,13 @@ pub enum Store {
 
 /// Milliseconds for each store, all waits together; `None` for a store that was not asked. Waits at the same time add up.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Waited {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listing_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub records_ms: Option<i64>,
+    #[serde(rename = "objectMs", skip_serializing_if = "Option::is_none")]
+    pub object: Option<i64>,
+    #[serde(rename = "listingMs", skip_serializing_if = "Option::is_none")]
+    pub listing: Option<i64>,
+    #[serde(rename = "recordsMs", skip_serializing_if = "Option::is_none")]
+    pub records: Option<i64>,
 }
 
 /// What a request has waited so far.
@@ -45,9 +44,9 @@ impl Waits {
         let waited_ms = runtime.now().millis().saturating_sub(since.millis()).max(0);
         let mut waited = self.0.get();
         let sum_ms = match store {
-            Store::Object => &mut waited.object_ms,
-            Store::Listing => &mut waited.listing_ms,
-            Store::Records => &mut waited.records_ms,
+            Store::Object => &mut waited.object,
+            Store::Listing => &mut waited.listing,
+            Store::Records => &mut waited.records,
         };
         *sum_ms = Some(sum_ms.unwrap_or_default().saturating_add(waited_ms));
         self.0.set(waited);

@@ -8,7 +8,7 @@ use super::examples::{
 };
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::{CREATED, FOUND, Operation, READ, READ_SAME};
-use crate::edge::openapi::parts::with;
+use crate::edge::openapi::parts::{ULID, with};
 
 const TAG: &str = "End users";
 
@@ -92,7 +92,7 @@ fn of_many() -> Vec<Operation> {
     let users = json!({ "type": "array", "minItems": 1, "maxItems": 500, "items": new_end_user() });
     let ids = |most: usize| json!({ "type": "array", "minItems": 1, "maxItems": most, "items": id() });
     let erased = json!({
-        "results": [{ "user_id": "ada", "status": 202, "deletion_id": accepted()["deletion_id"] }],
+        "results": [{ "user_id": "ada", "status": 202, "deletion_id": ULID }],
         "accepted": 1, "failed": 0,
     });
     let reason_schema = json!({ "type": ["string", "null"], "maxLength": 500 });
