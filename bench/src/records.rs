@@ -55,6 +55,7 @@ pub fn legal(operation: &str, sizes: Sizes, number: usize) -> String {
             json!({ "kind": "api", "mode": "test", "name": name() }).to_string()
         }
         "POST /admin/v1/organizations/{organization_id}/repair" => "{}".to_owned(),
+        "POST /admin/v1/organizations/{organization_id}/import" => import(sizes, number),
         // All deletions.
         _ => json!({ "reason": letters.of_name().characters(REASON_CHARACTERS) }).to_string(),
     }
@@ -83,6 +84,24 @@ fn batch(Sizes { letters, bytes, rows, .. }: Sizes, number: usize) -> String {
         body.push_str(&user);
     }
     body + "]}"
+}
+
+/// As many records of users who are not there yet as fit into an import.
+fn import(Sizes { letters, bytes, rows, .. }: Sizes, number: usize) -> String {
+    let record = |row: usize| {
+        let user_id = Value::from(letters.of_name().filled(&format!("import-{number}-{row}-")));
+        let id = format!("01890000-0000-7000-8000-{:012x}", fastrand::u64(..1 << 48));
+        let (then, metadata) = ("2026-01-01T00:00:00Z", letters.object(bytes));
+        format!(
+            "{{\"type\":\"end_user\",\"user_id\":{user_id},\"principal_id\":\"{id}\",\"metadata\":{metadata},\
+             \"created_at\":\"{then}\",\"updated_at\":\"{then}\"}}"
+        )
+    };
+    let records = (0..rows.max(1)).map(record).scan(0, |length, record| {
+        *length += record.len() + 1;
+        (*length < 16 * BODY_BYTES - 100).then_some(record)
+    });
+    format!("{{\"records\":[{}]}}", records.collect::<Vec<_>>().join(","))
 }
 
 fn turn(Sizes { letters, rows, shape, .. }: Sizes) -> String {

@@ -5,8 +5,10 @@
 
 use serde::Serialize;
 
+use super::runtime::Runtime;
 use super::waits::Waited;
 use crate::directory::identifiers::{OrganizationId, RequestId};
+use crate::directory::timestamp::Timestamp;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,12 +38,26 @@ pub struct RequestLine<'a> {
 /// The line at the end of a response that is sent in pieces. The request's own line is written when it begins.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StreamLine<'a> {
-    pub request_id: RequestId,
+struct StreamLine<'a> {
+    request_id: RequestId,
     /// `ok`, or the code of the fault.
-    pub stream: &'static str,
-    pub duration_ms: i64,
+    stream: &'static str,
+    duration_ms: i64,
     /// Why it ended through no fault of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+/// Writes the line at the end of a response that is sent in pieces. `stream` is `ok`, or the code of the fault.
+pub fn end_of_stream(
+    runtime: &impl Runtime,
+    request_id: RequestId,
+    received_at: Timestamp,
+    stream: &'static str,
+    reason: Option<&str>,
+) {
+    let duration_ms = runtime.now().millis().saturating_sub(received_at.millis());
+    if let Ok(line) = serde_json::to_string(&StreamLine { request_id, stream, duration_ms, reason }) {
+        runtime.log(&line);
+    }
 }

@@ -7,7 +7,7 @@
 use super::calls::Request;
 use super::edge_reads::{self, Answered};
 use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
-use super::endpoints::admin::{deletions, keys, organizations, repair, usage};
+use super::endpoints::admin::{deletions, export as export_organization, import, keys, organizations, repair, usage};
 use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
 use super::endpoints::v1::{end_users, export, respond};
@@ -251,5 +251,7 @@ async fn answer_operator(
         AdminHandler::GetUsage => usage::get(exchange, input).await,
         AdminHandler::StartRepair => repair::start(exchange, input).await,
         AdminHandler::GetRepair => repair::get(exchange, input).await,
+        AdminHandler::Export => export_organization::get(exchange, input).await,
+        AdminHandler::Import => import::post(exchange, input).await,
     }
 }

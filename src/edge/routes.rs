@@ -52,6 +52,8 @@ pub enum AdminHandler {
     GetUsage,
     StartRepair,
     GetRepair,
+    Export,
+    Import,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +166,8 @@ pub static ROUTES: &[Route] = &[
     operator(Get, "/admin/v1/organizations/{organization_id}/usage", NO_BODY, AdminHandler::GetUsage),
     operator(Post, "/admin/v1/organizations/{organization_id}/repair", OPTIONAL, AdminHandler::StartRepair),
     operator(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, AdminHandler::GetRepair),
+    operator(Get, "/admin/v1/organizations/{organization_id}/export", NO_BODY, AdminHandler::Export),
+    operator(Post, "/admin/v1/organizations/{organization_id}/import", BATCH, AdminHandler::Import),
     operator(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, AdminHandler::GetDeletion),
     operator(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, AdminHandler::DeleteOrganization),
 ];

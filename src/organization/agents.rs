@@ -13,7 +13,7 @@ use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting::overwrite;
 use super::protocol::{
-    AgentPage, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
+    AgentPage, AgentRecord, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
 };
 use super::sql::{Row, Sql, SqlError};
 use super::user_row::UserRow;
@@ -161,7 +161,7 @@ pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRo
     let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
     writer.sql.execute(
         "INSERT INTO agents (number, agent_id, external_id, external_id_digest, name, name_digest, metadata, version,
-         created_at, updated_at) VALUES (?6, ?1, ?2, ?7, ?3, ?8, ?4, ?6, ?5, ?5)",
+         created_at, updated_at) VALUES (?6, ?1, ?2, ?7, ?3, ?8, ?4, ?6, ?5, ?9)",
         &[
             agent.agent_id.to_string().into(),
             agent.external_id.as_ref().map(UserId::as_str).into(),
@@ -171,9 +171,54 @@ pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRo
             subject.number.into(),
             agent.external_id.as_ref().map(UserId::digest).into(),
             agent.name.digest().into(),
+            agent.updated_at.into(),
         ],
     )?;
     Ok(AgentRow { number: subject.number, version, owner: None, agent })
+}
+
+/// Creates an agent with the id and instants of another deployment, unless it is there. Returns whether it did.
+pub fn import(writer: &mut Writer<'_, impl Sql>, record: AgentRecord) -> Result<bool, Failure> {
+    let AgentRecord { agent_id, external_id, name, metadata, created_at, updated_at, owner } = record;
+    if let FoundAgent::One(_) = find(writer.sql, &AgentRef::Id(agent_id))? {
+        return Ok(false);
+    }
+    if let Some(external_id) = &external_id {
+        if has_external_id(writer.sql, external_id)? {
+            return Err(Rejection::taken("external_id").into());
+        }
+        if UserRow::find(writer.sql, external_id)?.is_some() {
+            return Err(Rejection::OtherType.into());
+        }
+    }
+    let owner = match owner {
+        Some(user_id) => {
+            let row = UserRow::find(writer.sql, &user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
+            row.check_takes_writes(writer.sql)?;
+            check_room_of_owner(writer.sql, row.number)?;
+            Some(row.number)
+        }
+        None => None,
+    };
+    let row = insert(writer, Agent { agent_id, name, external_id, metadata, created_at, updated_at })?;
+    if owner.is_some() {
+        let set = "UPDATE agents SET owner = ? WHERE number = ?";
+        writer.sql.execute(set, &[owner.into(), row.number.into()])?;
+    }
+    Ok(true)
+}
+
+/// At most `limit` agents after a row number, as they are exported. An owner who is being erased is none any more.
+pub fn records(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<(i64, AgentRecord)>, SqlError> {
+    let select = "SELECT a.number, a.version, a.owner, a.agent_id, a.external_id, a.name, a.metadata, a.created_at,
+                         a.updated_at, o.user_id FROM agents a
+                  LEFT JOIN users o ON o.number = a.owner WHERE a.number > ? ORDER BY a.number LIMIT ?";
+    sql.list(select, &[after.into(), i64::from(limit).into()], |row| {
+        let AgentRow { number, agent, .. } = AgentRow::read(row)?;
+        let Agent { agent_id, external_id, name, metadata, created_at, updated_at } = agent;
+        let owner = row.optional_parsed("owner")?;
+        Ok((number, AgentRecord { agent_id, external_id, name, metadata, created_at, updated_at, owner }))
+    })
 }
 
 /// A change of an agent. A field that is `None` stays.

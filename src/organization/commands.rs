@@ -13,6 +13,7 @@ use super::protocol::{Answer, Command, IdempotencyKey, IssueKey, Rejection, Reso
 use super::quotas;
 use super::relationships;
 use super::sql::Sql;
+use super::transfer;
 use super::turns;
 use super::users;
 use super::writer::Writer;
@@ -106,6 +107,8 @@ fn dispatch(
             Answer::StartAudit(Some(report))
         }
         Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
+        Command::ExportRecords(from) => Answer::ExportRecords(transfer::export(sql, from)?),
+        Command::ImportRecords(import) => Answer::ImportRecords(transfer::import(writer, request_id, import)?),
         // The core executes the operator's command to close. No key may close an object.
         Command::Close(_) | Command::CloseAgain(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
     })

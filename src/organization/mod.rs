@@ -50,6 +50,7 @@ mod settings;
 pub mod sql;
 mod stored_mood;
 mod transaction;
+mod transfer;
 pub mod turns;
 pub mod user_row;
 mod users;

@@ -11,11 +11,14 @@ use super::agents::{self, FoundAgent};
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
-use super::protocol::{ListRelationships, NumberedRelationship, Precondition, Rejection, Resource, TurnAnswer};
+use super::protocol::{
+    ListRelationships, NumberedRelationship, Precondition, Rejection, RelationshipRecord, Resource, TurnAnswer,
+};
 use super::sql::{Row, Sql, SqlError, SqlValue};
 use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
 use super::writer::Writer;
+use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::{Status, Version};
 use crate::directory::identifiers::RelationshipId;
@@ -97,6 +100,38 @@ pub fn create(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64,
     )?;
     changed(writer, ChangeKind::RelationshipCreated, &Subject::new(number, new), user)?;
     Ok(number)
+}
+
+/// Creates a relationship with the id and instants of another deployment, unless its pair has one. Returns whether it did.
+pub fn import(writer: &mut Writer<'_, impl Sql>, record: RelationshipRecord) -> Result<bool, Failure> {
+    let sql = writer.sql;
+    let user = UserRow::find(sql, &record.user_id)?.ok_or(Rejection::NotFound(Resource::EndUser))?;
+    user.check_takes_writes(sql)?;
+    let agent = agents::find_one(sql, &AgentRef::Id(record.agent_id))?.number;
+    if find_pair(sql, user.number, agent)?.is_some() {
+        return Ok(false);
+    }
+    if sql.exists("SELECT 1 FROM relationships WHERE relationship_id = ?", &[record.id.to_string().into()])? {
+        return Err(Rejection::taken("id").into());
+    }
+    check_room(writer, user.number)?;
+    let mood = record.mood.as_ref().map(write_mood).transpose()?;
+    let number = create(writer, record.id, user.number, agent)?;
+    writer.sql.execute(
+        "UPDATE relationships SET turns = ?2, created_at = ?3, last_interaction_at = ?4, mood = ?5 WHERE number = ?1",
+        &[number.into(), record.turns.into(), record.created_at.into(), record.last_interaction_at.into(), mood.into()],
+    )?;
+    Ok(true)
+}
+
+/// At most `limit` relationships after a row number, as they are exported.
+pub fn records(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<(i64, RelationshipRecord)>, SqlError> {
+    let listed = list(sql, Filter::default(), after, limit)?;
+    let record = |(number, relationship): NumberedRelationship| {
+        let Relationship { id, user_id, agent_id, turns, mood, created_at, last_interaction_at, .. } = relationship;
+        (number, RelationshipRecord { id, user_id, agent_id, turns, mood, created_at, last_interaction_at })
+    };
+    Ok(listed.into_iter().map(record).collect())
 }
 
 /// Counts a turn and moves the mood. Returns the row number of the agent, or `None` when the relationship is

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::protocol::{
-    CreatedEndUser, Creation, EndUserChange, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
+    CreatedEndUser, Creation, EndUserChange, EndUserRecord, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
 };
 use super::relationships;
 use super::sql::{Sql, SqlError, json_list};
@@ -37,7 +37,6 @@ pub fn create(
     let Writer { sql, now, .. } = *writer;
     let digest = new.user_id.digest();
     let principal_id = PrincipalId::of_human(now, request_id, &digest);
-    let number = writer.log.next_sequence();
     let request_id = request_id.to_string();
     if !guards::is_on(Guard::UniqueId) {
         sql.execute("DELETE FROM users WHERE digest = ?", &[digest.as_str().into()])?;
@@ -49,11 +48,21 @@ pub fn create(
         let created = found.is_untouched() && created_by == request_id;
         return Ok(CreatedEndUser { created, user: found.user });
     }
+    let NewEndUser { user_id, display_name, metadata } = new;
+    let (created_at, updated_at, last_interaction_at) = (now, now, None);
+    let record =
+        EndUserRecord { user_id, principal_id, display_name, metadata, created_at, updated_at, last_interaction_at };
+    Ok(CreatedEndUser { created: true, user: insert(writer, &request_id, record)? })
+}
+
+/// Stores a user whose id has no row.
+fn insert(writer: &mut Writer<'_, impl Sql>, created_by: &str, new: EndUserRecord) -> Result<EndUser, Failure> {
     writer.check_room_for_user()?;
-    let is_inserted = sql.exists(
+    let number = writer.log.next_sequence();
+    let is_inserted = writer.sql.exists(
         "INSERT INTO users (number, digest, principal_id, user_id, version, state, display_name, metadata,
-         created_at, updated_at, created_by)
-         SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7
+         created_at, updated_at, created_by, last_interaction_at)
+         SELECT ?2, ?8, ?9, ?1, ?2, ?3, ?4, ?5, ?6, ?10, ?7, ?11
          WHERE NOT EXISTS (SELECT 1 FROM agents WHERE external_id_digest = ?8)
          RETURNING number",
         &[
@@ -62,28 +71,69 @@ pub fn create(
             Status::Active.into_str().into(),
             new.display_name.as_ref().map(Name::as_str).into(),
             new.metadata.as_str().into(),
-            now.into(),
-            request_id.as_str().into(),
-            digest.as_str().into(),
-            principal_id.to_string().into(),
+            new.created_at.into(),
+            created_by.into(),
+            new.user_id.digest().into(),
+            new.principal_id.to_string().into(),
+            new.updated_at.into(),
+            new.last_interaction_at.into(),
         ],
     )?;
     if !is_inserted {
         return Err(Rejection::OtherType.into());
     }
-    let subject = Subject::new(number, principal_id);
+    let subject = Subject::new(number, new.principal_id);
     let version = writer.append(ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
-    let user = EndUser {
+    Ok(EndUser {
         user_id: new.user_id,
         display_name: new.display_name,
         metadata: new.metadata,
         status: Status::Active,
         version,
-        created_at: now,
-        updated_at: now,
-        last_interaction_at: None,
-    };
-    Ok(CreatedEndUser { created: true, user })
+        created_at: new.created_at,
+        updated_at: new.updated_at,
+        last_interaction_at: new.last_interaction_at,
+    })
+}
+
+/// Creates a user with the ids and instants of another deployment, unless the id has one. Returns whether it did.
+pub fn import(
+    writer: &mut Writer<'_, impl Sql>,
+    request_id: RequestId,
+    record: EndUserRecord,
+) -> Result<bool, Failure> {
+    if let Some(row) = UserRow::find(writer.sql, &record.user_id)? {
+        row.check_takes_writes(writer.sql)?;
+        return Ok(false);
+    }
+    let principal_id = record.principal_id.to_string();
+    if writer.sql.exists("SELECT 1 FROM users WHERE principal_id = ?", &[principal_id.into()])? {
+        return Err(Rejection::taken("principal_id").into());
+    }
+    insert(writer, &request_id.to_string(), record)?;
+    Ok(true)
+}
+
+/// At most `limit` users after a row number, as they are exported. Whoever is being erased is not among them.
+pub fn records(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<(i64, EndUserRecord)>, SqlError> {
+    let select = format!(
+        "SELECT {} FROM users u WHERE u.number > ? AND u.state = 'active' ORDER BY u.number LIMIT ?",
+        user_row::COLUMNS
+    );
+    sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
+        let UserRow { number, principal_id, user } = UserRow::read(row)?;
+        let EndUser { user_id, display_name, metadata, created_at, updated_at, last_interaction_at, .. } = user;
+        let record = EndUserRecord {
+            user_id,
+            principal_id,
+            display_name,
+            metadata,
+            created_at,
+            updated_at,
+            last_interaction_at,
+        };
+        Ok((number, record))
+    })
 }
 
 /// Whether a user has this id.

@@ -19,11 +19,11 @@ use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
     Admit, Answer, Call, Caller, Close, CloseAgain, Command, CreateEndUsers, DeleteAgent, DeleteEndUser,
-    DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportPart, IdempotencyKey,
-    ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, OrganizationDeletion,
-    Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
-    ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit,
-    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportPart, ExportRecords,
+    IdempotencyKey, ImportRecords, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
+    NewPrincipal, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
+    ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn,
+    RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -237,6 +237,8 @@ impl Object {
             Command::CloseAgain(CloseAgain),
             Command::ExportPart(ExportPart::First { user_id: id() }),
             Command::ReadEndUsers(ReadEndUsers { user_ids: vec![id()] }),
+            Command::ExportRecords(ExportRecords::default()),
+            Command::ImportRecords(ImportRecords { records: Vec::new() }),
             Command::DeleteEndUsers(DeleteEndUsers {
                 user_ids: vec![id()],
                 first_deletion_id: deletion_id,
@@ -245,7 +247,7 @@ impl Object {
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..35).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..37).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -301,6 +303,8 @@ const fn number(command: &Command) -> u32 {
         Command::ExportPart(_) => 32,
         Command::ReadEndUsers(_) => 33,
         Command::DeleteEndUsers(_) => 34,
+        Command::ExportRecords(_) => 35,
+        Command::ImportRecords(_) => 36,
     }
 }
 

@@ -31,15 +31,16 @@ use rollcall::json;
 use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Admission, Admit, AgentPage, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close, CloseAgain,
-    ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation, DeleteAgent,
-    DeleteEndUser, DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall, EndUserChange,
-    EndUserView, ExportList, ExportPart, ExportPlace, ExportedPart, IdempotencyKey, IssueKey, KeyRecord, Lease,
-    ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn,
-    OrganizationDeletion, Precondition, PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom,
-    ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage,
-    Rejection, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit, TurnAnswer,
-    UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    self, Admission, Admit, AgentPage, AgentRecord, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close,
+    CloseAgain, ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation,
+    DeleteAgent, DeleteEndUser, DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall,
+    EndUserChange, EndUserRecord, EndUserView, ExportList, ExportPart, ExportPlace, ExportRecords, ExportedPart,
+    ExportedRecords, IdempotencyKey, ImportRecords, IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals,
+    ListRelationships, ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition,
+    PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion,
+    ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage, Record, RecordList, Rejection,
+    RelationshipRecord, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit,
+    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
@@ -245,10 +246,47 @@ fn commands() -> Vec<Command> {
         Command::CloseAgain(CloseAgain),
         Command::ExportPart(ExportPart::First { user_id: id("ada") }),
         Command::ReadEndUsers(ReadEndUsers { user_ids: vec![id("ada"), id("eve")] }),
-        Command::DeleteEndUsers(DeleteEndUsers {
-            user_ids: vec![id("ada"), id("eve")],
-            first_deletion_id: DeletionId::new(at(0), [2; 10]),
-            reason: Some("asked for".to_owned()),
+        Command::DeleteEndUsers(deletion_of_two()),
+        Command::ExportRecords(ExportRecords { list: RecordList::Agents, after: 300 }),
+        Command::ImportRecords(ImportRecords { records: records() }),
+    ]
+}
+
+fn deletion_of_two() -> DeleteEndUsers {
+    let first_deletion_id = DeletionId::new(at(0), [2; 10]);
+    DeleteEndUsers { user_ids: vec![id("ada"), id("eve")], first_deletion_id, reason: Some("asked for".to_owned()) }
+}
+
+/// A record of each kind.
+fn records() -> Vec<Record> {
+    let relationship = relationship();
+    vec![
+        Record::EndUser(EndUserRecord {
+            user_id: id("ada"),
+            principal_id: PrincipalId::new(at(1), [3; 10]),
+            display_name: None,
+            metadata: user().metadata,
+            created_at: at(1),
+            updated_at: at(2),
+            last_interaction_at: Some(at(3)),
+        }),
+        Record::Agent(AgentRecord {
+            agent_id: relationship.agent_id,
+            external_id: Some(id("tutor")),
+            name: Name::new("Tutor").expect("a name"),
+            metadata: Metadata::default(),
+            created_at: at(1),
+            updated_at: at(2),
+            owner: Some(id("ada")),
+        }),
+        Record::Relationship(RelationshipRecord {
+            id: relationship.id,
+            user_id: id("ada"),
+            agent_id: relationship.agent_id,
+            turns: 300,
+            mood: relationship.mood,
+            created_at: at(1),
+            last_interaction_at: None,
         }),
     ]
 }
@@ -397,6 +435,11 @@ fn answers() -> Vec<Answer> {
         Answer::ExportPart(ExportedPart { text: "{".to_owned(), next: Some(export_places()[0].clone()) }),
         Answer::ReadEndUsers(vec![user()]),
         Answer::DeleteEndUsers(vec![Some(DeletionId::new(at(0), [2; 10])), None]),
+        Answer::ExportRecords(ExportedRecords {
+            lines: "{}".to_owned(),
+            next: Some(ExportRecords { list: RecordList::Relationships, after: 0 }),
+        }),
+        Answer::ImportRecords(vec![Ok(true), Ok(false), Err(Rejection::OtherType)]),
         // A second form of the answer to one command.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
     ]

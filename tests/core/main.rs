@@ -33,6 +33,7 @@ mod purging;
 mod simulation;
 mod sqlite;
 mod tenant;
+mod transfer;
 mod versions;
 mod world;
 

@@ -103,6 +103,7 @@ fn body(route: &Route) -> Option<Value> {
         (_, "/admin/v1/organizations/{organization_id}/keys") => {
             json!({ "kind": "api", "mode": "test", "name": "x" })
         }
+        (_, "/admin/v1/organizations/{organization_id}/import") => json!({ "records": [{ "type": "end" }] }),
         _ => json!({}),
     })
 }

@@ -34,6 +34,7 @@ mod me;
 mod metering;
 mod mixed_load;
 mod organization_deletion;
+mod organization_transfer;
 mod organizations;
 mod pages;
 mod placement;

@@ -215,6 +215,10 @@ impl Server {
         Client::new(&self.url, Some(&self.admin_token))
     }
 
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
     pub fn with_key(&self, key: &str) -> Client {
         Client::new(&self.url, Some(key))
     }

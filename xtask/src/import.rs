@@ -1,5 +1,5 @@
-//! `cargo xtask import FILE.ndjson`: imports users from a file, one JSON object per line, through
-//! `POST /v1/end-users/batch`.
+//! `cargo xtask import FILE.ndjson`: imports a file of one JSON object a line: users, through `POST /v1/end-users/batch`,
+//! or the export of an organization, through the operator's API.
 //!
 //! Invariants:
 //!
@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::{Result, interrupt, root, step};
+use crate::demo::Admin;
+use crate::organizations;
+use crate::served::{ADMIN_TOKEN, API_KEY, Server};
+use crate::{Result, interrupt, step};
 
 /// What the process ends with when every line was sent and some were refused, so that a script notices. 1 is a
 /// failure, after which the same command goes on, and 2 is what shells take for wrong usage.
@@ -36,35 +39,21 @@ const ATTEMPTS_MAX: u64 = 8;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub file: PathBuf,
-    pub url: String,
-    pub key: String,
+    pub server: Server,
+    /// The organization that an export goes into; a new one unless told.
+    pub organization: Option<String>,
 }
 
-impl Options {
-    /// Takes the address and the key from the options, or else from a running `cargo dev`.
-    pub fn new(file: PathBuf, url: Option<String>, key: Option<String>) -> Result<Self> {
-        let dev = || -> Result<Value> {
-            let text = fs::read_to_string(root().join("target/dev.json"));
-            let text = text.map_err(|_| "say --url and set ROLLCALL_API_KEY, or start cargo dev first")?;
-            Ok(serde_json::from_str(&text)?)
-        };
-        let of_dev = |name: &str| -> Result<String> {
-            let dev = dev()?;
-            Ok(dev
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or("target/dev.json is incomplete: start cargo dev again")?
-                .to_owned())
-        };
-        if url.is_some() && key.is_none() {
-            return Err("set ROLLCALL_API_KEY to a key with scope read_write".into());
-        }
-        Ok(Self {
-            file,
-            url: url.map_or_else(|| of_dev("url"), Ok)?.trim_end_matches('/').to_owned(),
-            key: key.map_or_else(|| of_dev("api_key"), Ok)?,
-        })
-    }
+/// Where the rows of a file go.
+struct Destination {
+    url: String,
+    credential: String,
+    /// The variable that the credential was read from.
+    variable: &'static str,
+    /// A body up to its first row.
+    beginning: String,
+    /// Whether the file is an export, which has lines that are no records.
+    is_export: bool,
 }
 
 /// The progress of an import.
@@ -76,6 +65,9 @@ pub struct Progress {
     line: u64,
     /// Bytes of the report for these lines.
     report_bytes: u64,
+    /// The organization that an export goes into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    organization: Option<String>,
     pub created: u64,
     pub existing: u64,
     pub refused: u64,
@@ -116,11 +108,54 @@ pub fn run(options: &Options) -> Result<Progress> {
 
 struct Import<'a> {
     options: &'a Options,
+    destination: Destination,
     agent: ureq::Agent,
     file: BufReader<File>,
     report: File,
     progress: Progress,
     bar: ProgressBar,
+}
+
+/// Replaces the progress file in one step.
+fn save(file: &Path, progress: &Progress) -> Result<()> {
+    let written = beside(file, ".progress.new");
+    fs::write(&written, serde_json::to_string(progress)?)?;
+    Ok(fs::rename(written, beside(file, ".progress"))?)
+}
+
+/// Says where the rows of the file go. The export of an organization makes a new organization, unless an interrupted
+/// import has made it or the options name one.
+fn destination(options: &Options, progress: &mut Progress) -> Result<Destination> {
+    let Options { file, server, organization } = options;
+    let url = server.url()?;
+    let Some(heading) = organizations::heading(file)? else {
+        if organization.is_some() {
+            return Err("--organization is for the export of an organization".into());
+        }
+        let (variable, beginning) = (API_KEY, "{\"users\":[".to_owned());
+        let credential = server.credential(variable, "api_key", "a key with scope read_write")?;
+        return Ok(Destination {
+            url: format!("{url}/v1/end-users/batch"),
+            credential,
+            variable,
+            beginning,
+            is_export: false,
+        });
+    };
+    let credential = server.operator()?;
+    let id = match organization.clone().or_else(|| progress.organization.clone()) {
+        Some(id) => id,
+        None => heading.create(&Admin::new(&url, &credential))?,
+    };
+    progress.organization = Some(id.clone());
+    save(file, progress)?;
+    Ok(Destination {
+        url: format!("{url}/admin/v1/organizations/{id}/import"),
+        credential,
+        variable: ADMIN_TOKEN,
+        beginning: format!("{{\"mode\":{},\"records\":[", json!(heading.mode)),
+        is_export: true,
+    })
 }
 
 /// A file beside the imported one.
@@ -134,7 +169,7 @@ impl<'a> Import<'a> {
     fn open(options: &'a Options) -> Result<Self> {
         let mut file = File::open(&options.file).map_err(|error| format!("{}: {error}", options.file.display()))?;
         let size = file.metadata()?.len();
-        let progress = match fs::read_to_string(beside(&options.file, ".progress")) {
+        let mut progress: Progress = match fs::read_to_string(beside(&options.file, ".progress")) {
             Ok(text) => serde_json::from_str(&text)?,
             Err(_) => Progress::default(),
         };
@@ -155,7 +190,8 @@ impl<'a> Import<'a> {
         let style = "{bar:40} {percent}% of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
         bar.set_style(ProgressStyle::with_template(style)?);
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Ok(Self { options, agent, file: BufReader::new(file), report, progress, bar })
+        let destination = destination(options, &mut progress)?;
+        Ok(Self { options, destination, agent, file: BufReader::new(file), report, progress, bar })
     }
 
     /// Imports one batch; false when the file is at its end.
@@ -172,6 +208,7 @@ impl<'a> Import<'a> {
             next.line += 1;
             match line {
                 Line::Blank => {}
+                Line::Row(text) if self.destination.is_export && !organizations::is_record(text.get()) => {}
                 Line::Row(text) => {
                     bytes += text.get().len();
                     rows.push(Row { line: next.line, text });
@@ -192,7 +229,7 @@ impl<'a> Import<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let body = json_body(rows);
+        let body = self.body(rows);
         let (status, answer) = self.post(&body)?;
         match status {
             200 => note(rows, &answer, next, refused),
@@ -210,8 +247,9 @@ impl<'a> Import<'a> {
                 Ok(())
             }
             401 => Err(format!(
-                "the server answered {status}: {answer}\nSet ROLLCALL_API_KEY to a key with scope read_write that is in \
-                 force; the same command goes on from here."
+                "the server answered {status}: {answer}\nSet {} to a credential that is in force and may write; the same \
+                 command goes on from here.",
+                self.destination.variable
             )
             .into()),
             _ => Err(format!("the server answered {status}: {answer}; the same command goes on from here").into()),
@@ -224,8 +262,8 @@ impl<'a> Import<'a> {
         loop {
             let request = self
                 .agent
-                .post(format!("{}/v1/end-users/batch", self.options.url))
-                .header("Authorization", format!("Bearer {}", self.options.key))
+                .post(&self.destination.url)
+                .header("Authorization", format!("Bearer {}", self.destination.credential))
                 .header("Content-Type", "application/json");
             let wait_s = match request.send(body) {
                 Ok(mut response) => {
@@ -252,6 +290,11 @@ impl<'a> Import<'a> {
         }
     }
 
+    fn body(&self, rows: &[Row]) -> String {
+        let rows: Vec<&str> = rows.iter().map(|row| row.text.get()).collect();
+        format!("{}{}]}}", self.destination.beginning, rows.join(","))
+    }
+
     /// Writes the report first and then the progress that refers to it.
     fn commit(&mut self, mut next: Progress, mut refused: Vec<Refusal>) -> Result<()> {
         self.report.seek(SeekFrom::Start(next.report_bytes))?;
@@ -262,10 +305,7 @@ impl<'a> Import<'a> {
         }
         self.report.sync_data()?;
         next.refused += refused.len() as u64;
-        let path = beside(&self.options.file, ".progress");
-        let written = beside(&self.options.file, ".progress.new");
-        fs::write(&written, serde_json::to_string(&next)?)?;
-        fs::rename(written, path)?;
+        save(&self.options.file, &next)?;
         self.bar.set_position(next.offset);
         self.progress = next;
         Ok(())
@@ -307,18 +347,6 @@ fn note(rows: &[Row], answer: &Value, next: &mut Progress, refused: &mut Vec<Ref
         }
     }
     Ok(())
-}
-
-fn json_body(rows: &[Row]) -> String {
-    let mut body = String::from("{\"users\":[");
-    for (index, row) in rows.iter().enumerate() {
-        if index > 0 {
-            body.push(',');
-        }
-        body.push_str(row.text.get());
-    }
-    body.push_str("]}");
-    body
 }
 
 fn refusal(line: u64, user_id: Option<&str>, status: u16, code: &str, message: &str) -> Result<Refusal> {

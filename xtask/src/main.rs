@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use xtask::served::Server;
 use xtask::{
-    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, parsers, prepare_with, screenshots,
-    simulate, wasm,
+    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers, prepare_with,
+    screenshots, simulate, wasm,
 };
 
 const USAGE: &str = "\
@@ -20,10 +21,16 @@ usage:
   cargo xtask fuzz [CASES]             send a fresh server what the OpenAPI document allows and what it
                                        does not, in at least so many cases, 10,000 unless told;
                                        ROLLCALL_SEED repeats a run
-  cargo xtask import FILE [--url URL]  register the users of an NDJSON file, one JSON object a line;
+  cargo xtask export ORGANIZATION FILE [--url URL] [--mode live|test]
+                                       write the people, agents and relationships of an organization into an
+                                       NDJSON file; the operator's token is read from ROLLCALL_ADMIN_TOKEN.
+                                       Cut off, the same command goes on.
+  cargo xtask import FILE [--url URL] [--organization ID]
+                                       register the users of an NDJSON file, one JSON object a line;
                                        the key is read from ROLLCALL_API_KEY. Without --url, into a
                                        running cargo dev. Cut off, the same command goes on.
-                                       Ends with 3 when lines were refused.
+                                       Ends with 3 when lines were refused. The export of an organization
+                                       makes a new one, unless told; it takes ROLLCALL_ADMIN_TOKEN.
   cargo xtask mutants [--shard K/N]    change the core in small ways, one at a time, and say which changes
                                        no test notices; of all changes, or of the Kth of N parts, counted
                                        from 0. Ends with 3 when there are some.
@@ -56,6 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "dev" => dev::run(&dev_options(options)?),
         "build" => prepare_with(&build_options(options)?).map(drop),
         "clients" if options.is_empty() => clients::run(),
+        "export" => organizations::export(&export_options(options)?),
         "fuzz" => fuzz::run(match options {
             [] => fuzz::CASES_DEFAULT,
             [cases] => cases.parse().map_err(|_| "fuzz takes a number of cases")?,
@@ -91,13 +99,36 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn import_options(arguments: &[String]) -> Result<import::Options> {
-    let key = std::env::var("ROLLCALL_API_KEY").ok().filter(|key| !key.is_empty());
-    match arguments {
-        [file] => import::Options::new(PathBuf::from(file), None, key),
-        [file, flag, url] if flag == "--url" => import::Options::new(PathBuf::from(file), Some(url.clone()), key),
-        _ => Err(USAGE.into()),
+fn export_options(arguments: &[String]) -> Result<organizations::Options> {
+    let [organization, file, rest @ ..] = arguments else { return Err(USAGE.into()) };
+    let (mut url, mut mode) = (None, "live".to_owned());
+    for (name, value) in pairs(rest)? {
+        match name {
+            "--url" => url = Some(value.to_owned()),
+            "--mode" if ["live", "test"].contains(&value) => value.clone_into(&mut mode),
+            "--mode" => return Err("--mode takes live or test".into()),
+            _ => return Err(unknown(name)),
+        }
     }
+    Ok(organizations::Options {
+        organization: organization.clone(),
+        file: PathBuf::from(file),
+        server: Server { url },
+        mode,
+    })
+}
+
+fn import_options(arguments: &[String]) -> Result<import::Options> {
+    let [file, rest @ ..] = arguments else { return Err(USAGE.into()) };
+    let (mut url, mut organization) = (None, None);
+    for (name, value) in pairs(rest)? {
+        match name {
+            "--url" => url = Some(value.to_owned()),
+            "--organization" => organization = Some(value.to_owned()),
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(import::Options { file: PathBuf::from(file), server: Server { url }, organization })
 }
 
 fn dev_options(arguments: &[String]) -> Result<dev::Options> {

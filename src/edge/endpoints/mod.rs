@@ -5,4 +5,5 @@ pub mod agents;
 pub mod deletion_request;
 pub mod principals;
 pub mod public;
+mod row_error;
 pub mod v1;

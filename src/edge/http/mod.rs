@@ -8,6 +8,7 @@ pub mod distance;
 pub mod headers;
 pub mod method;
 pub mod pages;
+pub mod parts;
 pub mod reader;
 pub mod request;
 pub mod response;

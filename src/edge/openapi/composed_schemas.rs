@@ -28,6 +28,7 @@ pub fn compose(schemas: &mut Map<String, Value>) {
         schemas.insert(name.to_owned(), described);
     }
     schemas.remove("Person");
+    schemas.insert("ExportLine".to_owned(), export_line());
     if let Some(data) = schemas.remove("TurnEvent") {
         schemas.insert("TurnEvent".to_owned(), turn_event(&data));
     }
@@ -37,6 +38,15 @@ pub fn compose(schemas: &mut Map<String, Value>) {
 fn schema_url(path: &str) -> Value {
     let pattern = format!("^(https?://[^/]+)?{}$", path.replace('.', "\\."));
     json!({ "type": "string", "pattern": pattern })
+}
+
+/// A line of an organization's export: a record, or what stands around the records.
+fn export_line() -> Value {
+    let kinds = ["organization", "end_user", "agent", "relationship", "place", "end"];
+    json!({
+        "description": "A record, or what stands around the records.",
+        "type": "object", "required": ["type"], "properties": { "type": { "enum": kinds } }, "additionalProperties": true,
+    })
 }
 
 /// An event of a streamed turn. `OpenAPI` 3.1 describes a stream by the schema of one event.

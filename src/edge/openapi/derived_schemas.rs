@@ -12,7 +12,7 @@ use crate::directory::mood::{EmotionalState, MoodBody};
 use crate::directory::organization::Organization;
 use crate::directory::relationship::RelationshipView;
 use crate::edge::closing::ClosingReceipt;
-use crate::edge::endpoints::admin::{deletions, keys::KeyView, repair, usage::OrganizationUsage};
+use crate::edge::endpoints::admin::{deletions, import::ImportBody, keys::KeyView, repair, usage::OrganizationUsage};
 use crate::edge::endpoints::agents::{agent::AgentList, agent_users::AgentUserList};
 use crate::edge::endpoints::deletion_request::Accepted;
 use crate::edge::endpoints::principals::{Envelope, Meta, PrincipalResult};
@@ -59,6 +59,7 @@ pub fn derived() -> Map<String, Value> {
         Organization,
         PageBody<Organization>,
         OrganizationUsage,
+        ImportBody,
         deletions::OrganizationDeletionAccepted,
         ClosingReceipt,
         KeyView<'_>,

@@ -128,6 +128,13 @@ impl Operation {
         self
     }
 
+    /// Adds a 200 response of lines of JSON. `name` is the schema of one line.
+    pub fn lines(mut self, description: &'static str, name: &str, example: Value) -> Self {
+        let body = Some(("application/x-ndjson", schema(name), example));
+        self.answers.push(SuccessResponse { status: 200, description, body, headers: &[], links: Value::Null });
+        self
+    }
+
     /// Adds a response without a body.
     pub fn bare(mut self, status: u16, description: &'static str, headers: &'static [&'static str]) -> Self {
         self.answers.push(SuccessResponse { status, description, body: None, headers, links: Value::Null });

@@ -13,8 +13,10 @@ use super::principals::{
     CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalPage, PrincipalView, ReadPrincipal,
     UpdatePrincipal,
 };
+use super::rejection::Rejection;
 use super::relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
 use super::settings::Settings;
+use super::transfer::{ExportRecords, ExportedRecords, ImportRecords};
 use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
@@ -136,6 +138,10 @@ commands! {
     Reads ReadEndUsers(ReadEndUsers) -> Vec<EndUser>;
     /// Erase several users in one commit. The answer has an erasure for each; `None` for a user who is not there.
     Repeatable DeleteEndUsers(DeleteEndUsers) -> Vec<Option<DeletionId>>;
+    /// Return a bounded part of the tenant's records.
+    Reads ExportRecords(ExportRecords) -> ExportedRecords;
+    /// Create records with the ids and instants that they had elsewhere. The answer says of each whether it was created.
+    Repeatable ImportRecords(ImportRecords) -> Vec<Result<bool, Rejection>>;
 }
 
 /// The arguments of [`Command::Admit`].

@@ -29,6 +29,7 @@ mod rejection;
 mod relationships;
 mod reply;
 mod settings;
+mod transfer;
 mod turns;
 
 pub use admission::{Admission, Denial};
@@ -57,4 +58,7 @@ pub use rejection::{Rejection, Resource};
 pub use relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
 pub use reply::{Outcome, Reply};
 pub use settings::Settings;
+pub use transfer::{
+    AgentRecord, EndUserRecord, ExportRecords, ExportedRecords, ImportRecords, Record, RecordList, RelationshipRecord,
+};
 pub use turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};

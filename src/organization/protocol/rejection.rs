@@ -55,6 +55,13 @@ pub enum Rejection {
     },
 }
 
+impl Rejection {
+    /// Another record has the value that this field would get.
+    pub fn taken(field: &str) -> Self {
+        Self::Invalid { field: field.to_owned(), reason: "belongs to another record".to_owned() }
+    }
+}
+
 /// What a command does not find. The text is the kind of resource, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase", const_into_str)]

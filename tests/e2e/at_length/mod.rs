@@ -7,4 +7,5 @@ mod import;
 mod kills;
 mod mass_erasure;
 mod metering_by_kill;
+mod moving;
 mod scale;

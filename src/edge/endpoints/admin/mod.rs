@@ -1,6 +1,8 @@
 //! `/admin/v1`: the operator's API.
 
 pub mod deletions;
+pub mod export;
+pub mod import;
 pub mod keys;
 pub mod organizations;
 pub mod repair;

@@ -11,6 +11,7 @@ use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::names::UserId;
 use crate::edge::endpoint::{Input, Plan};
+use crate::edge::endpoints::row_error::RowError;
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
@@ -48,33 +49,6 @@ struct RowResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RowError")]
     error: Option<RowError>,
-}
-
-#[derive(Serialize, schemars::JsonSchema)]
-#[schemars(rename = "BatchRowError")]
-struct RowError {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "RowErrorDetails")]
-    details: Option<RowErrorDetails>,
-}
-
-/// The erasure of the row's user.
-#[derive(Serialize, schemars::JsonSchema)]
-#[schemars(inline)]
-struct RowErrorDetails {
-    deletion_id: DeletionId,
-}
-
-impl RowError {
-    fn new(fault: &Fault) -> Self {
-        let details = match fault {
-            Fault::DeletionPending { deletion_id } => Some(RowErrorDetails { deletion_id: *deletion_id }),
-            _ => None,
-        };
-        Self { code: fault.code(), message: fault.message(), details }
-    }
 }
 
 /// A row that has been read: its id, if it has one, and the new user or the fault.

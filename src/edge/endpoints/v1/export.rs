@@ -3,16 +3,15 @@
 //! Invariant: the edge holds no more than one part of an export. A document that is not whole is no JSON, and its body is
 //! cut off.
 
-use futures_util::stream::unfold;
-
 use crate::directory::identifiers::RequestId;
 use crate::directory::names::UserId;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::calls::{Request, ask_further};
 use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
+use crate::edge::http::parts::parts;
 use crate::edge::http::response::Response;
-use crate::edge::log::StreamLine;
+use crate::edge::log;
 use crate::edge::runtime::Runtime;
 use crate::fault::Fault;
 use crate::organization::protocol::{ExportPart, ExportPlace, ExportedPart};
@@ -29,46 +28,33 @@ pub async fn export(
     let (ExportedPart { text, next }, ()) = exchange.call(holder, planned).await?;
     let response = Response::new(200).with("Content-Type", "application/json");
     let Some(next) = next else { return Ok(response.with_body(text)) };
-    let rest = Rest {
+    let rest = PersonExport {
         runtime: exchange.runtime.clone(),
         holder: holder.clone(),
         request_id: exchange.request_id,
         received_at: exchange.received_at,
     };
-    // The state of the stream is what follows; `None` after the last part or a fault.
-    let parts = unfold(Some(Following::Made(text, next)), move |following| {
+    let make = move |place| {
         let rest = rest.clone();
-        async move {
-            match following? {
-                Following::Made(text, next) => Some((Ok(text), Some(Following::At(next)))),
-                Following::At(place) => Some(rest.part(place).await),
-            }
-        }
-    });
-    Ok(response.with_parts(Box::pin(parts)))
-}
-
-/// What follows in the body.
-enum Following {
-    /// The first part, and the place of the next one.
-    Made(String, ExportPlace),
-    At(ExportPlace),
+        async move { rest.part(place).await }
+    };
+    Ok(response.with_parts(parts(text, Some(next), make)))
 }
 
 /// Makes the parts after the first one.
 #[derive(Clone)]
-struct Rest<R> {
+struct PersonExport<R> {
     runtime: R,
     holder: KeyHolder,
     request_id: RequestId,
     received_at: Timestamp,
 }
 
-impl<R: Runtime> Rest<R> {
+impl<R: Runtime> PersonExport<R> {
     /// Asks for a part, and says what follows it.
-    async fn part(&self, place: ExportPlace) -> (Result<String, Fault>, Option<Following>) {
+    async fn part(&self, place: ExportPlace) -> (Result<String, Fault>, Option<ExportPlace>) {
         match ask_further(&self.runtime, self.request_id, &self.holder, ExportPart::Next(place)).await {
-            Ok(ExportedPart { text, next: Some(next) }) => (Ok(text), Some(Following::At(next))),
+            Ok(ExportedPart { text, next: Some(next) }) => (Ok(text), Some(next)),
             Ok(ExportedPart { text, next: None }) => {
                 self.log("ok", None);
                 (Ok(text), None)
@@ -81,10 +67,6 @@ impl<R: Runtime> Rest<R> {
     }
 
     fn log(&self, stream: &'static str, reason: Option<&str>) {
-        let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-        let line = StreamLine { request_id: self.request_id, stream, duration_ms, reason };
-        if let Ok(line) = serde_json::to_string(&line) {
-            self.runtime.log(&line);
-        }
+        log::end_of_stream(&self.runtime, self.request_id, self.received_at, stream, reason);
     }
 }

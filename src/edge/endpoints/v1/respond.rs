@@ -25,7 +25,7 @@ use crate::edge::endpoint::Input;
 use crate::edge::exchange::{Exchange, KeyHolder};
 use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
-use crate::edge::log::StreamLine;
+use crate::edge::log;
 use crate::edge::runtime::Runtime;
 use crate::edge::turn_waiters::Waiter;
 use crate::fault::{CredentialFault, Fault, internal};
@@ -278,11 +278,7 @@ impl<R: Runtime> Turn<R> {
                         fault.code()
                     }
                 };
-                let duration_ms = self.runtime.now().millis().saturating_sub(self.received_at.millis());
-                let line = StreamLine { request_id: self.request_id, stream: outcome, duration_ms, reason: None };
-                if let Ok(line) = serde_json::to_string(&line) {
-                    self.runtime.log(&line);
-                }
+                log::end_of_stream(&self.runtime, self.request_id, self.received_at, outcome, None);
             })
         }))
     }

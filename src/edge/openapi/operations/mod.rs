@@ -6,14 +6,14 @@ mod examples;
 mod operator;
 mod principals;
 mod public;
+mod transfer;
 mod turns;
 
 use super::operation::Operation;
 
 /// Every operation, in the order of the document's tags.
 pub fn all() -> Vec<Operation> {
-    [end_users::all(), turns::all(), agents::all(), principals::all(), operator::all(), public::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_callers = [end_users::all(), turns::all(), agents::all(), principals::all()];
+    let of_operators = [operator::all(), transfer::all(), public::all()];
+    of_callers.into_iter().chain(of_operators).flatten().collect()
 }
