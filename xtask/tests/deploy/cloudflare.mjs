@@ -41,7 +41,7 @@ const FAILURES = {
 
 /** How this call fails, if it does. */
 function failing(name) {
-  const { kinds = [], only, part = 0, of = 1, same = 2, mild = [] } = faults;
+  const { kinds = [], only, part = 0, of = 1, same = 1, mild = [] } = faults;
   const ending = failed.find((failure) => !mild.includes(failure.name));
   if (ending) return ending.name === name ? ending.kind : undefined;
   const nth = calls.filter((call) => call === name).length;
