@@ -11,14 +11,15 @@ mod advice;
 mod configuration;
 mod credentials;
 mod organization;
-mod prompt;
 
 use std::env;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, io};
+
+use console::Term;
 
 use crate::admin::Admin;
 use crate::{Result, interrupt, lock, prepare, root, step, tools};
@@ -120,14 +121,22 @@ fn given_token() -> Result<String> {
     if let Some(token) = env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
         return Ok(token);
     }
-    let token = prompt::secret("The deployment's ADMIN_TOKEN")?;
-    token.filter(|token| !token.is_empty()).ok_or_else(|| {
-        format!(
+    let terminal = Term::stderr();
+    let typed = if terminal.is_term() && io::stdin().is_terminal() {
+        eprint!("The deployment's {ADMIN_TOKEN}: ");
+        terminal.read_secure_line()?
+    } else {
+        String::new()
+    };
+    let token = typed.trim();
+    if token.is_empty() {
+        return Err(format!(
             "set {TOKEN_VARIABLE} to the deployment's ADMIN_TOKEN. If it is lost, set a new one: npx wrangler secret \
              put {ADMIN_TOKEN}"
         )
-        .into()
-    })
+        .into());
+    }
+    Ok(token.to_owned())
 }
 
 /// Waits until the deployment reaches all that it is built on.

@@ -10,7 +10,10 @@ const refused = (status, code, message) => ({ status, error: [code, message] });
 const NO_WORKER = refused(404, 10007, "This Worker does not exist on your account.");
 /** Other files, such as source maps, are not executed. */
 const MODULE_TYPES = { "application/wasm": "CompiledWasm", "application/javascript+module": "ESModule" };
-const NOWHERE = { modules: true, script: 'export default { fetch: () => new Response("There is nothing here yet", { status: 404 }) };' };
+const NOWHERE = {
+  modules: true,
+  script: 'export default { fetch: () => new Response("There is nothing here yet", { status: 404 }) };',
+};
 
 /** The statements of a file, each of which ends with a semicolon at the end of a line. */
 const statements = (sql) =>
@@ -29,7 +32,7 @@ export class Account {
   /** How often a version began to serve. */
   deployed = 0;
 
-  constructor({ state, subdomain = "stand-in" }) {
+  constructor({ state, subdomain }) {
     this.state = state;
     this.name = subdomain;
     this.served = NOWHERE;
@@ -85,7 +88,7 @@ export class Account {
 
   createDatabase({ name, jurisdiction = null }) {
     if (this.databases.some((database) => database.name === name)) {
-      return refused(400, 7502, "Database with name '" + name + "' already exists");
+      return refused(400, 7502, `Database with name '${name}' already exists`);
     }
     const database = { uuid: randomUUID(), name, jurisdiction, version: "production", num_tables: 0, file_size: 12288 };
     this.databases.push({ ...database, created_at: new Date().toISOString() });
@@ -182,7 +185,8 @@ export class Account {
     worker.migrationTag = version.migrations?.new_tag ?? worker.migrationTag;
     worker.versions.push(version);
     await this.serve(worker, version);
-    return { result: { id: script, tag: worker.tag, etag: hex(), deployment_id: version.id.replaceAll("-", ""), startup_time_ms: 5 } };
+    const deployment_id = version.id.replaceAll("-", "");
+    return { result: { id: script, tag: worker.tag, etag: hex(), deployment_id, startup_time_ms: 5 } };
   }
 
   async addVersion(script, form) {
@@ -204,7 +208,7 @@ export class Account {
 
   /** A version from an upload: its modules, and its bindings with those that are inherited. */
   async read(script, form) {
-    const metadata = JSON.parse(await form.get("metadata").text?.() ?? form.get("metadata"));
+    const metadata = JSON.parse(form.get("metadata"));
     const before = this.workers.get(script)?.current.bindings ?? [];
     const bindings = [];
     for (const binding of metadata.bindings) {
@@ -218,8 +222,9 @@ export class Account {
         (type === "d1" && !this.databases.some(({ uuid }) => uuid === id));
       if (isLost) return refused(400, 10041, `${type} '${namespace_id ?? id}' is not there.`);
     }
-    const isKept = ({ name, type }) => (metadata.keep_bindings ?? []).includes(type) && !bindings.some((binding) => binding.name === name);
-    bindings.push(...before.filter(isKept));
+    const { keep_bindings: kept = [] } = metadata;
+    const isNew = ({ name }) => bindings.some((binding) => binding.name === name);
+    bindings.push(...before.filter((binding) => kept.includes(binding.type) && !isNew(binding)));
     const modules = [];
     for (const [name, file] of form) {
       const type = MODULE_TYPES[file.type];
@@ -227,7 +232,8 @@ export class Account {
     }
     const main = join("/", metadata.main_module);
     modules.sort((one, other) => (other.path === main) - (one.path === main));
-    return { id: randomUUID(), bindings, modules, migrations: metadata.migrations, flags: metadata.compatibility_flags, date: metadata.compatibility_date };
+    const { migrations, compatibility_flags: flags, compatibility_date: date } = metadata;
+    return { id: randomUUID(), bindings, modules, migrations, flags, date };
   }
 
   async serve(worker, version) {
@@ -251,6 +257,7 @@ export class Account {
   }
 
   fetch(url, { method, headers }, body) {
+    // Those of the connection are not the caller's.
     const { host, connection, "content-length": length, "transfer-encoding": encoding, ...rest } = headers;
     return this.runtime().dispatchFetch(`http://127.0.0.1${url.pathname}${url.search}`, {
       method,

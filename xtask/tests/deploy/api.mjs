@@ -22,7 +22,7 @@ export function api(account, request, path, query, body) {
     ["GET", /^\/storage\/kv\/namespaces$/, () => page(account.namespaces, query)],
     ["POST", /^\/storage\/kv\/namespaces$/, () => account.createNamespace(json(body).title)],
     // listDatabases, createD1Database, getDatabaseInfoFromIdOrName, d1ApiPost.
-    ["GET", /^\/d1\/database$/, () => page(account.databases.filter(({ name }) => [null, name].includes(query.get("name"))), query)],
+    ["GET", /^\/d1\/database$/, () => page(account.databases, query)],
     ["POST", /^\/d1\/database$/, () => account.createDatabase(json(body))],
     ["GET", /^\/d1\/database\/(?<id>[^/]+)$/, ({ id }) => account.database(id)],
     ["POST", /^\/d1\/database\/(?<id>[^/]+)\/query$/, ({ id }) => account.query(id, json(body).sql)],
@@ -40,12 +40,20 @@ export function api(account, request, path, query, body) {
     ["GET", /^\/workers\/scripts\/(?<script>[^/]+)\/settings$/, ({ script }) => account.settings(script)],
     // deployWorker: the first upload, and each further one.
     ["PUT", /^\/workers\/scripts\/(?<script>[^/]+)$/, async ({ script }) => account.upload(script, await form())],
-    ["POST", /^\/workers\/scripts\/(?<script>[^/]+)\/versions$/, async ({ script }) => account.addVersion(script, await form())],
+    [
+      "POST",
+      /^\/workers\/scripts\/(?<script>[^/]+)\/versions$/,
+      async ({ script }) => account.addVersion(script, await form()),
+    ],
     // patchNonVersionedScriptSettings.
     ["PATCH", /^\/workers\/scripts\/(?<script>[^/]+)\/script-settings$/, () => ({ result: json(body) })],
     // getWorkerSubdomain, subdomainDeploy, triggersDeploy.
     ["GET", /^\/workers\/workers\/(?<script>[^/]+)$/, ({ script }) => account.worker(script)],
-    ["POST", /^\/workers\/scripts\/(?<script>[^/]+)\/subdomain$/, () => ({ result: { previews_enabled: false, ...json(body) } })],
+    [
+      "POST",
+      /^\/workers\/scripts\/(?<script>[^/]+)\/subdomain$/,
+      () => ({ result: { previews_enabled: false, ...json(body) } }),
+    ],
     ["PUT", /^\/workers\/scripts\/(?<script>[^/]+)\/schedules$/, ({ script }) => account.schedule(script, json(body))],
   ];
   for (const [method, pattern, call] of routes) {

@@ -48,8 +48,7 @@ fn it_explains_every_binding_and_secret() {
     assert!(described.values().all(|text| text["description"].as_str().is_some_and(|text| text.len() > 20)));
 }
 
-/// Programs that only say that they were run, in a folder for the search path. `installs` are those that are there
-/// only after rustup was installed.
+/// Programs that only say that they were run, in a folder for the search path.
 fn programs(folder: &Path, names: &[&str]) {
     fs::create_dir_all(folder).expect("a folder");
     for name in names {
@@ -60,7 +59,8 @@ fn programs(folder: &Path, names: &[&str]) {
     }
 }
 
-/// Runs the script where there are these programs. Returns what it ran.
+/// Runs the script where there are these programs, and those of Rust where rustup would install them. Returns what it
+/// ran.
 fn deploy(names: &[&str]) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, ran) = (folder.path().join("bin"), folder.path().join("ran"));

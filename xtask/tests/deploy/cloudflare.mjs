@@ -3,15 +3,16 @@
 // executed in the database that the Worker reads.
 //
 // The shapes are those that wrangler's own source reads (node_modules/wrangler/wrangler-dist/cli.js, of the version in
-// package-lock.json); `api.mjs` names the function of each call. A call that is not known here is answered 501 and
-// counted, and a test fails.
+// package-lock.json); `api.mjs` names the function of each call. A call that is not known here is answered 501, and the
+// test fails: `GET /__unknown` gives those calls.
 //
 // Everything outside of /client/v4 and /__ goes to the Worker. `POST /__run` begins a run of `cargo deploy`, in which
-// the first call fails that never failed before, to Cloudflare or to the Worker's admin API, and with it its repetitions:
+// the first call fails that never failed before, to Cloudflare or to the Worker's admin API, and with it its
+// repetitions:
 //   "kinds"   how calls fail, in turn. "500", "429", "auth", "drop": the call has no effect. "lost": it has, and the
 //             connection ends without an answer. "hang": it has, and there is no answer until the next run begins
 //   "only"    the calls that fail, if not all do
-//   "part", "of"   which calls fail: every so-manieth of those that were ever made
+//   "part", "of"   the calls that fail are those whose number, divided by "of", leaves "part"
 //   "same"    of the calls of one name in one run, so many fail: the migrations, for one, are many queries
 //   "mild"    calls that fail once, after which a further one fails, because the run goes on all the same
 // Without kinds nothing fails. `GET /__calls` gives the calls of this run, and which of them failed. `GET /__account`
@@ -30,8 +31,11 @@ const hanging = new Set();
 /** Of all runs: the numbers of all calls, and those that have failed. */
 const numbers = new Map();
 const failedEver = new Set();
+const unknown = [];
 
-const failure = (status, code, message) => ({ status, body: { success: false, errors: [{ code, message }], messages: [], result: null } });
+function failure(status, code, message) {
+  return { status, body: { success: false, errors: [{ code, message }], messages: [], result: null } };
+}
 
 const FAILURES = {
   500: failure(500, 10013, "injected: an unknown error has occurred"),
@@ -56,7 +60,10 @@ function failing(name) {
 }
 
 async function answer(name, call) {
-  if (call === undefined) return failure(501, 0, `the stand-in does not know ${name}`);
+  if (call === undefined) {
+    unknown.push(name);
+    return failure(501, 0, `the stand-in does not know ${name}`);
+  }
   const { status = 200, error, result = null, result_info } = await call();
   if (error) return failure(status, ...error);
   return { status, body: { success: true, errors: [], messages: [], result, result_info } };
@@ -103,8 +110,8 @@ async function serveTest(request, response, url, body) {
     for (const waiting of hanging) waiting.destroy();
     hanging.clear();
   }
-  const held = url.pathname === "/__account" ? account.summary() : { calls, failed };
-  send(response, { status: 200, body: held });
+  const held = { "/__account": account.summary(), "/__unknown": unknown };
+  send(response, { status: 200, body: held[url.pathname] ?? { calls, failed } });
 }
 
 const server = createServer(async (request, response) => {

@@ -48,8 +48,6 @@ fn assert_first_deployment(stand_in: &StandIn, run: &Run) -> Vec<String> {
     assert_eq!(keys.iter().filter(|key| key["revoked_at"].is_null()).count(), 3, "{keys:?}");
     assert_eq!(register(stand_in, &credentials[2], "ada"), 201);
     assert_eq!(register(stand_in, &credentials[3], "ada"), 201, "test data is another");
-    let calls = stand_in.calls();
-    assert!(calls.iter().all(|call| !call.contains("/accounts/")), "calls that the stand-in does not know: {calls:?}");
     credentials
 }
 
@@ -113,6 +111,15 @@ fn without_a_login_it_says_how_to_log_in() {
     assert!(
         fs::read_dir(stand_in.kept()).expect("a folder").all(|entry| entry.expect("an entry").file_name() == "lock")
     );
+}
+
+#[test]
+fn without_a_workers_dev_subdomain_it_says_where_to_register_one() {
+    let stand_in = StandIn::start_with_subdomain("");
+    let run = stand_in.deploy(None);
+    assert!(!run.succeeded && run.stderr.contains("https://dash.cloudflare.com/"), "{run:?}");
+    assert!(run.stderr.contains("Register a workers.dev subdomain where wrangler says"), "{run:?}");
+    assert_eq!(stand_in.account()["deployed"], 0);
 }
 
 #[test]

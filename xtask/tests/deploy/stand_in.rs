@@ -43,12 +43,17 @@ impl Run {
 
 impl StandIn {
     pub fn start() -> Self {
+        Self::start_with_subdomain("stand-in")
+    }
+
+    /// A new account has no subdomain of workers.dev, which is an empty one here.
+    pub fn start_with_subdomain(subdomain: &str) -> Self {
         let tools = xtask::prepare().expect("the tools and the Worker");
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.expect("a folder");
         let script = xtask::root().join("xtask/tests/deploy/cloudflare.mjs");
         let mut command = tools.command(tools.binary("node"));
-        command.arg(script).arg(json!({ "state": folder.path().join("stores") }).to_string());
+        command.arg(script).arg(json!({ "state": folder.path().join("stores"), "subdomain": subdomain }).to_string());
         let runtime = Runtime::start(&mut command).expect("the stand-in");
         let ready = |line: &str| Some(serde_json::from_str::<Value>(line).ok()?["ready"].as_str()?.to_owned());
         let url = runtime.wait_for(START_LIMIT, ready).expect("it serves");
@@ -145,6 +150,9 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.get("/__unknown"), json!([]), "calls that the stand-in does not know");
+        }
         self.runtime.kill();
         let log = self.runtime.drain();
         if std::thread::panicking() && !log.is_empty() {
