@@ -54,6 +54,7 @@ impl Account<'_> {
     /// At a deployment wrangler makes them too, but a namespace that an interrupted deployment left behind stops each
     /// further one: <https://github.com/cloudflare/workers-sdk/issues/14284>.
     pub fn ensure_stores(&self) -> Result<Option<String>> {
+        step("Looking for the stores");
         if self.configuration.makes_database {
             self.ensure_database()?;
         }

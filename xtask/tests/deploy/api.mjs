@@ -16,6 +16,10 @@ export function api(account, request, path, query, body) {
   const [, rest = path] = /^\/accounts\/[^/]+(\/.*)$/.exec(path) ?? [];
   const form = () => new Response(body, { headers: { "Content-Type": request.headers["content-type"] } }).formData();
   const routes = [
+    // getTokenType, getEmail, fetchAllAccounts: what wrangler says of a login that was refused.
+    ["GET", /^\/user\/tokens\/verify$/, () => ({ result: { id: "0", status: "active" } })],
+    ["GET", /^\/user$/, () => ({ result: { id: "0", email: "operator@example.com" } })],
+    ["GET", /^\/(accounts|memberships)$/, () => page([], query)],
     // fetchSecrets: `secret list`, and checkRemoteSecretsOverride before a deployment.
     ["GET", /^\/workers\/scripts\/(?<script>[^/]+)\/secrets$/, ({ script }) => account.secrets(script)],
     // kvNamespaceListCommand, kvNamespaceCreateCommand (by the SDK).
