@@ -17,7 +17,7 @@ use hyper::body::Bytes;
 use hyper::http::response::Parts;
 use hyper::{Method, Request};
 use serde_json::json;
-use xtask::demo::Admin;
+use xtask::admin::Admin;
 use xtask::tools::Tools;
 use xtask::{Result, interrupt, step};
 

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use xtask::demo::Admin;
+use xtask::admin::Admin;
 use xtask::session::SigningKey;
 use xtask::{Result, step, webhooks};
 

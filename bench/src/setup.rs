@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ureq::Agent;
 use xtask::Result;
-use xtask::demo::Admin;
+use xtask::admin::Admin;
 
 use crate::host::ADMIN_TOKEN;
 

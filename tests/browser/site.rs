@@ -5,8 +5,8 @@ use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 use xtask::Result;
+use xtask::admin::Admin;
 use xtask::browser::{Browser, Page};
-use xtask::demo::Admin;
 use xtask::dev::{self, Served};
 use xtask::runtime::Runtime;
 use xtask::tools;

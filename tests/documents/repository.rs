@@ -177,6 +177,6 @@ fn missing_option(source: &str, words: &[&str]) -> Option<String> {
 fn missing_test(words: &[&str]) -> Option<String> {
     let place = words.iter().position(|word| *word == "--test")?;
     let name = words.get(place + 1)?;
-    let is_there = root().join("tests").join(name).join("main.rs").exists();
+    let is_there = ["tests", "xtask/tests"].iter().any(|tests| root().join(tests).join(name).join("main.rs").exists());
     (!is_there).then(|| format!("--test {name}"))
 }

@@ -56,6 +56,7 @@ mod stores;
 mod streaming;
 mod tenants;
 mod traps;
+mod unmigrated;
 mod update_end_user;
 mod upstream;
 mod usage;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::admin::Admin;
 use crate::webhooks::Sender;
 use crate::{Result, secrets, step};
 
@@ -29,76 +30,6 @@ pub struct Demo {
     pub service_key: String,
     /// Scope `read_write`, prefix `uniq`, mode test.
     pub uniq_key: String,
-}
-
-/// The operator's side of the API.
-#[derive(Debug)]
-pub struct Admin {
-    url: String,
-    token: String,
-    agent: ureq::Agent,
-}
-
-impl Admin {
-    pub fn new(url: &str, token: &str) -> Self {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Self { url: url.to_owned(), token: token.to_owned(), agent }
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        let mut response = self
-            .agent
-            .post(format!("{}{path}", self.url))
-            .header("Authorization", format!("Bearer {}", self.token))
-            .send_json(body)?;
-        let answer: Value = response.body_mut().read_json()?;
-        if response.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(format!("POST {path} answered {}: {answer}", response.status()).into())
-        }
-    }
-
-    pub fn create_organization(&self, name: &str, limits: &Value) -> Result<String> {
-        let organization = self.post("/admin/v1/organizations", &json!({ "name": name, "limits": limits }))?;
-        text(&organization, "id")
-    }
-
-    pub fn change_organization(&self, id: &str, change: &Value) -> Result<()> {
-        let path = format!("/admin/v1/organizations/{id}");
-        let request = self.agent.patch(format!("{}{path}", self.url));
-        let response = request.header("Authorization", format!("Bearer {}", self.token)).send_json(change)?;
-        if response.status().is_success() {
-            Ok(())
-        } else {
-            Err(format!("PATCH {path} answered {}", response.status()).into())
-        }
-    }
-
-    pub fn issue_key(&self, organization_id: &str, request: &Value) -> Result<String> {
-        let key = self.post(&format!("/admin/v1/organizations/{organization_id}/keys"), request)?;
-        text(&key, "key")
-    }
-
-    /// The status of a `GET` with any credential.
-    fn status(&self, path: &str, credential: &str) -> Result<u16> {
-        let request = self.agent.get(format!("{}{path}", self.url));
-        Ok(request.header("Authorization", format!("Bearer {credential}")).call()?.status().as_u16())
-    }
-
-    /// Whether the organization exists. Any other status than found or not found is an error.
-    fn knows(&self, organization_id: &str) -> Result<bool> {
-        match self.status(&format!("/admin/v1/organizations/{organization_id}"), &self.token)? {
-            200 => Ok(true),
-            404 => Ok(false),
-            other => Err(format!("asking for the demo organization was answered {other}").into()),
-        }
-    }
-}
-
-fn text(value: &Value, name: &str) -> Result<String> {
-    let text = value.get(name).and_then(Value::as_str).ok_or_else(|| format!("the answer has no {name}: {value}"))?;
-    Ok(text.to_owned())
 }
 
 /// A bucket that a burst from a browser can empty, and quotas in which one turn is visible.

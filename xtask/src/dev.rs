@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::demo::{self, Admin, Demo};
+use crate::admin::Admin;
+use crate::demo::{self, Demo};
 use crate::issuer::{self, Issuer};
 use crate::runtime::Runtime;
 use crate::secrets::{self, Secrets};

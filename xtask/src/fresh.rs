@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::Result;
-use crate::demo::Admin;
+use crate::admin::Admin;
 use crate::dev::{self, Options, Served};
 
 /// Serves on a free port until the action is done, and leaves nothing behind. The action gets the folder of the

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::demo::Admin;
+use crate::admin::Admin;
 use crate::organizations;
 use crate::served::{ADMIN_TOKEN, API_KEY, Server};
 use crate::{Result, interrupt, step};

@@ -1,9 +1,11 @@
 //! The developer commands of Rollcall as a library, so the tests build and start the Worker exactly as the commands
 //! do.
 
+pub mod admin;
 pub mod browser;
 pub mod clients;
 pub mod demo;
+pub mod deploy;
 pub mod dev;
 pub mod fingerprint;
 pub mod fresh;

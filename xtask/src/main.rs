@@ -1,18 +1,24 @@
-//! `cargo dev` and `cargo xtask …`.
+//! `cargo dev`, `cargo deploy` and `cargo xtask …`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use xtask::served::Server;
 use xtask::{
-    Error, Result, clients, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers, prepare_with,
-    screenshots, simulate, wasm,
+    Error, Result, clients, deploy, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers,
+    prepare_with, screenshots, simulate, wasm,
 };
 
 const USAGE: &str = "\
 usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally, on port 8787 unless told; on a free
                                        one if that is taken, or 0
+  cargo deploy [--url URL] [--state DIR]
+                                       build, migrate and deploy to the account that wrangler is logged in to,
+                                       the first time with new secrets, an organization and keys, which are
+                                       shown once; ROLLCALL_ADMIN_TOKEN is the token of an earlier
+                                       deployment. URL is where it serves, if not on workers.dev; DIR
+                                       keeps what is not shown yet, .deploy unless told
   cargo xtask build [--out FOLDER] [--opt-level L]
                                        build the Worker if anything changed, into build/ unless told;
                                        L is one of 0, 1, 2, 3, s, z, that of Cargo.toml unless told
@@ -61,6 +67,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let (command, options) = arguments.split_first().ok_or(USAGE)?;
     let done = match command.as_str() {
         "dev" => dev::run(&dev_options(options)?),
+        "deploy" => deploy::run(&deploy_options(options)?),
         "build" => prepare_with(&build_options(options)?).map(drop),
         "clients" if options.is_empty() => clients::run(),
         "export" => organizations::export(&export_options(options)?),
@@ -136,6 +143,18 @@ fn dev_options(arguments: &[String]) -> Result<dev::Options> {
     for (name, value) in pairs(arguments)? {
         match name {
             "--port" => options.port = value.parse().map_err(|_| "--port takes a number from 0 to 65535")?,
+            "--state" => options.state = Some(PathBuf::from(value)),
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(options)
+}
+
+fn deploy_options(arguments: &[String]) -> Result<deploy::Options> {
+    let mut options = deploy::Options::default();
+    for (name, value) in pairs(arguments)? {
+        match name {
+            "--url" => options.url = Some(value.to_owned()),
             "--state" => options.state = Some(PathBuf::from(value)),
             _ => return Err(unknown(name)),
         }

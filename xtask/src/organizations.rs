@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::demo::Admin;
+use crate::admin::Admin;
 use crate::served::Server;
 use crate::{Result, interrupt, step};
 

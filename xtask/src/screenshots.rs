@@ -4,8 +4,8 @@ use std::env;
 
 use serde_json::json;
 
+use crate::admin::Admin;
 use crate::browser::{Browser, Page};
-use crate::demo::Admin;
 use crate::dev::{self, Options, Served};
 use crate::{Result, root, step, tools};
 
