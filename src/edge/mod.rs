@@ -20,4 +20,5 @@ pub mod routes;
 pub mod runtime;
 pub mod scheduled;
 mod session;
+mod settings;
 pub mod turn_waiters;

@@ -12,6 +12,7 @@ use super::principals;
 use super::protocol::{Answer, Command, IdempotencyKey, IssueKey, Rejection, Resource, UpdateAgent};
 use super::quotas;
 use super::relationships;
+use super::schema;
 use super::sql::Sql;
 use super::turns;
 use super::users;
@@ -107,6 +108,7 @@ fn dispatch(
             Answer::StartAudit(Some(report))
         }
         Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
+        Command::ReadSchema(_) => Answer::ReadSchema(schema::version(sql)?),
         // The core executes the operator's command to close. No key may close an object.
         Command::Close(_) | Command::CloseAgain(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
     })

@@ -22,8 +22,8 @@ use rollcall::organization::protocol::{
     DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportEndUser, ExportPart, IdempotencyKey,
     ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser, NewPrincipal, OrganizationDeletion,
     Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser,
-    ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent,
-    UpdateEndUser, UpdatePrincipal,
+    ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer,
+    UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -237,10 +237,11 @@ impl Object {
             Command::Close(Close { tenant, deletion: deletion() }),
             Command::CloseAgain(CloseAgain),
             Command::ExportPart(ExportPart::First { user_id: id() }),
+            Command::ReadSchema(ReadSchema),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..34).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..35).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -295,6 +296,7 @@ const fn number(command: &Command) -> u32 {
         Command::Close(_) => 31,
         Command::CloseAgain(_) => 32,
         Command::ExportPart(_) => 33,
+        Command::ReadSchema(_) => 34,
     }
 }
 

@@ -17,6 +17,7 @@ mod clock;
 mod copies;
 mod create_end_user;
 mod delete_end_user;
+mod diagnostics;
 mod edge_reads;
 mod ending;
 mod erasure;

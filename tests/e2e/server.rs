@@ -157,6 +157,10 @@ impl Server {
         &self.url
     }
 
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
     /// Where the other isolates of the edge serve.
     pub fn others(&self) -> &[String] {
         &self.others

@@ -32,6 +32,7 @@ const LAYERS: &[&str] = &[
 const EDGE_LAYERS: &[&str] = &[
     "log",
     "configuration",
+    "settings",
     "http",
     "render",
     "denial_cache",

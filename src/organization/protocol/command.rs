@@ -14,6 +14,7 @@ use super::principals::{
     UpdatePrincipal,
 };
 use super::relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
+use super::schema::ReadSchema;
 use super::settings::Settings;
 use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
 use crate::directory::deletion::Receipt;
@@ -134,6 +135,8 @@ commands! {
     Repeatable CloseAgain(CloseAgain) -> Option<OrganizationDeletion>;
     /// Return a bounded part of everything that the object holds about a user.
     Reads ExportPart(ExportPart) -> ExportedPart;
+    /// Return the version of the object's tables.
+    Reads ReadSchema(ReadSchema) -> i64;
 }
 
 /// The arguments of [`Command::Admit`].
