@@ -59,6 +59,7 @@ mod traps;
 mod update_end_user;
 mod upstream;
 mod usage;
+mod verify;
 #[path = "../wait/mod.rs"]
 mod wait;
 mod webhooks;

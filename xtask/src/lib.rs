@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod session;
 pub mod simulate;
 pub mod tools;
+pub mod verify;
 pub mod wasm;
 pub mod webhooks;
 
