@@ -124,6 +124,7 @@ pub const OPERATIONS: &[Operation] = &[
     read("GET /admin/v1/organizations/{organization_id}/repair", 0, 0),
     read("GET /admin/v1/organizations/{organization_id}/export", 0, 0),
     write("POST /admin/v1/organizations/{organization_id}/import", BATCH, RECORD, 500),
+    read("GET /admin/v1/diagnostics", 0, 0),
     read("GET /admin/v1/deletions/{deletion_id}", 0, 0),
     write("DELETE /admin/v1/organizations/{organization_id}", BODY, 500, 0),
 ];

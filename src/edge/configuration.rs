@@ -1,5 +1,7 @@
 //! The configuration, which the operator sets by variables and secrets of the Worker.
 
+use std::fmt;
+
 use crate::clerk::issuer::Issuer;
 use crate::clerk::webhook_signature::SigningKey;
 use crate::directory::mood;
@@ -16,8 +18,6 @@ use crate::responder::settings::{Chat, Service};
 pub struct Configuration {
     /// `KEY_SECRET` and, during a rotation, `KEY_SECRET_PREVIOUS`.
     pub key_ring: KeyRing,
-    /// `ADMIN_TOKEN`. Without it the admin API refuses every request.
-    pub admin_token: Option<Secret>,
     /// `ALLOWED_ORIGINS`, separated by commas.
     pub allowed_origins: Vec<String>,
     /// `PUBLIC_REQUESTS_PER_SECOND` and `PUBLIC_BURST`: the bucket of a client address, for public paths and failed
@@ -43,6 +43,8 @@ pub struct Configuration {
     pub demo_distance_ms_max: u32,
 }
 
+/// Opens the admin API. Without it the API refuses every request.
+const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 const PUBLIC_REQUESTS_PER_SECOND_DEFAULT: u32 = 50;
 const PUBLIC_BURST_DEFAULT: u32 = 500;
 /// [`mood::HALF_LIFE_MS_DEFAULT`].
@@ -70,38 +72,78 @@ impl Configuration {
         i64::from(self.chat.as_ref().map_or(RESPONDER_TIMEOUT_MS_DEFAULT, |chat| chat.timeout_ms))
     }
 
-    /// Reads the settings. `has_ai` says whether the Worker has the binding `AI`, which is used if no URL is set.
-    pub fn read(variable: impl Fn(&str) -> Option<String>, has_ai: bool) -> Result<Self, Refusal> {
+    /// Reads the settings, and lists every one that is wrong. `has_ai` says whether the Worker has the binding `AI`, which
+    /// is used if no URL is set.
+    pub fn read(variable: impl Fn(&str) -> Option<String>, has_ai: bool) -> Result<Self, WrongSettings> {
         let variables = Variables(&variable);
+        let mut wrong = WrongSettings::default();
+        let key_secret = variables
+            .secret("KEY_SECRET")
+            .and_then(|secret| secret.ok_or_else(|| Refusal::new("KEY_SECRET: is not set")));
+        let key_secret = wrong.note(key_secret);
+        let key_secret_previous = wrong.note(variables.secret("KEY_SECRET_PREVIOUS"));
+        wrong.note(variables.secret(ADMIN_TOKEN));
+        let public_rate = wrong.note(variables.public_rate());
+        let signing = wrong.note(variables.signing_key("CLERK_WEBHOOK_SECRET"));
+        let signing_previous = wrong.note(variables.signing_key("CLERK_WEBHOOK_SECRET_PREVIOUS"));
         let half_life_hours =
-            variables.number("MOOD_HALF_LIFE_HOURS", MOOD_HALF_LIFE_HOURS_DEFAULT, MOOD_HALF_LIFE_HOURS_MAX)?;
-        let (signing, previous) =
-            (variables.signing_key("CLERK_WEBHOOK_SECRET")?, variables.signing_key("CLERK_WEBHOOK_SECRET_PREVIOUS")?);
-        let chat = variables.chat(has_ai)?;
-        let allowed_origins = variable("ALLOWED_ORIGINS").unwrap_or_default();
-        Ok(Self {
-            key_ring: KeyRing {
-                current: variables.secret("KEY_SECRET")?.ok_or_else(|| Refusal::new("KEY_SECRET: is not set"))?,
-                previous: variables.secret("KEY_SECRET_PREVIOUS")?,
-            },
-            admin_token: variables.secret("ADMIN_TOKEN")?,
-            allowed_origins: allowed_origins
-                .split(',')
-                .map(|origin| origin.trim().to_owned())
-                .filter(|origin| !origin.is_empty())
-                .collect(),
-            public_rate: Rate::new(
-                variables.number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT, u32::MAX)?,
-                variables.number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT, u32::MAX)?,
-            ),
-            clerk_webhook_keys: signing.map_or(Vec::new(), |key| [key].into_iter().chain(previous).collect()),
-            mood_half_life_ms: u64::from(half_life_hours).saturating_mul(mood::HOUR_MS),
-            chat,
-            issuer: Issuer::read(&variable)?,
-            jurisdiction: variables.jurisdiction()?,
-            demo_api_key: variables.text("DEMO_API_KEY")?,
-            demo_distance_ms_max: variables.number("DEMO_DISTANCE_MS_MAX", 0, DEMO_DISTANCE_MS_MAX_MAX)?,
-        })
+            variables.number("MOOD_HALF_LIFE_HOURS", MOOD_HALF_LIFE_HOURS_DEFAULT, MOOD_HALF_LIFE_HOURS_MAX);
+        let half_life_hours = wrong.note(half_life_hours);
+        let chat = wrong.note(variables.chat(has_ai));
+        let issuer = wrong.note(Issuer::read(&variable));
+        let jurisdiction = wrong.note(variables.jurisdiction());
+        let demo_api_key = wrong.note(variables.text("DEMO_API_KEY"));
+        let demo_distance_ms_max = wrong.note(variables.number("DEMO_DISTANCE_MS_MAX", 0, DEMO_DISTANCE_MS_MAX_MAX));
+        let read = || {
+            Some(Self {
+                key_ring: KeyRing { current: key_secret?, previous: key_secret_previous? },
+                allowed_origins: items(&variable("ALLOWED_ORIGINS").unwrap_or_default()).map(str::to_owned).collect(),
+                public_rate: public_rate?,
+                clerk_webhook_keys: match (signing?, signing_previous?) {
+                    (Some(key), previous) => [key].into_iter().chain(previous).collect(),
+                    (None, _) => Vec::new(),
+                },
+                mood_half_life_ms: u64::from(half_life_hours?).saturating_mul(mood::HOUR_MS),
+                chat: chat?,
+                issuer: issuer?,
+                jurisdiction: jurisdiction?,
+                demo_api_key: demo_api_key?,
+                demo_distance_ms_max: demo_distance_ms_max?,
+            })
+        };
+        match read() {
+            Some(configuration) if wrong.0.is_empty() => Ok(configuration),
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// Whether the operator has set this token. It is read apart from the other settings, so that the operator can ask what
+/// is wrong with them.
+pub fn is_admin_token(variable: impl Fn(&str) -> Option<String>, token: &str) -> bool {
+    matches!(Variables(&variable).secret(ADMIN_TOKEN), Ok(Some(secret)) if secret.equals(token))
+}
+
+/// The items of a list that is separated by commas.
+pub fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Why the settings are not usable. Each refusal begins with the name of its setting.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct WrongSettings(pub Vec<Refusal>);
+
+impl WrongSettings {
+    /// Notes a refusal, and returns what was read.
+    fn note<T>(&mut self, read: Result<T, Refusal>) -> Option<T> {
+        read.map_err(|refusal| self.0.push(refusal)).ok()
+    }
+}
+
+impl fmt::Display for WrongSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<&str> = self.0.iter().map(|refusal| refusal.0.as_str()).collect();
+        formatter.write_str(&reasons.join("; "))
     }
 }
 
@@ -132,6 +174,13 @@ impl Variables<'_> {
         } else {
             Err(Refusal::new(format!("{name}: must consist of visible ASCII characters")))
         }
+    }
+
+    fn public_rate(&self) -> Result<Rate, Refusal> {
+        Ok(Rate::new(
+            self.number("PUBLIC_REQUESTS_PER_SECOND", PUBLIC_REQUESTS_PER_SECOND_DEFAULT, u32::MAX)?,
+            self.number("PUBLIC_BURST", PUBLIC_BURST_DEFAULT, u32::MAX)?,
+        ))
     }
 
     fn jurisdiction(&self) -> Result<Option<Jurisdiction>, Refusal> {
@@ -180,159 +229,4 @@ fn completions(url: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_with(variables: &[(&str, &str)], has_ai: bool) -> Result<Configuration, Refusal> {
-        let variable =
-            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Configuration::read(variable, has_ai)
-    }
-
-    fn read(variables: &[(&str, &str)]) -> Result<Configuration, Refusal> {
-        read_with(variables, false)
-    }
-
-    #[test]
-    fn says_which_setting_is_wrong() {
-        let secret = "s".repeat(32);
-        assert!(read(&[]).unwrap_err().0.starts_with("KEY_SECRET:"));
-        assert!(read(&[("KEY_SECRET", "short")]).unwrap_err().0.starts_with("KEY_SECRET:"));
-        assert!(read(&[("KEY_SECRET", &secret), ("ADMIN_TOKEN", "x")]).unwrap_err().0.starts_with("ADMIN_TOKEN:"));
-        assert!(read(&[("KEY_SECRET", &secret), ("PUBLIC_BURST", "0")]).unwrap_err().0.starts_with("PUBLIC_BURST:"));
-        let good =
-            read(&[("KEY_SECRET", &secret), ("ALLOWED_ORIGINS", "https://a.example, https://b.example,")]).unwrap();
-        assert_eq!(good.allowed_origins, ["https://a.example", "https://b.example"]);
-        assert!(good.admin_token.is_none());
-    }
-
-    fn read_chat(variables: &[(&str, &str)]) -> Result<Option<Chat>, Refusal> {
-        let secret = "s".repeat(32);
-        read(&[variables, &[("KEY_SECRET", &secret)]].concat()).map(|configuration| configuration.chat)
-    }
-
-    /// The model, and the URL unless it is asked by the binding.
-    fn read_service(variables: &[(&str, &str)], has_ai: bool) -> Option<(String, Option<String>)> {
-        let secret = "s".repeat(32);
-        let read = read_with(&[variables, &[("KEY_SECRET", &secret)]].concat(), has_ai).unwrap();
-        read.chat.map(|chat| match chat.service {
-            Service::Http { url, .. } => (chat.model, Some(url)),
-            Service::WorkersAi => (chat.model, None),
-        })
-    }
-
-    #[test]
-    fn completions_are_asked_for_below_the_url() {
-        for (given, expected) in [
-            ("https://h/v1", "https://h/v1/chat/completions"),
-            ("https://h/v1/", "https://h/v1/chat/completions"),
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/chat/completions"),
-            ("https://h/v1/chat/completions", "https://h/v1/chat/completions"),
-            ("https://h/v1/chat/completions/", "https://h/v1/chat/completions"),
-            ("https://h/d?api-version=1/2", "https://h/d/chat/completions?api-version=1/2"),
-            ("https://h?q", "https://h/chat/completions?q"),
-        ] {
-            let (_, url) = read_service(&[("RESPONDER_URL", given)], false).unwrap();
-            assert_eq!(url.as_deref(), Some(expected), "{given}");
-        }
-    }
-
-    #[test]
-    fn the_responder_has_defaults_and_without_a_url_there_is_none() {
-        assert!(read_chat(&[]).unwrap().is_none());
-        assert!(read_chat(&[("RESPONDER_URL", ""), ("RESPONDER_KEY", "k")]).unwrap().is_none());
-        let chat = read_chat(&[("RESPONDER_URL", "https://h/v1"), ("RESPONDER_KEY", "")]).unwrap().unwrap();
-        assert_eq!((chat.model.as_str(), chat.timeout_ms), ("gpt-4o-mini", 30_000));
-        assert!(matches!(chat.service, Service::Http { key: None, .. }));
-        let settings = [
-            ("RESPONDER_URL", "https://h/v1"),
-            ("RESPONDER_MODEL", "a/b:1"),
-            ("RESPONDER_KEY", "sk-1"),
-            ("RESPONDER_TIMEOUT_MS", "600000"),
-        ];
-        let chat = read_chat(&settings).unwrap().unwrap();
-        assert_eq!(format!("{chat:?}"), "Chat");
-        assert_eq!((chat.model.as_str(), chat.timeout_ms), ("a/b:1", 600_000));
-        assert!(matches!(chat.service, Service::Http { key: Some(key), .. } if key == "sk-1"));
-    }
-
-    #[test]
-    fn moods_have_a_half_life_of_a_day_by_default() {
-        let secret = "s".repeat(32);
-        assert_eq!(read(&[("KEY_SECRET", &secret)]).unwrap().mood_half_life_ms, mood::HALF_LIFE_MS_DEFAULT);
-        let set = read(&[("KEY_SECRET", &secret), ("MOOD_HALF_LIFE_HOURS", "2")]).unwrap();
-        assert_eq!(set.mood_half_life_ms, 7_200_000);
-    }
-
-    #[test]
-    fn the_largest_numbers_are_taken() {
-        let secret = "s".repeat(32);
-        let settings =
-            [("KEY_SECRET", secret.as_str()), ("MOOD_HALF_LIFE_HOURS", "876600"), ("DEMO_DISTANCE_MS_MAX", "1000")];
-        let configuration = read(&settings).unwrap();
-        assert_eq!(configuration.mood_half_life_ms, 876_600 * 3_600_000);
-        assert_eq!(configuration.demo_distance_ms_max, 1_000);
-    }
-
-    #[test]
-    fn the_binding_answers_unless_a_url_is_set() {
-        assert_eq!(read_service(&[], false), None);
-        assert_eq!(read_service(&[], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
-        assert_eq!(read_service(&[("RESPONDER_URL", "")], true), Some((WORKERS_AI_MODEL_DEFAULT.to_owned(), None)));
-        assert_eq!(read_service(&[("RESPONDER_MODEL", "@cf/a/b")], true), Some(("@cf/a/b".to_owned(), None)));
-        let (model, url) = read_service(&[("RESPONDER_URL", "https://h/v1")], true).unwrap();
-        assert_eq!((model.as_str(), url.as_deref()), ("gpt-4o-mini", Some("https://h/v1/chat/completions")));
-    }
-
-    #[test]
-    fn says_which_setting_of_turns_is_wrong() {
-        for (name, value) in [
-            ("RESPONDER_URL", "h/v1"),
-            ("RESPONDER_URL", "ftp://h"),
-            ("RESPONDER_URL", "https://"),
-            ("RESPONDER_URL", "https:///v1"),
-            ("RESPONDER_URL", "https://:80/v1"),
-            ("RESPONDER_URL", "https://?q"),
-            ("RESPONDER_URL", "https://user:password@h/v1"),
-            ("RESPONDER_URL", "https://h/v1#x"),
-            ("RESPONDER_URL", "https://h\\v1"),
-            ("RESPONDER_URL", " https://h/v1"),
-            ("RESPONDER_URL", "https://h/ü"),
-            ("RESPONDER_MODEL", "a b"),
-            ("RESPONDER_KEY", "k\r\nX: y"),
-            ("RESPONDER_TIMEOUT_MS", ""),
-            ("RESPONDER_TIMEOUT_MS", "0"),
-            ("RESPONDER_TIMEOUT_MS", "-1"),
-            ("RESPONDER_TIMEOUT_MS", "30s"),
-            ("RESPONDER_TIMEOUT_MS", "600001"),
-            ("MOOD_HALF_LIFE_HOURS", "0"),
-            ("MOOD_HALF_LIFE_HOURS", "0.5"),
-            ("MOOD_HALF_LIFE_HOURS", "876601"),
-            ("DEMO_DISTANCE_MS_MAX", "0"),
-            ("DEMO_DISTANCE_MS_MAX", "1001"),
-        ] {
-            let refusal = read_chat(&[(name, value)]).expect_err(value);
-            assert!(refusal.0.starts_with(&format!("{name}: ")), "{value}: {refusal}");
-            assert!(!refusal.0.contains("X: y") && !refusal.0.contains("password"), "{refusal}");
-        }
-    }
-
-    #[test]
-    fn events_are_taken_with_either_secret_once_there_is_one() {
-        let (secret, good) = ("s".repeat(32), "whsec_plJ3nmyCDGBKInavdOK15jsl");
-        let keys = |variables: &[(&str, &str)]| {
-            let read = read(&[variables, &[("KEY_SECRET", &secret)]].concat());
-            read.map(|configuration| configuration.clerk_webhook_keys.len())
-        };
-        let (name, previous) = ("CLERK_WEBHOOK_SECRET", "CLERK_WEBHOOK_SECRET_PREVIOUS");
-        assert_eq!(keys(&[]), Ok(0));
-        assert_eq!(keys(&[(name, "")]), Ok(0));
-        assert_eq!(keys(&[(previous, good)]), Ok(0));
-        assert_eq!(keys(&[(name, good)]), Ok(1));
-        assert_eq!(keys(&[(name, good), (previous, good)]), Ok(2));
-        for name in [name, previous] {
-            let refusal = keys(&[(name, "whsec_secret")]).unwrap_err();
-            assert!(refusal.0.starts_with(&format!("{name}: ")) && !refusal.0.contains("whsec_secret"), "{refusal}");
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::configuration::Configuration;
+use super::configuration::{self, Configuration};
 use super::http::body::{Body, BodyKind};
 use super::http::dialect::Dialect;
 use super::http::headers::{self, Charged};
@@ -108,22 +108,26 @@ impl<'a, R: Runtime> Exchange<'a, R> {
         self.runtime.random().map_err(|refusal| Fault::Internal { reason: refusal.0 })
     }
 
+    /// The client of this request.
+    pub fn client(&self) -> Client {
+        Client::of_header(self.incoming.header("CF-Connecting-IP").as_deref())
+    }
+
     /// The rate of client addresses, and the client of this request.
-    fn client(&self) -> Result<(Rate, Client), Fault> {
-        let client = Client::of_header(self.incoming.header("CF-Connecting-IP").as_deref());
-        Ok((self.configuration()?.public_rate, client))
+    fn client_rate(&self) -> Result<(Rate, Client), Fault> {
+        Ok((self.configuration()?.public_rate, self.client()))
     }
 
     /// Whether the client address's bucket holds a token.
     pub fn has_public_token(&self) -> Result<bool, Fault> {
-        let (rate, client) = self.client()?;
+        let (rate, client) = self.client_rate()?;
         Ok(self.runtime.public_limiter().borrow().has_token(rate, client, self.received_at))
     }
 
     /// Takes a token from the client address's bucket: one of now, as a refusal may come long after its request. By then
     /// other requests of the client have taken theirs.
     pub fn take_public_token(&mut self) -> Result<(), Fault> {
-        let (rate, client) = self.client()?;
+        let (rate, client) = self.client_rate()?;
         let now = self.runtime.now();
         let decision = self.runtime.public_limiter().borrow_mut().take(rate, client, now);
         self.charged = Some(Charged::Client(Admission::new(rate, &decision, now)));
@@ -175,10 +179,10 @@ impl<'a, R: Runtime> Exchange<'a, R> {
 
     pub fn admin(&mut self) -> Result<Operator, Fault> {
         let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
-        let configuration = self.configuration()?;
-        match &configuration.admin_token {
-            Some(secret) if secret.equals(&token) => Ok(Operator(())),
-            _ => Err(self.refuse_credential(CredentialFault::Invalid)),
+        if configuration::is_admin_token(|name| self.runtime.setting(name), &token) {
+            Ok(Operator(()))
+        } else {
+            Err(self.refuse_credential(CredentialFault::Invalid))
         }
     }
 

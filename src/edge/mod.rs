@@ -20,5 +20,6 @@ pub mod routes;
 pub mod runtime;
 pub mod scheduled;
 mod session;
+mod settings;
 pub mod turn_waiters;
 mod waits;

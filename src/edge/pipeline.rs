@@ -7,7 +7,9 @@
 use super::calls::Request;
 use super::edge_reads::{self, Answered};
 use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
-use super::endpoints::admin::{deletions, export as export_organization, import, keys, organizations, repair, usage};
+use super::endpoints::admin::{
+    deletions, diagnostics, export as export_organization, import, keys, organizations, repair, usage,
+};
 use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
 use super::endpoints::v1::{end_users, export, respond};
@@ -165,6 +167,10 @@ async fn dispatch(
         }
         Action::Session => me::get(exchange).await,
         Action::ClerkEvent => clerk_webhook::receive(exchange).await,
+        Action::Diagnostics => {
+            let operator = exchange.admin()?;
+            diagnostics::get(exchange, operator).await
+        }
         Action::Admin(endpoint) => {
             let operator = exchange.admin()?;
             answer_operator(exchange, operator, endpoint, parameters).await

@@ -22,6 +22,8 @@ pub enum Action {
     Session,
     /// For the operator.
     Admin(Endpoint<AdminHandler>),
+    /// For the operator, also while the configuration is not usable.
+    Diagnostics,
     /// For Clerk, which signs what it sends.
     ClerkEvent,
 }
@@ -156,6 +158,7 @@ pub static ROUTES: &[Route] = &[
     service(Delete, "/api/v1/principals/{principal_id}", ReadWrite, OPTIONAL, OneCall(principal::delete)),
     Route { method: Post, pattern: "/webhooks/clerk", dialect: Dialect::Public, action: Action::ClerkEvent },
     Route { method: Get, pattern: "/api/v1/me", dialect: Agents, action: Action::Session },
+    Route { method: Get, pattern: "/admin/v1/diagnostics", dialect: Dialect::Admin, action: Action::Diagnostics },
     operator(Post, "/admin/v1/organizations", JSON, AdminHandler::CreateOrganization),
     operator(Get, "/admin/v1/organizations", NO_BODY, AdminHandler::ListOrganizations),
     operator(Get, "/admin/v1/organizations/{organization_id}", NO_BODY, AdminHandler::GetOrganization),

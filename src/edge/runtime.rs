@@ -50,6 +50,10 @@ pub trait Runtime: Fetcher + Clone + 'static {
     /// Bytes from the platform's cryptographic generator.
     fn random<const N: usize>(&self) -> Result<[u8; N], Refusal>;
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal>;
+    /// A variable or secret as the operator has set it.
+    fn setting(&self, name: &str) -> Option<String>;
+    /// Whether the Worker has the binding of Workers AI.
+    fn has_ai(&self) -> bool;
     fn public_limiter(&self) -> &RefCell<PublicLimiter>;
     /// The denials that the isolate remembers.
     fn denial_cache(&self) -> &RefCell<DenialCache>;
@@ -78,4 +82,11 @@ pub trait Runtime: Fetcher + Clone + 'static {
     /// Ends when the caller of the request hangs up before it has the whole answer, and never otherwise.
     async fn caller_gone(&self);
     fn log(&self, line: &str);
+}
+
+/// Does something, and says how long it took, in milliseconds.
+pub async fn timed<T>(runtime: &impl Runtime, work: impl Future<Output = T>) -> (T, i64) {
+    let started = runtime.now();
+    let done = work.await;
+    (done, runtime.now().millis().saturating_sub(started.millis()))
 }

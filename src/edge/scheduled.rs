@@ -21,6 +21,7 @@ const AGAIN_MS: i64 = 60 * 60 * 1_000;
 const SELECT_OVERDUE: &str = "
     SELECT json_array(id, document) AS text FROM organizations WHERE min(live_audited_at, test_audited_at) <= ?1
     ORDER BY min(live_audited_at, test_audited_at) LIMIT ?2";
+const NOTE_RUN: &str = "UPDATE cron SET ran_at = ?1 WHERE one = 1";
 const NOTE: &str = "UPDATE organizations SET live_audited_at = ?2, test_audited_at = ?2 WHERE id = ?1";
 
 /// Organizations that one tick begins to audit: two calls each, and one invocation may make a limited number of
@@ -32,6 +33,9 @@ const ORGANIZATIONS_MAX: i64 = 100;
 /// objects carry both out by themselves.
 pub async fn tick(runtime: &impl Runtime) {
     let mut line = TickLine { scheduled: "audit", started: 0, unreadable: 0, deletions_completed: 0, reason: None };
+    if let Err(fault) = note_run(runtime).await {
+        line.reason = fault.log_reason().map(str::to_owned);
+    }
     match closing::settle_pending(runtime, runtime.now()).await {
         Ok(completed) => line.deletions_completed = completed,
         Err(fault) => line.reason = fault.log_reason().map(str::to_owned),
@@ -56,6 +60,13 @@ struct TickLine {
     deletions_completed: usize,
     /// Why an organization, or all of them, could not be reached.
     reason: Option<String>,
+}
+
+/// Notes that the trigger ran, for the operator's diagnostics.
+async fn note_run(runtime: &impl Runtime) -> Result<(), Fault> {
+    let database = runtime.database().map_err(internal)?;
+    let note = Statement::new(NOTE_RUN, [runtime.now().millis().into()]);
+    database.batch(&[note]).await.map(drop).map_err(store_unavailable)
 }
 
 async fn start_due(runtime: &impl Runtime, now: Timestamp, line: &mut TickLine) -> Result<(), Fault> {

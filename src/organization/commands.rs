@@ -12,6 +12,7 @@ use super::principals;
 use super::protocol::{Answer, Command, IdempotencyKey, IssueKey, Rejection, Resource, UpdateAgent};
 use super::quotas;
 use super::relationships;
+use super::schema;
 use super::sql::Sql;
 use super::transfer;
 use super::turns;
@@ -109,6 +110,7 @@ fn dispatch(
         Command::ReadAudit(_) => Answer::ReadAudit(audit::report(sql)?),
         Command::ExportRecords(from) => Answer::ExportRecords(transfer::export(sql, from)?),
         Command::ImportRecords(import) => Answer::ImportRecords(transfer::import(writer, request_id, import)?),
+        Command::ReadSchema(_) => Answer::ReadSchema(schema::version(sql)?),
         // The core executes the operator's command to close. No key may close an object.
         Command::Close(_) | Command::CloseAgain(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
     })

@@ -45,7 +45,7 @@ pub mod protocol;
 pub mod quotas;
 pub mod relationship_entry;
 pub mod relationships;
-mod schema;
+pub mod schema;
 mod settings;
 pub mod sql;
 mod stored_mood;

@@ -15,7 +15,7 @@ use super::sql::{Row, Sql, SqlError};
 const VERSION_FIRST: i64 = 2;
 /// The version of the tables that this build makes: one more for each step after the first.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of steps")]
-const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
+pub const VERSION: i64 = VERSION_FIRST + STEPS.len() as i64 - 1;
 /// The oldest schema whose build may serve the tables of this build. A step that an older build cannot live with
 /// raises it.
 const SERVED_FROM: i64 = 3;
@@ -253,7 +253,7 @@ const ANSWERS: &[&str] = &[
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.
 pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {
     sql.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", &[])?;
-    let held = read(sql, "schema")?;
+    let held = version(sql)?;
     if held == VERSION {
         return Ok(());
     }
@@ -272,6 +272,11 @@ pub fn migrate(sql: &impl Sql) -> Result<(), SqlError> {
     }
     write(sql, "schema", VERSION)?;
     write(sql, "served_from", SERVED_FROM)
+}
+
+/// The version of the tables; 0 when there are none.
+pub fn version(sql: &impl Sql) -> Result<i64, SqlError> {
+    read(sql, "schema")
 }
 
 /// Reads a number of the object as a whole; 0 when it was never written.

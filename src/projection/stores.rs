@@ -82,6 +82,11 @@ pub trait Database {
 
     /// Runs one query with one column, `text`.
     async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError>;
+
+    /// The same for tables that this build may not use, or that are not there ([`super::listing::schema`]).
+    async fn query_unchecked(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        self.query(statement).await
+    }
 }
 
 /// A value to store in KV.

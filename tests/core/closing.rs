@@ -22,8 +22,8 @@ use rollcall::organization::protocol::{
     DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportPart, ExportRecords,
     IdempotencyKey, ImportRecords, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
     NewPrincipal, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
-    ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadUsage, Rejection, ReleaseTurn,
-    RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Rejection,
+    ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -244,10 +244,11 @@ impl Object {
                 first_deletion_id: deletion_id,
                 reason: None,
             }),
+            Command::ReadSchema(ReadSchema),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..37).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..38).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -305,6 +306,7 @@ const fn number(command: &Command) -> u32 {
         Command::DeleteEndUsers(_) => 34,
         Command::ExportRecords(_) => 35,
         Command::ImportRecords(_) => 36,
+        Command::ReadSchema(_) => 37,
     }
 }
 

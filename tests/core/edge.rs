@@ -63,14 +63,14 @@ impl Deref for Edge {
     }
 }
 
+fn setting(name: &str) -> Option<String> {
+    matches!(name, "KEY_SECRET" | "ADMIN_TOKEN").then(|| SECRET.to_owned())
+}
+
 impl Edge {
     pub fn new(answer: impl Fn(Tenant, Call) -> Result<Outcome, CallError> + 'static) -> Self {
-        let variable = |name: &str| match name {
-            "KEY_SECRET" | "ADMIN_TOKEN" => Some(SECRET.to_owned()),
-            _ => None,
-        };
         Self(Rc::new(State {
-            configuration: Rc::new(Configuration::read(variable, false).expect("a configuration")),
+            configuration: Rc::new(Configuration::read(setting, false).expect("a configuration")),
             listing: Sqlite::listing(),
             answer: Box::new(answer),
             now_ms: Cell::new(START_MS),
@@ -126,6 +126,14 @@ impl Runtime for Edge {
 
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
         Ok(Rc::clone(&self.0.configuration))
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        setting(name)
+    }
+
+    fn has_ai(&self) -> bool {
+        false
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {

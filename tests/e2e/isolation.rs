@@ -241,8 +241,9 @@ fn expected(route: &Route, credential: Credential) -> &'static [u16] {
             Credential::OtherOrganization | Credential::OtherMode => &[200, 201],
             _ => &[401],
         },
+        Action::Diagnostics if credential == Credential::Admin => &[200],
         // These routes require a signed token or event, and no key of ours is one.
-        Action::Session | Action::ClerkEvent => &[401],
+        Action::Session | Action::ClerkEvent | Action::Diagnostics => &[401],
     }
 }
 
@@ -251,7 +252,7 @@ fn may_see(route: &Route, credential: Credential) -> bool {
     match route.action {
         Action::Admin(_) => credential == Credential::Admin,
         Action::Key { .. } => credential == Credential::ReadOnly,
-        Action::Public(_) | Action::Session | Action::ClerkEvent => false,
+        Action::Public(_) | Action::Session | Action::ClerkEvent | Action::Diagnostics => false,
     }
 }
 

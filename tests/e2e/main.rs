@@ -17,6 +17,7 @@ mod clock;
 mod copies;
 mod create_end_user;
 mod delete_end_user;
+mod diagnostics;
 mod edge_reads;
 mod ending;
 mod erasure;
@@ -60,6 +61,7 @@ mod unmigrated;
 mod update_end_user;
 mod upstream;
 mod usage;
+mod verify;
 #[path = "../wait/mod.rs"]
 mod wait;
 mod webhooks;

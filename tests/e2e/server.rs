@@ -157,6 +157,10 @@ impl Server {
         &self.url
     }
 
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
     /// Where the other isolates of the edge serve.
     pub fn others(&self) -> &[String] {
         &self.others
@@ -213,10 +217,6 @@ impl Server {
 
     pub fn admin(&self) -> Client {
         Client::new(&self.url, Some(&self.admin_token))
-    }
-
-    pub fn admin_token(&self) -> &str {
-        &self.admin_token
     }
 
     pub fn with_key(&self, key: &str) -> Client {

@@ -151,8 +151,8 @@ function objects(binding, invocation) {
 function limited(env, invocation) {
   return {
     ...env,
-    RECORDS: kv(env.RECORDS, invocation),
-    LISTING: d1(env.LISTING, invocation),
+    RECORDS: env.RECORDS && kv(env.RECORDS, invocation),
+    LISTING: env.LISTING && d1(env.LISTING, invocation),
     ORGANIZATIONS: objects(env.ORGANIZATIONS, invocation),
   };
 }

@@ -33,7 +33,7 @@ const edge = (name, more) => ({
   ],
   bindings: vars,
   kvNamespaces: { RECORDS: "records" },
-  d1Databases: { LISTING: "listing" },
+  d1Databases: { LISTING: "listing", OTHER: "other" },
   ...(ai && { ai: { binding: "AI", remoteProxyConnectionString: new URL(ai) } }),
   durableObjects: { ORGANIZATIONS: { className: "Organization", useSQLite: true } },
   ...more,

@@ -31,6 +31,7 @@ const LAYERS: &[&str] = &[
 /// The layers of the edge, likewise.
 const EDGE_LAYERS: &[&str] = &[
     "configuration",
+    "settings",
     "http",
     "render",
     "denial_cache",

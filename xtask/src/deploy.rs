@@ -13,20 +13,19 @@ mod credentials;
 mod organization;
 
 use std::env;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use console::Term;
-
 use crate::admin::Admin;
-use crate::{Result, interrupt, lock, prepare, root, step, tools};
+use crate::served::ADMIN_TOKEN as TOKEN_VARIABLE;
+use crate::{Result, interrupt, lock, prepare, root, step, tools, verify};
 use account::Account;
 use advice::again;
 use configuration::Configuration;
-use credentials::{ADMIN_TOKEN, Credentials, KEY_SECRET};
+use credentials::{Credentials, KEY_SECRET};
 
 /// Longest wait until a deployment serves. The name and the certificate of a new one take a few minutes.
 const READY_LIMIT: Duration = Duration::from_mins(10);
@@ -34,7 +33,7 @@ const READY_PAUSE: Duration = Duration::from_secs(1);
 const READY_ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Interval between reports that a deployment does not serve yet.
 const READY_REPORT: Duration = Duration::from_secs(20);
-const TOKEN_VARIABLE: &str = "ROLLCALL_ADMIN_TOKEN";
+const LOST: &str = "If it is lost, set a new one: npx wrangler secret put ADMIN_TOKEN";
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -79,16 +78,23 @@ pub fn run(options: &Options) -> Result<()> {
     wait_until_ready(&url)?;
     let admin = Admin::new(&url, &admin_token);
     check_token(&admin, credentials.as_ref())?;
-    match credentials {
-        Some(mut credentials) => {
-            if credentials.are_of_a_first_deployment() {
-                organization::ensure(&admin, &mut credentials).map_err(again)?;
-            }
-            announce(&url, &credentials)?;
-            credentials.forget()
+    let credentials = match credentials {
+        Some(mut credentials) if credentials.are_of_a_first_deployment() => {
+            organization::ensure(&admin, &mut credentials).map_err(again)?;
+            Some(credentials)
         }
-        None => Ok(writeln!(io::stdout(), "\nRollcall is serving at {url}")?),
+        credentials => credentials,
+    };
+    // What is wrong is told after the credentials, which are shown once.
+    let verified = verify::run(&url, &admin_token);
+    match credentials {
+        Some(credentials) => {
+            announce(&url, &credentials)?;
+            credentials.forget()?;
+        }
+        None => writeln!(io::stdout(), "\nRollcall is serving at {url}")?,
     }
+    verified
 }
 
 /// An address to which the operator's token may be sent.
@@ -118,25 +124,7 @@ fn on_workers_dev(targets: &[String]) -> Result<String> {
 
 /// The operator's token of a deployment that was made before, which cannot be read back.
 fn given_token() -> Result<String> {
-    if let Some(token) = env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
-        return Ok(token);
-    }
-    let terminal = Term::stderr();
-    let typed = if terminal.is_term() && io::stdin().is_terminal() {
-        eprint!("The deployment's {ADMIN_TOKEN}: ");
-        terminal.read_secure_line()?
-    } else {
-        String::new()
-    };
-    let token = typed.trim();
-    if token.is_empty() {
-        return Err(format!(
-            "set {TOKEN_VARIABLE} to the deployment's ADMIN_TOKEN. If it is lost, set a new one: npx wrangler secret \
-             put {ADMIN_TOKEN}"
-        )
-        .into());
-    }
-    Ok(token.to_owned())
+    verify::token().map_err(|error| format!("{error}. {LOST}").into())
 }
 
 /// Waits until the deployment reaches all that it is built on.
@@ -175,14 +163,13 @@ fn check_token(admin: &Admin, credentials: Option<&Credentials>) -> Result<()> {
     if admin.accepts_token().map_err(again)? {
         return Ok(());
     }
-    let lost = "If it is lost, set a new one: npx wrangler secret put ADMIN_TOKEN";
     Err(match credentials.filter(|credentials| credentials.admin_token().is_some()).map(Credentials::path) {
         Some(path) => format!(
             "the deployment has another ADMIN_TOKEN than {}. It was given one elsewhere: move the file away, and set \
-             {TOKEN_VARIABLE}. {lost}",
+             {TOKEN_VARIABLE}. {LOST}",
             path.display()
         ),
-        None => format!("the new version serves, but it has another ADMIN_TOKEN than {TOKEN_VARIABLE}. {lost}"),
+        None => format!("the new version serves, but it has another ADMIN_TOKEN than {TOKEN_VARIABLE}. {LOST}"),
     }
     .into())
 }

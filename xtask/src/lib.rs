@@ -29,6 +29,7 @@ pub mod served;
 pub mod session;
 pub mod simulate;
 pub mod tools;
+pub mod verify;
 pub mod wasm;
 pub mod webhooks;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use xtask::served::Server;
 use xtask::{
     Error, Result, clients, deploy, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers,
-    prepare_with, screenshots, simulate, wasm,
+    prepare_with, screenshots, simulate, verify, wasm,
 };
 
 const USAGE: &str = "\
@@ -45,6 +45,9 @@ usage:
                                        each, 600 unless told
   cargo xtask screenshots              make the README's pictures of the demo page
   cargo xtask simulate [SEEDS]         run the simulation of the core, with a million seeds unless told
+  cargo xtask verify URL               hold a running deployment against the contract, and say what is not as
+                                       it should be; the operator's token is read from ROLLCALL_ADMIN_TOKEN,
+                                       or asked for. It makes an organization and deletes it again.
 ";
 
 fn main() -> ExitCode {
@@ -100,6 +103,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             [seeds] => seeds.parse().map_err(|_| "simulate takes a number of seeds")?,
             _ => return Err(USAGE.into()),
         }),
+        "verify" => match options {
+            [url] => verify::token().and_then(|token| verify::run(url, &token)),
+            _ => Err(format!("verify takes the URL of a deployment\n{USAGE}").into()),
+        },
         "clients" | "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),
         _ => Err(format!("there is no command {command}\n{USAGE}").into()),
     };

@@ -16,6 +16,7 @@ pub enum Schema {
     AgentList,
     AgentUserList,
     Deletion,
+    Diagnostics,
     Me,
     Problem,
 }

@@ -6,11 +6,12 @@ use super::parts::object;
 use crate::edge::http::schema::Schema;
 
 /// The bodies that name their schema: the derived schema of the body, and the name with `$schema`.
-pub const DESCRIBED: [(Schema, &str, &str); 6] = [
+pub const DESCRIBED: [(Schema, &str, &str); 7] = [
     (Schema::Agent, "Agent", "Agent"),
     (Schema::AgentList, "AgentList", "AgentList"),
     (Schema::AgentUserList, "AgentUserList", "AgentUserList"),
     (Schema::Deletion, "AgentDeletion", "AgentDeletion"),
+    (Schema::Diagnostics, "Diagnostics", "Diagnostics"),
     (Schema::Me, "Person", "Me"),
     (Schema::Problem, "Problem", "Problem"),
 ];

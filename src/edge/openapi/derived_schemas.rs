@@ -12,7 +12,9 @@ use crate::directory::mood::{EmotionalState, MoodBody};
 use crate::directory::organization::Organization;
 use crate::directory::relationship::RelationshipView;
 use crate::edge::closing::ClosingReceipt;
-use crate::edge::endpoints::admin::{deletions, import::ImportBody, keys::KeyView, repair, usage::OrganizationUsage};
+use crate::edge::endpoints::admin::{
+    deletions, diagnostics::Diagnostics, import::ImportBody, keys::KeyView, repair, usage::OrganizationUsage,
+};
 use crate::edge::endpoints::agents::{agent::AgentList, agent_users::AgentUserList};
 use crate::edge::endpoints::deletion_request::Accepted;
 use crate::edge::endpoints::principals::{Envelope, Meta, PrincipalResult};
@@ -65,6 +67,7 @@ pub fn derived() -> Map<String, Value> {
         KeyView<'_>,
         PageBody<KeyView<'_>>,
         repair::RepairView,
+        Diagnostics,
         Demo<'_>,
         probes::Health,
         probes::Readiness,

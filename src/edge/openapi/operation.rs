@@ -181,7 +181,7 @@ impl Operation {
         let mut responses = Map::new();
         for answer in &self.answers {
             let mut names = vec!["X-Request-Id"];
-            if !matches!(route.action, Action::Session | Action::Admin(_) | Action::ClerkEvent) {
+            if !matches!(route.action, Action::Session | Action::Admin(_) | Action::Diagnostics | Action::ClerkEvent) {
                 names.extend(RATE);
             }
             names.extend(answer.headers);
@@ -215,7 +215,7 @@ impl Operation {
         let mut all: Vec<u16> = match route.action {
             Action::Public(_) => vec![429, 500, 503],
             Action::Key { .. } => vec![400, 401, 403, 422, 429, 500, 503],
-            Action::Session | Action::Admin(_) => vec![400, 401, 422, 429, 500, 503],
+            Action::Session | Action::Admin(_) | Action::Diagnostics => vec![400, 401, 422, 429, 500, 503],
             Action::ClerkEvent => vec![400, 401, 413, 415, 422, 429, 500, 503],
         };
         if has_body {

@@ -14,7 +14,7 @@ pub fn security(route: &Route) -> Value {
         Action::Key { kind: KeyKind::Api, .. } => json!([{ "apiKey": [] }]),
         Action::Key { kind: KeyKind::Service, .. } => json!([{ "serviceKey": [] }]),
         Action::Session => json!([{ "sessionToken": [] }]),
-        Action::Admin(_) => json!([{ "adminToken": [] }]),
+        Action::Admin(_) | Action::Diagnostics => json!([{ "adminToken": [] }]),
         Action::ClerkEvent => json!([{ "svixSignature": [] }]),
     }
 }
@@ -32,7 +32,7 @@ pub fn body_types(route: &Route) -> (&'static [&'static str], bool) {
     let body = match route.action {
         Action::Key { endpoint, .. } => endpoint.body,
         Action::Admin(endpoint) => endpoint.body,
-        Action::Public(_) | Action::Session => BodyKind::None,
+        Action::Public(_) | Action::Session | Action::Diagnostics => BodyKind::None,
         Action::ClerkEvent => return (&["application/json"], true),
     };
     match body {

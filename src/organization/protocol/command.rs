@@ -15,6 +15,7 @@ use super::principals::{
 };
 use super::rejection::Rejection;
 use super::relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
+use super::schema::ReadSchema;
 use super::settings::Settings;
 use super::transfer::{ExportRecords, ExportedRecords, ImportRecords};
 use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
@@ -142,6 +143,8 @@ commands! {
     Reads ExportRecords(ExportRecords) -> ExportedRecords;
     /// Create records with the ids and instants that they had elsewhere. The answer says of each whether it was created.
     Repeatable ImportRecords(ImportRecords) -> Vec<Result<bool, Rejection>>;
+    /// Return the version of the object's tables.
+    Reads ReadSchema(ReadSchema) -> i64;
 }
 
 /// The arguments of [`Command::Admit`].

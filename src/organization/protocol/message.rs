@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::refusal::Refusal;
 
 /// Leads every message.
-const VERSION: u8 = 6;
+pub const VERSION: u8 = 6;
 
 /// Writes a message.
 pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, Refusal> {

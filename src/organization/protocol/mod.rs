@@ -28,6 +28,7 @@ mod principals;
 mod rejection;
 mod relationships;
 mod reply;
+mod schema;
 mod settings;
 mod transfer;
 mod turns;
@@ -48,7 +49,7 @@ pub use end_users::{
 };
 pub use idempotency::IdempotencyKey;
 pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
-pub use message::{decode, encode};
+pub use message::{VERSION, decode, encode};
 pub use precondition::Precondition;
 pub use principals::{
     CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalChange, PrincipalPage, PrincipalRef,
@@ -57,6 +58,7 @@ pub use principals::{
 pub use rejection::{Rejection, Resource};
 pub use relationships::{DeleteRelationship, ListRelationships, NumberedRelationship, ReadRelationship};
 pub use reply::{Outcome, Reply};
+pub use schema::ReadSchema;
 pub use settings::Settings;
 pub use transfer::{
     AgentRecord, EndUserRecord, ExportRecords, ExportedRecords, ImportRecords, Record, RecordList, RelationshipRecord,

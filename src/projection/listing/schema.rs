@@ -6,16 +6,23 @@
 use crate::projection::stores::StoreError;
 
 /// The version that the newest file of `migrations/` makes.
-pub const VERSION: i64 = 4;
+pub const VERSION: i64 = 5;
 
 /// Selects the version of the tables, and the oldest build that may use them.
 pub const SELECT: &str = "SELECT version || ' ' || served_from AS text FROM schema";
 
+/// Selects whether there is a table that says so. The first migration makes none.
+pub const SELECT_IS_THERE: &str = "SELECT name AS text FROM sqlite_schema WHERE type = 'table' AND name = 'schema'";
+
+/// The version of the tables, and the oldest build that may use them, by the row of [`SELECT`].
+pub fn versions(row: Option<&str>) -> Option<(i64, i64)> {
+    let (version, from) = row?.split_once(' ')?;
+    Some((version.parse().ok()?, from.parse().ok()?))
+}
+
 /// Whether this build may use the tables, by the row of [`SELECT`].
 pub fn check(row: Option<&str>) -> Result<(), StoreError> {
-    let numbers = row.and_then(|text| text.split_once(' '));
-    let numbers = numbers.and_then(|(version, from)| Some((version.parse::<i64>().ok()?, from.parse::<i64>().ok()?)));
-    match numbers {
+    match versions(row) {
         Some((version, served_from)) if version >= VERSION && served_from <= VERSION => Ok(()),
         Some((version, served_from)) if version > VERSION => Err(StoreError(format!(
             "a newer build made the tables of D1 (version {version}), for builds from version {served_from} on"
@@ -31,10 +38,10 @@ mod tests {
     #[test]
     fn only_tables_that_allow_this_build_are_used() {
         let judged = |text: &str| check(Some(text));
-        for good in ["4 4", "4 1", "5 4", "9 1"] {
+        for good in ["5 5", "5 1", "6 5", "9 1"] {
             assert_eq!(judged(good), Ok(()), "{good}");
         }
-        for bad in ["3 3", "5 5", "", "4", "4 x"] {
+        for bad in ["4 4", "6 6", "", "5", "5 x"] {
             assert!(judged(bad).is_err(), "{bad}");
         }
         assert!(check(None).is_err());

@@ -25,7 +25,7 @@ use rollcall::refusal::Refusal;
 use super::listing::Listing;
 use super::schedule::Owner;
 use super::store::Location;
-use super::world::World;
+use super::world::{World, setting};
 
 /// How long the edge waits for the object, in milliseconds.
 const CALL_LIMIT_MS: i64 = 15_000;
@@ -199,6 +199,14 @@ impl Runtime for SimulatedRuntime {
 
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
         Ok(Rc::clone(&self.world.bench.configuration))
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        setting(name)
+    }
+
+    fn has_ai(&self) -> bool {
+        false
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {

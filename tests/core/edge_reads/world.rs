@@ -43,18 +43,22 @@ pub struct Bench {
     listing: Rc<Sqlite>,
 }
 
+/// The settings of every isolate.
+pub fn setting(name: &str) -> Option<String> {
+    match name {
+        "KEY_SECRET" => Some(SECRET.to_owned()),
+        "PUBLIC_BURST" | "PUBLIC_REQUESTS_PER_SECOND" => Some("1000000".to_owned()),
+        _ => None,
+    }
+}
+
 impl Bench {
     pub fn ready() -> Rc<Self> {
         let organization = OrganizationId::new(Timestamp::from_millis(START_MS), [3; 10]);
         let tenant = Tenant { organization, mode: Mode::Live };
         let secret = Secret::new(SECRET.to_owned()).expect("a secret");
         let keys = (0..6).map(|key| ApiKey::mint(&KeyPrefix::default(), tenant, [key; 32], &secret)).collect();
-        let variable = |name: &str| match name {
-            "KEY_SECRET" => Some(SECRET.to_owned()),
-            "PUBLIC_BURST" | "PUBLIC_REQUESTS_PER_SECOND" => Some("1000000".to_owned()),
-            _ => None,
-        };
-        let configuration = Rc::new(Configuration::read(variable, false).expect("a configuration"));
+        let configuration = Rc::new(Configuration::read(setting, false).expect("a configuration"));
         let user_ids = ["ada", "bob", "eve"].map(|id| UserId::new(id).expect("an id")).to_vec();
         let (storage, listing) = (Rc::new(Sqlite::new()), Rc::new(Sqlite::listing()));
         let bench = Rc::new(Self { tenant, configuration, keys, user_ids, storage, listing });

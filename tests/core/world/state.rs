@@ -39,6 +39,19 @@ const AFTERMATH_MS: i64 = 90 * SECOND_MS;
 const AT_ONCE_MAX: u32 = 10_000;
 const RANDOM_BYTES: usize = 64;
 
+/// The settings of every isolate.
+pub fn setting(name: &str) -> Option<String> {
+    let value = match name {
+        "KEY_SECRET" => SECRET,
+        "ADMIN_TOKEN" => ADMIN_TOKEN,
+        "PUBLIC_BURST" | "PUBLIC_REQUESTS_PER_SECOND" => "1000000",
+        "RESPONDER_URL" => "https://model/v1",
+        "RESPONDER_TIMEOUT_MS" => "20000",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
 /// What a thread reuses for any number of seeds.
 pub struct Bench {
     storages: Vec<Rc<Sqlite>>,
@@ -48,15 +61,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn ready() -> Self {
-        let variable = |name: &str| match name {
-            "KEY_SECRET" => Some(SECRET.to_owned()),
-            "ADMIN_TOKEN" => Some(ADMIN_TOKEN.to_owned()),
-            "PUBLIC_BURST" | "PUBLIC_REQUESTS_PER_SECOND" => Some("1000000".to_owned()),
-            "RESPONDER_URL" => Some("https://model/v1".to_owned()),
-            "RESPONDER_TIMEOUT_MS" => Some("20000".to_owned()),
-            _ => None,
-        };
-        let configuration = Rc::new(Configuration::read(variable, false).expect("a configuration"));
+        let configuration = Rc::new(Configuration::read(setting, false).expect("a configuration"));
         let storages = (0..TENANTS).map(|_| {
             let storage = Sqlite::new();
             let (caller, command) = (Caller::Operator, Command::ReadUsage(ReadUsage));

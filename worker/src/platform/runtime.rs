@@ -50,6 +50,10 @@ fn variable(env: &Env, name: &str) -> Option<String> {
     Some(value.as_string().or(number).unwrap_or_else(|| "neither text nor a number".to_owned()))
 }
 
+fn has_ai(env: &Env) -> bool {
+    env.unchecked_ref::<Bindings>().ai().is_object()
+}
+
 /// The configuration that the operator set.
 pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
     CONFIGURATION.with_borrow_mut(|held| {
@@ -57,7 +61,8 @@ pub fn configuration(env: &Env) -> Result<Rc<Configuration>, Refusal> {
             return Ok(Rc::clone(configuration));
         }
         let read = |name: &str| variable(env, name);
-        let configuration = Rc::new(Configuration::read(read, env.unchecked_ref::<Bindings>().ai().is_object())?);
+        let configuration = Configuration::read(read, has_ai(env)).map_err(|wrong| Refusal::new(wrong.to_string()))?;
+        let configuration = Rc::new(configuration);
         *held = Some(Rc::clone(&configuration));
         Ok(configuration)
     })
@@ -98,6 +103,14 @@ impl Runtime for WorkerRuntime {
 
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
         configuration(&self.env)
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        variable(&self.env, name)
+    }
+
+    fn has_ai(&self) -> bool {
+        has_ai(&self.env)
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {

@@ -1,6 +1,7 @@
 //! `/admin/v1`: the operator's API.
 
 pub mod deletions;
+pub mod diagnostics;
 pub mod export;
 pub mod import;
 pub mod keys;

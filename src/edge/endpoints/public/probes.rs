@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::edge::exchange::Exchange;
 use crate::edge::http::response::Response;
-use crate::edge::runtime::Runtime;
+use crate::edge::runtime::{Runtime, timed};
 use crate::fault::Fault;
 use crate::projection::{Cache, Database, Statement};
 
@@ -43,16 +43,16 @@ struct Check {
 /// `GET /ready`: 200 when every binding can be reached, else 503; with the latency of each.
 pub async fn ready(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response, Fault> {
     let runtime = exchange.runtime;
-    let configuration = timed(runtime, async { runtime.configuration().is_ok() }).await;
-    let objects = timed(runtime, async { runtime.ping_object().await.is_ok() }).await;
-    let kv = timed(runtime, async {
+    let configuration = check(runtime, async { runtime.configuration().is_ok() }).await;
+    let objects = check(runtime, async { runtime.ping_object().await.is_ok() }).await;
+    let kv = check(runtime, async {
         match runtime.cache() {
             Ok(cache) => cache.get("readiness").await.is_ok(),
             Err(_) => false,
         }
     })
     .await;
-    let d1 = timed(runtime, async {
+    let d1 = check(runtime, async {
         let select = Statement::new("SELECT slug AS text FROM organizations LIMIT 1", []);
         match runtime.database() {
             Ok(database) => database.query(&select).await.is_ok(),
@@ -69,8 +69,7 @@ pub async fn ready(exchange: &mut Exchange<'_, impl Runtime>) -> Result<Response
     Ok(if ready { response } else { response.with("Retry-After", "1") })
 }
 
-async fn timed(runtime: &impl Runtime, check: impl Future<Output = bool>) -> Check {
-    let started = runtime.now();
-    let ok = check.await;
-    Check { ok, latency_ms: runtime.now().millis().saturating_sub(started.millis()) }
+async fn check(runtime: &impl Runtime, check: impl Future<Output = bool>) -> Check {
+    let (ok, latency_ms) = timed(runtime, check).await;
+    Check { ok, latency_ms }
 }

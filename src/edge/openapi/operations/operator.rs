@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 use strum::VariantArray;
 
-use super::examples::{THEN, accepted, cursor, deletion, id, limit, object, or_null, page, reason};
+use super::examples::{THEN, accepted, cursor, deletion, described, id, limit, object, or_null, page, reason};
 use crate::directory::placement::LocationHint;
 use crate::edge::http::method::Method::{Delete, Get, Patch, Post};
 use crate::edge::openapi::operation::Operation;
 use crate::edge::openapi::parts::{ULID, with};
+use crate::organization::protocol;
+use crate::organization::schema as object_schema;
+use crate::projection::listing::schema as listing_schema;
 
 fn organization() -> Value {
     json!({
@@ -28,7 +31,35 @@ fn key() -> Value {
 }
 
 pub(super) fn all() -> Vec<Operation> {
-    organizations().into_iter().chain(keys_and_reports()).collect()
+    [diagnostics()].into_iter().chain(organizations()).chain(keys_and_reports()).collect()
+}
+
+fn diagnostics() -> Operation {
+    let setting = |name: &str, is_set: bool, value: Value| json!({ "name": name, "is_set": is_set, "value": value, "fault": null, "doubt": null });
+    let reached = json!({ "error": null, "latency_ms": 3 });
+    let tables = |version: i64| with(reached.clone(), "schema_version", json!(version));
+    let example = json!({
+        "build": {
+            "version": "0.1.0", "protocol_version": protocol::VERSION, "d1_schema_version": listing_schema::VERSION,
+            "object_schema_version": object_schema::VERSION,
+        },
+        "settings": [
+            setting("KEY_SECRET", true, Value::Null),
+            setting("ALLOWED_ORIGINS", true, json!("https://app.example")),
+        ],
+        "has_client_address": true,
+        "bindings": {
+            "objects": reached, "kv": reached, "d1": tables(listing_schema::VERSION), "ai": false,
+            "organization": with(tables(object_schema::VERSION), "id", json!(ULID)),
+        },
+        "cron": { "ran_at": THEN, "ran_s_ago": 120, "noted_for_s": 86_400 },
+    });
+    Operation::new(Get, "/admin/v1/diagnostics", "getDiagnostics", "Operator", "Read what is deployed, and what is wrong")
+        .says(
+            "Which settings are there, and what is wrong with each; never a secret. Whether each binding is reached, and which \
+             version its tables have. When the cron trigger ran last. It answers also while the configuration is not usable.",
+        )
+        .answers(200, "What was found.", "Diagnostics", described("Diagnostics", example), &["Link"])
 }
 
 fn organizations() -> Vec<Operation> {

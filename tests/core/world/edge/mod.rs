@@ -25,7 +25,7 @@ pub use http::{Answer, Request};
 use super::d1::Listing;
 use super::kv::Location;
 use super::object::{Reply, failed};
-use super::state::World;
+use super::state::{World, setting};
 use super::time::{Later, Owner};
 
 /// How long the edge waits for the object, in milliseconds.
@@ -153,6 +153,14 @@ impl Runtime for Surroundings {
 
     fn configuration(&self) -> Result<Rc<Configuration>, Refusal> {
         Ok(Rc::clone(&self.world.configuration))
+    }
+
+    fn setting(&self, name: &str) -> Option<String> {
+        setting(name)
+    }
+
+    fn has_ai(&self) -> bool {
+        false
     }
 
     fn public_limiter(&self) -> &RefCell<PublicLimiter> {

@@ -1,5 +1,6 @@
 CREATE TABLE agent_users ( tenant TEXT NOT NULL, agent_id TEXT NOT NULL, user_id TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (tenant, agent_id, user_id) ) WITHOUT ROWID;
 CREATE TABLE clerk_organizations ( id TEXT PRIMARY KEY, name TEXT NOT NULL, slug TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL, member_count INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
+CREATE TABLE cron ( one INTEGER PRIMARY KEY CHECK (one = 1), made_at INTEGER NOT NULL, ran_at INTEGER );
 CREATE TABLE end_users ( tenant TEXT NOT NULL, user_id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, display_name TEXT, metadata TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (tenant, user_id) ) WITHOUT ROWID;
 CREATE TABLE memberships ( id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, person_id TEXT NOT NULL, role TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL ) WITHOUT ROWID;
 CREATE TABLE organization_deletions ( deletion_id TEXT PRIMARY KEY, organization_id TEXT NOT NULL UNIQUE, requested_at TEXT NOT NULL, reason TEXT, -- The time at which both objects were empty. completed_at TEXT, -- Counts of what both objects held. records INTEGER NOT NULL DEFAULT 0, relationships INTEGER NOT NULL DEFAULT 0, moods INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
@@ -15,7 +16,8 @@ CREATE INDEX organization_deletions_pending ON organization_deletions (deletion_
 CREATE INDEX organizations_by_audit ON organizations (min(live_audited_at, test_audited_at));
 INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b8-7303-8303-030303030303', 'ada', '["user",1700000004000,1700000005000,[[175000,-75000,25000,225000],[0,0,0,0],[1700000005000,1700000005000,1700000005000,1700000005000]]]');
 INSERT INTO agent_users VALUES ('01HF7YAT00040G2081040G2081/live', '018bcfe5-73b8-7303-8303-030303030303', 'bob', '["user",1700000006000,null,null]');
+INSERT INTO cron VALUES (1, 0, NULL);
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'ada', 9, 1700000001000, NULL, '{"a":"🦀"}', '{"user_id":"ada","display_name":null,"metadata":{"a":"🦀"},"status":"active","version":9,"created_at":"2023-11-14T22:13:21.000Z","updated_at":"2023-11-14T22:13:27.000Z","last_interaction_at":"2023-11-14T22:13:25.000Z"}');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 15, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":15,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
 INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 15, '01HF7YCZAR144GJ289144GJ289', '181017346832274 1700000070000 01HF7YAT00144GJ289144GJ289');
-INSERT INTO schema VALUES (1, 4, 3);
+INSERT INTO schema VALUES (1, 5, 3);
