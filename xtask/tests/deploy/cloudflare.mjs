@@ -27,6 +27,7 @@ const account = new Account(JSON.parse(process.argv[2]));
 let faults = {};
 let calls = [];
 let failed = [];
+let isVerifying = false;
 const hanging = new Set();
 /** Of all runs: the numbers of all calls, and those that have failed. */
 const numbers = new Map();
@@ -69,8 +70,8 @@ async function answer(name, call) {
   return { status, body: { success: true, errors: [], messages: [], result, result_info } };
 }
 
-function send(response, { status, body, text = JSON.stringify(body) }) {
-  response.writeHead(status, { "Content-Type": "application/json" }).end(text);
+function send(response, { status, body, text = JSON.stringify(body), headers }) {
+  response.writeHead(status, headers ?? { "Content-Type": "application/json" }).end(text);
 }
 
 /** Sends what a call is answered by, unless it fails. */
@@ -95,10 +96,12 @@ async function serveApi(request, response, url, body) {
 async function serveWorker(request, response, url, body) {
   const answered = async () => {
     const answer = await account.fetch(url, request, body);
-    return { status: answer.status, text: await answer.text() };
+    return { status: answer.status, headers: Object.fromEntries(answer.headers), text: await answer.text() };
   };
+  // Everything from there on only looks at the deployment. What it makes of faults has tests of its own.
+  isVerifying ||= url.pathname === "/admin/v1/diagnostics";
   // A deployment that does not serve yet is asked for as long as it takes.
-  if (!url.pathname.startsWith("/admin/")) return send(response, await answered());
+  if (isVerifying || !url.pathname.startsWith("/admin/")) return send(response, await answered());
   const path = url.pathname.replace(/(?<=organizations\/)[^/]+/, ":id").replace(/(?<=keys\/)[^/]+/, ":key");
   await respond(`Worker: ${request.method} ${path}`, response, answered);
 }
@@ -106,7 +109,7 @@ async function serveWorker(request, response, url, body) {
 async function serveTest(request, response, url, body) {
   if (url.pathname === "/__run") {
     faults = JSON.parse(body);
-    [calls, failed] = [[], []];
+    [calls, failed, isVerifying] = [[], [], false];
     for (const waiting of hanging) waiting.destroy();
     hanging.clear();
   }

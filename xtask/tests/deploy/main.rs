@@ -92,7 +92,7 @@ fn the_first_run_makes_a_deployment_and_the_next_ones_replace_the_worker_alone()
             .all(|entry| { !entry.expect("an entry").file_name().to_string_lossy().contains("rollcall") })
     );
 
-    let wrong = stand_in.deploy(Some("another token of thirty-two characters"));
+    let wrong = stand_in.deploy(Some("another-token-of-thirty-two-characters"));
     assert!(!wrong.succeeded && wrong.stderr.contains("another ADMIN_TOKEN"), "{wrong:?}");
 
     stand_in.query("INSERT INTO d1_migrations (name) VALUES ('9999_later.sql')");
