@@ -34,6 +34,13 @@ pub const ABOUT_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// organizations reach their limit of storage first.
 pub const KEPT_MAX: i64 = 10_000_000;
 
+/// What the first answer about somebody counts from. SQLite stores an integer from 2^23 to 2^31 in four bytes
+/// (<https://www.sqlite.org/fileformat2.html#record_format>).
+pub const FIRST_COUNT: i64 = 1 << 24;
+
+/// What the bytes of the answers about somebody count from. SQLite stores an integer from 2^31 to 2^47 in six bytes.
+pub const FIRST_BYTES: i64 = 1 << 40;
+
 /// How long a caller waits for the sweep when the oldest answer has expired, in milliseconds.
 const SWEEP_WAIT_MS: i64 = 1_000;
 

@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answer_bounds::{FIRST_BYTES, FIRST_COUNT};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{
@@ -182,7 +183,7 @@ pub fn store(
         // What precedes it about the same: see `super::answer_bounds`.
         "INSERT INTO idempotency (digest, fingerprint, request_id, outcome, document, about, expires_at, about_count,
          about_bytes, relationship)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(count), 0) + 1, coalesce(max(bytes), 0), ?8 FROM
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(max(count), ?9) + 1, coalesce(max(bytes), ?10), ?8 FROM
          (SELECT about_count AS count, about_bytes + octet_length(document) AS bytes FROM idempotency
           WHERE about = ?6 ORDER BY number DESC LIMIT 1)",
         &[
@@ -194,6 +195,8 @@ pub fn store(
             turn.named.or_else(|| about(answer)).into(),
             expiry(now).into(),
             turn.relationship.into(),
+            FIRST_COUNT.into(),
+            FIRST_BYTES.into(),
         ],
     )?;
     Ok(true)
@@ -244,7 +247,7 @@ pub fn purge_relationship(sql: &impl Sql, relationship: i64, user: i64) -> Resul
 /// Counts the answers about some users again, after some were buried: see [`super::answer_bounds`].
 fn recount(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
     let recounted = format!(
-        "SELECT number, row_number() OVER earlier AS count, sum(octet_length(document)) OVER earlier AS bytes
+        "SELECT number, ?2 + row_number() OVER earlier AS count, ?3 + sum(octet_length(document)) OVER earlier AS bytes
          FROM idempotency WHERE about {} WINDOW earlier AS (PARTITION BY about ORDER BY number)",
         user_row::DIGESTS
     );
@@ -253,7 +256,7 @@ fn recount(sql: &impl Sql, users: &str) -> Result<(), SqlError> {
             "UPDATE idempotency SET about_count = held.count, about_bytes = held.bytes - octet_length(document)
              FROM ({recounted}) held WHERE idempotency.number = held.number"
         ),
-        &[users.into()],
+        &[users.into(), FIRST_COUNT.into(), FIRST_BYTES.into()],
     )
 }
 

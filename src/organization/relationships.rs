@@ -243,24 +243,25 @@ pub fn remove(
     if_match: Option<&Precondition>,
 ) -> Result<RemovedRelationship, Failure> {
     let select = format!(
-        "SELECT r.number, r.user, count(r.mood), u.version FROM {TABLES}
-         WHERE r.relationship_id = ? AND u.state = 'active' GROUP BY r.number"
+        "SELECT r.number, r.user, r.mood, u.version FROM {TABLES} WHERE r.relationship_id = ? AND u.state = 'active'"
     );
     let found = sql.find(&select, &[id.to_string().into()], |row| {
-        Ok((row.integer()?, row.integer()?, row.integer()?, Version::of_sequence(row.integer()?)))
+        Ok((row.integer()?, row.integer()?, row.optional_text()?, Version::of_sequence(row.integer()?)))
     })?;
-    let (number, user, moods, version) = found.ok_or(Rejection::NotFound(Resource::Relationship))?;
+    let (number, user, mood, version) = found.ok_or(Rejection::NotFound(Resource::Relationship))?;
     Precondition::check(if_match, version)?;
     let subject = Subject::new(number, id);
+    let moods = i64::from(mood.is_some());
+    overwrite(sql, "number = ?", &[number.into()])?;
     if cascade == Cascade::MemoryOnly {
+        // The row gets shorter, so SQLite writes it elsewhere.
         sql.execute(
-            "UPDATE relationships SET turns = 0, last_interaction_at = NULL WHERE number = ?",
-            &[number.into()],
+            "UPDATE relationships SET turns = 0, last_interaction_at = NULL, mood = ?2 WHERE number = ?1",
+            &[number.into(), mood.into()],
         )?;
         let erased = Erased { records: 0, relationships: 1, moods: 0 };
         return Ok(RemovedRelationship { subject, user, erased });
     }
-    overwrite(sql, "number = ?", &[number.into()])?;
     sql.execute("DELETE FROM relationships WHERE number = ?", &[number.into()])?;
     let erased = Erased { records: 0, relationships: 1, moods };
     Ok(RemovedRelationship { subject, user, erased })

@@ -430,7 +430,9 @@ fn assert_too_many(reply: &Reply, retry_after_ms: i64) {
 
 /// Pretends that the newest answer follows others, so that there are so many of these bytes.
 fn pretend(world: &World, count: i64, bytes: i64) {
-    let update = "UPDATE idempotency SET about_count = ?1, about_bytes = ?2 WHERE number = (SELECT max(number) FROM idempotency)";
+    let update = "UPDATE idempotency SET about_count = first.count + ?1 - 1, about_bytes = first.bytes + ?2
+                  FROM (SELECT min(about_count) AS count, min(about_bytes) AS bytes FROM idempotency) first
+                  WHERE number = (SELECT max(number) FROM idempotency)";
     world.object.storage.run(update, &[count.into(), bytes.into()]).expect("an update");
 }
 

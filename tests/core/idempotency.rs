@@ -230,6 +230,46 @@ fn an_answer_to_a_turn_goes_with_what_its_relationship_remembers() {
     }
 }
 
+/// What stays is counted anew, and SQLite leaves no copy of it that a later erasure would not find. It would if a row got
+/// shorter and SQLite had room for it elsewhere, as it has where something long went.
+#[test]
+fn what_stays_when_a_relationship_forgets_is_in_the_file_as_often_as_before() {
+    for room in (0..3_000).step_by(50) {
+        check_what_stays(room);
+    }
+}
+
+fn check_what_stays(room: usize) {
+    let (mood, name) = ("the canary of a mood", "the canary of a name");
+    let mut object = Object::new(1, Limits::default());
+    let ids = [1, 2].map(|number| RelationshipId::new(Timestamp::from_millis(START_MS), [number; 10]));
+    for (name, relationship_id) in ["coach", "tutor"].into_iter().zip(ids) {
+        let (agent, user_id) = (AgentRef::Id(object.agent(name).agent.agent_id), Some(user("ada")));
+        let turn = NewTurn { agent, user_id, is_stateful: true, relationship_id, expires_in_ms: 60_000 };
+        execute(&mut object, name, Command::ReserveTurn(turn)).outcome.expect("an answer");
+    }
+    let create = NewEndUser { user_id: user("ada"), display_name: None, metadata: Metadata::default() };
+    execute(&mut object, "made", Command::CreateEndUser(create)).outcome.expect("an answer");
+    let (long, [coach, tutor]) = (" ".repeat(room), ids);
+    object.storage.execute(&format!(
+        "UPDATE idempotency SET document = '{name}' WHERE relationship IS NULL;
+         UPDATE idempotency SET document = '{long}' WHERE relationship IS NOT NULL;
+         UPDATE relationships SET turns = 300, last_interaction_at = {START_MS}, mood = '{long}';
+         UPDATE relationships SET mood = '{mood}' WHERE relationship_id = '{tutor}';
+         UPDATE relationships SET mood = NULL WHERE relationship_id = '{coach}'"
+    ));
+    let times = |object: &Object, text: &str| {
+        let bytes = object.storage.bytes().expect("the file");
+        bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    };
+    let before = [name, mood].map(|text| times(&object, text));
+    assert!(before.iter().all(|times| *times > 0));
+    let (deletion_id, cascade) = (DeletionId::new(object.now(), object.bytes()), Cascade::MemoryOnly);
+    let delete = DeleteRelationship { id: tutor, deletion_id, cascade, reason: None, if_match: None };
+    object.operator(Command::DeleteRelationship(delete)).expect("a receipt");
+    assert_eq!([name, mood].map(|text| times(&object, text)), before, "with room of {room}");
+}
+
 /// An agent is gone at once, and the answers about it with it.
 #[test]
 fn an_answer_about_an_agent_goes_with_the_agent_in_every_dialect() {
