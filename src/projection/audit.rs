@@ -194,6 +194,10 @@ async fn clear_listing(
             let rows = page.iter().zip(&digests).filter(|(_, digest)| foreign_digests.contains(*digest));
             let ids: Vec<&str> = rows.map(|(place, _)| place.user_id.as_str()).collect();
             let removed = comparison::remove_foreign(database, tenant, &ids, sequence).await?;
+            // It may have taken a batch without the object's hearing of it. The step then begins anew.
+            if usize::try_from(removed).is_ok_and(|removed| removed < ids.len()) {
+                return Err(StoreError("the listing moved while it was compared".to_owned()));
+            }
             foreign = foreign.saturating_add(i64::try_from(removed).unwrap_or_default());
         }
         let is_full = u32::try_from(page.len()).is_ok_and(|length| length >= comparison::ROWS_MAX);

@@ -675,6 +675,45 @@ fn a_listing_that_moves_on_during_a_look_is_the_objects_own() {
     }
 }
 
+/// The listing, whose answers to batches are lost.
+struct Unheard<'a>(&'a World);
+
+impl Database for Unheard<'_> {
+    async fn batch(&self, statements: &[Statement<'_>]) -> Result<Vec<u64>, StoreError> {
+        self.0.listing.batch(statements).await?;
+        Err(StoreError("no answer".to_owned()))
+    }
+
+    async fn query(&self, statement: &Statement<'_>) -> Result<Texts, StoreError> {
+        self.0.listing.query(statement).await
+    }
+}
+
+/// A row is removed only if the listing stands where the object judged it. If it has taken a batch unheard, it does not,
+/// and the audit goes on from there only after the flush has found out.
+#[test]
+fn a_row_of_nobody_is_removed_from_a_listing_that_has_moved_unheard() {
+    let world = World::new(1);
+    let [ada, bob] = ["ada", "bob"].map(|name| UserId::new(name).expect("an id"));
+    world.create(&ada);
+    world.flush();
+    world.object.storage.execute("DELETE FROM users");
+    world.create(&bob);
+    ready(flush::listing(&world.object, &Unheard(&world))).expect_err("no answer");
+    world.object.command(Command::StartAudit(StartAudit { settings: world.object.settings(), is_repair: false }));
+    let mut failures = 0;
+    while world.object.core.borrow().is_audited() {
+        if ready(audit::step(&world.object, &world.listing, &world.kv)).is_err() {
+            failures += 1;
+            world.flush();
+        }
+        assert!(failures < 2, "the flush has found out");
+    }
+    let listed = "SELECT user_id AS text FROM end_users".into();
+    let listed = world.listing.0.texts(&Statement { sql: listed, parameters: Vec::new() }).expect("the rows");
+    assert_eq!((listed, failures), (vec!["bob".to_owned()], 1));
+}
+
 /// A world with a user whose copy KV shows everywhere.
 fn copied_world() -> (World, UserId) {
     let (mut world, user_id) = (World::new(1), UserId::new("ada").expect("an id"));
