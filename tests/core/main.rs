@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod batches;
 mod bounds;
+mod calendar;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
