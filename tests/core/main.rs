@@ -14,7 +14,6 @@ mod copies;
 mod cursors;
 mod edge;
 mod edge_limits;
-mod edge_reads;
 mod export;
 mod flush;
 mod formats;
