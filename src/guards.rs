@@ -1,4 +1,4 @@
-//! The guards that the simulation proves one by one. A test can switch off each guard and then shows that the
+//! The guards that a simulation proves one by one. A test can switch off each guard and then shows that the
 //! simulation notices.
 //!
 //! Invariant: no guard can be switched off outside of tests. Only the feature `guards-off` allows it, and only

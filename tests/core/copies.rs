@@ -1,4 +1,4 @@
-//! The rules by which users are copied to KV, one by one. The simulation of reads at the edge holds them together.
+//! The rules by which users are copied to KV, one by one. The simulation of the whole holds them together.
 
 use rollcall::directory::api_key::Scope;
 use rollcall::directory::deletion::Cascade;

@@ -1,4 +1,4 @@
-//! Until when a key is good. The simulation of reads at the edge holds the same through leases.
+//! Until when a key is good. The simulation of the whole holds the same through leases.
 
 use rollcall::directory::api_key::Scope;
 use rollcall::directory::identifiers::KeyId;

@@ -5,6 +5,7 @@ mod agents;
 mod audit;
 mod batches;
 mod bounds;
+mod calendar;
 #[path = "../clerk/mod.rs"]
 mod clerk;
 mod closing;
@@ -13,7 +14,6 @@ mod copies;
 mod cursors;
 mod edge;
 mod edge_limits;
-mod edge_reads;
 mod export;
 mod flush;
 mod formats;

@@ -68,6 +68,14 @@ impl Sqlite {
         Self { connection: RefCell::new(connection), fail_after: Cell::new(None), recorded: RefCell::new(None) }
     }
 
+    /// A database with pages of 16 KiB. On small pages SQLite moves rows, and leaves copies of them (see decision 8); on
+    /// these it moves none as long as they are few.
+    pub fn of_large_pages() -> Self {
+        let connection = Connection::open_in_memory().expect("SQLite");
+        connection.pragma_update(None, "page_size", 16_384).expect("SQLite");
+        Self::over(connection)
+    }
+
     /// A database with the listing's migrations. It refuses a statement that deletes or replaces text about a person which
     /// was not overwritten before.
     pub fn listing() -> Self {

@@ -17,7 +17,6 @@
 //!
 //! `ROLLCALL_LEDGER_SEEDS=n` runs that many seeds; `ROLLCALL_SEED=n` replays one and prints its events.
 
-mod calendar;
 mod clients;
 mod oracle;
 mod world;

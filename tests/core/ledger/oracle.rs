@@ -20,7 +20,7 @@ use rollcall::organization::idempotency::KEPT_MS;
 use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
 use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 
-use super::calendar;
+use crate::calendar;
 use crate::simulation::{Violation, ensure};
 
 pub const AGENTS: [&str; 4] = ["Ada", "Twin", "Twin", "Bob"];

@@ -14,9 +14,9 @@ use rollcall::organization::protocol::{
 };
 use rollcall::organization::sql::{SqlError, SqlValue};
 
-use super::calendar::Date;
 use super::clients::{Client, Late, Message};
 use super::oracle::{AGENTS, Oracle, Request, Target, USERS};
+use crate::calendar::Date;
 use crate::position;
 use crate::simulation::stores::{log_expiry, next_audit, put_off_audits};
 use crate::simulation::tally::Tally;

@@ -7,7 +7,7 @@ use rollcall::organization::sql::Sql;
 use super::clients::admin;
 use super::edge::Request;
 use super::state::{Bench, HOUR_MS, SECOND_MS, World};
-use super::steps::Plan;
+use super::steps::{Focus, Limits, Plan};
 use super::time::Owner;
 use crate::simulation::{Violation, ensure};
 
@@ -17,7 +17,8 @@ const EDGE_MS: i64 = 9 * SECOND_MS;
 /// A world in which a repair of the first organization has just begun. The object has asked D1 where the listing stands, and
 /// gets its answer `late_ms` later.
 fn in_repair(late_ms: i64, then: impl Fn(&Rc<World>) -> Result<(), Violation>) {
-    let plan = Plan { seed: 1, locations: 1, isolates: vec![0], objects: vec![0; 4], evicts: false, is_small: false };
+    let (focus, limits) = (Focus::Everything, Limits::Wide);
+    let plan = Plan { seed: 1, focus, locations: 1, isolates: vec![0], objects: vec![0; 4], evicts: false, limits };
     let ran = Bench::ready().within(&plan, false, |world| {
         world.provide()?;
         let id = world.tenancies.borrow()[0].organization.clone();

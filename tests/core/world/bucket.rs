@@ -1,9 +1,10 @@
-//! The buckets: no interval admits more than `burst + rate·t`, leases included.
+//! The buckets: no interval admits more than `burst + rate·t`, leases included. A lease lasts no longer than answers from
+//! nearby may be old.
 
 use rollcall::organization::limiter::Rate;
 use rollcall::organization::protocol::{Call, Caller, Command, Rejection, Reply, Settings};
 
-use super::state::World;
+use super::state::{SECOND_MS, World};
 use crate::limiter::Bound;
 
 /// The bucket of a tenant, by the settings that its object has.
@@ -11,6 +12,7 @@ use crate::limiter::Bound;
 pub struct Bucket {
     version: i64,
     rate: Option<Rate>,
+    edge_stale_s: Option<u32>,
     bound: Option<Bound>,
 }
 
@@ -37,8 +39,16 @@ impl World {
         let bucket = &mut buckets[number];
         if let Some(settings) = settings_of(&call.command).filter(|settings| settings.version > bucket.version) {
             bucket.version = settings.version;
+            bucket.edge_stale_s = Some(settings.limits.edge_stale_s);
             bucket.rate = Some(Rate::new(settings.limits.requests_per_second, settings.limits.burst));
             bucket.begin(now_us);
+        }
+        if let Some(lease) = &reply.lease {
+            self.tally("leases given");
+            let lasts_ms = bucket.edge_stale_s.map(|seconds| i64::from(seconds) * SECOND_MS);
+            self.ensure(lasts_ms.is_none_or(|most_ms| lease.lasts_ms <= most_ms), || {
+                format!("a lease lasts {} ms, and answers may be {lasts_ms:?} old", lease.lasts_ms)
+            });
         }
         let leased = reply.lease.as_ref().map_or(0, |lease| lease.tokens);
         let taken = match (&call.caller, &reply.outcome) {

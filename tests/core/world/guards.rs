@@ -1,5 +1,5 @@
 //! The world detects missing guards: with one of these switched off some seed fails, and with all of them on the same
-//! seed passes. The other guards are proven by the simulations of their parts.
+//! seed passes.
 
 use rollcall::guards::Guard;
 
@@ -43,4 +43,44 @@ fn the_tombstone_is_proven() {
 #[test]
 fn the_list_of_changed_users_is_proven() {
     is_proven(Guard::ListedChange);
+}
+
+#[test]
+fn the_wait_for_an_unanswered_write_is_proven() {
+    is_proven(Guard::UnansweredWrite);
+}
+
+#[test]
+fn the_second_look_at_a_lease_is_proven() {
+    is_proven(Guard::LeaseAfterRead);
+}
+
+#[test]
+fn the_tokens_of_leases_are_proven() {
+    is_proven(Guard::LeasedTokens);
+}
+
+#[test]
+fn the_tokens_that_are_out_after_a_start_are_proven() {
+    is_proven(Guard::LeasesAfterStart);
+}
+
+#[test]
+fn the_new_epoch_is_proven() {
+    is_proven(Guard::NewEpoch);
+}
+
+#[test]
+fn the_mark_of_the_listing_is_proven() {
+    is_proven(Guard::ListingMark);
+}
+
+#[test]
+fn that_copies_follow_the_listing_is_proven() {
+    is_proven(Guard::CopyAfterListing);
+}
+
+#[test]
+fn the_high_water_mark_is_proven() {
+    is_proven(Guard::HighWaterMark);
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use rollcall::organization::copies::SPREAD_MS;
 
 use super::clients::PEOPLE;
-use super::oracle::texts_in;
+use super::oracle::{state_of, texts_in};
 use super::state::{HOUR_MS, MINUTE_MS, TENANTS, World};
+use super::steps::{Focus, Limits};
 use super::time::Owner;
 use crate::simulation::{Violation, ensure};
 
@@ -28,9 +29,15 @@ impl World {
         (0..TENANTS).for_each(|number| self.reset(number));
         // The buckets fill, so that nobody is refused.
         for organization in self.open_organizations() {
-            self.client(move |world| async move { world.change_limits(organization, false).await })?;
+            self.client(move |world| async move { world.change_limits(organization, Limits::Wide).await })?;
         }
         self.pass(MINUTE_MS)?;
+        for organization in self.open_organizations() {
+            // Nothing shows that an object was restored if D1 was restored to the same point.
+            if self.oracle.borrow().tenants[organization * 2].is_listing_restored {
+                self.client(move |world| async move { world.repair(organization).await })?;
+            }
+        }
         for tenant in self.open() {
             // A restored object finds out about it when it has a change to list.
             self.client(move |world| async move { world.save_agent(tenant, 0).await })?;
@@ -43,10 +50,25 @@ impl World {
             self.client(move |world| async move { world.read_receipts(tenant).await })?;
             let open = self.oracle.borrow().open_receipts(tenant);
             ensure!(open.is_empty(), "erasures of tenant {tenant} are never completed: {open:?}");
-            self.client(move |world| async move { world.check_listing(tenant).await })?;
+            self.client(move |world| async move { world.check_lists(tenant).await })?;
+            self.client(move |world| async move { world.check_copies(tenant).await })?;
         }
         self.check_idleness()?;
-        self.check_stores()
+        self.check_stores()?;
+        if self.plan.focus != Focus::Nearby {
+            return Ok(());
+        }
+        for tenant in self.open() {
+            self.client(move |world| async move { world.check_nearby(tenant).await })?;
+        }
+        self.check_end_of_copies()
+    }
+
+    async fn check_lists(self: &Rc<Self>, tenant: usize) -> Result<(), Violation> {
+        self.check_listing(tenant).await?;
+        self.list_agents(tenant).await?;
+        self.list_principals(tenant, false).await?;
+        self.list_relationships(tenant, None, None).await
     }
 
     fn open(&self) -> Vec<usize> {
@@ -112,10 +134,20 @@ impl World {
             let Some(listed) = listed else { return Err(Violation("no list when all is well".to_owned())) };
             for (user, (_, path)) in PEOPLE.iter().enumerate() {
                 let request = self.api(tenant, "GET", &format!("/v1/end-users/{path}"));
-                let status = self.ask(request).await.map(|answer| answer.status);
-                let times = listed.iter().filter(|other| **other == user).count();
-                let is_right = matches!((status, times), (Some(200), 1) | (Some(404), 0));
-                ensure!(is_right, "user {user} of tenant {tenant} is read with {status:?}, and listed {times} times");
+                let Some(answer) = self.ask(request).await else { return Err(Violation("no answer".to_owned())) };
+                let records: Vec<&str> =
+                    listed.iter().filter(|(other, _)| *other == user).map(|(_, state)| state.as_str()).collect();
+                let state = state_of(&answer.json());
+                let is_right = match (answer.status, records.as_slice()) {
+                    (200, [record]) => *record == state,
+                    (404, []) => true,
+                    _ => false,
+                };
+                ensure!(
+                    is_right,
+                    "user {user} of tenant {tenant} is read as {} {state}, and listed as {records:?}",
+                    answer.status
+                );
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! KV, as its documentation lets it be.
 //!
-//! Each location sees a write at some moment within [`SPREAD_MS`] of its landing, and until then what it saw before, a
+//! Each location sees a write at some moment within [`LATE_MS`] of its landing, and until then what it saw before, a
 //! miss included. It never goes back to an older write. A list shows a key later still. A confirmed write has landed
-//! before its confirmation. A write that was not answered lands within [`SPREAD_MS`] after its writer gave up, or never,
-//! whatever was written since. A value ends everywhere at its end. A key takes one write a second.
+//! before its confirmation. A write that was not answered lands within [`LATE_MS`] after its writer gave up or ended, or
+//! never, whatever was written since. A value ends everywhere at its end. A key takes one write a second.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,6 +22,9 @@ const WRITE_LIMIT_MS: i64 = 10_000;
 /// How long the edge waits for a value, in milliseconds.
 const READ_LIMIT_MS: i64 = 1_000;
 const SECOND_MS: i64 = 1_000;
+/// How long writes take at most until they land or are seen, in milliseconds. The object waits for [`SPREAD_MS`] by its
+/// clock, which a seed may set forward by so much less.
+const LATE_MS: i64 = SPREAD_MS - 60_000;
 
 #[derive(Debug, Clone)]
 struct Write {
@@ -61,6 +64,11 @@ impl Kv {
         landed.is_some_and(|landed| landed.value.is_some() && at_ms < landed.ends_ms)
     }
 
+    /// What a location shows.
+    pub fn shown_at(&self, location: usize, at_ms: i64) -> impl Iterator<Item = (&str, Rc<str>)> {
+        self.landed.keys().filter_map(move |key| Some((key.as_str(), self.shown(location, key, at_ms)?)))
+    }
+
     /// What KV holds, whatever its locations show.
     pub fn held(&self, at_ms: i64) -> impl Iterator<Item = (&str, Rc<str>)> {
         self.landed.iter().filter_map(move |(key, landed)| {
@@ -74,8 +82,8 @@ impl Kv {
 pub struct Location {
     pub world: Rc<World>,
     pub place: usize,
-    /// How far the writer's clock is ahead of true time, in milliseconds.
-    pub skew_ms: i64,
+    /// The object that writes.
+    pub writer: Option<usize>,
 }
 
 impl Location {
@@ -119,7 +127,12 @@ impl Location {
         if lands {
             let (later, world, write) = (done.clone(), Rc::clone(world), write.clone());
             let lands_ms = world.below(lasts_ms + 1);
+            let writer = self.writer.map(|number| (number, world.places[number].life.get()));
             self.world.time.after(lands_ms, move || {
+                let has_ended = writer.is_some_and(|(number, life)| world.places[number].life.get() != life);
+                if has_ended && world.one_in(2) {
+                    return land_late(&world, write);
+                }
                 land(&world, write);
                 let time = Rc::clone(&world);
                 time.time.after(lasts_ms - lands_ms, move || later.give(!fails));
@@ -133,9 +146,7 @@ impl Location {
         world.fault("KV writes that failed");
         // Mostly it was refused or lost.
         if !lands && world.one_in(4) {
-            world.fault("KV writes that land late");
-            let late = Rc::clone(world);
-            world.time.after(world.below(SPREAD_MS), move || land(&late, write));
+            land_late(world, write);
         }
         Err(StoreError("KV: no answer in time".to_owned()))
     }
@@ -146,12 +157,19 @@ impl Location {
     }
 }
 
+fn land_late(world: &Rc<World>, write: Write) {
+    world.fault("KV writes that land late");
+    let late = Rc::clone(world);
+    world.time.after(world.below(LATE_MS), move || land(&late, write));
+}
+
 fn land(world: &Rc<World>, write: Write) {
     let Write { key, value, ends_ms } = write;
     let now_ms = world.time.now_ms();
+    world.trace(|| format!("KV holds {key}: {value:?}"));
     let spread_ms = |world: &World| match world.below(8) {
         0..4 => 0,
-        4 => world.below(SPREAD_MS - 1_000),
+        4 => world.below(LATE_MS),
         _ => world.below(60_000),
     };
     let mut kv = world.kv.borrow_mut();
@@ -176,15 +194,25 @@ impl Cache for Location {
 
     async fn put_all(&self, puts: &[Put]) -> Result<(), StoreError> {
         let now_ms = self.world.time.now_ms();
+        let skew_ms = self.writer.map_or(0, |number| self.world.places[number].skew_ms.get());
+        for put in puts {
+            self.world.check_put(&put.key);
+        }
         let write = |Put { key, value, expires_at }: &Put| {
             // KV reads whole seconds.
-            let ends_ms = expires_at.millis().div_euclid(1_000) * 1_000 - self.skew_ms;
+            let ends_ms = expires_at.millis().div_euclid(1_000) * 1_000 - skew_ms;
             self.world.ensure(ends_ms >= now_ms + LAST_MIN_MS, || {
                 format!("KV refuses a value that ends in {} ms", ends_ms - now_ms)
             });
             Write { key: key.clone(), value: Some(Rc::from(value.as_str())), ends_ms }
         };
-        self.write_all(puts.iter().map(write).collect()).await
+        let written = self.write_all(puts.iter().map(write).collect()).await;
+        if let (Ok(()), Some(number)) = (&written, self.writer) {
+            for put in puts {
+                self.world.check_confirmed_put(number, &put.key, now_ms);
+            }
+        }
+        written
     }
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), StoreError> {

@@ -34,6 +34,12 @@ pub struct Place {
     running: RefCell<Option<Rc<ObjectState<Platform>>>>,
     /// How far its clock is ahead of true time, in milliseconds.
     pub skew_ms: Cell<i64>,
+    /// When its clock was last set, by true time.
+    pub set_ms: Cell<i64>,
+    /// When it last forgot something, by true time: its clock was set, it began again, or a transaction failed.
+    pub disturbed_ms: Cell<i64>,
+    /// How often it has begun again.
+    pub life: Cell<u64>,
     /// When the alarm comes by the object's clock, and which one it is.
     alarm: Cell<Option<(i64, u64)>>,
     alarms_set: Cell<u64>,
@@ -52,6 +58,9 @@ impl Place {
             storage,
             running: RefCell::default(),
             skew_ms: Cell::new(skew_ms),
+            set_ms: Cell::new(i64::MIN / 2),
+            disturbed_ms: Cell::new(i64::MIN / 2),
+            life: Cell::new(0),
             alarm: Cell::new(None),
             alarms_set: Cell::new(0),
             awake: Cell::new(None),
@@ -173,6 +182,8 @@ impl World {
         let place = &self.places[number];
         self.trace(|| format!("object {number} begins again"));
         self.time.end(Owner::Object(number));
+        place.life.set(place.life.get() + 1);
+        place.disturbed_ms.set(self.time.now_ms());
         drop(place.running.take());
         for reply in place.replies.take() {
             reply.give(Err(failed(false, true, "the object was reset")));
@@ -244,6 +255,7 @@ impl ObjectPlatform for Platform {
         if let Err(error) = &result {
             world.ensure(error.0 == INJECTED, || format!("storage fails: {error}"));
             world.fault("transactions that failed");
+            place.disturbed_ms.set(world.time.now_ms());
             place.alarm.set(alarm);
         }
         result
@@ -282,7 +294,7 @@ impl ObjectPlatform for Platform {
     }
 
     fn cache(&self) -> Result<Location, StoreError> {
-        Ok(Location { world: Rc::clone(&self.world), place: 0, skew_ms: self.place().skew_ms.get() })
+        Ok(Location { world: Rc::clone(&self.world), place: 0, writer: Some(self.number) })
     }
 
     async fn pause(&self, millis: u32) {

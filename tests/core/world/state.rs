@@ -1,6 +1,7 @@
 //! Two organizations with both their modes, everything around them, and one seed of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rollcall::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
@@ -16,7 +17,7 @@ use super::edge::Isolate;
 use super::kv::Kv;
 use super::object::Place;
 use super::oracle::{Oracle, TenantOracle};
-use super::steps::{Plan, Step};
+use super::steps::{Limits, Plan, Step};
 use super::time::{Owner, Time};
 use crate::simulation::tally::Tally;
 use crate::simulation::{Violation, ensure};
@@ -63,7 +64,7 @@ impl Bench {
     pub fn ready() -> Self {
         let configuration = Rc::new(Configuration::read(setting, false).expect("a configuration"));
         let storages = (0..TENANTS).map(|_| {
-            let storage = Sqlite::new();
+            let storage = Sqlite::of_large_pages();
             let (caller, command) = (Caller::Operator, Command::ReadUsage(ReadUsage));
             let request_id = RequestId::new(Timestamp::EPOCH, [0; 10]);
             let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
@@ -129,6 +130,13 @@ pub struct World {
     ceased_ms: Cell<i64>,
     has_small_limits: Cell<bool>,
     clocks_went_back: Cell<bool>,
+    isolates_went_back: Cell<bool>,
+    /// Whether there is a snapshot of D1.
+    pub listing_snapshot: Cell<bool>,
+    /// How often readers have asked for a person nearby.
+    pub asked_nearby: RefCell<BTreeMap<(usize, usize), u32>>,
+    /// When each key of KV was last written.
+    pub puts: RefCell<BTreeMap<String, i64>>,
     pub buckets: RefCell<Vec<Bucket>>,
     limits_change: Cell<bool>,
     tally: RefCell<Tally>,
@@ -161,9 +169,13 @@ impl World {
             snapshots: RefCell::new(vec![None; TENANTS]),
             last_fault_ms: Cell::new(0),
             ceased_ms: Cell::new(i64::MIN / 2),
-            has_small_limits: Cell::new(plan.is_small),
+            has_small_limits: Cell::new(plan.limits.are_small()),
             limits_change: Cell::new(false),
             clocks_went_back: Cell::new(false),
+            isolates_went_back: Cell::new(false),
+            listing_snapshot: Cell::new(false),
+            asked_nearby: RefCell::default(),
+            puts: RefCell::default(),
             buckets: RefCell::new((0..TENANTS).map(|_| Bucket::default()).collect()),
             tally: RefCell::default(),
             violation: RefCell::default(),
@@ -221,20 +233,38 @@ impl World {
         self.clocks_went_back.get()
     }
 
+    pub fn isolates_went_back(&self) -> bool {
+        self.isolates_went_back.get()
+    }
+
     pub fn set_clock(&self, number: usize, millis: i64) {
         self.fault("clocks set");
         self.clocks_went_back.set(self.clocks_went_back.get() || millis < 0);
-        let skew_ms = &self.places[number].skew_ms;
-        skew_ms.set(skew_ms.get() + millis);
+        let place = &self.places[number];
+        place.skew_ms.set(place.skew_ms.get() + millis);
+        place.set_ms.set(self.time.now_ms());
+        place.disturbed_ms.set(self.time.now_ms());
+    }
+
+    pub fn set_isolate_clock(&self, number: usize, millis: i64) {
+        self.fault("clocks of isolates set");
+        let isolate = &self.isolates[number];
+        isolate.skew_ms.set(isolate.skew_ms.get() + millis);
+        if millis < 0 {
+            isolate.set_back_ms.set(self.time.now_ms());
+            self.isolates_went_back.set(true);
+        }
     }
 
     pub fn limits_change(&self) -> bool {
         self.limits_change.get()
     }
 
-    pub fn note_small_limits(&self, is_small: bool) {
+    pub fn note_limits(&self, limits: Limits) {
         self.limits_change.set(true);
-        self.has_small_limits.set(self.has_small_limits.get() || is_small);
+        self.has_small_limits.set(self.has_small_limits.get() || limits.are_small());
+        // What an organization is, D1 decides. A snapshot of it has what it was.
+        self.listing_snapshot.set(false);
     }
 
     pub fn has_cause(&self) -> bool {
@@ -295,8 +325,14 @@ impl World {
     }
 
     pub fn tenant_of(&self, number: usize) -> Tenant {
+        self.known_tenant_of(number).expect("an organization that was called")
+    }
+
+    /// The tenant of an object, once it was called.
+    pub fn known_tenant_of(&self, number: usize) -> Option<Tenant> {
         let mode = if number.is_multiple_of(2) { Mode::Live } else { Mode::Test };
-        Tenant { organization: self.organizations.borrow()[number / 2], mode }
+        let organization = *self.organizations.borrow().get(number / 2)?;
+        Some(Tenant { organization, mode })
     }
 
     /// A call was executed.

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::{KEPT_MS, Kept, PAGES_MAX, PEOPLE, user_of};
+use super::{PAGES_MAX, PEOPLE, Scope, user_of};
 use crate::simulation::{Violation, ensure};
 use crate::world::edge::{Answer, Request};
-use crate::world::oracle::{Asked, texts_in};
+use crate::world::oracle::{Asked, state_of, texts_in};
 use crate::world::state::World;
 
 impl World {
@@ -15,19 +15,19 @@ impl World {
         self.api(tenant, method, &format!("/v1/end-users/{}{rest}", PEOPLE[user].1))
     }
 
-    fn new_body(&self, tenant: usize, user: usize) -> (u64, String) {
+    pub(super) fn new_person(&self, tenant: usize, user: usize) -> (u64, String) {
         let (text, mark) = self.oracle.borrow_mut().text(tenant, user);
         (text, json!({ "user_id": PEOPLE[user].0, "display_name": mark, "metadata": { "of": mark } }).to_string())
     }
 
     pub async fn create(self: &Rc<Self>, tenant: usize, user: usize) -> Result<(), Violation> {
         let asked = self.asks(tenant, user);
-        let (text, body) = self.new_body(tenant, user);
+        let (text, body) = self.new_person(tenant, user);
         let Some(answer) = self.ask(self.api(tenant, "POST", "/v1/end-users").json(body)).await else { return Ok(()) };
         self.hear_creation(&asked, text, &answer)
     }
 
-    fn hear_creation(&self, asked: &Asked, text: u64, answer: &Answer) -> Result<(), Violation> {
+    pub(super) fn hear_creation(&self, asked: &Asked, text: u64, answer: &Answer) -> Result<(), Violation> {
         let mut oracle = self.oracle.borrow_mut();
         oracle.settle_text(asked, text, answer);
         match answer.status {
@@ -42,88 +42,33 @@ impl World {
         }
     }
 
-    /// A creation with an idempotency key: every repetition is answered alike.
-    pub async fn create_once(self: &Rc<Self>, tenant: usize, user: usize, key: usize) -> Result<(), Violation> {
-        let now_ms = self.time.now_ms();
-        let era = self.oracle.borrow().tenants[tenant].era;
-        let known = self.tenancies.borrow()[tenant].kept.get(&key).cloned();
-        let known = known.filter(|kept| kept.sent_ms + KEPT_MS > now_ms && kept.era == era);
-        let is_first = known.is_none();
-        let kept = known.unwrap_or_else(|| {
-            let (text, body) = self.new_body(tenant, user);
-            Kept { user, agent: 0, text, body, sent_ms: now_ms, era, answer: None }
-        });
-        // A key is never used for anything else, so it has the number of its text.
-        let name = format!("key-{tenant}-{key}-{}", kept.text);
-        if is_first {
-            self.tenancies.borrow_mut()[tenant].kept.insert(key, kept.clone());
-        }
-        let asked = self.asks(tenant, kept.user);
-        let request = self.api(tenant, "POST", "/v1/end-users").with("Idempotency-Key", name).json(kept.body.clone());
-        let Some(answer) = self.ask(request).await else { return Ok(()) };
-        if !self.oracle.borrow().is_current(&asked) {
-            return Ok(());
-        }
-        if matches!(answer.status, 200 | 201) {
-            self.check_repetition(&asked, tenant, key, &kept, &answer)?;
-            return Ok(());
-        }
-        if answer.body.contains("idempotency_of_erased") {
-            self.tally("repetitions refused: erased since");
-            return Ok(());
-        }
-        if answer.status == 409 {
-            self.oracle.borrow_mut().hears_absent(&asked, &answer)
-        } else {
-            self.hear_refusal(&asked, &answer)
-        }
-    }
-
-    fn check_repetition(
-        &self,
-        asked: &Asked,
-        tenant: usize,
-        key: usize,
-        kept: &Kept,
-        answer: &Answer,
-    ) -> Result<(), Violation> {
-        let is_replayed = answer.header("Idempotency-Replayed").is_some();
-        let mut tenancies = self.tenancies.borrow_mut();
-        let Some(held) = tenancies[tenant].kept.get_mut(&key).filter(|held| held.text == kept.text) else {
-            return Ok(());
-        };
-        let given = (answer.status, answer.body.clone());
-        let first = held.answer.get_or_insert_with(|| given.clone());
-        ensure!(*first == given, "a repetition is answered {given:?}, not {first:?}");
-        drop(tenancies);
-        if is_replayed {
-            self.tally("answers replayed");
-            return self.oracle.borrow().hears_texts(asked, Some(asked.user), &answer.body, false);
-        }
-        let mut oracle = self.oracle.borrow_mut();
-        if answer.status == 201 {
-            oracle.settle_text(asked, kept.text, answer);
-        }
-        oracle.hears_record(asked, answer, &answer.json())
+    /// The texts and the body of a batch.
+    pub(super) fn new_batch(&self, tenant: usize, users: &[usize]) -> (Vec<(usize, u64)>, String) {
+        let bodies: Vec<_> = users.iter().map(|user| (*user, self.new_person(tenant, *user))).collect();
+        let rows: Vec<&str> = bodies.iter().map(|(_, (_, body))| body.as_str()).collect();
+        let body = format!("{{\"users\":[{}]}}", rows.join(","));
+        (bodies.iter().map(|(user, (text, _))| (*user, *text)).collect(), body)
     }
 
     pub async fn batch(self: &Rc<Self>, tenant: usize, users: Vec<usize>) -> Result<(), Violation> {
         let asked: Vec<Asked> = users.iter().map(|user| self.asks(tenant, *user)).collect();
-        let bodies: Vec<(u64, String)> = users.iter().map(|user| self.new_body(tenant, *user)).collect();
-        let rows: Vec<&str> = bodies.iter().map(|(_, body)| body.as_str()).collect();
-        let body = format!("{{\"users\":[{}]}}", rows.join(","));
+        let (_, body) = self.new_batch(tenant, &users);
         let Some(answer) = self.ask(self.api(tenant, "POST", "/v1/end-users/batch").json(body)).await else {
             return Ok(());
         };
+        self.hear_batch(&asked, &answer)
+    }
+
+    pub(super) fn hear_batch(&self, asked: &[Asked], answer: &Answer) -> Result<(), Violation> {
         if answer.status != 200 {
-            return self.hear_refusal(&asked[0], &answer);
+            return self.hear_refusal(&asked[0], answer);
         }
         let results = answer.json();
         for (asked, result) in asked.iter().zip(results["results"].as_array().into_iter().flatten()) {
             match result["status"].as_u64() {
                 Some(201) => self.oracle.borrow_mut().hears_created(asked)?,
                 Some(200) => {}
-                Some(409) => self.oracle.borrow_mut().hears_absent(asked, &answer)?,
+                Some(409) => self.oracle.borrow_mut().hears_absent(asked, answer)?,
                 Some(403) if self.has_small_limits() => {}
                 other => return Err(Violation(format!("a row of a batch is answered {other:?}"))),
             }
@@ -141,43 +86,80 @@ impl World {
         }
     }
 
-    pub async fn read_nearby(self: &Rc<Self>, tenant: usize, user: usize, times: usize) -> Result<(), Violation> {
-        // One isolate, as leases are of an isolate.
-        let isolate = self.pick(self.isolates.len());
-        for _ in 0..times {
-            let asked = self.asks(tenant, user);
-            let request = self.person(tenant, "GET", user, "").with("Cache-Control", "max-stale=5");
-            let Some(answer) = self.ask_at(isolate, request).await else { continue };
-            let now_ms = self.time.now_ms();
-            match (answer.status, answer.header("X-Rollcall-Source")) {
-                (200, Some("edge")) => {
-                    self.tally("reads answered from KV");
-                    let age_s = answer.header("Age").and_then(|age| age.parse::<i64>().ok());
-                    let Some(age_s) = age_s.filter(|age_s| *age_s <= 5) else {
-                        return Err(Violation(format!("the age is {age_s:?}")));
-                    };
-                    self.oracle.borrow_mut().hears_nearby(&asked, &answer, now_ms, age_s * 1_000)?;
-                }
-                (200, _) => self.oracle.borrow_mut().hears_record(&asked, &answer, &answer.json())?,
-                (404, _) => self.oracle.borrow_mut().hears_absent(&asked, &answer)?,
-                _ => self.hear_refusal(&asked, &answer)?,
+    /// A reader who has a version already.
+    pub async fn read_again(self: &Rc<Self>, tenant: usize, user: usize) -> Result<(), Violation> {
+        let Some(version) = self.oracle.borrow().version(tenant, user) else { return Ok(()) };
+        let asked = self.asks(tenant, user);
+        let request = self.person(tenant, "GET", user, "").with("If-None-Match", format!("\"{version}\""));
+        let Some(answer) = self.ask(request).await else { return Ok(()) };
+        match answer.status {
+            304 => {
+                self.tally("reads answered 304");
+                ensure!(answer.version() == Some(version), "304 for {version} has the tag {:?}", answer.version());
+                self.oracle.borrow_mut().hears_version(&asked, version)
             }
-            self.time.sleep(self.below(1_200)).await;
+            200 => {
+                let record = answer.json();
+                let is_related = record["relationships"].as_array().is_some_and(|all| !all.is_empty());
+                let is_same = record["version"].as_i64() == Some(version);
+                ensure!(is_related || !is_same, "version {version} is shown to whoever has it: {record}");
+                self.oracle.borrow_mut().hears_record(&asked, &answer, &record)
+            }
+            404 => self.oracle.borrow_mut().hears_absent(&asked, &answer),
+            _ => self.hear_refusal(&asked, &answer),
         }
-        Ok(())
+    }
+
+    /// A writer who has read the version that is to be changed, or an earlier one.
+    pub async fn update_if_match(self: &Rc<Self>, tenant: usize, user: usize, is_stale: bool) -> Result<(), Violation> {
+        let reading = self.asks(tenant, user);
+        let Some(read) = self.ask(self.person(tenant, "GET", user, "")).await else { return Ok(()) };
+        if read.status != 200 {
+            return if read.status == 404 { Ok(()) } else { self.hear_refusal(&reading, &read) };
+        }
+        let record = read.json();
+        self.oracle.borrow_mut().hears_record(&reading, &read, &record)?;
+        let read_version = record["version"].as_i64().unwrap_or_default();
+        let version = if is_stale { read_version - 1 } else { read_version };
+        let asked = self.asks(tenant, user);
+        let (text, mark) = self.oracle.borrow_mut().text(tenant, user);
+        let request = self.person(tenant, "PATCH", user, "").with("If-Match", format!("\"{version}\""));
+        let Some(answer) = self.ask(request.json(json!({ "display_name": mark }).to_string())).await else {
+            return Ok(());
+        };
+        self.oracle.borrow_mut().settle_text(&asked, text, &answer);
+        match answer.status {
+            200 => {
+                ensure!(!is_stale || !self.oracle.borrow().is_current(&asked), "a change of {version} succeeds late");
+                self.tally("changes of the version that was read");
+                self.oracle.borrow_mut().hears_record(&asked, &answer, &answer.json())
+            }
+            412 if is_stale => Ok(()),
+            412 => {
+                let oracle = self.oracle.borrow();
+                let is_alone = oracle.is_current(&reading) && oracle.was_quiet(tenant, reading.sent, 1);
+                // A call of this request may have come twice.
+                ensure!(!is_alone || answer.is_muddled, "412 for version {version}, which nobody has changed");
+                Ok(())
+            }
+            404 | 409 => self.oracle.borrow_mut().hears_absent(&asked, &answer),
+            _ => self.hear_refusal(&asked, &answer),
+        }
     }
 
     pub async fn update(self: &Rc<Self>, tenant: usize, user: usize, form: u8) -> Result<(), Violation> {
         let asked = self.asks(tenant, user);
         let (text, mark) = self.oracle.borrow_mut().text(tenant, user);
         let request = self.person(tenant, "PATCH", user, "");
+        let merge = |body: serde_json::Value| {
+            let request = self.person(tenant, "PATCH", user, "").with("Content-Type", "application/merge-patch+json");
+            Request { body: body.to_string(), ..request }
+        };
         let request = match form {
             0 => request.json(json!({ "metadata": { "of": mark } }).to_string()),
-            1 => {
-                let body = json!({ "display_name": null, "metadata": { "of": mark, "x": null } }).to_string();
-                Request { body, ..request.with("Content-Type", "application/merge-patch+json") }
-            }
-            2 => request.with("If-Match", "*").json(json!({ "display_name": mark }).to_string()),
+            1 => merge(json!({ "display_name": null, "metadata": { "of": mark, "x": null } })),
+            2 => merge(json!({ "metadata": { "also": mark } })),
+            3 => request.with("If-Match", "*").json(json!({ "display_name": mark }).to_string()),
             _ => request.json(json!({ "display_name": mark, "metadata": {} }).to_string()),
         };
         let Some(answer) = self.ask(request).await else { return Ok(()) };
@@ -194,22 +176,56 @@ impl World {
         }
     }
 
-    pub async fn erase(self: &Rc<Self>, tenant: usize, user: usize) -> Result<(), Violation> {
-        self.erase_by(self.person(tenant, "DELETE", user, ""), tenant, user).await
+    pub async fn erase(self: &Rc<Self>, tenant: usize, user: usize, scope: Scope) -> Result<(), Violation> {
+        let asked = self.asks(tenant, user);
+        let request = self.person(tenant, "DELETE", user, "");
+        let answer = self.ask_to_erase(request, &asked, scope).await?;
+        if let (Some(answer), Scope::Model) = (answer, scope) {
+            self.oracle.borrow_mut().hears_moods_erased(&asked, &answer);
+        }
+        Ok(())
     }
 
-    /// Asks to erase a person or an agent.
-    pub async fn erase_by(self: &Rc<Self>, request: Request, tenant: usize, subject: usize) -> Result<(), Violation> {
+    /// Asks to erase an agent or a relationship. Returns whether the request was accepted.
+    pub async fn erase_by(
+        self: &Rc<Self>,
+        request: Request,
+        tenant: usize,
+        subject: usize,
+        scope: Scope,
+    ) -> Result<bool, Violation> {
         let asked = self.asks(tenant, subject);
-        let number = self.oracle.borrow_mut().asks_to_erase(&asked);
-        let Some(answer) = self.ask(request).await else { return Ok(()) };
+        Ok(self.ask_to_erase(request, &asked, scope).await?.is_some())
+    }
+
+    /// Returns the answer to a request to erase that was accepted.
+    async fn ask_to_erase(
+        self: &Rc<Self>,
+        request: Request,
+        asked: &Asked,
+        scope: Scope,
+    ) -> Result<Option<Answer>, Violation> {
+        let request = if scope == Scope::All { request } else { request.json(scope.body()) };
+        let number = self.oracle.borrow_mut().asks_to_erase(asked, scope);
+        let Some(answer) = self.ask(request).await else { return Ok(None) };
         let receipt = answer.json();
-        let deletion_id = receipt["deletion_id"].as_str().filter(|_| answer.status == 202);
-        self.oracle.borrow_mut().hears_erasure(&asked, number, &answer, deletion_id);
+        let deletion_id = receipt["deletion_id"].as_str().or(receipt["result"]["deletion_id"].as_str());
+        let deletion_id = deletion_id.filter(|_| answer.status == 202);
+        self.oracle.borrow_mut().hears_erasure(asked, number, &answer, deletion_id);
         match answer.status {
-            202 | 404 => Ok(()),
-            _ => self.hear_refusal(&asked, &answer),
+            202 => {
+                ensure!(deletion_id.is_some(), "an erasure without a receipt: {}", answer.body);
+                self.tally(match scope {
+                    Scope::All => "erasures accepted: all",
+                    Scope::Memory => "erasures accepted: memory_only",
+                    Scope::Model => "erasures accepted: model_only",
+                });
+                return Ok(Some(answer));
+            }
+            404 => {}
+            _ => self.hear_refusal(asked, &answer)?,
         }
+        Ok(None)
     }
 
     pub async fn read_receipts(self: &Rc<Self>, tenant: usize) -> Result<(), Violation> {
@@ -222,6 +238,7 @@ impl World {
                 200 if answer.json()["status"] == "completed" => {
                     self.tally("erasures completed");
                     self.oracle.borrow_mut().hears_completed(&asked, &deletion_id);
+                    self.check_gone_from_kv(tenant);
                 }
                 200 => {}
                 // A restored object may be without it.
@@ -252,7 +269,7 @@ impl World {
         by_creation: bool,
         descending: bool,
         limit: usize,
-    ) -> Result<Option<Vec<usize>>, Violation> {
+    ) -> Result<Option<Vec<(usize, String)>>, Violation> {
         let begun = self.asks(tenant, 0);
         let sure =
             self.oracle.borrow().sure(tenant).into_iter().filter(|user| *user < PEOPLE.len()).collect::<Vec<_>>();
@@ -271,7 +288,7 @@ impl World {
             for record in page["data"].as_array().into_iter().flatten() {
                 let Some(user) = user_of(record) else { return Err(Violation(format!("nobody: {record}"))) };
                 self.oracle.borrow_mut().hears_listed(&Asked { user, ..asked }, record)?;
-                seen.push(user);
+                seen.push((user, state_of(record)));
                 let key = if by_creation { &record["created_at"] } else { &record["user_id"] };
                 keys.push(key.as_str().unwrap_or_default().to_owned());
             }
@@ -289,19 +306,19 @@ impl World {
         &self,
         begun: &Asked,
         sure: &[usize],
-        seen: Vec<usize>,
+        seen: Vec<(usize, String)>,
         keys: &[String],
         descending: bool,
-    ) -> Result<Vec<usize>, Violation> {
+    ) -> Result<Vec<(usize, String)>, Violation> {
         let oracle = self.oracle.borrow();
         // After a restoration D1 may show what is lost, until the object has noticed.
-        if !oracle.is_current(begun) || (oracle.was_restored(begun.tenant) && self.is_faulty()) {
+        if !oracle.is_current(begun) || (oracle.is_listing_unsure(begun.tenant) && self.is_faulty()) {
             return Ok(seen);
         }
         let is_sorted = if descending { keys.is_sorted_by(|a, b| a >= b) } else { keys.is_sorted() };
         ensure!(is_sorted, "a list is out of order: {keys:?}");
         for user in oracle.stayed(begun, sure) {
-            let times = seen.iter().filter(|other| **other == user).count();
+            let times = seen.iter().filter(|(other, _)| *other == user).count();
             ensure!(times == 1, "user {user} stays, and is listed {times} times: {seen:?}");
         }
         Ok(seen)

@@ -1,113 +1,22 @@
-//! The clients that make agents, take turns, and ask who talks with whom.
+//! The clients that take turns, and ask how many were taken.
 
 use std::rc::Rc;
 
+use rollcall::directory::timestamp::Timestamp;
 use serde_json::json;
 
-use super::{KEPT_MS, Kept, PAGES_MAX, PEOPLE};
+use super::{AGENTS, FIRST_AGENT, KEPT_MS, KeptTurn, PEOPLE};
+use crate::calendar;
 use crate::simulation::{Violation, ensure};
-use crate::world::edge::{Answer, Request};
-use crate::world::oracle::{Asked, texts_in};
+use crate::world::edge::Answer;
+use crate::world::oracle::Asked;
 use crate::world::state::World;
 use crate::world::steps::Turn;
 
-/// The agents of a tenant. All tenants have the same names.
-pub const AGENTS: [&str; 3] = ["guide", "coach", "tutor"];
-/// Agents are numbered after people, as texts are about one or the other.
-pub const FIRST_AGENT: usize = 100;
 /// A turn without a person.
 const NOBODY: usize = 200;
 
 impl World {
-    fn agent(&self, tenant: usize, method: &'static str, agent: usize, rest: &str) -> Request {
-        self.api(tenant, method, &format!("/api/v1/agents/{}{rest}", AGENTS[agent]))
-    }
-
-    pub async fn save_agent(self: &Rc<Self>, tenant: usize, agent: usize) -> Result<(), Violation> {
-        let asked = self.asks(tenant, FIRST_AGENT + agent);
-        let (text, mark) = self.oracle.borrow_mut().text(tenant, FIRST_AGENT + agent);
-        let body = json!({ "name": AGENTS[agent], "metadata": { "of": mark } }).to_string();
-        let Some(answer) = self.ask(self.api(tenant, "POST", "/api/v1/agents").json(body)).await else { return Ok(()) };
-        self.oracle.borrow_mut().settle_text(&asked, text, &answer);
-        match answer.status {
-            200 | 201 => {
-                let has_text = texts_in(answer.body.as_bytes()).any(|(_, shown)| shown == text);
-                ensure!(has_text, "an agent is saved, and not shown: {}", answer.body);
-                let mut oracle = self.oracle.borrow_mut();
-                if answer.status == 201 {
-                    oracle.hears_created(&asked)?;
-                }
-                oracle.hears_agent(&asked, &answer)
-            }
-            _ => self.hear_refusal(&asked, &answer),
-        }
-    }
-
-    pub async fn read_agent(self: &Rc<Self>, tenant: usize, agent: usize) -> Result<(), Violation> {
-        let asked = self.asks(tenant, FIRST_AGENT + agent);
-        let Some(answer) = self.ask(self.agent(tenant, "GET", agent, "")).await else { return Ok(()) };
-        match answer.status {
-            200 => self.oracle.borrow_mut().hears_agent(&asked, &answer),
-            404 => self.oracle.borrow_mut().hears_absent(&asked, &answer),
-            _ => self.hear_refusal(&asked, &answer),
-        }
-    }
-
-    pub async fn erase_agent(self: &Rc<Self>, tenant: usize, agent: usize) -> Result<(), Violation> {
-        self.erase_by(self.agent(tenant, "DELETE", agent, ""), tenant, FIRST_AGENT + agent).await
-    }
-
-    /// Walks through the users of an agent.
-    pub async fn list_agent_users(self: &Rc<Self>, tenant: usize, agent: usize) -> Result<(), Violation> {
-        let begun = self.asks(tenant, FIRST_AGENT + agent);
-        let met = self.oracle.borrow().met(tenant, FIRST_AGENT + agent);
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
-        for _ in 0..PAGES_MAX {
-            let asked = self.asks(tenant, FIRST_AGENT + agent);
-            let request = self.agent(tenant, "GET", agent, &format!("/users?page_size=1{cursor}"));
-            let Some(answer) = self.ask(request).await else { return Ok(()) };
-            match answer.status {
-                200 => {}
-                404 => return self.oracle.borrow_mut().hears_absent(&asked, &answer),
-                // Another agent has the name by now.
-                400 if self.oracle.borrow().stayed(&begun, &[begun.user]).is_empty() => return Ok(()),
-                _ => return self.hear_refusal(&asked, &answer),
-            }
-            let page = answer.json();
-            for entry in page["users"].as_array().or(page["items"].as_array()).into_iter().flatten() {
-                let Some(user) = super::user_of(entry) else {
-                    return Err(Violation(format!("nobody: {entry}")));
-                };
-                if !self.oracle.borrow().was_restored(tenant) {
-                    let texts = entry.to_string();
-                    self.oracle.borrow().hears_texts(&asked, Some(user), &texts, true)?;
-                }
-                seen.push(user);
-            }
-            let Some(next) = page["next_cursor"].as_str() else {
-                self.tally("lists of an agent's users walked to their end");
-                return self.check_met(&begun, &met, &seen);
-            };
-            cursor = format!("&cursor={next}");
-        }
-        Err(Violation("the list of an agent's users has no end".to_owned()))
-    }
-
-    fn check_met(&self, begun: &Asked, met: &[usize], seen: &[usize]) -> Result<(), Violation> {
-        let oracle = self.oracle.borrow();
-        if !oracle.is_current(begun)
-            || oracle.was_restored(begun.tenant)
-            || oracle.stayed(begun, &[begun.user]).is_empty()
-        {
-            return Ok(());
-        }
-        ensure!(seen.is_sorted_by(|a, b| PEOPLE[*a].0 < PEOPLE[*b].0), "users of an agent are out of order: {seen:?}");
-        for user in oracle.stayed(begun, met) {
-            ensure!(seen.contains(&user), "user {user} talked with an agent, and is not among its users: {seen:?}");
-        }
-        Ok(())
-    }
-
     pub async fn take_turn(self: &Rc<Self>, turn: Turn) -> Result<(), Violation> {
         let Turn { tenant, agent, user, key, hangs_up_ms, .. } = turn;
         let about = user.unwrap_or(NOBODY);
@@ -118,84 +27,172 @@ impl World {
         if key.is_some() {
             request = request.with("Idempotency-Key", format!("turn-{tenant}-{}", kept.text));
         }
-        self.oracle.borrow_mut().asks_turn(&asked, kept.text);
+        self.oracle.borrow_mut().asks_turn(&asked, &agent_asked, kept.text);
         let Some(answer) = self.ask(request).await else { return Ok(()) };
         let is_streamed = kept.body.contains("\"stream\":true");
         let is_answered = answer.status == 200 && (!is_streamed || answer.body.contains("event: completion"));
         if is_answered {
             self.tally("turns answered");
-            return self.hear_turn(&asked, &agent_asked, kept.text, &answer);
+            self.check_repeated_turn(tenant, key, &kept, &answer)?;
+            return self.hear_turn(&asked, &agent_asked, &kept, &answer);
         }
         if answer.status != 200 {
             self.oracle.borrow_mut().hears_no_turn(&asked, kept.text, &answer, key.is_some());
         }
+        self.hear_no_turn(&asked, &agent_asked, &kept, &answer)
+    }
+
+    fn hear_no_turn(&self, asked: &Asked, agent: &Asked, kept: &KeptTurn, answer: &Answer) -> Result<(), Violation> {
         match answer.status {
             // The stream tells of a failure.
             200 => Ok(()),
-            404 => self.oracle.borrow_mut().hears_absent(&agent_asked, &answer),
-            409 if key.is_some() => Ok(()),
-            409 => self.oracle.borrow_mut().hears_absent(&asked, &answer),
-            _ => self.hear_refusal(&asked, &answer),
+            404 => self.oracle.borrow_mut().hears_absent(agent, answer),
+            409 if answer.is_of_erased() => self.oracle.borrow().hears_of_erased(asked, agent),
+            409 if answer.is_error("idempotency_in_flight") => {
+                ensure!(kept.times > 1 || answer.is_muddled, "the first request with a key is in flight already");
+                Ok(())
+            }
+            409 => self.oracle.borrow_mut().hears_absent(asked, answer),
+            403 if answer.is_error("relationship_limit_reached") => self.check_quota(asked, answer, true),
+            429 if answer.is_error("quota_exhausted") => self.check_quota(asked, answer, false),
+            _ => self.hear_refusal(asked, answer),
         }
     }
 
+    /// A quota that is used up was used by somebody.
+    fn check_quota(&self, asked: &Asked, answer: &Answer, is_of_relationships: bool) -> Result<(), Violation> {
+        let body = answer.json();
+        let details = &body["error"]["details"];
+        let (used, limit) = (details["used"].as_u64(), details["limit"].as_u64());
+        let period = details["resets_at"].as_str().unwrap_or_default();
+        ensure!(self.has_small_limits() && used >= limit, "a quota is exhausted: {}", answer.body);
+        let oracle = self.oracle.borrow();
+        let (_, most) = if is_of_relationships { oracle.active(asked, period) } else { oracle.turns(asked, period) };
+        ensure!(used <= Some(most), "{used:?} are used until {period}, and at most {most} were: {}", answer.body);
+        Ok(())
+    }
+
+    /// The answer to a turn with a key is the same each time, unless it is streamed: the events tell more at first.
+    fn check_repeated_turn(
+        &self,
+        tenant: usize,
+        key: Option<usize>,
+        kept: &KeptTurn,
+        answer: &Answer,
+    ) -> Result<(), Violation> {
+        let mut tenancies = self.tenancies.borrow_mut();
+        let held = key.and_then(|key| tenancies[tenant].kept_turns.get_mut(&key));
+        let Some(held) = held.filter(|held| held.text == kept.text && !kept.body.contains("\"stream\":true")) else {
+            return Ok(());
+        };
+        let first = held.answer.get_or_insert_with(|| answer.body.clone());
+        ensure!(*first == answer.body, "a repeated turn is answered {}, not {first}", answer.body);
+        Ok(())
+    }
+
     /// A turn with a key is asked for again with the same body.
-    fn kept_turn(&self, turn: &Turn, about: usize) -> Kept {
+    fn kept_turn(&self, turn: &Turn, about: usize) -> KeptTurn {
         let Turn { tenant, agent, user, key, is_streamed, .. } = *turn;
         let (now_ms, era) = (self.time.now_ms(), self.oracle.borrow().tenants[tenant].era);
-        let slot = key.map(|key| 10 + key);
-        let known = slot.and_then(|slot| self.tenancies.borrow()[tenant].kept.get(&slot).cloned());
-        let is_same = |kept: &Kept| {
+        let known = key.and_then(|key| self.tenancies.borrow()[tenant].kept_turns.get(&key).cloned());
+        let is_same = |kept: &KeptTurn| {
             kept.sent_ms + KEPT_MS > now_ms && kept.era == era && kept.user == about && kept.agent == agent
         };
-        if let Some(kept) = known.filter(is_same) {
-            return kept;
-        }
-        let (text, mark) = self.oracle.borrow_mut().text(tenant, about);
-        let affect = json!({ "valence": 0.5, "arousal": -0.25 });
-        let mut body = json!({ "message": mark, "personality_id": AGENTS[agent], "affect": affect });
-        if let Some(user) = user {
-            body["user_id"] = PEOPLE[user].0.into();
-        }
-        if is_streamed {
-            body["stream"] = true.into();
-        }
-        let kept = Kept { user: about, agent, text, body: body.to_string(), sent_ms: now_ms, era, answer: None };
-        if let Some(slot) = slot {
-            self.tenancies.borrow_mut()[tenant].kept.insert(slot, kept.clone());
+        let mut kept = known.filter(is_same).unwrap_or_else(|| {
+            let (text, mark) = self.oracle.borrow_mut().text(tenant, about);
+            let affect = json!({ "valence": 0.5, "arousal": -0.25 });
+            let mut body = json!({ "message": mark, "personality_id": AGENTS[agent], "affect": affect });
+            if let Some(user) = user {
+                body["user_id"] = PEOPLE[user].0.into();
+            }
+            if is_streamed {
+                body["stream"] = true.into();
+            }
+            let body = body.to_string();
+            KeptTurn { user: about, agent, text, body, sent_ms: now_ms, era, times: 0, answer: None }
+        });
+        kept.times += 1;
+        if let Some(key) = key {
+            self.oracle.borrow_mut().sends_again(tenant, kept.text);
+            self.tenancies.borrow_mut()[tenant].kept_turns.insert(key, kept.clone());
         }
         kept
     }
 
-    fn hear_turn(&self, asked: &Asked, agent: &Asked, text: u64, answer: &Answer) -> Result<(), Violation> {
+    /// The end of the billing period that contains an instant of the object's clock.
+    fn period_end(&self, tenant: usize, true_ms: i64) -> String {
+        let anchor_day = self.tenancies.borrow()[tenant].anchor_day;
+        let (_, end_ms) = calendar::period(anchor_day, true_ms + self.places[tenant].skew_ms.get());
+        Timestamp::from_millis(end_ms).to_string()
+    }
+
+    fn hear_turn(&self, asked: &Asked, agent: &Asked, kept: &KeptTurn, answer: &Answer) -> Result<(), Violation> {
         let number = |name: &str| answer.header(name).and_then(|text| text.parse::<u64>().ok());
-        let (used, limit) = (number("X-Quota-Turns-Used"), number("X-Quota-Turns-Limit"));
-        let is_replayed = answer.header("Idempotency-Replayed").is_some();
-        ensure!(used.is_some() && limit.is_some(), "a turn without its quota");
-        ensure!(is_replayed || self.limits_change() || used <= limit, "{used:?} turns of {limit:?} are used");
-        let period = answer.header("X-Quota-Reset").unwrap_or_default().to_owned();
+        for quota in [
+            (number("X-Quota-Turns-Used"), number("X-Quota-Turns-Limit")),
+            (number("X-Quota-Relationships-Used"), number("X-Quota-Relationships-Limit")),
+        ] {
+            let (used, limit) = quota;
+            ensure!(used.is_some() && limit.is_some(), "a turn without its quota");
+            let is_replayed = answer.header("Idempotency-Replayed").is_some();
+            ensure!(is_replayed || self.limits_change() || used <= limit, "{used:?} of {limit:?} are used");
+        }
+        let shown = answer.header("X-Quota-Reset").unwrap_or_default();
+        let (begun, over) =
+            (self.period_end(asked.tenant, asked.sent.ms), self.period_end(asked.tenant, self.time.now_ms()));
+        let was_set = self.places[asked.tenant].set_ms.get() >= asked.sent.ms;
+        ensure!(was_set || shown == begun || shown == over, "a period ends at {shown}, not at {begun} or {over}");
+        // At the turn of a month it is not known in which one the turn counts.
+        let until = (!was_set && begun == over).then_some(begun);
         let mut oracle = self.oracle.borrow_mut();
         oracle.hears_texts(asked, Some(asked.user), &answer.body, false)?;
-        if is_replayed {
+        if answer.header("Idempotency-Replayed").is_some() {
             self.tally("turns replayed");
+        } else if kept.times > 1 {
+            oracle.hears_first(asked, kept.text)?;
         }
-        oracle.hears_turn(asked, agent, text, period, answer);
-        Ok(())
+        oracle.hears_turn(asked, agent, kept.text, until, answer)
     }
 
     /// What is counted is what was answered, and may be what was never heard of.
     pub async fn read_usage(self: &Rc<Self>, tenant: usize) -> Result<(), Violation> {
-        let asked = self.asks(tenant, NOBODY);
-        let Some(answer) = self.ask(self.api(tenant, "GET", "/v1/usage/turns")).await else { return Ok(()) };
-        if answer.status != 200 {
-            return self.hear_refusal(&asked, &answer);
+        for is_of_relationships in [false, true] {
+            let asked = self.asks(tenant, NOBODY);
+            let path = if is_of_relationships { "/v1/usage/active-relationships" } else { "/v1/usage/turns" };
+            let Some(answer) = self.ask(self.api(tenant, "GET", path)).await else { return Ok(()) };
+            if answer.status != 200 {
+                self.hear_refusal(&asked, &answer)?;
+                continue;
+            }
+            let usage = answer.json();
+            let used = usage["used"].as_u64().unwrap_or_default();
+            let period = usage["resets_at"].as_str().unwrap_or_default();
+            self.check_usage(&asked, used, period, is_of_relationships)?;
         }
-        let usage = answer.json();
-        let used = usage["used"].as_u64().unwrap_or_default();
-        let period = usage["resets_at"].as_str().unwrap_or_default();
-        let (least, most) = self.oracle.borrow().turns(&asked, period);
-        ensure!(used >= least, "{used} turns are counted until {period}, and {least} were answered");
-        ensure!(used <= most, "{used} turns are counted until {period}, and at most {most} were taken");
+        Ok(())
+    }
+
+    /// The number of turns, or of active relationships, is what was heard of.
+    pub(super) fn check_usage(
+        &self,
+        asked: &Asked,
+        used: u64,
+        period: &str,
+        is_of_relationships: bool,
+    ) -> Result<(), Violation> {
+        let oracle = self.oracle.borrow();
+        let (least, most, what) = if is_of_relationships {
+            let (least, most) = oracle.active(asked, period);
+            (least, most, "relationships")
+        } else {
+            let (least, most) = oracle.turns(asked, period);
+            (least, most, "turns")
+        };
+        ensure!(used >= least, "{used} {what} are counted until {period}, and at least {least} were heard of");
+        ensure!(used <= most, "{used} {what} are counted until {period}, and at most {most} were asked for");
+        if least == most && least > 0 {
+            self.tally(if is_of_relationships { "exact counts of relationships" } else { "exact counts of turns" });
+        }
         Ok(())
     }
 }

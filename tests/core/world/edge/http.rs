@@ -88,6 +88,16 @@ impl Answer {
         self.headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_str())
     }
 
+    /// The version that the tag names.
+    pub fn version(&self) -> Option<i64> {
+        self.header("ETag")?.trim_start_matches("W/").trim_matches('"').parse().ok()
+    }
+
+    /// Whether the answer is an error of this code, or says so of a row.
+    pub fn is_error(&self, code: &str) -> bool {
+        self.body.contains(&format!("\"code\":\"{code}\"")) || self.body.contains(&format!(":problem:{code}\""))
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }

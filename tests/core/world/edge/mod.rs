@@ -39,7 +39,9 @@ const PATIENCE_MS: i64 = 120_000;
 
 #[derive(Default)]
 pub struct Isolate {
-    skew_ms: i64,
+    pub skew_ms: Cell<i64>,
+    /// When its clock was last set back, by true time.
+    pub set_back_ms: Cell<i64>,
     location: usize,
     leases: RefCell<Leases>,
     denial_cache: RefCell<DenialCache>,
@@ -50,7 +52,7 @@ pub struct Isolate {
 
 impl Isolate {
     pub fn new(skew_ms: i64, location: usize) -> Self {
-        Self { skew_ms, location, ..Self::default() }
+        Self { skew_ms: Cell::new(skew_ms), set_back_ms: Cell::new(i64::MIN / 2), location, ..Self::default() }
     }
 }
 
@@ -64,6 +66,8 @@ impl World {
     pub async fn ask_at(self: &Rc<Self>, isolate: usize, request: Request) -> Option<Answer> {
         self.trace(|| format!("isolate {isolate}: {} {} {}", request.method, request.path, request.body));
         let sent = self.oracle.borrow_mut().moment(self.time.now_ms());
+        let writer = request.tenant.filter(|_| request.method != "GET");
+        let write = writer.map(|tenant| (tenant, self.oracle.borrow_mut().writes(tenant, sent)));
         let (gone, is_muddled) = (Later::default(), Rc::new(Cell::new(false)));
         let runtime =
             Surroundings { world: Rc::clone(self), isolate, gone: gone.clone(), is_muddled: Rc::clone(&is_muddled) };
@@ -89,7 +93,10 @@ impl World {
             None => format!("  {} {}: no answer", request.method, request.path),
         });
         let answer = answer?;
-        self.check_answer(&request, &answer, sent);
+        self.check_answer(isolate, &request, &answer, sent);
+        if let Some((tenant, write)) = write {
+            self.oracle.borrow_mut().has_written(tenant, write, &answer);
+        }
         if self.one_in(40) {
             self.fault("answers lost on their way to the client");
             return None;
@@ -144,7 +151,7 @@ impl Runtime for Surroundings {
     type Cache = Location;
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.world.time.now_ms() + self.isolate().skew_ms)
+        Timestamp::from_millis(self.world.time.now_ms() + self.isolate().skew_ms.get())
     }
 
     fn random<const N: usize>(&self) -> Result<[u8; N], Refusal> {
@@ -193,7 +200,7 @@ impl Runtime for Surroundings {
 
     fn cache(&self) -> Result<Location, Refusal> {
         let isolate = self.isolate();
-        Ok(Location { world: Rc::clone(&self.world), place: isolate.location, skew_ms: isolate.skew_ms })
+        Ok(Location { world: Rc::clone(&self.world), place: isolate.location, writer: None })
     }
 
     async fn call(

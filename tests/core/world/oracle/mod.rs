@@ -4,12 +4,19 @@
 //! says which request wrote it.
 
 mod erasures;
+mod principals;
+mod relationships;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clients::Scope;
 use super::edge::Answer;
 use crate::simulation::{Violation, ensure};
+use principals::PrincipalIds;
+use relationships::Relationships;
+pub use relationships::{Shown, pair};
+use turns::TurnsTaken;
 
 /// Marks texts.
 const MARK: &str = "tok";
@@ -36,10 +43,18 @@ enum Fate {
 #[derive(Debug, Clone)]
 pub struct Text {
     user: usize,
+    /// It is in the answer to a turn, and nowhere else.
+    is_of_turn: bool,
+    /// The relationship of its turn, if the turn was surely that relationship's.
+    pair: Option<usize>,
+    /// More than one request may write it.
+    is_sent_again: bool,
     fate: Fate,
     heard: Option<Moment>,
     /// The first erasure of whatever was written by then was requested.
     requested: Option<Moment>,
+    /// It was erased at once.
+    forgotten: Option<Moment>,
     /// Its receipt said that it was completed.
     erased: Option<Moment>,
 }
@@ -52,10 +67,11 @@ impl Text {
     }
 }
 
-/// A request to erase a person.
+/// A request to erase a person, an agent or a relationship.
 #[derive(Debug, Clone)]
 struct Erasure {
     user: usize,
+    scope: Scope,
     sent: Moment,
     heard: Option<Moment>,
     /// Another call of the same request may come late, and erase once more.
@@ -63,6 +79,17 @@ struct Erasure {
     deletion_id: Option<String>,
     /// From then on it erases nothing more.
     over: Option<Moment>,
+    /// The receipt said that it is completed.
+    completed: Option<Moment>,
+}
+
+impl Erasure {
+    fn may_come(&self, at: Moment) -> bool {
+        match self.over {
+            Some(over) => over > at || (self.is_muddled && self.sent.ms + LATE_MS >= at.ms),
+            None => self.heard.is_some() || self.sent.ms + LATE_MS >= at.ms,
+        }
+    }
 }
 
 /// A person, as far as the answers say.
@@ -100,10 +127,15 @@ pub struct TenantOracle {
     restored_ms: Option<i64>,
     /// Who talked with which agent, both surely there.
     pub met: BTreeSet<(usize, usize)>,
-    /// Turns that were answered: by their text, the end of the period.
-    pub turns: BTreeMap<u64, (Moment, String)>,
-    /// Turns of which it is not known whether they are counted.
-    pub open_turns: BTreeSet<u64>,
+    relationships: Relationships,
+    turns: TurnsTaken,
+    principals: PrincipalIds,
+    /// Agents by their ids, of which each names one for good.
+    agent_ids: BTreeMap<String, usize>,
+    /// Requests that may change something, and when each was over.
+    writes: Vec<(Moment, Option<Moment>)>,
+    /// D1 was restored, so that lists and a restored object's copies may be earlier ones until it is repaired.
+    pub is_listing_restored: bool,
 }
 
 /// What a client notes before it asks.
@@ -162,9 +194,55 @@ impl Oracle {
     /// A text of a request about a person.
     pub fn text(&mut self, tenant: usize, user: usize) -> (u64, String) {
         self.texts += 1;
-        let text = Text { user, fate: Fate::Unknown, heard: None, requested: None, erased: None };
+        let text = Text {
+            user,
+            is_of_turn: false,
+            pair: None,
+            is_sent_again: false,
+            fate: Fate::Unknown,
+            heard: None,
+            requested: None,
+            forgotten: None,
+            erased: None,
+        };
         self.tenants[tenant].texts.insert(self.texts, text);
         (self.texts, format!("{MARK}{tenant}n{}z", self.texts))
+    }
+
+    /// Requests with an idempotency key write a text again and again.
+    pub fn sends_again(&mut self, tenant: usize, text: u64) {
+        if let Some(text) = self.tenants[tenant].texts.get_mut(&text) {
+            text.is_sent_again = true;
+        }
+    }
+
+    /// A request that may change something. Returns its number.
+    pub fn writes(&mut self, tenant: usize, sent: Moment) -> usize {
+        let writes = &mut self.tenants[tenant].writes;
+        writes.push((sent, None));
+        writes.len() - 1
+    }
+
+    pub fn has_written(&mut self, tenant: usize, number: usize, answer: &Answer) {
+        let heard = self.heard();
+        if !answer.is_muddled
+            && let Some((_, over)) = self.tenants[tenant].writes.get_mut(number)
+        {
+            *over = Some(heard);
+        }
+    }
+
+    /// Whether no other request could change anything from a moment on until now, but the last `own` ones.
+    pub fn was_quiet(&self, tenant: usize, since: Moment, own: usize) -> bool {
+        let held = &self.tenants[tenant];
+        let others = held.writes.len().saturating_sub(own);
+        let is_over = |(sent, over): &(Moment, Option<Moment>)| match over {
+            Some(over) => *over < since,
+            None => sent.ms + LATE_MS < since.ms,
+        };
+        held.closing.is_none()
+            && held.writes[..others].iter().all(is_over)
+            && held.erasures.iter().all(|erasure| erasure.completed.is_some() || erasure.is_refused())
     }
 
     pub fn is_current(&self, asked: &Asked) -> bool {
@@ -181,7 +259,7 @@ impl Oracle {
         if answer.is_success() && texts_in(answer.body.as_bytes()).any(|(_, shown)| shown == text) {
             // Another call of the same request may come late, and write the text once more.
             held.is_written((!answer.is_muddled).then_some(heard));
-        } else if held.fate == Fate::Unknown && !answer.is_muddled && answer.status < 500 {
+        } else if held.fate == Fate::Unknown && !held.is_sent_again && !answer.is_muddled && answer.status < 500 {
             held.fate = Fate::Void;
             held.heard = Some(heard);
         }
@@ -194,7 +272,7 @@ fn is_active(record: &serde_json::Value) -> bool {
 }
 
 /// The part of a record that a version names.
-fn state_of(record: &serde_json::Value) -> String {
+pub fn state_of(record: &serde_json::Value) -> String {
     let mut record = record.clone();
     if let Some(members) = record.as_object_mut() {
         members.remove("relationships");
@@ -205,20 +283,18 @@ fn state_of(record: &serde_json::Value) -> String {
 
 impl TenantOracle {
     pub fn may_end(&self, asked: &Asked) -> bool {
-        let sent_since = |erasure: &Erasure| erasure.user == asked.user && erasure.sent > asked.sent;
+        let sent_since = |erasure: &Erasure| erasure.ends(asked.user) && erasure.sent > asked.sent;
         self.closing.is_some() || self.erasures.iter().any(sent_since)
     }
 
-    /// Whether an erasure of the person may still come.
-    pub fn is_threatened(&self, user: usize, at: Moment) -> bool {
-        let threatens = |erasure: &&Erasure| {
-            erasure.user == user
-                && match erasure.over {
-                    Some(over) => over > at || (erasure.is_muddled && erasure.sent.ms + LATE_MS >= at.ms),
-                    None => erasure.heard.is_some() || erasure.sent.ms + LATE_MS >= at.ms,
-                }
-        };
-        self.closing.is_some() || self.erasures.iter().any(|erasure| threatens(&erasure))
+    /// Whether an erasure of a person, an agent or a relationship may still come.
+    pub fn is_threatened(&self, subject: usize, at: Moment) -> bool {
+        self.closing.is_some() || self.erasures.iter().any(|erasure| erasure.ends(subject) && erasure.may_come(at))
+    }
+
+    /// Whether a relationship may still be asked to count its turns anew.
+    fn is_reset_later(&self, pair: usize, at: Moment) -> bool {
+        self.erasures.iter().any(|erasure| erasure.forgets(pair) && erasure.may_come(at))
     }
 
     /// Checks what an answer shows. `is_list` for answers that never show whoever is being erased.
@@ -234,6 +310,7 @@ impl TenantOracle {
             let is_void = text.fate == Fate::Void && by(text.heard);
             ensure!(!is_void, "text {number} was never written: {body}");
             ensure!(!by(text.erased), "text {number} is erased: {body}");
+            ensure!(!by(text.forgotten), "text {number} is of a turn that is erased: {body}");
             ensure!(!is_list || !by(text.requested), "text {number} is being erased, and listed: {body}");
         }
         Ok(())
@@ -274,14 +351,10 @@ impl TenantOracle {
     pub fn ends_erasures(&mut self, asked: &Asked) {
         for erasure in &mut self.erasures {
             let is_before = erasure.heard.is_some_and(|heard| heard < asked.sent);
-            if erasure.user == asked.user && is_before && erasure.over.is_none() {
+            if erasure.ends(asked.user) && is_before && erasure.over.is_none() {
                 erasure.over = Some(asked.sent);
             }
         }
-    }
-
-    pub fn text_mut(&mut self, text: u64) -> Option<&mut Text> {
-        self.texts.get_mut(&text)
     }
 }
 
@@ -303,9 +376,21 @@ impl Oracle {
             held.ends_erasures(asked);
         }
         let version = held.note_record(asked, record, heard)?;
-        let tag = answer.header("ETag").map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
-        ensure!(tag.is_none_or(|tag| tag == version.to_string()), "the tag {tag:?} is not version {version}");
+        let tag = answer.version();
+        ensure!(tag.is_none_or(|tag| tag == version), "the tag {tag:?} is not version {version}");
         Ok(())
+    }
+
+    /// The newest version of a person that was heard of.
+    pub fn version(&self, tenant: usize, user: usize) -> Option<i64> {
+        let heard = &self.tenants[tenant].people.get(&user)?.heard;
+        heard.last().map(|(_, version)| *version)
+    }
+
+    /// An answer says which version the person has.
+    pub fn hears_version(&mut self, asked: &Asked, version: i64) -> Result<(), Violation> {
+        let heard = self.heard();
+        if self.is_current(asked) { self.tenants[asked.tenant].note_version(asked, version, heard) } else { Ok(()) }
     }
 
     /// Nobody created a person who was there all the time.
@@ -327,22 +412,32 @@ impl Oracle {
     /// A read that may be so old, in milliseconds.
     pub fn hears_nearby(&mut self, asked: &Asked, answer: &Answer, now_ms: i64, age_ms: i64) -> Result<(), Violation> {
         let held = &self.tenants[asked.tenant];
-        if !self.is_current(asked) || held.restored_ms.is_some_and(|restored_ms| now_ms - age_ms <= restored_ms) {
+        let is_lost = held.restored_ms.is_some_and(|restored_ms| now_ms - age_ms <= restored_ms);
+        // If D1 was restored too, nothing shows that the object was.
+        if !self.is_current(asked) || is_lost || (held.era > 0 && held.is_listing_restored) {
             return Ok(());
         }
-        let version = answer.json()["version"].as_i64().unwrap_or_default();
-        let least = held.people.get(&asked.user).map_or(0, |person| person.version_at_ms(now_ms - age_ms));
+        let record = answer.json();
+        let version = record["version"].as_i64().unwrap_or_default();
+        let person = held.people.get(&asked.user);
+        let least = person.map_or(0, |person| person.version_at_ms(now_ms - age_ms));
         ensure!(
             version >= least,
             "version {version} of user {} from nearby, {age_ms} ms old, after {least}",
             asked.user
         );
+        let known = person.and_then(|person| person.states.get(&version));
+        let state = state_of(&record);
+        ensure!(
+            known.is_none_or(|known| *known == state),
+            "version {version} names {known:?}, and from nearby {state}"
+        );
         for (tenant, number) in texts_in(answer.body.as_bytes()) {
             ensure!(tenant == asked.tenant, "tenant {} is shown a text of tenant {tenant}", asked.tenant);
             let Some(text) = held.texts.get(&number) else { continue };
-            let is_over = |moment: Option<Moment>| moment.is_some_and(|moment| moment.ms < now_ms - age_ms);
-            ensure!(!is_over(text.erased), "text {number} is erased, and shown from nearby");
-            ensure!(!(text.fate == Fate::Void), "text {number} was never written, and is shown from nearby");
+            let is_over = text.requested.is_some_and(|requested| requested.ms < now_ms - age_ms);
+            ensure!(!is_over, "text {number} is being erased, and shown from nearby, {age_ms} ms old");
+            ensure!(text.fate != Fate::Void, "text {number} is not there, and is shown from nearby");
         }
         Ok(())
     }
