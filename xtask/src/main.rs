@@ -13,12 +13,13 @@ const USAGE: &str = "\
 usage:
   cargo dev [--port N] [--state DIR]   build everything and serve locally, on port 8787 unless told; on a free
                                        one if that is taken, or 0
-  cargo deploy [--url URL] [--state DIR]
+  cargo deploy [--url URL] [--state DIR] [--verify yes|no]
                                        build, migrate and deploy to the account that wrangler is logged in to,
                                        the first time with new secrets, an organization and keys, which are
                                        shown once; ROLLCALL_ADMIN_TOKEN is the token of an earlier
                                        deployment. URL is where it serves, if not on workers.dev; DIR
-                                       keeps what is not shown yet, .deploy unless told
+                                       keeps what is not shown yet, .deploy unless told. Then verifies it,
+                                       unless told not to
   cargo xtask build [--out FOLDER] [--opt-level L]
                                        build the Worker if anything changed, into build/ unless told;
                                        L is one of 0, 1, 2, 3, s, z, that of Cargo.toml unless told
@@ -163,6 +164,8 @@ fn deploy_options(arguments: &[String]) -> Result<deploy::Options> {
         match name {
             "--url" => options.url = Some(value.to_owned()),
             "--state" => options.state = Some(PathBuf::from(value)),
+            "--verify" if ["yes", "no"].contains(&value) => options.skips_verification = value == "no",
+            "--verify" => return Err("--verify takes yes or no".into()),
             _ => return Err(unknown(name)),
         }
     }

@@ -64,7 +64,8 @@ fn files_with(folder: &Path, text: &str) -> Vec<String> {
 #[test]
 fn the_first_run_makes_a_deployment_and_the_next_ones_replace_the_worker_alone() {
     let stand_in = StandIn::start();
-    let first = stand_in.deploy(None);
+    let first = stand_in.deploy_and_verify();
+    assert!(first.stdout.contains("deletion                ok"), "it is verified: {first:?}");
     let credentials = assert_first_deployment(&stand_in, &first);
     assert!(first.stdout.contains(&format!("curl -i {}/v1/end-users", stand_in.url)), "{first:?}");
     assert_eq!(worker(&stand_in)["crons"], json!(["*/15 * * * *"]));

@@ -66,6 +66,12 @@ impl StandIn {
         self.deploy_with(admin_token, &json!({}))
     }
 
+    /// `cargo deploy` for the first time, which verifies in the end what it has deployed.
+    pub fn deploy_and_verify(&self) -> Run {
+        self.begin_run(&json!({}));
+        run(self.command().args(["--verify", "yes"]))
+    }
+
     /// `cargo deploy` while calls fail: see `cloudflare.mjs`.
     pub fn deploy_with(&self, admin_token: Option<&str>, faults: &Value) -> Run {
         self.begin_run(faults);
@@ -80,7 +86,7 @@ impl StandIn {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command
-            .args(["deploy", "--url", &self.url, "--state"])
+            .args(["deploy", "--url", &self.url, "--verify", "no", "--state"])
             .arg(self.kept())
             .env("CLOUDFLARE_API_BASE_URL", format!("{}/client/v4", self.url))
             .env("CLOUDFLARE_API_TOKEN", TOKEN)
