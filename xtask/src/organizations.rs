@@ -89,7 +89,7 @@ pub fn export(options: &Options) -> Result<()> {
     let (url, token) = (options.server.url()?, options.server.operator()?);
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&options.file)?;
-    let (mut reached, mut length) = last_place(&file)?;
+    let (mut reached, mut length) = last_place(&file, Reached::Beginning, 0)?;
     let mut attempt = 0;
     loop {
         file.set_len(length)?;
@@ -114,7 +114,7 @@ pub fn export(options: &Options) -> Result<()> {
             Err(error) => Some(error.into()),
         };
         let before = length;
-        (reached, length) = last_place(&file)?;
+        (reached, length) = last_place(&file, reached, length)?;
         step(format!("{length} bytes"));
         if interrupt::happened() {
             return Err("interrupted; the same command goes on from here".into());
@@ -142,11 +142,11 @@ fn copy(response: ureq::http::Response<ureq::Body>, file: &mut File) -> Result<(
     Ok(file.sync_data()?)
 }
 
-/// The last place of an export in a file, and the length of the file up to there.
-fn last_place(file: &File) -> Result<(Reached, u64)> {
+/// The last place of an export in a file, and the length of the file up to there. It looks behind the place that is known.
+fn last_place(file: &File, known: Reached, known_bytes: u64) -> Result<(Reached, u64)> {
     let mut lines = BufReader::new(file);
-    lines.seek(SeekFrom::Start(0))?;
-    let (mut reached, mut reached_bytes, mut read) = (Reached::Beginning, 0, 0);
+    lines.seek(SeekFrom::Start(known_bytes))?;
+    let (mut reached, mut reached_bytes, mut read) = (known, known_bytes, known_bytes);
     let mut line = String::new();
     loop {
         line.clear();
