@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         credentials => credentials,
     };
-    // What is wrong is told after the credentials, which are shown once.
+    // A fault fails the command only when the credentials are shown: they are shown once.
     let verified = if options.skips_verification { Ok(()) } else { verify::run(&url, &admin_token) };
     match credentials {
         Some(credentials) => {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Result, secrets, step};
 
-pub const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
+const ADMIN_TOKEN: &str = "ADMIN_TOKEN";
 pub const KEY_SECRET: &str = "KEY_SECRET";
 
 /// The file and what it holds.
