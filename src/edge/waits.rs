@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
-use super::runtime::Runtime;
+use super::runtime::{Runtime, timed};
 
 /// Whom a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,16 +39,14 @@ impl Waits {
 
     /// Waits for a store.
     pub async fn note<T>(&self, store: Store, runtime: &impl Runtime, work: impl Future<Output = T>) -> T {
-        let since = runtime.now();
-        let done = work.await;
-        let waited_ms = runtime.now().millis().saturating_sub(since.millis()).max(0);
+        let (done, waited_ms) = timed(runtime, work).await;
         let mut waited = self.0.get();
         let sum_ms = match store {
             Store::Object => &mut waited.object,
             Store::Listing => &mut waited.listing,
             Store::Records => &mut waited.records,
         };
-        *sum_ms = Some(sum_ms.unwrap_or_default().saturating_add(waited_ms));
+        *sum_ms = Some(sum_ms.unwrap_or_default().saturating_add(waited_ms.max(0)));
         self.0.set(waited);
         done
     }

@@ -6,6 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::refusal::Refusal;
+
 /// Members of one JSON object in the order given, each value still text.
 #[derive(Debug, Default)]
 pub struct Members<'a>(pub Vec<(String, &'a RawValue)>);
@@ -51,6 +53,12 @@ pub fn members(value: &RawValue) -> Option<Members<'_>> {
 /// The elements of an array.
 pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
+}
+
+/// The elements of an array of 1 to `most` things, which `what` names.
+pub fn list_of<'a>(value: &'a RawValue, most: usize, what: &str) -> Result<Vec<&'a RawValue>, Refusal> {
+    let list = elements(value).ok_or_else(|| Refusal::new(format!("must be an array of {what}")))?;
+    if (1..=most).contains(&list.len()) { Ok(list) } else { Err(Refusal::new(format!("must hold 1 to {most} {what}"))) }
 }
 
 /// The content of a string. `None` if the value is not a string or escapes half a surrogate pair.

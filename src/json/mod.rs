@@ -15,7 +15,7 @@ mod tolerant;
 
 pub use canonical::canonical;
 pub use document::check;
-pub use members::{Members, as_map, elements, is_object, members, string};
+pub use members::{Members, as_map, elements, is_object, list_of, members, string};
 pub use serde_json::value::RawValue;
 pub use text::Text;
 pub use tokens::{compact, depth};

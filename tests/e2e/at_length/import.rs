@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use xtask::served::API_KEY;
 
+use super::Running;
 use crate::client::Client;
 use crate::pages::PageCount;
 use crate::server::{Options, Server, expect, roomy};
@@ -41,22 +42,8 @@ fn write_file(path: &Path) {
     std::fs::write(path, text).expect("the file");
 }
 
-/// A running import, which is killed when this value is dropped.
-struct Import(Child);
-
-impl Drop for Import {
-    fn drop(&mut self) {
-        // The import may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(server: &Server, key: &str, file: &Path) -> Import {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(xtask::root()).args(["run", "--quiet", "--package", "xtask", "--", "import"]);
-    command.arg(file).args(["--url", server.url()]).env("ROLLCALL_API_KEY", key);
-    Import(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the import"))
+fn start(server: &Server, key: &str, file: &Path) -> Running {
+    super::start(server, &["import", file.to_str().expect("a path")], (API_KEY, key))
 }
 
 fn lines_done(file: &Path) -> u64 {

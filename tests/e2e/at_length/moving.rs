@@ -2,11 +2,12 @@
 //! are killed and started again.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use xtask::served::ADMIN_TOKEN;
 
+use super::Running;
 use crate::agents::{PATH as AGENTS, make_agent};
 use crate::respond::turn;
 use crate::server::{Options, Organization, Server, expect, roomy};
@@ -19,22 +20,8 @@ const BATCH: usize = 500;
 const RELATED: usize = 40;
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// A running command, which is killed when this value is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // The command may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn start(server: &Server, arguments: &[&str]) -> Running {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(xtask::root()).args(["run", "--quiet", "--package", "xtask", "--"]).args(arguments);
-    command.args(["--url", server.url()]).env("ROLLCALL_ADMIN_TOKEN", server.admin_token());
-    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command"))
+    super::start(server, arguments, (ADMIN_TOKEN, server.admin_token()))
 }
 
 /// Starts the command, kills it when the file is so long, and lets it go on to its end.

@@ -18,7 +18,7 @@ use crate::edge::organizations;
 use crate::edge::runtime::{ObjectMethod, Runtime};
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, both, choice, integer, string};
-use crate::json::{RawValue, elements};
+use crate::json::{RawValue, list_of};
 use crate::organization::protocol::{AgentRecord, EndUserRecord, ImportRecords, Record, RelationshipRecord};
 use crate::refusal::Refusal;
 
@@ -86,14 +86,7 @@ pub async fn post(exchange: &mut Exchange<'_, impl Runtime>, mut input: AdminInp
 fn read(body: &Body) -> Result<(Mode, Vec<Result<Record, Fault>>), Fault> {
     let mut fields = body.fields()?;
     let mode = fields.optional("mode", |value| choice(&string(value)?)).unwrap_or(Mode::Live);
-    let records = fields.required("records", |value| {
-        let records = elements(value).ok_or_else(|| Refusal::new("must be an array of records"))?;
-        if (1..=RECORDS_MAX).contains(&records.len()) {
-            Ok(records)
-        } else {
-            Err(Refusal::new("must hold 1 to 500 records"))
-        }
-    });
+    let records = fields.required("records", |value| list_of(value, RECORDS_MAX, "records"));
     fields.finish()?;
     let records = records.ok_or_else(|| internal("a required field is missing without a fault"))?;
     Ok((mode, records.into_iter().map(read_record).collect()))

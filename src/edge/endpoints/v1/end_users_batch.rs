@@ -16,7 +16,7 @@ use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::fault::{Fault, internal};
 use crate::input::{Fields, string};
-use crate::json::{RawValue, elements};
+use crate::json::{RawValue, list_of};
 use crate::organization::protocol::{CreateEndUsers, Creation, DeleteEndUsers, NewEndUser, ReadEndUsers, Resource};
 use crate::refusal::Refusal;
 
@@ -71,10 +71,7 @@ fn cost(rows: usize, body: &Body) -> u32 {
 
 fn read(body: &Body) -> Result<Vec<BatchRow>, Fault> {
     let mut fields = body.fields()?;
-    let rows = fields.required("users", |value| {
-        let rows = elements(value).ok_or_else(|| Refusal::new("must be an array of users"))?;
-        if (1..=ROWS_MAX).contains(&rows.len()) { Ok(rows) } else { Err(Refusal::new("must hold 1 to 500 users")) }
-    });
+    let rows = fields.required("users", |value| list_of(value, ROWS_MAX, "users"));
     fields.finish()?;
     let rows = rows.ok_or_else(|| internal("a required field is missing without a fault"))?;
     Ok(rows.into_iter().map(read_row).collect())
@@ -214,9 +211,5 @@ fn respond_erased(user_ids: Vec<UserId>, erasures: Vec<Option<DeletionId>>) -> R
 }
 
 fn user_ids(value: &RawValue, most: usize) -> Result<Vec<UserId>, Refusal> {
-    let ids = elements(value).ok_or_else(|| Refusal::new("must be an array of user ids"))?;
-    if !(1..=most).contains(&ids.len()) {
-        return Err(Refusal::new(format!("must hold 1 to {most} user ids")));
-    }
-    ids.into_iter().map(|id| UserId::new(string(id)?)).collect()
+    list_of(value, most, "user ids")?.into_iter().map(|id| UserId::new(string(id)?)).collect()
 }
