@@ -177,9 +177,9 @@ fn a_cron_trigger_that_does_not_run_is_found() {
     let server = start();
     let sql = |statement: &str| json!({ "sql": [statement] });
     let never = sql("UPDATE cron SET made_at = made_at - 3600000");
-    assert_wrong(&server, &never, "cron trigger", "has not run in the 60 minutes", "[triggers]");
+    assert_wrong(&server, &never, "cron trigger", "minutes since its table was made", "[triggers]");
     let long_ago = sql("UPDATE cron SET ran_at = made_at - 3600000");
-    assert_wrong(&server, &long_ago, "cron trigger", "last ran 120 minutes ago", "[triggers]");
+    assert_wrong(&server, &long_ago, "cron trigger", "last ran", "[triggers]");
     assert_nothing_left(&server);
 }
 
