@@ -48,6 +48,11 @@ impl Contender {
         Ok(Self::Build { name, folder: path })
     }
 
+    /// Whether it is this project, in whatever build.
+    pub const fn is_rollcall(&self) -> bool {
+        matches!(self, Self::Rollcall | Self::Build { .. })
+    }
+
     /// The compatibility flags that it needs.
     pub const fn flags(&self) -> &'static [&'static str] {
         match self {

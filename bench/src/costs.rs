@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::bills;
 use crate::counts::{Counted, Counts};
 use crate::options::CLIENTS;
 use crate::prices;
@@ -34,6 +35,7 @@ pub fn markdown(all: &[Counted]) -> String {
         let _ = writeln!(out, "{}", row(counted, &counted.under_load));
     }
     out.push_str(&copies(all));
+    out.push_str(&bills::markdown(all).unwrap_or_default());
     out.push_str("\n## What writes the rows of a request alone\n\n| | | rows | statement |\n|---|---|--:|---|\n");
     for counted in all {
         for (statement, rows) in &counted.written {

@@ -45,21 +45,25 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds the counts of so many requests, of which each has these.
+    pub fn add(&mut self, each: &Self, requests: f64) {
+        self.requests += each.requests * requests;
+        self.calls += each.calls * requests;
+        self.alarms_run += each.alarms_run * requests;
+        self.alarms_set += each.alarms_set * requests;
+        self.object_rows_read += each.object_rows_read * requests;
+        self.object_rows_written += each.object_rows_written * requests;
+        self.d1_rows_read += each.d1_rows_read * requests;
+        self.d1_rows_written += each.d1_rows_written * requests;
+        self.kv_reads += each.kv_reads * requests;
+        self.kv_writes += each.kv_writes * requests;
+    }
+
     /// The counts of each request, out of the counts of all.
     fn each(&self) -> Self {
-        let each = |sum: f64| sum / self.requests;
-        Self {
-            requests: each(self.requests),
-            calls: each(self.calls),
-            alarms_run: each(self.alarms_run),
-            alarms_set: each(self.alarms_set),
-            object_rows_read: each(self.object_rows_read),
-            object_rows_written: each(self.object_rows_written),
-            d1_rows_read: each(self.d1_rows_read),
-            d1_rows_written: each(self.d1_rows_written),
-            kv_reads: each(self.kv_reads),
-            kv_writes: each(self.kv_writes),
-        }
+        let mut each = Self::default();
+        each.add(self, 1.0 / self.requests);
+        each
     }
 }
 
@@ -141,7 +145,7 @@ impl Counter<'_> {
     }
 
     fn has_leases(&self) -> bool {
-        matches!(self.subject.contender, Contender::Rollcall | Contender::Build { .. })
+        self.subject.contender.is_rollcall()
     }
 
     fn under_load(&self, plan: Plan) -> Result<Counts> {

@@ -1,6 +1,7 @@
 //! The benchmarks: the workloads, the contenders and the method.
 
 pub mod attack;
+pub mod bills;
 pub mod contender;
 pub mod costs;
 pub mod counts;

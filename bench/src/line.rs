@@ -9,6 +9,7 @@ use hyper::http::response::Parts;
 use hyper::{Method, Request};
 use serde_json::json;
 
+use crate::contender::Contender;
 use crate::load::Work;
 use crate::setup::Directory;
 
@@ -30,15 +31,19 @@ pub enum Line {
     RateLimited,
     ForgedKey,
     Invalid,
+    Update,
+    Turn,
 }
 
-/// Users of all organizations who are read at the edge, in turn.
+/// Users of all organizations who are read at the edge, or have turns, one after the other.
 pub const WARM: usize = 100;
 
 /// Numbers for the ids that benchmarks make, so that no id repeats.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Line {
+    /// Requests that only Rollcall serves. They are counted, and compared with nothing.
+    pub const OWN: [Self; 2] = [Self::Update, Self::Turn];
     pub const ALL: [Self; 12] = [
         Self::CreateNew,
         Self::CreateExisting,
@@ -69,6 +74,8 @@ impl Line {
             Self::RateLimited => "rate-limited",
             Self::ForgedKey => "forged-key",
             Self::Invalid => "invalid",
+            Self::Update => "update",
+            Self::Turn => "turn",
         }
     }
 
@@ -87,11 +94,17 @@ impl Line {
             Self::RateLimited => "refuse: rate limited (429)",
             Self::ForgedKey => "refuse: forged key (401)",
             Self::Invalid => "refuse: invalid body (422)",
+            Self::Update => "update a user",
+            Self::Turn => "a turn with a user who is there",
         }
     }
 
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|line| line.name() == name)
+    }
+
+    pub fn is_served_by(self, contender: &Contender) -> bool {
+        !Self::OWN.contains(&self) || contender.is_rollcall()
     }
 
     pub const fn status(self) -> u16 {
@@ -110,7 +123,7 @@ impl Line {
 
     /// Whether it writes data.
     pub const fn writes(self) -> bool {
-        matches!(self, Self::CreateNew | Self::CreatePrincipal)
+        matches!(self, Self::CreateNew | Self::CreatePrincipal | Self::Update | Self::Turn)
     }
 }
 
@@ -160,14 +173,20 @@ impl Work for LineWork {
         let place = turn % count;
         let directory = &self.directories[place];
         let known = || fastrand::choice(&directory.known).map(String::as_str).unwrap_or_default();
+        let warm = || directory.known.get(turn / count % WARM.div_ceil(count)).map(String::as_str).unwrap_or_default();
         let mut key = ("authorization", directory.bearer.as_str());
         let (method, path, body) = match self.line {
             Line::CreateNew => (Method::POST, "/v1/end-users".to_owned(), registration(&format!("new-{number:09}"))),
             Line::CreateExisting => (Method::POST, "/v1/end-users".to_owned(), registration(known())),
             Line::Get => (Method::GET, format!("/v1/end-users/{}", known()), String::new()),
-            Line::Edge => {
-                let warm = directory.known.get(turn / count % WARM.div_ceil(count));
-                (Method::GET, format!("/v1/end-users/{}", warm.map_or("", String::as_str)), String::new())
+            Line::Edge => (Method::GET, format!("/v1/end-users/{}", warm()), String::new()),
+            Line::Update => {
+                let body = json!({ "metadata": { "plan": "pro", "seats": number } });
+                (Method::PATCH, format!("/v1/end-users/{}", known()), body.to_string())
+            }
+            Line::Turn => {
+                let body = json!({ "message": "Hello!", "personality_id": directory.agent_id, "user_id": warm() });
+                (Method::POST, "/v1/respond".to_owned(), body.to_string())
             }
             Line::List100 => (Method::GET, self.page(client, "/v1/end-users?limit=100"), String::new()),
             Line::List200 => (Method::GET, self.page(client, "/v1/end-users?limit=200"), String::new()),
@@ -195,7 +214,7 @@ impl Work for LineWork {
             }
         };
         let mut request = Request::builder().method(&method).uri(path).header("host", "bench").header(key.0, key.1);
-        if method == Method::POST {
+        if method != Method::GET {
             request = request.header("content-type", "application/json");
         }
         if self.line == Line::Edge {

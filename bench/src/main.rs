@@ -88,14 +88,16 @@ fn rollcall<'a>(artefacts: &'a [Artefact], option: &str) -> Result<&'a Artefact>
 fn count_all(tools: &Tools, artefacts: &[Artefact], options: &Options) -> Result<()> {
     let (_states, subjects) = set_up(tools, artefacts, options, 1)?;
     let mut counted = Vec::new();
-    for line in &options.lines {
-        for subject in &subjects {
+    let is_whole = options.lines == Line::ALL && options.contenders == Contender::OWN;
+    let own = Line::OWN.iter().filter(|_| is_whole);
+    for line in options.lines.iter().chain(own) {
+        for subject in subjects.iter().filter(|subject| line.is_served_by(&subject.contender)) {
             go_on()?;
             counted.push(counts::line(options.plan(), *line, subject)?);
         }
     }
     let tables = costs::markdown(&counted);
-    publish("costs.md", &tables, options.lines == Line::ALL && options.contenders == Contender::OWN)
+    publish("costs.md", &tables, is_whole)
 }
 
 /// Prints a page and writes it, to the published ones if nothing was left out or added.

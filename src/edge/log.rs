@@ -48,6 +48,14 @@ struct StreamLine<'a> {
     reason: Option<&'a str>,
 }
 
+/// Writes the line of a request, and notes it in the operator's metrics.
+pub fn end_of_request(runtime: &impl Runtime, line: &RequestLine<'_>) {
+    runtime.measure(line);
+    if let Ok(line) = serde_json::to_string(line) {
+        runtime.log(&line);
+    }
+}
+
 /// Writes the line at the end of a response that is sent in pieces. `stream` is `ok`, or the code of the fault.
 pub fn end_of_stream(
     runtime: &impl Runtime,

@@ -86,9 +86,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         rows_read: exchange.rows_read,
         reason,
     };
-    if let Ok(line) = serde_json::to_string(&line) {
-        runtime.log(&line);
-    }
+    log::end_of_request(runtime, &line);
     finish(&mut exchange, dialect, result, method == "HEAD")
 }
 

@@ -33,6 +33,7 @@ mod large_pages;
 mod list_end_users;
 mod me;
 mod metering;
+mod metrics;
 mod mixed_load;
 mod organization_deletion;
 mod organization_transfer;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use crate::admin::Admin;
-use crate::served::ADMIN_TOKEN as TOKEN_VARIABLE;
+use crate::served::{ADMIN_TOKEN as TOKEN_VARIABLE, checked_url, operators_token};
 use crate::{Result, interrupt, lock, prepare, root, step, tools, verify};
 use account::Account;
 use advice::again;
@@ -99,19 +99,6 @@ pub fn run(options: &Options) -> Result<()> {
     verified
 }
 
-/// An address to which the operator's token may be sent.
-fn checked_url(url: &str) -> Result<String> {
-    let is_local = ["http://127.0.0.1", "http://localhost"]
-        .iter()
-        .any(|local| url.strip_prefix(local).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/'])));
-    let host = url.strip_prefix("https://").unwrap_or_default();
-    if is_local || (!host.is_empty() && !host.starts_with('/')) {
-        Ok(url.trim_end_matches('/').to_owned())
-    } else {
-        Err("--url takes an address that begins with https://".into())
-    }
-}
-
 fn on_workers_dev(targets: &[String]) -> Result<String> {
     let found = targets.iter().find(|target| target.starts_with("https://") && target.ends_with(".workers.dev"));
     let targets = targets.join(", ");
@@ -126,7 +113,7 @@ fn on_workers_dev(targets: &[String]) -> Result<String> {
 
 /// The operator's token of a deployment that was made before, which cannot be read back.
 fn given_token() -> Result<String> {
-    verify::token().map_err(|error| format!("{error}. {LOST}").into())
+    operators_token().map_err(|error| format!("{error}. {LOST}").into())
 }
 
 /// Waits until the deployment reaches all that it is built on.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use xtask::served::Server;
+use xtask::served::{Server, operators_token};
 use xtask::{
     Error, Result, clients, deploy, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers,
     prepare_with, screenshots, simulate, verify, wasm,
@@ -105,7 +105,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             _ => return Err(USAGE.into()),
         }),
         "verify" => match options {
-            [url] => verify::token().and_then(|token| verify::run(url, &token)),
+            [url] => operators_token().and_then(|token| verify::run(url, &token)),
             _ => Err(format!("verify takes the URL of a deployment\n{USAGE}").into()),
         },
         "clients" | "openapi" | "screenshots" => Err(format!("{command} takes no options\n{USAGE}").into()),

@@ -37,6 +37,10 @@ extern "C" {
     /// This binding is optional.
     #[wasm_bindgen(method, getter, js_name = AI)]
     pub fn ai(this: &Bindings) -> JsValue;
+
+    /// This binding is optional.
+    #[wasm_bindgen(method, getter, js_name = METRICS)]
+    pub fn metrics(this: &Bindings) -> JsValue;
 }
 
 /// A binding, or the error that it is missing.

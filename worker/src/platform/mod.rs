@@ -10,6 +10,7 @@ mod entropy;
 mod fetch;
 mod http;
 mod kv;
+mod metrics;
 mod rpc;
 mod runtime;
 mod sql;

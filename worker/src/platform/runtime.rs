@@ -12,7 +12,7 @@ use super::d1::D1;
 use super::http::{HttpRequest, caller_gone};
 use super::kv::Kv;
 use super::rpc::{self, Namespace};
-use super::{ai, clock, crypto, entropy, fetch};
+use super::{ai, clock, crypto, entropy, fetch, metrics};
 use crate::executor::pause;
 use rollcall::clerk::key::PublicKey;
 use rollcall::clerk::sessions::Sessions;
@@ -22,6 +22,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::leases::Leases;
+use rollcall::edge::log::RequestLine;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
 use rollcall::edge::turn_waiters::TurnWaiters;
@@ -177,6 +178,10 @@ impl Runtime for WorkerRuntime {
 
     fn log(&self, line: &str) {
         worker::console_log!("{line}");
+    }
+
+    fn measure(&self, line: &RequestLine<'_>) {
+        metrics::write_data_point(&self.env, line);
     }
 }
 

@@ -30,7 +30,7 @@ impl Client {
     pub fn new(url: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
         Self {
-            url: url.trim_end_matches('/').to_owned(),
+            url: url.to_owned(),
             agent: config.build().into(),
             headers: Vec::new(),
             observations: Arc::default(),

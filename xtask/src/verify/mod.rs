@@ -21,34 +21,14 @@ mod refusals;
 pub mod report;
 mod wait;
 
-use console::Term;
 use serde_json::Value;
 
-use crate::served::ADMIN_TOKEN;
+use crate::served::checked_url;
 use crate::{Result, interrupt, step};
 use client::Client;
 use life::Life;
 use organization::Organization;
 use report::{Fault, Finding, Report};
-
-/// The operator's token: from the environment, else from whoever sits at the terminal, who does not see it.
-pub fn token() -> Result<String> {
-    let set = std::env::var(ADMIN_TOKEN).ok();
-    let token = match set.filter(|token| !token.is_empty()) {
-        Some(token) => token,
-        None if Term::stderr().is_term() => {
-            eprint!("ADMIN_TOKEN of the deployment: ");
-            Term::stderr().read_secure_line()?
-        }
-        None => String::new(),
-    };
-    let token = token.trim();
-    // A header takes no others.
-    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("set {ADMIN_TOKEN} to the deployment's ADMIN_TOKEN").into());
-    }
-    Ok(token.to_owned())
-}
 
 /// Prints what is not as it should be. Fails if something is.
 pub fn run(url: &str, admin_token: &str) -> Result<()> {
@@ -63,8 +43,7 @@ pub fn run(url: &str, admin_token: &str) -> Result<()> {
 
 /// Looks at everything, and cleans up.
 pub fn examine(url: &str, admin_token: &str) -> Result<Report> {
-    check_url(url)?;
-    let anonymous = Client::new(url);
+    let anonymous = Client::new(&checked_url(url)?);
     let admin = anonymous.bearer(admin_token);
     let slug = organization::random_slug()?;
     let mut report = Report::default();
@@ -101,33 +80,6 @@ fn live(anonymous: &Client, admin: &Client, id: &str, diagnostics: &Value, repor
         match distance::measure(&life) {
             Ok(distances) => report.distances = distances,
             Err(fault) => report.add("distance", Finding::Wrong(fault)),
-        }
-    }
-}
-
-fn check_url(url: &str) -> Result<()> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    match rest.map(|rest| rest.trim_end_matches('/')) {
-        Some(host)
-            if !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@\\".contains(&byte)) =>
-        {
-            Ok(())
-        }
-        _ => Err(format!("{url} is no URL of a Worker, such as https://rollcall.example.workers.dev").into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_has_a_host_and_no_path() {
-        for good in ["https://h", "https://h/", "http://127.0.0.1:8787"] {
-            assert!(check_url(good).is_ok(), "{good}");
-        }
-        for bad in ["h", "ftp://h", "https://", "https://h/v1", "https://u:p@h", "https://h?q", "https://h h"] {
-            assert!(check_url(bad).is_err(), "{bad}");
         }
     }
 }

@@ -13,6 +13,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::leases::Leases;
+use rollcall::edge::log::RequestLine;
 use rollcall::edge::pipeline;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
@@ -273,6 +274,8 @@ impl Runtime for Surroundings {
             self.world.trace(|| format!("  log {line}"));
         }
     }
+
+    fn measure(&self, _: &RequestLine<'_>) {}
 }
 
 impl Fetcher for Surroundings {
