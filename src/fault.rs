@@ -55,8 +55,9 @@ pub enum Fault {
         allow: String,
     },
     Credential(CredentialFault),
+    /// `quota` is present if the credential is an organization's key.
     ScopeTooSmall {
-        quota: Quota,
+        quota: Option<Quota>,
     },
     /// `quota` is present if the bucket is the organization's.
     RateLimited {
@@ -281,7 +282,8 @@ impl Fault {
             }
             Self::Credential(CredentialFault::Invalid) => "The credential is not valid here.".to_owned(),
             Self::Credential(CredentialFault::Expired) => "The credential has expired.".to_owned(),
-            Self::ScopeTooSmall { .. } => "The key's scope does not allow this request.".to_owned(),
+            Self::ScopeTooSmall { quota: Some(_) } => "The key's scope does not allow this request.".to_owned(),
+            Self::ScopeTooSmall { quota: None } => "This is for the operator who has ADMIN_TOKEN.".to_owned(),
             Self::RouteNotFound => "There is nothing at this path.".to_owned(),
             Self::NotFound(what) => format!("There is no such {what}."),
             Self::MethodNotAllowed { allow } => format!("This path answers only to {allow}."),

@@ -1,30 +1,21 @@
 //! API keys, which carry a tag that the edge can check.
 //!
-//! `{prefix}_{mode}_` + organization ULID (26) + secret (32 base62) + tag (8 base62),
-//! where tag = HMAC-SHA256(`KEY_SECRET`, everything before it), truncated.
+//! `{prefix}_{mode}_` + organization ULID (26) + secret + tag ([`super::sealed`]).
 //!
 //! Invariant: a text becomes an [`ApiKey`] only if its tag is right. So the edge refuses forged keys without
-//! asking any store, and a key names the tenant whose object decides about it. The tag only shields the
-//! objects from noise, as its 8 characters have 47 bits. The object's row for the key's digest is what
-//! grants access.
+//! asking any store, and a key names the tenant whose object decides about it.
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use sha2::{Digest, Sha256};
 use strum::{IntoStaticStr, VariantArray};
-use subtle::ConstantTimeEq;
 
 use super::identifiers::{Mode, OrganizationId, Tenant, ULID_LENGTH};
+use super::sealed::{self, SECRET_LENGTH, TAG_LENGTH};
 use super::secret::{KeyRing, Secret};
 use crate::refusal::Refusal;
 
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const SECRET_LENGTH: usize = 32;
-const TAG_LENGTH: usize = 8;
 const PURPOSE: &str = "rollcall api key v1";
 
 /// `[a-z]{2,12}`: the part of a key that names the product that it is for.
@@ -58,8 +49,7 @@ impl<'de> Deserialize<'de> for KeyPrefix {
     }
 }
 
-/// SHA-256 of a whole key in URL-safe base64. The object stores it and looks keys up by it. A key has 190
-/// random bits, so a salt or a slow hash is needless.
+/// The digest of a whole key. The object stores it and looks keys up by it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyDigest(String);
 
@@ -79,15 +69,8 @@ pub struct ApiKey {
 impl ApiKey {
     /// Makes a key from 32 random bytes.
     pub fn mint(prefix: &KeyPrefix, tenant: Tenant, random: [u8; 32], secret: &Secret) -> Self {
-        let mut text = format!("{}_{}_{}", prefix.as_str(), tenant.mode.into_str(), tenant.organization);
-        let (high, low) = random.split_at(16);
-        for half in [high, low] {
-            // 128 random bits give 95 bits of output, so the bias is below 2^-32.
-            push_base62(&mut text, to_u128(half), SECRET_LENGTH / 2);
-        }
-        let tag = tag(&text, secret);
-        text.push_str(&tag);
-        Self { text, tenant }
+        let head = format!("{}_{}_{}", prefix.as_str(), tenant.mode.into_str(), tenant.organization);
+        Self { text: sealed::seal(head, random, PURPOSE, secret), tenant }
     }
 
     /// Reads a key. `None` does not say what is wrong with it.
@@ -98,11 +81,7 @@ impl ApiKey {
         let mode: Mode = mode.parse().ok()?;
         let well_formed = body.len() == ULID_LENGTH + SECRET_LENGTH + TAG_LENGTH
             && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !well_formed {
-            return None;
-        }
-        let (signed, given_tag) = text.split_at_checked(text.len().checked_sub(TAG_LENGTH)?)?;
-        if !ring.any(|secret| tag(signed, secret).as_bytes().ct_eq(given_tag.as_bytes()).into()) {
+        if !well_formed || !sealed::is_genuine(text, PURPOSE, ring) {
             return None;
         }
         let organization: OrganizationId = body.get(..ULID_LENGTH)?.parse().ok()?;
@@ -114,7 +93,7 @@ impl ApiKey {
     }
 
     pub fn digest(&self) -> KeyDigest {
-        KeyDigest(URL_SAFE_NO_PAD.encode(Sha256::digest(self.text.as_bytes())))
+        KeyDigest(sealed::digest(&self.text))
     }
 
     /// The text of the key. Only the response that issues the key shows it.
@@ -126,26 +105,6 @@ impl ApiKey {
 impl fmt::Debug for ApiKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "ApiKey({})", self.tenant)
-    }
-}
-
-fn tag(signed: &str, secret: &Secret) -> String {
-    let code = secret.authenticate(PURPOSE, signed.as_bytes());
-    let mut tag = String::with_capacity(TAG_LENGTH);
-    push_base62(&mut tag, to_u128(&code), TAG_LENGTH);
-    tag
-}
-
-/// The first 16 bytes as a big-endian number.
-fn to_u128(bytes: &[u8]) -> u128 {
-    bytes.first_chunk().copied().map_or(0, u128::from_be_bytes)
-}
-
-fn push_base62(out: &mut String, mut number: u128, digits: usize) {
-    for _ in 0..digits {
-        let digit = usize::try_from(number % 62).unwrap_or_default();
-        out.push(BASE62.get(digit).copied().map_or('0', char::from));
-        number /= 62;
     }
 }
 

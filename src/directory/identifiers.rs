@@ -92,6 +92,10 @@ ulid_identifier! {
     KeyId
 }
 ulid_identifier! {
+    /// A named operator. It is safe to show and to log, as it does not reveal the operator's token.
+    OperatorId
+}
+ulid_identifier! {
     /// An HTTP request. The edge makes it, and `X-Request-Id`, error bodies and the log line carry it.
     RequestId
 }

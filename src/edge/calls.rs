@@ -120,25 +120,25 @@ impl<R: Runtime> Exchange<'_, R> {
     /// Asks an object with the operator's authority.
     pub async fn call_as<C: IntoCommand>(
         &mut self,
-        operator: Operator,
+        _: Operator,
         tenant: Tenant,
         method: ObjectMethod,
         command: C,
     ) -> Result<C::Answer, Fault> {
-        let reply = self.ask(tenant, method, call_of(self.request_id, operator.caller(), command)).await?;
+        let reply = self.ask(tenant, method, call_of(self.request_id, Caller::Operator, command)).await?;
         answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?)
     }
 
     /// Asks the objects of both modes at once, in the order of [`Mode::ALL`].
     pub async fn call_both_as<C: IntoCommand>(
         &mut self,
-        operator: Operator,
+        _: Operator,
         organization: OrganizationId,
         method: ObjectMethod,
         commands: [C; 2],
     ) -> Result<[C::Answer; 2], Fault> {
         let [live, test] = Mode::ALL.map(|mode| Tenant { organization, mode });
-        let [first, second] = commands.map(|command| call_of(self.request_id, operator.caller(), command));
+        let [first, second] = commands.map(|command| call_of(self.request_id, Caller::Operator, command));
         let (first, second) = join(self.ask(live, method, first), self.ask(test, method, second)).await;
         let mut answer = |reply: Reply| answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?);
         Ok([answer(first?)?, answer(second?)?])
@@ -198,7 +198,7 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
     match rejection {
         Rejection::Denied(Denial::InvalidKey) => Fault::Credential(CredentialFault::Invalid),
         Rejection::Denied(Denial::ExpiredKey) => Fault::Credential(CredentialFault::Expired),
-        Rejection::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota },
+        Rejection::Denied(Denial::ScopeTooSmall { quota }) => Fault::ScopeTooSmall { quota: Some(quota) },
         Rejection::Denied(Denial::RateLimited { retry_after_ms, quota }) => {
             Fault::RateLimited { retry_after_ms, quota: Some(quota) }
         }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use super::configuration::{self, Configuration};
+use super::configuration::Configuration;
 use super::http::body::{Body, BodyKind};
 use super::http::dialect::Dialect;
 use super::http::headers::{self, Charged};
@@ -17,7 +17,7 @@ use super::public_limiter::Client;
 use super::runtime::Runtime;
 use super::waits::Waits;
 use crate::directory::api_key::{ApiKey, KeyDigest, KeyKind, Scope};
-use crate::directory::identifiers::{OrganizationId, RequestId, Tenant};
+use crate::directory::identifiers::{OperatorId, OrganizationId, RequestId, Tenant};
 use crate::directory::quota::Quota;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::{CredentialFault, Fault};
@@ -37,6 +37,8 @@ pub struct Exchange<'a, R: Runtime> {
     pub request_id: RequestId,
     pub received_at: Timestamp,
     pub organization_id: Option<OrganizationId>,
+    /// The named operator who asks.
+    pub operator_id: Option<OperatorId>,
     pub charged: Option<Charged>,
     /// What the organization has used of its quotas, where the answer says so.
     pub quota: Option<Quota>,
@@ -73,14 +75,24 @@ impl KeyHolder {
     }
 }
 
-/// The operator. Only [`Exchange::admin`] makes one, so code that has one may ask any object.
+/// An operator: the one who has `ADMIN_TOKEN`, or a named one. Only [`super::operators::authenticate`] makes one, so code
+/// that has one may ask any object.
 #[derive(Debug, Clone, Copy)]
-pub struct Operator(());
+pub struct Operator(Option<OperatorId>);
 
 impl Operator {
-    pub const fn caller(self) -> Caller {
-        let Self(()) = self;
-        Caller::Operator
+    /// The operator who has `ADMIN_TOKEN`.
+    pub(super) const fn root() -> Self {
+        Self(None)
+    }
+
+    pub(super) const fn named(id: OperatorId) -> Self {
+        Self(Some(id))
+    }
+
+    /// Whether this is the operator who has `ADMIN_TOKEN`.
+    pub const fn is_root(self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -175,15 +187,6 @@ impl<'a, R: Runtime> Exchange<'a, R> {
         let tenant = key.tenant();
         self.organization_id = Some(tenant.organization);
         Ok(KeyHolder { tenant, digest: key.digest(), kind, scope })
-    }
-
-    pub fn admin(&mut self) -> Result<Operator, Fault> {
-        let Some(token) = self.bearer() else { return Err(self.refuse_credential(CredentialFault::Missing)) };
-        if configuration::is_admin_token(|name| self.runtime.setting(name), &token) {
-            Ok(Operator(()))
-        } else {
-            Err(self.refuse_credential(CredentialFault::Invalid))
-        }
     }
 
     /// Reads a body. The caller of this function reports a fault only after key, scope and bucket are checked.

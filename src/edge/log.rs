@@ -1,13 +1,14 @@
 //! One structured line per request, and one more at the end of a response that is sent in pieces.
 //!
-//! Invariant: a line is made from one of these structs alone. They have no member for a header, a body, a path or a
+//! Invariant: a line, or a data point, is made from one of these structs alone. They have no member for a header, a body, a path or a
 //! credential, so none is ever logged.
 
 use serde::Serialize;
 
+use super::metrics::DataPoint;
 use super::runtime::Runtime;
 use super::waits::Waited;
-use crate::directory::identifiers::{OrganizationId, RequestId};
+use crate::directory::identifiers::{OperatorId, OrganizationId, RequestId};
 use crate::directory::timestamp::Timestamp;
 
 #[derive(Debug, Serialize)]
@@ -19,6 +20,9 @@ pub struct RequestLine<'a> {
     pub route: &'static str,
     pub status: u16,
     pub organization_id: Option<OrganizationId>,
+    /// The named operator who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<OperatorId>,
     pub duration_ms: i64,
     /// `ok`, or the code of the fault.
     pub outcome: &'static str,
@@ -48,11 +52,27 @@ struct StreamLine<'a> {
     reason: Option<&'a str>,
 }
 
-/// Writes the line of a request, and notes it in the operator's metrics.
+/// Writes the line of a request, and its data point.
 pub fn end_of_request(runtime: &impl Runtime, line: &RequestLine<'_>) {
-    runtime.measure(line);
+    runtime.measure(|| data_point(line));
     if let Ok(line) = serde_json::to_string(line) {
         runtime.log(&line);
+    }
+}
+
+fn data_point<'a>(line: &RequestLine<'a>) -> DataPoint<'a> {
+    let number = |value: Option<i64>| f64::from(i32::try_from(value.unwrap_or_default()).unwrap_or(i32::MAX));
+    DataPoint {
+        index: line.organization_id.map(|id| id.to_string()).unwrap_or_default(),
+        blobs: [line.route, line.method, line.outcome, line.source.unwrap_or_default()],
+        doubles: [
+            f64::from(line.status),
+            number(Some(line.duration_ms)),
+            number(line.waited.object),
+            number(line.waited.listing),
+            number(line.waited.records),
+            number(line.rows_read.and_then(|rows| i64::try_from(rows).ok())),
+        ],
     }
 }
 

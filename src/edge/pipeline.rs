@@ -8,7 +8,8 @@ use super::calls::Request;
 use super::edge_reads::{self, Answered};
 use super::endpoint::{Endpoint, Input, Plan, PlanFunction};
 use super::endpoints::admin::{
-    deletions, diagnostics, export as export_organization, import, keys, organizations, repair, usage,
+    deletions, diagnostics, export as export_organization, import, keys, operators as operator_tokens, organizations,
+    repair, usage,
 };
 use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
@@ -24,7 +25,7 @@ use super::http::response::{Content, Response};
 use super::routes::{self, Action, AdminHandler, KeyHandler, Match, PublicEndpoint, Route};
 use super::runtime::Runtime;
 use super::waits::Waits;
-use super::{log, render};
+use super::{log, operators, render};
 use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::fault::Fault;
@@ -45,6 +46,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         request_id,
         received_at,
         organization_id: None,
+        operator_id: None,
         charged: None,
         quota: None,
         rows_read: None,
@@ -79,6 +81,7 @@ pub async fn serve<R: Runtime>(runtime: &R, incoming: &R::Incoming) -> Response 
         route,
         status,
         organization_id: exchange.organization_id,
+        operator_id: exchange.operator_id,
         duration_ms: runtime.now().millis().saturating_sub(received_at.millis()),
         outcome,
         source: exchange.is_from_edge.then_some("edge"),
@@ -166,11 +169,11 @@ async fn dispatch(
         Action::Session => me::get(exchange).await,
         Action::ClerkEvent => clerk_webhook::receive(exchange).await,
         Action::Diagnostics => {
-            let operator = exchange.admin()?;
+            let operator = operators::authenticate(exchange).await?;
             diagnostics::get(exchange, operator).await
         }
         Action::Admin(endpoint) => {
-            let operator = exchange.admin()?;
+            let operator = operators::authenticate(exchange).await?;
             answer_operator(exchange, operator, endpoint, parameters).await
         }
     }
@@ -257,5 +260,8 @@ async fn answer_operator(
         AdminHandler::GetRepair => repair::get(exchange, input).await,
         AdminHandler::Export => export_organization::get(exchange, input).await,
         AdminHandler::Import => import::post(exchange, input).await,
+        AdminHandler::CreateOperator => operator_tokens::create(exchange, input).await,
+        AdminHandler::ListOperators => operator_tokens::list(exchange, input).await,
+        AdminHandler::RevokeOperator => operator_tokens::revoke(exchange, input).await,
     }
 }

@@ -56,6 +56,9 @@ pub enum AdminHandler {
     GetRepair,
     Export,
     Import,
+    CreateOperator,
+    ListOperators,
+    RevokeOperator,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +174,9 @@ pub static ROUTES: &[Route] = &[
     operator(Get, "/admin/v1/organizations/{organization_id}/repair", NO_BODY, AdminHandler::GetRepair),
     operator(Get, "/admin/v1/organizations/{organization_id}/export", NO_BODY, AdminHandler::Export),
     operator(Post, "/admin/v1/organizations/{organization_id}/import", BATCH, AdminHandler::Import),
+    operator(Post, "/admin/v1/operators", JSON, AdminHandler::CreateOperator),
+    operator(Get, "/admin/v1/operators", NO_BODY, AdminHandler::ListOperators),
+    operator(Delete, "/admin/v1/operators/{operator_id}", NO_BODY, AdminHandler::RevokeOperator),
     operator(Get, "/admin/v1/deletions/{deletion_id}", NO_BODY, AdminHandler::GetDeletion),
     operator(Delete, "/admin/v1/organizations/{organization_id}", OPTIONAL, AdminHandler::DeleteOrganization),
 ];

@@ -7,7 +7,7 @@ use super::configuration::Configuration;
 use super::denial_cache::DenialCache;
 use super::http::request::Incoming;
 use super::leases::Leases;
-use super::log::RequestLine;
+use super::metrics::DataPoint;
 use super::public_limiter::PublicLimiter;
 use super::turn_waiters::TurnWaiters;
 use crate::clerk::key::PublicKey;
@@ -83,8 +83,8 @@ pub trait Runtime: Fetcher + Clone + 'static {
     /// Ends when the caller of the request hangs up before it has the whole answer, and never otherwise.
     async fn caller_gone(&self);
     fn log(&self, line: &str);
-    /// Notes a request that is answered where the operator's metrics are kept, if anywhere.
-    fn measure(&self, line: &RequestLine<'_>);
+    /// Keeps a data point, if the operator keeps any.
+    fn measure<'a>(&self, point: impl FnOnce() -> DataPoint<'a>);
 }
 
 /// Does something, and says how long it took, in milliseconds.

@@ -16,7 +16,7 @@ use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::http::request::{BodyError, Incoming};
 use rollcall::edge::http::response::Response;
 use rollcall::edge::leases::Leases;
-use rollcall::edge::log::RequestLine;
+use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::pipeline;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
@@ -201,7 +201,7 @@ impl Runtime for Edge {
 
     fn log(&self, _: &str) {}
 
-    fn measure(&self, _: &RequestLine<'_>) {}
+    fn measure<'a>(&self, _: impl FnOnce() -> DataPoint<'a>) {}
 }
 
 impl Fetcher for Edge {

@@ -28,6 +28,8 @@ struct Victim {
     deletion_id: String,
     principal_id: String,
     key_id: String,
+    /// It belongs to no organization.
+    operator_id: String,
 }
 
 impl Victim {
@@ -48,6 +50,7 @@ impl Victim {
         let principal = expect(200, service.get(&by_external_id));
         let spare = json!({ "kind": "api", "mode": "live", "scope": "read", "name": CANARY });
         let key = server.issue(&organization, &spare);
+        let operator = expect(201, server.admin().post("/admin/v1/operators", &json!({ "name": CANARY })));
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self {
             user_id,
@@ -56,6 +59,7 @@ impl Victim {
             deletion_id: text(&deletion["deletion_id"]),
             principal_id: text(&principal["result"]["id"]),
             key_id: text(&key["id"]),
+            operator_id: text(&operator["id"]),
             organization,
         }
     }
@@ -69,6 +73,7 @@ impl Victim {
             "{principal_id}" => self.principal_id.clone(),
             "{organization_id}" => self.organization.id.clone(),
             "{key_id}" => self.key_id.clone(),
+            "{operator_id}" => self.operator_id.clone(),
             other if other.starts_with('{') => panic!("nothing is known of {other}"),
             other => other.to_owned(),
         };
@@ -96,7 +101,7 @@ fn body(route: &Route) -> Option<Value> {
         (_, "/v1/end-users/batch") => json!({ "users": [{ "user_id": own }] }),
         (_, "/v1/end-users/batch-get" | "/v1/end-users/batch-erase") => json!({ "user_ids": [own] }),
         (_, "/v1/respond") => json!({ "message": "hi", "personality_id": format!("{CANARY} tutor") }),
-        (_, "/api/v1/agents" | "/admin/v1/organizations") => json!({ "name": own }),
+        (_, "/api/v1/agents" | "/admin/v1/organizations" | "/admin/v1/operators") => json!({ "name": own }),
         (_, "/api/v1/principals") => {
             json!({ "external_id": "principal of the attacker", "type": "human", "name": own })
         }

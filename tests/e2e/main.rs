@@ -35,6 +35,7 @@ mod me;
 mod metering;
 mod metrics;
 mod mixed_load;
+mod operators;
 mod organization_deletion;
 mod organization_transfer;
 mod organizations;

@@ -11,6 +11,7 @@ fn without_the_migrations_what_needs_the_database_is_503() {
     let organization = server.organization();
     let mut client = server.client(&organization, "live", "read_write");
     assert_eq!(client.post("/v1/end-users", &json!({ "user_id": "ada" })).status, 201);
+    let operator = server.admin().post("/admin/v1/operators", &json!({ "name": "Ada" })).json();
     server.kill();
     std::fs::remove_dir_all(server.state().join(Store::D1.folder())).expect("the database");
     server.restart();
@@ -30,6 +31,8 @@ fn without_the_migrations_what_needs_the_database_is_503() {
         admin.post(&format!("{one}/keys"), &json!({ "kind": "api", "mode": "live", "name": "Backend" })),
         admin.get(&format!("{one}/usage")),
         admin.post(&format!("{one}/repair"), &json!({})),
+        admin.get("/admin/v1/operators"),
+        server.with_key(operator["token"].as_str().expect("a token")).get("/admin/v1/diagnostics"),
         client.get("/v1/end-users"),
     ] {
         assert_eq!(response.status, 503, "{response:?}");

@@ -162,7 +162,7 @@ fn bindings_that_are_missing_or_of_another_build_are_found() {
         (
             other(migrations(4)[migrations(1).len()..].to_vec()),
             "D1",
-            "have version 4, and this build expects 5",
+            "have version 4, and this build expects 6",
             migrate,
         ),
         (other(newer), "D1", "have version 99", "deploy the build that made them"),

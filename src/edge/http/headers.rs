@@ -64,7 +64,7 @@ pub fn rate_limit(response: Response, charged: Charged) -> Response {
 /// The quotas that a fault carries. Every 403 and 429 of an authenticated call has them.
 pub const fn quota(fault: &Fault) -> Option<Quota> {
     match fault {
-        Fault::ScopeTooSmall { quota }
+        Fault::ScopeTooSmall { quota: Some(quota) }
         | Fault::RateLimited { quota: Some(quota), .. }
         | Fault::QuotaReserved { quota, .. }
         | Fault::TooManyKeptAnswers { quota, .. }

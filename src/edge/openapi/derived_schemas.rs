@@ -9,6 +9,7 @@ use crate::directory::agent::Agent;
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
 use crate::directory::mood::{EmotionalState, MoodBody};
+use crate::directory::operator::NamedOperator;
 use crate::directory::organization::Organization;
 use crate::directory::relationship::RelationshipView;
 use crate::edge::closing::ClosingReceipt;
@@ -66,6 +67,8 @@ pub fn derived() -> Map<String, Value> {
         ClosingReceipt,
         KeyView<'_>,
         PageBody<KeyView<'_>>,
+        NamedOperator,
+        PageBody<NamedOperator>,
         repair::RepairView,
         Diagnostics,
         Demo<'_>,

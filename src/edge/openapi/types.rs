@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::directory::api_key::KeyPrefix;
-use crate::directory::identifiers::{DeletionId, KeyId, OrganizationId, RelationshipId, RequestId};
+use crate::directory::identifiers::{DeletionId, KeyId, OperatorId, OrganizationId, RelationshipId, RequestId};
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::Level;
 use crate::directory::names::{Name, UserId};
@@ -43,6 +43,7 @@ written! {
     PrincipalId: { "type": "string", "format": "uuid" },
     OrganizationId: { "type": "string", "pattern": ULID_PATTERN },
     KeyId: { "type": "string", "pattern": ULID_PATTERN },
+    OperatorId: { "type": "string", "pattern": ULID_PATTERN },
     RequestId: { "type": "string", "pattern": ULID_PATTERN },
     DeletionId: { "type": "string", "pattern": ULID_PATTERN },
     RelationshipId: { "type": "string", "pattern": ULID_PATTERN },

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rollcall::directory::epoch::Epoch;
 use rollcall::directory::names::UserId;
 use rollcall::organization::copies::{COPIED_MS, REWRITE_MS, SPREAD_MS};
+use rollcall::organization::protocol::Call;
 use rollcall::organization::sql::{Row, Sql};
 use rollcall::projection::cache;
 use serde_json::Value;
@@ -24,7 +25,7 @@ fn digest(user: usize) -> String {
 }
 
 impl World {
-    /// Nobody is copied of whom readers have not asked twice.
+    /// Nobody is copied whom readers have not missed twice.
     pub fn check_put(&self, key: &str) {
         let place = (0..TENANTS).find_map(|tenant| {
             let (_, copied) = cache::place(self.known_tenant_of(tenant)?, key)?;
@@ -33,8 +34,17 @@ impl World {
         let Some((tenant, user)) = place else {
             return self.ensure(false, || format!("a copy of nobody: {key}"));
         };
-        let asked = self.asked_nearby.borrow().get(&(tenant, user)).copied().unwrap_or_default();
-        self.ensure(asked >= 2, || format!("user {user} is copied, and was asked for nearby {asked} times"));
+        let missed = self.missed_nearby.borrow().get(&(tenant, user)).copied().unwrap_or_default();
+        self.ensure(missed >= 2, || format!("user {user} is copied, and was missed nearby {missed} times"));
+    }
+
+    /// A call was executed that may tell of a person of whom KV holds no copy.
+    pub fn note_miss(&self, number: usize, call: &Call) {
+        let missed = call.edge.as_ref().and_then(|edge| edge.missed.as_ref());
+        let user = missed.and_then(|user_id| PEOPLE.iter().position(|(known, _)| *known == user_id.as_str()));
+        if let Some(user) = user {
+            *self.missed_nearby.borrow_mut().entry((number, user)).or_default() += 1;
+        }
     }
 
     /// KV has confirmed a write that began at an instant. No copy under the present epoch is written twice within a

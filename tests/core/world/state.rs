@@ -133,8 +133,8 @@ pub struct World {
     isolates_went_back: Cell<bool>,
     /// Whether there is a snapshot of D1.
     pub listing_snapshot: Cell<bool>,
-    /// How often readers have asked for a person nearby.
-    pub asked_nearby: RefCell<BTreeMap<(usize, usize), u32>>,
+    /// How often a call has told an object that KV holds no copy of a person. The network may repeat a call.
+    pub missed_nearby: RefCell<BTreeMap<(usize, usize), u32>>,
     /// When each key of KV was last written.
     pub puts: RefCell<BTreeMap<String, i64>>,
     pub buckets: RefCell<Vec<Bucket>>,
@@ -174,7 +174,7 @@ impl World {
             clocks_went_back: Cell::new(false),
             isolates_went_back: Cell::new(false),
             listing_snapshot: Cell::new(false),
-            asked_nearby: RefCell::default(),
+            missed_nearby: RefCell::default(),
             puts: RefCell::default(),
             buckets: RefCell::new((0..TENANTS).map(|_| Bucket::default()).collect()),
             tally: RefCell::default(),
@@ -341,6 +341,7 @@ impl World {
             return self.ensure(false, || "a call or a reply does not read".to_owned());
         };
         self.note_bucket(number, &call, &reply);
+        self.note_miss(number, &call);
         self.trace(|| format!("    object {number}: {:?}: {:?}", call.command, reply.outcome));
     }
 

@@ -22,7 +22,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::leases::Leases;
-use rollcall::edge::log::RequestLine;
+use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
 use rollcall::edge::turn_waiters::TurnWaiters;
@@ -180,8 +180,8 @@ impl Runtime for WorkerRuntime {
         worker::console_log!("{line}");
     }
 
-    fn measure(&self, line: &RequestLine<'_>) {
-        metrics::write_data_point(&self.env, line);
+    fn measure<'a>(&self, point: impl FnOnce() -> DataPoint<'a>) {
+        metrics::write_data_point(&self.env, point);
     }
 }
 

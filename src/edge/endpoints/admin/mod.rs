@@ -5,6 +5,7 @@ pub mod diagnostics;
 pub mod export;
 pub mod import;
 pub mod keys;
+pub mod operators;
 pub mod organizations;
 pub mod repair;
 pub mod usage;

@@ -4,6 +4,7 @@ mod agents;
 mod end_users;
 mod examples;
 mod operator;
+mod operators;
 mod principals;
 mod public;
 mod transfer;
@@ -14,6 +15,6 @@ use super::operation::Operation;
 /// Every operation, in the order of the document's tags.
 pub fn all() -> Vec<Operation> {
     let of_callers = [end_users::all(), turns::all(), agents::all(), principals::all()];
-    let of_operators = [operator::all(), transfer::all(), public::all()];
+    let of_operators = [operator::all(), operators::all(), transfer::all(), public::all()];
     of_callers.into_iter().chain(of_operators).flatten().collect()
 }

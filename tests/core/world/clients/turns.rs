@@ -39,17 +39,25 @@ impl World {
         if answer.status != 200 {
             self.oracle.borrow_mut().hears_no_turn(&asked, kept.text, &answer, key.is_some());
         }
-        self.hear_no_turn(&asked, &agent_asked, &kept, &answer)
+        let is_alone = self.is_asked_once(tenant, key, &kept);
+        self.hear_no_turn(&asked, &agent_asked, is_alone, &answer)
     }
 
-    fn hear_no_turn(&self, asked: &Asked, agent: &Asked, kept: &KeptTurn, answer: &Answer) -> Result<(), Violation> {
+    /// Whether no other request with the key was sent so far. The first one may arrive after the second.
+    fn is_asked_once(&self, tenant: usize, key: Option<usize>, kept: &KeptTurn) -> bool {
+        let tenancies = self.tenancies.borrow();
+        let held = key.and_then(|key| tenancies[tenant].kept_turns.get(&key));
+        held.is_some_and(|held| held.text == kept.text && held.times == 1)
+    }
+
+    fn hear_no_turn(&self, asked: &Asked, agent: &Asked, is_alone: bool, answer: &Answer) -> Result<(), Violation> {
         match answer.status {
             // The stream tells of a failure.
             200 => Ok(()),
             404 => self.oracle.borrow_mut().hears_absent(agent, answer),
             409 if answer.is_of_erased() => self.oracle.borrow().hears_of_erased(asked, agent),
             409 if answer.is_error("idempotency_in_flight") => {
-                ensure!(kept.times > 1 || answer.is_muddled, "the first request with a key is in flight already");
+                ensure!(!is_alone || answer.is_muddled, "the only request with a key is in flight already");
                 Ok(())
             }
             409 => self.oracle.borrow_mut().hears_absent(asked, answer),

@@ -13,7 +13,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::edge::configuration::Configuration;
 use rollcall::edge::denial_cache::DenialCache;
 use rollcall::edge::leases::Leases;
-use rollcall::edge::log::RequestLine;
+use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::pipeline;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
@@ -275,7 +275,7 @@ impl Runtime for Surroundings {
         }
     }
 
-    fn measure(&self, _: &RequestLine<'_>) {}
+    fn measure<'a>(&self, _: impl FnOnce() -> DataPoint<'a>) {}
 }
 
 impl Fetcher for Surroundings {
