@@ -35,7 +35,7 @@ pub enum Line {
     Turn,
 }
 
-/// Users of all organizations who are read at the edge, or have turns, one after the other.
+/// Users of all organizations who are read at the edge, in turn.
 pub const WARM: usize = 100;
 
 /// Numbers for the ids that benchmarks make, so that no id repeats.
@@ -173,7 +173,10 @@ impl Work for LineWork {
         let place = turn % count;
         let directory = &self.directories[place];
         let known = || fastrand::choice(&directory.known).map(String::as_str).unwrap_or_default();
-        let warm = || directory.known.get(turn / count % WARM.div_ceil(count)).map(String::as_str).unwrap_or_default();
+        let nth = |index| directory.known.get(index).map(String::as_str).unwrap_or_default();
+        let warm = || nth(turn / count % WARM.div_ceil(count));
+        // Nobody reads these users at the edge, so they have no copies in KV.
+        let other = || nth(WARM + turn / count % WARM);
         let mut key = ("authorization", directory.bearer.as_str());
         let (method, path, body) = match self.line {
             Line::CreateNew => (Method::POST, "/v1/end-users".to_owned(), registration(&format!("new-{number:09}"))),
@@ -182,10 +185,10 @@ impl Work for LineWork {
             Line::Edge => (Method::GET, format!("/v1/end-users/{}", warm()), String::new()),
             Line::Update => {
                 let body = json!({ "metadata": { "plan": "pro", "seats": number } });
-                (Method::PATCH, format!("/v1/end-users/{}", known()), body.to_string())
+                (Method::PATCH, format!("/v1/end-users/{}", other()), body.to_string())
             }
             Line::Turn => {
-                let body = json!({ "message": "Hello!", "personality_id": directory.agent_id, "user_id": warm() });
+                let body = json!({ "message": "Hello!", "personality_id": directory.agent_id, "user_id": other() });
                 (Method::POST, "/v1/respond".to_owned(), body.to_string())
             }
             Line::List100 => (Method::GET, self.page(client, "/v1/end-users?limit=100"), String::new()),

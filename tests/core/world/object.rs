@@ -309,5 +309,10 @@ impl ObjectPlatform for Platform {
 
     fn log_error(&self, line: &str) {
         self.world.trace(|| format!("object {}: {line}", self.number));
+        // D1 took a batch unheard, or was restored, perhaps long ago, and the object has begun an epoch since. It finds out now,
+        // and needs some time.
+        if line.contains("to where the object has not moved it") && self.world.may_fail() {
+            self.world.fault("listings that stood elsewhere");
+        }
     }
 }

@@ -220,7 +220,7 @@ impl World {
         self.ensure(self.may_fail(), || format!("a fault while nothing is faulty: {what}"));
     }
 
-    fn may_fail(&self) -> bool {
+    pub fn may_fail(&self) -> bool {
         self.is_faulty() || self.time.now_ms() < self.ceased_ms.get() + AFTERMATH_MS
     }
 

@@ -279,10 +279,13 @@ impl World {
             oracle.was_restored(tenant) || oracle.tenants[tenant].is_listing_restored
         });
         let is_restored = is_restored && self.is_faulty();
+        // A list that waits for the flush is told so when the object is closed meanwhile.
+        let is_closing = request.tenant.is_some_and(|tenant| self.oracle.borrow().is_closing(tenant));
+        let has_cause = self.has_cause() || is_restored || is_closing;
         let describe = || format!("{} {}: {} {}", request.method, request.path, answer.status, answer.body);
         match answer.status {
             // A restored object needs some time to bring its listing up to date.
-            503 => self.ensure((self.has_cause() || is_restored) && answer.header("Retry-After").is_some(), describe),
+            503 => self.ensure(has_cause && answer.header("Retry-After").is_some(), describe),
             502 | 504 => self.ensure(self.has_cause() && request.path == "/v1/respond", describe),
             // Whoever walks through a list judges this.
             400 if request.path.contains("&cursor=") || request.path.contains("&after=") => {}
