@@ -9,7 +9,7 @@
 //   "requests"    how many each edge has answered, and how many of them with 503
 //   "ended"       how many objects ended
 //   "in_progress" how many requests were in progress then
-//   "protocols"   which versions of messages objects were sent, ever
+//   "protocols"   the versions of all messages that objects have got, since the server started
 import { DurableObject, env as bindings } from "cloudflare:workers";
 import * as present from "../../build/entry.mjs";
 import * as former from "../../tests/upgrade/former/entry.mjs";
@@ -61,6 +61,12 @@ async function serve(request, env, ctx) {
   }
 }
 
+/** Notes the version of the protocol, which leads a message. */
+function note(call) {
+  protocols.add(call[0]);
+  return call;
+}
+
 export class Organization extends DurableObject {
   #build;
 
@@ -70,17 +76,13 @@ export class Organization extends DurableObject {
     running.add(ctx.id.toString());
   }
   handle(call) {
-    // A message begins with the version of the protocol.
-    protocols.add(call[0]);
-    return this.#build.handle(call);
+    return this.#build.handle(note(call));
   }
   handleListed(call) {
-    protocols.add(call[0]);
-    return this.#build.handleListed(call);
+    return this.#build.handleListed(note(call));
   }
   handleAudited(call) {
-    protocols.add(call[0]);
-    return this.#build.handleAudited(call);
+    return this.#build.handleAudited(note(call));
   }
   alarm() {
     return this.#build.alarm();
