@@ -61,6 +61,7 @@ mod tenants;
 mod traps;
 mod unmigrated;
 mod update_end_user;
+mod upgrade;
 mod upstream;
 mod usage;
 mod verify;

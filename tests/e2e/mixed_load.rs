@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -139,6 +139,15 @@ impl Load {
     /// Has each caller send so many requests, one after the other.
     pub fn run(&mut self, requests_each: usize) {
         self.all(|caller| (0..requests_each).for_each(|_| caller.step()));
+    }
+
+    /// Has each caller send requests, one after the other, until it is over.
+    pub fn run_until(&mut self, is_over: &AtomicBool) {
+        self.all(|caller| {
+            while !is_over.load(Ordering::SeqCst) {
+                caller.step();
+            }
+        });
     }
 
     fn all(&mut self, work: impl Fn(&mut Caller) + Sync) {

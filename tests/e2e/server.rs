@@ -28,6 +28,15 @@ pub struct Options {
     pub entry: Option<&'static str>,
 }
 
+/// What a server holds of the Worker.
+#[derive(Debug, Clone, Copy)]
+struct Builds {
+    /// How many isolates of the edge there are.
+    edges: usize,
+    /// Whether the former build is there too: see [`crate::upgrade`].
+    has_former: bool,
+}
+
 pub struct Server {
     url: String,
     /// Where the other isolates of the edge serve.
@@ -36,8 +45,7 @@ pub struct Server {
     key_secret: String,
     state: PathBuf,
     options: Options,
-    /// How many isolates of the edge there are.
-    edges: usize,
+    builds: Builds,
     runtime: Mutex<Runtime>,
     /// Log lines that have arrived and were not read yet.
     log: Mutex<Vec<String>>,
@@ -125,15 +133,26 @@ impl Server {
 
     /// Starts a server with several isolates of the edge, over the same stores and objects.
     pub fn start_with_edges(options: Options, edges: usize) -> Self {
+        Self::start_builds(options, Builds { edges, has_former: false })
+    }
+
+    /// Starts a server that holds the former build too, over a database without tables.
+    pub fn start_with_former(options: Options) -> Self {
+        Self::start_builds(options, Builds { edges: 1, has_former: true })
+    }
+
+    fn start_builds(options: Options, builds: Builds) -> Self {
         wait::limit_test();
         let state = new_state();
         let key_secret = secrets::random_secret().expect("entropy");
         let admin_token = secrets::random_secret().expect("entropy");
-        copy_migrated_state(&state);
-        let (runtime, url, others) = start_runtime(&state, &options, edges, &key_secret, &admin_token);
+        if !builds.has_former {
+            copy_migrated_state(&state);
+        }
+        let (runtime, url, others) = start_runtime(&state, &options, builds, &key_secret, &admin_token);
         let (runtime, log) = (Mutex::new(runtime), Mutex::default());
         let refusals_are_expected = AtomicBool::default();
-        Self { url, others, admin_token, key_secret, state, options, edges, runtime, log, refusals_are_expected }
+        Self { url, others, admin_token, key_secret, state, options, builds, runtime, log, refusals_are_expected }
     }
 
     /// Kills the runtime with everything in it and starts it again on the same state.
@@ -147,8 +166,8 @@ impl Server {
     }
 
     pub fn restart(&mut self) {
-        let Self { state, options, edges, key_secret, admin_token, .. } = &*self;
-        let (runtime, url, others) = start_runtime(state, options, *edges, key_secret, admin_token);
+        let Self { state, options, builds, key_secret, admin_token, .. } = &*self;
+        let (runtime, url, others) = start_runtime(state, options, *builds, key_secret, admin_token);
         *self.runtime() = runtime;
         (self.url, self.others) = (url, others);
     }
@@ -287,7 +306,7 @@ impl Drop for Server {
 fn start_runtime(
     state: &Path,
     options: &Options,
-    edges: usize,
+    builds: Builds,
     key_secret: &str,
     admin_token: &str,
 ) -> (Runtime, String, Vec<String>) {
@@ -296,7 +315,10 @@ fn start_runtime(
     vars.insert("ADMIN_TOKEN".to_owned(), admin_token.into());
     vars.extend(options.vars.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
     let ai = vars.remove(AI);
-    let configuration = json!({ "state": state, "vars": vars, "entry": options.entry, "ai": ai, "edges": edges });
+    let Builds { edges, has_former } = builds;
+    let configuration = json!({
+        "state": state, "vars": vars, "entry": options.entry, "ai": ai, "edges": edges, "hasFormer": has_former,
+    });
     let mut command = tools().command(tools().binary("node"));
     command.arg(xtask::root().join("tests/runtime/runtime.mjs")).arg(configuration.to_string());
     // Node compiles the scripts once for all servers.

@@ -1,10 +1,11 @@
 // Serves the built Worker in workerd, without the proxy that `wrangler dev`
 // puts in front, on a free port. Configuration comes as JSON in the first
-// argument: { state, vars, entry, ai, edges }. When it serves it prints one line,
+// argument: { state, vars, entry, ai, edges, hasFormer }. When it serves it prints one line,
 // {"ready":URL}. It ends when its standard input ends, so that it never
 // outlives the test that started it, however that ended. With the URL `ai` there is the
 // runtime's own binding of Workers AI, whose requests go there. With `edges` above 1 there are as many isolates of the
-// edge, over the same stores and objects; the line has their URLs as "others".
+// edge, over the same stores and objects; the line has their URLs as "others". With `hasFormer` the former build is
+// there too (see rolling.mjs).
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -13,12 +14,22 @@ import { fileURLToPath } from "node:url";
 // processor for each server.
 const { Miniflare, convertV4MiniflareOptions } = createRequire(import.meta.url)("miniflare");
 
-const { state, vars, entry, ai, edges } = JSON.parse(process.argv[2]);
+const { state, vars, entry, ai, edges, hasFormer } = JSON.parse(process.argv[2]);
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const file = (type, path) => ({ type, path: root + path, contents: readFileSync(root + path) });
+const file = (type, path, from = path) => ({ type, path: root + path, contents: readFileSync(root + from) });
+const built = (folder) => [file("ESModule", `${folder}/index.js`), file("CompiledWasm", `${folder}/index_bg.wasm`)];
 const front = "tests/runtime/front.mjs";
 // The first is served. The clock and the front are there for others to build on.
 const entries = new Set([entry ?? front, "tests/runtime/clock.mjs", front]);
+const shipped = "worker/src/entry.mjs";
+const former = "tests/upgrade/former";
+// Others import the shipped entry, and get both builds.
+const rolling = () => [
+  file("ESModule", shipped, "tests/runtime/rolling.mjs"),
+  file("ESModule", "build/entry.mjs"),
+  file("ESModule", `${former}/entry.mjs`),
+  ...built(former),
+];
 
 const edge = (name, more) => ({
   name,
@@ -27,9 +38,8 @@ const edge = (name, more) => ({
   modulesRoot: root,
   modules: [
     ...[...entries].map((path) => file("ESModule", path)),
-    file("ESModule", "worker/src/entry.mjs"),
-    file("ESModule", "build/index.js"),
-    file("CompiledWasm", "build/index_bg.wasm"),
+    ...(hasFormer ? rolling() : [file("ESModule", shipped)]),
+    ...built("build"),
   ],
   bindings: vars,
   kvNamespaces: { RECORDS: "records" },

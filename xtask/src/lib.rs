@@ -8,6 +8,7 @@ pub mod demo;
 pub mod deploy;
 pub mod dev;
 pub mod fingerprint;
+pub mod former;
 pub mod fresh;
 pub mod fuzz;
 pub mod import;

@@ -1,12 +1,12 @@
 //! `cargo dev`, `cargo deploy` and `cargo xtask …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use xtask::served::{Server, operators_token};
 use xtask::{
-    Error, Result, clients, deploy, dev, fuzz, import, interrupt, mutants, openapi, organizations, parsers,
-    prepare_with, screenshots, simulate, verify, wasm,
+    Error, Result, clients, deploy, dev, former, fuzz, import, interrupt, mutants, openapi, organizations, parsers,
+    prepare_with, root, screenshots, simulate, verify, wasm,
 };
 
 const USAGE: &str = "\
@@ -38,6 +38,8 @@ usage:
                                        running cargo dev. Cut off, the same command goes on.
                                        Ends with 3 when lines were refused. The export of an organization
                                        makes a new one, unless told; it takes ROLLCALL_ADMIN_TOKEN.
+  cargo xtask keep-build [CHECKOUT]    keep the build of this or another checkout in tests/upgrade/former, where
+                                       the tests roll the present build out over it
   cargo xtask mutants [--shard K/N]    change the core in small ways, one at a time, and say which changes
                                        no test notices; of all changes, or of the Kth of N parts, counted
                                        from 0. Ends with 3 when there are some.
@@ -84,6 +86,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             let imported = import::run(&import_options(options)?)?;
             return Ok(if imported.refused > 0 { ExitCode::from(import::REFUSED_CODE) } else { ExitCode::SUCCESS });
         }
+        "keep-build" => match options {
+            [] => former::keep(&root()),
+            [checkout] => former::keep(Path::new(checkout)),
+            _ => return Err(USAGE.into()),
+        },
         "mutants" => {
             let shard = match options {
                 [] => None,

@@ -26,7 +26,7 @@ const statements = (sql) =>
 export class Account {
   namespaces = [];
   databases = [];
-  /** By name: { tag, migrationTag, versions, current, crons }. */
+  /** By name: { tag, migrationTag, versions, current, crons, update }. */
   workers = new Map();
   assets = new Set();
   /** How often a version began to serve. */
@@ -67,9 +67,10 @@ export class Account {
   }
 
   summary() {
-    const workers = [...this.workers].map(([name, { current, crons }]) => ({
+    const workers = [...this.workers].map(([name, { current, crons, update }]) => ({
       name,
       crons,
+      update,
       bindings: Object.fromEntries(current.bindings.map(({ name, ...binding }) => [name, binding])),
     }));
     return { namespaces: this.namespaces, databases: this.databases, workers, deployed: this.deployed };
@@ -184,6 +185,7 @@ export class Account {
     this.workers.set(script, worker);
     worker.migrationTag = version.migrations?.new_tag ?? worker.migrationTag;
     worker.versions.push(version);
+    worker.update = version.update;
     await this.serve(worker, version);
     const deployment_id = version.id.replaceAll("-", "");
     return { result: { id: script, tag: worker.tag, etag: hex(), deployment_id, startup_time_ms: 5 } };
@@ -198,10 +200,11 @@ export class Account {
     return { result: { id: version.id, startup_time_ms: 5, resources: { script: { etag: hex() } } } };
   }
 
-  async deploy(script, { versions }) {
+  async deploy(script, { versions, code_update_strategy: update }) {
     const worker = this.workers.get(script);
     const version = worker?.versions.find(({ id }) => id === versions[0].version_id);
     if (!version) return refused(404, 10007, "This version does not exist.");
+    worker.update = update;
     await this.serve(worker, version);
     return { result: { id: randomUUID() } };
   }
@@ -232,8 +235,8 @@ export class Account {
     }
     const main = join("/", metadata.main_module);
     modules.sort((one, other) => (other.path === main) - (one.path === main));
-    const { migrations, compatibility_flags: flags, compatibility_date: date } = metadata;
-    return { id: randomUUID(), bindings, modules, migrations, flags, date };
+    const { migrations, compatibility_flags: flags, compatibility_date: date, code_update_strategy: update } = metadata;
+    return { id: randomUUID(), bindings, modules, migrations, flags, date, update };
   }
 
   async serve(worker, version) {

@@ -69,6 +69,7 @@ fn the_first_run_makes_a_deployment_and_the_next_ones_replace_the_worker_alone()
     let credentials = assert_first_deployment(&stand_in, &first);
     assert!(first.stdout.contains(&format!("curl -i {}/v1/end-users", stand_in.url)), "{first:?}");
     assert_eq!(worker(&stand_in)["crons"], json!(["*/15 * * * *"]));
+    assert_eq!(worker(&stand_in)["update"], json!({ "mode": "immediate" }), "of objects that run");
     let before = stand_in.account();
     assert_eq!(before["deployed"], 1, "{before}");
 
