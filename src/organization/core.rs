@@ -11,6 +11,7 @@ use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
 use super::protocol::{Answer, AuditReport, Call, Caller, Close, Command, Reply};
+use super::retention;
 use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
@@ -273,7 +274,7 @@ impl OrganizationCore {
                 turns::sweep(sql, now)?,
                 active_relationships::sweep(sql, now)?,
                 memory.copies.sweep(sql, now)?,
-                memory.log.sweep(sql, now)?,
+                retention::sweep(&memory.log, sql, now)?,
             ];
             if memory.erasure_is_pending {
                 erasure::follow_end_of_copies(sql, &memory.log)?;

@@ -14,6 +14,7 @@ mod copies;
 mod cursors;
 mod edge;
 mod edge_limits;
+mod events;
 mod export;
 mod flush;
 mod formats;
