@@ -3,7 +3,7 @@
 use super::endpoint::{Endpoint, PlanFunction};
 use super::endpoints::agents::agent;
 use super::endpoints::principals::{list, principal};
-use super::endpoints::v1::{deletions, end_users, end_users_batch, events, relationships, usage};
+use super::endpoints::v1::{deletions, end_users, end_users_batch, relationships, usage};
 use super::http::body::BodyKind;
 use super::http::dialect::Dialect;
 use super::http::method::Method;
@@ -37,6 +37,7 @@ pub enum KeyHandler {
     Export,
     Respond,
     ListAgentUsers,
+    ListEvents,
 }
 
 /// The endpoint for the operator.
@@ -102,7 +103,7 @@ const fn operator(method: Method, pattern: &'static str, body: BodyKind, handler
 }
 
 use Dialect::{Agents, EndUsers};
-use KeyHandler::{Export, ListAgentUsers, ListEndUsers, OneCall, Respond};
+use KeyHandler::{Export, ListAgentUsers, ListEndUsers, ListEvents, OneCall, Respond};
 use Method::{Delete, Get, Patch, Post};
 use Scope::{Read, ReadWrite};
 
@@ -136,7 +137,7 @@ pub static ROUTES: &[Route] = &[
         OPTIONAL,
         OneCall(deletions::request_relationship),
     ),
-    api(Get, "/v1/events", EndUsers, Read, NO_BODY, OneCall(events::list)),
+    api(Get, "/v1/events", EndUsers, Read, NO_BODY, ListEvents),
     api(Get, "/v1/usage/turns", EndUsers, Read, NO_BODY, OneCall(usage::turns)),
     api(Get, "/v1/usage/active-relationships", EndUsers, Read, NO_BODY, OneCall(usage::active_relationships)),
     api(Post, "/api/v1/agents", Agents, ReadWrite, JSON, OneCall(agent::save)),

@@ -158,6 +158,8 @@ pub struct ChangeLog {
     /// Of the changes of the current transaction.
     origin: Origin,
     last_sequence: i64,
+    /// The number of the last event since the object began; 0 if there was none.
+    last_event: i64,
     /// Where the listing stood when it last confirmed.
     position: ListingPosition,
     /// The number of end users when the change at that position had been made.
@@ -181,6 +183,7 @@ impl ChangeLog {
         Ok(Self {
             origin: Origin::system(Timestamp::EPOCH),
             last_sequence,
+            last_event: 0,
             position,
             listed_users,
             end_users,
@@ -214,6 +217,11 @@ impl ChangeLog {
 
     pub const fn last_sequence(&self) -> i64 {
         self.last_sequence
+    }
+
+    /// The number of the last event since the object began; 0 if there was none.
+    pub const fn last_event(&self) -> i64 {
+        self.last_event
     }
 
     /// The number that the next change takes.
@@ -311,6 +319,9 @@ impl ChangeLog {
             ],
         )?;
         self.last_sequence = sequence;
+        if let ChangeKind::Event(_) = kind {
+            self.last_event = sequence;
+        }
         self.end_users = self.end_users.saturating_add(kind.growth());
         Ok(Version::of_sequence(sequence))
     }

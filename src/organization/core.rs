@@ -166,6 +166,11 @@ impl OrganizationCore {
         self.memory.as_ref().map(|memory| memory.log.last_sequence())
     }
 
+    /// The number of the last event since the memory was loaded; 0 if there was none.
+    pub fn last_event(&self) -> i64 {
+        self.memory.as_ref().map_or(0, |memory| memory.log.last_event())
+    }
+
     /// The sequence number up to which the listing has confirmed; `None` when the memory is not loaded.
     pub fn acknowledged(&self) -> Option<i64> {
         self.memory.as_ref().map(|memory| memory.log.acknowledged())

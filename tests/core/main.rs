@@ -36,6 +36,7 @@ mod sqlite;
 mod tenant;
 mod transfer;
 mod versions;
+mod waiting;
 mod world;
 
 use rollcall::organization::change_log::ListingPosition;

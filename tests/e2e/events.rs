@@ -1,17 +1,24 @@
-//! `GET /v1/events`: what changed, in pages.
+//! `GET /v1/events`: what changed, in pages, for readers who wait, and as a stream.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Lines};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::agents::make_agent;
 use crate::client::Client;
+use crate::clock::{self, set_ahead, set_speed};
 use crate::delete_end_user::completed;
 use crate::pages::PageCount;
 use crate::respond::{relationship_of, turn};
-use crate::server::{expect, shared};
+use crate::server::{Options, Server, expect, roomy, shared};
+use crate::wait;
 
 const PATH: &str = "/v1/events";
+/// Counts calls, and has a clock that can be set.
+const FAULTS: &str = "tests/runtime/faults.mjs";
 
 /// Walks through all events, page by page.
 fn walk(client: &Client, query: &str, limit: usize) -> Vec<Value> {
@@ -108,7 +115,7 @@ fn everything_that_changes_is_an_event_in_order() {
     }
     let of_two = walk(&client, "&types=key.revoked,agent.created", 1);
     assert_eq!(of_two, [events[2].clone(), events[11].clone()]);
-    assert_eq!(walk(&server.client(&organization, "test", "read"), "", 50).len(), 2, "the other mode has its own");
+    assert_eq!(walk(&server.client(&organization, "test", "read"), "", 50).len(), 3, "the other mode has its own");
 }
 
 #[test]
@@ -176,16 +183,12 @@ fn wrong_parameters_of_events_are_refused() {
 /// After 30 days, which the test makes of the log's rows.
 #[test]
 fn a_place_that_is_no_longer_kept_is_410_with_the_oldest_place() {
-    use crate::clock::{self, set_ahead};
-    use crate::server::{Options, Server, roomy};
-    use crate::wait;
-
     let server = Server::start(Options { vars: roomy(), entry: Some(clock::ENTRY) });
     let client = server.new_client();
     let first = expect(200, client.get(&format!("{PATH}?limit=1")));
     let place = first["next_cursor"].as_str().expect("a place").to_owned();
     expect(201, client.post("/v1/end-users", &json!({ "user_id": "ada" })));
-    set_ahead(&server, std::time::Duration::from_hours(24 * 31));
+    set_ahead(&server, Duration::from_hours(24 * 31));
     expect(201, client.post("/v1/end-users", &json!({ "user_id": "eve" })));
     let look = || client.get(&format!("{PATH}?after={place}"));
     let gone = wait::until("the sweep of the log", look, |answer| answer.status == 410);
@@ -196,4 +199,181 @@ fn a_place_that_is_no_longer_kept_is_410_with_the_oldest_place() {
     assert!(types(page["data"].as_array().expect("data")).contains(&"end_user.created"), "{page}");
     let whole = expect(200, client.get(PATH));
     assert_eq!(page["data"], whole["data"], "without a place it begins there too");
+}
+
+/// A server whose calls are counted, and whose clock can be made to run fast.
+fn counted() -> Server {
+    Server::start(Options { vars: roomy(), entry: Some(FAULTS) })
+}
+
+/// How often a reader has connected to an object.
+fn connections(server: &Server) -> u64 {
+    expect(200, server.anonymous().get("/__calls"))["objects.fetch"].as_u64().unwrap_or_default()
+}
+
+/// Begins something that waits, and goes on when it does.
+fn while_one_waits<T: Send>(server: &Server, wait_for: impl Fn() -> T + Send + Sync, then: impl FnOnce()) -> T {
+    let before = connections(server);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(wait_for);
+        wait::until("a reader to connect", || connections(server), |count| *count > before);
+        then();
+        waiting.join().expect("an answer")
+    })
+}
+
+#[test]
+fn a_reader_waits_for_the_next_event() {
+    let server = counted();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let place = expect(200, client.get(PATH))["next_cursor"].as_str().expect("a place").to_owned();
+    let ask = || client.get(&format!("{PATH}?after={place}&wait=25"));
+    let create = || drop(expect(201, client.post("/v1/end-users", &json!({ "user_id": "ada" }))));
+    let page = expect(200, while_one_waits(&server, ask, create));
+    assert_eq!(types(page["data"].as_array().expect("data")), ["end_user.created"]);
+    // What is there already is answered at once.
+    let before = connections(&server);
+    assert_eq!(expect(200, ask()), page);
+    assert_eq!(connections(&server), before);
+}
+
+#[test]
+fn a_reader_of_other_events_waits_on() {
+    let server = counted();
+    let organization = server.organization();
+    let client = server.client(&organization, "live", "read_write");
+    let spare =
+        server.issue(&organization, &json!({ "kind": "api", "mode": "live", "scope": "read", "name": "spare" }));
+    let query = "?types=key.revoked&wait=25";
+    let page = while_one_waits(
+        &server,
+        || client.get(&format!("{PATH}{query}")),
+        || {
+            let before = connections(&server);
+            expect(201, client.post("/v1/end-users", &json!({ "user_id": "ada" })));
+            wait::until("the reader to look and to wait again", || connections(&server), |count| *count > before);
+            let path = format!("{}/keys/{}", organization.path(), spare["id"].as_str().expect("an id"));
+            assert_eq!(server.admin().delete(&path).status, 204);
+        },
+    );
+    assert_eq!(types(expect(200, page)["data"].as_array().expect("data")), ["key.revoked"]);
+}
+
+#[test]
+fn a_reader_whose_key_is_revoked_waits_no_longer() {
+    let server = counted();
+    let organization = server.organization();
+    let key = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "scope": "read", "name": "reader" }));
+    let client = server.with_key(key["key"].as_str().expect("a key"));
+    let place = expect(200, client.get(PATH))["next_cursor"].as_str().expect("a place").to_owned();
+    let ask = || client.get(&format!("{PATH}?after={place}&wait=25"));
+    let path = format!("{}/keys/{}", organization.path(), key["id"].as_str().expect("an id"));
+    let answer = while_one_waits(&server, ask, || assert_eq!(server.admin().delete(&path).status, 204));
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (401, &json!("invalid_token")));
+}
+
+#[test]
+fn a_wait_without_an_event_ends_with_an_empty_page() {
+    let server = counted();
+    let client = server.new_client();
+    let place = expect(200, client.get(PATH))["next_cursor"].as_str().expect("a place").to_owned();
+    set_speed(&server, 50);
+    let page = expect(200, client.get(&format!("{PATH}?after={place}&wait=25")));
+    assert_eq!(page, json!({ "data": [], "has_more": false, "next_cursor": place }));
+    for wrong in ["26", "-1", "1.5", "x", ""] {
+        assert_eq!(client.get(&format!("{PATH}?wait={wrong}")).status, 422, "{wrong}");
+    }
+}
+
+/// A stream of events, read line by line.
+struct Stream(Lines<BufReader<ureq::BodyReader<'static>>>);
+
+impl Stream {
+    fn open(client: &Client, query: &str) -> Self {
+        let (head, body) =
+            client.clone().with_header("Accept", "text/event-stream").open_get(&format!("{PATH}{query}"));
+        assert_eq!((head.status, head.header("content-type")), (200, "text/event-stream"), "{head:?}");
+        assert_eq!(head.header("cache-control"), "no-store, no-transform");
+        Self(BufReader::new(body).lines())
+    }
+
+    /// The lines up to the next empty one; `None` at the end.
+    fn next(&mut self) -> Option<Vec<String>> {
+        let lines: Vec<String> =
+            self.0.by_ref().map(|line| line.expect("a line")).take_while(|line| !line.is_empty()).collect();
+        (!lines.is_empty()).then_some(lines)
+    }
+
+    /// The id, the type and the data of the next event.
+    fn event(&mut self) -> (String, String, Value) {
+        loop {
+            let lines = self.next().expect("an event");
+            if lines[0] == ":" {
+                continue;
+            }
+            let member = |index: usize, name: &str| lines[index].strip_prefix(name).expect(name).to_owned();
+            let data = serde_json::from_str(&member(2, "data: ")).expect("JSON");
+            return (member(0, "id: "), member(1, "event: "), data);
+        }
+    }
+}
+
+#[test]
+fn events_come_as_a_stream_that_goes_on_after_the_last_one() {
+    let server = shared();
+    let client = server.new_client();
+    expect(201, client.post("/v1/end-users", &json!({ "user_id": "ada" })));
+    let listed = walk(&client, "", 50);
+    let mut stream = Stream::open(&client, "?limit=1");
+    let first: Vec<(String, String, Value)> = (0..3).map(|_| stream.event()).collect();
+    for ((_, r#type, data), event) in first.iter().zip(&listed) {
+        assert_eq!((data, json!(r#type)), (event, event["type"].clone()));
+    }
+    expect(201, client.post("/v1/end-users", &json!({ "user_id": "eve" })));
+    let (_, r#type, data) = stream.event();
+    assert_eq!((r#type.as_str(), &data["subject"]["id"]), ("end_user.created", &json!("eve")));
+    let resumed = client.clone().with_header("Last-Event-ID", &first[1].0);
+    let mut again = Stream::open(&resumed, "?after=ignored");
+    assert_eq!(again.event().2, first[2].2);
+    assert_eq!(again.event().2, data);
+    let wrong = client.with_header("Accept", "text/event-stream").with_header("Last-Event-ID", "x").get(PATH);
+    assert_eq!(wrong.status, 400);
+}
+
+#[test]
+fn a_stream_ends_when_the_key_is_revoked_and_says_when_to_come_back() {
+    let server = shared();
+    let organization = server.organization();
+    let key = server.issue(&organization, &json!({ "kind": "api", "mode": "live", "scope": "read", "name": "reader" }));
+    let client = server.with_key(key["key"].as_str().expect("a key"));
+    let mut stream = Stream::open(&client, "");
+    assert_eq!([stream.event().1, stream.event().1], ["organization.updated", "key.created"]);
+    let path = format!("{}/keys/{}", organization.path(), key["id"].as_str().expect("an id"));
+    assert_eq!(server.admin().delete(&path).status, 204);
+    let mut last = stream.next().expect("the last words");
+    while last[0] == ":" {
+        last = stream.next().expect("the last words");
+    }
+    assert_eq!((last, stream.next()), (vec!["retry: 1000".to_owned()], None), "and no event that the key may not see");
+}
+
+#[test]
+fn a_silent_stream_has_a_comment_every_15_seconds_and_ends_after_15_minutes() {
+    let server = counted();
+    let client = server.new_client();
+    set_speed(&server, 300);
+    let mut stream = Stream::open(&client, "?types=key.revoked");
+    let mut comments = 0;
+    loop {
+        let lines = stream.next().expect("an end that is told");
+        if lines == ["retry: 1000"] {
+            break;
+        }
+        assert!(lines[0] == ":" && lines[1].starts_with("id: ") && lines.len() == 2, "{lines:?}");
+        comments += 1;
+    }
+    // One at the beginning. A slow machine makes fewer.
+    assert!((1..=61).contains(&comments), "{comments}");
+    assert_eq!(stream.next(), None);
 }

@@ -43,9 +43,9 @@ fn json_replaces_what_it_names_and_leaves_the_rest() {
 #[test]
 fn no_change_makes_no_version() {
     let client = with_ada();
-    let before = expect(200, client.get(PATH));
+    let before = expect(200, client.patch(PATH, &json!({})));
+    assert_eq!(before["version"], expect(200, client.get(PATH))["version"]);
     for response in [
-        client.patch(PATH, &json!({})),
         client.send("PATCH", PATH, None),
         client.send("PATCH", PATH, Some(("application/json", b""))),
         client.patch(PATH, &json!({ "display_name": "Ada" })),

@@ -77,6 +77,16 @@ pub enum EventsRead {
     },
 }
 
+impl EventsRead {
+    /// Whether a reader who waits has waited long enough.
+    pub const fn has_something(&self) -> bool {
+        match self {
+            Self::Page(EventPage { events, has_more, .. }) => !events.is_empty() || *has_more,
+            Self::Expired { .. } => true,
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventPage {
     pub events: Vec<EventRecord>,

@@ -1,5 +1,7 @@
 //! Events as dialect 1 shows them.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use crate::directory::agent::Agent;
@@ -10,11 +12,11 @@ use crate::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tena
 use crate::directory::mood::Decay;
 use crate::directory::organization::Limits;
 use crate::directory::relationship::RelationshipView;
-use crate::directory::secret::KeyRing;
 use crate::directory::timestamp::Timestamp;
+use crate::edge::configuration::Configuration;
 use crate::edge::endpoints::admin::keys::KeyView;
-use crate::edge::http::response::Response;
-use crate::fault::Fault;
+use crate::edge::http::response::{self, Response};
+use crate::fault::{Fault, internal};
 use crate::organization::protocol::{Actor, EventPage, EventPlace, EventRecord, EventSubject, EventsRead};
 
 /// An event, with its subject as it is now.
@@ -141,25 +143,48 @@ pub struct EventPageBody<'a> {
 }
 
 /// The list of events that a request asks for.
-pub struct EventList<'a> {
+pub struct EventList {
     pub tenant: Tenant,
     pub binding: Binding,
-    pub ring: &'a KeyRing,
-    pub decay: Decay,
+    pub configuration: Rc<Configuration>,
 }
 
-impl EventList<'_> {
+impl EventList {
     fn cursor(&self, place: EventPlace) -> String {
-        cursor::encode(&place.to_string(), &self.binding, self.ring)
+        cursor::encode(&place.to_string(), &self.binding, &self.configuration.key_ring)
     }
 
-    pub fn respond(&self, read: EventsRead) -> Result<Response, Fault> {
-        match read {
-            EventsRead::Page(EventPage { events, next, has_more }) => {
-                let data = events.iter().map(|event| EventView::new(self.tenant, event, self.decay)).collect();
-                Response::json(200, &EventPageBody { data, has_more, next_cursor: self.cursor(next) })
-            }
+    fn view<'a>(&self, event: &'a EventRecord, now: Timestamp) -> EventView<'a> {
+        EventView::new(self.tenant, event, Decay { now, half_life_ms: self.configuration.mood_half_life_ms })
+    }
+
+    /// The page, or that the place is no longer kept.
+    fn page(&self, found: EventsRead) -> Result<EventPage, Fault> {
+        match found {
+            EventsRead::Page(page) => Ok(page),
             EventsRead::Expired { oldest } => Err(Fault::EventsExpired { oldest: self.cursor(oldest) }),
         }
+    }
+
+    pub fn respond(&self, found: EventsRead, now: Timestamp) -> Result<Response, Fault> {
+        let EventPage { events, next, has_more } = self.page(found)?;
+        let data = events.iter().map(|event| self.view(event, now)).collect();
+        Response::json(200, &EventPageBody { data, has_more, next_cursor: self.cursor(next) })
+    }
+
+    /// The events as a part of a stream. Without an event it is a comment, and the place.
+    pub fn stream_text(&self, found: EventsRead, now: Timestamp) -> Result<String, Fault> {
+        let EventPage { events, next, .. } = self.page(found)?;
+        if events.is_empty() {
+            return Ok(format!(":\nid: {}\n\n", self.cursor(next)));
+        }
+        let mut text = String::new();
+        for record in &events {
+            let data = serde_json::to_string(&self.view(record, now)).map_err(internal)?;
+            let id = self.cursor(EventPlace { event: record.place, beyond: None });
+            text.extend(["id: ", &id, "\n"]);
+            text.push_str(&response::event(record.r#type.into_str(), &data));
+        }
+        Ok(text)
     }
 }
