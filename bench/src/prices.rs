@@ -86,4 +86,20 @@ mod tests {
     fn a_second_awake_is_an_eighth_of_a_gigabyte_second() {
         assert_close(awake(1_000.0), 1.60);
     }
+
+    /// The table of docs/decisions/036-waiting-for-events.md. A look reads six rows.
+    #[test]
+    fn a_reader_who_waits_costs_what_the_decision_says() {
+        for (calls, awake_s, expected) in [
+            (144.0, 3_600.0, 0.00578),
+            (3_600.0, 4.0, 0.00057),
+            (720.0, 1.0, 0.00011),
+            (432.0, 1.0, 0.00007),
+            (480.0, 1.0, 0.00008),
+        ] {
+            let each = Counts { calls, object_rows_read: 6.0 * calls, ..Counts::default() };
+            let an_hour = (operations(&each) + awake(awake_s * 1_000.0)) / 1_000_000.0;
+            assert!((an_hour - expected).abs() < 0.000_005, "{calls} calls: {an_hour}");
+        }
+    }
 }

@@ -59,6 +59,13 @@ pub enum EventType {
     #[serde(rename = "organization.updated")]
     #[strum(serialize = "organization.updated")]
     OrganizationUpdated,
+    /// 80 % of a quota are used.
+    #[serde(rename = "quota.warning")]
+    #[strum(serialize = "quota.warning")]
+    QuotaWarning,
+    #[serde(rename = "quota.exhausted")]
+    #[strum(serialize = "quota.exhausted")]
+    QuotaExhausted,
 }
 
 /// What an event is about.
@@ -71,6 +78,7 @@ pub enum SubjectType {
     Relationship,
     Key,
     Organization,
+    Quota,
 }
 
 impl EventType {
@@ -84,6 +92,7 @@ impl EventType {
             Self::RelationshipCreated | Self::RelationshipDeleted => SubjectType::Relationship,
             Self::KeyCreated | Self::KeyRevoked => SubjectType::Key,
             Self::OrganizationUpdated => SubjectType::Organization,
+            Self::QuotaWarning | Self::QuotaExhausted => SubjectType::Quota,
         }
     }
 }

@@ -326,6 +326,15 @@ impl ChangeLog {
         Ok(Version::of_sequence(sequence))
     }
 
+    /// Writes the row of an event that follows from what a caller does, and that nobody has asked for.
+    pub fn append_by_system(&mut self, sql: &impl Sql, kind: EventType, subject: &Subject) -> Result<(), SqlError> {
+        let origin = self.origin;
+        self.origin.actor = Actor::System;
+        let appended = self.append(sql, kind, subject, Affected::Nothing);
+        self.origin = origin;
+        appended.map(drop)
+    }
+
     /// Moves the acknowledgement of the listing forward, never back. Deletes the rows that only the listing needed.
     pub fn acknowledge(&mut self, sql: &impl Sql, position: ListingPosition) -> Result<(), SqlError> {
         let (before, sequence) = (self.acknowledged(), position.sequence);

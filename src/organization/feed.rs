@@ -23,12 +23,17 @@ use super::change_log::Subject;
 use super::keys;
 use super::log_row::{self, LogRow};
 use super::page;
-use super::protocol::{EventPage, EventPlace, EventRecord, EventSubject, EventsRead, LogPlace, ReadEvents, Settings};
+use super::protocol::{
+    EventPage, EventPlace, EventRecord, EventSubject, EventsRead, LogPlace, ReadEvents, Settings, Usage,
+};
+use super::quotas;
 use super::relationships;
 use super::retention;
 use super::sql::{Sql, SqlError, json_list};
 use super::user_row::UserRow;
 use crate::directory::event::{EventType, SubjectType};
+use crate::directory::quota::Component;
+use crate::directory::timestamp::Timestamp;
 
 /// Most rows of the log that one page looks at.
 pub const LOOKED_AT_MAX: i64 = 1_000;
@@ -158,11 +163,24 @@ fn subjects(
     for key in keys::with_ids(sql, &key_ids.into_iter().collect::<Vec<_>>())? {
         subjects.insert(Subject::new(0, key.key_id), EventSubject::Key(key));
     }
-    if let Some(Settings { tenant, version, limits, .. }) = settings {
+    if let Some(settings) = settings {
+        let Settings { tenant, version, limits, .. } = settings;
         let organization = EventSubject::Organization { limits: *limits, version: *version };
         subjects.insert(Subject::new(0, tenant.organization), organization);
+        for row in of(SubjectType::Quota) {
+            subjects.insert(row.subject.clone(), quota(sql, settings, &row.subject)?);
+        }
     }
     Ok(subjects)
+}
+
+/// A quota as it is, of the period that the subject names.
+fn quota(sql: &impl Sql, settings: &Settings, subject: &Subject) -> Result<EventSubject, SqlError> {
+    let found = Component::VARIANTS.iter().copied().find(|component| component.into_str() == subject.reference);
+    let component = found.ok_or_else(|| SqlError::corrupt("quota", "unknown"))?;
+    let Usage { quota, period_start } = quotas::of_period(sql, settings, Timestamp::from_millis(subject.number))?;
+    let (used, limit) = quota.of(component);
+    Ok(EventSubject::Quota { component, used, limit, period_start, resets_at: quota.resets_at })
 }
 
 fn event(row: LogRow, subjects: &HashMap<Subject, EventSubject>) -> Result<EventRecord, SqlError> {

@@ -11,6 +11,7 @@ use super::erasure;
 use super::keys::KnownKeys;
 use super::limiter::Limiter;
 use super::protocol::Settings;
+use super::quotas;
 use super::schema;
 use super::settings;
 use super::sql::{Sql, SqlError};
@@ -79,6 +80,7 @@ impl Memory {
         if is_newer {
             let organization = Subject::new(0, settings.tenant.organization);
             self.log.append(sql, EventType::OrganizationUpdated, &organization, Affected::Nothing)?;
+            quotas::announce_all(sql, &mut self.log, &settings, now)?;
         }
         match &mut self.limiter {
             Some(limiter) => limiter.set_rate(sql, settings.limits.into(), now)?,

@@ -566,3 +566,57 @@ fn a_place_is_good_for_as_long_as_nothing_is_missed() {
     assert_eq!(page(&mut object, Some(after_turn), &[], 200).events.len(), 0);
     assert!(matches!(read(&mut object, Some(after), &[], 200), EventsRead::Expired { .. }));
 }
+
+/// The events of quotas, each with what is used and granted.
+fn of_quotas(object: &mut Object) -> Vec<String> {
+    let shown = |event: EventRecord| match event.subject {
+        Some(EventSubject::Quota { component, used, limit, .. }) => {
+            assert_eq!(event.actor, Actor::System);
+            Some(format!("{} {} {used}/{limit}", event.r#type.into_str(), component.into_str()))
+        }
+        _ => None,
+    };
+    all(object).into_iter().filter_map(shown).collect()
+}
+
+#[test]
+fn each_quota_warns_once_and_is_exhausted_once_in_a_period() {
+    let limits = Limits { turns_per_period: 9, active_relationships: 2, ..wide() };
+    let mut object = Object::new(1, limits);
+    let agent_id = object.agent("tutor").agent.agent_id;
+    for _ in 0..7 {
+        object.turn(agent_id, &id("ada"), None);
+    }
+    assert_eq!(of_quotas(&mut object), [""; 0], "7 of 9 are less than 80 %");
+    object.turn(agent_id, &id("ada"), None);
+    assert_eq!(of_quotas(&mut object), ["quota.warning turns 8/9"]);
+    object.turn(agent_id, &id("bob"), None);
+    let exhausted = [
+        "quota.warning turns 9/9",
+        "quota.exhausted turns 9/9",
+        "quota.warning active_relationships 2/2",
+        "quota.exhausted active_relationships 2/2",
+    ];
+    assert_eq!(of_quotas(&mut object), exhausted, "as they are now");
+    let tenant = object.tenant;
+    let mut version = 1;
+    let mut configure = |object: &mut Object, limits: Limits| {
+        version += 1;
+        object.operator(Command::Configure(Settings { version, ..settings(tenant, limits) })).expect("an answer");
+    };
+    configure(&mut object, Limits { turns_per_period: 20, active_relationships: 3, ..wide() });
+    for _ in 0..11 {
+        object.turn(agent_id, &id("ada"), None);
+    }
+    assert_eq!(of_quotas(&mut object).len(), 4, "once in a period, whatever the limits");
+    // The next period has its own events, and what is over a limit that is lowered is told at once.
+    object.now_ms += 31 * 24 * 60 * 60 * 1_000;
+    object.turn(agent_id, &id("ada"), None);
+    assert_eq!(of_quotas(&mut object).len(), 4);
+    configure(&mut object, Limits { turns_per_period: 1, active_relationships: 3, ..wide() });
+    let all = of_quotas(&mut object);
+    assert_eq!(all[4..], ["quota.warning turns 1/1", "quota.exhausted turns 1/1"]);
+    assert_eq!(all[0], "quota.warning turns 20/1", "of the period before");
+    configure(&mut object, Limits { turns_per_period: 0, ..wide() });
+    assert_eq!(of_quotas(&mut object).len(), 6);
+}

@@ -266,12 +266,15 @@ fn event_place() -> EventPlace {
 fn events() -> Vec<EventRecord> {
     let organization = EventSubject::Organization { limits: Limits::default(), version: 3 };
     let by_key = Actor::Key(KeyId::new(at(0), [1; 10]));
+    let (component, period_start, resets_at) = (Component::Turns, at(0), at(2_000_000));
+    let quota = EventSubject::Quota { component, used: 8, limit: 10, period_start, resets_at };
     let subjects = [
         (EventType::EndUserUpdated, by_key, Some(EventSubject::EndUser(user()))),
         (EventType::AgentCreated, by_key, Some(EventSubject::Agent(agent()))),
         (EventType::RelationshipCreated, by_key, Some(EventSubject::Relationship(relationship()))),
         (EventType::KeyCreated, Actor::Operator, Some(EventSubject::Key(key(1)))),
         (EventType::OrganizationUpdated, Actor::Operator, Some(organization)),
+        (EventType::QuotaWarning, Actor::System, Some(quota)),
         (EventType::EndUserErased, Actor::System, None),
     ];
     let event = |(r#type, actor, subject)| EventRecord {

@@ -9,6 +9,7 @@ use crate::directory::end_user::EndUser;
 use crate::directory::event::EventType;
 use crate::directory::identifiers::{EventId, KeyId, RequestId};
 use crate::directory::organization::Limits;
+use crate::directory::quota::Component;
 use crate::directory::relationship::Relationship;
 use crate::directory::timestamp::Timestamp;
 use crate::refusal::Refusal;
@@ -125,7 +126,18 @@ pub enum EventSubject {
     Agent(AgentView),
     Relationship(Relationship),
     Key(KeyRecord),
-    Organization { limits: Limits, version: i64 },
+    Organization {
+        limits: Limits,
+        version: i64,
+    },
+    /// A quota of the billing period of the event.
+    Quota {
+        component: Component,
+        used: u64,
+        limit: u64,
+        period_start: Timestamp,
+        resets_at: Timestamp,
+    },
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::directory::event::{EventType, SubjectType};
 use crate::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::mood::Decay;
 use crate::directory::organization::Limits;
+use crate::directory::quota::Component;
 use crate::directory::relationship::RelationshipView;
 use crate::directory::timestamp::Timestamp;
 use crate::edge::configuration::Configuration;
@@ -74,6 +75,7 @@ enum EventData<'a> {
     Relationship(RelationshipView<'a>),
     Key(KeyView<'a>),
     Organization(OrganizationLimits<'a>),
+    Quota(QuotaView),
 }
 
 /// An organization as its keys' holders see it.
@@ -82,6 +84,17 @@ struct OrganizationLimits<'a> {
     id: OrganizationId,
     mode: Mode,
     limits: &'a Limits,
+}
+
+/// A quota of a billing period.
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Quota")]
+struct QuotaView {
+    component: Component,
+    used: u64,
+    limit: u64,
+    period_start: Timestamp,
+    resets_at: Timestamp,
 }
 
 impl ActorView {
@@ -116,6 +129,11 @@ impl<'a> EventView<'a> {
             Some(EventSubject::Organization { limits, version }) => {
                 let organization = OrganizationLimits { id: tenant.organization, mode: tenant.mode, limits };
                 (Some(organization.id.to_string()), Some(*version), Some(EventData::Organization(organization)))
+            }
+            Some(EventSubject::Quota { component, used, limit, period_start, resets_at }) => {
+                let (component, used, limit) = (*component, *used, *limit);
+                let quota = QuotaView { component, used, limit, period_start: *period_start, resets_at: *resets_at };
+                (Some(component.into_str().to_owned()), None, Some(EventData::Quota(quota)))
             }
         };
         Self {
