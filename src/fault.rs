@@ -105,6 +105,10 @@ pub enum Fault {
     },
     /// The `Idempotency-Key` was used for another request.
     IdempotencyMismatch,
+    /// The events after a place are no longer kept. `oldest` is the oldest place, as a cursor.
+    EventsExpired {
+        oldest: String,
+    },
     /// A precondition names another version than the current one, or one of what has no versions.
     PreconditionFailed,
     /// A store or an object is out of reach. The reason is for the log.
@@ -168,6 +172,7 @@ impl Fault {
             | Self::DeletionPending { .. }
             | Self::IdempotencyInFlight
             | Self::IdempotencyOfErased => 409,
+            Self::EventsExpired { .. } => 410,
             Self::PreconditionFailed => 412,
             Self::PayloadTooLarge { .. } => 413,
             Self::UnsupportedMediaType => 415,
@@ -204,6 +209,7 @@ impl Fault {
             Self::OverCapacity(Capacity::AgentsOfOwner) => "owned_agent_limit_reached",
             Self::QuotaReserved { .. } => "quota_reserved",
             Self::DeletionPending { .. } => "deletion_pending",
+            Self::EventsExpired { .. } => "events_expired",
             Self::PreconditionFailed => "precondition_failed",
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::PayloadTooLarge { .. } => "payload_too_large",
@@ -227,7 +233,7 @@ impl Fault {
             | Self::Invalid(_) => FaultKind::Validation,
             Self::Credential(_) => FaultKind::Authentication,
             Self::ScopeTooSmall { .. } => FaultKind::Permission,
-            Self::RouteNotFound | Self::NotFound(_) => FaultKind::NotFound,
+            Self::RouteNotFound | Self::NotFound(_) | Self::EventsExpired { .. } => FaultKind::NotFound,
             Self::Conflict(_)
             | Self::Ambiguous
             | Self::OtherType
@@ -260,6 +266,7 @@ impl Fault {
             Self::OverCapacity(_) => "Limit reached",
             Self::QuotaReserved { .. } => "Quota reserved",
             Self::DeletionPending { .. } => "Deletion pending",
+            Self::EventsExpired { .. } => "Events expired",
             Self::PreconditionFailed => "Precondition failed",
             Self::IdempotencyMismatch => "Idempotency key reused",
             Self::PayloadTooLarge { .. } => "Body too large",
@@ -315,6 +322,7 @@ impl Fault {
                 format!("This is being erased and takes no change. Its receipt is {deletion_id}.")
             }
             Self::IdempotencyMismatch => "This Idempotency-Key was used for another request.".to_owned(),
+            Self::EventsExpired { .. } => "The events after this place are no longer kept.".to_owned(),
             Self::PreconditionFailed => "A precondition does not hold, such as the version in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
@@ -342,6 +350,7 @@ impl Fault {
             Self::MethodNotAllowed { .. } => "Use one of the methods in the Allow header.",
             Self::DeletionPending { .. } => "Wait until the receipt says completed.",
             Self::IdempotencyMismatch => "Send the very request again, or use a new key for a new one.",
+            Self::EventsExpired { .. } => "Read what is there now, then go on after details.oldest.",
             Self::PreconditionFailed => "Read the resource again and repeat the change on what it is now.",
             Self::Ambiguous => "Use the agent's id instead of its name.",
             Self::OtherType => "Use another external id: humans and agents share them.",

@@ -147,4 +147,20 @@ mod tests {
         assert_close(awake_of_month(3_125.0), 0.0);
         assert_close(awake_of_free_day(1_000.0 * 13_000.0 / 0.128), 1.0);
     }
+
+    /// The table of docs/decisions/036-waiting-for-events.md. A look reads six rows.
+    #[test]
+    fn a_reader_who_waits_costs_what_the_decision_says() {
+        for (calls, awake_s, expected) in [
+            (144.0, 3_600.0, 0.00578),
+            (3_600.0, 4.0, 0.00057),
+            (720.0, 1.0, 0.00011),
+            (432.0, 1.0, 0.00007),
+            (480.0, 1.0, 0.00008),
+        ] {
+            let each = Counts { calls, object_rows_read: 6.0 * calls, ..Counts::default() };
+            let an_hour = (operations(&each) + awake(awake_s * 1_000.0)) / 1_000_000.0;
+            assert!((an_hour - expected).abs() < 0.000_005, "{calls} calls: {an_hour}");
+        }
+    }
 }

@@ -145,6 +145,7 @@ impl Probes<'_> {
         let (named, rows) = (letters.of_name(), sizes.rows.max(1));
         Ok(match operation.name {
             "GET /v1/end-users" => format!("?limit={rows}&user_id_prefix={}", largest::prefix(letters, users)),
+            "GET /v1/events" => format!("?limit={rows}&types=end_user.created"),
             "GET /v1/relationships" => format!("?limit={rows}&user_id={}", encoded(&largest::many_id(named))),
             "GET /api/v1/agents" => {
                 format!("?page_size={rows}&offset={}", of(&self.largest.agents_before, &named)?)

@@ -96,6 +96,7 @@ pub const OPERATIONS: &[Operation] = &[
     read("GET /v1/relationships", 0, 200),
     read("GET /v1/relationships/{relationship_id}", 0, 0),
     write("DELETE /v1/relationships/{relationship_id}", BODY, 500, 0),
+    read("GET /v1/events", RECORD, 200),
     read("GET /v1/usage/turns", 0, 0),
     read("GET /v1/usage/active-relationships", 0, 0),
     write("POST /api/v1/agents", BODY, RECORD, 0),

@@ -119,6 +119,11 @@ ulid_identifier! {
     BatchId
 }
 
+ulid_identifier! {
+    /// An event. Every reading of the event has the same one.
+    EventId
+}
+
 /// One of an organization's two data sets.
 ///
 /// The two share settings only. Each has its own object, listing, bucket and quotas.

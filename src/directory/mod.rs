@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod deletion;
 pub mod end_user;
 pub mod epoch;
+pub mod event;
 pub mod identifiers;
 pub mod metadata;
 pub mod mood;

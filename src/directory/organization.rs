@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::identifiers::OrganizationId;
 use super::names::Name;
 use super::placement::LocationHint;
+use super::quota::Component;
 use super::timestamp::Timestamp;
 use crate::refusal::Refusal;
 
@@ -46,6 +47,16 @@ pub struct Limits {
     /// What the records may take, with everything that is kept about them, 0 to 1,000,000,000,000, in bytes.
     #[serde(default = "storage_bytes_default")]
     pub storage_bytes: u64,
+}
+
+impl Limits {
+    /// What a billing period grants of a component.
+    pub const fn of(&self, component: Component) -> u64 {
+        match component {
+            Component::Turns => self.turns_per_period,
+            Component::ActiveRelationships => self.active_relationships,
+        }
+    }
 }
 
 /// Most relationships of one end user. What happens to all of them is one transaction, and the listing gets all of them

@@ -5,9 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::timestamp::Timestamp;
 
 /// The thing that a quota limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Component {
     Turns,
     ActiveRelationships,

@@ -13,7 +13,7 @@ use super::endpoints::admin::{
 };
 use super::endpoints::agents::{agent_users, me};
 use super::endpoints::public::{clerk_webhook, demo, probes};
-use super::endpoints::v1::{end_users, export, respond};
+use super::endpoints::v1::{end_users, events, export, respond};
 use super::exchange::{Exchange, KeyHolder, Operator};
 use super::http::body::BodyKind;
 use super::http::cache_control;
@@ -206,6 +206,7 @@ async fn answer_holder(
         KeyHandler::Export => export::export(exchange, holder, input).await,
         KeyHandler::Respond => respond::respond(exchange, holder, input).await,
         KeyHandler::ListAgentUsers => agent_users::list(exchange, holder, input).await,
+        KeyHandler::ListEvents => events::list(exchange, holder, input).await,
     }
 }
 

@@ -93,6 +93,7 @@ enum ErrorDetails<'a> {
     RateLimit { retry_after_ms: i64 },
     Deletion { deletion_id: DeletionId },
     Quota { component: Component, used: u64, limit: u64, resets_at: Timestamp },
+    Events { oldest: &'a str },
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -112,6 +113,7 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
         | Fault::TooManyKeptAnswers { retry_after_ms, .. } => {
             Some(ErrorDetails::RateLimit { retry_after_ms: *retry_after_ms })
         }
+        Fault::EventsExpired { oldest } => Some(ErrorDetails::Events { oldest }),
         Fault::DeletionPending { deletion_id } => Some(ErrorDetails::Deletion { deletion_id: *deletion_id }),
         Fault::OverQuota { component, quota, .. } => {
             let (used, limit) = quota.of(*component);

@@ -37,6 +37,7 @@ pub enum KeyHandler {
     Export,
     Respond,
     ListAgentUsers,
+    ListEvents,
 }
 
 /// The endpoint for the operator.
@@ -105,7 +106,7 @@ const fn operator(method: Method, pattern: &'static str, body: BodyKind, handler
 }
 
 use Dialect::{Agents, EndUsers};
-use KeyHandler::{Export, ListAgentUsers, ListEndUsers, OneCall, Respond};
+use KeyHandler::{Export, ListAgentUsers, ListEndUsers, ListEvents, OneCall, Respond};
 use Method::{Delete, Get, Patch, Post};
 use Scope::{Read, ReadWrite};
 
@@ -139,6 +140,7 @@ pub static ROUTES: &[Route] = &[
         OPTIONAL,
         OneCall(deletions::request_relationship),
     ),
+    api(Get, "/v1/events", EndUsers, Read, NO_BODY, ListEvents),
     api(Get, "/v1/usage/turns", EndUsers, Read, NO_BODY, OneCall(usage::turns)),
     api(Get, "/v1/usage/active-relationships", EndUsers, Read, NO_BODY, OneCall(usage::active_relationships)),
     api(Post, "/api/v1/agents", Agents, ReadWrite, JSON, OneCall(agent::save)),

@@ -9,7 +9,7 @@ use super::http::request::Incoming;
 use super::leases::Leases;
 use super::metrics::DataPoint;
 use super::public_limiter::PublicLimiter;
-use super::turn_waiters::TurnWaiters;
+use super::waiters::Waiters;
 use crate::clerk::key::PublicKey;
 use crate::clerk::sessions::Sessions;
 use crate::directory::identifiers::Tenant;
@@ -46,6 +46,7 @@ pub trait Runtime: Fetcher + Clone + 'static {
     type Incoming: Incoming;
     type Database: Database;
     type Cache: Cache;
+    type Listener: EventListener;
 
     fn now(&self) -> Timestamp;
     /// Bytes from the platform's cryptographic generator.
@@ -61,7 +62,9 @@ pub trait Runtime: Fetcher + Clone + 'static {
     /// The leases that the isolate has.
     fn leases(&self) -> &RefCell<Leases>;
     /// The requests that wait for another request's turn.
-    fn turn_waiters(&self) -> &TurnWaiters;
+    fn turn_waiters(&self) -> &Waiters;
+    /// The requests that wait for events.
+    fn event_waiters(&self) -> &Waiters;
     /// The sessions and keys that the isolate remembers.
     fn sessions(&self) -> &RefCell<Sessions>;
     /// Whether a key made this signature by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518, section 3.3).
@@ -76,6 +79,8 @@ pub trait Runtime: Fetcher + Clone + 'static {
         method: ObjectMethod,
         call: &[u8],
     ) -> Result<Vec<u8>, CallError>;
+    /// Listens for the events of a tenant. The object sleeps while nothing happens.
+    async fn listen(&self, tenant: Tenant) -> Result<Self::Listener, CallError>;
     /// Calls any object, to see that objects can be reached.
     async fn ping_object(&self) -> Result<(), CallError>;
     /// Lets other work go first, for at least this long.
@@ -85,6 +90,13 @@ pub trait Runtime: Fetcher + Clone + 'static {
     fn log(&self, line: &str);
     /// Keeps a data point, if the operator keeps any.
     fn measure<'a>(&self, point: impl FnOnce() -> DataPoint<'a>);
+}
+
+/// A connection to an object, which ends when it is dropped.
+#[expect(async_fn_in_trait, reason = "an isolate has one thread; no future ever moves to another")]
+pub trait EventListener {
+    /// Ends when there was an event since the listening began, or when the connection has ended.
+    async fn heard(&self);
 }
 
 /// Does something, and says how long it took, in milliseconds.

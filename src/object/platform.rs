@@ -32,6 +32,8 @@ pub trait ObjectPlatform: 'static {
     async fn pause(&self, millis: u32);
     /// Runs a future beside the call that starts it. It reaches its first wait before this returns.
     fn spawn(&self, work: impl Future<Output = ()> + 'static);
+    /// Tells the readers who wait that there is an event, once it is durable.
+    fn announce(&self);
     fn log(&self, line: &str);
     fn log_error(&self, line: &str);
 }

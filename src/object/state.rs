@@ -23,6 +23,8 @@ pub struct ObjectState<P> {
     pub(super) alarm_failures: Cell<i64>,
     /// Until when the audit that runs now may run, in milliseconds since the epoch; 0 when none runs.
     pub(super) audited_until_ms: Cell<i64>,
+    /// The last event that readers were told of.
+    announced: Cell<i64>,
     pub(super) flushes: Flushes,
     pub(super) purge: SharedWork,
 }
@@ -37,6 +39,7 @@ impl<P: ObjectPlatform> ObjectState<P> {
             alarm_was_looked_at: Cell::new(false),
             alarm_failures: Cell::new(0),
             audited_until_ms: Cell::new(0),
+            announced: Cell::new(0),
             flushes: Flushes::default(),
             purge: SharedWork::default(),
         }
@@ -59,7 +62,17 @@ impl<P: ObjectPlatform> ObjectState<P> {
                 core.forget();
             }
         })?;
+        self.announce_events();
         result.ok_or_else(|| SqlError("a transaction ended without a result".to_owned()))
+    }
+
+    /// Tells the readers who wait of an event that was committed.
+    fn announce_events(&self) {
+        let last = self.core.borrow().last_event();
+        if last > self.announced.get() {
+            self.announced.set(last);
+            self.platform.announce();
+        }
     }
 
     /// The mark of a closed object.

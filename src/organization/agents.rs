@@ -9,17 +9,18 @@
 //! - Names and external ids may be about persons, and SQLite does not overwrite the keys of an index. So the indexes
 //!   hold digests of them.
 
-use super::change_log::{Affected, ChangeKind, Subject};
+use super::change_log::{Affected, Subject};
 use super::failure::Failure;
 use super::overwriting::overwrite;
 use super::protocol::{
     AgentPage, AgentRecord, AgentView, ListAgents, ListedAgent, NewAgent, Precondition, Rejection, Resource, SavedAgent,
 };
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, json_list};
 use super::user_row::UserRow;
 use super::writer::Writer;
 use crate::directory::agent::{Agent, AgentId, AgentRef};
 use crate::directory::end_user::Version;
+use crate::directory::event::EventType;
 use crate::directory::metadata::Metadata;
 use crate::directory::names::{Name, UserId};
 use crate::directory::organization::{AGENTS_OF_OWNER_MAX, Capacity};
@@ -62,7 +63,7 @@ impl AgentRow {
         Subject::new(self.number, self.agent.agent_id)
     }
 
-    fn view(self) -> AgentView {
+    pub fn view(self) -> AgentView {
         AgentView { agent: self.agent, version: self.version }
     }
 }
@@ -114,6 +115,12 @@ fn find_by(sql: &impl Sql, column: &str, value: String) -> Result<FoundAgent, Sq
     })
 }
 
+/// The agents with these row numbers.
+pub fn of_numbers(sql: &impl Sql, numbers: &[i64]) -> Result<Vec<AgentRow>, SqlError> {
+    let select = format!("SELECT {COLUMNS} FROM agents WHERE number IN (SELECT value FROM json_each(?))");
+    sql.list(&select, &[json_list(numbers)?.as_str().into()], AgentRow::read)
+}
+
 /// The existing agent with the external id, or with the name when the caller gives no external id.
 pub fn existing(sql: &impl Sql, external_id: Option<&UserId>, name: &Name) -> Result<FoundAgent, SqlError> {
     match external_id {
@@ -158,7 +165,7 @@ pub fn save(writer: &mut Writer<'_, impl Sql>, new: NewAgent) -> Result<SavedAge
 pub fn insert(writer: &mut Writer<'_, impl Sql>, agent: Agent) -> Result<AgentRow, Failure> {
     writer.check_storage()?;
     let subject = Subject::new(writer.log.next_sequence(), agent.agent_id);
-    let version = writer.append(ChangeKind::AgentCreated, &subject, Affected::Nothing)?;
+    let version = writer.append(EventType::AgentCreated, &subject, Affected::Nothing)?;
     writer.sql.execute(
         "INSERT INTO agents (number, agent_id, external_id, external_id_digest, name, name_digest, metadata, version,
          created_at, updated_at) VALUES (?6, ?1, ?2, ?7, ?3, ?8, ?4, ?6, ?5, ?9)",
@@ -260,7 +267,7 @@ fn apply(writer: &mut Writer<'_, impl Sql>, held: AgentRow, change: AgentChange)
         if let Some(owner) = row.owner.filter(|_| row.owner != held.owner) {
             check_room_of_owner(writer.sql, owner)?;
         }
-        row.version = writer.append(ChangeKind::AgentUpdated, &row.subject(), Affected::Nothing)?;
+        row.version = writer.append(EventType::AgentUpdated, &row.subject(), Affected::Nothing)?;
         row.agent.updated_at = writer.now.max(held.agent.updated_at);
         blank(writer.sql, row.number)?;
         writer.sql.execute(

@@ -18,45 +18,25 @@
 //! - The number of end users is the one at the position of the listing and what the later rows add. So it is exact after
 //!   every start, and costs no row of its own.
 //! - A row is deleted only after the listing has acknowledged it: a row that only the listing needed at once, any other
-//!   after [`KEPT_MS`].
+//!   after 30 days ([`super::retention`]).
 //! - A row names a record by its row number and its reference, never by the id of a person. A reader joins the
 //!   ids, so the erasure of a person takes their ids out of the log too.
 
 use super::copies;
+use super::protocol::Actor;
 use super::schema;
 use super::sql::{Row, Sql, SqlError};
 use crate::directory::end_user::Version;
-use crate::directory::identifiers::{KeyId, RequestId};
+use crate::directory::event::EventType;
+use crate::directory::identifiers::RequestId;
 use crate::directory::timestamp::Timestamp;
 use crate::guards::{self, Guard};
 
-/// How long the object keeps a row, in milliseconds: 30 days.
-pub const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
-/// Most rows that one sweep deletes.
-pub const SWEEP_MAX: i64 = 500;
-
-/// What happened. The text is the stored form. Nothing reads the rows of the last three kinds but the listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case", const_into_str)]
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
-    #[strum(serialize = "end_user.created")]
-    EndUserCreated,
-    #[strum(serialize = "end_user.updated")]
-    EndUserUpdated,
-    #[strum(serialize = "end_user.erasure_requested")]
-    EndUserErasureRequested,
-    #[strum(serialize = "end_user.erased")]
-    EndUserErased,
-    #[strum(serialize = "agent.created")]
-    AgentCreated,
-    #[strum(serialize = "agent.updated")]
-    AgentUpdated,
-    #[strum(serialize = "agent.deleted")]
-    AgentDeleted,
-    #[strum(serialize = "relationship.created")]
-    RelationshipCreated,
-    #[strum(serialize = "relationship.deleted")]
-    RelationshipDeleted,
+    /// A change that readers of events see.
+    Event(EventType),
     /// A counted turn. The row only brings the listing up to date.
     Turn,
     /// A repair. The row only brings the listing up to date.
@@ -67,13 +47,32 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    /// The kinds whose rows nothing reads but the listing.
+    pub const OF_LISTING: [Self; 3] = [Self::Turn, Self::Repair, Self::CopiesChanged];
+
+    /// The stored form.
+    pub const fn into_str(self) -> &'static str {
+        match self {
+            Self::Event(r#type) => r#type.into_str(),
+            Self::Turn => "turn",
+            Self::Repair => "repair",
+            Self::CopiesChanged => "copies_changed",
+        }
+    }
+
     /// How many end users more there are after such a change.
     const fn growth(self) -> i64 {
         match self {
-            Self::EndUserCreated => 1,
-            Self::EndUserErased => -1,
+            Self::Event(EventType::EndUserCreated) => 1,
+            Self::Event(EventType::EndUserErased) => -1,
             _ => 0,
         }
+    }
+}
+
+impl From<EventType> for ChangeKind {
+    fn from(r#type: EventType) -> Self {
+        Self::Event(r#type)
     }
 }
 
@@ -81,7 +80,7 @@ impl ChangeKind {
 fn growth(sql: &impl Sql, after: i64, to: i64) -> Result<i64, SqlError> {
     let select = "SELECT coalesce(sum(iif(kind = ?3, 1, -1)), 0) FROM changes
                   WHERE sequence > ?1 AND sequence <= ?2 AND kind IN (?3, ?4)";
-    let (created, erased) = (ChangeKind::EndUserCreated.into_str(), ChangeKind::EndUserErased.into_str());
+    let (created, erased) = (EventType::EndUserCreated.into_str(), EventType::EndUserErased.into_str());
     let growth = sql.find(select, &[after.into(), to.into(), created.into(), erased.into()], Row::integer)?;
     Ok(growth.unwrap_or_default())
 }
@@ -111,12 +110,12 @@ pub fn mark() -> String {
 }
 
 /// The record that a change is about.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// The row number of the user, the agent or the relationship; 0 for the tenant.
+    /// The row number of the user, the agent or the relationship; 0 for anything else.
     pub number: i64,
-    /// The id that Rollcall made for the record: a principal's or a relationship's. It is random and says nothing
-    /// about a person, so it still names the record when the person is erased.
+    /// The id that Rollcall made for the record: a principal's, a relationship's, a key's or the organization's. It is
+    /// random and says nothing about a person, so it still names the record when the person is erased.
     pub reference: String,
 }
 
@@ -146,14 +145,6 @@ pub struct Origin {
     pub at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Actor {
-    Key(KeyId),
-    Operator,
-    /// The object itself.
-    System,
-}
-
 impl Origin {
     /// What the object does by itself.
     pub const fn system(at: Timestamp) -> Self {
@@ -167,6 +158,8 @@ pub struct ChangeLog {
     /// Of the changes of the current transaction.
     origin: Origin,
     last_sequence: i64,
+    /// The number of the last event since the object began; 0 if there was none.
+    last_event: i64,
     /// Where the listing stood when it last confirmed.
     position: ListingPosition,
     /// The number of end users when the change at that position had been made.
@@ -190,6 +183,7 @@ impl ChangeLog {
         Ok(Self {
             origin: Origin::system(Timestamp::EPOCH),
             last_sequence,
+            last_event: 0,
             position,
             listed_users,
             end_users,
@@ -223,6 +217,11 @@ impl ChangeLog {
 
     pub const fn last_sequence(&self) -> i64 {
         self.last_sequence
+    }
+
+    /// The number of the last event since the object began; 0 if there was none.
+    pub const fn last_event(&self) -> i64 {
+        self.last_event
     }
 
     /// The number that the next change takes.
@@ -286,10 +285,11 @@ impl ChangeLog {
     pub fn append(
         &mut self,
         sql: &impl Sql,
-        kind: ChangeKind,
+        kind: impl Into<ChangeKind>,
         subject: &Subject,
         affected: Affected,
     ) -> Result<Version, SqlError> {
+        let kind = kind.into();
         let Origin { actor, request_id, at } = self.origin;
         let sequence = self.next_sequence();
         let (user, with_relationships) = match affected {
@@ -319,8 +319,20 @@ impl ChangeLog {
             ],
         )?;
         self.last_sequence = sequence;
+        if let ChangeKind::Event(_) = kind {
+            self.last_event = sequence;
+        }
         self.end_users = self.end_users.saturating_add(kind.growth());
         Ok(Version::of_sequence(sequence))
+    }
+
+    /// Writes the row of an event that follows from what a caller does, and that nobody has asked for.
+    pub fn append_by_system(&mut self, sql: &impl Sql, kind: EventType, subject: &Subject) -> Result<(), SqlError> {
+        let origin = self.origin;
+        self.origin.actor = Actor::System;
+        let appended = self.append(sql, kind, subject, Affected::Nothing);
+        self.origin = origin;
+        appended.map(drop)
     }
 
     /// Moves the acknowledgement of the listing forward, never back. Deletes the rows that only the listing needed.
@@ -333,39 +345,10 @@ impl ChangeLog {
         self.set_position(sql, position, listed_users)?;
         let newest = if guards::is_on(Guard::NewestChange) { self.last_sequence } else { i64::MAX };
         // The row at the earlier position may have been the newest one then.
+        let [turn, repair, copies_changed] = ChangeKind::OF_LISTING.map(ChangeKind::into_str);
         sql.execute(
             "DELETE FROM changes WHERE sequence BETWEEN ? AND ? AND sequence < ? AND kind IN (?, ?, ?)",
-            &[
-                before.into(),
-                sequence.into(),
-                newest.into(),
-                ChangeKind::Turn.into_str().into(),
-                ChangeKind::Repair.into_str().into(),
-                ChangeKind::CopiesChanged.into_str().into(),
-            ],
+            &[before.into(), sequence.into(), newest.into(), turn.into(), repair.into(), copies_changed.into()],
         )
-    }
-
-    /// Deletes the oldest rows that are older than [`KEPT_MS`], at most [`SWEEP_MAX`]. Returns when the next one
-    /// is due: an instant in the past if more are due, `None` if no row waits for its time.
-    pub fn sweep(&self, sql: &impl Sql, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-        // The newest row stays, and a listing that is late must not find a gap.
-        let before = self.last_sequence.min(self.acknowledged().saturating_add(1));
-        let oldest = || -> Result<Option<Timestamp>, SqlError> {
-            let select = "SELECT at FROM changes WHERE sequence < ? ORDER BY sequence LIMIT 1";
-            let at = sql.find(select, &[before.into()], Row::integer)?;
-            Ok(at.map(|at| Timestamp::from_millis(at).plus_ms(KEPT_MS)))
-        };
-        // Most sweeps find nothing, and read one row.
-        let due = oldest()?;
-        if due.is_none_or(|due| due > now) {
-            return Ok(due);
-        }
-        sql.execute(
-            "DELETE FROM changes WHERE sequence IN
-             (SELECT sequence FROM changes WHERE sequence < ? AND at <= ? ORDER BY sequence LIMIT ?)",
-            &[before.into(), now.millis().saturating_sub(KEPT_MS).into(), SWEEP_MAX.into()],
-        )?;
-        oldest()
     }
 }

@@ -6,6 +6,7 @@ use super::change_log::{Affected, ChangeKind, Subject};
 use super::erasure;
 use super::export::{self, PartBounds};
 use super::failure::Failure;
+use super::feed;
 use super::keys;
 use super::memory::Memory;
 use super::principals;
@@ -92,10 +93,12 @@ fn dispatch(
         Command::Configure(settings) => Answer::Configure(memory.configure(sql, settings, now)?),
         Command::IssueKey(IssueKey { settings, digest, key }) => {
             memory.configure(sql, settings, now)?;
-            Answer::IssueKey(keys::issue(sql, &mut memory.keys, &digest, &key)?)
+            Answer::IssueKey(keys::issue(sql, &mut memory.keys, &mut memory.log, &digest, &key)?)
         }
         Command::ListKeys(list) => Answer::ListKeys(keys::list(sql, &list)?),
-        Command::RevokeKey(revoke) => Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, revoke.key_id, now)?),
+        Command::RevokeKey(revoke) => {
+            Answer::RevokeKey(keys::revoke(sql, &mut memory.keys, &mut memory.log, revoke.key_id, now)?)
+        }
         Command::StartAudit(start) => {
             let tenant = Subject::new(0, start.settings.tenant);
             memory.configure(sql, start.settings, now)?;
@@ -111,6 +114,7 @@ fn dispatch(
         Command::ExportRecords(from) => Answer::ExportRecords(transfer::export(sql, from)?),
         Command::ImportRecords(import) => Answer::ImportRecords(transfer::import(writer, request_id, import)?),
         Command::ReadSchema(_) => Answer::ReadSchema(schema::version(sql)?),
+        Command::ReadEvents(read) => Answer::ReadEvents(feed::read(sql, settings, &read)?),
         // The core executes the operator's command to close. No key may close an object.
         Command::Close(_) | Command::CloseAgain(_) => return Err(Rejection::NotFound(Resource::Organization).into()),
     })

@@ -11,6 +11,7 @@ use super::erasure;
 use super::idempotency;
 use super::memory::Memory;
 use super::protocol::{Answer, AuditReport, Call, Caller, Close, Command, Reply};
+use super::retention;
 use super::sql::{Sql, SqlError};
 use super::transaction;
 use super::turns;
@@ -165,6 +166,11 @@ impl OrganizationCore {
         self.memory.as_ref().map(|memory| memory.log.last_sequence())
     }
 
+    /// The number of the last event since the memory was loaded; 0 if there was none.
+    pub fn last_event(&self) -> i64 {
+        self.memory.as_ref().map_or(0, |memory| memory.log.last_event())
+    }
+
     /// The sequence number up to which the listing has confirmed; `None` when the memory is not loaded.
     pub fn acknowledged(&self) -> Option<i64> {
         self.memory.as_ref().map(|memory| memory.log.acknowledged())
@@ -273,7 +279,7 @@ impl OrganizationCore {
                 turns::sweep(sql, now)?,
                 active_relationships::sweep(sql, now)?,
                 memory.copies.sweep(sql, now)?,
-                memory.log.sweep(sql, now)?,
+                retention::sweep(&memory.log, sql, now)?,
             ];
             if memory.erasure_is_pending {
                 erasure::follow_end_of_copies(sql, &memory.log)?;

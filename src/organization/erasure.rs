@@ -12,7 +12,7 @@
 
 use super::active_relationships;
 use super::agents;
-use super::change_log::{Affected, ChangeKind, ChangeLog, Subject};
+use super::change_log::{Affected, ChangeLog, Subject};
 use super::copies::Copy;
 use super::failure::Failure;
 use super::idempotency;
@@ -26,6 +26,7 @@ use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use crate::directory::end_user::Status;
+use crate::directory::event::EventType;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::names::UserId;
 use crate::directory::organization::AGENTS_OF_OWNER_MAX;
@@ -79,7 +80,7 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
             row.user.status = Status::DeletionPending;
             row.touch(now);
             agents::disown(writer, row.number)?;
-            ChangeKind::EndUserErasureRequested
+            EventType::EndUserErasureRequested
         }
         // The object deletes relationships and moods at once. The listing follows with the change.
         Cascade::MemoryOnly => {
@@ -87,12 +88,12 @@ pub fn request(writer: &mut Writer<'_, impl Sql>, request: DeleteEndUser) -> Res
             turns::detach(sql, &user)?;
             idempotency::purge_turns(sql, &user)?;
             relationships::purge_users(sql, &user)?;
-            ChangeKind::EndUserUpdated
+            EventType::EndUserUpdated
         }
         Cascade::ModelOnly => {
             erased = Erased { relationships: 0, ..relationships::count(sql, row.number)? };
             relationships::purge_moods(sql, &user)?;
-            ChangeKind::EndUserUpdated
+            EventType::EndUserUpdated
         }
     };
     let affected = Affected::UserAndRelationships(row.number);
@@ -158,7 +159,7 @@ pub fn request_agent(writer: &mut Writer<'_, impl Sql>, request: DeleteAgent) ->
     Precondition::check(if_match.as_ref(), row.version)?;
     idempotency::purge_agent(sql, row.agent.agent_id)?;
     agents::remove(sql, row.number)?;
-    writer.append(ChangeKind::AgentDeleted, &row.subject(), Affected::Nothing)?;
+    writer.append(EventType::AgentDeleted, &row.subject(), Affected::Nothing)?;
     let (agent, cascade) = (Some(row.number), Cascade::All);
     let erased = Erased { records: 1, ..Erased::default() };
     store(writer, Erasure { deletion_id, user: None, agent, cascade, reason, erased })?;
@@ -185,7 +186,7 @@ pub fn request_relationship(
     match cascade {
         Cascade::MemoryOnly => relationships::forgotten(writer, user)?,
         Cascade::All | Cascade::ModelOnly => {
-            relationships::changed(writer, ChangeKind::RelationshipDeleted, &subject, user)?;
+            relationships::changed(writer, EventType::RelationshipDeleted, &subject, user)?;
         }
     }
     store(writer, Erasure { deletion_id, user: None, agent: None, cascade, reason, erased })?;
@@ -253,7 +254,7 @@ fn purge_agents(writer: &mut Writer<'_, impl Sql>) -> Result<bool, SqlError> {
     let (deletion_id, agent) = (row.text()?, row.integer()?);
     let (removed, moods) = relationships::remove_of_agent(writer.sql, agent, BATCH_MAX)?;
     for (subject, user) in &removed {
-        relationships::changed(writer, ChangeKind::RelationshipDeleted, subject, *user)?;
+        relationships::changed(writer, EventType::RelationshipDeleted, subject, *user)?;
     }
     let count = i64::try_from(removed.len()).unwrap_or(i64::MAX);
     let agent = (count == BATCH_MAX).then_some(agent);
@@ -356,7 +357,7 @@ fn purge_users(writer: &mut Writer<'_, impl Sql>, users: &[i64]) -> Result<(), S
     user_row::overwrite(sql, users)?;
     let delete = "DELETE FROM users WHERE number IN (SELECT value FROM json_each(?)) RETURNING number, principal_id";
     for subject in sql.list(delete, &[users.into()], |row| Ok(Subject::new(row.integer()?, row.text()?)))? {
-        writer.append(ChangeKind::EndUserErased, &subject, Affected::Nothing)?;
+        writer.append(EventType::EndUserErased, &subject, Affected::Nothing)?;
     }
     Ok(())
 }

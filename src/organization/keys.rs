@@ -6,12 +6,15 @@
 //! - Revocation and expiry take effect on the next call. Only the object writes these rows. It forgets the known
 //!   keys in the transaction that changes a row, and drops its memory when a transaction fails. So the memory of
 //!   a key equals its row.
+//! - The issue and the revocation of a key each write a row of the change log in the same transaction.
 
+use super::change_log::{Affected, ChangeLog, Subject};
 use super::failure::Failure;
 use super::protocol::{KeyRecord, ListKeys, Rejection, Resource};
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, json_list};
 use crate::bounded::BoundedMap;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
+use crate::directory::event::EventType;
 use crate::directory::identifiers::KeyId;
 use crate::directory::timestamp::Timestamp;
 
@@ -102,10 +105,16 @@ fn read(sql: &impl Sql, digest: &KeyDigest) -> Result<Option<KnownKey>, SqlError
 
 /// Stores a key. The edge may repeat the call when it loses the reply: storing the same key again changes
 /// nothing.
-pub fn issue(sql: &impl Sql, known: &mut KnownKeys, digest: &KeyDigest, key: &KeyRecord) -> Result<(), SqlError> {
-    sql.execute(
+pub fn issue(
+    sql: &impl Sql,
+    known: &mut KnownKeys,
+    log: &mut ChangeLog,
+    digest: &KeyDigest,
+    key: &KeyRecord,
+) -> Result<(), SqlError> {
+    let is_new = sql.exists(
         "INSERT INTO keys (digest, key_id, kind, scope, prefix, name, created_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
         &[
             digest.as_str().into(),
             key.key_id.to_string().into(),
@@ -118,25 +127,44 @@ pub fn issue(sql: &impl Sql, known: &mut KnownKeys, digest: &KeyDigest, key: &Ke
         ],
     )?;
     known.forget();
-    Ok(())
+    if is_new { append(sql, log, EventType::KeyCreated, key.key_id) } else { Ok(()) }
 }
+
+/// Writes the row of a change of a key.
+fn append(sql: &impl Sql, log: &mut ChangeLog, kind: EventType, key_id: KeyId) -> Result<(), SqlError> {
+    log.append(sql, kind, &Subject::new(0, key_id), Affected::Nothing).map(drop)
+}
+
+const RECORD: &str = "key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day";
 
 /// Lists at most `limit` keys in the order of their issue, revoked ones included.
 pub fn list(sql: &impl Sql, list: &ListKeys) -> Result<Vec<KeyRecord>, SqlError> {
     let after = list.after.map(|id| id.to_string()).unwrap_or_default();
-    sql.list(
-        "SELECT key_id, kind, scope, prefix, name, created_at, expires_at, revoked_at, last_used_day
-         FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?",
-        &[after.into(), i64::from(list.limit).into()],
-        read_record,
-    )
+    let select = format!("SELECT {RECORD} FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?");
+    sql.list(&select, &[after.into(), i64::from(list.limit).into()], read_record)
+}
+
+/// The keys with these ids.
+pub fn with_ids(sql: &impl Sql, key_ids: &[&str]) -> Result<Vec<KeyRecord>, SqlError> {
+    let select = format!("SELECT {RECORD} FROM keys WHERE key_id IN (SELECT value FROM json_each(?))");
+    sql.list(&select, &[json_list(key_ids)?.as_str().into()], read_record)
 }
 
 /// Revokes a key at once and for good. Revoking it again changes nothing.
-pub fn revoke(sql: &impl Sql, known: &mut KnownKeys, key_id: KeyId, now: Timestamp) -> Result<(), Failure> {
-    let revoke = "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE key_id = ? RETURNING 1";
-    let is_found = sql.exists(revoke, &[now.into(), key_id.to_string().into()])?;
-    known.forget();
+pub fn revoke(
+    sql: &impl Sql,
+    known: &mut KnownKeys,
+    log: &mut ChangeLog,
+    key_id: KeyId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let id = key_id.to_string();
+    let revoke = "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL RETURNING 1";
+    if sql.exists(revoke, &[now.into(), id.as_str().into()])? {
+        known.forget();
+        return Ok(append(sql, log, EventType::KeyRevoked, key_id)?);
+    }
+    let is_found = sql.exists("SELECT 1 FROM keys WHERE key_id = ?", &[id.into()])?;
     if is_found { Ok(()) } else { Err(Rejection::NotFound(Resource::Key).into()) }
 }
 

@@ -4,16 +4,18 @@
 //! high-water mark. The core drops the memory whenever a transaction fails.
 
 use super::audit;
-use super::change_log::ChangeLog;
+use super::change_log::{Affected, ChangeLog, Subject};
 use super::closing;
 use super::copies::Copies;
 use super::erasure;
 use super::keys::KnownKeys;
 use super::limiter::Limiter;
 use super::protocol::Settings;
+use super::quotas;
 use super::schema;
 use super::settings;
 use super::sql::{Sql, SqlError};
+use crate::directory::event::EventType;
 use crate::directory::organization::Limits;
 use crate::directory::timestamp::Timestamp;
 
@@ -65,15 +67,21 @@ impl Memory {
     }
 
     /// Takes settings over if they are newer than the ones held, so that a late or repeated call cannot bring
-    /// older limits back. Takes over a record too that an earlier build has not stored.
+    /// older limits back. Takes over a record too that an earlier build has not stored, which is no change.
     pub fn configure(&mut self, sql: &impl Sql, settings: Settings, now: Timestamp) -> Result<(), SqlError> {
-        if let Some(held) = &self.settings {
-            let completes = settings.version == held.version && held.record.is_none() && settings.record.is_some();
-            if settings.version <= held.version && !completes {
-                return Ok(());
-            }
+        let held = self.settings.as_ref();
+        let is_newer = held.is_none_or(|held| settings.version > held.version);
+        let completes = held
+            .is_some_and(|held| settings.version == held.version && held.record.is_none() && settings.record.is_some());
+        if !is_newer && !completes {
+            return Ok(());
         }
         settings::store(sql, &settings)?;
+        if is_newer {
+            let organization = Subject::new(0, settings.tenant.organization);
+            self.log.append(sql, EventType::OrganizationUpdated, &organization, Affected::Nothing)?;
+            quotas::announce_all(sql, &mut self.log, &settings, now)?;
+        }
         match &mut self.limiter {
             Some(limiter) => limiter.set_rate(sql, settings.limits.into(), now)?,
             None => self.limiter = Some(Limiter::load(sql, settings.limits.into(), now)?),

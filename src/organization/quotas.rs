@@ -1,15 +1,26 @@
 //! What a tenant has used in its billing period.
 //!
-//! Invariant: the start of a period identifies its counters. So a new period starts at zero, and no job has to
-//! run when it starts.
+//! Invariants:
+//!
+//! - The start of a period identifies its counters. So a new period starts at zero, and no job has to run when it
+//!   starts.
+//! - What crosses the threshold of a quota writes the event of it in the same transaction. A period has each event once,
+//!   also if the limit changes.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
+use strum::VariantArray;
 
+use super::change_log::{ChangeLog, Subject};
 use super::failure::Failure;
 use super::protocol::{Rejection, Resource, Settings, Usage};
-use super::sql::{Sql, SqlError};
-use crate::directory::quota::Quota;
+use super::sql::{Row, Sql, SqlError};
+use crate::directory::event::EventType;
+use crate::directory::organization::Limits;
+use crate::directory::quota::{Component, Quota};
 use crate::directory::timestamp::Timestamp;
+
+/// Who uses so much of a quota is warned, in per cent.
+const WARNING_PERCENT: u64 = 80;
 
 /// A billing period: a month that begins on the organization's anchor day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,27 +61,70 @@ fn start_of(anchor: DateTime<Utc>, months: i64) -> Timestamp {
     moved.map_or(Timestamp::from_millis(i64::MAX), Timestamp::from)
 }
 
-/// The metric of turns in `counters`.
-pub const TURNS: &str = "turns";
-/// The metric of active relationships in `counters`.
-pub const ACTIVE_RELATIONSHIPS: &str = "active_relationships";
+/// Counts one more of a component in a period, and writes the events of what this reaches.
+pub fn count(
+    sql: &impl Sql,
+    log: &mut ChangeLog,
+    limits: &Limits,
+    component: Component,
+    period_start: Timestamp,
+) -> Result<(), SqlError> {
+    let used = sql.find(
+        "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, 1)
+         ON CONFLICT (metric, period_start) DO UPDATE SET value = value + 1 RETURNING value",
+        &[component.into_str().into(), period_start.into()],
+        Row::integer,
+    )?;
+    let used = u64::try_from(used.unwrap_or_default()).unwrap_or_default();
+    announce(sql, log, component, period_start, used, limits.of(component))
+}
 
-/// Adds to a counter of a period.
-pub fn add(sql: &impl Sql, metric: &str, period_start_ms: i64, amount: i64) -> Result<(), SqlError> {
-    sql.execute(
-        "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, ?)
-         ON CONFLICT (metric, period_start) DO UPDATE SET value = value + excluded.value",
-        &[metric.into(), period_start_ms.into(), amount.into()],
-    )
+/// Writes the events of what the quotas of the current period have reached under new limits.
+pub fn announce_all(sql: &impl Sql, log: &mut ChangeLog, settings: &Settings, now: Timestamp) -> Result<(), SqlError> {
+    let quota = read(sql, settings, now)?;
+    let period_start = Period::containing(settings.anchor, now).start;
+    Component::VARIANTS.iter().try_for_each(|component| {
+        let (used, limit) = quota.of(*component);
+        announce(sql, log, *component, period_start, used, limit)
+    })
+}
+
+/// Writes the events of a quota of which so much is used, unless the period has had them.
+fn announce(
+    sql: &impl Sql,
+    log: &mut ChangeLog,
+    component: Component,
+    period_start: Timestamp,
+    used: u64,
+    limit: u64,
+) -> Result<(), SqlError> {
+    let reached = [
+        (EventType::QuotaWarning, "warning", used.saturating_mul(100) >= limit.saturating_mul(WARNING_PERCENT)),
+        (EventType::QuotaExhausted, "exhausted", used >= limit),
+    ];
+    for (kind, name, is_reached) in reached {
+        if used == 0 || !is_reached {
+            continue;
+        }
+        let note =
+            "INSERT INTO counters (metric, period_start, value) VALUES (?, ?, 1) ON CONFLICT DO NOTHING RETURNING 1";
+        let metric = format!("{}.{name}", component.into_str());
+        if sql.exists(note, &[metric.into(), period_start.into()])? {
+            let subject = Subject::new(period_start.millis(), component.into_str());
+            log.append_by_system(sql, kind, &subject)?;
+        }
+    }
+    Ok(())
 }
 
 /// The quota of the current period and what is used of it.
 pub fn read(sql: &impl Sql, settings: &Settings, now: Timestamp) -> Result<Quota, SqlError> {
     let period = Period::containing(settings.anchor, now);
+    let (turns, relationships) = (Component::Turns.into_str(), Component::ActiveRelationships.into_str());
     let value = "(SELECT value FROM counters WHERE metric = ? AND period_start = ?)";
     let used = sql.find(
         &format!("SELECT coalesce({value}, 0), coalesce({value}, 0)"),
-        &[TURNS.into(), period.start.into(), ACTIVE_RELATIONSHIPS.into(), period.start.into()],
+        &[turns.into(), period.start.into(), relationships.into(), period.start.into()],
         |row| Ok([row.integer()?, row.integer()?]),
     )?;
     let used = used.ok_or_else(|| SqlError("nothing was counted".to_owned()))?;
@@ -87,8 +141,13 @@ pub fn read(sql: &impl Sql, settings: &Settings, now: Timestamp) -> Result<Quota
 /// Answers with the quota of the current period.
 pub fn usage(sql: &impl Sql, settings: Option<&Settings>, now: Timestamp) -> Result<Usage, Failure> {
     let settings = settings.ok_or(Rejection::NotFound(Resource::Organization))?;
-    let period_start = Period::containing(settings.anchor, now).start;
-    Ok(Usage { quota: read(sql, settings, now)?, period_start })
+    Ok(of_period(sql, settings, now)?)
+}
+
+/// What is used of the period that contains an instant.
+pub fn of_period(sql: &impl Sql, settings: &Settings, instant: Timestamp) -> Result<Usage, SqlError> {
+    let period_start = Period::containing(settings.anchor, instant).start;
+    Ok(Usage { quota: read(sql, settings, instant)?, period_start })
 }
 
 #[cfg(test)]

@@ -8,19 +8,20 @@
 use std::cmp::Reverse;
 
 use super::agents::{self, FoundAgent};
-use super::change_log::{Affected, ChangeKind, Subject};
+use super::change_log::{Affected, Subject};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::{
     ListRelationships, NumberedRelationship, Precondition, Rejection, RelationshipRecord, Resource, TurnAnswer,
 };
-use super::sql::{Row, Sql, SqlError, SqlValue};
+use super::sql::{Row, Sql, SqlError, SqlValue, json_list};
 use super::stored_mood::{read_mood, write_mood};
 use super::user_row::UserRow;
 use super::writer::Writer;
 use crate::directory::agent::AgentRef;
 use crate::directory::deletion::{Cascade, Erased};
 use crate::directory::end_user::{Status, Version};
+use crate::directory::event::EventType;
 use crate::directory::identifiers::RelationshipId;
 use crate::directory::mood::{Affect, Decay, Levels, Mood};
 use crate::directory::organization::{Capacity, RELATIONSHIPS_OF_USER_MAX};
@@ -50,7 +51,7 @@ pub struct Filter {
 /// their row may be gone before the listing confirms another change.
 pub fn changed(
     writer: &mut Writer<'_, impl Sql>,
-    kind: ChangeKind,
+    kind: EventType,
     relationship: &Subject,
     user: i64,
 ) -> Result<(), SqlError> {
@@ -63,7 +64,7 @@ pub fn changed(
 /// Notes that a relationship of a user forgot its turns.
 pub fn forgotten(writer: &mut Writer<'_, impl Sql>, user: i64) -> Result<(), SqlError> {
     let Some(mut row) = UserRow::of_number(writer.sql, user)? else { return Ok(()) };
-    row.store_changed(writer, ChangeKind::EndUserUpdated, Affected::UserAndRelationships(user))
+    row.store_changed(writer, EventType::EndUserUpdated, Affected::UserAndRelationships(user))
 }
 
 /// Refuses one more relationship of a user, if there is no room for it.
@@ -98,7 +99,7 @@ pub fn create(writer: &mut Writer<'_, impl Sql>, new: RelationshipId, user: i64,
          VALUES (?, ?, ?, ?, ?, 0, ?)",
         &[number.into(), new.to_string().into(), user.into(), agent.into(), ROLE.into(), now.into()],
     )?;
-    changed(writer, ChangeKind::RelationshipCreated, &Subject::new(number, new), user)?;
+    changed(writer, EventType::RelationshipCreated, &Subject::new(number, new), user)?;
     Ok(number)
 }
 
@@ -203,6 +204,13 @@ pub fn read(sql: &impl Sql, id: RelationshipId) -> Result<Relationship, Failure>
     let found = sql.find(&select, &[id.to_string().into()], read_row)?;
     let (_, relationship) = found.ok_or(Rejection::NotFound(Resource::Relationship))?;
     Ok(relationship)
+}
+
+/// The relationships with these row numbers.
+pub fn of_numbers(sql: &impl Sql, numbers: &[i64]) -> Result<Vec<NumberedRelationship>, SqlError> {
+    let some = "r.number IN (SELECT value FROM json_each(?)) AND u.state = 'active'";
+    let select = format!("SELECT {COLUMNS} FROM {TABLES} WHERE {some}");
+    sql.list(&select, &[json_list(numbers)?.as_str().into()], read_row)
 }
 
 /// An expression for the relationships that the record of the user `u` shows, as a JSON list of rows.

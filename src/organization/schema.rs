@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 3;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS, ANSWERS];
+const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS, ANSWERS, EVENTS];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -248,6 +248,16 @@ const BOUNDS: &[&str] = &[
 const ANSWERS: &[&str] = &[
     "ALTER TABLE idempotency ADD COLUMN relationship INTEGER",
     "CREATE INDEX idempotency_by_relationship ON idempotency (relationship) WHERE relationship IS NOT NULL",
+];
+
+/// The last event that is no longer kept. Earlier builds did not note which rows they deleted.
+const EVENTS: &[&str] = &[
+    "CREATE TABLE last_swept_event (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        sequence INTEGER NOT NULL,
+        mark INTEGER NOT NULL
+    )",
+    "INSERT INTO last_swept_event SELECT 1, min(sequence) - 1, 0 FROM changes HAVING count(*) > 0",
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.

@@ -3,13 +3,15 @@
 
 use super::admission::{self, Admitted, Credentials};
 use super::answer_bounds;
-use super::change_log::{Actor, Origin};
+use super::change_log::Origin;
 use super::commands;
 use super::failure::Failure;
 use super::idempotency::{self, AnsweredTurn, Kept};
 use super::leases::{self, LeaseLimits};
 use super::memory::Memory;
-use super::protocol::{Answer, Call, Caller, Command, EdgeCall, IdempotencyKey, Lease, Rejection, Reply, ReservedTurn};
+use super::protocol::{
+    Actor, Answer, Call, Caller, Command, EdgeCall, IdempotencyKey, Lease, Rejection, Reply, ReservedTurn,
+};
 use super::quotas;
 use super::sql::{Sql, SqlError};
 use super::turns;

@@ -274,11 +274,12 @@ pub fn commit(
     if state != RESERVED || expires_at <= now.millis() {
         return Err(Rejection::TurnExpired.into());
     }
-    quotas::add(sql, quotas::TURNS, period_start, 1)?;
+    let period_start = Timestamp::from_millis(period_start);
+    quotas::count(sql, writer.log, &settings.limits, Component::Turns, period_start)?;
     let counted = match (relationship, user) {
         (Some(relationship), Some(user)) => {
             let pair = TurnRelationship { relationship, user, period_start };
-            interact(writer, &pair, answer, decay)?
+            interact(writer, settings, &pair, answer, decay)?
         }
         _ => false,
     };
@@ -321,13 +322,14 @@ fn respond(
 struct TurnRelationship {
     relationship: i64,
     user: i64,
-    period_start: i64,
+    period_start: Timestamp,
 }
 
 /// Records a turn with its user and relationship, and returns whether the turn made the relationship active. If
 /// the user is being erased, the turn counts and leaves no trace of the user.
 fn interact(
     writer: &mut Writer<'_, impl Sql>,
+    settings: &Settings,
     pair: &TurnRelationship,
     answer: &TurnAnswer,
     decay: Decay,
@@ -341,9 +343,9 @@ fn interact(
     row.interacted(decay.now);
     let affected = Affected::UserAndRelationships(row.number);
     row.store_changed(writer, ChangeKind::Turn, affected)?;
-    let is_new = active_relationships::add(sql, pair.period_start, pair.user, agent)?;
+    let is_new = active_relationships::add(sql, pair.period_start.millis(), pair.user, agent)?;
     if is_new {
-        quotas::add(sql, quotas::ACTIVE_RELATIONSHIPS, pair.period_start, 1)?;
+        quotas::count(sql, writer.log, &settings.limits, Component::ActiveRelationships, pair.period_start)?;
     }
     Ok(is_new)
 }

@@ -4,7 +4,7 @@ use super::change_log::{Affected, ChangeKind, Subject};
 use super::failure::Failure;
 use super::overwriting;
 use super::protocol::Rejection;
-use super::sql::{Row, Sql, SqlError};
+use super::sql::{Row, Sql, SqlError, json_list};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::identifiers::DeletionId;
@@ -93,6 +93,12 @@ impl UserRow {
         sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.number = ?"), &[number.into()], Self::read)
     }
 
+    /// Finds the users with these row numbers.
+    pub fn of_numbers(sql: &impl Sql, numbers: &[i64]) -> Result<Vec<Self>, SqlError> {
+        let select = format!("SELECT {COLUMNS} FROM users u WHERE u.number IN (SELECT value FROM json_each(?))");
+        sql.list(&select, &[json_list(numbers)?.as_str().into()], Self::read)
+    }
+
     /// Refuses a change of a user who is being erased, and names the receipt.
     pub fn check_takes_writes(&self, sql: &impl Sql) -> Result<(), Failure> {
         if !self.takes_no_write() {
@@ -139,7 +145,7 @@ impl UserRow {
     pub fn store_changed(
         &mut self,
         writer: &mut Writer<'_, impl Sql>,
-        kind: ChangeKind,
+        kind: impl Into<ChangeKind>,
         affected: Affected,
     ) -> Result<(), SqlError> {
         let version = writer.append(kind, &self.subject(), affected)?;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::change_log::{Affected, ChangeKind, Subject};
+use super::change_log::{Affected, Subject};
 use super::failure::Failure;
 use super::protocol::{
     CreatedEndUser, Creation, EndUserChange, EndUserRecord, EndUserView, NewEndUser, Rejection, Resource, UpdateEndUser,
@@ -19,6 +19,7 @@ use super::sql::{Sql, SqlError, json_list};
 use super::user_row::{self, UserRow};
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status};
+use crate::directory::event::EventType;
 use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::names::{Name, UserId};
 use crate::directory::principal::PrincipalId;
@@ -83,7 +84,7 @@ fn insert(writer: &mut Writer<'_, impl Sql>, created_by: &str, new: EndUserRecor
         return Err(Rejection::OtherType.into());
     }
     let subject = Subject::new(number, new.principal_id);
-    let version = writer.append(ChangeKind::EndUserCreated, &subject, Affected::User(number))?;
+    let version = writer.append(EventType::EndUserCreated, &subject, Affected::User(number))?;
     Ok(EndUser {
         user_id: new.user_id,
         display_name: new.display_name,
@@ -232,7 +233,7 @@ pub fn update(writer: &mut Writer<'_, impl Sql>, update: UpdateEndUser) -> Resul
         }
         row.touch(writer.now);
         let affected = Affected::User(row.number);
-        row.store_changed(writer, ChangeKind::EndUserUpdated, affected)?;
+        row.store_changed(writer, EventType::EndUserUpdated, affected)?;
     }
     Ok(row.user)
 }

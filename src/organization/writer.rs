@@ -21,7 +21,12 @@ pub struct Writer<'a, S> {
 
 impl<S: Sql> Writer<'_, S> {
     /// Writes the row of a change. Returns the new version of the record.
-    pub fn append(&mut self, kind: ChangeKind, subject: &Subject, affected: Affected) -> Result<Version, SqlError> {
+    pub fn append(
+        &mut self,
+        kind: impl Into<ChangeKind>,
+        subject: &Subject,
+        affected: Affected,
+    ) -> Result<Version, SqlError> {
         self.log.append(self.sql, kind, subject, affected)
     }
 

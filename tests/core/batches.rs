@@ -41,7 +41,7 @@ fn object() -> Sqlite {
            INSERT INTO agents SELECT 1000 + n, {}, NULL, NULL, 'agent', 'd', '{{}}', 1, 1, 1, NULL FROM n;
          INSERT INTO relationships SELECT 1000 * u.number + a.number, {}, u.number, a.number, 'user', 1, 1, 1, NULL
            FROM users u JOIN agents a;
-         INSERT INTO changes SELECT number, 'turn', 1, 'system', NULL, NULL, number, 'r', number, 1 FROM users;",
+         INSERT INTO changes SELECT 1 + number, 'turn', 1, 'system', NULL, NULL, number, 'r', number, 1 FROM users;",
         uuid(1, "n"),
         uuid(2, "n"),
         uuid(3, "1000 * u.number + a.number"),

@@ -16,7 +16,6 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::fault::Fault;
 use rollcall::input::{Fields, QueryFields};
 use rollcall::organization::active_relationships;
-use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::copies::SPREAD_MS;
 use rollcall::organization::erasure;
 use rollcall::organization::idempotency;
@@ -25,6 +24,7 @@ use rollcall::organization::protocol::{
     Admit, Answer, AuditPhase, AuditReport, Caller, Command, CreateEndUsers, DeleteEndUser, DeleteEndUsers, ListAgents,
     NewEndUser, PrincipalChange, Rejection, StartAudit, UpdatePrincipal,
 };
+use rollcall::organization::retention::KEPT_MS;
 use rollcall::organization::sql::{Row, Sql};
 use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 use rollcall::projection::{audit, flush};
@@ -40,6 +40,8 @@ fn id(number: usize) -> UserId {
 /// A world with so many users, of whom the listing knows nothing yet.
 fn world(users: usize, metadata: &Metadata) -> World {
     let world = World::new(1);
+    // The listing knows of the settings and the key.
+    world.flush();
     let new = |number| NewEndUser { user_id: id(number), display_name: None, metadata: metadata.clone() };
     world.object.command(Command::CreateEndUsers(CreateEndUsers { users: (0..users).map(new).collect() }));
     world
@@ -104,8 +106,8 @@ fn copies_are_written_five_at_once_and_two_hundred_in_a_flush() {
 
 #[test]
 fn a_change_is_kept_for_thirty_days_and_a_sweep_takes_500() {
-    // The newest change stays.
-    let world = world(502, &Metadata::default());
+    // With the settings and the key. The newest change stays.
+    let world = world(500, &Metadata::default());
     world.flush();
     let kept = |millis: i64| {
         world.pass(millis);

@@ -22,8 +22,8 @@ use rollcall::organization::protocol::{
     DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, EdgeCall, EndUserChange, ExportPart, ExportRecords,
     IdempotencyKey, ImportRecords, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
     NewPrincipal, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
-    ReadDeletion, ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Rejection,
-    ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    ReadDeletion, ReadEndUser, ReadEndUsers, ReadEvents, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage,
+    Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -245,10 +245,11 @@ impl Object {
                 reason: None,
             }),
             Command::ReadSchema(ReadSchema),
+            Command::ReadEvents(ReadEvents { after: None, types: Vec::new(), limit: 10 }),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..38).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..39).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -307,6 +308,7 @@ const fn number(command: &Command) -> u32 {
         Command::ExportRecords(_) => 35,
         Command::ImportRecords(_) => 36,
         Command::ReadSchema(_) => 37,
+        Command::ReadEvents(_) => 38,
     }
 }
 

@@ -19,8 +19,8 @@ use rollcall::edge::leases::Leases;
 use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::pipeline;
 use rollcall::edge::public_limiter::PublicLimiter;
-use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
-use rollcall::edge::turn_waiters::TurnWaiters;
+use rollcall::edge::runtime::{CallError, EventListener, ObjectMethod, Runtime};
+use rollcall::edge::waiters::Waiters;
 use rollcall::fetch::{Fetch, FetchError, Fetcher};
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
 use rollcall::organization::sql::Sql;
@@ -48,7 +48,8 @@ pub struct State {
     public_limiter: RefCell<PublicLimiter>,
     denial_cache: RefCell<DenialCache>,
     leases: RefCell<Leases>,
-    turn_waiters: TurnWaiters,
+    turn_waiters: Waiters,
+    pub event_waiters: Waiters,
     sessions: RefCell<Sessions>,
 }
 
@@ -81,7 +82,8 @@ impl Edge {
             public_limiter: RefCell::default(),
             denial_cache: RefCell::default(),
             leases: RefCell::default(),
-            turn_waiters: TurnWaiters::default(),
+            turn_waiters: Waiters::default(),
+            event_waiters: Waiters::default(),
             sessions: RefCell::default(),
         }))
     }
@@ -112,10 +114,20 @@ impl Database for Edge {
     }
 }
 
+/// A listener where there is nothing to hear.
+pub enum Deaf {}
+
+impl EventListener for Deaf {
+    async fn heard(&self) {
+        match *self {}
+    }
+}
+
 impl Runtime for Edge {
     type Incoming = Request;
     type Database = Self;
     type Cache = Kv;
+    type Listener = Deaf;
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.now_ms.get())
@@ -149,7 +161,11 @@ impl Runtime for Edge {
         &self.0.leases
     }
 
-    fn turn_waiters(&self) -> &TurnWaiters {
+    fn event_waiters(&self) -> &Waiters {
+        &self.0.event_waiters
+    }
+
+    fn turn_waiters(&self) -> &Waiters {
         &self.0.turn_waiters
     }
 
@@ -187,6 +203,10 @@ impl Runtime for Edge {
         .expect("a reply"))
     }
 
+    async fn listen(&self, _: Tenant) -> Result<Deaf, CallError> {
+        Err(CallError { overloaded: false, retryable: false, message: "nothing to hear".to_owned() })
+    }
+
     async fn ping_object(&self) -> Result<(), CallError> {
         Ok(())
     }
@@ -215,6 +235,7 @@ pub struct Request {
     url: String,
     /// The header that holds the credential, and the credential.
     credential: (&'static str, String),
+    accept: &'static str,
     body: &'static str,
 }
 
@@ -222,7 +243,12 @@ impl Request {
     /// By the holder of a key of the tenant with the number 3.
     pub fn new(method: &'static str, path: &str, body: &'static str) -> Self {
         let credential = bearer(api_key(tenant(3), 1).reveal());
-        Self { method, url: format!("https://edge{path}"), credential, body }
+        Self { method, url: format!("https://edge{path}"), credential, accept: "*/*", body }
+    }
+
+    /// By a caller who takes this media type.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
     }
 
     /// By nobody: without a credential.
@@ -261,6 +287,7 @@ impl Incoming for Request {
     fn header(&self, name: &str) -> Option<String> {
         match name {
             _ if name == self.credential.0 => Some(self.credential.1.clone()),
+            "Accept" => Some(self.accept.to_owned()),
             "Content-Type" => Some("application/json".to_owned()),
             "Idempotency-Key" => Some("k".to_owned()),
             _ => None,

@@ -15,8 +15,9 @@ use rollcall::directory::api_key::{ApiKey, KeyDigest, KeyKind, KeyPrefix, Scope}
 use rollcall::directory::deletion::{Cascade, Erased, Receipt, ReceiptStatus};
 use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::epoch::Epoch;
+use rollcall::directory::event::EventType;
 use rollcall::directory::identifiers::{
-    BatchId, DeletionId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+    BatchId, DeletionId, EventId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
 };
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, EmotionalState, Level, Levels, Mood};
@@ -31,20 +32,22 @@ use rollcall::json;
 use rollcall::organization::copies::Copy;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Admission, Admit, AgentPage, AgentRecord, AgentView, Answer, AuditPhase, AuditReport, Call, Caller, Close,
-    CloseAgain, ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal, Creation,
-    DeleteAgent, DeleteEndUser, DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, Differences, EdgeCall,
-    EndUserChange, EndUserRecord, EndUserView, ExportList, ExportPart, ExportPlace, ExportRecords, ExportedPart,
-    ExportedRecords, IdempotencyKey, ImportRecords, IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals,
-    ListRelationships, ListedAgent, NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition,
-    PrincipalChange, PrincipalPage, PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion,
-    ReadEndUser, ReadEndUsers, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Record, RecordList, Rejection,
+    self, Actor, Admission, Admit, AgentPage, AgentRecord, AgentView, Answer, AuditPhase, AuditReport, Call, Caller,
+    Close, CloseAgain, ClosingProgress, Command, CountedTurn, CreateEndUsers, CreatedEndUser, CreatedPrincipal,
+    Creation, DeleteAgent, DeleteEndUser, DeleteEndUsers, DeletePrincipal, DeleteRelationship, Denial, Differences,
+    EdgeCall, EndUserChange, EndUserRecord, EndUserView, EventPage, EventPlace, EventRecord, EventSubject, EventsRead,
+    ExportList, ExportPart, ExportPlace, ExportRecords, ExportedPart, ExportedRecords, IdempotencyKey, ImportRecords,
+    IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent, LogPlace,
+    NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition, PrincipalChange, PrincipalPage,
+    PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadEndUsers,
+    ReadEvents, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Record, RecordList, Rejection,
     RelationshipRecord, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit,
     TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
 use rollcall::projection::{Put, cache};
+use strum::VariantArray;
 
 use crate::sqlite::Sqlite;
 
@@ -250,7 +253,41 @@ fn commands() -> Vec<Command> {
         Command::ExportRecords(ExportRecords { list: RecordList::Agents, after: 300 }),
         Command::ImportRecords(ImportRecords { records: records() }),
         Command::ReadSchema(ReadSchema),
+        Command::ReadEvents(ReadEvents { after: Some(event_place()), types: EventType::VARIANTS.to_vec(), limit: 10 }),
     ]
+}
+
+fn event_place() -> EventPlace {
+    let place = |sequence| LogPlace { sequence, mark: 1 << 47 };
+    EventPlace { event: place(7), beyond: Some(place(300)) }
+}
+
+/// An event about a subject of each kind, and about one that is gone.
+fn events() -> Vec<EventRecord> {
+    let organization = EventSubject::Organization { limits: Limits::default(), version: 3 };
+    let by_key = Actor::Key(KeyId::new(at(0), [1; 10]));
+    let (component, period_start, resets_at) = (Component::Turns, at(0), at(2_000_000));
+    let quota = EventSubject::Quota { component, used: 8, limit: 10, period_start, resets_at };
+    let subjects = [
+        (EventType::EndUserUpdated, by_key, Some(EventSubject::EndUser(user()))),
+        (EventType::AgentCreated, by_key, Some(EventSubject::Agent(agent()))),
+        (EventType::RelationshipCreated, by_key, Some(EventSubject::Relationship(relationship()))),
+        (EventType::KeyCreated, Actor::Operator, Some(EventSubject::Key(key(1)))),
+        (EventType::OrganizationUpdated, Actor::Operator, Some(organization)),
+        (EventType::QuotaWarning, Actor::System, Some(quota)),
+        (EventType::EndUserErased, Actor::System, None),
+    ];
+    let event = |(r#type, actor, subject)| EventRecord {
+        id: EventId::new(at(1), [7; 10]),
+        place: event_place().event,
+        r#type,
+        created_at: at(1),
+        request_id: Some(request_id(1)),
+        actor,
+        reference: "r".to_owned(),
+        subject,
+    };
+    subjects.into_iter().map(event).collect()
 }
 
 fn deletion_of_two() -> DeleteEndUsers {
@@ -442,8 +479,10 @@ fn answers() -> Vec<Answer> {
         }),
         Answer::ImportRecords(vec![Ok(true), Ok(false), Err(Rejection::OtherType)]),
         Answer::ReadSchema(6),
-        // A second form of the answer to one command.
+        Answer::ReadEvents(EventsRead::Page(EventPage { events: events(), next: event_place(), has_more: true })),
+        // A second form of the answers to two commands.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
+        Answer::ReadEvents(EventsRead::Expired { oldest: event_place() }),
     ]
 }
 
@@ -750,7 +789,7 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-6.sql", &dump(&world.object));
+    assert_golden("object-7.sql", &dump(&world.object));
     // The migration notes when it was applied.
     world.listing.execute("UPDATE cron SET made_at = 0");
     assert_golden("listing-5.sql", &dump(&world.listing));
@@ -794,12 +833,12 @@ fn assert_served(world: &mut World, moods: usize) {
 }
 
 #[test]
-fn a_state_of_schema_3_to_6_is_served() {
-    for file in ["object-3.sql", "object-4.sql", "object-5.sql", "object-6.sql"] {
+fn a_state_of_schema_3_to_7_is_served() {
+    for file in ["object-3.sql", "object-4.sql", "object-5.sql", "object-6.sql", "object-7.sql"] {
         let mut world = served(file);
         assert_served(&mut world, 1);
         let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-        assert_eq!((state("schema"), state("served_from")), (6, 3), "{file}");
+        assert_eq!((state("schema"), state("served_from")), (7, 3), "{file}");
         let before = dump(&world.object);
         // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
         world.flush(140);
@@ -823,7 +862,7 @@ fn a_state_of_schema_2_is_migrated_and_served() {
     read_usage(&mut world.core, &world.object).expect("an answer");
     assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
     let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-    assert_eq!((state("schema"), state("served_from")), (6, 3), "no build of version 2 may serve it");
+    assert_eq!((state("schema"), state("served_from")), (7, 3), "no build of version 2 may serve it");
     assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
     assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
     assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);

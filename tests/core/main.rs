@@ -14,6 +14,7 @@ mod copies;
 mod cursors;
 mod edge;
 mod edge_limits;
+mod events;
 mod export;
 mod flush;
 mod formats;
@@ -35,6 +36,7 @@ mod sqlite;
 mod tenant;
 mod transfer;
 mod versions;
+mod waiting;
 mod world;
 
 use rollcall::organization::change_log::ListingPosition;

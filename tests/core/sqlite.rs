@@ -76,6 +76,13 @@ impl Sqlite {
         Self::over(connection)
     }
 
+    /// A database that [`Self::bytes`] has copied.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut connection = Connection::open_in_memory().expect("SQLite");
+        connection.deserialize_read_exact(rusqlite::MAIN_DB, bytes, bytes.len(), false).expect("a copy");
+        Self::over(connection)
+    }
+
     /// A database with the listing's migrations. It refuses a statement that deletes or replaces text about a person which
     /// was not overwritten before.
     pub fn listing() -> Self {

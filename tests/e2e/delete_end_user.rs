@@ -30,6 +30,7 @@ fn a_person_is_erased_and_the_id_is_free_again() {
     let tenant = format!("{}/live", organization.id);
     make(&client, "ada");
     make(&client, "eve");
+    let first = client.get("/v1/end-users/ada").header("etag").to_owned();
     let kept = client.clone().with_header("Idempotency-Key", "k").post("/v1/end-users", &json!({ "user_id": "ada" }));
     assert_eq!(kept.status, 200);
 
@@ -58,10 +59,10 @@ fn a_person_is_erased_and_the_id_is_free_again() {
 
     let again = client.post("/v1/end-users", &json!({ "user_id": "ada" }));
     assert_eq!((again.status, &again.json()["metadata"]), (201, &json!({})), "another person");
-    assert_ne!(again.header("etag"), "\"1\"", "whom no tag of the old one names");
+    assert_ne!(again.header("etag"), first, "whom no tag of the old one names");
     let quoted = format!("\"{}\"", again.json()["version"]);
     assert_eq!(again.header("etag"), quoted, "the tag is the version");
-    for (tag, status) in [("\"1\"", 412), (&quoted, 200)] {
+    for (tag, status) in [(&first, 412), (&quoted, 200)] {
         let guarded = client.clone().with_header("If-Match", tag);
         assert_eq!(guarded.patch("/v1/end-users/ada", &json!({ "display_name": "x" })).status, status, "{tag}");
     }

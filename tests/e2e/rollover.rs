@@ -36,7 +36,7 @@ fn ask(client: &Client, agent: &str, user: &str) -> crate::client::Response {
 
 fn counters(database: &Connection) -> Vec<(String, i64, i64)> {
     let mut select = database
-        .prepare("SELECT metric, period_start, value FROM counters ORDER BY metric DESC, period_start")
+        .prepare("SELECT metric, period_start, value FROM counters WHERE metric NOT LIKE '%.%' ORDER BY metric DESC, period_start")
         .expect("a statement");
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("counters");
     rows.collect::<Result<_, _>>().expect("counters")

@@ -124,7 +124,13 @@ async function carried(stub, method, call) {
 
 function unreliable(stub) {
   const methods = METHODS.map((method) => [method, (call) => carried(stub, method, call)]);
-  return { ...Object.fromEntries(methods), ping: () => stub().ping() };
+  return { ...Object.fromEntries(methods), ping: () => stub().ping(), fetch: (...args) => listen(stub, args) };
+}
+
+// A reader of events connects.
+function listen(stub, args) {
+  count("objects.fetch");
+  return stub().fetch(...args);
 }
 
 // D1 fails where a statement is executed, not where it is prepared.

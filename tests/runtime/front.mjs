@@ -143,6 +143,7 @@ function objects(binding, invocation) {
         handleListed: (call) => invocation.reach(() => stub.handleListed(call)),
         handleAudited: (call) => invocation.reach(() => stub.handleAudited(call)),
         ping: () => invocation.reach(() => stub.ping()),
+        fetch: (...args) => invocation.reach(() => stub.fetch(...args)),
       };
     },
   };

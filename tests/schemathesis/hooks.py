@@ -88,6 +88,8 @@ def before_call(context, case, kwargs):
     # Cursors are given out; and only one of these may be given.
     for name in ("cursor", "after", "before"):
         query.pop(name, None)
+    # Waiting costs the time of the run.
+    query.pop("wait", None)
     if query.get("order_by") == "created_at":
         query.pop("user_id_prefix", None)
     else:

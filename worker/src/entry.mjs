@@ -34,6 +34,9 @@ function call(work) {
   }
 }
 
+// Most readers of events that an object has. A further one looks now and then.
+const READERS_MAX = 1_000;
+
 export class Organization extends DurableObject {
   #core;
   #instance = 0;
@@ -61,6 +64,13 @@ export class Organization extends DurableObject {
   handleAudited(bytes) {
     const reply = this.handle(bytes);
     return call(() => this.core.audited(reply));
+  }
+  // A reader of events connects, to be told of the next one. The object sleeps while they wait.
+  fetch() {
+    if (this.ctx.getWebSockets().length >= READERS_MAX) return new Response(null, { status: 503 });
+    const { 0: reader, 1: socket } = new WebSocketPair();
+    this.ctx.acceptWebSocket(socket);
+    return new Response(null, { status: 101, webSocket: reader });
   }
   alarm() {
     return call(() => this.core.alarm());

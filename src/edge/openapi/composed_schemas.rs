@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parts::object;
+use super::parts::{object, schema, with};
 use crate::edge::http::schema::Schema;
 
 /// The bodies that name their schema: the derived schema of the body, and the name with `$schema`.
@@ -30,6 +30,7 @@ pub fn compose(schemas: &mut Map<String, Value>) {
     }
     schemas.remove("Person");
     schemas.insert("ExportLine".to_owned(), export_line());
+    schemas.insert("StreamedEvent".to_owned(), streamed_event());
     if let Some(data) = schemas.remove("TurnEvent") {
         schemas.insert("TurnEvent".to_owned(), turn_event(&data));
     }
@@ -48,6 +49,16 @@ fn export_line() -> Value {
         "description": "A record, or what stands around the records.",
         "type": "object", "required": ["type"], "properties": { "type": { "enum": kinds } }, "additionalProperties": true,
     })
+}
+
+/// An event of the feed in a stream.
+fn streamed_event() -> Value {
+    let event = object(&json!({
+        "id": { "type": "string", "minLength": 1, "description": "The place, for `Last-Event-ID`." },
+        "event": { "type": "string", "description": "The type of the event." },
+        "data": { "type": "string", "contentMediaType": "application/json", "contentSchema": schema("Event") },
+    }));
+    with(event, "description", json!("One event. A silent stream has a comment every 15 seconds."))
 }
 
 /// An event of a streamed turn. `OpenAPI` 3.1 describes a stream by the schema of one event.

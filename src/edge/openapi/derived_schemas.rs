@@ -21,7 +21,9 @@ use crate::edge::endpoints::deletion_request::Accepted;
 use crate::edge::endpoints::principals::{Envelope, Meta, PrincipalResult};
 use crate::edge::endpoints::public::{demo::Demo, probes};
 use crate::edge::endpoints::v1::deletions::AgentDeletion;
-use crate::edge::endpoints::v1::{end_users::EndUserWithRelationships, end_users_batch, turn_events, usage::UsageView};
+use crate::edge::endpoints::v1::{
+    end_users::EndUserWithRelationships, end_users_batch, event_views, turn_events, usage::UsageView,
+};
 use crate::edge::http::pages::PageBody;
 use crate::edge::render::{EndUsersError, PrincipalsError, Problem};
 use crate::organization::export::Export;
@@ -53,6 +55,8 @@ pub fn derived() -> Map<String, Value> {
         EmotionalState,
         TurnView<'_>,
         turn_events::TurnEvent,
+        event_views::EventView<'_>,
+        event_views::EventPageBody<'_>,
         UsageView,
         Agent,
         AgentList,

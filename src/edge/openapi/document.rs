@@ -53,6 +53,7 @@ fn tags() -> Value {
     json!([
         { "name": "End users", "description": "Register, read, list, change, export and erase the people who use your product." },
         { "name": "Turns", "description": "Talk with an agent; what that costs, and who talks with whom." },
+        { "name": "Events", "description": "What changed, in the order in which it changed." },
         { "name": "Agents", "description": "What people talk with, and the people of each." },
         { "name": "Session", "description": "Who is signed in." },
         { "name": "Principals", "description": "People and agents under one roof, for other services." },

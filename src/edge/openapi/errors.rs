@@ -81,6 +81,9 @@ fn fault(status: u16, id: &str) -> (&'static str, &'static str) {
             "conflict",
             "It is being erased, being answered, or in the way of something else; or it was erased since a request with this key.",
         ),
+        410 => {
+            ("events_expired", "The events after this place are no longer kept; `details.oldest` is the oldest place.")
+        }
         412 => ("precondition_failed", "A precondition does not hold, such as the version in `If-Match`."),
         413 => ("payload_too_large", "The body is too large."),
         415 => ("unsupported_media_type", "The body is of another media type than this path takes."),
@@ -104,7 +107,7 @@ const fn kind(status: u16) -> &'static str {
     match status {
         401 => "authentication",
         403 => "permission",
-        404 => "not_found",
+        404 | 410 => "not_found",
         409 | 412 => "conflict",
         429 => "rate_limit",
         500.. => "internal",

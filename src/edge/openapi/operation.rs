@@ -237,6 +237,10 @@ fn condition(name: &str) -> Value {
              `limits.edge_stale_s` of the organization.",
             "max-stale=5",
         ),
+        "Last-Event-ID" => (
+            "With `Accept: text/event-stream`: the `id` of the last event, in the place of `after`.",
+            "Ap_4y6JLyMfkmAyyEGFkYQ",
+        ),
         _ => (
             "The first answer to this key is kept for 24 hours and given again, with `Idempotency-Replayed`. \
              1 to 255 visible ASCII characters.",

@@ -8,6 +8,7 @@ use super::end_users::{
     CreateEndUsers, CreatedEndUser, Creation, EndUserView, ExportPart, ExportedPart, NewEndUser, ReadEndUser,
     ReadEndUsers, UpdateEndUser,
 };
+use super::events::{EventsRead, ReadEvents};
 use super::keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
 use super::principals::{
     CreatedPrincipal, DeletePrincipal, ListPrincipals, NewPrincipal, PrincipalPage, PrincipalView, ReadPrincipal,
@@ -145,6 +146,8 @@ commands! {
     Repeatable ImportRecords(ImportRecords) -> Vec<Result<bool, Rejection>>;
     /// Return the version of the object's tables.
     Reads ReadSchema(ReadSchema) -> i64;
+    /// Return a page of events after a place in the change log.
+    Reads ReadEvents(ReadEvents) -> EventsRead;
 }
 
 /// The arguments of [`Command::Admit`].

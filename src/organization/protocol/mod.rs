@@ -20,6 +20,7 @@ mod command;
 mod deletions;
 mod edge_reads;
 mod end_users;
+mod events;
 mod idempotency;
 mod keys;
 mod message;
@@ -47,6 +48,7 @@ pub use end_users::{
     CreateEndUsers, CreatedEndUser, Creation, EndUserChange, EndUserView, ExportList, ExportPart, ExportPlace,
     ExportedPart, NewEndUser, ReadEndUser, ReadEndUsers, UpdateEndUser,
 };
+pub use events::{Actor, EventPage, EventPlace, EventRecord, EventSubject, EventsRead, LogPlace, ReadEvents};
 pub use idempotency::IdempotencyKey;
 pub use keys::{IssueKey, KeyRecord, ListKeys, RevokeKey};
 pub use message::{VERSION, decode, encode};

@@ -158,6 +158,8 @@ pub struct Oracle {
     counted: BTreeMap<i64, BTreeSet<RequestId>>,
     /// People who were active in each period, with the erased ones.
     active: BTreeMap<i64, BTreeSet<(Person, usize)>>,
+    /// What the quotas of each period have reached, as events tell.
+    reached: BTreeSet<(i64, String)>,
     /// The start of the first period of which storage still holds who was active.
     active_since_ms: i64,
 }
@@ -184,6 +186,27 @@ impl Oracle {
 
     fn period(&self, now_ms: i64) -> i64 {
         calendar::period(self.anchor_day, now_ms).0
+    }
+
+    /// The object takes new limits over, which the quotas of the current period may have reached already.
+    pub fn configure(&mut self, turns_limit: u64, relationships_limit: u64, now_ms: i64) {
+        (self.turns_limit, self.relationships_limit) = (turns_limit, relationships_limit);
+        self.sequence += 1;
+        let period_ms = self.period(now_ms);
+        self.reach("turns", period_ms);
+        self.reach("active_relationships", period_ms);
+    }
+
+    /// Each event of a quota comes once in a period.
+    fn reach(&mut self, component: &str, period_ms: i64) {
+        let (used, limit) = match component {
+            "turns" => (size(self.counted.get(&period_ms)), self.turns_limit),
+            _ => (size(self.active.get(&period_ms)), self.relationships_limit),
+        };
+        for (event, is_reached) in [("warning", used * 5 >= limit * 4), ("exhausted", used >= limit)] {
+            let is_new = used > 0 && is_reached && self.reached.insert((period_ms, format!("{component}.{event}")));
+            self.sequence += i64::from(is_new);
+        }
     }
 
     pub fn quota(&self, now_ms: i64) -> Quota {
@@ -353,6 +376,7 @@ impl Oracle {
             turn.is_new = false;
             let pair = turn.person.zip(turn.agent);
             let (period_ms, key, about) = (turn.period_ms, turn.key.clone(), turn.named);
+            self.reach("turns", period_ms);
             let is_counted = pair.is_some_and(|pair| self.interact(pair, period_ms, errand.has_affect, now_ms));
             if let Some(turn) = self.ledger.get_mut(&errand.id) {
                 turn.is_new = is_counted;
@@ -380,7 +404,11 @@ impl Oracle {
         relationship.turns += 1;
         relationship.has_mood |= has_affect;
         relationship.last_ms = Some(now_ms);
-        self.active.entry(period_ms).or_default().insert(pair)
+        let is_new = self.active.entry(period_ms).or_default().insert(pair);
+        if is_new {
+            self.reach("active_relationships", period_ms);
+        }
+        is_new
     }
 
     pub fn release(&mut self, id: RequestId) -> Answer {
@@ -516,6 +544,7 @@ impl Oracle {
                 lines.push(format!("active {period_ms} {} {}", name(Some(*person)), agent + 1));
             }
         }
+        lines.extend(self.reached.iter().map(|(period_ms, event)| format!("counter {event} {period_ms} 1")));
         for (digest, kept) in &self.kept {
             let expires_ms = kept.expires_ms;
             lines.push(match &kept.answer {

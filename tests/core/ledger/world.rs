@@ -333,7 +333,7 @@ impl<'a> World<'a> {
         }
         put_off_audits(&self.bench.storage)?;
         self.trace(|| format!("limits: {turns_per_period} turns, {active_relationships} relationships"));
-        (self.oracle.turns_limit, self.oracle.relationships_limit) = (turns_per_period, active_relationships);
+        self.oracle.configure(turns_per_period, active_relationships, self.now_ms);
         self.check()
     }
 

@@ -13,8 +13,8 @@ use rollcall::directory::names::UserId;
 use rollcall::directory::secret::Secret;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::audit;
-use rollcall::organization::change_log::KEPT_MS;
 use rollcall::organization::protocol::{self, Call, Outcome, Reply};
+use rollcall::organization::retention::KEPT_MS;
 use rollcall::organization::sql::{Row, SqlError, SqlValue};
 use rollcall::organization::user_row::{self, UserRow};
 

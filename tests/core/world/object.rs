@@ -48,6 +48,8 @@ pub struct Place {
     used_ms: Cell<i64>,
     /// The replies that callers wait for.
     replies: RefCell<Vec<Reply>>,
+    /// How often the object has told readers of an event.
+    pub announced: Cell<u64>,
     /// Alarms that went off.
     pub alarms: Cell<u64>,
 }
@@ -66,6 +68,7 @@ impl Place {
             awake: Cell::new(None),
             used_ms: Cell::new(0),
             replies: RefCell::default(),
+            announced: Cell::new(0),
             alarms: Cell::new(0),
         }
     }
@@ -303,6 +306,11 @@ impl ObjectPlatform for Platform {
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
         self.world.time.spawn(Owner::Object(self.number), work);
+    }
+
+    fn announce(&self) {
+        let announced = &self.place().announced;
+        announced.set(announced.get() + 1);
     }
 
     fn log(&self, _: &str) {}

@@ -12,6 +12,7 @@ use rollcall::projection::StoreError;
 use rollcall::refusal::Refusal;
 
 pub struct Surroundings {
+    context: JsValue,
     storage: JsValue,
     env: Env,
     sql: ObjectSql,
@@ -21,7 +22,7 @@ impl Surroundings {
     pub fn new(state: &JsValue, env: Env) -> Result<Self, JsValue> {
         let storage = js_sys::Reflect::get(state, &JsValue::from_str("storage"))?;
         let sql = js_sys::Reflect::get(&storage, &JsValue::from_str("sql"))?.unchecked_into();
-        Ok(Self { storage, env, sql })
+        Ok(Self { context: state.clone(), storage, env, sql })
     }
 }
 
@@ -72,6 +73,10 @@ impl ObjectPlatform for Surroundings {
 
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
         executor::spawn(work);
+    }
+
+    fn announce(&self) {
+        platform::announce(&self.context);
     }
 
     fn log(&self, line: &str) {

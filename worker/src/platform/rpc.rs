@@ -7,6 +7,7 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 use super::bindings::describe;
+use super::listener::{self, Listener};
 use crate::executor::{PromiseError, settle};
 use rollcall::directory::identifiers::Tenant;
 use rollcall::directory::placement::{Jurisdiction, LocationHint};
@@ -80,6 +81,13 @@ impl Namespace {
         let reply = settle(LIMIT_MS, answer).await.map_err(call_error)?;
         let reply = reply.dyn_into::<Uint8Array>();
         reply.map(|bytes| bytes.to_vec()).map_err(|_| failed("the object answered with something that is no bytes"))
+    }
+
+    /// Connects to an object, to hear of its events.
+    pub async fn listen(&self, tenant: Tenant) -> Result<Listener, CallError> {
+        let connected = self.stub(tenant, None).map(|stub| listener::listen(&stub).into());
+        let connection = settle(LIMIT_MS, connected).await.map_err(call_error)?;
+        Ok(Listener(connection.unchecked_into()))
     }
 
     pub async fn ping_object(&self) -> Result<(), CallError> {

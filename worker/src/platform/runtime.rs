@@ -11,6 +11,7 @@ use super::bindings::{Bindings, binding};
 use super::d1::D1;
 use super::http::{HttpRequest, caller_gone};
 use super::kv::Kv;
+use super::listener::Listener;
 use super::rpc::{self, Namespace};
 use super::{ai, clock, crypto, entropy, fetch, metrics};
 use crate::executor::pause;
@@ -25,7 +26,7 @@ use rollcall::edge::leases::Leases;
 use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::public_limiter::PublicLimiter;
 use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
-use rollcall::edge::turn_waiters::TurnWaiters;
+use rollcall::edge::waiters::Waiters;
 use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 use rollcall::refusal::Refusal;
 
@@ -35,7 +36,8 @@ thread_local! {
     static PUBLIC_LIMITER: &'static RefCell<PublicLimiter> = Box::leak(Box::default());
     static DENIAL_CACHE: &'static RefCell<DenialCache> = Box::leak(Box::default());
     static LEASES: &'static RefCell<Leases> = Box::leak(Box::default());
-    static TURN_WAITERS: &'static TurnWaiters = Box::leak(Box::default());
+    static TURN_WAITERS: &'static Waiters = Box::leak(Box::default());
+    static EVENT_WAITERS: &'static Waiters = Box::leak(Box::default());
     static SESSIONS: &'static RefCell<Sessions> = Box::leak(Box::default());
 }
 
@@ -93,6 +95,7 @@ impl Runtime for WorkerRuntime {
     type Incoming = HttpRequest;
     type Database = D1;
     type Cache = Kv;
+    type Listener = Listener;
 
     fn now(&self) -> Timestamp {
         clock::now()
@@ -126,8 +129,12 @@ impl Runtime for WorkerRuntime {
         LEASES.with(|leases| *leases)
     }
 
-    fn turn_waiters(&self) -> &TurnWaiters {
+    fn turn_waiters(&self) -> &Waiters {
         TURN_WAITERS.with(|turn_waiters| *turn_waiters)
+    }
+
+    fn event_waiters(&self) -> &Waiters {
+        EVENT_WAITERS.with(|event_waiters| *event_waiters)
     }
 
     fn sessions(&self) -> &RefCell<Sessions> {
@@ -159,6 +166,10 @@ impl Runtime for WorkerRuntime {
         call: &[u8],
     ) -> Result<Vec<u8>, CallError> {
         self.objects()?.call(tenant, location, method, call).await
+    }
+
+    async fn listen(&self, tenant: Tenant) -> Result<Listener, CallError> {
+        self.objects()?.listen(tenant).await
     }
 
     async fn ping_object(&self) -> Result<(), CallError> {

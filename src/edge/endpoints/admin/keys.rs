@@ -43,7 +43,7 @@ pub struct KeyView<'a> {
 }
 
 impl<'a> KeyView<'a> {
-    fn new(mode: Mode, record: &'a KeyRecord, key: Option<&'a str>) -> Self {
+    pub fn new(mode: Mode, record: &'a KeyRecord, key: Option<&'a str>) -> Self {
         Self {
             id: record.key_id,
             key,

@@ -3,6 +3,9 @@
 pub mod deletions;
 pub mod end_users;
 pub mod end_users_batch;
+pub mod event_stream;
+pub mod event_views;
+pub mod events;
 pub mod export;
 pub mod relationships;
 pub mod respond;

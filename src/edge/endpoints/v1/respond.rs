@@ -27,7 +27,7 @@ use crate::edge::http::body::Body;
 use crate::edge::http::response::Response;
 use crate::edge::log;
 use crate::edge::runtime::Runtime;
-use crate::edge::turn_waiters::Waiter;
+use crate::edge::waiters::OF_TURNS_MAX;
 use crate::fault::{CredentialFault, Fault, internal};
 use crate::input::{Fields, choice, string};
 use crate::json::{self, RawValue, is_object};
@@ -125,7 +125,7 @@ async fn reserve(
     let Err(Fault::IdempotencyInFlight) = reserved else { return reserved };
     let runtime = exchange.runtime;
     let organization = holder.tenant.organization;
-    let Some(_waiter) = Waiter::begin(runtime.turn_waiters(), organization) else { return reserved };
+    let Some(_waiter) = runtime.turn_waiters().begin(organization, OF_TURNS_MAX) else { return reserved };
     let until_ms = runtime.now().millis().saturating_add(WAIT_MAX_MS);
     let mut pause_ms = PAUSE_FIRST_MS;
     loop {

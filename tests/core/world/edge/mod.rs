@@ -16,8 +16,8 @@ use rollcall::edge::leases::Leases;
 use rollcall::edge::metrics::DataPoint;
 use rollcall::edge::pipeline;
 use rollcall::edge::public_limiter::PublicLimiter;
-use rollcall::edge::runtime::{CallError, ObjectMethod, Runtime};
-use rollcall::edge::turn_waiters::TurnWaiters;
+use rollcall::edge::runtime::{CallError, EventListener, ObjectMethod, Runtime};
+use rollcall::edge::waiters::Waiters;
 use rollcall::fetch::{Fetch, FetchError, Fetcher, Outgoing};
 use rollcall::refusal::Refusal;
 
@@ -35,6 +35,8 @@ const CALL_LIMIT_MS: i64 = 15_000;
 pub const LATE_MS: i64 = 30_000;
 /// After a caller has hung up the platform ends its request so much later, in milliseconds.
 const AFTER_HANG_UP_MS: i64 = 30_000;
+/// How long word of an event is on its way, in milliseconds.
+const HEARD_WITHIN_MS: i64 = 50;
 /// How long a client waits, in milliseconds.
 const PATIENCE_MS: i64 = 120_000;
 
@@ -47,7 +49,8 @@ pub struct Isolate {
     leases: RefCell<Leases>,
     denial_cache: RefCell<DenialCache>,
     public_limiter: RefCell<PublicLimiter>,
-    turn_waiters: TurnWaiters,
+    turn_waiters: Waiters,
+    event_waiters: Waiters,
     sessions: RefCell<Sessions>,
 }
 
@@ -126,6 +129,22 @@ impl World {
     }
 }
 
+/// A connection to an object.
+struct Listener {
+    world: Rc<World>,
+    number: usize,
+    /// How often the object had told of events when the listening began.
+    since: u64,
+}
+
+impl EventListener for Listener {
+    async fn heard(&self) {
+        while self.world.places[self.number].announced.get() == self.since {
+            self.world.time.sleep(HEARD_WITHIN_MS).await;
+        }
+    }
+}
+
 /// The ports of the edge.
 #[derive(Clone)]
 struct Surroundings {
@@ -150,6 +169,7 @@ impl Runtime for Surroundings {
     type Incoming = Request;
     type Database = Listing;
     type Cache = Location;
+    type Listener = Listener;
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.world.time.now_ms() + self.isolate().skew_ms.get())
@@ -183,7 +203,11 @@ impl Runtime for Surroundings {
         &self.isolate().leases
     }
 
-    fn turn_waiters(&self) -> &TurnWaiters {
+    fn event_waiters(&self) -> &Waiters {
+        &self.isolate().event_waiters
+    }
+
+    fn turn_waiters(&self) -> &Waiters {
         &self.isolate().turn_waiters
     }
 
@@ -255,6 +279,17 @@ impl Runtime for Surroundings {
             self.is_muddled.set(true);
         }
         answered
+    }
+
+    async fn listen(&self, tenant: Tenant) -> Result<Listener, CallError> {
+        self.world.time.sleep(self.world.below(40)).await;
+        if self.world.is_faulty() && self.world.one_in(20) {
+            self.world.fault("readers who cannot listen");
+            return Err(failed(false, false, "no connection"));
+        }
+        let number = self.world.number_of(tenant);
+        let since = self.world.places[number].announced.get();
+        Ok(Listener { world: Rc::clone(&self.world), number, since })
     }
 
     async fn ping_object(&self) -> Result<(), CallError> {
