@@ -73,10 +73,12 @@ impl Object {
             revoked_at: None,
             last_used_on: None,
         };
-        object
-            .call(Caller::Operator, Command::IssueKey(IssueKey { settings, digest: object.key.digest(), key: record }));
+        object.call(
+            Caller::Operator(None),
+            Command::IssueKey(IssueKey { settings, digest: object.key.digest(), key: record }),
+        );
         for number in 0..LISTED {
-            object.call(Caller::Operator, Command::CreateEndUser(new_user(number)));
+            object.call(Caller::Operator(None), Command::CreateEndUser(new_user(number)));
         }
         object.list();
         object

@@ -134,8 +134,14 @@ fn rollcall(state: &Path, directory: &Directory, count: usize) -> Result<()> {
     let mut handle = |organization: &mut OrganizationCore, command, id: Option<RequestId>| {
         let (now, random) = clock.tick();
         let request_id = id.unwrap_or_else(|| RequestId::new(now, random));
-        let call =
-            Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command };
+        let call = Call {
+            request_id,
+            repeated: false,
+            caller: Caller::Operator(None),
+            idempotency: None,
+            edge: None,
+            command,
+        };
         object.transaction(|sql| organization.handle(sql, call, now)).map(|reply| (request_id, reply))
     };
     for first in (0..count).step_by(ROWS_AT_ONCE) {

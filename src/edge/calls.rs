@@ -120,25 +120,25 @@ impl<R: Runtime> Exchange<'_, R> {
     /// Asks an object with the operator's authority.
     pub async fn call_as<C: IntoCommand>(
         &mut self,
-        _: Operator,
+        operator: Operator,
         tenant: Tenant,
         method: ObjectMethod,
         command: C,
     ) -> Result<C::Answer, Fault> {
-        let reply = self.ask(tenant, method, call_of(self.request_id, Caller::Operator, command)).await?;
+        let reply = self.ask(tenant, method, call_of(self.request_id, operator.caller(), command)).await?;
         answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?)
     }
 
     /// Asks the objects of both modes at once, in the order of [`Mode::ALL`].
     pub async fn call_both_as<C: IntoCommand>(
         &mut self,
-        _: Operator,
+        operator: Operator,
         organization: OrganizationId,
         method: ObjectMethod,
         commands: [C; 2],
     ) -> Result<[C::Answer; 2], Fault> {
         let [live, test] = Mode::ALL.map(|mode| Tenant { organization, mode });
-        let [first, second] = commands.map(|command| call_of(self.request_id, Caller::Operator, command));
+        let [first, second] = commands.map(|command| call_of(self.request_id, operator.caller(), command));
         let (first, second) = join(self.ask(live, method, first), self.ask(test, method, second)).await;
         let mut answer = |reply: Reply| answer_to::<C>(reply.outcome.map_err(|rejection| self.fault_of(rejection))?);
         Ok([answer(first?)?, answer(second?)?])
@@ -235,7 +235,7 @@ pub async fn ask_as_operator<C: IntoCommand>(
     tenant: Tenant,
     command: C,
 ) -> Result<Result<C::Answer, Rejection>, Fault> {
-    match call_object(runtime, tenant, ObjectMethod::Handle, call_of(request_id, Caller::Operator, command))
+    match call_object(runtime, tenant, ObjectMethod::Handle, call_of(request_id, Caller::Operator(None), command))
         .await?
         .outcome
     {
@@ -288,7 +288,7 @@ async fn call_object(
         answered => answered,
     };
     let mut denials = runtime.denial_cache().borrow_mut();
-    if let Caller::Operator = call.caller {
+    if let Caller::Operator(_) = call.caller {
         // Also when the call failed: the object may have carried it out.
         denials.forget(tenant.organization);
         runtime.leases().borrow_mut().forget(tenant.organization);

@@ -147,7 +147,7 @@ impl DenialCache {
 fn key(caller: &Caller) -> Option<(Key, u32)> {
     match caller {
         Caller::Key { digest, kind, scope, cost } => Some(((digest.clone(), *kind, *scope), *cost)),
-        Caller::Operator => None,
+        Caller::Operator(_) => None,
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
         assert!(!find(&caller("bob", Scope::Read, 1), 1), "this may be a 401");
         assert!(!find(&caller("ada", Scope::Read, 0), 1), "this takes nothing");
         assert!(find(&caller("ada", Scope::Read, 2), 1), "this takes more");
-        assert!(!find(&Caller::Operator, 1));
+        assert!(!find(&Caller::Operator(None), 1));
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Operator {
         Self(Some(id))
     }
 
+    /// The operator as the object knows them.
+    pub const fn caller(self) -> Caller {
+        Caller::Operator(self.0)
+    }
+
     /// Whether this is the operator who has `ADMIN_TOKEN`.
     pub const fn is_root(self) -> bool {
         self.0.is_none()

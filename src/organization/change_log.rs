@@ -297,9 +297,9 @@ impl ChangeLog {
             Affected::User(user) => (Some(user), i64::from(self.is_relisting)),
             Affected::UserAndRelationships(user) => (Some(user), 1),
         };
-        let (actor, key_id) = match actor {
+        let (actor, actor_id) = match actor {
             Actor::Key(key_id) => ("key", Some(key_id.to_string())),
-            Actor::Operator => ("operator", None),
+            Actor::Operator(named) => ("operator", named.map(|named| named.to_string())),
             Actor::System => ("system", None),
         };
         sql.execute(
@@ -310,7 +310,7 @@ impl ChangeLog {
                 kind.into_str().into(),
                 at.into(),
                 actor.into(),
-                key_id.into(),
+                actor_id.into(),
                 request_id.map(|request_id| request_id.to_string()).into(),
                 subject.number.into(),
                 subject.reference.as_str().into(),

@@ -123,11 +123,11 @@ pub fn close(
 /// The answer of a closed object.
 pub fn answer(sql: &impl Sql, call: &Call) -> Result<Outcome, SqlError> {
     Ok(match (&call.caller, &call.command) {
-        (Caller::Operator, Command::Close(_)) => match find(sql)? {
+        (Caller::Operator(_), Command::Close(_)) => match find(sql)? {
             Some(closing) => Ok(Answer::Close(closing.progress())),
             None => Err(Rejection::Closed),
         },
-        (Caller::Operator, Command::CloseAgain(_)) => match find(sql)? {
+        (Caller::Operator(_), Command::CloseAgain(_)) => match find(sql)? {
             Some(closing) => {
                 // The next alarm finds it not completed, and removes everything.
                 let deletion = closing.deletion.clone();
@@ -136,7 +136,7 @@ pub fn answer(sql: &impl Sql, call: &Call) -> Result<Outcome, SqlError> {
             }
             None => Err(Rejection::Closed),
         },
-        (Caller::Operator, _) => Err(Rejection::Closed),
+        (Caller::Operator(_), _) => Err(Rejection::Closed),
         (Caller::Key { .. }, _) => Err(Rejection::Denied(Denial::InvalidKey)),
     })
 }

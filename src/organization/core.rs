@@ -73,7 +73,7 @@ impl OrganizationCore {
         let Some(mut memory) = self.take(sql, now)? else {
             return Ok(Reply::new(None, closing::answer(sql, &call)?));
         };
-        if let Call { caller: Caller::Operator, command: Command::Close(Close { tenant, deletion }), .. } = call {
+        if let Call { caller: Caller::Operator(_), command: Command::Close(Close { tenant, deletion }), .. } = call {
             // The memory stays dropped: a closed object has only its mark.
             return Ok(Reply::new(None, Ok(Answer::Close(closing::close(sql, tenant, deletion, now)?))));
         }

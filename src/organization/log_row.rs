@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::change_log::{ChangeKind, Subject};
 use super::protocol::{Actor, LogPlace};
 use super::sql::{Row, Sql, SqlError};
-use crate::directory::identifiers::{EventId, KeyId, RequestId};
+use crate::directory::identifiers::{EventId, RequestId};
 use crate::directory::timestamp::Timestamp;
 
 /// The columns that [`LogRow::read`] reads, in this order.
@@ -26,7 +26,8 @@ pub struct LogRow {
     pub kind: String,
     pub at: Timestamp,
     actor: String,
-    key_id: Option<KeyId>,
+    /// The key or the named operator. Both are in the column `key_id`.
+    actor_id: Option<String>,
     pub request_id: Option<RequestId>,
     pub subject: Subject,
 }
@@ -39,7 +40,7 @@ impl LogRow {
             kind: row.text()?,
             at: row.timestamp()?,
             actor: row.text()?,
-            key_id: row.optional_parsed("key id")?,
+            actor_id: row.optional_text()?,
             request_id: row.optional_parsed("request id")?,
             subject: Subject::new(row.integer()?, row.text()?),
         })
@@ -51,12 +52,14 @@ impl LogRow {
     }
 
     pub fn actor(&self) -> Result<Actor, SqlError> {
-        match (self.actor.as_str(), self.key_id) {
-            ("key", Some(key_id)) => Ok(Actor::Key(key_id)),
-            ("operator", _) => Ok(Actor::Operator),
-            ("system", _) => Ok(Actor::System),
-            _ => Err(SqlError::corrupt("actor", "unknown")),
-        }
+        let unknown = || SqlError::corrupt("actor", "unknown");
+        Ok(match (self.actor.as_str(), &self.actor_id) {
+            ("key", Some(key_id)) => Actor::Key(key_id.parse().map_err(|_| unknown())?),
+            ("operator", None) => Actor::Operator(None),
+            ("operator", Some(named)) => Actor::Operator(Some(named.parse().map_err(|_| unknown())?)),
+            ("system", None) => Actor::System,
+            _ => return Err(unknown()),
+        })
     }
 
     /// The row as a place.

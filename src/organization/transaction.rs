@@ -24,7 +24,7 @@ use crate::directory::timestamp::Timestamp;
 pub fn execute(memory: &mut Memory, sql: &impl Sql, call: Call, decay: Decay) -> Result<Reply, SqlError> {
     let Call { request_id, repeated, caller, idempotency, edge, command } = call;
     let (actor, admission, key_expires_at) = match caller {
-        Caller::Operator => (Actor::Operator, None, None),
+        Caller::Operator(named) => (Actor::Operator(named), None, None),
         Caller::Key { digest, kind, scope, cost } => {
             // The caller has paid for a committed attempt whose answer was lost.
             let is_paid = repeated && admission::is_committed(sql, request_id, &command)?;

@@ -180,7 +180,7 @@ impl Object {
     pub fn command(&self, command: Command) {
         // Users who share an instant are ordered by their ids.
         self.now_ms.set(self.now_ms.get() + i64::from(self.now_ms.get() % 3 == 0));
-        self.send(Caller::Operator, None, command);
+        self.send(Caller::Operator(None), None, command);
     }
 
     fn random(&self) -> [u8; 10] {

@@ -25,7 +25,7 @@ fn object() -> Sqlite {
     let call = Call {
         request_id: RequestId::new(NOW, [0; 10]),
         repeated: false,
-        caller: Caller::Operator,
+        caller: Caller::Operator(None),
         idempotency: None,
         edge: None,
         command: Command::Configure(settings),

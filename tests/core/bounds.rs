@@ -307,7 +307,7 @@ fn a_list_counts_at_most_10000_agents() {
             numbers(from, to)
         ));
         let list = Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 1 });
-        match object.send(Caller::Operator, None, list).outcome {
+        match object.send(Caller::Operator(None), None, list).outcome {
             Ok(Answer::ListAgents(page)) => page.total,
             other => panic!("{other:?}"),
         }
@@ -346,7 +346,7 @@ fn number_of(object: &Object, user_id: &UserId) -> i64 {
 /// The refusal of a turn of a user with an agent.
 fn turn(object: &Object, user_id: &UserId, agent: AgentId) -> Option<Rejection> {
     let turn = tenant::turn(AgentRef::Id(agent), user_id.clone(), object.relationship_id());
-    object.send(Caller::Operator, None, turn).outcome.err()
+    object.send(Caller::Operator(None), None, turn).outcome.err()
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn a_human_owns_at_most_5000_agents() {
     let own = |number: u32, user: usize| {
         let change = PrincipalChange { name: None, metadata: None, owner: Some(Some(principal(user))) };
         let update = UpdatePrincipal { id: agent(number), change, if_match: None };
-        object.send(Caller::Operator, None, Command::UpdatePrincipal(update)).outcome.err()
+        object.send(Caller::Operator(None), None, Command::UpdatePrincipal(update)).outcome.err()
     };
     assert_eq!(own(5_000, 0), None);
     assert_eq!(own(5_001, 0), Some(Rejection::OverCapacity(Capacity::AgentsOfOwner)));
@@ -391,7 +391,7 @@ fn one_request_erases_the_owners_of_at_most_5000_agents() {
     let erase = |users: Vec<UserId>| {
         let first_deletion_id = DeletionId::new(Timestamp::from_millis(START_MS), [9; 10]);
         let delete = DeleteEndUsers { user_ids: users, first_deletion_id, reason: None };
-        object.send(Caller::Operator, None, Command::DeleteEndUsers(delete)).outcome
+        object.send(Caller::Operator(None), None, Command::DeleteEndUsers(delete)).outcome
     };
     let refused = erase(vec![id(0), id(1)]);
     assert!(matches!(&refused, Err(Rejection::Invalid { field, .. }) if field == "user_ids"), "{refused:?}");

@@ -109,7 +109,7 @@ impl Object {
     }
 
     fn operator(&self, command: Command) -> Outcome {
-        self.call(Caller::Operator, None, command)
+        self.call(Caller::Operator(None), None, command)
     }
 
     fn close(&self) -> (Option<Timestamp>, Erased) {
@@ -648,7 +648,7 @@ fn closing_is_all_or_nothing() {
         let call = || Call {
             request_id: RequestId::new(now(), [200; 10]),
             repeated: false,
-            caller: Caller::Operator,
+            caller: Caller::Operator(None),
             idempotency: None,
             edge: None,
             command: Command::Close(Close { tenant: object.tenant, deletion: deletion() }),

@@ -87,7 +87,7 @@ fn a_request_waits_for_anothers_turn_for_25_seconds() {
     assert!(before < 25_000 && (25_000..26_000).contains(&last), "{asked_ms:?}");
     let cost = |call: &Call| match call.caller {
         Caller::Key { cost, .. } => cost,
-        Caller::Operator => 0,
+        Caller::Operator(_) => 0,
     };
     assert_eq!(calls.iter().map(|(_, call)| cost(call)).sum::<u32>(), 1);
 }
@@ -190,7 +190,7 @@ fn an_export_asks_for_a_part_when_the_one_before_is_taken() {
         .iter()
         .map(|(_, call)| match call.caller {
             Caller::Key { cost, .. } => cost,
-            Caller::Operator => panic!("the key may be revoked"),
+            Caller::Operator(_) => panic!("the key may be revoked"),
         })
         .collect::<Vec<_>>();
     assert!(costs[0] == 1 && costs[1..].iter().all(|cost| *cost == 0), "one token: {costs:?}");

@@ -197,7 +197,7 @@ impl World {
         let relationship_id = RelationshipId::new(self.object.now(), self.object.bytes());
         let request_id = self.object.request_id();
         for command in [turn(agent, self.user_id(), relationship_id), Command::CommitTurn(turn_answer())] {
-            let caller = Caller::Operator;
+            let caller = Caller::Operator(None);
             self.object.handle(Call { request_id, repeated: false, caller, idempotency: None, edge: None, command });
         }
     }
@@ -415,7 +415,7 @@ fn an_event_says_who_and_when_and_in_which_request() {
     let events = all(&mut object);
     let actors: Vec<Actor> = events.iter().map(|event| event.actor).collect();
     let by_key = Actor::Key(key(1).key_id);
-    assert_eq!(actors, [Actor::Operator, Actor::Operator, by_key, Actor::Operator, Actor::System]);
+    assert_eq!(actors, [Actor::Operator(None), Actor::Operator(None), by_key, Actor::Operator(None), Actor::System]);
     let requests: Vec<bool> = events.iter().map(|event| event.request_id.is_some()).collect();
     assert_eq!(requests, [true, true, true, true, false]);
     assert_eq!(events[0].created_at, Timestamp::from_millis(START_MS));

@@ -105,7 +105,7 @@ impl World {
     fn call(&mut self, request_id: RequestId, key: Option<&str>, command: Command) -> Reply {
         let key = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: String::new() });
         let call =
-            Call { request_id, repeated: false, caller: Caller::Operator, idempotency: key, edge: None, command };
+            Call { request_id, repeated: false, caller: Caller::Operator(None), idempotency: key, edge: None, command };
         self.object.handle(call)
     }
 

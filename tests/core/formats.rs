@@ -17,7 +17,7 @@ use rollcall::directory::end_user::{EndUser, Status, Version};
 use rollcall::directory::epoch::Epoch;
 use rollcall::directory::event::EventType;
 use rollcall::directory::identifiers::{
-    BatchId, DeletionId, EventId, KeyId, Mode, OrganizationId, RelationshipId, RequestId, Tenant,
+    BatchId, DeletionId, EventId, KeyId, Mode, OperatorId, OrganizationId, RelationshipId, RequestId, Tenant,
 };
 use rollcall::directory::metadata::Metadata;
 use rollcall::directory::mood::{Affect, EmotionalState, Level, Levels, Mood};
@@ -92,6 +92,10 @@ fn metadata(json: &str) -> Metadata {
 fn digest(number: u8) -> KeyDigest {
     let secret = Secret::new("s".repeat(32)).expect("a secret");
     ApiKey::mint(&KeyPrefix::default(), tenant(), [number; 32], &secret).digest()
+}
+
+fn named_operator() -> OperatorId {
+    OperatorId::new(at(0), [9; 10])
 }
 
 fn key(number: u8) -> KeyRecord {
@@ -272,8 +276,8 @@ fn events() -> Vec<EventRecord> {
         (EventType::EndUserUpdated, by_key, Some(EventSubject::EndUser(user()))),
         (EventType::AgentCreated, by_key, Some(EventSubject::Agent(agent()))),
         (EventType::RelationshipCreated, by_key, Some(EventSubject::Relationship(relationship()))),
-        (EventType::KeyCreated, Actor::Operator, Some(EventSubject::Key(key(1)))),
-        (EventType::OrganizationUpdated, Actor::Operator, Some(organization)),
+        (EventType::KeyCreated, Actor::Operator(Some(named_operator())), Some(EventSubject::Key(key(1)))),
+        (EventType::OrganizationUpdated, Actor::Operator(None), Some(organization)),
         (EventType::QuotaWarning, Actor::System, Some(quota)),
         (EventType::EndUserErased, Actor::System, None),
     ];
@@ -580,7 +584,7 @@ fn calls_are_sent_in_these_bytes() {
     let admit = Call {
         request_id: request_id(1),
         repeated: false,
-        caller: Caller::Operator,
+        caller: Caller::Operator(None),
         idempotency: None,
         edge: None,
         command: Command::Admit(Admit),
@@ -654,7 +658,8 @@ impl World {
         let idempotency = key.map(|key| IdempotencyKey { digest: key.to_owned(), fingerprint: "f".to_owned() });
         let digest = digest(1);
         let caller = match command {
-            Command::IssueKey(_) | Command::StartAudit(_) => Caller::Operator,
+            Command::IssueKey(_) => Caller::Operator(Some(named_operator())),
+            Command::StartAudit(_) => Caller::Operator(None),
             _ => Caller::Key { digest, kind: KeyKind::Api, scope: Scope::ReadWrite, cost: 1 },
         };
         let call = Call { request_id: request_id(number), repeated: false, caller, idempotency, edge, command };
@@ -930,7 +935,7 @@ fn read_usage(core: &mut OrganizationCore, object: &Sqlite) -> Result<Reply, Sql
     let call = Call {
         request_id: request_id(1),
         repeated: false,
-        caller: Caller::Operator,
+        caller: Caller::Operator(None),
         idempotency: None,
         edge: None,
         command: Command::ReadUsage(ReadUsage),

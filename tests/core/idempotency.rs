@@ -134,7 +134,7 @@ fn execute(object: &mut Object, key: &str, command: Command) -> Reply {
     let request_id = object.request_id();
     let reply = object.keyed(request_id, key, command);
     if let Ok(Answer::ReserveTurn(ReservedTurn::New { .. })) = reply.outcome {
-        let (caller, command) = (Caller::Operator, Command::CommitTurn(tenant::turn_answer()));
+        let (caller, command) = (Caller::Operator(None), Command::CommitTurn(tenant::turn_answer()));
         let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
         object.handle(call).outcome.expect("an answer");
     }

@@ -154,7 +154,7 @@ impl Object {
     }
 
     pub fn operator(&mut self, command: Command) -> Outcome {
-        self.send(Caller::Operator, None, command).outcome
+        self.send(Caller::Operator(None), None, command).outcome
     }
 
     /// The holder of the object's key, who is let in by a route of this scope.
@@ -165,7 +165,7 @@ impl Object {
     /// What the operator gets who repeats a request with an idempotency key.
     pub fn keyed(&mut self, request_id: RequestId, key: &str, command: Command) -> Reply {
         let idempotency = Some(IdempotencyKey { digest: key.to_owned(), fingerprint: String::new() });
-        let caller = Caller::Operator;
+        let caller = Caller::Operator(None);
         self.handle(Call { request_id, repeated: false, caller, idempotency, edge: None, command })
     }
 
@@ -192,7 +192,7 @@ impl Object {
         let (request_id, relationship_id) = (self.request_id(), RelationshipId::new(self.now(), self.bytes()));
         let answer = TurnAnswer { affect, ..turn_answer() };
         for command in [turn(AgentRef::Id(agent), user_id.clone(), relationship_id), Command::CommitTurn(answer)] {
-            let caller = Caller::Operator;
+            let caller = Caller::Operator(None);
             let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
             self.handle(call).outcome.expect("an answer");
         }

@@ -39,7 +39,7 @@ fn event(sequence: i64) -> EventRecord {
 fn asked(edge: &Edge) -> (Vec<i64>, u32) {
     let cost = |call: &Call| match call.caller {
         Caller::Key { cost, .. } => cost,
-        Caller::Operator => 0,
+        Caller::Operator(_) => 0,
     };
     let calls = edge.calls.borrow();
     (calls.iter().map(|(at_ms, _)| at_ms - START_MS).collect(), calls.iter().map(|(_, call)| cost(call)).sum())

@@ -43,7 +43,10 @@ fn a_named_operator_does_what_the_operator_does() {
     let ada = server.with_key(made["token"].as_str().expect("a token"));
     let organization = expect(201, ada.post("/admin/v1/organizations", &json!({ "name": "Acme" })));
     let keys = format!("/admin/v1/organizations/{}/keys", organization["id"].as_str().expect("an id"));
-    expect(201, ada.post(&keys, &json!({ "kind": "api", "mode": "live", "name": "Backend" })));
+    let key = expect(201, ada.post(&keys, &json!({ "kind": "api", "mode": "live", "name": "Backend" })));
+    let client = server.with_key(key["key"].as_str().expect("a key"));
+    let events = expect(200, client.get("/v1/events?types=key.created"));
+    assert_eq!(events["data"][0]["actor"], json!({ "type": "operator", "id": id }), "so do the events");
     let response = ada.get("/admin/v1/diagnostics");
     assert_eq!(response.status, 200, "{response:?}");
 

@@ -4,7 +4,7 @@ use super::command::Command;
 use super::edge_reads::EdgeCall;
 use super::idempotency::IdempotencyKey;
 use crate::directory::api_key::{KeyDigest, KeyKind, Scope};
-use crate::directory::identifiers::RequestId;
+use crate::directory::identifiers::{OperatorId, RequestId};
 use serde::{Deserialize, Serialize};
 
 /// One request to the object.
@@ -35,6 +35,6 @@ pub enum Caller {
         /// Tokens that the route takes.
         cost: u32,
     },
-    /// The operator. The edge has checked the operator's token.
-    Operator,
+    /// A named operator, or the one who has `ADMIN_TOKEN`. The edge has checked the token.
+    Operator(Option<OperatorId>),
 }

@@ -7,7 +7,7 @@ use super::agents::AgentView;
 use super::keys::KeyRecord;
 use crate::directory::end_user::EndUser;
 use crate::directory::event::EventType;
-use crate::directory::identifiers::{EventId, KeyId, RequestId};
+use crate::directory::identifiers::{EventId, KeyId, OperatorId, RequestId};
 use crate::directory::organization::Limits;
 use crate::directory::quota::Component;
 use crate::directory::relationship::Relationship;
@@ -101,7 +101,8 @@ pub struct EventPage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Actor {
     Key(KeyId),
-    Operator,
+    /// A named operator, or the one who has `ADMIN_TOKEN`.
+    Operator(Option<OperatorId>),
     /// The object itself.
     System,
 }

@@ -82,8 +82,14 @@ impl History {
     fn call(&mut self, request_id: RequestId, command: Command) -> Outcome {
         let object = &self.world.object;
         object.now_ms.set(object.now_ms.get() + 1);
-        let call =
-            Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command };
+        let call = Call {
+            request_id,
+            repeated: false,
+            caller: Caller::Operator(None),
+            idempotency: None,
+            edge: None,
+            command,
+        };
         object.transaction(|core, sql| core.handle(sql, call, object.now())).outcome
     }
 

@@ -3,6 +3,7 @@ CREATE TABLE clerk_organizations ( id TEXT PRIMARY KEY, name TEXT NOT NULL, slug
 CREATE TABLE cron ( one INTEGER PRIMARY KEY CHECK (one = 1), made_at INTEGER NOT NULL, ran_at INTEGER );
 CREATE TABLE end_users ( tenant TEXT NOT NULL, user_id TEXT NOT NULL, version INTEGER NOT NULL, created_at INTEGER NOT NULL, display_name TEXT, metadata TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (tenant, user_id) ) WITHOUT ROWID;
 CREATE TABLE memberships ( id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, person_id TEXT NOT NULL, role TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL ) WITHOUT ROWID;
+CREATE TABLE operators ( id TEXT PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL, created_at TEXT NOT NULL, revoked_at TEXT, last_used_on TEXT ) WITHOUT ROWID;
 CREATE TABLE organization_deletions ( deletion_id TEXT PRIMARY KEY, organization_id TEXT NOT NULL UNIQUE, requested_at TEXT NOT NULL, reason TEXT, -- The time at which both objects were empty. completed_at TEXT, -- Counts of what both objects held. records INTEGER NOT NULL DEFAULT 0, relationships INTEGER NOT NULL DEFAULT 0, moods INTEGER NOT NULL DEFAULT 0 ) WITHOUT ROWID;
 CREATE TABLE organizations ( id TEXT PRIMARY KEY, slug TEXT NOT NULL UNIQUE, clerk_org_id TEXT UNIQUE, version INTEGER NOT NULL, document TEXT NOT NULL, -- The last comparison of the organization's projections with its objects, in milliseconds since the epoch. audited_at INTEGER NOT NULL DEFAULT 0 , live_audited_at INTEGER NOT NULL DEFAULT 0, test_audited_at INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE people ( id TEXT PRIMARY KEY, email TEXT, updated_at INTEGER NOT NULL, deleted INTEGER NOT NULL ) WITHOUT ROWID;
@@ -20,4 +21,4 @@ INSERT INTO cron VALUES (1, 0, NULL);
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'ada', 11, 1700000001000, NULL, '{"a":"🦀"}', '{"user_id":"ada","display_name":null,"metadata":{"a":"🦀"},"status":"active","version":11,"created_at":"2023-11-14T22:13:21.000Z","updated_at":"2023-11-14T22:13:27.000Z","last_interaction_at":"2023-11-14T22:13:25.000Z"}');
 INSERT INTO end_users VALUES ('01HF7YAT00040G2081040G2081/live', 'bob', 17, 1700000002000, 'Ada', '{"n":1e999}', '{"user_id":"bob","display_name":"Ada","metadata":{"n":1e999},"status":"active","version":17,"created_at":"2023-11-14T22:13:22.000Z","updated_at":"2023-11-14T22:13:22.000Z","last_interaction_at":null}');
 INSERT INTO projections VALUES ('01HF7YAT00040G2081040G2081/live', 17, '01HF7YCZAR144GJ289144GJ289', '181017346832274 1700000070000 01HF7YAT00144GJ289144GJ289');
-INSERT INTO schema VALUES (1, 5, 3);
+INSERT INTO schema VALUES (1, 6, 3);

@@ -142,7 +142,8 @@ impl World<'_> {
     /// Executes a call and compares the answer with the oracle's.
     pub fn deliver(&mut self, errand: &Errand, message: Message, repeated: bool) -> Result<Option<Outcome>, Violation> {
         let (command, idempotency) = self.command(errand, message);
-        let call = Call { request_id: errand.id, repeated, caller: Caller::Operator, idempotency, edge: None, command };
+        let call =
+            Call { request_id: errand.id, repeated, caller: Caller::Operator(None), idempotency, edge: None, command };
         let Some((reply, has_written)) = self.handle(call)? else { return Ok(None) };
         let Reply { outcome, replayed, .. } = reply;
         self.trace(|| format!("{message:?} {errand:?}: {outcome:?} replayed {replayed}"));

@@ -120,7 +120,7 @@ impl Bench {
 }
 
 pub fn call(request_id: RequestId, command: Command) -> Call {
-    Call { request_id, repeated: false, caller: Caller::Operator, idempotency: None, edge: None, command }
+    Call { request_id, repeated: false, caller: Caller::Operator(None), idempotency: None, edge: None, command }
 }
 
 /// An outcome to the byte.

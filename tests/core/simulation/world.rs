@@ -97,7 +97,7 @@ impl<'a> World<'a> {
             let call = Call {
                 request_id: RequestId::new(anchor, [0; 10]),
                 repeated: false,
-                caller: Caller::Operator,
+                caller: Caller::Operator(None),
                 idempotency: None,
                 edge: None,
                 command: Command::IssueKey(IssueKey { settings, digest: self.bench.key.clone(), key: tenant::key(1) }),

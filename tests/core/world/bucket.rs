@@ -52,7 +52,7 @@ impl World {
         }
         let leased = reply.lease.as_ref().map_or(0, |lease| lease.tokens);
         let taken = match (&call.caller, &reply.outcome) {
-            (Caller::Operator, _) | (_, Err(Rejection::Denied(_))) => 0,
+            (Caller::Operator(_), _) | (_, Err(Rejection::Denied(_))) => 0,
             // It may have been paid for the first time.
             _ if call.repeated => 0,
             (Caller::Key { cost, .. }, _) => *cost,

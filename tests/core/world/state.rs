@@ -65,7 +65,7 @@ impl Bench {
         let configuration = Rc::new(Configuration::read(setting, false).expect("a configuration"));
         let storages = (0..TENANTS).map(|_| {
             let storage = Sqlite::of_large_pages();
-            let (caller, command) = (Caller::Operator, Command::ReadUsage(ReadUsage));
+            let (caller, command) = (Caller::Operator(None), Command::ReadUsage(ReadUsage));
             let request_id = RequestId::new(Timestamp::EPOCH, [0; 10]);
             let call = Call { request_id, repeated: false, caller, idempotency: None, edge: None, command };
             // The first call makes the tables.

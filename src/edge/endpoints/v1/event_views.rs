@@ -8,7 +8,7 @@ use crate::directory::agent::Agent;
 use crate::directory::cursor::{self, Binding};
 use crate::directory::end_user::EndUser;
 use crate::directory::event::{EventType, SubjectType};
-use crate::directory::identifiers::{KeyId, Mode, OrganizationId, RequestId, Tenant};
+use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::mood::Decay;
 use crate::directory::organization::Limits;
 use crate::directory::quota::Component;
@@ -41,8 +41,8 @@ pub struct EventView<'a> {
 #[schemars(inline)]
 struct ActorView {
     r#type: ActorType,
-    /// The id of the key.
-    id: Option<KeyId>,
+    /// The id of the key, or of the named operator.
+    id: Option<String>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -98,10 +98,10 @@ struct QuotaView {
 }
 
 impl ActorView {
-    const fn new(actor: Actor) -> Self {
+    fn new(actor: Actor) -> Self {
         match actor {
-            Actor::Key(key_id) => Self { r#type: ActorType::Key, id: Some(key_id) },
-            Actor::Operator => Self { r#type: ActorType::Operator, id: None },
+            Actor::Key(key_id) => Self { r#type: ActorType::Key, id: Some(key_id.to_string()) },
+            Actor::Operator(named) => Self { r#type: ActorType::Operator, id: named.map(|named| named.to_string()) },
             Actor::System => Self { r#type: ActorType::System, id: None },
         }
     }
