@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
-use super::identifiers::{Mode, OrganizationId, Tenant, ULID_LENGTH};
-use super::sealed::{self, SECRET_LENGTH, TAG_LENGTH};
+use super::identifiers::{Mode, OrganizationId, Tenant};
+use super::sealed;
 use super::secret::{KeyRing, Secret};
 use crate::refusal::Refusal;
 
@@ -79,12 +79,11 @@ impl ApiKey {
         let (prefix, mode, body) = (parts.next()?, parts.next()?, parts.next()?);
         KeyPrefix::new(prefix).ok()?;
         let mode: Mode = mode.parse().ok()?;
-        let well_formed = body.len() == ULID_LENGTH + SECRET_LENGTH + TAG_LENGTH
-            && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !well_formed || !sealed::is_genuine(text, PURPOSE, ring) {
+        let organization = sealed::ulid(body)?;
+        if !sealed::is_genuine(text, PURPOSE, ring) {
             return None;
         }
-        let organization: OrganizationId = body.get(..ULID_LENGTH)?.parse().ok()?;
+        let organization: OrganizationId = organization.parse().ok()?;
         Some(Self { text: text.to_owned(), tenant: Tenant { organization, mode } })
     }
 

@@ -1,4 +1,4 @@
-//! Credentials that carry a tag: `{head}` + secret (32 base62) + tag (8 base62),
+//! Credentials that carry a tag: first words + ULID (26) + secret (32 base62) + tag (8 base62),
 //! where tag = HMAC-SHA256(`KEY_SECRET`, everything before it), truncated.
 //!
 //! The tag shields the stores from noise, as its 8 characters have 47 bits. What a store holds for the digest of the
@@ -9,11 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::identifiers::ULID_LENGTH;
 use super::secret::{KeyRing, Secret};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-pub const SECRET_LENGTH: usize = 32;
-pub const TAG_LENGTH: usize = 8;
+const SECRET_LENGTH: usize = 32;
+const TAG_LENGTH: usize = 8;
 
 /// Makes a credential from its head and 32 random bytes. One of another purpose is none of this.
 pub fn seal(head: String, random: [u8; 32], purpose: &str, secret: &Secret) -> String {
@@ -34,6 +35,12 @@ pub fn is_genuine(text: &str, purpose: &str, ring: &KeyRing) -> bool {
     parts.is_some_and(|(signed, given)| {
         ring.any(|secret| tag(signed, purpose, secret).as_bytes().ct_eq(given.as_bytes()).into())
     })
+}
+
+/// The ULID at the beginning of what follows a credential's first words, if as much follows as must.
+pub fn ulid(body: &str) -> Option<&str> {
+    let is_whole = body.len() == ULID_LENGTH + SECRET_LENGTH + TAG_LENGTH;
+    if is_whole && body.bytes().all(|byte| byte.is_ascii_alphanumeric()) { body.get(..ULID_LENGTH) } else { None }
 }
 
 /// SHA-256 of a whole credential in URL-safe base64. Stores hold it and look credentials up by it. A credential has 190
