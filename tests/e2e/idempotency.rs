@@ -362,5 +362,6 @@ fn racing_copies_have_one_effect_and_one_answer() {
         .iter()
         .map(|user| user["version"].as_u64().expect("a version"))
         .collect();
-    assert_eq!(versions, (1..=KEYS as u64).collect(), "one change each");
+    let (first, last) = (versions.first().expect("a version"), versions.last().expect("a version"));
+    assert_eq!((versions.len(), last - first), (KEYS, KEYS as u64 - 1), "one change each");
 }
