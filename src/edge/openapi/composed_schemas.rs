@@ -18,6 +18,13 @@ pub const DESCRIBED: [(Schema, &str, &str); 7] = [
 
 /// Adds the schemas that are composed from derived ones.
 pub fn compose(schemas: &mut Map<String, Value>) {
+    // An agent in an event is no body of dialect 2, and names no schema.
+    if let Some(agent) = schemas.get("Agent").cloned() {
+        schemas.insert("AgentRecord".to_owned(), agent);
+    }
+    if let Some(event) = schemas.get_mut("Event") {
+        retarget(event, &schema("Agent"), &schema("AgentRecord"));
+    }
     for (schema, body, name) in DESCRIBED {
         let mut described = schemas.get(body).cloned().unwrap_or_default();
         if let Some(properties) = described.get_mut("properties").and_then(Value::as_object_mut) {
@@ -33,6 +40,19 @@ pub fn compose(schemas: &mut Map<String, Value>) {
     schemas.insert("StreamedEvent".to_owned(), streamed_event());
     if let Some(data) = schemas.remove("TurnEvent") {
         schemas.insert("TurnEvent".to_owned(), turn_event(&data));
+    }
+}
+
+/// Puts one reference to a schema in the place of another, wherever it stands.
+fn retarget(value: &mut Value, from: &Value, to: &Value) {
+    if value == from {
+        value.clone_from(to);
+        return;
+    }
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|member| retarget(member, from, to)),
+        Value::Array(items) => items.iter_mut().for_each(|item| retarget(item, from, to)),
+        _ => {}
     }
 }
 
