@@ -63,6 +63,11 @@ impl Timestamp {
         DateTime::parse_from_rfc3339(text).map(|instant| instant.to_utc().into()).map_err(refusal)
     }
 
+    /// The day in UTC, such as `2026-01-31`.
+    pub fn date(self) -> String {
+        self.to_utc().date_naive().to_string()
+    }
+
     /// The same instant for calendar arithmetic.
     pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()

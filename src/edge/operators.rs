@@ -44,16 +44,13 @@ async fn find(
 
 /// Notes the day, with one write a day.
 async fn note_use(exchange: &Exchange<'_, impl Runtime>, named: &NamedOperator) -> Result<(), Fault> {
-    let today: String = exchange.received_at.to_string().chars().take(DATE_LENGTH).collect();
+    let today = exchange.received_at.date();
     if named.last_used_on.as_ref() == Some(&today) {
         return Ok(());
     }
     let update = "UPDATE operators SET last_used_on = ?2 WHERE id = ?1";
     change(exchange, Statement::new(update, [named.id.to_string().into(), today.into()])).await.map(drop)
 }
-
-/// The length of the date at the beginning of a time, in characters.
-const DATE_LENGTH: usize = 10;
 
 /// Keeps a new operator.
 pub async fn insert(

@@ -29,7 +29,7 @@ use super::protocol::{
 use super::quotas;
 use super::relationships;
 use super::retention;
-use super::sql::{Sql, SqlError, json_list};
+use super::sql::{self, Sql, SqlError, json_list};
 use super::user_row::UserRow;
 use crate::directory::event::{EventType, SubjectType};
 use crate::directory::quota::Component;
@@ -134,8 +134,7 @@ fn matching(sql: &impl Sql, after: i64, last: i64, read: &ReadEvents) -> Result<
 
 /// The type of an event. A page reads no other rows.
 fn type_of(row: &LogRow) -> Result<EventType, SqlError> {
-    let found = EventType::VARIANTS.iter().copied().find(|r#type| r#type.into_str() == row.kind);
-    found.ok_or_else(|| SqlError::corrupt("event", "its type is unknown"))
+    sql::parse(row.kind.clone(), "event")
 }
 
 /// The subjects of some events that are there.
@@ -176,8 +175,7 @@ fn subjects(
 
 /// A quota as it is, of the period that the subject names.
 fn quota(sql: &impl Sql, settings: &Settings, subject: &Subject) -> Result<EventSubject, SqlError> {
-    let found = Component::VARIANTS.iter().copied().find(|component| component.into_str() == subject.reference);
-    let component = found.ok_or_else(|| SqlError::corrupt("quota", "unknown"))?;
+    let component: Component = sql::parse(subject.reference.clone(), "quota")?;
     let Usage { quota, period_start } = quotas::of_period(sql, settings, Timestamp::from_millis(subject.number))?;
     let (used, limit) = quota.of(component);
     Ok(EventSubject::Quota { component, used, limit, period_start, resets_at: quota.resets_at })

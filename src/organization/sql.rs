@@ -115,7 +115,8 @@ impl Row {
     }
 }
 
-fn parse<T: DeserializeOwned>(text: String, what: &str) -> Result<T, SqlError> {
+/// Reads a stored text. `what` names it if it is not valid.
+pub fn parse<T: DeserializeOwned>(text: String, what: &str) -> Result<T, SqlError> {
     T::deserialize(text.into_deserializer()).map_err(|error: value::Error| SqlError::corrupt(what, error))
 }
 

@@ -35,6 +35,7 @@ mod list_end_users;
 mod me;
 mod metering;
 mod metrics;
+mod migrations;
 mod mixed_load;
 mod operators;
 mod organization_deletion;

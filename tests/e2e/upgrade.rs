@@ -5,7 +5,6 @@
 //! is lost, and nothing is done twice ([`crate::mixed_load`]).
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -19,6 +18,7 @@ use crate::delete_end_user::completed;
 use crate::edge_reads::{from_edge, near};
 use crate::ending::EndWith;
 use crate::faults;
+use crate::migrations;
 use crate::mixed_load::Load;
 use crate::respond::PATH as TURNS;
 use crate::server::{Options, Server, expect, roomy};
@@ -46,30 +46,18 @@ const ANSWERS: u64 = 200;
 /// A server of both builds, with the tables of the former one.
 fn server() -> Server {
     let server = Server::start_with_former(Options { vars: roomy(), entry: Some("tests/runtime/faults.mjs") });
-    migrate(&server, migrations(&former::folder()));
+    migrate(&server, &migrations::of(&former::folder()));
     server
-}
-
-/// The migrations of a build, by name.
-fn migrations(folder: &Path) -> BTreeMap<String, String> {
-    let entries = folder.join(former::MIGRATIONS).read_dir().expect("the migrations");
-    let read = |path: &Path| std::fs::read_to_string(path).expect("a migration");
-    let entries = entries.map(|entry| entry.expect("a migration"));
-    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path()))).collect()
 }
 
 /// The migrations that the present build has and the former one has not.
 fn new_migrations() -> BTreeMap<String, String> {
-    let former = migrations(&former::folder());
-    migrations(&xtask::root()).into_iter().filter(|(name, _)| !former.contains_key(name)).collect()
+    let former = migrations::of(&former::folder());
+    migrations::of(&xtask::root()).into_iter().filter(|(name, _)| !former.contains_key(name)).collect()
 }
 
-fn migrate(server: &Server, migrations: BTreeMap<String, String>) {
-    let is_code = |line: &&str| !line.trim_start().starts_with("--");
-    let code: Vec<&str> = migrations.values().flat_map(|text| text.lines().filter(is_code)).collect();
-    let code = code.join("\n");
-    let statements: Vec<&str> = code.split(';').filter(|statement| !statement.trim().is_empty()).collect();
-    roll(server, &json!({ "statements": statements }));
+fn migrate(server: &Server, texts: &BTreeMap<String, String>) {
+    roll(server, &json!({ "statements": migrations::statements(texts.values()) }));
 }
 
 fn roll(server: &Server, change: &Value) -> Value {
@@ -111,7 +99,7 @@ fn a_version_is_rolled_out_and_back_and_out_again_under_load() {
         thread::scope(|scope| {
             let _end = EndWith(&is_over);
             scope.spawn(|| load.run_until(&is_over));
-            migrate(&server, new);
+            migrate(&server, &new);
             go_through(&server, stages);
         });
         load.assert_nothing_lost();
@@ -223,7 +211,7 @@ impl Landmarks {
 #[test]
 fn an_erasure_that_one_build_begins_the_other_completes() {
     let server = server();
-    migrate(&server, new_migrations());
+    migrate(&server, &new_migrations());
     let client = server.new_client();
     let [former, present] = ALONE;
     for (begins, completes) in [(former, present), (present, former)] {
@@ -269,7 +257,7 @@ fn rows(object: &Connection) -> Vec<String> {
 #[test]
 fn a_build_that_may_not_serve_the_tables_answers_503_and_leaves_them_alone() {
     let mut server = server();
-    migrate(&server, new_migrations());
+    migrate(&server, &new_migrations());
     deploy(&server, (&[PRESENT], PRESENT));
     let organization = server.organization();
     let mut client = server.client(&organization, "live", "read_write");
@@ -315,8 +303,8 @@ fn a_build_that_may_not_serve_the_tables_answers_503_and_leaves_them_alone() {
 /// A migration that was applied is never applied again, whatever it says by then.
 #[test]
 fn the_migrations_of_the_former_build_are_as_they_were() {
-    let present = migrations(&xtask::root());
-    for (name, text) in migrations(&former::folder()) {
+    let present = migrations::of(&xtask::root());
+    for (name, text) in migrations::of(&former::folder()) {
         assert_eq!(present.get(&name), Some(&text), "{name}");
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use xtask::verify::examine;
 use xtask::verify::report::{Finding, Report};
 
+use crate::migrations;
 use crate::server::{Options, Server, expect, roomy};
 use crate::upstream::{Behaviour, Upstream};
 
@@ -54,16 +55,8 @@ fn assert_nothing_left(server: &Server) {
 }
 
 /// The statements of the first migrations.
-fn migrations(count: usize) -> Vec<String> {
-    let folder = xtask::root().join("migrations");
-    let mut files: Vec<_> = folder.read_dir().expect("migrations").map(|file| file.expect("a file").path()).collect();
-    files.sort();
-    let statements = |text: &str| -> Vec<String> {
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-        let text = lines.join("\n");
-        text.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
-    };
-    files.iter().take(count).flat_map(|file| statements(&std::fs::read_to_string(file).expect("SQL"))).collect()
+fn first_migrations(count: usize) -> Vec<String> {
+    migrations::statements(migrations::of(&xtask::root()).values().take(count))
 }
 
 #[test]
@@ -158,9 +151,9 @@ fn bindings_that_are_missing_or_of_another_build_are_found() {
         (json!({ "without": ["RECORDS"] }), "KV", "the binding RECORDS of KV is missing", "wrangler.toml"),
         (json!({ "without": ["LISTING"] }), "D1", "the binding LISTING of D1 is missing", "wrangler.toml"),
         (json!({ "d1": "OTHER" }), "D1", "no migration is applied", migrate),
-        (other(migrations(1)), "D1", "no migration is applied", migrate),
+        (other(first_migrations(1)), "D1", "no migration is applied", migrate),
         (
-            other(migrations(4)[migrations(1).len()..].to_vec()),
+            other(first_migrations(4)[first_migrations(1).len()..].to_vec()),
             "D1",
             "have version 4, and this build expects 6",
             migrate,

@@ -55,7 +55,7 @@ impl<'a> KeyView<'a> {
             created_at: record.created_at,
             expires_at: record.expires_at,
             revoked_at: record.revoked_at,
-            last_used_on: record.last_used_on.map(|day| day.to_string().chars().take(10).collect()),
+            last_used_on: record.last_used_on.map(Timestamp::date),
         }
     }
 }
