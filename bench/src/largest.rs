@@ -331,6 +331,11 @@ impl Largest {
                 .json(body.to_string())
         };
         self.all(&(0..MANY).map(key).collect::<Vec<_>>())?;
+        let operator = |number: usize| {
+            let body = json!({ "name": letters(number).filled("") });
+            Self::operator("POST", "/admin/v1/operators").json(body.to_string())
+        };
+        self.all(&(0..MANY).map(operator).collect::<Vec<_>>())?;
         Ok(())
     }
 

@@ -155,7 +155,9 @@ impl Probes<'_> {
                 let from = of(&self.largest.principals_from, &(letters, users))?;
                 format!("?type=human&limit={rows}{from}")
             }
-            "GET /admin/v1/organizations" | "GET /admin/v1/organizations/{organization_id}/keys" => {
+            "GET /admin/v1/organizations"
+            | "GET /admin/v1/organizations/{organization_id}/keys"
+            | "GET /admin/v1/operators" => {
                 format!("?limit={rows}")
             }
             _ => String::new(),

@@ -50,7 +50,9 @@ pub fn legal(operation: &str, sizes: Sizes, number: usize) -> String {
         "POST /admin/v1/organizations" => {
             json!({ "name": name(), "clerk_org_id": format!("org_new_{number:0>240}") }).to_string()
         }
-        "PATCH /admin/v1/organizations/{organization_id}" => json!({ "name": name() }).to_string(),
+        "PATCH /admin/v1/organizations/{organization_id}" | "POST /admin/v1/operators" => {
+            json!({ "name": name() }).to_string()
+        }
         "POST /admin/v1/organizations/{organization_id}/keys" => {
             json!({ "kind": "api", "mode": "test", "name": name() }).to_string()
         }
@@ -196,6 +198,11 @@ pub fn taken_away(
             let path = format!("/admin/v1/organizations/{}/keys", largest.organization_id);
             let key = legal("POST /admin/v1/organizations/{organization_id}/keys", sizes, number);
             ("{key_id}", made(largest, &Largest::operator("POST", path).json(key), "/id")?)
+        }
+        "DELETE /admin/v1/operators/{operator_id}" => {
+            let operator = legal("POST /admin/v1/operators", sizes, number);
+            let ask = Largest::operator("POST", "/admin/v1/operators").json(operator);
+            ("{operator_id}", made(largest, &ask, "/id")?)
         }
         "DELETE /admin/v1/organizations/{organization_id}" => {
             let organization = legal("POST /admin/v1/organizations", sizes, number);
