@@ -16,12 +16,12 @@ use crate::respond::{relationship_of, turn};
 use crate::server::{Options, Server, expect, roomy, shared};
 use crate::wait;
 
-const PATH: &str = "/v1/events";
+pub const PATH: &str = "/v1/events";
 /// Counts calls, and has a clock that can be set.
 const FAULTS: &str = "tests/runtime/faults.mjs";
 
 /// Walks through all events, page by page.
-fn walk(client: &Client, query: &str, limit: usize) -> Vec<Value> {
+pub fn walk(client: &Client, query: &str, limit: usize) -> Vec<Value> {
     let mut all = Vec::new();
     let (mut after, mut pages) = (String::new(), PageCount::default());
     loop {

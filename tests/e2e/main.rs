@@ -21,6 +21,7 @@ mod diagnostics;
 mod edge_reads;
 mod ending;
 mod erasure;
+mod event_stream;
 mod events;
 mod export;
 mod faults;

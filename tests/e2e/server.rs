@@ -64,7 +64,7 @@ fn new_state() -> PathBuf {
     state
 }
 
-fn tools() -> &'static Tools {
+pub fn tools() -> &'static Tools {
     static TOOLS: OnceLock<Tools> = OnceLock::new();
     TOOLS.get_or_init(|| {
         remove_abandoned_states();

@@ -93,11 +93,16 @@ fn collect(folder: &str, paths: &mut Vec<String>) -> Result<(), Box<dyn Error>> 
             if name != "node_modules" {
                 collect(&path, paths)?;
             }
-        } else if matches!(extension, Some("rs" | "js" | "mjs" | "ts")) && !name.starts_with("swagger-ui") {
+        } else if matches!(extension, Some("rs" | "js" | "mjs" | "ts")) && !is_library(&name) {
             paths.push(path);
         }
     }
     Ok(())
+}
+
+/// Whether the build put a file among ours: `xtask/src/page_libraries.rs`.
+fn is_library(name: &str) -> bool {
+    name.starts_with("swagger-ui") || name == "eventsource-parser.js"
 }
 
 /// Reads a Rust file: its imports, functions and types.

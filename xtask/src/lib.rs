@@ -19,10 +19,10 @@ pub mod migrations;
 pub mod mutants;
 pub mod openapi;
 pub mod organizations;
+pub mod page_libraries;
 pub mod parsers;
 pub mod process;
 pub mod python;
-pub mod reference;
 pub mod runtime;
 pub mod screenshots;
 pub mod secrets;
@@ -66,7 +66,7 @@ pub fn prepare_with(build: &wasm::Build) -> Result<tools::Tools> {
     fs::create_dir_all(&target)?;
     let _lock = lock::wait(&target.join("prepare.lock"), "installing the tools or building the Worker")?;
     let tools = tools::ensure()?;
-    reference::place(&tools)?;
+    page_libraries::place(&tools)?;
     build.run(&tools)?;
     Ok(tools)
 }

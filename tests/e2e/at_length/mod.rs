@@ -15,7 +15,7 @@ mod moving;
 mod scale;
 
 /// A running command, which is killed when this value is dropped.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
