@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// Folders whose files documents name. Others, such as `target`, are made by commands.
-const FOLDERS: [&str; 11] =
-    [".cargo", ".ci", ".github", "bench", "docs", "migrations", "src", "tests", "worker", "www", "xtask"];
+const FOLDERS: [&str; 12] =
+    [".cargo", ".ci", ".github", "bench", "docs", "examples", "migrations", "src", "tests", "worker", "www", "xtask"];
 /// Files of the top folder that documents name.
 const EXTENSIONS: [&str; 2] = ["md", "toml"];
 /// Subcommands that cargo has by itself, or that rustup brings.

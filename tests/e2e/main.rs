@@ -25,6 +25,7 @@ mod event_stream;
 mod events;
 mod export;
 mod faults;
+mod follow;
 mod front;
 mod get_end_user;
 mod hang_up;

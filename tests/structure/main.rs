@@ -73,7 +73,7 @@ const TABLES: &[&str] = &[
 
 /// Everything that is written by hand and shipped, or builds what is shipped.
 fn trees() -> Vec<Tree> {
-    ["src", "worker/src", "xtask/src", "bench/src", "bench/floor", "bench/twin/src", "www"]
+    ["src", "worker/src", "xtask/src", "bench/src", "bench/floor", "bench/twin/src", "examples", "www"]
         .into_iter()
         .map(|folder| Tree::read(folder).unwrap())
         .collect()
