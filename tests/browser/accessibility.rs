@@ -46,6 +46,8 @@ fn no_rule_is_violated_in_either_scheme() -> Result<()> {
             crate::edge::read_both_ways(&page)?;
             page.click("#exchanges button")?;
             page.wait("!document.querySelector('#exchange').hidden")?;
+            page.click("#events button")?;
+            page.wait("!document.querySelector('#event').hidden")?;
             found.extend(violations(&page, &what("at work"))?);
             page.click("#users button")?;
             page.wait("document.querySelector('#edit-metadata')")?;
@@ -95,6 +97,18 @@ fn a_keyboard_is_enough() -> Result<()> {
     page.wait("!document.querySelector('#person').open")?;
     assert_eq!(page.evaluate("document.activeElement.innerText")?, json!("grace"), "where one was before");
     assert_eq!(api.get("/v1/end-users/grace")?.0, 200);
+    // The test opens an event, and pauses the log.
+    page.wait("document.querySelector('#events button')?.innerText.includes('grace')")?;
+    page.evaluate("document.querySelector('#log-pause').focus()")?;
+    page.press("Enter")?;
+    page.wait("document.querySelector('#log-state').innerText === 'paused'")?;
+    page.press("Tab")?;
+    assert_eq!(focused(&page)?, json!("events"));
+    page.press("Tab")?;
+    page.press("Enter")?;
+    assert!(page.text("#event pre")?.contains("\"user_id\": \"grace\""));
+    page.press("Enter")?;
+    assert_eq!(page.evaluate("document.querySelector('#event').hidden")?, json!(true));
     // The test reads both ways over a distance. The user is chosen already.
     page.evaluate("document.querySelector('#edge-user').focus()")?;
     page.press("Tab")?;

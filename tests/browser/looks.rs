@@ -68,6 +68,7 @@ fn pictures_of_every_width_and_scheme() -> Result<()> {
     page.click("#burst-send")?;
     page.wait("document.querySelector('#burst-said').innerText.includes('Retried')")?;
     page.click("#exchanges button")?;
+    page.click("#events button")?;
     page.wait("document.querySelector('#copy-curl').getBoundingClientRect().right < innerWidth")?;
     for scheme in ["light", "dark"] {
         page.prefer(scheme, true)?;

@@ -9,8 +9,10 @@ mod conversation;
 mod directory;
 mod edge;
 mod inspector;
+mod log;
 mod looks;
 mod reference;
+mod relay;
 mod session;
 mod site;
 #[path = "../wait/mod.rs"]

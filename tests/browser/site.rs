@@ -77,13 +77,26 @@ impl Site {
         let organization = self.admin.create_organization("Test", limits)?;
         let request = json!({ "kind": "api", "mode": "live", "scope": "read_write", "name": "test" });
         let key = self.admin.issue_key(&organization, &request)?;
-        Ok(Api { url: self.served.url.clone(), key, agent: agent() })
+        Ok(Api { url: self.served.url.clone(), organization, key, agent: agent() })
+    }
+
+    /// Revokes the keys of an organization.
+    pub fn revoke_keys(&self, api: &Api) -> Result<()> {
+        for key in self.admin.keys(&api.organization)? {
+            self.admin.revoke_key(&api.organization, key["id"].as_str().ok_or("no id")?)?;
+        }
+        Ok(())
     }
 
     /// A page that is signed in with the key of an organization.
     pub fn console(&'static self, api: &Api) -> Result<Page<'static>> {
+        self.console_at(self.url(), api)
+    }
+
+    /// The same, where the server is reached at another URL.
+    pub fn console_at(&'static self, url: &str, api: &Api) -> Result<Page<'static>> {
         let page = self.page()?;
-        page.go(self.url())?;
+        page.go(url)?;
         page.wait(
             "!document.querySelector('#session').hidden && document.querySelectorAll('#exchanges li').length > 3",
         )?;
@@ -115,6 +128,7 @@ pub const LISTED: &str = "!document.querySelector('#directory').hasAttribute('ar
 
 pub struct Api {
     url: String,
+    organization: String,
     pub key: String,
     agent: ureq::Agent,
 }
@@ -140,6 +154,12 @@ impl Api {
     pub fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         let request = self.agent.patch(format!("{}{path}", self.url));
         Ok(request.header("Authorization", format!("Bearer {}", self.key)).send_json(body)?.body_mut().read_json()?)
+    }
+
+    /// The status of a `DELETE`.
+    pub fn delete(&self, path: &str) -> Result<u16> {
+        let request = self.agent.delete(format!("{}{path}", self.url));
+        Ok(request.header("Authorization", format!("Bearer {}", self.key)).call()?.status().as_u16())
     }
 
     /// Registers `count` users, `u00` and so on.

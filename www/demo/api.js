@@ -13,9 +13,9 @@ let count = 0;
 
 /**
  * Sends a request and returns the exchange. Never throws: a failed connection has status 0.
- * `onText` gets the text of the answer so far, each time more arrives.
+ * `onPiece` gets each piece of the text as it arrives. With `keep: false` the exchange holds none of it.
  */
-export async function call(method, path, { body, headers = {}, onText, signal } = {}) {
+export async function call(method, path, { body, headers = {}, onPiece, keep = true, signal } = {}) {
   const own = key;
   const sent = { Authorization: `Bearer ${own}`, ...headers };
   if (body !== undefined) sent["Content-Type"] ??= "application/json";
@@ -29,7 +29,7 @@ export async function call(method, path, { body, headers = {}, onText, signal } 
     exchange.status = response.status;
     exchange.headers = response.headers;
     exchange.arrived = performance.now();
-    if (onText && response.ok) await readPieces(response, exchange, onText);
+    if (onPiece && response.ok) await readPieces(response, exchange, onPiece, keep);
     else exchange.text = await response.text();
   } catch (error) {
     exchange.fault = error.name === "AbortError" ? "Stopped" : "The Worker could not be reached";
@@ -40,15 +40,17 @@ export async function call(method, path, { body, headers = {}, onText, signal } 
   return exchange;
 }
 
-async function readPieces(response, exchange, onText) {
+async function readPieces(response, exchange, onPiece, keep) {
+  tell(exchange);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return;
-    exchange.text += value;
-    if (exchange.sent.Authorization !== `Bearer ${key}`) return;
-    tell(exchange);
-    onText(exchange.text);
+    if (done || exchange.sent.Authorization !== `Bearer ${key}`) return;
+    if (keep) {
+      exchange.text += value;
+      tell(exchange);
+    }
+    onPiece(value);
   }
 }
 

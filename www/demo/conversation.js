@@ -2,6 +2,7 @@
 
 import { $, calm, h, statusTag } from "./dom.js";
 import { call, faultOf, read } from "./api.js";
+import { createParser } from "./eventsource-parser.js";
 import * as mood from "./mood.js";
 import * as overview from "./overview.js";
 
@@ -41,13 +42,6 @@ function say(kind, ...content) {
 
 const follow = () => $("messages").scrollTo({ top: $("messages").scrollHeight, behavior: calm.matches ? "auto" : "smooth" });
 
-/** The complete events of a stream. */
-function events(text) {
-  const blocks = text.split("\n\n").slice(0, -1);
-  return blocks.map((block) => block.split("\n").find((line) => line.startsWith("data:"))).filter(Boolean)
-    .map((line) => JSON.parse(line.slice(5)));
-}
-
 const affect = () => ({ valence: $("valence").valueAsNumber, arousal: $("arousal").valueAsNumber });
 
 /** A separate key for each message, so that a retry is safe. Works over http too. */
@@ -62,31 +56,33 @@ async function send() {
   const text = h("p", { className: "typing" });
   const meta = h("p", { className: "meta" });
   say("theirs", text, meta);
-  const show = (whole) => {
-    text.textContent = events(whole).filter((event) => event.type === "text").map((event) => event.delta).join("");
+  const events = [];
+  const parser = createParser({ onEvent: ({ data }) => events.push(JSON.parse(data)) });
+  const show = (piece) => {
+    parser.feed(piece);
+    text.textContent = events.filter((event) => event.type === "text").map((event) => event.delta).join("");
     text.classList.toggle("typing", text.textContent === "");
     follow();
   };
   const body = JSON.stringify({
     message, personality_id: $("talk-agent").value, user_id: $("talk-user").value, stream: true, affect: affect(),
   });
-  const answer = await call("POST", "/v1/respond", { body, headers: { "Idempotency-Key": fresh() }, onText: show });
+  const answer = await call("POST", "/v1/respond", { body, headers: { "Idempotency-Key": fresh() }, onPiece: show });
   text.className = "";
   $("send").disabled = false;
-  finish(answer, text, meta);
+  finish(answer, events, text, meta);
   await Promise.all([refreshMood(), overview.refresh()]);
 }
 
-function finish(answer, text, meta) {
-  const all = answer.status === 200 ? events(answer.text) : [];
-  const done = all.find((event) => event.type === "completion");
+function finish(answer, events, text, meta) {
+  const done = events.find((event) => event.type === "completion");
   if (done) {
     const { usage, latency_ms: latency } = done;
     const active = usage.active_relationship_counted ? ", 1 relationship more" : "";
     meta.textContent = `${usage.turns_consumed} turn${active} · ${usage.llm_provider} · ${latency} ms`;
     return;
   }
-  const failed = all.find((event) => event.type === "error");
+  const failed = events.find((event) => event.type === "error");
   text.parentElement.classList.add("bad");
   text.append(statusTag(failed ? 502 : answer.status), ` ${failed?.message ?? faultOf(answer)}`);
   meta.textContent = "Not counted.";

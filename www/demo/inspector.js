@@ -1,7 +1,8 @@
 // Every exchange with its headers, and a shell command that repeats it.
 
 import { $, copy, h, statusKind } from "./dom.js";
-import { onExchange, parse } from "./api.js";
+import { onExchange } from "./api.js";
+import { json } from "./json.js";
 
 const KEPT = 600;
 /** Time between two updates of the list. */
@@ -53,11 +54,11 @@ function make(exchange) {
 }
 
 function update({ item, status, time }, exchange) {
-  if (exchange.ms !== null) {
+  if (exchange.status || exchange.ms !== null) {
     status.className = `status ${exchange.fault ? "bad" : statusKind(exchange.status)}`;
     status.textContent = exchange.status || "–";
-    time.textContent = `${Math.round(exchange.ms)} ms`;
   }
+  if (exchange.ms !== null) time.textContent = `${Math.round(exchange.ms)} ms`;
   item.hidden = !passes(exchange);
 }
 
@@ -91,24 +92,12 @@ function detail() {
     pairs([["status", fault ?? `${status}`], ["request id", headers.get("x-request-id") ?? "–"],
       ["time", ms === null ? "…" : `${ms.toFixed(1)} ms`], ["sent", at.toISOString()]]),
     ...groups.filter(Boolean),
-    ...(body === undefined ? [] : [section("Request body", code(body))]),
-    section("Response body", code(text)));
+    ...(body === undefined ? [] : [section("Request body", json(body))]),
+    section("Response body", json(text)));
 }
 
 const section = (title, content) => h("section", {}, h("h5", {}, title), content);
 const pairs = (list) => h("dl", {}, ...list.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-
-function code(text) {
-  return h("pre", { tabIndex: 0 }, pretty(text) || "(none)");
-}
-
-function pretty(text) {
-  try {
-    return JSON.stringify(parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
 
 const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 

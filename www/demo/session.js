@@ -10,9 +10,10 @@ import { setHalfLife } from "./mood.js";
 const SHAPE = /^[a-z]+_(live|test)_[A-Za-z0-9]{8,}$/;
 
 let onSignedIn = () => {};
+let onSignedOut = () => {};
 
-export async function start(signedIn) {
-  onSignedIn = signedIn;
+export async function start(signedIn, signedOut) {
+  [onSignedIn, onSignedOut] = [signedIn, signedOut];
   $("sign-in").addEventListener("submit", (event) => {
     event.preventDefault();
     signIn($("key").value.trim());
@@ -37,6 +38,7 @@ async function demo() {
 
 function ask(fault) {
   setKey("");
+  onSignedOut();
   $("person").close();
   $("key").value = "";
   $("signing-in").hidden = true;
