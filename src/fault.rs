@@ -6,38 +6,8 @@ use serde::Serialize;
 use crate::directory::identifiers::DeletionId;
 use crate::directory::organization::{AGENTS_OF_OWNER_MAX, Capacity, RELATIONSHIPS_OF_USER_MAX};
 use crate::directory::quota::{Component, Quota};
-use crate::json::{self, RawValue};
+use crate::field_fault::FieldFault;
 use crate::refusal::Refusal;
-
-/// The part of the request that has a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
-#[strum(serialize_all = "lowercase", const_into_str)]
-pub enum Location {
-    Body,
-    Query,
-    Path,
-}
-
-/// One fault of one field.
-#[derive(Debug, Clone)]
-pub struct FieldFault {
-    pub location: Location,
-    /// The path of the field, with dots and indices, such as `users[3].metadata`.
-    pub path: String,
-    pub message: String,
-    /// The value that the caller sent, if it is short enough to repeat.
-    pub value: Option<json::Text>,
-}
-
-/// The longest value that is repeated to the caller, in bytes.
-const ECHO_BYTES_MAX: usize = 256;
-
-impl FieldFault {
-    pub fn new(location: Location, path: impl Into<String>, refusal: Refusal, value: Option<&RawValue>) -> Self {
-        let value = value.filter(|value| value.get().len() <= ECHO_BYTES_MAX).map(json::Text::from);
-        Self { location, path: path.into(), message: refusal.0, value }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialFault {
@@ -84,6 +54,13 @@ pub enum Fault {
     /// A quota is used up.
     OverQuota {
         component: Component,
+        quota: Quota,
+        now_ms: i64,
+    },
+    /// The end user has used up their turns. `used` and `limit` are the end user's, `quota` is the organization's.
+    OverUserQuota {
+        used: u64,
+        limit: u64,
         quota: Quota,
         now_ms: i64,
     },
@@ -180,6 +157,7 @@ impl Fault {
             Self::RateLimited { .. }
             | Self::QuotaReserved { .. }
             | Self::TooManyKeptAnswers { .. }
+            | Self::OverUserQuota { .. }
             | Self::OverQuota { component: Component::Turns, .. } => 429,
             Self::Internal { .. } => 500,
             Self::Upstream { .. } => 502,
@@ -203,6 +181,7 @@ impl Fault {
             Self::IdempotencyOfErased => "idempotency_of_erased",
             Self::OverQuota { component: Component::Turns, .. } => "quota_exhausted",
             Self::OverQuota { component: Component::ActiveRelationships, .. } => "relationship_limit_reached",
+            Self::OverUserQuota { .. } => "user_quota_exhausted",
             Self::OverCapacity(Capacity::EndUsers) => "end_user_limit_reached",
             Self::OverCapacity(Capacity::Storage) => "storage_limit_reached",
             Self::OverCapacity(Capacity::RelationshipsOfUser) => "end_user_relationship_limit_reached",
@@ -241,7 +220,7 @@ impl Fault {
             | Self::IdempotencyInFlight
             | Self::IdempotencyOfErased
             | Self::PreconditionFailed => FaultKind::Conflict,
-            Self::OverQuota { .. } | Self::OverCapacity(_) => FaultKind::Quota,
+            Self::OverQuota { .. } | Self::OverUserQuota { .. } | Self::OverCapacity(_) => FaultKind::Quota,
             Self::RateLimited { .. } | Self::QuotaReserved { .. } | Self::TooManyKeptAnswers { .. } => {
                 FaultKind::RateLimit
             }
@@ -262,7 +241,7 @@ impl Fault {
             Self::Conflict(_) | Self::Ambiguous | Self::OtherType => "Conflict",
             Self::IdempotencyInFlight => "Request in flight",
             Self::IdempotencyOfErased => "Erased since",
-            Self::OverQuota { .. } => "Quota exhausted",
+            Self::OverQuota { .. } | Self::OverUserQuota { .. } => "Quota exhausted",
             Self::OverCapacity(_) => "Limit reached",
             Self::QuotaReserved { .. } => "Quota reserved",
             Self::DeletionPending { .. } => "Deletion pending",
@@ -307,6 +286,7 @@ impl Fault {
             Self::OverQuota { component: Component::ActiveRelationships, .. } => {
                 "The active relationships of this billing period are used up.".to_owned()
             }
+            Self::OverUserQuota { .. } => "The end user's turns of this billing period are used up.".to_owned(),
             Self::OverCapacity(Capacity::EndUsers) => "The organization has as many end users as it may.".to_owned(),
             Self::OverCapacity(Capacity::Storage) => "The organization stores as much as it may.".to_owned(),
             Self::OverCapacity(Capacity::RelationshipsOfUser) => {
@@ -326,7 +306,7 @@ impl Fault {
             Self::PreconditionFailed => "A precondition does not hold, such as the version in If-Match.".to_owned(),
             Self::PayloadTooLarge { bytes_max } => format!("The body is larger than {bytes_max} bytes."),
             Self::UnsupportedMediaType => "The body must be sent as Content-Type: application/json.".to_owned(),
-            Self::Invalid(faults) => faults.iter().map(describe).collect::<Vec<_>>().join("; "),
+            Self::Invalid(faults) => faults.iter().map(FieldFault::to_string).collect::<Vec<_>>().join("; "),
             Self::RateLimited { .. } => "Too many requests; retry after the time in Retry-After.".to_owned(),
             Self::TooManyKeptAnswers { .. } => {
                 "Too many requests with an Idempotency-Key in the last 24 hours; their answers are still kept."
@@ -357,6 +337,7 @@ impl Fault {
             Self::IdempotencyInFlight => "Send the request again when the first has been answered.",
             Self::IdempotencyOfErased => "If the erased is to be made anew, use a new Idempotency-Key.",
             Self::OverQuota { .. } => "Wait for the next billing period, or ask for a larger quota.",
+            Self::OverUserQuota { .. } => "Wait for the next billing period, or ask for a larger limit for end users.",
             Self::OverCapacity(Capacity::RelationshipsOfUser) => "Erase relationships that are no longer needed.",
             Self::OverCapacity(Capacity::AgentsOfOwner) => "Name another owner, or none.",
             Self::OverCapacity(Capacity::EndUsers | Capacity::Storage) => {
@@ -386,10 +367,4 @@ impl Fault {
             _ => None,
         }
     }
-}
-
-fn describe(fault: &FieldFault) -> String {
-    // The path is empty when the whole value is at fault.
-    let path = if fault.path.is_empty() { "it" } else { &fault.path };
-    format!("{path} {}", fault.message)
 }

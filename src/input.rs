@@ -5,7 +5,8 @@
 use percent_encoding::percent_decode_str;
 use strum::VariantArray;
 
-use crate::fault::{Fault, FieldFault, Location};
+use crate::fault::Fault;
+use crate::field_fault::{FieldFault, Location};
 use crate::json::{self, RawValue, members};
 use crate::refusal::Refusal;
 

@@ -20,6 +20,7 @@ pub mod directory;
 pub mod edge;
 pub mod fault;
 pub mod fetch;
+pub mod field_fault;
 pub mod guards;
 pub mod input;
 pub mod json;

@@ -91,6 +91,7 @@ pub const OPERATIONS: &[Operation] = &[
     write("PATCH /v1/end-users/{user_id}", BODY, RECORD, 0),
     write("DELETE /v1/end-users/{user_id}", BODY, RECORD, 40),
     read("GET /v1/end-users/{user_id}/export", RECORD, 0),
+    read("GET /v1/end-users/{user_id}/usage", 0, 0),
     read("GET /v1/deletions/{deletion_id}", 0, 0),
     write("POST /v1/respond", BODY, ANSWER, 32_000),
     read("GET /v1/relationships", 0, 200),

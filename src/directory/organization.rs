@@ -47,6 +47,9 @@ pub struct Limits {
     /// What the records may take, with everything that is kept about them, 0 to 1,000,000,000,000, in bytes.
     #[serde(default = "storage_bytes_default")]
     pub storage_bytes: u64,
+    /// The turns of one end user in a billing period, 0 to 1,000,000,000,000. 0 sets no limit.
+    #[serde(default)]
+    pub turns_per_user: u64,
 }
 
 impl Limits {
@@ -56,6 +59,11 @@ impl Limits {
             Component::Turns => self.turns_per_period,
             Component::ActiveRelationships => self.active_relationships,
         }
+    }
+
+    /// What a billing period grants each end user, in turns; `None` without a limit.
+    pub const fn turns_of_user(&self) -> Option<u64> {
+        if self.turns_per_user == 0 { None } else { Some(self.turns_per_user) }
     }
 }
 
@@ -97,6 +105,7 @@ impl Default for Limits {
             edge_stale_s: EDGE_STALE_S_MAX,
             end_users: END_USERS_DEFAULT,
             storage_bytes: STORAGE_BYTES_DEFAULT,
+            turns_per_user: 0,
         }
     }
 }
@@ -185,12 +194,13 @@ mod tests {
             "{\"id\":\"01HF7YAT00041061050R3GG28A\",\"name\":\"Acme \\\"é\\\"\",\"slug\":\"acme\",\
              \"clerk_org_id\":\"org_1\",\"location\":\"weur\",\"limits\":{\"requests_per_second\":50,\"burst\":100,\
              \"turns_per_period\":1000000000000,\"active_relationships\":1000,\"edge_stale_s\":5,\"end_users\":1000000,\
-             \"storage_bytes\":1000000000},\"version\":3,\
+             \"storage_bytes\":1000000000,\"turns_per_user\":0},\"version\":3,\
              \"created_at\":\"2023-11-14T22:13:20.123Z\",\"updated_at\":\"9999-12-31T23:59:59.999Z\"}"
         );
         assert_eq!(serde_json::from_str::<Organization>(&text).unwrap(), organization);
-        let earlier = text.replace("\"location\":\"weur\",", "");
-        assert_eq!(serde_json::from_str::<Organization>(&earlier).unwrap().location, None, "of an earlier build");
+        let earlier = text.replace("\"location\":\"weur\",", "").replace(",\"turns_per_user\":0", "");
+        let read = serde_json::from_str::<Organization>(&earlier).unwrap();
+        assert_eq!((read.location, read.limits.turns_of_user()), (None, None), "of an earlier build");
         let alone = Organization { clerk_org_id: None, ..organization };
         assert_eq!(serde_json::from_str::<Organization>(&serde_json::to_string(&alone).unwrap()).unwrap(), alone);
         for bad in

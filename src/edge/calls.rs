@@ -14,7 +14,8 @@ use super::runtime::{CallError, ObjectMethod, Runtime};
 use super::waits::Store;
 use crate::directory::identifiers::{Mode, OrganizationId, RequestId, Tenant};
 use crate::directory::timestamp::Timestamp;
-use crate::fault::{CredentialFault, Fault, FieldFault, Location, UNAVAILABLE_RETRY_S, internal, store_unavailable};
+use crate::fault::{CredentialFault, Fault, UNAVAILABLE_RETRY_S, internal, store_unavailable};
+use crate::field_fault::{FieldFault, Location};
 use crate::organization::protocol::{
     self, Admit, Answer, Call, Caller, Command, Denial, EdgeCall, IdempotencyKey, IntoCommand, Rejection, Reply,
     Resource,
@@ -214,6 +215,9 @@ pub fn fault_of(rejection: Rejection, now: Timestamp) -> Fault {
         Rejection::Ambiguous => Fault::Ambiguous,
         Rejection::OtherType => Fault::OtherType,
         Rejection::OverQuota { component, quota } => Fault::OverQuota { component, quota, now_ms: now.millis() },
+        Rejection::OverUserQuota { used, limit, quota } => {
+            Fault::OverUserQuota { used, limit, quota, now_ms: now.millis() }
+        }
         Rejection::QuotaReserved { quota, retry_after_ms } => Fault::QuotaReserved { quota, retry_after_ms },
         Rejection::OverCapacity(capacity) => Fault::OverCapacity(capacity),
         Rejection::TooManyKeptAnswers { quota, retry_after_ms } => Fault::TooManyKeptAnswers { quota, retry_after_ms },

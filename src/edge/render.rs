@@ -9,7 +9,8 @@ use super::http::schema::{self, Described, Schema};
 use crate::directory::identifiers::{DeletionId, RequestId};
 use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
-use crate::fault::{CredentialFault, Fault, FaultKind, FieldFault};
+use crate::fault::{CredentialFault, Fault, FaultKind};
+use crate::field_fault::FieldFault;
 use crate::json;
 
 /// How long most erasures last, in milliseconds: the flush gathers changes for a second.
@@ -47,7 +48,8 @@ pub fn fault(dialect: Dialect, fault: &Fault, request_id: RequestId, origin: &st
         | Fault::TooManyKeptAnswers { retry_after_ms, .. } => {
             response = retry_after(response, *retry_after_ms);
         }
-        Fault::OverQuota { component: Component::Turns, quota, now_ms } => {
+        Fault::OverQuota { component: Component::Turns, quota, now_ms }
+        | Fault::OverUserQuota { quota, now_ms, .. } => {
             response = retry_after(response, quota.resets_at.millis().saturating_sub(*now_ms));
         }
         Fault::DeletionPending { .. } => response = retry_after(response, ERASED_WITHIN_MS),
@@ -119,6 +121,12 @@ fn end_users(fault: &Fault, request_id: RequestId, origin: &str) -> serde_json::
             let (used, limit) = quota.of(*component);
             Some(ErrorDetails::Quota { component: *component, used, limit, resets_at: quota.resets_at })
         }
+        Fault::OverUserQuota { used, limit, quota, .. } => Some(ErrorDetails::Quota {
+            component: Component::Turns,
+            used: *used,
+            limit: *limit,
+            resets_at: quota.resets_at,
+        }),
         _ => None,
     };
     serde_json::to_string(&EndUsersError {

@@ -128,6 +128,7 @@ pub static ROUTES: &[Route] = &[
     api(Patch, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(end_users::update)),
     api(Delete, "/v1/end-users/{user_id}", EndUsers, ReadWrite, OPTIONAL, OneCall(deletions::request)),
     api(Get, "/v1/end-users/{user_id}/export", EndUsers, Read, NO_BODY, Export),
+    api(Get, "/v1/end-users/{user_id}/usage", EndUsers, Read, NO_BODY, OneCall(usage::of_end_user)),
     api(Get, "/v1/deletions/{deletion_id}", EndUsers, Read, NO_BODY, OneCall(deletions::get)),
     api(Post, "/v1/respond", EndUsers, ReadWrite, JSON, Respond),
     api(Get, "/v1/relationships", EndUsers, Read, NO_BODY, OneCall(relationships::list)),

@@ -16,6 +16,7 @@ use super::relationships;
 use super::schema;
 use super::sql::Sql;
 use super::transfer;
+use super::turn_quotas;
 use super::turns;
 use super::users;
 use super::writer::Writer;
@@ -90,6 +91,7 @@ fn dispatch(
         Command::CommitTurn(answer) => Answer::CommitTurn(turns::commit(writer, settings, request_id, &answer, decay)?),
         Command::ReleaseTurn(_) => Answer::ReleaseTurn(turns::release(sql, request_id)?),
         Command::ReadUsage(_) => Answer::ReadUsage(quotas::usage(sql, settings, now)?),
+        Command::ReadUserUsage(read) => Answer::ReadUserUsage(turn_quotas::usage_of_user(sql, settings, &read, now)?),
         Command::Configure(settings) => Answer::Configure(memory.configure(sql, settings, now)?),
         Command::IssueKey(IssueKey { settings, digest, key }) => {
             memory.configure(sql, settings, now)?;

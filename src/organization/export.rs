@@ -19,6 +19,7 @@ use super::protocol::{ExportList, ExportPart, ExportPlace, ExportedPart, Numbere
 use super::relationships;
 use super::sql::{Sql, SqlError, json_text};
 use super::user_row::UserRow;
+use super::user_turns::PeriodTurns;
 use crate::directory::agent::AgentId;
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
@@ -34,6 +35,9 @@ use crate::json;
 pub struct Export<'a> {
     exported_at: Timestamp,
     end_user: EndUser,
+    /// The turns of the two latest billing periods in which the user took one.
+    #[schemars(length(max = 2))]
+    turns: Vec<PeriodTurns>,
     /// Answers kept for retries, each with the record as it was then.
     kept_answers: Vec<KeptAnswer>,
     relationships: Vec<RelationshipView<'a>>,
@@ -76,7 +80,9 @@ pub fn part(
                 list: ExportList::KeptAnswers { after: 0 },
             };
             let (exported_at, end_user) = (json_text("an instant", &decay.now)?, json_text("a user", &row.user)?);
-            let text = format!("{{\"exported_at\":{exported_at},\"end_user\":{end_user},\"kept_answers\":[");
+            let turns = json_text("turns", &row.turns.periods().collect::<Vec<_>>())?;
+            let text =
+                format!("{{\"exported_at\":{exported_at},\"end_user\":{end_user},\"turns\":{turns},\"kept_answers\":[");
             (row, text, place)
         }
         ExportPart::Next(place) => {

@@ -26,7 +26,7 @@ const SERVED_FROM: i64 = 3;
 /// twice. Text compares byte by byte (`BINARY`, the default). A table about persons has an integer key, so that
 /// the object can overwrite a row in place before it deletes it (see [`super::overwriting`]). An index names a
 /// person by a digest. The other tables are `WITHOUT ROWID`, so that a lookup is one search.
-const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS, ANSWERS, EVENTS];
+const STEPS: &[&[&str]] = &[TABLES, COPIES, ORGANIZATION, BOUNDS, ANSWERS, EVENTS, USER_TURNS];
 
 const TABLES: &[&str] = &[
     "CREATE TABLE settings (
@@ -258,6 +258,15 @@ const EVENTS: &[&str] = &[
         mark INTEGER NOT NULL
     )",
     "INSERT INTO last_swept_event SELECT 1, min(sequence) - 1, 0 FROM changes HAVING count(*) > 0",
+];
+
+/// The turns of each person. See [`super::user_turns`]. Those before this step were counted for the organization alone.
+const USER_TURNS: &[&str] = &[
+    "ALTER TABLE settings ADD COLUMN turns_per_user INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE users ADD COLUMN turns_period INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE users ADD COLUMN turns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE users ADD COLUMN earlier_period INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE users ADD COLUMN earlier_turns INTEGER NOT NULL DEFAULT 0",
 ];
 
 /// Executes the steps that are not done yet. Fails when this build may not serve the tables.

@@ -7,7 +7,8 @@ use crate::directory::organization::Limits;
 use crate::json;
 
 const COLUMNS: &str = "organization_id, mode, version, requests_per_second, burst, turns_per_period, \
-                       active_relationships, anchor, edge_stale_s, end_users, storage_bytes, record";
+                       active_relationships, anchor, edge_stale_s, end_users, storage_bytes, \
+                       turns_per_user, record";
 
 pub fn load(sql: &impl Sql) -> Result<Option<Settings>, SqlError> {
     sql.find(&format!("SELECT {COLUMNS} FROM settings WHERE one = 1"), &[], read)
@@ -28,6 +29,7 @@ fn read(row: &mut Row) -> Result<Settings, SqlError> {
         edge_stale_s: number(row.integer()?)?,
         end_users: number(row.integer()?)?,
         storage_bytes: number(row.integer()?)?,
+        turns_per_user: number(row.integer()?)?,
         ..limits
     };
     let record = row.optional_text()?.map(json::Text::parse).transpose();
@@ -38,7 +40,7 @@ fn read(row: &mut Row) -> Result<Settings, SqlError> {
 pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
     let quota = |limit: u64| i64::try_from(limit).unwrap_or(i64::MAX);
     sql.execute(
-        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+        &format!("INSERT OR REPLACE INTO settings (one, {COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
         &[
             settings.tenant.organization.to_string().into(),
             settings.tenant.mode.into_str().into(),
@@ -51,6 +53,7 @@ pub fn store(sql: &impl Sql, settings: &Settings) -> Result<(), SqlError> {
             i64::from(settings.limits.edge_stale_s).into(),
             quota(settings.limits.end_users).into(),
             quota(settings.limits.storage_bytes).into(),
+            quota(settings.limits.turns_per_user).into(),
             settings.record.as_ref().map(json::Text::as_str).into(),
         ],
     )

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //!
-//! - At every moment `counted + reserved ≤ limit`, for turns and for active relationships. The object reserves a
-//!   turn before the edge asks a provider for the answer.
+//! - The object reserves a turn before the edge asks a provider for the answer, if the quotas have room for it
+//!   ([`super::turn_quotas`]).
 //! - The object counts a turn exactly when it commits the turn, in one transaction with the answer that it keeps
 //!   for a retry. It never counts a released or expired turn. It refuses a commit that comes too late, and the
 //!   caller does not get the answer.
@@ -26,6 +26,7 @@ use super::protocol::{
 use super::quotas::{self, Period};
 use super::relationships;
 use super::sql::{Row, Sql, SqlError, json_text};
+use super::turn_quotas::TurnQuotas;
 use super::user_row::{self, UserRow};
 use super::users;
 use super::writer::Writer;
@@ -33,7 +34,7 @@ use crate::directory::identifiers::RequestId;
 use crate::directory::metadata::Metadata;
 use crate::directory::mood::{Decay, EmotionalState};
 use crate::directory::names::UserId;
-use crate::directory::quota::{Component, Quota};
+use crate::directory::quota::Component;
 use crate::directory::timestamp::Timestamp;
 
 const RESERVED: &str = "reserved";
@@ -96,24 +97,13 @@ pub fn reserve(
     }
     user.as_ref().map_or(Ok(()), |row| row.check_takes_writes(sql))?;
     let period = Period::containing(settings.anchor, now);
-    // In a refusal `used` includes turns in progress, which are returned if they fail.
-    let turns_used = quota.turns_used.saturating_add(turns_reserved(sql, period, now)?);
-    if turns_used >= quota.turns_limit {
-        let shown = Quota { turns_used, ..quota };
-        return Err(over_quota(sql, period, Component::Turns, quota, shown, now)?.into());
-    }
+    let room = TurnQuotas { sql, limits: settings.limits, period, quota, now };
+    room.check_turns()?;
     let mut reservation = Reservation { period, relationship: None, user: None, named, is_new_active: false };
     if let Some(user_id) = user_id {
         let held = user.as_ref().map(|row| row.number);
-        reservation.is_new_active = !active_relationships::contains(sql, period, held, agent.number)?;
-        if reservation.is_new_active {
-            let reserved = relationships_reserved(sql, period, held, agent.number, now)?;
-            let relationships_used = quota.relationships_used.saturating_add(reserved);
-            if relationships_used >= quota.relationships_limit {
-                let shown = Quota { relationships_used, ..quota };
-                return Err(over_quota(sql, period, Component::ActiveRelationships, quota, shown, now)?.into());
-            }
-        }
+        reservation.is_new_active = room.check_active_relationship(held, agent.number)?;
+        user.as_ref().map_or(Ok(()), |row| room.check_turns_of(row))?;
         let (number, relationship) = match held {
             Some(number) => (number, relationships::ensure(writer, turn.relationship_id, number, agent.number)?),
             None if agents::has_external_id(sql, &user_id)? => return Err(Rejection::OtherType.into()),
@@ -127,31 +117,6 @@ pub fn reserve(
     }
     reservation.store(sql, request_id, key, now.millis().saturating_add(turn.expires_in_ms))?;
     Ok(reserved)
-}
-
-/// The rejection of a turn for which the quota has no room. While the quota is not used up, room comes when the
-/// oldest turn in progress ends that takes some of it. `counted` is without turns in progress, `quota` with them.
-fn over_quota(
-    sql: &impl Sql,
-    period: Period,
-    component: Component,
-    counted: Quota,
-    quota: Quota,
-    now: Timestamp,
-) -> Result<Rejection, SqlError> {
-    let (used, limit) = counted.of(component);
-    if used >= limit {
-        return Ok(Rejection::OverQuota { component, quota });
-    }
-    let only_new_active = i64::from(component == Component::ActiveRelationships);
-    let oldest = sql.find(
-        "SELECT min(expires_at) FROM ledger
-         WHERE state = 'reserved' AND period_start = ? AND expires_at > ? AND is_new_active >= ?",
-        &[period.start.into(), now.into(), only_new_active.into()],
-        Row::optional_integer,
-    )?;
-    let retry_after_ms = oldest.flatten().map_or(0, |ends_at| ends_at.saturating_sub(now.millis()));
-    Ok(Rejection::QuotaReserved { quota, retry_after_ms })
 }
 
 /// What a turn reserves besides itself.
@@ -197,31 +162,6 @@ fn create_user(writer: &mut Writer<'_, impl Sql>, request_id: RequestId, user_id
     let number = writer.log.next_sequence();
     users::create(writer, request_id, new)?;
     Ok(number)
-}
-
-fn turns_reserved(sql: &impl Sql, period: Period, now: Timestamp) -> Result<u64, SqlError> {
-    sql.count(
-        "SELECT count(*) FROM ledger WHERE state = 'reserved' AND period_start = ? AND expires_at > ?",
-        &[period.start.into(), now.into()],
-    )
-}
-
-/// How many relationships the turns in progress would make active, without this one.
-fn relationships_reserved(
-    sql: &impl Sql,
-    period: Period,
-    user: Option<i64>,
-    agent: i64,
-    now: Timestamp,
-) -> Result<u64, SqlError> {
-    sql.count(
-        "SELECT count(DISTINCT l.relationship) FROM ledger l JOIN relationships r ON r.number = l.relationship
-         WHERE l.state = 'reserved' AND l.period_start = ?1 AND l.expires_at > ?2 AND l.is_new_active = 1
-         AND NOT (r.user IS ?3 AND r.agent = ?4)
-         AND NOT EXISTS (SELECT 1 FROM active_relationships a
-                         WHERE a.period_start = ?1 AND a.user = r.user AND a.agent = r.agent)",
-        &[period.start.into(), now.into(), user.into(), agent.into()],
-    )
 }
 
 /// The answer to a turn, as the caller gets it and as the object keeps it.
@@ -276,12 +216,9 @@ pub fn commit(
     }
     let period_start = Timestamp::from_millis(period_start);
     quotas::count(sql, writer.log, &settings.limits, Component::Turns, period_start)?;
-    let counted = match (relationship, user) {
-        (Some(relationship), Some(user)) => {
-            let pair = TurnRelationship { relationship, user, period_start };
-            interact(writer, settings, &pair, answer, decay)?
-        }
-        _ => false,
+    let counted = match user {
+        Some(user) => interact(writer, settings, &UserTurn { user, relationship, period_start }, answer, decay)?,
+        None => false,
     };
     sql.execute(
         "UPDATE ledger SET state = 'committed', is_new_active = ?2 WHERE operation = ?1",
@@ -318,34 +255,41 @@ fn respond(
     Ok(CountedTurn { document: json_text("a turn", &view)?, quota: Some(quotas::read(sql, settings, now)?) })
 }
 
-/// The relationship of a turn, and the period in which the turn counts.
-struct TurnRelationship {
-    relationship: i64,
+/// The user who takes a turn, and the period in which the turn counts.
+struct UserTurn {
     user: i64,
+    /// `None` when the relationship has been erased since.
+    relationship: Option<i64>,
     period_start: Timestamp,
 }
 
 /// Records a turn with its user and relationship, and returns whether the turn made the relationship active. If
-/// the user is being erased, the turn counts and leaves no trace of the user.
+/// the user is being erased, the turn counts for the organization and leaves no trace of the user.
 fn interact(
     writer: &mut Writer<'_, impl Sql>,
     settings: &Settings,
-    pair: &TurnRelationship,
+    turn: &UserTurn,
     answer: &TurnAnswer,
     decay: Decay,
 ) -> Result<bool, SqlError> {
     let sql = writer.sql;
-    let Some(mut row) = UserRow::of_number(sql, pair.user)? else { return Ok(false) };
+    let Some(mut row) = UserRow::of_number(sql, turn.user)? else { return Ok(false) };
     if row.takes_no_write() {
         return Ok(false);
     }
-    let Some(agent) = relationships::note_turn(sql, pair.relationship, answer, decay)? else { return Ok(false) };
+    row.turns.count(turn.period_start);
+    let noted = turn.relationship.map(|number| relationships::note_turn(sql, number, answer, decay)).transpose()?;
+    let Some(agent) = noted.flatten() else {
+        // Without its relationship the turn only counts. That is no change of the record.
+        row.store(sql)?;
+        return Ok(false);
+    };
     row.interacted(decay.now);
     let affected = Affected::UserAndRelationships(row.number);
     row.store_changed(writer, ChangeKind::Turn, affected)?;
-    let is_new = active_relationships::add(sql, pair.period_start.millis(), pair.user, agent)?;
+    let is_new = active_relationships::add(sql, turn.period_start.millis(), turn.user, agent)?;
     if is_new {
-        quotas::count(sql, writer.log, &settings.limits, Component::ActiveRelationships, pair.period_start)?;
+        quotas::count(sql, writer.log, &settings.limits, Component::ActiveRelationships, turn.period_start)?;
     }
     Ok(is_new)
 }

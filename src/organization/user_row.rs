@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::overwriting;
 use super::protocol::Rejection;
 use super::sql::{Row, Sql, SqlError, json_list};
+use super::user_turns::UserTurns;
 use super::writer::Writer;
 use crate::directory::end_user::{EndUser, Status, Version};
 use crate::directory::identifiers::DeletionId;
@@ -16,7 +17,8 @@ use crate::guards::{self, Guard};
 
 /// The columns that [`UserRow::read`] reads, in this order.
 pub const COLUMNS: &str = "u.number, u.principal_id, u.user_id, u.version, u.state, u.display_name, u.metadata, \
-                           u.created_at, u.updated_at, u.last_interaction_at";
+                           u.created_at, u.updated_at, u.last_interaction_at, u.turns_period, u.turns, \
+                           u.earlier_period, u.earlier_turns";
 
 /// The condition that a digest is one of some users'. Its first parameter is a JSON list of row numbers.
 pub const DIGESTS: &str = "IN (SELECT digest FROM users WHERE number IN (SELECT value FROM json_each(?1)))";
@@ -28,6 +30,8 @@ pub struct UserRow {
     pub number: i64,
     pub principal_id: PrincipalId,
     pub user: EndUser,
+    /// How many turns the person has taken. Records do not show them.
+    pub turns: UserTurns,
 }
 
 impl UserRow {
@@ -55,7 +59,7 @@ impl UserRow {
             updated_at: row.timestamp()?,
             last_interaction_at: row.optional_timestamp()?,
         };
-        Ok(Some(Self { number, principal_id, user }))
+        Ok(Some(Self { number, principal_id, user, turns: UserTurns::read(row)? }))
     }
 
     /// Finds a user by id.
@@ -68,13 +72,15 @@ impl UserRow {
         sql.find(&format!("SELECT {COLUMNS} FROM users u WHERE u.digest = ?"), &[digest.into()], Self::read)
     }
 
-    /// Replaces the stored record in place.
-    fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
+    /// Replaces the stored row in place, under the version that it has.
+    pub fn store(&self, sql: &impl Sql) -> Result<(), SqlError> {
         overwrite(sql, &format!("[{}]", self.number))?;
         let user = &self.user;
+        let [turns_period, turns, earlier_period, earlier_turns] = self.turns.columns();
         sql.execute(
             "UPDATE users SET user_id = ?2, version = ?3, state = ?4, display_name = ?5, metadata = ?6, updated_at = ?7,
-             last_interaction_at = ?8 WHERE number = ?1",
+             last_interaction_at = ?8, turns_period = ?9, turns = ?10, earlier_period = ?11, earlier_turns = ?12
+             WHERE number = ?1",
             &[
                 self.number.into(),
                 user.user_id.as_str().into(),
@@ -84,6 +90,10 @@ impl UserRow {
                 user.metadata.as_str().into(),
                 user.updated_at.into(),
                 user.last_interaction_at.into(),
+                turns_period,
+                turns,
+                earlier_period,
+                earlier_turns,
             ],
         )
     }

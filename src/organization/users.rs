@@ -122,7 +122,7 @@ pub fn records(sql: &impl Sql, after: i64, limit: u32) -> Result<Vec<(i64, EndUs
         user_row::COLUMNS
     );
     sql.list(&select, &[after.into(), i64::from(limit).into()], |row| {
-        let UserRow { number, principal_id, user } = UserRow::read(row)?;
+        let UserRow { number, principal_id, user, .. } = UserRow::read(row)?;
         let EndUser { user_id, display_name, metadata, created_at, updated_at, last_interaction_at, .. } = user;
         let record = EndUserRecord {
             user_id,

@@ -23,7 +23,8 @@ use rollcall::organization::protocol::{
     IdempotencyKey, ImportRecords, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent, NewEndUser,
     NewPrincipal, OrganizationDeletion, Outcome, PrincipalChange, PrincipalRef, PrincipalsFrom, ReadAgent, ReadAudit,
     ReadDeletion, ReadEndUser, ReadEndUsers, ReadEvents, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage,
-    Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal,
+    ReadUserUsage, Rejection, ReleaseTurn, RevokeKey, StartAudit, TurnAnswer, UpdateAgent, UpdateEndUser,
+    UpdatePrincipal,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError};
 use rollcall::projection::closing::{ClosedObject, clear};
@@ -246,10 +247,11 @@ impl Object {
             }),
             Command::ReadSchema(ReadSchema),
             Command::ReadEvents(ReadEvents { after: None, types: Vec::new(), limit: 10 }),
+            Command::ReadUserUsage(ReadUserUsage { user_id: id() }),
         ];
         let mut numbers: Vec<u32> = commands.iter().map(number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (0..39).collect::<Vec<_>>(), "one of every kind");
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>(), "one of every kind");
         commands
     }
 
@@ -309,6 +311,7 @@ const fn number(command: &Command) -> u32 {
         Command::ImportRecords(_) => 36,
         Command::ReadSchema(_) => 37,
         Command::ReadEvents(_) => 38,
+        Command::ReadUserUsage(_) => 39,
     }
 }
 

@@ -257,7 +257,21 @@ impl World {
             let Answer::ReadDeletion(receipt) = receipt else { panic!("another answer") };
             json(&receipt)
         };
-        let head = format!("{{\"exported_at\":{},\"end_user\":{},\"kept_answers\":[", json(&now), json(&read.user));
+        let turns = self.texts(
+            "SELECT CAST(period AS TEXT), CAST(turns AS TEXT) FROM
+             (SELECT turns_period AS period, turns FROM users WHERE digest = ?1
+              UNION ALL SELECT earlier_period, earlier_turns FROM users WHERE digest = ?1)
+             WHERE turns > 0 ORDER BY period DESC",
+            &[id.digest().into()],
+        );
+        let turns = turns.into_iter().map(|[period, used]: [String; 2]| {
+            let period_start = Timestamp::from_millis(period.parse().expect("an instant"));
+            format!("{{\"period_start\":{},\"used\":{used}}}", json(&period_start))
+        });
+        let turns = turns.collect::<Vec<_>>().join(",");
+        let (exported_at, end_user) = (json(&now), json(&read.user));
+        let head =
+            format!("{{\"exported_at\":{exported_at},\"end_user\":{end_user},\"turns\":[{turns}],\"kept_answers\":[");
         Document {
             head,
             lists: [

@@ -40,9 +40,9 @@ use rollcall::organization::protocol::{
     IssueKey, KeyRecord, Lease, ListAgents, ListKeys, ListPrincipals, ListRelationships, ListedAgent, LogPlace,
     NewAgent, NewEndUser, NewPrincipal, NewTurn, OrganizationDeletion, Precondition, PrincipalChange, PrincipalPage,
     PrincipalRef, PrincipalView, PrincipalsFrom, ReadAgent, ReadAudit, ReadDeletion, ReadEndUser, ReadEndUsers,
-    ReadEvents, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, Record, RecordList, Rejection,
+    ReadEvents, ReadPrincipal, ReadRelationship, ReadSchema, ReadUsage, ReadUserUsage, Record, RecordList, Rejection,
     RelationshipRecord, ReleaseTurn, Reply, ReservedTurn, Resource, RevokeKey, SavedAgent, Settings, StartAudit,
-    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage,
+    TurnAnswer, UpdateAgent, UpdateEndUser, UpdatePrincipal, Usage, UserUsage,
 };
 use rollcall::organization::sql::{Row, Sql, SqlError, SqlValue};
 use rollcall::projection::listing::batches::Application;
@@ -125,6 +125,11 @@ pub fn tutor() -> AgentRef {
     AgentRef::new("tutor".to_owned()).expect("an agent")
 }
 
+fn new_turn(user_id: &str, relationship_id: RelationshipId) -> NewTurn {
+    let user_id = Some(id(user_id));
+    NewTurn { agent: tutor(), user_id, is_stateful: true, relationship_id, expires_in_ms: 60_000 }
+}
+
 fn affect() -> Affect {
     let [valence, arousal, tension, affiliation] =
         [0.7, -0.3, 0.1, 0.9].map(|level| Level::checked(level).expect("a level"));
@@ -200,13 +205,7 @@ fn commands() -> Vec<Command> {
             if_match: Some(Precondition::Any),
         }),
         Command::ListAgents(ListAgents { after: 9, offset: 3, limit: 10 }),
-        Command::ReserveTurn(NewTurn {
-            agent: tutor(),
-            user_id: Some(id("ada")),
-            is_stateful: true,
-            relationship_id,
-            expires_in_ms: 60_000,
-        }),
+        Command::ReserveTurn(new_turn("ada", relationship_id)),
         Command::CommitTurn(answer()),
         Command::ReleaseTurn(ReleaseTurn),
         Command::ListRelationships(ListRelationships {
@@ -258,6 +257,7 @@ fn commands() -> Vec<Command> {
         Command::ImportRecords(ImportRecords { records: records() }),
         Command::ReadSchema(ReadSchema),
         Command::ReadEvents(ReadEvents { after: Some(event_place()), types: EventType::VARIANTS.to_vec(), limit: 10 }),
+        Command::ReadUserUsage(ReadUserUsage { user_id: id("ada") }),
     ]
 }
 
@@ -335,6 +335,10 @@ fn records() -> Vec<Record> {
 
 fn quota() -> Quota {
     Quota { turns_used: 1, turns_limit: 10, relationships_used: 2, relationships_limit: 20, resets_at: at(2_000_000) }
+}
+
+fn user_usage() -> UserUsage {
+    UserUsage { used: 300, reserved: 2, limit: Some(1_000), period_start: at(0), resets_at: at(2_000_000) }
 }
 
 fn receipt() -> Receipt {
@@ -484,6 +488,7 @@ fn answers() -> Vec<Answer> {
         Answer::ImportRecords(vec![Ok(true), Ok(false), Err(Rejection::OtherType)]),
         Answer::ReadSchema(6),
         Answer::ReadEvents(EventsRead::Page(EventPage { events: events(), next: event_place(), has_more: true })),
+        Answer::ReadUserUsage(user_usage()),
         // A second form of the answers to two commands.
         Answer::ReserveTurn(ReservedTurn::Answered(turn())),
         Answer::ReadEvents(EventsRead::Expired { oldest: event_place() }),
@@ -527,6 +532,7 @@ fn rejections() -> Vec<Rejection> {
         Rejection::OverCapacity(Capacity::RelationshipsOfUser),
         Rejection::OverCapacity(Capacity::AgentsOfOwner),
         Rejection::TooManyKeptAnswers { quota: quota(), retry_after_ms: 5 },
+        Rejection::OverUserQuota { used: 7, limit: 6, quota: quota() },
     ]);
     rejections
 }
@@ -725,13 +731,7 @@ impl World {
             metadata: Some(metadata("{\"v\":1.0}")),
         };
         world.call(3, 4, Some("k3"), Command::SaveAgent(agent));
-        let turn = |user_id: &str, number| NewTurn {
-            agent: tutor(),
-            user_id: Some(id(user_id)),
-            is_stateful: true,
-            relationship_id: RelationshipId::new(at(4), [number; 10]),
-            expires_in_ms: 60_000,
-        };
+        let turn = |user_id: &str, number| new_turn(user_id, RelationshipId::new(at(4), [number; 10]));
         world.call(4, 5, Some("k4"), Command::ReserveTurn(turn("ada", 4)));
         world.call(5, 5, None, Command::CommitTurn(answer()));
         world.call(6, 6, None, Command::ReserveTurn(turn("bob", 6)));
@@ -794,7 +794,7 @@ fn dump(database: &Sqlite) -> String {
 #[test]
 fn a_tenant_is_stored_in_these_rows() {
     let world = World::lived();
-    assert_golden("object-7.sql", &dump(&world.object));
+    assert_golden("object-8.sql", &dump(&world.object));
     // The migration notes when it was applied.
     world.listing.execute("UPDATE cron SET made_at = 0");
     assert_golden("listing-5.sql", &dump(&world.listing));
@@ -838,12 +838,13 @@ fn assert_served(world: &mut World, moods: usize) {
 }
 
 #[test]
-fn a_state_of_schema_3_to_7_is_served() {
-    for file in ["object-3.sql", "object-4.sql", "object-5.sql", "object-6.sql", "object-7.sql"] {
-        let mut world = served(file);
+fn a_state_of_schema_3_to_8_is_served() {
+    for version in 3..=8 {
+        let file = format!("object-{version}.sql");
+        let mut world = served(&file);
         assert_served(&mut world, 1);
         let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-        assert_eq!((state("schema"), state("served_from")), (7, 3), "{file}");
+        assert_eq!((state("schema"), state("served_from")), (8, 3), "{file}");
         let before = dump(&world.object);
         // What KV did not answer before the restart may still arrive, so the copy stays due after a confirmation.
         world.flush(140);
@@ -867,7 +868,7 @@ fn a_state_of_schema_2_is_migrated_and_served() {
     read_usage(&mut world.core, &world.object).expect("an answer");
     assert_eq!(tables.map(|table| rows(&world.object, table)), before, "nothing is lost");
     let state = |name: &str| number(&world.object, &format!("SELECT value FROM state WHERE name = '{name}'"));
-    assert_eq!((state("schema"), state("served_from")), (7, 3), "no build of version 2 may serve it");
+    assert_eq!((state("schema"), state("served_from")), (8, 3), "no build of version 2 may serve it");
     assert_eq!(number(&world.object, "SELECT count(*) FROM state WHERE name = 'cache_sequence'"), 0);
     assert_eq!(number(&world.object, "SELECT edge_stale_s FROM settings"), 5);
     assert_eq!(number(&world.object, "SELECT count(*) FROM copies"), 0);

@@ -35,6 +35,7 @@ mod simulation;
 mod sqlite;
 mod tenant;
 mod transfer;
+mod user_quotas;
 mod versions;
 mod waiting;
 mod world;

@@ -10,7 +10,7 @@ use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::protocol::{
     Command, EndUserChange, ExportPart, ListAgents, ListKeys, ListPrincipals, ListRelationships, NewAgent,
     Precondition, PrincipalRef, PrincipalsFrom, ReadAgent, ReadEndUser, ReadEvents, ReadPrincipal, ReadUsage,
-    UpdateEndUser,
+    ReadUserUsage, UpdateEndUser,
 };
 
 use crate::formats::{World, id, tutor};
@@ -52,6 +52,7 @@ fn reads() -> Vec<Command> {
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("ada")) }),
         Command::ReadPrincipal(ReadPrincipal { principal: PrincipalRef::ExternalId(id("named")) }),
         Command::ReadUsage(ReadUsage),
+        Command::ReadUserUsage(ReadUserUsage { user_id: id("ada") }),
         Command::ListAgents(ListAgents { after: 0, offset: 0, limit: 10 }),
         Command::ListKeys(ListKeys { after: None, limit: 10 }),
         Command::ReadEvents(ReadEvents { after: None, types: Vec::new(), limit: 10 }),

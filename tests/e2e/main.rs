@@ -68,6 +68,7 @@ mod update_end_user;
 mod upgrade;
 mod upstream;
 mod usage;
+mod user_quotas;
 mod verify;
 #[path = "../wait/mod.rs"]
 mod wait;

@@ -31,7 +31,7 @@ fn an_organization_is_made_read_and_changed() {
         "id": id, "name": "Acme", "slug": slug, "clerk_org_id": null, "location": null,
         "limits": {
             "requests_per_second": 50, "burst": 7, "turns_per_period": 10_000, "active_relationships": 1_000,
-            "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000,
+            "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000, "turns_per_user": 0,
         },
         "version": 1, "created_at": created_at, "updated_at": created_at,
     });

@@ -27,6 +27,7 @@ fn move_back(database: &Connection) -> [i64; 2] {
         let moved = database.execute(&format!("UPDATE {table} SET period_start = ?"), [before]).expect("to move");
         assert!(moved > 0, "{table}");
     }
+    database.execute("UPDATE users SET turns_period = ?", [before]).expect("to move");
     [before, start]
 }
 

@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "refusal",
     "json",
     "directory",
+    "field_fault",
     "fault",
     "fetch",
     "input",

@@ -68,6 +68,7 @@ pub const fn quota(fault: &Fault) -> Option<Quota> {
         | Fault::RateLimited { quota: Some(quota), .. }
         | Fault::QuotaReserved { quota, .. }
         | Fault::TooManyKeptAnswers { quota, .. }
+        | Fault::OverUserQuota { quota, .. }
         | Fault::OverQuota { quota, .. } => Some(*quota),
         _ => None,
     }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::response::Response;
-use crate::fault::{Fault, FieldFault, Location};
+use crate::fault::Fault;
+use crate::field_fault::{FieldFault, Location};
 use crate::input::{QueryFields, query_integer};
 use crate::refusal::Refusal;
 

@@ -22,7 +22,7 @@ use crate::edge::endpoints::principals::{Envelope, Meta, PrincipalResult};
 use crate::edge::endpoints::public::{demo::Demo, probes};
 use crate::edge::endpoints::v1::deletions::AgentDeletion;
 use crate::edge::endpoints::v1::{
-    end_users::EndUserWithRelationships, end_users_batch, event_views, turn_events, usage::UsageView,
+    end_users::EndUserWithRelationships, end_users_batch, event_views, turn_events, usage,
 };
 use crate::edge::http::pages::PageBody;
 use crate::edge::render::{EndUsersError, PrincipalsError, Problem};
@@ -57,7 +57,8 @@ pub fn derived() -> Map<String, Value> {
         turn_events::TurnEvent,
         event_views::EventView<'_>,
         event_views::EventPageBody<'_>,
-        UsageView,
+        usage::UsageView,
+        usage::EndUserUsage,
         Agent,
         AgentList,
         AgentUserList<'_>,

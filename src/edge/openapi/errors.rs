@@ -88,9 +88,10 @@ fn fault(status: u16, id: &str) -> (&'static str, &'static str) {
         413 => ("payload_too_large", "The body is too large."),
         415 => ("unsupported_media_type", "The body is of another media type than this path takes."),
         422 => ("validation_error", "Fields or parameters are wrong; all of them are named."),
-        429 if id == "respond" => {
-            ("quota_exhausted", "Too many requests, or the turns of this billing period are used up.")
-        }
+        429 if id == "respond" => (
+            "quota_exhausted",
+            "Too many requests, or the turns of this billing period or of the end user are used up.",
+        ),
         429 => (
             "rate_limit_exceeded",
             "Too many requests, or too many answers kept for an `Idempotency-Key`; retry after `Retry-After`.",

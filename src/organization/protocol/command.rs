@@ -19,7 +19,9 @@ use super::relationships::{DeleteRelationship, ListRelationships, NumberedRelati
 use super::schema::ReadSchema;
 use super::settings::Settings;
 use super::transfer::{ExportRecords, ExportedRecords, ImportRecords};
-use super::turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
+use super::turns::{
+    CountedTurn, NewTurn, ReadUsage, ReadUserUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage, UserUsage,
+};
 use crate::directory::deletion::Receipt;
 use crate::directory::end_user::EndUser;
 use crate::directory::identifiers::DeletionId;
@@ -148,6 +150,7 @@ commands! {
     Reads ReadSchema(ReadSchema) -> i64;
     /// Return a page of events after a place in the change log.
     Reads ReadEvents(ReadEvents) -> EventsRead;
+    Reads ReadUserUsage(ReadUserUsage) -> UserUsage;
 }
 
 /// The arguments of [`Command::Admit`].

@@ -65,4 +65,6 @@ pub use settings::Settings;
 pub use transfer::{
     AgentRecord, EndUserRecord, ExportRecords, ExportedRecords, ImportRecords, Record, RecordList, RelationshipRecord,
 };
-pub use turns::{CountedTurn, NewTurn, ReadUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage};
+pub use turns::{
+    CountedTurn, NewTurn, ReadUsage, ReadUserUsage, ReleaseTurn, ReservedTurn, TurnAnswer, Usage, UserUsage,
+};

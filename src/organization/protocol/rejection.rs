@@ -53,6 +53,13 @@ pub enum Rejection {
         quota: Quota,
         retry_after_ms: i64,
     },
+    /// The end user has used up their turns of the billing period. `used` and `limit` are the end user's, `quota` is the
+    /// organization's.
+    OverUserQuota {
+        used: u64,
+        limit: u64,
+        quota: Quota,
+    },
 }
 
 impl Rejection {

@@ -68,3 +68,22 @@ pub struct Usage {
     pub quota: Quota,
     pub period_start: Timestamp,
 }
+
+/// The arguments of `Command::ReadUserUsage`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReadUserUsage {
+    pub user_id: UserId,
+}
+
+/// The turns of one end user in the billing period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserUsage {
+    /// Turns that are counted.
+    pub used: u64,
+    /// Turns in progress.
+    pub reserved: u64,
+    /// `None` when the organization sets no limit.
+    pub limit: Option<u64>,
+    pub period_start: Timestamp,
+    pub resets_at: Timestamp,
+}

@@ -172,6 +172,7 @@ impl World<'_> {
             Ok(Answer::ReleaseTurn(())) => "releases",
             Err(Rejection::OverQuota { component: Component::Turns, .. }) => "reservations refused: turns",
             Err(Rejection::OverQuota { .. }) => "reservations refused: relationships",
+            Err(Rejection::OverUserQuota { .. }) => "reservations refused: turns of a person",
             Err(Rejection::QuotaReserved { .. }) => "reservations refused: quota reserved",
             Err(Rejection::DeletionPending { .. }) => "reservations refused: deletion pending",
             Err(Rejection::NotFound(_) | Rejection::Ambiguous) => "reservations refused: no such agent",

@@ -8,7 +8,8 @@
 //! - **Every answer equals the oracle's to the byte**, quotas and kept documents included.
 //! - **Storage holds exactly what the oracle holds**: a period counts its committed turns, and no turn that was
 //!   released or has expired; a relationship counts the turns that were committed in it; an erased person stays
-//!   counted in the periods in which they were active, and no row of an erased person is left.
+//!   counted in the periods in which they were active, and no row of an erased person is left. A person holds the turns
+//!   that were committed for them in the two latest periods, and one who is made again holds none.
 //! - **A refusal writes no row.**
 //! - **A failure changes nothing.**
 //!
@@ -30,7 +31,7 @@ use world::Bench;
 const SEEDS_DEFAULT: u64 = 15_000;
 
 /// Events that a run of this many seeds must contain. A run without one of them covers too little.
-const CERTAIN: [&str; 14] = [
+const CERTAIN: [&str; 15] = [
     "answers replayed",
     "commits counted",
     "commits refused: expired",
@@ -45,6 +46,7 @@ const CERTAIN: [&str; 14] = [
     "reservations refused: key of another",
     "reservations refused: relationships",
     "reservations refused: turns",
+    "reservations refused: turns of a person",
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariants, asserted here and independent of the answers:
 //!
-//! - Grants stay within the limits: counted and reserved together.
+//! - Grants stay within the limits, the organization's and each person's: counted and reserved together.
 //! - A turn is counted once, and never after its expiry.
 //! - While an answer is kept for a key, nothing else is counted under the key.
 
@@ -11,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollcall::directory::deletion::{Cascade, Erased};
 use rollcall::directory::identifiers::{DeletionId, RelationshipId, RequestId};
 use rollcall::directory::names::{self, Name};
+use rollcall::directory::organization::Limits;
 use rollcall::directory::quota::Component;
 use rollcall::directory::quota::Quota;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::json;
 use rollcall::organization::active_relationships;
 use rollcall::organization::idempotency::KEPT_MS;
-use rollcall::organization::protocol::{Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage};
+use rollcall::organization::protocol::{
+    Answer, CountedTurn, Outcome, Rejection, ReservedTurn, Resource, Usage, UserUsage,
+};
 use rollcall::organization::turns::KEPT_AFTER_EXPIRY_MS;
 
 use crate::calendar;
@@ -81,6 +84,8 @@ struct User {
     version: i64,
     is_pending: bool,
     last_ms: Option<i64>,
+    /// How many turns were counted in each period.
+    turns: BTreeMap<i64, u64>,
 }
 
 #[derive(Debug)]
@@ -146,6 +151,8 @@ pub struct Oracle {
     anchor_day: i64,
     pub turns_limit: u64,
     pub relationships_limit: u64,
+    /// The turns of one person. 0 is no limit.
+    user_limit: u64,
     people: Person,
     /// The number of the newest change.
     pub sequence: i64,
@@ -189,8 +196,9 @@ impl Oracle {
     }
 
     /// The object takes new limits over, which the quotas of the current period may have reached already.
-    pub fn configure(&mut self, turns_limit: u64, relationships_limit: u64, now_ms: i64) {
-        (self.turns_limit, self.relationships_limit) = (turns_limit, relationships_limit);
+    pub fn configure(&mut self, limits: &Limits, now_ms: i64) {
+        (self.turns_limit, self.relationships_limit) = (limits.turns_per_period, limits.active_relationships);
+        self.user_limit = limits.turns_per_user;
         self.sequence += 1;
         let period_ms = self.period(now_ms);
         self.reach("turns", period_ms);
@@ -225,8 +233,25 @@ impl Oracle {
         Answer::ReadUsage(Usage { quota: self.quota(now_ms), period_start })
     }
 
+    /// The turns of one user, as the object tells them.
+    pub fn usage_of(&self, user: usize, now_ms: i64) -> Outcome {
+        let held = self.users.get(&user).ok_or(Rejection::NotFound(Resource::EndUser))?;
+        let (start_ms, end_ms) = calendar::period(self.anchor_day, now_ms);
+        Ok(Answer::ReadUserUsage(UserUsage {
+            used: held.turns.get(&start_ms).copied().unwrap_or_default(),
+            reserved: self.live_of(held.person, start_ms, now_ms).count() as u64,
+            limit: (self.user_limit > 0).then_some(self.user_limit),
+            period_start: Timestamp::from_millis(start_ms),
+            resets_at: Timestamp::from_millis(end_ms),
+        }))
+    }
+
     fn live(&self, period_ms: i64, now_ms: i64) -> impl Iterator<Item = &Turn> {
         self.ledger.values().filter(move |turn| turn.period_ms == period_ms && turn.is_live(now_ms))
+    }
+
+    fn live_of(&self, person: Person, period_ms: i64, now_ms: i64) -> impl Iterator<Item = &Turn> {
+        self.live(period_ms, now_ms).filter(move |turn| turn.person == Some(person))
     }
 
     /// When the next turn in progress expires.
@@ -317,6 +342,9 @@ impl Oracle {
                 return Ok(Err(self.over_quota(Component::ActiveRelationships, is_used_up, quota, now_ms)));
             }
         }
+        if let Some(refusal) = taker.and_then(|user| self.over_user_quota(user, quota, now_ms)) {
+            return Ok(Err(refusal));
+        }
         let person = taker.map(|user| self.ensure_pair(user, agent, errand.relationship_id));
         let key = errand.request.digest().map(|digest| (digest, errand.request.fingerprint()));
         let (expires_ms, agent) = (now_ms + errand.expires_in_ms, person.map(|_| agent));
@@ -324,6 +352,7 @@ impl Oracle {
         let turn = Turn { person, agent, named, is_new, is_committed: false, period_ms, expires_ms, key };
         self.ledger.insert(errand.id, turn);
         self.check_grant(is_new, period_ms, now_ms)?;
+        self.check_grant_of(taker, period_ms, now_ms)?;
         Ok(reserved)
     }
 
@@ -336,12 +365,29 @@ impl Oracle {
         Rejection::QuotaReserved { quota, retry_after_ms: oldest.map_or(0, |ends_ms| ends_ms - now_ms) }
     }
 
+    /// The refusal of a turn beyond those of its person.
+    fn over_user_quota(&self, user: usize, quota: Quota, now_ms: i64) -> Option<Rejection> {
+        let (held, limit, period_ms) = (self.users.get(&user)?, self.user_limit, self.period(now_ms));
+        let counted = held.turns.get(&period_ms).copied().unwrap_or_default();
+        let ends: Vec<i64> = self.live_of(held.person, period_ms, now_ms).map(|turn| turn.expires_ms).collect();
+        let granted = counted + ends.len() as u64;
+        if limit == 0 || granted < limit {
+            return None;
+        }
+        if counted >= limit {
+            return Some(Rejection::OverUserQuota { used: granted, limit, quota });
+        }
+        let oldest = ends.into_iter().min();
+        Some(Rejection::QuotaReserved { quota, retry_after_ms: oldest.map_or(0, |ends_ms| ends_ms - now_ms) })
+    }
+
     fn ensure_pair(&mut self, user: usize, agent: usize, id: RelationshipId) -> Person {
         let (people, sequence) = (&mut self.people, &mut self.sequence);
         let make = || {
             *people += 1;
             *sequence += 1;
-            User { person: *people, number: *sequence, version: *sequence, is_pending: false, last_ms: None }
+            let (number, turns) = (*sequence, BTreeMap::new());
+            User { person: *people, number, version: number, is_pending: false, last_ms: None, turns }
         };
         let held = self.users.entry(user).or_insert_with(make);
         let person = held.person;
@@ -363,6 +409,15 @@ impl Oracle {
         Ok(())
     }
 
+    fn check_grant_of(&self, taker: Option<usize>, period_ms: i64, now_ms: i64) -> Result<(), Violation> {
+        let Some(held) = taker.and_then(|user| self.users.get(&user)) else { return Ok(()) };
+        let counted = held.turns.get(&period_ms).copied().unwrap_or_default();
+        let turns = counted + self.live_of(held.person, period_ms, now_ms).count() as u64;
+        let limit = self.user_limit;
+        ensure!(limit == 0 || turns <= limit, "{turns} turns are granted to a person of {limit}");
+        Ok(())
+    }
+
     pub fn commit(&mut self, errand: &Errand, now_ms: i64) -> Result<Outcome, Violation> {
         let Some(turn) = self.ledger.get_mut(&errand.id) else { return Ok(Err(Rejection::TurnExpired)) };
         if !turn.is_committed {
@@ -374,9 +429,14 @@ impl Oracle {
             ensure!(is_first && times == 1, "{} is counted twice", errand.id);
             turn.is_committed = true;
             turn.is_new = false;
-            let pair = turn.person.zip(turn.agent);
+            let (person, pair) = (turn.person, turn.person.zip(turn.agent));
             let (period_ms, key, about) = (turn.period_ms, turn.key.clone(), turn.named);
             self.reach("turns", period_ms);
+            // A turn counts for whoever is there, also if its relationship was erased meanwhile.
+            let mut people = self.users.values_mut().filter(|user| !user.is_pending);
+            if let Some(user) = people.find(|user| person == Some(user.person)) {
+                *user.turns.entry(period_ms).or_default() += 1;
+            }
             let is_counted = pair.is_some_and(|pair| self.interact(pair, period_ms, errand.has_affect, now_ms));
             if let Some(turn) = self.ledger.get_mut(&errand.id) {
                 turn.is_new = is_counted;
@@ -513,7 +573,10 @@ impl Oracle {
         for (user, held) in &self.users {
             let name = format!("{}#{}", USERS[*user], held.number);
             let state = if held.is_pending { "deletion_pending" } else { "active" };
-            lines.push(format!("user {name} {} {state} {}", held.version, or_none(held.last_ms)));
+            // The object holds the two latest periods.
+            let mut periods = held.turns.iter().rev().map(|(period_ms, turns)| (*period_ms, *turns));
+            let turns = [(); 2].map(|()| periods.next().unwrap_or_default());
+            lines.push(format!("user {name} {} {state} {} {turns:?}", held.version, or_none(held.last_ms)));
             names.insert(held.person, name);
         }
         let name = |person: Option<Person>| person.map_or("-", |person| names[&person].as_str());

@@ -10,7 +10,8 @@ use rollcall::directory::organization::Limits;
 use rollcall::directory::timestamp::Timestamp;
 use rollcall::organization::core::OrganizationCore;
 use rollcall::organization::protocol::{
-    self, Answer, Call, Caller, Command, DeleteEndUser, NewAgent, Outcome, ReadUsage, Rejection, Reply, Settings,
+    self, Answer, Call, Caller, Command, DeleteEndUser, NewAgent, Outcome, ReadUsage, ReadUserUsage, Rejection, Reply,
+    Settings,
 };
 use rollcall::organization::sql::{SqlError, SqlValue};
 
@@ -34,7 +35,8 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// All rows about turns and people in the object's storage, read past the core, a line for each row. A row that
 /// names a missing person or relationship gives a line that the oracle never has.
 const LINES: &str = "
-    SELECT format('user %s#%d %d %s %s', user_id, number, version, state, ifnull(last_interaction_at, '-'))
+    SELECT format('user %s#%d %d %s %s [(%d, %d), (%d, %d)]', user_id, number, version, state,
+        ifnull(last_interaction_at, '-'), turns_period, turns, earlier_period, earlier_turns)
     FROM users UNION ALL
     SELECT format('relationship %s#%d %d %s %d %d %s', u.user_id, u.number, r.agent, r.relationship_id, r.turns,
         r.mood IS NOT NULL, ifnull(r.last_interaction_at, '-'))
@@ -208,7 +210,11 @@ impl<'a> World<'a> {
             74..82 => self.acknowledge(),
             82..86 => self.purge(),
             86..90 => self.sweep(),
-            90..94 => self.read_usage(),
+            90..92 => self.read_usage(),
+            92..94 => {
+                let user = self.random.usize(0..USERS.len());
+                self.read_usage_of(user)
+            }
             94..96 => self.late_call_arrives(),
             96..97 => self.configure(),
             _ => {
@@ -321,7 +327,8 @@ impl<'a> World<'a> {
     /// Sets small limits. An organization may change them at any time.
     fn configure(&mut self) -> Result<(), Violation> {
         let (turns_per_period, active_relationships) = (self.random.u64(3..=20), self.random.u64(2..=6));
-        let limits = Limits { turns_per_period, active_relationships, ..Limits::default() };
+        let turns_per_user = self.random.u64(0..=5);
+        let limits = Limits { turns_per_period, active_relationships, turns_per_user, ..Limits::default() };
         self.version += 1;
         let settings =
             Settings { tenant: self.bench.tenant, version: self.version, limits, anchor: self.anchor, record: None };
@@ -332,8 +339,8 @@ impl<'a> World<'a> {
             ensure!(attempts < ATTEMPTS_MAX, "the limits are never set");
         }
         put_off_audits(&self.bench.storage)?;
-        self.trace(|| format!("limits: {turns_per_period} turns, {active_relationships} relationships"));
-        self.oracle.configure(turns_per_period, active_relationships, self.now_ms);
+        self.trace(|| format!("limits: {limits:?}"));
+        self.oracle.configure(&limits, self.now_ms);
         self.check()
     }
 
@@ -400,12 +407,22 @@ impl<'a> World<'a> {
     }
 
     fn read_usage(&mut self) -> Result<(), Violation> {
+        let expected = Ok(self.oracle.usage(self.now_ms));
+        self.read(Command::ReadUsage(ReadUsage), &expected)
+    }
+
+    fn read_usage_of(&mut self, user: usize) -> Result<(), Violation> {
+        let read = ReadUserUsage { user_id: self.bench.user_ids[user].clone() };
+        let expected = self.oracle.usage_of(user, self.now_ms);
+        self.read(Command::ReadUserUsage(read), &expected)
+    }
+
+    fn read(&mut self, command: Command, expected: &Outcome) -> Result<(), Violation> {
         let request_id = RequestId::new(self.now(), self.bytes());
-        let Some((reply, has_written)) = self.handle(call(request_id, Command::ReadUsage(ReadUsage)))? else {
+        let Some((reply, has_written)) = self.handle(call(request_id, command))? else {
             return Ok(());
         };
-        let expected = Ok(self.oracle.usage(self.now_ms));
-        ensure!(written(&reply.outcome) == written(&expected), "usage is {:?} and not {expected:?}", reply.outcome);
+        ensure!(written(&reply.outcome) == written(expected), "usage is {:?} and not {expected:?}", reply.outcome);
         ensure!(!has_written, "to read the usage writes");
         self.tally.count("usage read");
         Ok(())
@@ -422,6 +439,7 @@ impl<'a> World<'a> {
         self.purge()?;
         self.now_ms = self.oracle.quota(self.now_ms).resets_at.millis() + 2 * DAY_MS;
         self.read_usage()?;
+        (0..USERS.len()).try_for_each(|user| self.read_usage_of(user))?;
         self.sweep()?;
         let left = "SELECT (SELECT count(*) FROM ledger) + (SELECT count(*) FROM idempotency)";
         let rows = self.bench.storage.rows(left, &[])?;

@@ -52,7 +52,7 @@ use state::Bench;
 const SEEDS_DEFAULT: u64 = 1_000;
 
 /// Operations and faults of which a run of a thousand seeds has some.
-const CERTAIN: [&str; 91] = [
+const CERTAIN: [&str; 93] = [
     "/admin/v1/deletions/{deletion_id}",
     "/admin/v1/organizations",
     "/admin/v1/organizations/{organization_id}",
@@ -105,6 +105,7 @@ const CERTAIN: [&str; 91] = [
     "erasures accepted: model_only",
     "erasures completed",
     "evictions",
+    "exact counts of a person's turns",
     "exact counts of relationships",
     "exact counts of turns",
     "isolates restarted",
@@ -136,6 +137,7 @@ const CERTAIN: [&str; 91] = [
     "refused: turn timeout",
     "refused: turns",
     "refused: turns in progress",
+    "refused: turns of a person",
     "relationships erased",
     "replies lost",
     "resets",

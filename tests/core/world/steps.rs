@@ -35,7 +35,7 @@ pub enum Limits {
     /// Clients empty the bucket.
     Bucket { per_second: u32, burst: u32 },
     /// Clients use up turns and relationships.
-    Quotas { turns: u32, relationships: u32 },
+    Quotas { turns: u32, relationships: u32, of_user: u32 },
 }
 
 impl Limits {
@@ -51,15 +51,16 @@ impl Limits {
         };
         let (turns, relationships) = match self {
             Self::Small => (6, 3),
-            Self::Quotas { turns, relationships } => (turns, relationships),
+            Self::Quotas { turns, relationships, .. } => (turns, relationships),
             Self::Wide | Self::Stale(_) | Self::Full | Self::Bucket { .. } => (10_000, 1_000),
         };
+        let of_user = if let Self::Quotas { of_user, .. } = self { of_user } else { 0 };
         let end_users = if self == Self::Small { 3 } else { 1_000_000 };
         let storage_bytes = if self == Self::Full { 0 } else { 1_000_000_000 };
         let edge_stale_s = if let Self::Stale(seconds) = self { seconds } else { 5 };
         json!({ "requests_per_second": per_second, "burst": burst, "turns_per_period": turns,
                 "active_relationships": relationships, "end_users": end_users, "storage_bytes": storage_bytes,
-                "edge_stale_s": edge_stale_s })
+                "edge_stale_s": edge_stale_s, "turns_per_user": of_user })
     }
 }
 
@@ -116,6 +117,7 @@ pub enum Action {
     ListAgentUsers { tenant: Tenant, agent: usize },
     TakeTurn(Turn),
     ReadUsage { tenant: Tenant },
+    ReadUsageOf { tenant: Tenant, user: User },
     ListRelationships { tenant: Tenant, user: Option<User>, agent: Option<usize> },
     ReadRelationship { tenant: Tenant, which: usize },
     EraseRelationship { tenant: Tenant, which: usize, scope: Scope },
@@ -224,7 +226,10 @@ fn limits(random: &mut fastrand::Rng, focus: Focus) -> Limits {
         Focus::Everything if random.u8(0..5) == 0 => Limits::Small,
         Focus::Everything | Focus::Nearby => Limits::Wide,
         Focus::Bucket => Limits::Bucket { per_second: random.u32(1..6), burst: random.u32(20..120) },
-        Focus::Quotas => Limits::Quotas { turns: random.u32(3..12), relationships: random.u32(2..6) },
+        Focus::Quotas => {
+            let (turns, relationships, of_user) = (random.u32(3..12), random.u32(2..6), random.u32(0..6));
+            Limits::Quotas { turns, relationships, of_user }
+        }
     }
 }
 
@@ -362,7 +367,8 @@ fn of_turns(random: &mut fastrand::Rng, tenant: Tenant, user: User, agent: usize
         18..20 => Action::EraseAgent { tenant, agent },
         20..22 => Action::ListAgents { tenant },
         22..27 => Action::ListAgentUsers { tenant, agent },
-        27..31 => Action::ReadUsage { tenant },
+        27..29 => Action::ReadUsage { tenant },
+        29..31 => Action::ReadUsageOf { tenant, user },
         31..36 => {
             let user = random.bool().then_some(user);
             Action::ListRelationships { tenant, user, agent: random.bool().then_some(agent) }

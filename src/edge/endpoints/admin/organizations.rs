@@ -203,6 +203,7 @@ struct LimitChanges {
     edge_stale_s: Option<u32>,
     end_users: Option<u64>,
     storage_bytes: Option<u64>,
+    turns_per_user: Option<u64>,
 }
 
 impl LimitChanges {
@@ -215,6 +216,7 @@ impl LimitChanges {
             edge_stale_s: self.edge_stale_s.unwrap_or(limits.edge_stale_s),
             end_users: self.end_users.unwrap_or(limits.end_users),
             storage_bytes: self.storage_bytes.unwrap_or(limits.storage_bytes),
+            turns_per_user: self.turns_per_user.unwrap_or(limits.turns_per_user),
         }
     }
 }
@@ -241,6 +243,7 @@ fn read_changes(body: &Body, new: bool) -> Result<Changes, Fault> {
         limits.active_relationships = large("active_relationships");
         limits.end_users = large("end_users");
         limits.storage_bytes = large("storage_bytes");
+        limits.turns_per_user = large("turns_per_user");
         fields.absorb(nested);
     }
     fields.finish()?;
@@ -262,6 +265,7 @@ mod tests {
             ("active_relationships", 0, quota),
             ("end_users", 0, quota),
             ("storage_bytes", 0, quota),
+            ("turns_per_user", 0, quota),
         ] {
             let is_taken = |number: i64| {
                 let body = format!("{{\"limits\":{{\"{name}\":{number}}}}}");

@@ -24,8 +24,12 @@ fn of_one() -> Vec<Operation> {
     let with_relationships = with(end_user(), "relationships", json!([relationship()]));
     let with_relationships = with(with_relationships, "relationships_has_more", json!(false));
     let export = json!({
-        "exported_at": THEN, "end_user": end_user(), "kept_answers": [], "relationships": [relationship()],
-        "owned_agents": [], "deletions": [],
+        "exported_at": THEN, "end_user": end_user(), "turns": [{ "period_start": THEN, "used": 17 }],
+        "kept_answers": [], "relationships": [relationship()], "owned_agents": [], "deletions": [],
+    });
+    let usage = json!({
+        "user_id": "ada", "turns": { "used": 17, "reserved": 1, "limit": 100, "remaining": 82 }, "period_start": THEN,
+        "resets_at": "2026-12-21T22:41:26.283Z",
     });
     vec![
         Operation::new(Post, users, "createEndUser", tag, "Register an end user")
@@ -75,6 +79,10 @@ fn of_one() -> Vec<Operation> {
                  the rest.",
             )
             .answers(200, "One document.", "Export", export, &[])
+            .errors(&[404]),
+        Operation::new(Get, "/v1/end-users/{user_id}/usage", "getEndUserUsage", tag, "Read the turns of an end user")
+            .says("Strongly consistent. `limit` and `remaining` are `null` where the organization has no `turns_per_user`.")
+            .answers(200, "Of this billing period.", "EndUserUsage", usage, &[])
             .errors(&[404]),
         Operation::new(Get, "/v1/deletions/{deletion_id}", "getDeletion", tag, "Read the receipt of an erasure")
             .says("It outlives what was erased, and names nobody.")

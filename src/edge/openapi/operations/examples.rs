@@ -120,6 +120,7 @@ pub(super) fn user_links() -> Value {
     json!({
         "read": { "operationId": "getEndUser", "parameters": parameters },
         "change": { "operationId": "updateEndUser", "parameters": parameters },
+        "usage": { "operationId": "getEndUserUsage", "parameters": parameters },
         "export": { "operationId": "exportEndUser", "parameters": parameters },
         "erase": { "operationId": "deleteEndUser", "parameters": parameters },
     })

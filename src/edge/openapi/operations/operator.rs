@@ -17,7 +17,7 @@ fn organization() -> Value {
         "id": ULID, "name": "Acme", "slug": "acme", "clerk_org_id": null, "location": null,
         "limits": {
             "requests_per_second": 50, "burst": 100, "turns_per_period": 10_000, "active_relationships": 1_000,
-            "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000,
+            "edge_stale_s": 5, "end_users": 1_000_000, "storage_bytes": 1_000_000_000, "turns_per_user": 0,
         },
         "version": 1, "created_at": THEN, "updated_at": THEN,
     })
@@ -74,7 +74,7 @@ fn organizations() -> Vec<Operation> {
                 "requests_per_second": whole(1, 1_000_000), "burst": whole(1, 10_000_000),
                 "turns_per_period": whole(0, 1_000_000_000_000), "active_relationships": whole(0, 1_000_000_000_000),
                 "edge_stale_s": whole(0, 5), "end_users": whole(0, 1_000_000_000_000),
-                "storage_bytes": whole(0, 1_000_000_000_000),
+                "storage_bytes": whole(0, 1_000_000_000_000), "turns_per_user": whole(0, 1_000_000_000_000),
             })),
         })
     };

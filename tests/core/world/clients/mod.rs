@@ -231,6 +231,7 @@ impl World {
             Action::ListAgentUsers { tenant, agent } => self.list_agent_users(tenant, agent).await,
             Action::TakeTurn(turn) => self.take_turn(turn).await,
             Action::ReadUsage { tenant } => self.read_usage(tenant).await,
+            Action::ReadUsageOf { tenant, user } => self.read_usage_of(tenant, user).await,
             Action::ListRelationships { tenant, user, agent } => self.list_relationships(tenant, user, agent).await,
             Action::ReadRelationship { tenant, which } => self.read_relationship(tenant, which).await,
             Action::EraseRelationship { tenant, which, scope } => self.erase_relationship(tenant, which, scope).await,

@@ -4,10 +4,11 @@ use crate::world::edge::Answer;
 use crate::world::state::World;
 
 /// Codes of errors, or what the messages of dialects without codes say; and what the tally says.
-const REFUSALS: [(&str, &str, &str); 13] = [
+const REFUSALS: [(&str, &str, &str); 14] = [
     ("rate_limit_exceeded", "answers are still kept", "refused: too many kept answers"),
     ("rate_limit_exceeded", "Too many requests; retry", "refused: bucket"),
     ("quota_exhausted", "", "refused: turns"),
+    ("user_quota_exhausted", "", "refused: turns of a person"),
     ("quota_reserved", "", "refused: turns in progress"),
     ("relationship_limit_reached", "", "refused: active relationships"),
     ("end_user_limit_reached", "as many end users as it may", "refused: end users"),

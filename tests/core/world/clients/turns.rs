@@ -63,6 +63,7 @@ impl World {
             409 => self.oracle.borrow_mut().hears_absent(asked, answer),
             403 if answer.is_error("relationship_limit_reached") => self.check_quota(asked, answer, true),
             429 if answer.is_error("quota_exhausted") => self.check_quota(asked, answer, false),
+            429 if answer.is_error("user_quota_exhausted") => self.check_user_quota(asked, answer),
             _ => self.hear_refusal(asked, answer),
         }
     }
@@ -76,6 +77,18 @@ impl World {
         ensure!(self.has_small_limits() && used >= limit, "a quota is exhausted: {}", answer.body);
         let oracle = self.oracle.borrow();
         let (_, most) = if is_of_relationships { oracle.active(asked, period) } else { oracle.turns(asked, period) };
+        ensure!(used <= Some(most), "{used:?} are used until {period}, and at most {most} were: {}", answer.body);
+        Ok(())
+    }
+
+    /// Whoever has used up their turns took them, or is taking them.
+    fn check_user_quota(&self, asked: &Asked, answer: &Answer) -> Result<(), Violation> {
+        let body = answer.json();
+        let details = &body["error"]["details"];
+        let (used, limit) = (details["used"].as_u64(), details["limit"].as_u64());
+        let period = details["resets_at"].as_str().unwrap_or_default();
+        ensure!(self.has_small_limits() && used >= limit, "a person's quota is exhausted: {}", answer.body);
+        let (_, most) = self.oracle.borrow().turns_of(asked, period);
         ensure!(used <= Some(most), "{used:?} are used until {period}, and at most {most} were: {}", answer.body);
         Ok(())
     }
@@ -178,6 +191,30 @@ impl World {
             let used = usage["used"].as_u64().unwrap_or_default();
             let period = usage["resets_at"].as_str().unwrap_or_default();
             self.check_usage(&asked, used, period, is_of_relationships)?;
+        }
+        Ok(())
+    }
+
+    /// The turns of a person are what was heard of, and with those in progress within the limit.
+    pub async fn read_usage_of(self: &Rc<Self>, tenant: usize, user: usize) -> Result<(), Violation> {
+        let asked = self.asks(tenant, user);
+        let path = format!("/v1/end-users/{}/usage", PEOPLE[user].1);
+        let Some(answer) = self.ask(self.api(tenant, "GET", &path)).await else { return Ok(()) };
+        match answer.status {
+            200 => {}
+            404 => return self.oracle.borrow_mut().hears_absent(&asked, &answer),
+            _ => return self.hear_refusal(&asked, &answer),
+        }
+        let usage = answer.json();
+        let number = |name: &str| usage["turns"][name].as_u64();
+        let (counted, reserved) = (number("used").unwrap_or_default(), number("reserved").unwrap_or_default());
+        let is_within = number("limit").is_none_or(|limit| counted + reserved <= limit);
+        ensure!(is_within || self.limits_change(), "more than the limit is used: {}", answer.body);
+        let (least, most) = self.oracle.borrow().turns_of(&asked, usage["resets_at"].as_str().unwrap_or_default());
+        ensure!((least..=most).contains(&counted), "{counted} turns are not {least} to {most}: {}", answer.body);
+        ensure!(counted + reserved <= most, "{reserved} turns are in progress, of {most} with {counted}");
+        if least == most && least > 0 {
+            self.tally("exact counts of a person's turns");
         }
         Ok(())
     }

@@ -191,6 +191,20 @@ impl Oracle {
         (least, counted.count() as u64 + held.turns.open.len() as u64)
     }
 
+    /// How many turns of a person are counted in a period: at least, and at most. Whoever is erased and made again begins
+    /// at 0.
+    pub fn turns_of(&self, asked: &Asked, period: &str) -> (u64, u64) {
+        let held = &self.tenants[asked.tenant];
+        if !self.is_current(asked) {
+            return (0, u64::MAX);
+        }
+        let counted = held.turns.counted.values().filter(|turn| turn.until == period && turn.user == asked.user);
+        let least = counted.clone().filter(|turn| turn.heard < asked.sent).count();
+        let least = if held.erasures_of(asked.user) == 0 { least } else { 0 };
+        let open = held.turns.open.values().filter(|(user, _)| *user == asked.user).count();
+        (least as u64, (counted.count() + open) as u64)
+    }
+
     /// How many relationships are active in a period: at least, and at most. A pair of which either was erased and made
     /// again counts twice.
     pub fn active(&self, asked: &Asked, period: &str) -> (u64, u64) {
