@@ -128,10 +128,13 @@ impl Question {
     }
 }
 
+/// What the present build has added to answers, and the former one leaves out.
+const ADDED: &str = ",\"turns_per_user\":0";
+
 /// What must stay the same of an answer. The body of an error names its request.
-fn substance(answer: &Response) -> (u16, Option<&str>, Option<&str>, &str) {
+fn substance(answer: &Response) -> (u16, Option<&str>, Option<&str>, String) {
     let header = |name: &str| answer.headers.get(name).map(String::as_str);
-    let body = if answer.status < 400 { answer.body.as_str() } else { "" };
+    let body = if answer.status < 400 { answer.body.replace(ADDED, "") } else { String::new() };
     (answer.status, header("etag"), header("idempotency-replayed"), body)
 }
 
