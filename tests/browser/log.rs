@@ -91,7 +91,9 @@ fn the_list_has_50_rows_at_most_and_the_newest_first() -> Result<()> {
 fn a_reader_can_pause_it_and_a_hidden_tab_does() -> Result<()> {
     let api = site().organization(&roomy())?;
     let page = site().console(&api)?;
-    page.wait(&is("live"))?;
+    // Everything before it is shown too, once it is.
+    register(&api, "first")?;
+    page.wait(&has_row("end_user.created", "first"))?;
     let hide = |is_hidden: bool| {
         page.evaluate(&format!(
             "Object.defineProperty(document, 'hidden', {{ value: {is_hidden}, configurable: true }}),

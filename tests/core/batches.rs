@@ -35,7 +35,7 @@ fn object() -> Sqlite {
     let emoji = "\u{1F980}".repeat(253);
     object.execute(&format!(
         "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {USERS})
-           INSERT INTO users SELECT n, 'd' || n, {}, printf('%02d', n) || '{emoji}', n, 'active', NULL, '{{}}', 1, 1, 1, 'r'
+           INSERT INTO users SELECT n, 'd' || n, {}, printf('%02d', n) || '{emoji}', n, 'active', NULL, '{{}}', 1, 1, 1, 'r', 0, 0, 0, 0
            FROM n;
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {AGENTS})
            INSERT INTO agents SELECT 1000 + n, {}, NULL, NULL, 'agent', 'd', '{{}}', 1, 1, 1, NULL FROM n;
