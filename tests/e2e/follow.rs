@@ -20,8 +20,7 @@ use crate::clock::{self, Clock, set_ahead};
 use crate::delete_end_user::completed;
 use crate::ending::EndWith;
 use crate::events::{PATH as EVENTS, walk};
-use crate::pages::PageCount;
-use crate::server::{Options, Organization, Server, expect, roomy, shared, tools};
+use crate::server::{Options, Organization, Server, expect, roomy, shared, tools, users};
 use crate::wait;
 
 const KILLS: u32 = 12;
@@ -129,20 +128,6 @@ fn kill(mut running: Running) {
     running.0.kill().expect("a kill");
     let status = running.0.wait().expect("an end");
     assert_eq!(status.signal(), Some(9), "it ended before the kill: {status}");
-}
-
-/// The users of the directory by id.
-fn users(client: &Client) -> BTreeMap<String, Value> {
-    let (mut all, mut pages, mut more) = (BTreeMap::new(), PageCount::default(), String::new());
-    loop {
-        pages.add();
-        let page = expect(200, client.get(&format!("/v1/end-users?limit=200{more}")));
-        for user in page["data"].as_array().expect("data") {
-            all.insert(user["user_id"].as_str().expect("an id").to_owned(), user.clone());
-        }
-        let Some(cursor) = page["next_cursor"].as_str() else { return all };
-        more = format!("&cursor={cursor}");
-    }
 }
 
 fn register(client: &Client, id: &str) {

@@ -1,6 +1,6 @@
 //! A local runtime with the built Worker, and the operator's requests to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -351,15 +351,21 @@ pub fn expect(status: u16, response: Response) -> Value {
     response.json()
 }
 
-/// The ids of all users, read page by page.
+/// The ids of all users.
 pub fn list(client: &Client) -> BTreeSet<String> {
-    let mut listed = BTreeSet::new();
+    users(client).into_keys().collect()
+}
+
+/// All users by id, read page by page.
+pub fn users(client: &Client) -> BTreeMap<String, Value> {
+    let mut listed = BTreeMap::new();
     let (mut cursor, mut pages) = (String::new(), PageCount::default());
     loop {
         pages.add();
         let page = expect(200, client.get(&format!("/v1/end-users?limit=200{cursor}")));
         for user in page["data"].as_array().expect("data") {
-            assert!(listed.insert(user["user_id"].as_str().expect("an id").to_owned()), "listed twice: {user}");
+            let id = user["user_id"].as_str().expect("an id").to_owned();
+            assert!(listed.insert(id, user.clone()).is_none(), "listed twice: {user}");
         }
         let Some(next) = page["next_cursor"].as_str() else { return listed };
         cursor = format!("&cursor={next}");
