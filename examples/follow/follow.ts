@@ -4,7 +4,8 @@
 //   repeats one.
 // - An event shows the user as they are when the event is read, so an early event can bring a late state. A row is
 //   written unless a higher version is held.
-// - `end_user.erased` names the person by `ref` alone. What is held under it is deleted, and SQLite overwrites it.
+// - `end_user.erased` names the person by `ref` alone. What is held under it is deleted, and SQLite overwrites it. SQLite also
+//   moves rows between pages and leaves copies behind, so the file is written anew soon after.
 // - Events are kept for 30 days, so they do not name everybody. At the beginning, and when its place is no longer kept,
 //   this program reads all events first and the list of users then. So its place lies before the list, and nothing is
 //   missed between the two. The list has no `ref`: when an unknown one is erased, it is read again.
@@ -15,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 type User = { user_id: string; version: number };
 type Event = { sequence: number; type: string; subject: { ref: string }; data: User | null };
 type Page<T> = { data: T[]; has_more: boolean; next_cursor: string | null };
-type Progress = { place: string | null; must_list: number };
+type Progress = { place: string | null; must_list: number; must_vacuum: number };
 
 const TYPES = "end_user.created,end_user.updated,end_user.erasure_requested,end_user.erased";
 const PAGE = 200;
@@ -42,12 +43,16 @@ db.exec(`
     one       INTEGER PRIMARY KEY CHECK (one = 1),
     place     TEXT, -- where the next page begins
     sequence  INTEGER NOT NULL, -- of the last event
-    must_list INTEGER NOT NULL
+    must_list INTEGER NOT NULL,
+    must_vacuum INTEGER NOT NULL -- whether a row was deleted since the file was written anew
   ) STRICT;
-  INSERT OR IGNORE INTO progress VALUES (1, NULL, 0, 1);
+  INSERT OR IGNORE INTO progress VALUES (1, NULL, 0, 1, 0);
+  CREATE TRIGGER IF NOT EXISTS deleted AFTER DELETE ON users BEGIN
+    UPDATE progress SET must_vacuum = 1;
+  END;
 `);
 
-const progress = db.prepare("SELECT place, must_list FROM progress");
+const progress = db.prepare("SELECT place, must_list, must_vacuum FROM progress");
 const moveOn = db.prepare("UPDATE progress SET place = ?, sequence = coalesce(?, sequence)");
 const mustList = db.prepare("UPDATE progress SET must_list = EXISTS (SELECT 1 FROM users WHERE ref IS NULL) OR must_list");
 const erase = db.prepare("DELETE FROM users WHERE ref = ?");
@@ -97,9 +102,9 @@ function beginAnew(oldest: string) {
 
 async function follow() {
   for (;;) {
-    const { place, must_list } = progress.get() as Progress;
+    const { place, must_list, must_vacuum } = progress.get() as Progress;
     const after = place === null ? "" : `&after=${encodeURIComponent(place)}`;
-    const path = `/v1/events?types=${TYPES}&limit=${PAGE}&wait=${must_list ? 0 : WAIT_S}${after}`;
+    const path = `/v1/events?types=${TYPES}&limit=${PAGE}&wait=${must_list || must_vacuum ? 0 : WAIT_S}${after}`;
     const { status, body } = await ask<Page<Event> & { error: { details: { oldest: string } } }>(path);
     if (status === 410) {
       beginAnew(body.error.details.oldest);
@@ -109,7 +114,9 @@ async function follow() {
     const last = body.data.at(-1);
     if (last) console.log(`at ${last.sequence}, ${body.data.length} events more`);
     if (body.has_more) continue;
-    if ((progress.get() as Progress).must_list) await list();
+    const left = progress.get() as Progress;
+    if (left.must_list) await list();
+    else if (left.must_vacuum) db.exec("VACUUM; UPDATE progress SET must_vacuum = 0");
     // A server with many readers answers at once instead of holding the page.
     else if (!last) await sleep(1000);
   }

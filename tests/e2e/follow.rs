@@ -67,12 +67,12 @@ impl<'a> Example<'a> {
         Running(command.spawn().expect("the example"))
     }
 
-    /// The number of the last event that it holds, and whether it still has to read the list of users.
+    /// The number of the last event that it holds, and whether it still has to read the list of users, or to write the file
+    /// anew.
     fn progress(&self) -> Option<(i64, bool)> {
         let database = Connection::open_with_flags(self.file(), OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
-        let row =
-            database.query_row("SELECT sequence, must_list FROM progress", [], |row| Ok((row.get(0)?, row.get(1)?)));
-        row.ok()
+        let select = "SELECT sequence, must_list OR must_vacuum FROM progress";
+        database.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).ok()
     }
 
     /// Waits until it holds at least so many events. Fails if it ends.
@@ -83,7 +83,7 @@ impl<'a> Example<'a> {
             self.progress()
         };
         let is_there =
-            |seen: &Option<(i64, bool)>| seen.is_some_and(|(sequence, must_list)| is_there(sequence, must_list));
+            |seen: &Option<(i64, bool)>| seen.is_some_and(|(sequence, has_work)| is_there(sequence, has_work));
         wait::until("the example to go on", look, is_there);
     }
 
@@ -92,7 +92,7 @@ impl<'a> Example<'a> {
         let events = walk(&self.client, TYPES, 200);
         let last = events.last().map_or(0, |event| event["sequence"].as_i64().expect("a number"));
         let mut running = self.start();
-        self.wait_until(&mut running, |sequence, must_list| sequence >= last && !must_list);
+        self.wait_until(&mut running, |sequence, has_work| sequence >= last && !has_work);
         kill(running);
     }
 
@@ -268,7 +268,7 @@ fn an_example_waits_as_long_as_it_is_told() {
     let count = || example.printed().lines().filter(|line| *line == "429: again in 1 s").count();
     wait::until("a wait", count, |waits| *waits > 0);
     set_ahead(&server, Duration::ZERO);
-    example.wait_until(&mut running, |_, must_list| !must_list);
+    example.wait_until(&mut running, |_, has_work| !has_work);
     kill(running);
     // Each wait but the last took a second.
     let (waits, elapsed_s) = (count(), began.elapsed().as_secs());
